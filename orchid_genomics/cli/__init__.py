@@ -1,0 +1,41 @@
+"""Words to calls: every command is one call of a task; nothing heavy is imported before a command runs."""
+
+import sys
+
+import click
+
+from orchid_genomics import __version__
+from orchid_genomics.cli import genome, model, train
+from orchid_genomics.errors import OrchidError
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="orchid-genomics")
+def group() -> None:
+    """Long-sequence DNA models: from a genome to a trained Orchid encoder.
+
+    Coordinates are 0-based half-open (BED) unless a help text says otherwise.
+    """
+
+
+for family in (train, model, genome):
+    for command in family.COMMANDS:
+        group.add_command(command)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run a command; a user's mistake is one line on stderr and exit 1, wrong words exit 2."""
+    try:
+        group.main(arguments, prog_name="orchid-genomics", standalone_mode=False)
+    except click.exceptions.Exit as stop:
+        sys.exit(stop.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.exit(0)
+    except OrchidError as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(1)

@@ -1,0 +1,114 @@
+"""Letters <-> uint8 tokens; bit 7 (`SOFT`) marks lower case, so that case survives until the loss.
+
+An alphabet of n letters has n + 3 token codes: the letters 0..n-1, then N (unknown), MASK and PAD.
+The code of a token is ``token & 0x7F``; only the embedding and the loss look below the bit.
+"""
+
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+
+import numpy as np
+
+from orchid_genomics.errors import InputError, RecipeError
+
+SOFT = 0x80  # soft-masked (lower case) letters carry this bit
+_IUPAC = "RYSWKMBDHVNU"
+
+
+@dataclass(frozen=True)
+class Alphabet:
+    """A set of letters, with their complement where reading the other strand means something.
+
+    Attributes: `letters` the written form, "" for symbols that are never read from text; `count`
+    the number of letters; `complement` the code of each letter on the other strand, or None.
+    """
+
+    name: str
+    count: int
+    letters: str = ""
+    complement: tuple[int, ...] | None = None
+    unknown: str = field(default="N")
+
+    @property
+    def n(self) -> int:
+        """The code of an unknown letter."""
+        return self.count
+
+    @property
+    def mask(self) -> int:
+        return self.count + 1
+
+    @property
+    def pad(self) -> int:
+        return self.count + 2
+
+    @property
+    def size(self) -> int:
+        """Number of codes: letters, N, MASK and PAD."""
+        return self.count + 3
+
+    @property
+    def complement_codes(self) -> tuple[int, ...]:
+        """The complement of every code; N, MASK and PAD are their own."""
+        if self.complement is None:
+            raise RecipeError(f"alphabet {self.name}", "has no complement", 'strands = "dense"')
+        return (*self.complement, self.n, self.mask, self.pad)
+
+    @cached_property
+    def _encode_table(self) -> np.ndarray:
+        table = np.full(256, 255, np.uint8)
+        for letter in _IUPAC:
+            table[[ord(letter), ord(letter.lower())]] = self.n, self.n | SOFT
+        for code, letter in enumerate(self.letters):
+            table[[ord(letter), ord(letter.lower())]] = code, code | SOFT
+        return table
+
+    @cached_property
+    def _complement_table(self) -> np.ndarray:
+        table = np.arange(256, dtype=np.uint8)
+        for code, other in enumerate(self.complement_codes):
+            table[[code, code | SOFT]] = other, other | SOFT
+        return table
+
+    @cached_property
+    def _decode_table(self) -> np.ndarray:
+        table = np.full(256, ord("?"), np.uint8)
+        written = self.letters + self.unknown + "#" + "-"
+        for code, letter in enumerate(written):
+            table[[code, code | SOFT]] = ord(letter), ord(letter.lower())
+        return table
+
+    def encode(self, text: str | bytes, where: str = "sequence") -> np.ndarray:
+        """Letters to tokens (L,) uint8; IUPAC codes other than the letters become N, case is kept.
+
+        Raises InputError naming the first byte (1-based place) that is no IUPAC letter.
+        """
+        raw = np.frombuffer(text.encode() if isinstance(text, str) else text, np.uint8)
+        tokens = self._encode_table[raw]
+        if tokens.size and tokens.max() == 255:
+            at = int(np.argmax(tokens == 255))
+            found = f"{chr(raw[at])!r} at letter {at + 1} is no nucleotide code"
+            raise InputError(where, found, "A C G T N and the other IUPAC codes")
+        return tokens
+
+    def decode(self, tokens: np.ndarray) -> str:
+        """Tokens to letters; MASK is written ``#`` and PAD ``-``."""
+        return self._decode_table[np.asarray(tokens, np.uint8)].tobytes().decode("ascii")
+
+    def reverse_complement(self, tokens: np.ndarray) -> np.ndarray:
+        """The other strand of tokens (..., L): reversed and complemented, case kept."""
+        return self._complement_table[tokens[..., ::-1]]
+
+
+DNA = Alphabet("dna", 4, "ACGT", complement=(3, 2, 1, 0))
+
+
+@lru_cache
+def alphabet(name: str) -> Alphabet:
+    """The alphabet of a name: ``dna``, or ``symbols:20`` for 20 symbols without a complement."""
+    if name == "dna":
+        return DNA
+    kind, _, count = name.partition(":")
+    if kind == "symbols" and count.isdigit() and int(count) > 1:
+        return Alphabet(name, int(count))
+    raise RecipeError("alphabet", f"unknown name {name!r}", "dna, or symbols:N with N > 1")

@@ -1,0 +1,225 @@
+"""BED files as intervals, and sets of places; BED is 0-based half-open, and the first record is never a header."""
+
+import gzip
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+import pysam
+
+from orchid_genomics.errors import InputError, MachineError
+from orchid_genomics.genome.fasta import Genome
+from orchid_genomics.genome.index import replacing
+from orchid_genomics.sequence import Interval
+
+_SKIPPED = ("#", "track", "browser")
+_HEADERS = ("chrom", "chr", "contig", "seqname", "seqid", "chromosome")
+_STRANDS = {"+": "+", "-": "-", ".": ".", "*": ".", "": "."}
+_LONGEST_TBI = 1 << 29
+
+
+@dataclass(frozen=True, eq=False)
+class Bed(Sequence):
+    """The records of a BED file, a sequence of Interval in file order.
+
+    Attributes: `columns`, the columns after the third of every record, as written. A record without a
+    strand in column 6 has strand ".", one without a name in column 4 has name "".
+    """
+
+    path: Path
+    intervals: tuple[Interval, ...]
+    columns: tuple[tuple[str, ...], ...]
+
+    def __len__(self) -> int:
+        return len(self.intervals)
+
+    def __getitem__(self, index):
+        return self.intervals[index]
+
+    def __iter__(self) -> Iterator[Interval]:
+        return iter(self.intervals)
+
+    def summits(self) -> list[int]:
+        """The peak of every narrowPeak record, 0-based on its contig; the middle where none was called (-1).
+
+        Raises InputError when the records have no column 10, or it lies outside its record.
+        """
+        found = []
+        for place, columns in zip(self.intervals, self.columns, strict=True):
+            text = columns[6] if len(columns) > 6 else "none"
+            offset = int(text) if text.removeprefix("-").isdigit() else -2
+            if not -1 <= offset <= len(place):
+                raise InputError(self.path, f"column 10 of {place} (1-based) is {text!r}", "a narrowPeak summit, or -1")
+            offset = min(offset, len(place) - 1)  # ENCODE's files round up to the letter after the last
+            found.append(place.start + (len(place) // 2 if offset == -1 else offset))
+        return found
+
+
+def read_bed(path: str | Path, genome: Genome | None = None) -> Bed:
+    """Read BED3 to BED12, narrowPeak or broadPeak, plain or (b)gzipped; records may be none.
+
+    With a genome, contigs are renamed to its own and every record must lie on them. Raises InputError with the
+    line number for too few columns, text for numbers, start < 0, start >= end, a place off its contig, and
+    with both lists of names for an unknown contig.
+    """
+    path = Path(path)
+    numbers, places, columns = [], [], []
+    stranded: bool | None = None
+    for number, line in read_lines(path):
+        if not line.strip() or (line.startswith(_SKIPPED) and _is_comment(line)):
+            continue
+        words = line.split("\t") if "\t" in line else line.split()
+        if number == 1 and words[0].lower() in _HEADERS and not any(map(_is_whole, words[1:3])):
+            continue
+        place = _place(words, f"{path} line {number}")
+        if stranded is None and len(words) > 5:
+            stranded = words[5] in _STRANDS  # the first record decides whether column 6 is a strand
+        strand = words[5] if stranded and len(words) > 5 else "."
+        if strand not in _STRANDS:
+            raise InputError(f"{path} line {number}", f"strand {strand!r} in column 6", "+, - or .")
+        name = words[3] if len(words) > 3 and words[3] != "." else ""
+        numbers.append(number)
+        places.append(Interval(*place, _STRANDS[strand], name))
+        columns.append(tuple(words[3:]))
+    if genome is not None:
+        places = on_genome(places, genome, path, numbers)
+    return Bed(path, tuple(places), tuple(columns))
+
+
+def _is_comment(line: str) -> bool:
+    """A line of `track` or `browser` settings, and not a record of a contig called track1."""
+    return line.startswith("#") or line.split(None, 1)[0] in _SKIPPED
+
+
+def _is_whole(word: str) -> bool:
+    return word.strip().removeprefix("-").isdecimal()
+
+
+def _place(words: list[str], where: str) -> tuple[str, int, int]:
+    if len(words) < 3:
+        raise InputError(where, f"{len(words)} columns", "contig, start and end at least, between tabs")
+    for word, label in zip(words[1:3], ("start", "end"), strict=True):
+        if not _is_whole(word):
+            raise InputError(where, f"{label} {word!r} is no whole number", "0-based half-open places")
+    start, end = int(words[1]), int(words[2])
+    if start < 0:
+        raise InputError(where, f"start {start} is negative", "0-based half-open places")
+    if start >= end:
+        raise InputError(where, f"start {start} is not below end {end}", "0-based half-open places")
+    return words[0], start, end
+
+
+def on_genome(places: Sequence[Interval], genome: Genome, path: Path, lines: Sequence[int]) -> list[Interval]:
+    """Places with the genome's contig names; raises InputError for an unknown contig or a place off its contig."""
+    names = genome.rename((place.contig for place in places), path)
+    found = []
+    for place, line in zip(places, lines, strict=True):
+        contig = names[place.contig]
+        if place.end > genome.contigs[contig]:
+            off = f"end {place.end:,} is off contig {contig}"
+            raise InputError(f"{path} line {line}", off, f"ends up to {genome.contigs[contig]:,} in {genome.path.name}")
+        same = contig == place.contig
+        found.append(place if same else Interval(contig, place.start, place.end, place.strand, place.name))
+    return found
+
+
+def read_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Numbered lines, from 1, of a plain, gzip or bgzip text; raises InputError when it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            packed = file.read(2) == b"\x1f\x8b"
+        with gzip.open(path, "rt", encoding="utf-8") if packed else path.open(encoding="utf-8") as text:
+            for number, line in enumerate(text, 1):
+                yield number, line.rstrip("\r\n")
+    except UnicodeDecodeError:
+        raise InputError(path, "is no text (UTF-8)", "plain or gzipped text") from None
+    except EOFError:
+        raise InputError(path, "is truncated gzip", "copy it again") from None
+    except (OSError, zlib.error) as error:
+        raise InputError(path, f"cannot be read ({getattr(error, 'strerror', None) or error})") from None
+
+
+def write_bed(path: str | Path, rows: Iterable[Interval | tuple]) -> None:
+    """Write intervals as BED6, or tuples (contig, start, end, ...) as they are; 0-based half-open.
+
+    A `.gz` path is bgzipped, sorted by place (contigs in order of appearance) and gets a tabix index. The
+    file appears whole or not at all. Raises InputError for a word with a tab or line break.
+    """
+    path = Path(path)
+    records = [_record(row) for row in rows]
+    for record in records:
+        if any(mark in str(word) for word in record for mark in "\t\n\r"):
+            raise InputError(path, f"a tab or line break in {record!r}", "words without")
+    text = ["\t".join(map(str, record)) + "\n" for record in records]
+    try:
+        with ExitStack() as stack:
+            temporary = stack.enter_context(replacing(path))
+            if path.suffix != ".gz":
+                temporary.write_text("".join(text))
+                return
+            seen = {contig: place for place, contig in enumerate(dict.fromkeys(record[0] for record in records))}
+            order = sorted(range(len(text)), key=lambda i: (seen[records[i][0]], *records[i][1:3]))
+            with pysam.BGZFile(str(temporary), "wb") as file:
+                file.write("".join(text[i] for i in order).encode())
+            csi = any(record[2] > _LONGEST_TBI for record in records)
+            index = stack.enter_context(replacing(Path(f"{path}.{'csi' if csi else 'tbi'}")))
+            pysam.tabix_index(str(temporary), force=True, preset="bed", csi=csi, keep_original=True, index=str(index))
+    except OSError as error:
+        raise MachineError(path, f"cannot be written ({error.strerror})", "a folder with room") from None
+
+
+def _record(row: Interval | tuple) -> tuple:
+    return (row.contig, row.start, row.end, row.name or ".", 0, row.strand) if isinstance(row, Interval) else row
+
+
+def merge(intervals: Iterable[Interval]) -> list[Interval]:
+    """Disjoint intervals that cover the same letters on either strand, contigs in order of appearance.
+
+    Intervals that meet end to end become one.
+    """
+    places = Places.from_intervals(intervals).contigs
+    return [
+        Interval(contig, int(start), int(end))
+        for contig, (starts, ends) in places.items()
+        for start, end in zip(starts, ends, strict=True)
+    ]
+
+
+@dataclass(frozen=True, eq=False)
+class Places:
+    """A set of letters: for every contig the sorted, disjoint (starts, ends) as int64 arrays."""
+
+    contigs: dict[str, tuple[np.ndarray, np.ndarray]]
+
+    @classmethod
+    def from_intervals(cls, intervals: Iterable[Interval]) -> "Places":
+        """The letters that any of the intervals covers, strands aside; O(n log n)."""
+        grouped: dict[str, list[tuple[int, int]]] = {}
+        for contig, group in groupby(intervals, key=lambda place: place.contig):
+            grouped.setdefault(contig, []).extend((place.start, place.end) for place in group)
+        return cls({contig: _union(np.array(pairs, np.int64)) for contig, pairs in grouped.items()})
+
+    def touches(self, contig: str, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
+        """Whether each [start, end) shares a letter with the set, as bool; O(n log m)."""
+        starts, ends = np.asarray(starts), np.asarray(ends)
+        if contig not in self.contigs:
+            return np.zeros(starts.shape, bool)
+        mine_starts, mine_ends = self.contigs[contig]
+        last = np.searchsorted(mine_starts, ends, "left") - 1  # the last of ours that starts before the end
+        return (last >= 0) & (mine_ends[np.maximum(last, 0)] > starts) & (starts < ends)
+
+    @property
+    def bases(self) -> int:
+        """Letters in the set."""
+        return sum(int((ends - starts).sum()) for starts, ends in self.contigs.values())
+
+
+def _union(pairs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    pairs = pairs[np.argsort(pairs[:, 0], kind="stable")]
+    reach = np.maximum.accumulate(pairs[:, 1])
+    first = np.flatnonzero(np.r_[True, pairs[1:, 0] > reach[:-1]])
+    return pairs[first, 0], reach[np.r_[first[1:] - 1, len(pairs) - 1]]

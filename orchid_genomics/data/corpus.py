@@ -1,0 +1,203 @@
+"""Several genomes as one training corpus: no training window, jitter included, touches a held-out letter.
+
+Windows that could are dropped and counted; what is left is checked again in another way.
+"""
+
+from collections.abc import Iterable
+from fractions import Fraction
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import Field
+
+from orchid_genomics.data.sampling import Source, Training
+from orchid_genomics.data.splits import FunctionalRecipe, GenomeRecipe, Split, regions, union
+from orchid_genomics.data.windows import Windows
+from orchid_genomics.errors import InputError, RecipeError
+from orchid_genomics.genome.bed import Places
+from orchid_genomics.recipe import Strict
+from orchid_genomics.sequence import Interval
+
+__all__ = ["Corpus", "DataRecipe", "FunctionalRecipe", "GenomeRecipe"]
+
+_CHUNK = 1 << 20  # draws listed at a time for the provenance
+
+
+class DataRecipe(Strict):
+    """The `[data]` block: how genomes are cut into training windows; lengths in nt.
+
+    `stride` apart (default: the length), moved by up to `jitter` either way (default: half a
+    stride); windows under `min_acgt` of A, C, G, T are dropped; `strands = "both"` reads half of
+    them on the other strand, which a strand-equivariant model does not need.
+    """
+
+    length: int = Field(1024, ge=32)
+    stride: int | None = Field(None, ge=1)
+    jitter: int | None = Field(None, ge=0)
+    min_acgt: float = Field(0.9, ge=0, le=1)
+    strands: Literal["forward", "both"] = "forward"
+
+    def moved(self, length: int) -> int:
+        """How far a window of `length` is moved at most, in nt either way."""
+        return (self.stride or length) // 2 if self.jitter is None else self.jitter
+
+
+class Corpus:
+    """Genomes with weights and splits, opened and checked.
+
+    Raises InputError for files and contigs that are not there, RecipeError for splits that overlap.
+    """
+
+    def __init__(self, genomes: tuple[GenomeRecipe, ...], data: DataRecipe) -> None:
+        self.recipes, self.data = genomes, data
+        seen: dict[Any, int] = {}
+        for number, recipe in enumerate(genomes):
+            first = seen.setdefault(recipe.fasta.resolve(), number)
+            if first != number:
+                found = f"{recipe.fasta} is genomes.{first} already"
+                raise RecipeError(f"genomes.{number}.fasta", found, "functional draws a share of one genome")
+        self.splits = [Split.of(recipe, f"genomes.{number}") for number, recipe in enumerate(genomes)]
+        self.genomes = [split.genome for split in self.splits]
+        self._sources: dict[int, list[Source]] = {}
+
+    def training(self, length: int | None = None, batch: int = 1) -> Training:
+        """The training windows of one length (default: `data.length`), in steps of `batch` rows.
+
+        Reads every training contig once for each new length. Raises InputError when a genome or a
+        BED leaves no window.
+        """
+        length = length or self.data.length
+        if length not in self._sources:
+            self._sources[length] = self._build(length)
+        jitter, flip = self.data.moved(length), self.data.strands == "both"
+        return Training(self._sources[length], length, batch, jitter, flip)
+
+    def held_out(self, split: str) -> list[tuple[int, Interval]]:
+        """Disjoint places of "validation" or "test": whole contigs and BED regions, with the genome's number."""
+        return [(number, place) for number, each in enumerate(self.splits) for place in each.held_out[split]]
+
+    def evaluation(self, split: str, length: int | None = None) -> list[Windows]:
+        """Windows over everything held out for a split, one `Windows` for each genome that has any.
+
+        `Windows.own` names the letters of each that count: together every held-out letter once.
+        """
+        return [
+            Windows.around(each.genome, each.held_out[split], length or self.data.length)
+            for each in self.splits
+            if each.held_out[split]
+        ]
+
+    def report(self, length: int | None = None) -> dict[str, Any]:
+        """What would be trained on, by genome: windows, drops by reason, N and soft-masked %, bases by split.
+
+        `overlap` counts the held-out letters that a training window could read: 0, or `training` has raised.
+        """
+        length = length or self.data.length
+        sources = self.training(length).sources
+        genomes = []
+        for number, split in enumerate(self.splits):
+            mine = [source for source in sources if source.genome == number]
+            dropped: dict[str, int] = {}
+            for source in mine:
+                for reason, count in source.windows.dropped.items():
+                    dropped[reason] = dropped.get(reason, 0) + count
+            overhang = sum(source.windows.overhang for source in mine)
+            letters = sum(len(source.windows) for source in mine) * length - overhang
+            known, soft = sum(source.windows.composition().sum(axis=1) for source in mine)
+            genomes.append(
+                {
+                    "fasta": str(self.recipes[number].fasta),
+                    "share": float(sum(source.share for source in mine)),
+                    "windows": sum(len(source.windows) for source in mine),
+                    "sources": [{"name": s.name, "share": float(s.share), "windows": len(s.windows)} for s in mine],
+                    "dropped": dropped,
+                    "n_percent": 100 * (1 - int(known) / letters),
+                    "soft_masked_percent": 100 * int(soft) / letters,
+                    "overhang": overhang,
+                    "contigs": {name: len(contigs) for name, contigs in split.contigs.items()},
+                    "bases": split.bases(),
+                }
+            )
+        jitter = self.data.moved(length)
+        overlap = sum(self.splits[source.genome].overlap(source.windows, jitter) for source in sources)
+        return {"length": length, "jitter": jitter, "overlap": overlap, "genomes": genomes}
+
+    def seen(self, seed: int, stages: Iterable[tuple[int, int, int, int]]) -> dict[str, dict[str, list[list[int]]]]:
+        """Letters read by training, as disjoint [start, end) by FASTA path and contig.
+
+        Each stage is (length, batch, first step, last step), the last not included.
+        """
+        found: dict[tuple[int, int], tuple[np.ndarray, np.ndarray]] = {}
+        for length, batch, first, last in stages:
+            training = self.training(length, batch)
+            for start in range(first * batch, last * batch, _CHUNK):
+                number = np.arange(start, min(start + _CHUNK, last * batch))
+                drawn = training.draws(seed, number // batch, number % batch)
+                for code in np.unique(drawn.source):
+                    source, at = training.sources[code], drawn.source == code
+                    contig, starts = source.windows.contig, source.windows.start
+                    _add(found, source, contig[drawn.window[at]], starts[drawn.window[at]] + drawn.shift[at])
+        report: dict[str, dict[str, list[list[int]]]] = {str(recipe.fasta): {} for recipe in self.recipes}
+        for (number, code), pairs in sorted(found.items()):
+            contig = tuple(self.genomes[number].contigs)[code]
+            report[str(self.recipes[number].fasta)][contig] = np.stack(pairs, axis=1).tolist()
+        return report
+
+    def _build(self, length: int) -> list[Source]:
+        total = sum(Fraction(str(recipe.weight)) for recipe in self.recipes)
+        sources = []
+        for number, (recipe, split) in enumerate(zip(self.recipes, self.splits, strict=True)):
+            share = Fraction(str(recipe.weight)) / total
+            self._refuse_too_long(split, length)
+            functional = [Fraction(str(part.share)) for part in recipe.functional]
+            if sum(functional) < 1:
+                if recipe.regions:
+                    windows = Windows.around(split.genome, regions(recipe.regions, split.genome), length)
+                else:
+                    windows = Windows.tiles(split.genome, split.contigs["train"], length, self.data.stride, inside=True)
+                name = str(recipe.regions or recipe.fasta)
+                kept = self._keep(name, windows, split)
+                sources.append(Source(name, number, kept, share * (1 - sum(functional))))
+            for part, portion in zip(recipe.functional, functional, strict=True):
+                windows = Windows.around(split.genome, regions(part.bed, split.genome), length)
+                kept = self._keep(str(part.bed), windows, split)
+                sources.append(Source(str(part.bed), number, kept, share * portion))
+        return sources
+
+    def _keep(self, where: str, windows: Windows, split: Split) -> Windows:
+        """The windows that may train; raises InputError when none is left."""
+        found, jitter = len(windows), self.data.moved(windows.length)
+        windows = windows.on(split.contigs["train"], "not on a training contig")
+        windows = windows.without(split.held_out_places, jitter, "could touch a held-out place")
+        windows = windows.without(Places.from_intervals(split.excluded), jitter, "could touch an excluded place")
+        windows = windows.mostly_acgt(self.data.min_acgt)
+        if not len(windows):
+            why = ", ".join(f"{count:,} {reason}" for reason, count in windows.dropped.items() if count)
+            left = f"no training window of {windows.length:,} nt is left of {found:,}" + (f" ({why})" if why else "")
+            raise InputError(where, left, "a shorter data.length or jitter, other contigs or a lower data.min_acgt")
+        overlap = split.overlap(windows, jitter)
+        if overlap:
+            raise RuntimeError(f"{where}: training windows could read {overlap:,} held-out letters")
+        return windows
+
+    def _refuse_too_long(self, split: Split, length: int) -> None:
+        sizes = {contig: split.genome.contigs[contig] for contig in split.contigs["train"]}
+        if not sizes:
+            raise InputError(split.genome.path, "every contig is held out or ignored", "at least one to train on")
+        longest = max(sizes, key=sizes.__getitem__)
+        if sizes[longest] < length:
+            found = f"a window of {length:,} nt is longer than every training contig (the longest, {longest}: "
+            raise InputError(split.genome.path, f"{found}{sizes[longest]:,} nt)", "a shorter data.length")
+
+
+def _add(found: dict, source: Source, contig: np.ndarray, start: np.ndarray) -> None:
+    """Join drawn windows, clipped to their contigs, to what was seen before."""
+    sizes, genome = source.windows.sizes, source.genome
+    for code in np.unique(contig):
+        at = contig == code
+        starts = np.clip(start[at], 0, sizes[code])
+        ends = np.clip(start[at] + source.windows.length, 0, sizes[code])
+        before = found.get((genome, int(code)), (starts[:0], ends[:0]))
+        inside = ends > starts
+        both = np.concatenate([before[0], starts[inside]]), np.concatenate([before[1], ends[inside]])
+        found[genome, int(code)] = union(*both)

@@ -1,0 +1,65 @@
+"""Batches read ahead, in order, on one background thread that never outlives its consumer.
+
+Thread and consumer may read one genome at once: `Genome` locks its handle.
+"""
+
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from queue import SimpleQueue
+
+import numpy as np
+
+from orchid_genomics.data.sampling import Training
+from orchid_genomics.sequence import Interval
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Tokens (B, L) uint8 of some rows of a step; where they lie is worked out when asked."""
+
+    step: int
+    tokens_BL: np.ndarray
+    rows: Sequence[int]
+    training: Training
+    seed: int
+
+    def places(self) -> list[tuple[int, Interval]]:
+        """The genome's number and the place of every row."""
+        return self.training.places(self.seed, self.step, self.rows)
+
+
+def batches(
+    training: Training, seed: int, first_step: int, last_step: int, rows: Sequence[int], ahead: int = 4
+) -> Iterator[Batch]:
+    """Batches of steps `first_step` to `last_step` (not included), at most `ahead` read in advance.
+
+    `rows` are the global rows of a step that this rank reads. A fault of the thread is raised here,
+    as it was. Closing the iterator, or leaving its loop, ends the thread.
+    """
+    ready: SimpleQueue[Batch | BaseException] = SimpleQueue()
+    room, closed = threading.Semaphore(ahead), threading.Event()
+
+    def read() -> None:
+        try:
+            for step in range(first_step, last_step):
+                room.acquire()
+                if closed.is_set():
+                    return
+                ready.put(Batch(step, training.batch(seed, step, rows), rows, training, seed))
+        except BaseException as fault:  # whatever it is, the consumer must hear of it rather than wait for ever
+            ready.put(fault)
+
+    thread = threading.Thread(target=read, name="batches", daemon=True)
+    thread.start()
+    try:
+        for _ in range(first_step, last_step):
+            batch = ready.get()
+            if isinstance(batch, BaseException):
+                raise batch
+            room.release()
+            yield batch
+    finally:
+        closed.set()
+        room.release()
+        thread.join()

@@ -1,0 +1,137 @@
+"""Which window a row of a step reads: a closed form of (seed, step, row), the same whatever the workers or ranks.
+
+Draws are numbered ``step * batch + row``. A fixed, evenly interleaved pattern names the source of each
+draw; each source is walked without replacement, in a new order every epoch.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+
+from orchid_genomics.data.windows import Windows
+from orchid_genomics.sequence import Interval
+
+_LONGEST = 1 << 16  # draws in a pattern; shares with a longer period are rounded to this many parts
+_ORDER, _JITTER, _STRAND = 1, 2, 3  # streams of the hash
+
+
+def mixed(*parts: int | np.ndarray) -> np.ndarray:
+    """A uint64 hash of integers, broadcast together: splitmix64 folded over the parts."""
+    state = np.zeros(1, np.uint64)
+    for part in parts:
+        state = (state ^ np.atleast_1d(np.asarray(part)).astype(np.uint64)) + np.uint64(0x9E3779B97F4A7C15)
+        state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        state = state ^ (state >> np.uint64(31))
+    return state
+
+
+def pattern(shares: Sequence[Fraction]) -> np.ndarray:
+    """The source of every draw of one period, (P,): exact counts, spread evenly so that any batch is close.
+
+    P is the least period of the shares; beyond 65,536 the counts are largest remainders of that.
+    """
+    total = sum(shares)
+    shares = [share / total for share in shares]
+    period = min(math.lcm(*(share.denominator for share in shares)), _LONGEST)
+    counts = [math.floor(share * period) for share in shares]
+    by_remainder = sorted(range(len(shares)), key=lambda s: counts[s] - shares[s] * period)
+    for source in by_remainder[: period - sum(counts)]:
+        counts[source] += 1
+    source = np.repeat(np.arange(len(counts)), counts)
+    middle = np.concatenate([(np.arange(count) + 0.5) / max(count, 1) for count in counts])
+    return source[np.argsort(middle, kind="stable")]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Windows that are drawn together: a genome's background, or the surroundings of one BED."""
+
+    name: str
+    genome: int
+    windows: Windows
+    share: Fraction
+
+
+@dataclass(frozen=True)
+class Draws:
+    """What some rows read, all arrays (N,): source, window in it, shift in letters, whether reversed."""
+
+    source: np.ndarray
+    window: np.ndarray
+    shift: np.ndarray
+    reverse: np.ndarray
+
+
+class Training:
+    """The training windows of one length, drawn in steps of `batch` rows.
+
+    `jitter` moves every window by up to that many letters either way; `flip` reads half of them on
+    the other strand, otherwise all are read forward.
+    """
+
+    def __init__(self, sources: Sequence[Source], length: int, batch: int, jitter: int, flip: bool) -> None:
+        self.sources, self.length, self.rows = tuple(sources), length, batch
+        self.jitter, self.flip = jitter, flip
+        self.pattern = pattern([source.share for source in sources])
+        self._counts = np.bincount(self.pattern, minlength=len(sources))
+        self._rank = np.zeros(len(self.pattern), np.int64)
+        for source, count in enumerate(self._counts):
+            self._rank[self.pattern == source] = np.arange(count)
+        self._orders: dict[int, tuple[tuple[int, int], np.ndarray]] = {}
+
+    def __len__(self) -> int:
+        """All windows, of every source."""
+        return sum(len(source.windows) for source in self.sources)
+
+    def draws(self, seed: int, steps: np.ndarray | int, rows: np.ndarray | Sequence[int]) -> Draws:
+        """What the rows (N,) of these steps (N,) or of this one step read."""
+        rows = np.asarray(rows, np.int64)
+        steps = np.broadcast_to(np.asarray(steps, np.int64), rows.shape)
+        cycle, slot = np.divmod(steps * self.rows + rows, len(self.pattern))
+        source = self.pattern[slot]
+        nth = cycle * self._counts[source] + self._rank[slot]
+        window = np.empty_like(nth)
+        for code in np.unique(source):
+            at = np.flatnonzero(source == code)
+            epoch, place = np.divmod(nth[at], len(self.sources[code].windows))
+            for one in np.unique(epoch):
+                now = epoch == one
+                window[at[now]] = self._order(seed, int(code), int(one))[place[now]]
+        shift = mixed(seed, _JITTER, steps, rows) % np.uint64(2 * self.jitter + 1)
+        reverse = mixed(seed, _STRAND, steps, rows) >> np.uint64(63) == 1
+        return Draws(source, window, shift.astype(np.int64) - self.jitter, reverse & self.flip)
+
+    def batch(self, seed: int, step: int, rows: Sequence[int]) -> np.ndarray:
+        """Tokens (B, L) uint8 of these rows of a step, case kept."""
+        drawn = self.draws(seed, step, rows)
+        tokens_BL = np.empty((len(drawn.window), self.length), np.uint8)
+        for row, (source, window, shift, reverse) in enumerate(_each(drawn)):
+            tokens_BL[row] = self.sources[source].windows.tokens(window, shift, "-" if reverse else "+")
+        return tokens_BL
+
+    def places(self, seed: int, step: int, rows: Sequence[int]) -> list[tuple[int, Interval]]:
+        """The genome (its number) and the place, with strand, of these rows of a step."""
+        drawn = self.draws(seed, step, rows)
+        found = []
+        for source, window, shift, reverse in _each(drawn):
+            place = self.sources[source].windows.interval(window, shift)
+            strand = "-" if reverse else "+"
+            found.append((self.sources[source].genome, Interval(place.contig, place.start, place.end, strand)))
+        return found
+
+    def _order(self, seed: int, source: int, epoch: int) -> np.ndarray:
+        """The order in which a source is walked in one epoch; the newest is kept."""
+        key, order = self._orders.get(source, (None, None))
+        if key != (seed, epoch):
+            count = len(self.sources[source].windows)
+            order = np.argsort(mixed(seed, _ORDER, source, epoch, np.arange(count)), kind="stable")
+            self._orders[source] = (seed, epoch), order
+        return order
+
+
+def _each(drawn: Draws) -> Iterable[tuple[int, int, int, bool]]:
+    return zip(drawn.source.tolist(), drawn.window.tolist(), drawn.shift.tolist(), drawn.reverse.tolist(), strict=True)

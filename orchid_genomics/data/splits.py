@@ -1,0 +1,154 @@
+"""Which letters of a genome train and which are held out; contig names are mapped before any work.
+
+Regions of a BED may hold out parts of a training contig; windows that touch them are no training windows.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+from pydantic import Field, field_validator
+from pydantic_core import PydanticCustomError
+
+from orchid_genomics.data.windows import Windows
+from orchid_genomics.errors import InputError, RecipeError
+from orchid_genomics.genome.bed import Places, merge, read_bed
+from orchid_genomics.genome.fasta import Genome
+from orchid_genomics.recipe import RecipePath, Strict
+from orchid_genomics.sequence import Interval
+
+
+class FunctionalRecipe(Strict):
+    """A share of a genome's windows that is drawn from around the regions of a BED."""
+
+    bed: RecipePath
+    share: float = Field(gt=0, le=1)
+
+
+class GenomeRecipe(Strict):
+    """One `[[genomes]]` block: a FASTA, how often it is drawn, and what is held out of it.
+
+    An empty `train` means every contig that is in no other split. `regions` keeps training to the
+    regions of a BED; `exclude` names BEDs that no training window may touch.
+    """
+
+    fasta: RecipePath
+    weight: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
+    train: tuple[str, ...] = ()
+    validation: tuple[str, ...] = ()
+    test: tuple[str, ...] = ()
+    ignore: tuple[str, ...] = ()
+    validation_bed: RecipePath | None = None
+    test_bed: RecipePath | None = None
+    exclude: tuple[RecipePath, ...] = ()
+    regions: RecipePath | None = None
+    functional: tuple[FunctionalRecipe, ...] = ()
+
+    @field_validator("functional")
+    @classmethod
+    def _shares(cls, functional: tuple[FunctionalRecipe, ...]) -> tuple[FunctionalRecipe, ...]:
+        total = sum(part.share for part in functional)
+        if total > 1 + 1e-9:
+            raise PydanticCustomError("shares", "the shares sum to {total}; at most 1", {"total": f"{total:g}"})
+        return functional
+
+
+def union(starts: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The disjoint sorted intervals that cover the same letters; touching ones are joined."""
+    if not len(starts):
+        return starts, ends
+    order = np.argsort(starts, kind="stable")
+    starts, ends = starts[order], np.maximum.accumulate(ends[order])
+    new = np.concatenate([[True], starts[1:] > ends[:-1]])
+    return starts[new], ends[np.concatenate([np.flatnonzero(new)[1:] - 1, [len(ends) - 1]])]
+
+
+@dataclass(frozen=True)
+class Split:
+    """One genome, divided: `contigs` names by split, `held_out` disjoint places by split."""
+
+    genome: Genome
+    contigs: dict[str, tuple[str, ...]]
+    held_out: dict[str, list[Interval]]
+    excluded: list[Interval]
+
+    @classmethod
+    def of(cls, recipe: GenomeRecipe, key: str) -> "Split":
+        """Open the genome and resolve every name; `key` is the recipe's path to the block, for messages.
+
+        Raises InputError for a contig that does not exist, RecipeError for letters in two splits.
+        """
+        genome = Genome(recipe.fasta)
+        contigs: dict[str, tuple[str, ...]] = {}
+        owner: dict[str, str] = {}
+        for split in ("train", "validation", "test", "ignore"):
+            names = getattr(recipe, split)
+            given = genome.rename(names, f"{key}.{split}")
+            contigs[split] = tuple(dict.fromkeys(given[name] for name in names))
+            for contig in contigs[split]:
+                if owner.setdefault(contig, split) != split:
+                    raise RecipeError(key, f"{contig} is in both {owner[contig]} and {split}", "one split a contig")
+        rest = tuple(contig for contig in genome.contigs if contig not in owner)
+        contigs["ignore" if recipe.train else "train"] += rest
+        held_out = {}
+        for split, bed in (("validation", recipe.validation_bed), ("test", recipe.test_bed)):
+            whole = [Interval(contig, 0, genome.contigs[contig]) for contig in contigs[split]]
+            parts = regions(bed, genome) if bed else []
+            if bed and not parts:
+                raise InputError(bed, "has no record", f"regions to hold out for {split}, or no {split}_bed")
+            held_out[split] = merge([*whole, *parts])
+        _refuse_overlap(held_out, key)
+        excluded = merge(place for bed in recipe.exclude for place in regions(bed, genome))
+        return cls(genome, contigs, held_out, excluded)
+
+    @cached_property
+    def held_out_places(self) -> Places:
+        return Places.from_intervals([*self.held_out["validation"], *self.held_out["test"]])
+
+    def bases(self) -> dict[str, int]:
+        """Letters of every split; held-out regions count where they are held out, not in their contig."""
+        sizes = self.genome.contigs
+        held = [place for places in self.held_out.values() for place in places]
+        found = {}
+        for split in ("train", "ignore"):
+            inside = set(self.contigs[split])
+            found[split] = sum(sizes[contig] for contig in inside)
+            found[split] -= sum(len(place) for place in held if place.contig in inside)
+        return found | {split: sum(map(len, places)) for split, places in self.held_out.items()}
+
+    def overlap(self, windows: Windows, jitter: int) -> int:
+        """Held-out letters that the windows, moved by up to `jitter`, could read.
+
+        By counting the letters of unions, and so independently of how `Windows.without` searches.
+        """
+        names = {name: code for code, name in enumerate(windows.names)}
+        sizes = windows.sizes[windows.contig]
+        before = np.cumsum(windows.sizes + 1) - windows.sizes  # a gap between contigs, so that none are joined
+        starts = np.clip(windows.start - jitter, 0, sizes) + before[windows.contig]
+        ends = np.clip(windows.start + windows.length + jitter, 0, sizes) + before[windows.contig]
+        held = [place for places in self.held_out.values() for place in places]
+        offset = np.fromiter((before[names[place.contig]] for place in held), np.int64, len(held))
+        held_starts = np.fromiter((place.start for place in held), np.int64, len(held)) + offset
+        held_ends = np.fromiter((place.end for place in held), np.int64, len(held)) + offset
+        both = np.concatenate([starts, held_starts]), np.concatenate([ends, held_ends])
+        return _letters(starts, ends) + _letters(held_starts, held_ends) - _letters(*both)
+
+
+def regions(bed: Path, genome: Genome) -> list[Interval]:
+    """The places of a BED, each once, whatever their names and strands."""
+    places = {(place.contig, place.start, place.end) for place in read_bed(bed, genome)}
+    return [Interval(*place) for place in sorted(places)]
+
+
+def _letters(starts: np.ndarray, ends: np.ndarray) -> int:
+    starts, ends = union(starts, ends)
+    return int((ends - starts).sum())
+
+
+def _refuse_overlap(held_out: dict[str, list[Interval]], key: str) -> None:
+    tests = Places.from_intervals(held_out["test"])
+    for place in held_out["validation"]:
+        if tests.touches(place.contig, np.array([place.start]), np.array([place.end]))[0]:
+            raise RecipeError(key, f"{place} (1-based) is held out for both validation and test", "disjoint splits")

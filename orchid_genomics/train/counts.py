@@ -124,8 +124,8 @@ def _any_of_next(flags: np.ndarray, k: int) -> np.ndarray:
 def repeated(train: Iterable[np.ndarray], contigs: Sequence[np.ndarray], k: int = 24) -> list[np.ndarray]:
     """Whether each place of each of `contigs` lies in a k-mer that also stands in `train`, on either strand.
 
-    24 letters: two unrelated genomes of 10 Mb share one by chance at under one place in a million (4**24 = 2.8e14), while
-    copies at 90 % identity still share some; twice the reach of the counts, so that a recurring 24-mer is a copy.
+    24 letters: two unrelated genomes of 10 Mb share one by chance at under one place in a million (4**24 = 2.8e14),
+    while copies at 90 % identity still share some; so a recurring 24-mer is a copy.
     Train is streamed; memory is 40 bytes a letter of `contigs`.
     """
     if not 1 <= k <= 31:

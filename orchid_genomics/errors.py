@@ -38,3 +38,7 @@ class TrainingError(OrchidError):
 def missing_extra(package: str, extra: str) -> MachineError:
     """The error for an optional library that is not installed."""
     return MachineError(package, "is not installed", f'pip install "orchid-genomics[{extra}]"')
+
+
+class NumericError(OrchidError):
+    """NaN or infinity where a number was needed; names the tensor."""

@@ -115,7 +115,9 @@ def _keys_at(schema: Any, loc: tuple) -> list[str]:
     for part in loc:
         if isinstance(part, int):
             continue
-        inner = [m for model in models if part in model.model_fields for m in _models(model.model_fields[part].annotation)]
+        inner = [
+            m for model in models if part in model.model_fields for m in _models(model.model_fields[part].annotation)
+        ]
         tagged = [m for m in models if "kind" in m.model_fields and m.model_fields["kind"].default == part]
         models = inner or tagged or models
     return sorted({key for model in models for key in model.model_fields})

@@ -27,13 +27,17 @@ class Text:
         self.path, self._memo = path, (-1, b"")
         self.blocks: np.ndarray | None = None
         self.size = path.stat().st_size
-        if self._file.read(2) == b"\x1f\x8b":
-            self.blocks, self.size = self._walk()
-        first = self.read(0, 4096).lstrip()[:1]
-        if self.size == 0 or (not first and self.size < 4096):
-            raise InputError(path, "is empty", "a FASTA, plain or bgzipped")
-        if first != b">":
-            raise InputError(path, f"is no FASTA: it begins with {first.decode('latin-1')!r}", "a first line >name")
+        try:
+            if self._file.read(2) == b"\x1f\x8b":
+                self.blocks, self.size = self._walk()
+            first = self.read(0, 4096).lstrip()[:1]
+            if not first and self.size < 4096:
+                raise InputError(path, "is empty", "a FASTA, plain or bgzipped")
+            if first != b">":
+                raise InputError(path, f"is no FASTA: it begins with {first.decode('latin-1')!r}", "a first line >name")
+        except BaseException:
+            self._file.close()
+            raise
 
     def close(self) -> None:
         self._file.close()

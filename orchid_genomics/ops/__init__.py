@@ -1,0 +1,74 @@
+"""One operator, one signature, several backends: the data-dependent long convolution.
+
+The trap: the convolution is circular over exactly L positions, so the two ends of a window are neighbours.
+"""
+
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from orchid_genomics.errors import MachineError, NumericError
+from orchid_genomics.ops import fft, reference
+
+Kind = Literal["correlation", "magnitude", "static"]
+
+BACKENDS: dict[str, Callable[..., Tensor]] = {"reference": reference.long_conv, "fft": fft.long_conv}
+
+
+def long_conv(
+    z_BDL: Tensor,
+    v_BDL: Tensor,
+    static_CF: Tensor,
+    gain_CF: Tensor | None = None,
+    taps_CJ: Tensor | None = None,
+    mask_BL: Tensor | None = None,
+    *,
+    kind: Kind = "correlation",
+    bound: float = 64.0,
+    backend: str = "fft",
+) -> Tensor:
+    """Convolve z circularly with a filter that depends on v: y = h(v) * z.
+
+    The filter's spectrum is ``static + conv(gain * S(v), taps)``. With v centred per channel and P its power
+    spectrum divided by its mean over all frequencies, S is ``P / (1 + P / bound)`` (Type II, "correlation") or the
+    root of that (Type I, "magnitude"); "static" leaves the data-dependent part out.
+
+    Parameters
+    ----------
+    z_BDL, v_BDL : real, float32, float64 or bfloat16 (transformed in float32), zero where masked out.
+    static_CF : complex, F = L // 2 + 1. With C = D // 2 the channels are strand pairs: channel C + c is
+        convolved with the conjugate spectra (the reversed filter) of channel c.
+    gain_CF : complex; the spectrum of the short filters that condition (see `model.filters.gain`).
+    taps_CJ : complex side taps t_1..t_J of the convolution along frequency; t_0 is 1, t_-j the conjugate of t_j.
+    mask_BL : 1 at real letters, 0 at padding; None when every position is real.
+
+    Raises MachineError for a backend or dtype that cannot run here, NumericError for NaN or infinite input.
+    Cost: three real transforms forward, five backward; O(B D L log L).
+    Source: Karami & Ghodsi 2024 (arXiv:2402.18508v3), equations 1-3.
+    """
+    if backend not in BACKENDS:
+        raise MachineError("backend", f"unknown name {backend!r}", "possible: " + ", ".join(BACKENDS))
+    if z_BDL.dtype == torch.float16:
+        raise MachineError("long_conv", "float16 overflows in power spectra", "float32, float64 or bfloat16")
+    _check(z_BDL, v_BDL, static_CF, gain_CF, kind)
+    return BACKENDS[backend](z_BDL, v_BDL, static_CF, gain_CF, taps_CJ, mask_BL, kind, bound)
+
+
+def _check(z_BDL: Tensor, v_BDL: Tensor, static_CF: Tensor, gain_CF: Tensor | None, kind: str) -> None:
+    B, D, L = z_BDL.shape
+    C, F = static_CF.shape
+    if v_BDL.shape != z_BDL.shape or L < 1:
+        raise ValueError(f"z {tuple(z_BDL.shape)} and v {tuple(v_BDL.shape)} must be equal (B, D, L) with L >= 1")
+    if F != L // 2 + 1 or C not in (D, D // 2) or (C != D and D % 2):
+        raise ValueError(
+            f"static {tuple(static_CF.shape)} must be (D or D / 2, L // 2 + 1) = ({D} or {D // 2}, {L // 2 + 1})"
+        )
+    if kind not in ("correlation", "magnitude", "static"):
+        raise ValueError(f"kind {kind!r} is not correlation, magnitude or static")
+    if (gain_CF is None) != (kind == "static") or (gain_CF is not None and gain_CF.shape != static_CF.shape):
+        raise ValueError(f"kind {kind!r} with gain {None if gain_CF is None else tuple(gain_CF.shape)}")
+
+
+__all__ = ["BACKENDS", "Kind", "NumericError", "long_conv"]

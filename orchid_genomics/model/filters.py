@@ -1,0 +1,146 @@
+"""Filters of the operator: the static one from the signed lag in nucleotides, and the gain that conditions.
+
+The trap: lags are nucleotides, never fractions of the window, so that weights trained at 1 kb run at 131 kb. Far lags
+that training never saw are tapered by exp(-|lag| / lambda), one learned lambda a channel, spaced at the start from 8
+nt up to the longest window of the recipe.
+"""
+
+import math
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional
+
+from orchid_genomics.recipe import Strict
+
+LONGEST_LAG = 131_072  # the lag at which the log-lag feature is 1
+
+
+class StaticRecipe(Strict):
+    """The static filter alone: an ordinary long convolution (no dependence on the data)."""
+
+    kind: Literal["static"] = "static"
+    gain: float = 0.3
+    shortest: float = 8.0
+    """The shortest decay length at the start, nucleotides."""
+    longest: float = 1024.0
+    """The longest decay length at the start, nucleotides: the recipe's longest window."""
+    hidden: int = Field(default=32, gt=0)
+    octaves: int = Field(default=8, gt=0)
+
+
+class _ConditionedRecipe(StaticRecipe):
+    strength: float = 0.1
+    """Initial gain of the data-dependent filter."""
+    taps: int = Field(default=3, gt=0)
+    """Taps of each conditioning convolution along positions (odd)."""
+    frequency_taps: int = Field(default=1, gt=0)
+    """Taps along frequency (odd); more than one binds the weights to the window length they were trained at."""
+    bound: float = Field(default=64.0, gt=0)
+    """The most that one frequency's power may count, in units of the mean power."""
+
+
+class CorrelationRecipe(_ConditionedRecipe):
+    """Type II of the paper (equation 3): the filter holds the window's own autocorrelation."""
+
+    kind: Literal["correlation"] = "correlation"
+
+
+class MagnitudeRecipe(_ConditionedRecipe):
+    """Type I of the paper (equation 2): the filter holds the magnitudes of the window's spectrum."""
+
+    kind: Literal["magnitude"] = "magnitude"
+
+
+FilterRecipe = Annotated[CorrelationRecipe | MagnitudeRecipe | StaticRecipe, Field(discriminator="kind")]
+
+
+class StaticFilter(nn.Module):
+    """h0(lag) = MLP(features(lag)) exp(-|lag| / lambda), for every signed lag below L / 2; spectra (C, F).
+
+    Features: sign(lag) log(1 + |lag|), scaled to [-1, 1] at 131,072 nt, and sines and cosines of eight octaves of it.
+    """
+
+    def __init__(self, channels: int, recipe: StaticRecipe) -> None:
+        super().__init__()
+        self.octaves = recipe.octaves
+        features = 1 + 2 * recipe.octaves
+        self.first = nn.Linear(features, recipe.hidden)
+        self.second = nn.Linear(recipe.hidden, recipe.hidden)
+        self.last = nn.Linear(recipe.hidden, channels, bias=False)
+        spread = torch.linspace(math.log(recipe.shortest), math.log(max(recipe.longest, recipe.shortest)), channels)
+        self.log_decay = nn.Parameter(spread)
+        self.register_buffer("norm", recipe.gain * (2 / spread.exp()).rsqrt().reciprocal(), persistent=False)
+        for layer in (self.first, self.second, self.last):
+            nn.init.uniform_(layer.weight, -math.sqrt(6 / layer.in_features), math.sqrt(6 / layer.in_features))
+
+    def lags(self, lag: Tensor) -> Tensor:
+        """The filter at signed lags (T,), nucleotides -> (C, T)."""
+        size = lag.abs()
+        position = lag.sign() * torch.log1p(size) / math.log1p(LONGEST_LAG)
+        angle = position[:, None] * (math.pi * 2.0 ** torch.arange(self.octaves, device=lag.device, dtype=lag.dtype))
+        features = torch.cat((position[:, None], angle.sin(), angle.cos()), 1)
+        hidden = self.second(self.first(features).sin()).sin()
+        envelope = torch.exp(-size[None, :] * torch.exp(-self.log_decay)[:, None])
+        return functional.linear(self.last.weight, hidden) * envelope * self.norm[:, None]
+
+    def taps(self, L: int) -> Tensor:
+        """(C, L), lag 0 first, negative lags at the end; at even L the lag L / 2 is the mean of both signs."""
+        weight = self.last.weight
+        half = (L - 1) // 2
+        lag = torch.arange(-half - 1, half + 2, device=weight.device, dtype=weight.dtype)
+        h = self.lags(lag)
+        ahead, behind = h[:, half + 1 : -1], h[:, 1 : half + 1]
+        middle = [(h[:, :1] + h[:, -1:]) / 2] if L % 2 == 0 else []
+        return torch.cat((ahead, *middle, behind), 1)
+
+    def forward(self, L: int) -> Tensor:
+        """The spectrum (C, F), F = L // 2 + 1, in float32 or wider whatever the autocast."""
+        with torch.autocast(self.last.weight.device.type, enabled=False):
+            return torch.fft.rfft(self.taps(L))
+
+
+class Conditioning(nn.Module):
+    """The short convolutions inside the data-dependent filter, folded into one gain a frequency.
+
+    Circular linear depthwise taps w multiply a spectrum: F(w * v) = W V. So Type II is conj(W_k) W_q |V|^2 and Type I
+    |W| |V|: `forward` gives that factor (C, F) and the side taps along frequency (C, J) or None.
+    """
+
+    def __init__(self, channels: int, recipe: CorrelationRecipe | MagnitudeRecipe) -> None:
+        super().__init__()
+        self.kind = recipe.kind
+        count = 2 if recipe.kind == "correlation" else 1
+        taps = torch.randn(count, channels, recipe.taps) * 0.1
+        taps[..., recipe.taps // 2] += 1.0
+        self.taps = nn.Parameter(taps)
+        self.strength = nn.Parameter(torch.full((channels,), recipe.strength))
+        side = recipe.frequency_taps // 2
+        self.side = nn.Parameter(torch.zeros(channels, side, 2)) if side else None
+
+    def forward(self, L: int) -> tuple[Tensor, Tensor | None]:
+        spectra = tap_spectrum(self.taps, L)
+        if self.kind == "correlation":
+            gain = spectra[0] * spectra[1].conj()
+        else:
+            power = spectra[0].real.square() + spectra[0].imag.square()
+            gain = torch.complex((power + 1e-12).sqrt(), torch.zeros_like(power))
+        side = None if self.side is None else torch.view_as_complex(self.side)
+        return gain * self.strength[:, None], side
+
+
+def tap_spectrum(taps: Tensor, L: int) -> Tensor:
+    """The spectra (..., F) over L of centred taps (..., K): tap K // 2 is lag 0; taps wrap where K > L."""
+    K = taps.shape[-1]
+    lag = torch.arange(K, device=taps.device) - K // 2
+    f = torch.arange(L // 2 + 1, device=taps.device)
+    angle = ((lag[:, None] * f[None, :]) % L).to(taps.dtype) * (2 * math.pi / L)
+    return torch.complex(taps @ angle.cos(), -(taps @ angle.sin()))
+
+
+def short_conv(x_BDL: Tensor, taps_DK: Tensor) -> Tensor:
+    """Depthwise circular convolution with centred taps as shifted adds; (B, D, L)."""
+    K = taps_DK.shape[-1]
+    return sum(x_BDL.roll(k - K // 2, -1) * taps_DK[..., k, None] for k in range(K))

@@ -1,0 +1,211 @@
+"""The Orchid encoder: tokens (B, L) -> vectors (B, L, D), global, bidirectional, quasi-linear in length.
+
+Inside, tensors are (B, D, L): positions are contiguous for transforms and shifted adds, and a product W x needs no
+transpose. The trap: a sequence's output must depend on nothing but itself, so its transform length is a function of
+its own length alone (`transform_length`), and padding carries zeros into every convolution.
+"""
+
+import math
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
+
+from orchid_genomics.model.filters import Conditioning, CorrelationRecipe, FilterRecipe, StaticFilter, short_conv
+from orchid_genomics.model.strands import LetterTable, Mix, Strands, butterfly, halves
+from orchid_genomics.ops import gates, long_conv
+from orchid_genomics.recipe import Strict
+from orchid_genomics.sequence import SOFT, alphabet
+
+
+class OrchidRecipe(Strict):
+    """The encoder's shape."""
+
+    alphabet: str = "dna"
+    """dna, or symbols:N for N symbols without a complement."""
+    width: int = Field(default=64, gt=0, multiple_of=2)
+    depth: int = Field(default=4, gt=0)
+    strands: Strands = "equivariant"
+    """equivariant: exact on both strands at half the parameters; dense: an ordinary network."""
+    filter: FilterRecipe = CorrelationRecipe()
+    short_taps: int = Field(default=3, gt=0)
+    mlp: float = Field(default=2.0, gt=0)
+    """Width of the gated MLP in units of `width`."""
+    mlp_blocks: int = Field(default=1, gt=0)
+    """Blocks of the MLP's block-diagonal matrices; 1 is full."""
+    backend: Literal["fft", "reference"] = "fft"
+
+
+class Mixer(nn.Module):
+    """x + the chain of order 1.5: z = v s1; y = h(v) * z + skip z; Linear(y s2), of normed x."""
+
+    def __init__(self, recipe: OrchidRecipe) -> None:
+        super().__init__()
+        D = recipe.width
+        self.halves = halves(recipe.strands)
+        channels = D // self.halves
+        self.norm = Norm(D, recipe.strands)
+        self.inside = Mix(D, 3 * D, recipe.strands)
+        self.outside = Mix(D, D, recipe.strands, scale=1 / math.sqrt(2 * recipe.depth))
+        taps = torch.zeros(3, channels, recipe.short_taps)
+        taps[..., recipe.short_taps // 2] = 1.0
+        self.short = nn.Parameter(taps)
+        self.skip = nn.Parameter(torch.ones(channels))
+        self.static = StaticFilter(channels, recipe.filter)
+        self.conditioning = None if recipe.filter.kind == "static" else Conditioning(channels, recipe.filter)
+        self.recipe = recipe
+
+    def forward(self, x_BDL: Tensor, mask_BL: Tensor | None) -> Tensor:
+        """(B, D, L) -> (B, D, L), fused; `plain` is the same layer written out."""
+        weight, bias = self.inside.folded(self.norm.scale)
+        z, v, s2 = gates.enter(x_BDL, weight, bias, self.both_taps(), mask_BL, self.halves)
+        y = self.convolve(z, v, mask_BL)
+        return gates.leave(x_BDL, y, z, s2, self.skip.repeat(self.halves), *self.outside.folded(), self.halves)
+
+    def convolve(self, z_BDL: Tensor, v_BDL: Tensor, mask_BL: Tensor | None) -> Tensor:
+        """h(v) * z."""
+        L, filter = z_BDL.shape[-1], self.recipe.filter
+        gain, side = (None, None) if self.conditioning is None else self.conditioning(L)
+        bound = getattr(filter, "bound", 1.0)
+        options = {"kind": filter.kind, "bound": bound, "backend": self.recipe.backend}
+        return long_conv(z_BDL, v_BDL, self.static(L), gain, side, mask_BL, **options)
+
+    def both_taps(self) -> Tensor:
+        """Short taps (3, halves, C, K): channel c' has the reversed taps of c."""
+        return torch.stack((self.short, self.short.flip(-1)), 1) if self.halves == 2 else self.short[:, None]
+
+    def plain(self, x_BDL: Tensor, mask_BL: Tensor | None) -> Tensor:
+        """The definition that `forward` fuses, by ordinary autograd."""
+        mask = 1.0 if mask_BL is None else mask_BL[:, None]
+        h = butterfly(self.inside(self.norm(x_BDL)), self.halves) * mask
+        B, _, L = h.shape
+        h = h.view(B, self.halves, 3, -1, L)
+        taps = self.both_taps()
+        s1, s2, v = (short_conv(h[:, :, part], taps[part]).reshape(x_BDL.shape) for part in range(3))
+        v = v * mask
+        z = v * s1
+        y = self.convolve(z, v, mask_BL) + self.skip.repeat(self.halves)[:, None] * z
+        return x_BDL + self.outside(butterfly(y * s2, self.halves))
+
+
+class GatedMLP(nn.Module):
+    """x + Linear(value GELU(gate)) of normed x, position by position."""
+
+    def __init__(self, recipe: OrchidRecipe) -> None:
+        super().__init__()
+        hidden = round(recipe.width * recipe.mlp)
+        self.halves = halves(recipe.strands)
+        blocks = recipe.mlp_blocks
+        self.norm = Norm(recipe.width, recipe.strands)
+        self.inside = Mix(recipe.width, 2 * hidden, recipe.strands, blocks)
+        self.outside = Mix(hidden, recipe.width, recipe.strands, blocks, scale=1 / math.sqrt(2 * recipe.depth))
+
+    def forward(self, x_BDL: Tensor) -> Tensor:
+        """(B, D, L) -> (B, D, L), fused; `plain` is the same layer written out."""
+        return gates.gated_mlp(x_BDL, *self.inside.folded(self.norm.scale), *self.outside.folded(), self.halves)
+
+    def plain(self, x_BDL: Tensor) -> Tensor:
+        """The definition that `forward` fuses, by ordinary autograd."""
+        B, _, L = x_BDL.shape
+        h = butterfly(self.inside(self.norm(x_BDL)), self.halves)
+        value, gate = h.view(B, self.halves * self.inside.blocks, 2, -1, L).unbind(2)
+        u = (value * functional.gelu(gate)).reshape(B, -1, L)
+        return x_BDL + self.outside(butterfly(u, self.halves))
+
+
+class Norm(nn.Module):
+    """Root mean square over channels; the scale is tied within a pair."""
+
+    def __init__(self, width: int, strands: Strands) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(width // halves(strands)))
+        self.repeats = halves(strands)
+
+    def forward(self, x_BDL: Tensor) -> Tensor:
+        rms = torch.rsqrt(x_BDL.square().mean(1, keepdim=True) + gates.EPS)
+        return x_BDL * rms * self.scale.repeat(self.repeats)[:, None]
+
+
+class Block(nn.Module):
+    """A mixer over positions, then a gated MLP over channels, each with its residual."""
+
+    def __init__(self, recipe: OrchidRecipe) -> None:
+        super().__init__()
+        self.mixer, self.mlp = Mixer(recipe), GatedMLP(recipe)
+
+    def forward(self, x_BDL: Tensor, mask_BL: Tensor | None) -> Tensor:
+        return self.mlp(self.mixer(x_BDL, mask_BL))
+
+    def plain(self, x_BDL: Tensor, mask_BL: Tensor | None) -> Tensor:
+        """The same block by ordinary autograd."""
+        return self.mlp.plain(self.mixer.plain(x_BDL, mask_BL))
+
+
+class Orchid(nn.Module):
+    """The encoder: tokens (B, L) uint8 -> vectors (B, L, D), zero at padding.
+
+    `forward` takes what a user has: rows padded at the end with PAD are cut, grouped by transform length and run
+    group by group, so that a row alone gives what it gives in any batch. `encode` is the part without branches on
+    data (for `torch.compile` and training): rows of one length that is a transform length, or any length without PAD.
+
+    Cost: O(B D L log L) time; parameters do not depend on L. Vectors are in the even/odd basis of strand pairs:
+    reading the other strand reverses positions and negates the odd half (see `model.strands`).
+    """
+
+    def __init__(self, recipe: OrchidRecipe) -> None:
+        super().__init__()
+        self.recipe = recipe
+        self.alphabet = alphabet(recipe.alphabet)
+        complement = self.alphabet.complement_codes if recipe.strands == "equivariant" else None
+        self.letters = LetterTable(self.alphabet.size, recipe.width, recipe.strands, complement, 0.5)
+        self.blocks = nn.ModuleList(Block(recipe) for _ in range(recipe.depth))
+        self.norm = Norm(recipe.width, recipe.strands)
+        self.checkpointing = False
+
+    def forward(self, tokens_BL: Tensor) -> Tensor:
+        """Vectors (B, L, D) of tokens whose rows may end in PAD."""
+        codes_BL = tokens_BL & ~SOFT
+        B, L = codes_BL.shape
+        real = codes_BL != self.alphabet.pad
+        lengths = L - real.flip(1).int().argmax(1) * real.any(1) - L * ~real.any(1)
+        out = torch.zeros(B, L, self.recipe.width, dtype=self.letters.free.dtype, device=codes_BL.device)
+        whole = [transform_length(int(n)) for n in lengths]
+        for N in sorted(set(whole) - {0}):
+            rows = torch.tensor([row for row, n in enumerate(whole) if n == N], device=codes_BL.device)
+            padded = torch.full((len(rows), N), self.alphabet.pad, dtype=codes_BL.dtype, device=codes_BL.device)
+            padded[:, : min(N, L)] = codes_BL[rows, :N]
+            mask = (padded != self.alphabet.pad).to(out.dtype)
+            vectors = self.encode(padded, None if bool(mask.all()) else mask)
+            out[rows, : min(N, L)] = vectors[:, :L].to(out.dtype)
+        return out * real[..., None]
+
+    def encode(self, tokens_BL: Tensor, mask_BL: Tensor | None = None) -> Tensor:
+        """Vectors (B, L, D), circular over exactly L; `mask_BL` is 1 at letters and 0 at padding."""
+        codes_BL = (tokens_BL & ~SOFT).long()
+        letters_BVL = functional.one_hot(codes_BL, self.alphabet.size).transpose(1, 2).to(self.letters.free.dtype)
+        return self.encode_letters(letters_BVL, mask_BL)
+
+    def encode_letters(self, letters_BVL: Tensor, mask_BL: Tensor | None = None) -> Tensor:
+        """The same from one-hot (or mixed) letters (B, V, L), V as in the alphabet's codes."""
+        x_BDL = torch.matmul(self.letters.vectors().T, letters_BVL)
+        for block in self.blocks:
+            if self.checkpointing and torch.is_grad_enabled():
+                x_BDL = checkpoint(block, x_BDL, mask_BL, use_reentrant=False)
+            else:
+                x_BDL = block(x_BDL, mask_BL)
+        return self.norm(x_BDL).transpose(1, 2)
+
+
+def transform_length(length: int) -> int:
+    """The length at which a sequence is transformed, a function of its own length alone: even, 2^a 3^b 5^c.
+
+    At most 25 % more than the length, and few in number (five an octave), so that padded rows share batches.
+    """
+    if length <= 32:
+        return 32 if length else 0
+    octave = 1 << (length - 1).bit_length()
+    steps = (octave * 9 // 16, octave * 5 // 8, octave * 3 // 4, octave * 15 // 16, octave)
+    return next(step for step in steps if step >= length)

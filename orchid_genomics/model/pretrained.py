@@ -1,0 +1,147 @@
+"""Model folders: config.json, model.safetensors, provenance.json and README.md (a card); never a pickle.
+
+A folder is written whole under a temporary name and then renamed, so that a killed run leaves the old one.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from orchid_genomics import __version__
+from orchid_genomics.errors import InputError, MachineError
+from orchid_genomics.model.heads import HEADS, HeadRecipe
+from orchid_genomics.model.orchid import Orchid, OrchidRecipe
+from orchid_genomics.recipe import Strict, validate
+
+FORMAT = "orchid-genomics/1"
+CONFIG, WEIGHTS, PROVENANCE, CARD = "config.json", "model.safetensors", "provenance.json", "README.md"
+
+
+class ModelRecipe(Strict):
+    """What config.json holds: the encoder's shape and its head."""
+
+    encoder: OrchidRecipe
+    head: HeadRecipe
+
+
+class OrchidModel(nn.Module):
+    """An encoder with its head: tokens (B, L) -> predictions. What a model folder holds.
+
+    >>> model = OrchidModel.from_pretrained("runs/yeast/model")  # doctest: +SKIP
+    >>> logits_BLV = model(torch.from_numpy(DNA.encode("ACGT" * 256))[None])  # doctest: +SKIP
+    """
+
+    def __init__(self, recipe: ModelRecipe) -> None:
+        super().__init__()
+        self.recipe = recipe
+        self.encoder = Orchid(recipe.encoder)
+        self.head = HEADS[recipe.head.kind](recipe.head, recipe.encoder)
+        self.provenance: dict[str, Any] = {}
+
+    def forward(self, tokens_BL: Tensor) -> Tensor:
+        """Predictions of tokens whose rows may end in PAD; see `Orchid.forward`."""
+        return self.head(self.encoder(tokens_BL))
+
+    def encode(self, tokens_BL: Tensor, mask_BL: Tensor | None = None) -> Tensor:
+        """Predictions of rows of one length; see `Orchid.encode`."""
+        return self.head(self.encoder.encode(tokens_BL, mask_BL))
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path) -> "OrchidModel":
+        """Read a model folder, in eval mode. Raises InputError for a folder that is missing, foreign or damaged."""
+        folder = Path(folder)
+        config = read_json(folder / CONFIG)
+        if config.get("format") != FORMAT:
+            found = f"is not a model of this tool (format {config.get('format')!r})"
+            raise InputError(folder / CONFIG, found, f"a folder written by orchid-genomics, format {FORMAT!r}")
+        values = {key: value for key, value in config.items() if key in ModelRecipe.model_fields}
+        model = cls(validate(ModelRecipe, values, str(folder / CONFIG)))
+        _load(model, folder / WEIGHTS)
+        path = folder / PROVENANCE
+        model.provenance = read_json(path) if path.exists() else {}
+        return model.eval()
+
+    def save_pretrained(self, folder: str | Path, provenance: dict[str, Any] | None = None, card: str = "") -> None:
+        """Write the folder (see the module); an older one of that name is replaced once the new one is whole."""
+        folder = Path(folder)
+        config = {"format": FORMAT, "version": __version__, **self.recipe.model_dump(mode="json")}
+        self.provenance = provenance if provenance is not None else self.provenance
+        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in self.state_dict().items()}
+        with replacing_folder(folder) as part:
+            save_file(tensors, part / WEIGHTS, metadata={"format": "pt"})
+            (part / CONFIG).write_text(json.dumps(config, indent=2) + "\n")
+            (part / PROVENANCE).write_text(json.dumps(self.provenance, indent=2) + "\n")
+            (part / CARD).write_text(
+                card or f"# An Orchid model\n\nLoad: `OrchidModel.from_pretrained({str(folder)!r})`\n"
+            )
+
+    def hash(self) -> str:
+        """Twelve hex digits of the SHA-256 over config and weights: what outputs name as their model."""
+        digest = hashlib.sha256(self.recipe.model_dump_json().encode())
+        for name, tensor in sorted(self.state_dict().items()):
+            digest.update(name.encode())
+            digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()[:12]
+
+
+class replacing_folder:
+    """A context: a temporary folder beside `folder` that takes its name when the block ends well."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.part = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+
+    def __enter__(self) -> Path:
+        try:
+            shutil.rmtree(self.part, ignore_errors=True)
+            self.part.mkdir(parents=True)
+        except OSError as error:
+            raise MachineError(self.folder, f"cannot be written ({error.strerror})") from None
+        return self.part
+
+    def __exit__(self, kind, error, trace) -> None:
+        if error is None:
+            old = self.folder.with_name(f".{self.folder.name}.{os.getpid()}.old")
+            if self.folder.exists():
+                self.folder.rename(old)
+            self.part.rename(self.folder)
+            shutil.rmtree(old, ignore_errors=True)
+            return
+        shutil.rmtree(self.part, ignore_errors=True)
+        if isinstance(error, OSError | SafetensorError):
+            raise MachineError(self.folder, f"cannot be written ({error})", "what stood there before is kept") from None
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object. Raises InputError when it is missing or damaged."""
+    try:
+        values = json.loads(path.read_text())
+    except OSError as error:
+        raise InputError(path, f"cannot be read ({error.strerror})", "a model folder of this tool") from None
+    except ValueError as error:
+        raise InputError(path, f"is damaged ({error})", "a JSON object") from None
+    if not isinstance(values, dict):
+        raise InputError(path, "is damaged (not an object)", "a JSON object")
+    return values
+
+
+def _load(model: nn.Module, path: Path) -> None:
+    try:
+        tensors = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise InputError(path, f"cannot be read ({error})", "the whole file") from None
+    own = model.state_dict()
+    wrong = sorted(own.keys() ^ tensors.keys()) or sorted(n for n in own if own[n].shape != tensors[n].shape)
+    if wrong:
+        raise InputError(path, f"does not fit its {CONFIG} ({len(wrong)} tensors, first {wrong[0]})")
+    if any(not torch.isfinite(t).all() for t in tensors.values()):
+        raise InputError(path, "holds NaN or infinite weights", "a model that was trained to the end")
+    model.load_state_dict(tensors)

@@ -1,0 +1,87 @@
+"""Both strands in one pass: channels come in pairs (c, c'), and the other strand reverses positions and swaps them.
+
+The residual stream stays in the even/odd basis, halves (x_c + x_c', x_c - x_c') / sqrt 2, where a layer that commutes
+with the swap is two half-size products. `butterfly` leads to the paired basis (and back) around everything that is
+not linear. The trap: in the even/odd basis the other strand negates the odd half; only even channels may have a bias.
+"""
+
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+Strands = Literal["equivariant", "dense"]
+
+
+def halves(strands: Strands) -> int:
+    """2 where channels come in strand pairs, 1 where the network is dense."""
+    return 2 if strands == "equivariant" else 1
+
+
+def butterfly(x_BDL: Tensor, halves: int) -> Tensor:
+    """Even/odd halves to paired halves, or back: (a, b) -> (a + b, a - b) / sqrt 2; (B, D, L). One half: no change."""
+    if halves == 1:
+        return x_BDL
+    a, b = (x_BDL * math.sqrt(0.5)).chunk(2, 1)
+    return torch.cat((a + b, a - b), 1)
+
+
+class Mix(nn.Module):
+    """A linear layer over channels, (B, in, L) -> (B, out, L), that commutes with the strand swap.
+
+    Weight (halves * blocks, out, in): the even channels meet only even ones, the odd only odd ones, and with `blocks`
+    > 1 each half is block-diagonal. Gates and value stand side by side within a block's outputs.
+    """
+
+    def __init__(
+        self, inside: int, outside: int, strands: Strands, blocks: int = 1, bias: bool = True, scale: float = 1.0
+    ) -> None:
+        super().__init__()
+        self.halves, self.blocks = halves(strands), blocks
+        groups = self.halves * blocks
+        shape = (groups, outside // groups, inside // groups)
+        self.weight = nn.Parameter(torch.randn(shape) * (scale / math.sqrt(shape[-1])))
+        self.bias = nn.Parameter(torch.zeros(outside // self.halves)) if bias else None
+
+    def forward(self, x_BDL: Tensor) -> Tensor:
+        G, _, I = self.weight.shape
+        B, _, L = x_BDL.shape
+        y = torch.matmul(self.weight, x_BDL.reshape(B, G, I, L)).reshape(B, -1, L)
+        if self.bias is None:
+            return y
+        odd = torch.zeros_like(self.bias).repeat(self.halves - 1)
+        return y + torch.cat((self.bias, odd))[:, None]
+
+    def folded(self, scale: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        """Weight and bias with the norm's scale before it and the 1 / sqrt 2 of the butterfly beside it folded in."""
+        half = math.sqrt(0.5) if self.halves == 2 else 1.0
+        weight, bias = self.weight * half, self.bias
+        if scale is None:  # the butterfly stands before the product: the bias is not part of it
+            return weight, bias
+        weight = weight * scale.view(self.blocks, 1, -1).repeat(self.halves, 1, 1)
+        return weight, None if bias is None else bias * half
+
+
+class LetterTable(nn.Module):
+    """One vector a token code, in the even/odd basis; its complement has the same even and the opposite odd half.
+
+    Used to embed (codes -> vectors) and to read letters off vectors (vectors -> logits). `free` (V, D) are the
+    vectors in the paired basis, w(code) for channel c; the vector of c' is w(complement(code)).
+    """
+
+    def __init__(
+        self, codes: int, width: int, strands: Strands, complement: tuple[int, ...] | None, std: float
+    ) -> None:
+        super().__init__()
+        self.paired = strands == "equivariant"
+        self.free = nn.Parameter(torch.randn(codes, width // 2 if self.paired else width) * std)
+        order = torch.tensor(complement[:codes] if self.paired else range(codes))
+        self.register_buffer("complement", order, persistent=False)
+
+    def vectors(self) -> Tensor:
+        """(V, D), even half then odd half."""
+        if not self.paired:
+            return self.free
+        other = self.free[self.complement]
+        return torch.cat((self.free + other, self.free - other), 1) * math.sqrt(0.5)

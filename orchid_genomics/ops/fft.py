@@ -1,0 +1,261 @@
+"""The operator by real FFTs: three transforms forward, five backward, only its real inputs kept between.
+
+The trap: half-spectrum sums weigh DC and (even L) Nyquist once and every other bin twice. Channels are taken in
+groups that stay in cache; no complex tensor of the batch's size is ever stored. A torch custom operator, so that
+`torch.compile` sees one opaque node.
+"""
+
+import torch
+from torch import Tensor
+
+from orchid_genomics.errors import NumericError
+from orchid_genomics.ops.chunks import each
+from orchid_genomics.ops.reference import TINY
+
+GROUP_BYTES = {"cpu": 4 << 20, "cuda": 256 << 20}  # of one float32 (B, group, L) slice
+MIN_ROWS = 4  # a lone row is transformed several times slower than one of four
+
+Maybe = Tensor | None
+
+
+def long_conv(
+    z_BDL: Tensor,
+    v_BDL: Tensor,
+    static_CF: Tensor,
+    gain_CF: Maybe,
+    taps_CJ: Maybe,
+    mask_BL: Maybe,
+    kind: str,
+    bound: float,
+) -> Tensor:
+    """See `ops.long_conv`."""
+    return forward(z_BDL, v_BDL, static_CF, gain_CF, taps_CJ, mask_BL, kind, bound)
+
+
+@torch.library.custom_op("orchid::long_conv_fft", mutates_args=())
+def forward(
+    z_BDL: Tensor,
+    v_BDL: Tensor,
+    static_CF: Tensor,
+    gain_CF: Tensor | None,
+    taps_CJ: Tensor | None,
+    mask_BL: Tensor | None,
+    kind: str,
+    bound: float,
+) -> Tensor:
+    """The fused forward pass, group by group."""
+    L = z_BDL.shape[-1]
+    y_BDL = torch.empty_like(z_BDL, memory_format=torch.contiguous_format)
+
+    def work(rows: slice, _: None) -> None:
+        for here, reverse in _strands(rows, z_BDL, static_CF):
+            Z = torch.fft.rfft(_real(z_BDL[:, here]))
+            _finite(Z[..., 0], "z")
+            H = static_CF[rows]
+            if kind != "static":
+                _, power, _ = _power(v_BDL[:, here], mask_BL)
+                H = H + _conditioned(gain_CF[rows], _strength(power, kind, bound), _some(taps_CJ, rows), L)
+            Z *= H.conj() if reverse else H
+            y_BDL[:, here] = torch.fft.irfft(Z, n=L)
+
+    each(_groups(z_BDL, static_CF), work, z_BDL.device, lambda: None)
+    return y_BDL
+
+
+@torch.library.custom_op("orchid::long_conv_fft_backward", mutates_args=())
+def backward(
+    dy_BDL: Tensor,
+    z_BDL: Tensor,
+    v_BDL: Tensor,
+    static_CF: Tensor,
+    gain_CF: Tensor | None,
+    taps_CJ: Tensor | None,
+    mask_BL: Tensor | None,
+    kind: str,
+    bound: float,
+) -> list[Tensor]:
+    """Gradients of z, v, static, gain and taps; the spectra are computed again rather than kept."""
+    L = z_BDL.shape[-1]
+    dz, dv = torch.empty_like(z_BDL), torch.zeros_like(v_BDL) if kind == "static" else torch.empty_like(v_BDL)
+    dstatic = torch.zeros_like(static_CF)
+    dgain = torch.zeros_like(static_CF if gain_CF is None else gain_CF)
+    dtaps = torch.zeros(0) if taps_CJ is None else torch.zeros_like(taps_CJ)
+
+    def work(rows: slice, _: None) -> None:
+        for here, reverse in _strands(rows, z_BDL, static_CF):
+            DY = torch.fft.rfft(_real(dy_BDL[:, here]))
+            H = static_CF[rows]
+            if kind != "static":
+                gain, taps = gain_CF[rows], _some(taps_CJ, rows)
+                V, power, mean = _power(v_BDL[:, here], mask_BL)
+                strength = _strength(power, kind, bound)
+                H = H + _conditioned(gain, strength, taps, L)
+            Q = torch.fft.rfft(_real(z_BDL[:, here])).conj_physical_().mul_(DY)
+            dz[:, here] = torch.fft.irfft(DY.mul_(H if reverse else H.conj()), n=L)
+            if reverse:
+                Q.conj_physical_()
+            dstatic[rows] += Q.sum(0)
+            if kind == "static":
+                continue
+            if taps is not None:
+                dtaps[rows] += _taps_gradient(Q, gain * strength, taps.shape[1], L)
+                Q = _frequency_conv(Q, taps, L)
+            dgain[rows] += (Q * strength).sum(0)
+            slope = _slope(power, strength, kind, bound).mul_(torch.addcmul(gain.real * Q.real, gain.imag, Q.imag))
+            shared = _whole_sum(slope * power, L) / L
+            dv[:, here] = _centred(torch.fft.irfft(V.mul_((slope - shared).mul_(2 / mean)), n=L), mask_BL)
+
+    each(_groups(z_BDL, static_CF), work, z_BDL.device, lambda: None)
+    for spectrum in (dstatic, dgain):
+        _half_weigh(spectrum.mul_(2 / L), L)
+    return [dz, dv, dstatic, dgain, dtaps]
+
+
+@forward.register_fake
+def _(z_BDL, v_BDL, static_CF, gain_CF, taps_CJ, mask_BL, kind, bound):
+    return torch.empty_like(z_BDL, memory_format=torch.contiguous_format)
+
+
+@backward.register_fake
+def _(dy_BDL, z_BDL, v_BDL, static_CF, gain_CF, taps_CJ, mask_BL, kind, bound):
+    spectra = [torch.empty_like(static_CF), torch.empty_like(static_CF)]
+    taps = z_BDL.new_empty(0) if taps_CJ is None else torch.empty_like(taps_CJ)
+    return [torch.empty_like(z_BDL), torch.empty_like(v_BDL), *spectra, taps]
+
+
+def _keep(ctx, inputs, output) -> None:
+    *tensors, ctx.kind, ctx.bound = inputs
+    ctx.save_for_backward(*tensors)
+
+
+def _differentiate(ctx, dy_BDL: Tensor):
+    z, v, static, gain, taps, mask = ctx.saved_tensors
+    dz, dv, dstatic, dgain, dtaps = backward(dy_BDL, z, v, static, gain, taps, mask, ctx.kind, ctx.bound)
+    return dz, dv, dstatic, None if gain is None else dgain, None if taps is None else dtaps, None, None, None
+
+
+forward.register_autograd(_differentiate, setup_context=_keep)
+
+
+def _groups(z_BDL: Tensor, static_CF: Tensor) -> list[slice]:
+    """Rows of the spectra to take together: few enough for the cache, enough for every thread."""
+    B, _, L = z_BDL.shape
+    C = static_CF.shape[0]
+    rows = max(MIN_ROWS, GROUP_BYTES.get(z_BDL.device.type, 4 << 20) // (4 * L))
+    size = max(1, min(rows // max(B, 1), -(-C // torch.get_num_threads())))
+    return [slice(first, min(first + size, C)) for first in range(0, C, size)]
+
+
+def _strands(rows: slice, z_BDL: Tensor, static_CF: Tensor) -> list[tuple[slice, bool]]:
+    """The channels of these rows, and whether they read them conjugated (the second strand of pairs)."""
+    D, C = z_BDL.shape[1], static_CF.shape[0]
+    return [(slice(rows.start + s * C, rows.stop + s * C), s == 1) for s in range(D // C)]
+
+
+def _some(taps: Maybe, rows: slice) -> Maybe:
+    return None if taps is None else taps[rows]
+
+
+def _real(x: Tensor) -> Tensor:
+    """Transforms run in float32 whatever the activations (float64 stays)."""
+    return x if x.dtype == torch.float64 else x.float()
+
+
+def _finite(sums: Tensor, name: str) -> None:
+    """Sums over positions betray NaN or infinity at the cost of (B, D) numbers; a GPU is not made to wait."""
+    if sums.device.type == "cpu" and not torch.isfinite(sums).all():
+        raise NumericError(f"long_conv: {name}", "holds NaN or infinity", "finite numbers")
+
+
+def _centred(v: Tensor, mask_BL: Maybe) -> Tensor:
+    """v less its mean over real letters, zero elsewhere; without a mask the DC bin does it instead."""
+    if mask_BL is None:
+        return v
+    mask = mask_BL[:, None].to(v.dtype)
+    mean = (v * mask).sum(-1, keepdim=True) / mask.sum(-1, keepdim=True).clamp(min=1)
+    return (v - mean) * mask
+
+
+def _power(v_BGL: Tensor, mask_BL: Maybe) -> tuple[Tensor, Tensor, Tensor]:
+    """The transform of centred v, its power over the mean of all bins, and that mean."""
+    v = _centred(_real(v_BGL), mask_BL)
+    V = torch.fft.rfft(v)
+    V[..., 0] = 0
+    power = torch.addcmul(V.real.square(), V.imag, V.imag)
+    mean = _whole_sum(power, v.shape[-1]) / v.shape[-1] + TINY
+    _finite(mean, "v")
+    return V, power.div_(mean), mean
+
+
+def _whole_sum(half: Tensor, L: int) -> Tensor:
+    """The sum over the whole spectrum of something even, given its half."""
+    total = 2 * half.sum(-1, keepdim=True) - half[..., :1]
+    return total - half[..., -1:] if L % 2 == 0 else total
+
+
+def _strength(power: Tensor, kind: str, bound: float) -> Tensor:
+    bounded = power / (1 + power / bound)
+    return bounded if kind == "correlation" else bounded.sqrt_()
+
+
+def _slope(power: Tensor, strength: Tensor, kind: str, bound: float) -> Tensor:
+    """d strength / d power; 0 where the magnitude is 0 and has no slope."""
+    slope = (1 + power / bound).pow_(-2)
+    if kind == "magnitude":
+        slope = torch.where(strength > 0, slope / (2 * strength), 0)
+    return slope
+
+
+def _conditioned(gain: Tensor, strength: Tensor, taps: Maybe, L: int) -> Tensor:
+    spectrum = gain * strength
+    return spectrum if taps is None else _frequency_conv(spectrum, taps, L)
+
+
+def _half_weigh(spectrum: Tensor, L: int) -> Tensor:
+    spectrum[..., 0] *= 0.5
+    if L % 2 == 0:
+        spectrum[..., -1] *= 0.5
+    return spectrum
+
+
+def _shifted(spectrum: Tensor, j: int, L: int) -> Tensor:
+    """The half spectrum read j bins away (..., F), mirrored at both ends as that of real taps is."""
+    F = spectrum.shape[-1]
+    place = torch.arange(-abs(j), F + abs(j), device=spectrum.device) % L
+    below, above = place[: abs(j)], place[F + abs(j) :]
+    ends = [torch.where(p < F, _read(spectrum, p), _read(spectrum, (L - p) % L).conj()) for p in (below, above)]
+    if j > 0:
+        return torch.cat((ends[0], spectrum), -1)[..., :F]
+    return torch.cat((spectrum, ends[1]), -1)[..., -F:]
+
+
+def _read(spectrum: Tensor, place: Tensor) -> Tensor:
+    return spectrum[..., place.clamp(max=spectrum.shape[-1] - 1)]
+
+
+def _frequency_conv(spectrum: Tensor, taps_GJ: Tensor, L: int) -> Tensor:
+    """Conjugate-symmetric taps along frequency, as shifted adds; self-adjoint over the whole spectrum."""
+    _real_ends(spectrum, L)
+    out = spectrum.clone()
+    for j in range(1, taps_GJ.shape[1] + 1):
+        tap = taps_GJ[:, j - 1, None]
+        out.addcmul_(tap.expand_as(out), _shifted(spectrum, j, L))
+        out.addcmul_(tap.conj().expand_as(out), _shifted(spectrum, -j, L))
+    return out
+
+
+def _taps_gradient(Q: Tensor, spectrum: Tensor, count: int, L: int) -> Tensor:
+    """(2 / L) times the whole-spectrum sum of Q[k] conj(U[k - j]), for j = 1..count; (G, count)."""
+    _real_ends(spectrum, L)
+    columns = []
+    for j in range(1, count + 1):
+        pair = Q * _shifted(spectrum, j, L).conj() + Q.conj() * _shifted(spectrum, -j, L)
+        columns.append(_half_weigh(pair, L).sum((0, -1)))
+    return torch.stack(columns, -1) * (2 / L)
+
+
+def _real_ends(spectrum: Tensor, L: int) -> None:
+    """Drop the imaginary parts at DC and (even L) Nyquist in place: real taps have none."""
+    spectrum.imag[..., 0] = 0
+    if L % 2 == 0:
+        spectrum.imag[..., -1] = 0

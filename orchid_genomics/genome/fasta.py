@@ -68,7 +68,8 @@ class Genome:
         """
         left, right = self._inside(contig, start, end)
         inner = self._read(contig, left, right) if left < right else b""
-        return b"N" * (left - start) + inner + b"N" * (end - start - (left - start) - len(inner))
+        before = min(max(-start, 0), end - start)
+        return b"N" * before + inner + b"N" * (end - start - before - len(inner))
 
     def tokens(self, contig: str, start: int, end: int, strand: str = "+") -> np.ndarray:
         """Tokens (L,) uint8 of letters `start` to `end`; strand "-" gives the reverse complement.
@@ -106,7 +107,7 @@ class Genome:
         if start >= end:
             raise InputError(f"{self.path} {contig}", f"start {start} is not below end {end}", "0-based half-open")
         length = self.contigs[contig]
-        return min(max(start, 0), max(end, 0)), min(end, length)
+        return min(max(start, 0), length), min(max(end, 0), length)
 
     def _inner(self, contig: str, start: int, end: int) -> np.ndarray:
         where = f"{self.path} {contig}"

@@ -57,7 +57,7 @@ def long_conv(
 
 
 def _check(z_BDL: Tensor, v_BDL: Tensor, static_CF: Tensor, gain_CF: Tensor | None, kind: str) -> None:
-    B, D, L = z_BDL.shape
+    _, D, L = z_BDL.shape
     C, F = static_CF.shape
     if v_BDL.shape != z_BDL.shape or L < 1:
         raise ValueError(f"z {tuple(z_BDL.shape)} and v {tuple(v_BDL.shape)} must be equal (B, D, L) with L >= 1")

@@ -18,22 +18,8 @@ MIN_ROWS = 4  # a lone row is transformed several times slower than one of four
 Maybe = Tensor | None
 
 
-def long_conv(
-    z_BDL: Tensor,
-    v_BDL: Tensor,
-    static_CF: Tensor,
-    gain_CF: Maybe,
-    taps_CJ: Maybe,
-    mask_BL: Maybe,
-    kind: str,
-    bound: float,
-) -> Tensor:
-    """See `ops.long_conv`."""
-    return forward(z_BDL, v_BDL, static_CF, gain_CF, taps_CJ, mask_BL, kind, bound)
-
-
 @torch.library.custom_op("orchid::long_conv_fft", mutates_args=())
-def forward(
+def long_conv(
     z_BDL: Tensor,
     v_BDL: Tensor,
     static_CF: Tensor,
@@ -43,7 +29,7 @@ def forward(
     kind: str,
     bound: float,
 ) -> Tensor:
-    """The fused forward pass, group by group."""
+    """See `ops.long_conv`: the fused forward pass, group by group."""
     L = z_BDL.shape[-1]
     y_BDL = torch.empty_like(z_BDL, memory_format=torch.contiguous_format)
 
@@ -111,7 +97,7 @@ def backward(
     return [dz, dv, dstatic, dgain, dtaps]
 
 
-@forward.register_fake
+@long_conv.register_fake
 def _(z_BDL, v_BDL, static_CF, gain_CF, taps_CJ, mask_BL, kind, bound):
     return torch.empty_like(z_BDL, memory_format=torch.contiguous_format)
 
@@ -134,7 +120,7 @@ def _differentiate(ctx, dy_BDL: Tensor):
     return dz, dv, dstatic, None if gain is None else dgain, None if taps is None else dtaps, None, None, None
 
 
-forward.register_autograd(_differentiate, setup_context=_keep)
+long_conv.register_autograd(_differentiate, setup_context=_keep)
 
 
 def _groups(z_BDL: Tensor, static_CF: Tensor) -> list[slice]:

@@ -1,0 +1,93 @@
+import subprocess
+import sys
+
+import pytest
+from Bio import SeqIO
+from Bio.Seq import Seq
+from Bio.SeqFeature import SeqFeature, SimpleLocation
+from Bio.SeqRecord import SeqRecord
+
+from orchid_genomics.cli import main
+from orchid_genomics.genome.bed import read_bed
+from orchid_genomics.genome.fasta import Genome
+from orchid_genomics.sequence import Interval
+
+GFF = """##sequence-region chr1 1 22
+chr1\tx\tgene\t11\t20\t.\t-\t.\tID=gene:G1
+chr1\tx\tCDS\t11\t20\t.\t-\t0\tParent=gene:G1
+"""
+
+
+@pytest.fixture
+def gff(tmp_path):
+    path = tmp_path / "a.gff3"
+    path.write_text(GFF)
+    return path
+
+
+def run(*words: object) -> None:
+    main([str(word) for word in words])
+
+
+def test_an_annotation_becomes_three_beds(gff, tmp_path, capsys):
+    out = tmp_path / "deep" / "beds"
+    run("features", gff, "-o", out, "--upstream", 10, "--downstream", 2)
+    assert capsys.readouterr().out == "genes.bed\t1 rows\nCDS.bed\t1 rows\npromoters.bed\t1 rows\n"
+    assert list(read_bed(out / "promoters.bed")) == [Interval("chr1", 18, 22, "-", "G1")]
+    assert [path.name for path in out.parent.iterdir()] == ["beds"]
+
+
+def test_genbank_gives_the_genome_too(tmp_path):
+    record = SeqRecord(Seq("ACGTACGTAC" * 20), id="p.1", name="p", annotations={"molecule_type": "DNA"})
+    record.features = [SeqFeature(SimpleLocation(50, 90, 1), type="gene", qualifiers={"locus_tag": ["p1"]})]
+    SeqIO.write([record], tmp_path / "p.gb", "genbank")
+    out = tmp_path / "out"
+    run("features", tmp_path / "p.gb", "-o", out)
+    names = {"genes.bed", "CDS.bed", "promoters.bed", "genome.fa.gz", "genome.fa.gz.fai", "genome.fa.gz.gzi"}
+    assert {path.name for path in out.iterdir()} == names
+    with Genome(out / "genome.fa.gz") as genome:
+        assert genome.letters("p.1", 0, 200) == b"ACGTACGTAC" * 20
+        assert list(read_bed(out / "promoters.bed", genome)) == [Interval("p.1", 0, 50, "+", "p1")]
+
+
+@pytest.mark.parametrize(
+    ("break_it", "message"),
+    [
+        (lambda path: path.write_text(GFF.replace("20", "ten")), "line 2: place '11' to 'ten'"),
+        (lambda path: path.write_text(GFF.replace("chr1 1 22", "chr2 1 22")), "--genome FASTA"),
+        (lambda path: path.unlink(), "cannot be read (No such file or directory)"),
+        (lambda path: path.write_text("chr1\tx\tSNP\t1\t2\t.\t.\t.\tID=x\n"), "has no genes"),
+    ],
+)
+def test_bad_input_is_one_line_and_leaves_the_folder_as_it_was(gff, tmp_path, capsys, break_it, message):
+    out = tmp_path / "beds"
+    run("features", gff, "-o", out)
+    before = {path.name: path.read_text() for path in out.iterdir()}
+    break_it(gff)
+    with pytest.raises(SystemExit) as stop:
+        run("features", gff, "-o", out)
+    error = capsys.readouterr().err
+    assert stop.value.code == 1
+    assert error.startswith("error: ")
+    assert message in error
+    assert error.count("\n") == 1
+    assert {path.name: path.read_text() for path in out.iterdir()} == before
+
+
+def test_a_file_in_the_place_of_the_folder_and_no_promoter_at_all_are_refused(gff, capsys):
+    for words, message in (
+        ((gff, "-o", gff), "is a file; a folder"),
+        ((gff, "-o", "x", "--upstream", 0), "not both 0"),
+    ):
+        with pytest.raises(SystemExit):
+            run("features", *words)
+        assert message in capsys.readouterr().err
+
+
+def test_the_command_runs_as_a_program_and_its_help_states_coordinates(gff, tmp_path):
+    program = [sys.executable, "-m", "orchid_genomics", "features"]
+    subprocess.run([*program, str(gff), "-o", str(tmp_path / "o")], check=True, capture_output=True)
+    text = subprocess.run([*program, "--help"], check=True, capture_output=True, text=True).stdout
+    words = " ".join(text.split())
+    assert "1-based and closed; the BEDs are 0-based half-open" in words
+    assert "[default: 500]" in words

@@ -1,0 +1,60 @@
+"""Genomes that every test may read; index caches go to a temporary folder, never to the user's home."""
+
+from pathlib import Path
+
+import pytest
+
+from orchid_genomics.genome.fasta import Genome
+
+ROOT = Path(__file__).parent.parent
+TINY = {
+    "chr1": "ACGTNacgtnRYSWacgtTTTT",
+    "chr2": "GGGGCCCCAAAATTTT" * 8,
+    "chrM": "acgtACGTAC",
+}
+
+
+@pytest.fixture(autouse=True)
+def index_cache(tmp_path_factory, monkeypatch) -> Path:
+    folder = tmp_path_factory.mktemp("cache")
+    monkeypatch.setenv("ORCHID_CACHE", str(folder))
+    return folder
+
+
+@pytest.fixture
+def tiny() -> dict[str, str]:
+    """The letters of the tiny genome."""
+    return dict(TINY)
+
+
+@pytest.fixture
+def tiny_fasta(tmp_path) -> Path:
+    """Three contigs by hand, ten letters a line: lower case, IUPAC codes and N among them."""
+    path = tmp_path / "tiny.fa"
+    path.write_text(
+        "".join(
+            f">{name} by hand\n" + "".join(f"{letters[i : i + 10]}\n" for i in range(0, len(letters), 10))
+            for name, letters in TINY.items()
+        )
+    )
+    return path
+
+
+@pytest.fixture
+def tiny_genome(tiny_fasta) -> Genome:
+    return Genome(tiny_fasta)
+
+
+@pytest.fixture(scope="session")
+def yeast() -> Genome:
+    """The embedded genome, S. cerevisiae R64."""
+    return Genome(ROOT / "recipes" / "yeast" / "sacCer3.fa.gz")
+
+
+@pytest.fixture(scope="session")
+def edge_cases() -> Path:
+    """Public corpora of odd files, which lie beside some checkouts only."""
+    folder = ROOT.parent / "shared" / "data" / "edge_cases"
+    if not folder.is_dir():
+        pytest.skip("no ../shared/data/edge_cases here")
+    return folder

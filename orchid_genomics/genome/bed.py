@@ -121,7 +121,8 @@ def on_genome(places: Sequence[Interval], genome: Genome, path: Path, lines: Seq
         contig = names[place.contig]
         if place.end > genome.contigs[contig]:
             off = f"end {place.end:,} is off contig {contig}"
-            raise InputError(f"{path} line {line}", off, f"ends up to {genome.contigs[contig]:,} in {genome.path.name}")
+            where = f"{path} line {line}" if line else path  # GenBank features come without
+            raise InputError(where, off, f"ends up to {genome.contigs[contig]:,} in {genome.path.name}")
         same = contig == place.contig
         found.append(place if same else Interval(contig, place.start, place.end, place.strand, place.name))
     return found

@@ -4,12 +4,10 @@ An index beside the file is used only when every header and the end of the file 
 otherwise ours is built in a cache folder. Nothing is ever written beside a user's file.
 """
 
-import gzip
 import hashlib
 import os
 import struct
 import warnings
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -152,7 +150,7 @@ def scan(text: Text) -> list[Contig]:
             contigs.append(Contig(name, length, offset, bases, width))
 
     number = 0
-    for number, line in enumerate(_lines(text), 1):
+    for number, line in enumerate(text.lines(), 1):
         at += len(line)
         if len(line) == width and not short and line[0] != 62:
             length += bases
@@ -183,14 +181,6 @@ def _name(path: Path, number: int, line: bytes, seen: set[str]) -> str:
         raise InputError(f"{path} line {number}", f"two contigs are named {name!r}", "one name each")
     seen.add(name)
     return name
-
-
-def _lines(text: Text) -> Iterator[bytes]:
-    with text.path.open("rb") if text.blocks is None else gzip.open(text.path, "rb") as file:
-        try:
-            yield from file
-        except (OSError, EOFError, zlib.error) as error:
-            raise InputError(text.path, f"is damaged ({error})", "copy or compress it again") from None
 
 
 def _cached(path: Path, cache: Path | None) -> tuple[Path, Path]:

@@ -1,7 +1,9 @@
 """Plain and bgzipped text by place; gzip without blocks allows no random access and is refused with advice."""
 
+import io
 import struct
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -74,6 +76,11 @@ class Text:
             size, skip, block = size - len(part), 0, block + 1
         return b"".join(parts)
 
+    def lines(self) -> Iterator[bytes]:
+        """The lines with their ends; raises InputError for a damaged block before any of its letters."""
+        with io.BufferedReader(_Stream(self), 1 << 16) as stream:
+            yield from stream
+
     def _block(self, number: int) -> bytes:
         if self._memo[0] != number:
             at, stop = int(self.blocks[number, 0]), self.blocks[number + 1 : number + 2, 0]
@@ -84,3 +91,19 @@ class Text:
                 raise InputError(self.path, f"has a damaged bgzip block at byte {at:,} ({error})", "copy it") from None
             self._memo = (number, data)
         return self._memo[1]
+
+
+class _Stream(io.RawIOBase):
+    """The text from its beginning, for a buffer to read lines of."""
+
+    def __init__(self, text: Text) -> None:
+        self._text, self._at = text, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:
+        data = self._text.read(self._at, len(buffer))
+        buffer[: len(data)] = data
+        self._at += len(data)
+        return len(data)

@@ -26,7 +26,7 @@ def features(
     """Write genes.bed, CDS.bed and promoters.bed (0-based half-open) into `out`; rows of each.
 
     A promoter reaches from `upstream` letters before the 5' end of a gene to `downstream` letters into it.
-    A GenBank file gives genome.fa.gz with its index too. Nothing is written when anything is wrong.
+    A GenBank file gives genome.fa.gz with its index too, unless `genome` is given. Nothing is written when anything is wrong.
     """
     if upstream < 0 or downstream < 0 or upstream + downstream == 0:
         raise InputError("promoters", f"{upstream} letters upstream, {downstream} downstream", "0 or more, not both 0")
@@ -46,7 +46,7 @@ def features(
         staging.mkdir(parents=True)
         for name, places in beds.items():
             write_bed(staging / name, places)
-        if found.sequences:
+        if found.sequences and genome is None:
             _write_genome(staging / "genome.fa.gz", found)
         out.mkdir(exist_ok=True)
         for file in sorted(staging.iterdir()):

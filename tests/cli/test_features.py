@@ -48,6 +48,19 @@ def test_genbank_gives_the_genome_too(tmp_path):
     with Genome(out / "genome.fa.gz") as genome:
         assert genome.letters("p.1", 0, 200) == b"ACGTACGTAC" * 20
         assert list(read_bed(out / "promoters.bed", genome)) == [Interval("p.1", 0, 50, "+", "p1")]
+    run("features", tmp_path / "p.gb", "-o", tmp_path / "fitted", "--genome", out / "genome.fa.gz")
+    assert len(list((tmp_path / "fitted").iterdir())) == 3
+
+
+def test_genbank_that_does_not_fit_the_genome_is_refused(tmp_path, capsys):
+    record = SeqRecord(Seq("ACGT" * 10), id="p.1", name="p", annotations={"molecule_type": "DNA"})
+    record.features = [SeqFeature(SimpleLocation(5, 30, 1), type="gene", qualifiers={"locus_tag": ["p1"]})]
+    SeqIO.write([record], tmp_path / "p.gb", "genbank")
+    (tmp_path / "short.fa").write_text(">p.1\nACGT\n")
+    with pytest.raises(SystemExit):
+        run("features", tmp_path / "p.gb", "-o", tmp_path / "out", "--genome", tmp_path / "short.fa")
+    assert "p.gb: end 30 is off contig p.1; ends up to 4 in short.fa" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(

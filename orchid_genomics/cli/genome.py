@@ -13,8 +13,9 @@ def features(annotation: str, out: str, genome: str | None, upstream: int, downs
     """Turn an ANNOTATION (GFF3 or GenBank, plain or gzipped) into BEDs.
 
     Writes genes.bed, CDS.bed (every part of a coding sequence) and promoters.bed into the folder; from
-    GenBank also genome.fa.gz with its index, unless --genome is given. GFF3 and GenBank places are 1-based and closed; the BEDs are
-    0-based half-open. Promoters follow the strand of the gene and are cut at the ends of the contig.
+    GenBank also genome.fa.gz with its index, unless --genome is given. GFF3 and GenBank places are 1-based
+    and closed; the BEDs are 0-based half-open. Promoters follow the strand of the gene and are cut at the
+    ends of the contig.
     """
     from orchid_genomics.tasks.features import features as task
 

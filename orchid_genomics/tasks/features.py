@@ -26,7 +26,8 @@ def features(
     """Write genes.bed, CDS.bed and promoters.bed (0-based half-open) into `out`; rows of each.
 
     A promoter reaches from `upstream` letters before the 5' end of a gene to `downstream` letters into it.
-    A GenBank file gives genome.fa.gz with its index too, unless `genome` is given. Nothing is written when anything is wrong.
+    A GenBank file gives genome.fa.gz with its index too, unless `genome` is given. Nothing is written
+    when anything is wrong.
     """
     if upstream < 0 or downstream < 0 or upstream + downstream == 0:
         raise InputError("promoters", f"{upstream} letters upstream, {downstream} downstream", "0 or more, not both 0")

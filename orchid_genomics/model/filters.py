@@ -16,6 +16,7 @@ from torch.nn import functional
 from orchid_genomics.recipe import Strict
 
 LONGEST_LAG = 131_072  # the lag at which the log-lag feature is 1
+DEFAULT_LONGEST = 1024.0
 
 
 class StaticRecipe(Strict):
@@ -25,8 +26,8 @@ class StaticRecipe(Strict):
     gain: float = 0.3
     shortest: float = 8.0
     """The shortest decay length at the start, nucleotides."""
-    longest: float = 1024.0
-    """The longest decay length at the start, nucleotides: the recipe's longest window."""
+    longest: float | None = Field(default=None, gt=0)
+    """The longest decay length at the start, nucleotides; training fills in its longest window."""
     hidden: int = Field(default=32, gt=0)
     octaves: int = Field(default=8, gt=0)
 
@@ -70,7 +71,8 @@ class StaticFilter(nn.Module):
         self.first = nn.Linear(features, recipe.hidden)
         self.second = nn.Linear(recipe.hidden, recipe.hidden)
         self.last = nn.Linear(recipe.hidden, channels, bias=False)
-        spread = torch.linspace(math.log(recipe.shortest), math.log(max(recipe.longest, recipe.shortest)), channels)
+        longest = max(recipe.longest or DEFAULT_LONGEST, recipe.shortest)
+        spread = torch.linspace(math.log(recipe.shortest), math.log(longest), channels)
         self.log_decay = nn.Parameter(spread)
         self.register_buffer("norm", recipe.gain * (2 / spread.exp()).rsqrt().reciprocal(), persistent=False)
         for layer in (self.first, self.second, self.last):
@@ -121,7 +123,8 @@ class Conditioning(nn.Module):
         self.side = nn.Parameter(torch.zeros(channels, side, 2)) if side else None
 
     def forward(self, L: int) -> tuple[Tensor, Tensor | None]:
-        spectra = tap_spectrum(self.taps, L)
+        with torch.autocast(self.taps.device.type, enabled=False):
+            spectra = tap_spectrum(self.taps, L)
         if self.kind == "correlation":
             gain = spectra[0] * spectra[1].conj()
         else:

@@ -17,8 +17,10 @@ from torch.utils.checkpoint import checkpoint
 from orchid_genomics.model.filters import Conditioning, CorrelationRecipe, FilterRecipe, StaticFilter, short_conv
 from orchid_genomics.model.strands import LetterTable, Mix, Strands, butterfly, halves
 from orchid_genomics.ops import gates, long_conv
+from orchid_genomics.ops.mlp import gated_mlp
+from orchid_genomics.ops.products import EPS
 from orchid_genomics.recipe import Strict
-from orchid_genomics.sequence import SOFT, alphabet
+from orchid_genomics.sequence import CODE, alphabet
 
 
 class OrchidRecipe(Strict):
@@ -60,10 +62,11 @@ class Mixer(nn.Module):
 
     def forward(self, x_BDL: Tensor, mask_BL: Tensor | None) -> Tensor:
         """(B, D, L) -> (B, D, L), fused; `plain` is the same layer written out."""
-        weight, bias = self.inside.folded(self.norm.scale)
-        z, v, s2 = gates.enter(x_BDL, weight, bias, self.both_taps(), mask_BL, self.halves)
+        weight, bias = self.inside.folded(x_BDL.dtype, self.norm.scale)
+        z, v, s2 = gates.enter(x_BDL, weight, bias, self.both_taps().to(x_BDL.dtype), mask_BL, self.halves)
         y = self.convolve(z, v, mask_BL)
-        return gates.leave(x_BDL, y, z, s2, self.skip.repeat(self.halves), *self.outside.folded(), self.halves)
+        skip = self.skip.repeat(self.halves).to(x_BDL.dtype)
+        return gates.leave(x_BDL, y, z, s2, skip, *self.outside.folded(x_BDL.dtype), self.halves)
 
     def convolve(self, z_BDL: Tensor, v_BDL: Tensor, mask_BL: Tensor | None) -> Tensor:
         """h(v) * z."""
@@ -105,7 +108,8 @@ class GatedMLP(nn.Module):
 
     def forward(self, x_BDL: Tensor) -> Tensor:
         """(B, D, L) -> (B, D, L), fused; `plain` is the same layer written out."""
-        return gates.gated_mlp(x_BDL, *self.inside.folded(self.norm.scale), *self.outside.folded(), self.halves)
+        inside, outside = self.inside.folded(x_BDL.dtype, self.norm.scale), self.outside.folded(x_BDL.dtype)
+        return gated_mlp(x_BDL, *inside, *outside, self.halves)
 
     def plain(self, x_BDL: Tensor) -> Tensor:
         """The definition that `forward` fuses, by ordinary autograd."""
@@ -125,7 +129,7 @@ class Norm(nn.Module):
         self.repeats = halves(strands)
 
     def forward(self, x_BDL: Tensor) -> Tensor:
-        rms = torch.rsqrt(x_BDL.square().mean(1, keepdim=True) + gates.EPS)
+        rms = torch.rsqrt(x_BDL.square().mean(1, keepdim=True) + EPS)
         return x_BDL * rms * self.scale.repeat(self.repeats)[:, None]
 
 
@@ -163,12 +167,18 @@ class Orchid(nn.Module):
         self.letters = LetterTable(self.alphabet.size, recipe.width, recipe.strands, complement, 0.5)
         self.blocks = nn.ModuleList(Block(recipe) for _ in range(recipe.depth))
         self.norm = Norm(recipe.width, recipe.strands)
-        self.checkpointing = False
+        self.checkpointing, self.activations = False, torch.float32
+
+    def prepare(self, checkpointing: bool, activations: torch.dtype) -> None:
+        """Say how to train: whether to compute blocks again in the backward pass, and the type of activations."""
+        self.checkpointing, self.activations = checkpointing, activations
 
     def forward(self, tokens_BL: Tensor) -> Tensor:
         """Vectors (B, L, D) of tokens whose rows may end in PAD."""
-        codes_BL = tokens_BL & ~SOFT
+        codes_BL = tokens_BL & CODE
         B, L = codes_BL.shape
+        if L == 0:
+            return torch.zeros(B, 0, self.recipe.width, dtype=self.letters.free.dtype, device=codes_BL.device)
         real = codes_BL != self.alphabet.pad
         lengths = L - real.flip(1).int().argmax(1) * real.any(1) - L * ~real.any(1)
         out = torch.zeros(B, L, self.recipe.width, dtype=self.letters.free.dtype, device=codes_BL.device)
@@ -184,7 +194,7 @@ class Orchid(nn.Module):
 
     def encode(self, tokens_BL: Tensor, mask_BL: Tensor | None = None) -> Tensor:
         """Vectors (B, L, D), circular over exactly L; `mask_BL` is 1 at letters and 0 at padding."""
-        codes_BL = (tokens_BL & ~SOFT).long()
+        codes_BL = (tokens_BL & CODE).long()
         letters_BVL = functional.one_hot(codes_BL, self.alphabet.size).transpose(1, 2).to(self.letters.free.dtype)
         return self.encode_letters(letters_BVL, mask_BL)
 

@@ -62,7 +62,7 @@ class OrchidModel(nn.Module):
         if config.get("format") != FORMAT:
             found = f"is not a model of this tool (format {config.get('format')!r})"
             raise InputError(folder / CONFIG, found, f"a folder written by orchid-genomics, format {FORMAT!r}")
-        values = {key: value for key, value in config.items() if key in ModelRecipe.model_fields}
+        values = {key: value for key, value in config.items() if key not in ("format", "version")}
         model = cls(validate(ModelRecipe, values, str(folder / CONFIG)))
         _load(model, folder / WEIGHTS)
         path = folder / PROVENANCE
@@ -108,16 +108,27 @@ class replacing_folder:
         return self.part
 
     def __exit__(self, kind, error, trace) -> None:
-        if error is None:
-            old = self.folder.with_name(f".{self.folder.name}.{os.getpid()}.old")
-            if self.folder.exists():
-                self.folder.rename(old)
-            self.part.rename(self.folder)
-            shutil.rmtree(old, ignore_errors=True)
-            return
+        try:
+            if error is None:
+                self._take_the_name()
+                return
+        except OSError as failure:
+            error = failure
         shutil.rmtree(self.part, ignore_errors=True)
         if isinstance(error, OSError | SafetensorError):
             raise MachineError(self.folder, f"cannot be written ({error})", "what stood there before is kept") from None
+
+    def _take_the_name(self) -> None:
+        old = self.folder.with_name(f".{self.folder.name}.{os.getpid()}.old")
+        if self.folder.exists():
+            self.folder.rename(old)
+        try:
+            self.part.rename(self.folder)
+        except OSError:
+            if old.exists():
+                old.rename(self.folder)
+            raise
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -53,14 +53,17 @@ class Mix(nn.Module):
         odd = torch.zeros_like(self.bias).repeat(self.halves - 1)
         return y + torch.cat((self.bias, odd))[:, None]
 
-    def folded(self, scale: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
-        """Weight and bias with the norm's scale before it and the 1 / sqrt 2 of the butterfly beside it folded in."""
+    def folded(self, dtype: torch.dtype, scale: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        """Weight and bias with the norm's scale before it and the 1 / sqrt 2 of the butterfly beside it folded in.
+
+        In the dtype of the activations (bfloat16 under autocast): the fused parts convert nothing themselves.
+        """
         half = math.sqrt(0.5) if self.halves == 2 else 1.0
         weight, bias = self.weight * half, self.bias
         if scale is None:  # the butterfly stands before the product: the bias is not part of it
-            return weight, bias
+            return weight.to(dtype), None if bias is None else bias.to(dtype)
         weight = weight * scale.view(self.blocks, 1, -1).repeat(self.halves, 1, 1)
-        return weight, None if bias is None else bias * half
+        return weight.to(dtype), None if bias is None else (bias * half).to(dtype)
 
 
 class LetterTable(nn.Module):

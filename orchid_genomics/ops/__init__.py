@@ -50,17 +50,20 @@ def long_conv(
     """
     if backend not in BACKENDS:
         raise MachineError("backend", f"unknown name {backend!r}", "possible: " + ", ".join(BACKENDS))
-    if z_BDL.dtype == torch.float16:
-        raise MachineError("long_conv", "float16 overflows in power spectra", "float32, float64 or bfloat16")
+    for name, tensor in (("z", z_BDL), ("v", v_BDL)):
+        if tensor.dtype == torch.float16:
+            found = "float16 overflows in power spectra"
+            raise MachineError(f"long_conv: {name}", found, "float32, float64 or bfloat16")
     _check(z_BDL, v_BDL, static_CF, gain_CF, kind)
+    _check_extras(z_BDL, static_CF, taps_CJ, mask_BL)
     return BACKENDS[backend](z_BDL, v_BDL, static_CF, gain_CF, taps_CJ, mask_BL, kind, bound)
 
 
 def _check(z_BDL: Tensor, v_BDL: Tensor, static_CF: Tensor, gain_CF: Tensor | None, kind: str) -> None:
-    _, D, L = z_BDL.shape
-    C, F = static_CF.shape
-    if v_BDL.shape != z_BDL.shape or L < 1:
+    if v_BDL.shape != z_BDL.shape or z_BDL.ndim != 3 or z_BDL.shape[2] < 1:
         raise ValueError(f"z {tuple(z_BDL.shape)} and v {tuple(v_BDL.shape)} must be equal (B, D, L) with L >= 1")
+    D, L = z_BDL.shape[1:]
+    C, F = static_CF.shape if static_CF.ndim == 2 else (0, 0)
     if F != L // 2 + 1 or C not in (D, D // 2) or (C != D and D % 2):
         raise ValueError(
             f"static {tuple(static_CF.shape)} must be (D or D / 2, L // 2 + 1) = ({D} or {D // 2}, {L // 2 + 1})"
@@ -69,6 +72,14 @@ def _check(z_BDL: Tensor, v_BDL: Tensor, static_CF: Tensor, gain_CF: Tensor | No
         raise ValueError(f"kind {kind!r} is not correlation, magnitude or static")
     if (gain_CF is None) != (kind == "static") or (gain_CF is not None and gain_CF.shape != static_CF.shape):
         raise ValueError(f"kind {kind!r} with gain {None if gain_CF is None else tuple(gain_CF.shape)}")
+
+
+def _check_extras(z_BDL: Tensor, static_CF: Tensor, taps_CJ: Tensor | None, mask_BL: Tensor | None) -> None:
+    (B, _, L), C = z_BDL.shape, static_CF.shape[0]
+    if taps_CJ is not None and (taps_CJ.ndim != 2 or taps_CJ.shape[0] != C):
+        raise ValueError(f"taps {tuple(taps_CJ.shape)} must be (C, J) = ({C}, side taps)")
+    if mask_BL is not None and mask_BL.shape != (B, L):
+        raise ValueError(f"mask {tuple(mask_BL.shape)} must be (B, L) = ({B}, {L})")
 
 
 __all__ = ["BACKENDS", "Kind", "NumericError", "long_conv"]

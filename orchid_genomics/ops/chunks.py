@@ -8,6 +8,7 @@ gradients) must be added in one order, so every worker owns its pieces and its o
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
+from threading import Barrier
 from typing import Any, TypeVar
 
 import torch
@@ -30,29 +31,33 @@ def each(
 ) -> list:
     """Call work(item, owned) for every item; `own()` makes what one worker holds (partial sums); all are returned.
 
-    Item i always goes to worker i modulo the number of threads, so sums do not depend on timing.
+    Item i always goes to worker i modulo the number of threads, so sums do not depend on timing. Inference mode and
+    autocast belong to a thread: the first is carried over, the second is off (callers choose every dtype themselves).
     """
-    workers = min(torch.get_num_threads(), len(items)) if device.type == "cpu" else 1
-    if workers <= 1:
-        owned = own()
-        for item in items:
-            work(item, owned)
-        return [owned]
+    threads = torch.get_num_threads() if device.type == "cpu" else 1
+    workers, inference = min(threads, len(items)), torch.is_inference_mode_enabled()
 
     def run(worker: int) -> Any:
-        owned = own()
-        with torch.no_grad():
-            for item in items[worker::workers]:
+        with torch.inference_mode(inference), torch.no_grad(), torch.autocast(device.type, enabled=False):
+            owned = own()
+            for item in items[worker :: max(workers, 1)]:
                 work(item, owned)
         return owned
 
-    return list(_pool(torch.get_num_threads()).map(run, range(workers)))
+    if threads == 1 or not items:
+        return [run(0)]
+    return list(_pool(threads).map(run, range(workers)))  # even a lone item: products on two threads round otherwise
 
 
 @lru_cache(maxsize=1)
 def _pool(threads: int) -> ThreadPoolExecutor:
-    pool = ThreadPoolExecutor(threads, "orchid", initializer=torch.set_num_threads, initargs=(1,))
-    list(pool.map(lambda _: torch.get_num_threads(), range(threads)))
+    pool, met = ThreadPoolExecutor(threads, "orchid", torch.set_num_threads, (1,)), Barrier(threads)
+
+    def begin(_: int) -> None:
+        met.wait()  # until every thread has begun: a later one would change the number of threads of others
+        torch.get_num_threads()
+
+    list(pool.map(begin, range(threads)))
     torch.set_num_threads(threads)  # the initialisers changed the default of threads yet to come
     return pool
 

@@ -37,12 +37,16 @@ def long_conv(
         for here, reverse in _strands(rows, z_BDL, static_CF):
             Z = torch.fft.rfft(_real(z_BDL[:, here]))
             _finite(Z[..., 0], "z")
-            H = static_CF[rows]
-            if kind != "static":
+            if kind == "static":
+                H = _apart(static_CF[rows])
+            else:
                 _, power, _ = _power(v_BDL[:, here], mask_BL)
-                H = H + _conditioned(gain_CF[rows], _strength(power, kind, bound), _some(taps_CJ, rows), L)
-            Z *= H.conj() if reverse else H
-            y_BDL[:, here] = torch.fft.irfft(Z, n=L)
+                spectrum = _conditioned(gain_CF[rows], _strength(power, kind, bound), _some(taps_CJ, rows), L)
+                H = torch.add(static_CF[rows], spectrum, out=_apart(spectrum, copy=False))
+            Z *= H.conj_physical_() if reverse else H
+            y = torch.fft.irfft(Z, n=L)
+            _blame(y[..., 0], static=static_CF[rows], gain=gain_CF, taps=taps_CJ)
+            y_BDL[:, here] = y
 
     each(_groups(z_BDL, static_CF), work, z_BDL.device, lambda: None)
     return y_BDL
@@ -126,7 +130,7 @@ long_conv.register_autograd(_differentiate, setup_context=_keep)
 def _groups(z_BDL: Tensor, static_CF: Tensor) -> list[slice]:
     """Rows of the spectra to take together: few enough for the cache, enough for every thread."""
     B, _, L = z_BDL.shape
-    C = static_CF.shape[0]
+    C = static_CF.shape[0] if z_BDL.numel() else 0  # a transform of no rows is an error
     rows = max(MIN_ROWS, GROUP_BYTES.get(z_BDL.device.type, 4 << 20) // (4 * L))
     size = max(1, min(rows // max(B, 1), -(-C // torch.get_num_threads())))
     return [slice(first, min(first + size, C)) for first in range(0, C, size)]
@@ -151,6 +155,14 @@ def _finite(sums: Tensor, name: str) -> None:
     """Sums over positions betray NaN or infinity at the cost of (B, D) numbers; a GPU is not made to wait."""
     if sums.device.type == "cpu" and not torch.isfinite(sums).all():
         raise NumericError(f"long_conv: {name}", "holds NaN or infinity", "finite numbers")
+
+
+def _blame(y: Tensor, **inputs: Maybe) -> None:
+    """Name the input that made a result NaN or infinite: one number a channel betrays it."""
+    if y.device.type == "cpu" and not torch.isfinite(y).all():
+        for name, tensor in inputs.items():
+            if tensor is not None:
+                _finite(tensor, name)
 
 
 def _centred(v: Tensor, mask_BL: Maybe) -> Tensor:
@@ -197,6 +209,17 @@ def _conditioned(gain: Tensor, strength: Tensor, taps: Maybe, L: int) -> Tensor:
     return spectrum if taps is None else _frequency_conv(spectrum, taps, L)
 
 
+def _apart(spectrum: Tensor, copy: bool = True) -> Tensor:
+    """A tensor like this whose rows do not touch in memory.
+
+    A complex product rounds differently in the vectors of the processor and in what is left over; with rows apart it
+    starts afresh at each one, so that a row's result is the same, bit by bit, in every batch.
+    """
+    F = spectrum.shape[-1]
+    out = spectrum.new_empty(*spectrum.shape[:-1], F + 1)[..., :F]
+    return out.copy_(spectrum) if copy else out
+
+
 def _half_weigh(spectrum: Tensor, L: int) -> Tensor:
     spectrum[..., 0] *= 0.5
     if L % 2 == 0:
@@ -222,7 +245,7 @@ def _read(spectrum: Tensor, place: Tensor) -> Tensor:
 def _frequency_conv(spectrum: Tensor, taps_GJ: Tensor, L: int) -> Tensor:
     """Conjugate-symmetric taps along frequency, as shifted adds; self-adjoint over the whole spectrum."""
     _real_ends(spectrum, L)
-    out = spectrum.clone()
+    out = _apart(spectrum)
     for j in range(1, taps_GJ.shape[1] + 1):
         tap = taps_GJ[:, j - 1, None]
         out.addcmul_(tap.expand_as(out), _shifted(spectrum, j, L))

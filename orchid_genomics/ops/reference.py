@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from orchid_genomics.errors import NumericError
+
 
 def long_conv(
     z_BDL: Tensor,
@@ -15,6 +17,8 @@ def long_conv(
     bound: float,
 ) -> Tensor:
     """See `ops.long_conv`; ordinary autograd, O(B D L^2)."""
+    if not torch.compiler.is_compiling():
+        _finite(z=z_BDL, v=v_BDL, static=static_CF, gain=gain_CF, taps=taps_CJ)
     dtype = z_BDL.dtype
     compute = torch.float64 if dtype == torch.float64 else torch.float32
     z, v = z_BDL.to(compute), v_BDL.to(compute)
@@ -24,6 +28,12 @@ def long_conv(
         spectrum = gain * strength(v, mask_BL, kind, bound)
         h = h + taps_of(frequency_conv(spectrum, taps, z.shape[-1]), z.shape[-1])
     return circular_sum(h, z).to(dtype)
+
+
+def _finite(**inputs: Tensor | None) -> None:
+    for name, tensor in inputs.items():
+        if tensor is not None and not torch.isfinite(tensor).all():
+            raise NumericError(f"long_conv: {name}", "holds NaN or infinity", "finite numbers")
 
 
 def both_strands(spectrum_CF: Tensor | None, channels: int) -> Tensor | None:

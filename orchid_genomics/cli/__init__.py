@@ -1,6 +1,7 @@
 """Words to calls: every command is one call of a task; nothing heavy is imported before a command runs."""
 
 import sys
+import warnings
 
 import click
 
@@ -25,6 +26,7 @@ for family in (train, model, genome):
 
 def main(arguments: list[str] | None = None) -> None:
     """Run a command; a user's mistake is one line on stderr and exit 1, wrong words exit 2."""
+    warnings.showwarning = _note
     try:
         group.main(arguments, prog_name="orchid-genomics", standalone_mode=False)
     except click.exceptions.Exit as stop:
@@ -39,3 +41,8 @@ def main(arguments: list[str] | None = None) -> None:
     except OrchidError as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(1)
+
+
+def _note(message: Warning | str, category: type[Warning], *_: object) -> None:
+    """A warning as one line, without the place in our code that raised it."""
+    click.echo(f"{'note' if category.__name__ == 'GenomeNote' else 'warning'}: {message}", err=True)

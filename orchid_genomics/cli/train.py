@@ -1,1 +1,44 @@
-COMMANDS = ()
+"""Commands that train: pretrain, plan."""
+
+import click
+
+recipe = click.argument("recipe", type=click.Path(dir_okay=False))
+overrides = click.option(
+    "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override one key, such as model.depth=12."
+)
+
+
+@click.command()
+@recipe
+@overrides
+@click.option("-o", "--out", metavar="RUN", help="Run folder; default runs/<name of the recipe>.")
+@click.option("--resume", is_flag=True, help="Go on with the run in that folder from its newest checkpoint.")
+def pretrain(recipe: str, overrides: tuple[str, ...], out: str | None, resume: bool) -> None:
+    """Pretrain an Orchid encoder on the genomes of RECIPE (TOML), then print it beside its baselines.
+
+    Contigs are split whole; BED files in the recipe are 0-based half-open. The run folder holds recipe.json,
+    log.jsonl, checkpoints/ and model/. SIGTERM or Ctrl-C saves and exits. For several GPUs or machines:
+    torchrun --nproc-per-node N -m orchid_genomics pretrain RECIPE
+    """
+    from orchid_genomics.tasks.pretrain import pretrain as task
+
+    task(recipe, out, overrides, resume)
+
+
+@click.command()
+@recipe
+@overrides
+@click.option("--steps", default=3, show_default=True, help="Steps to measure.")
+def plan(recipe: str, overrides: tuple[str, ...], steps: int) -> None:
+    """Say what pretraining RECIPE would take, before any of it: windows, letters, parameters, memory, time.
+
+    Checks every file and split, then measures a few real steps of each length. Writes nothing. Coordinates that it
+    prints are 1-based; BED files in the recipe are 0-based half-open.
+    """
+    from orchid_genomics.tasks.plan import plan as task
+
+    for line in task(recipe, overrides, steps):
+        click.echo(line)
+
+
+COMMANDS = (pretrain, plan)

@@ -12,6 +12,7 @@ import numpy as np
 from orchid_genomics.errors import InputError, RecipeError
 
 SOFT = 0x80  # soft-masked (lower case) letters carry this bit
+CODE = 0x7F  # and these say which letter it is
 _IUPAC = "RYSWKMBDHVNU"
 
 

@@ -1,0 +1,34 @@
+"""What a model folder holds, as lines for a person."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from orchid_genomics.model.pretrained import OrchidModel
+from orchid_genomics.train.metrics import Score, table
+from orchid_genomics.train.progress import clock
+
+
+def info(folder: str | Path) -> Iterator[str]:
+    """Lines about the model in `folder`. Raises InputError for a folder that is missing, foreign or damaged."""
+    model = OrchidModel.from_pretrained(folder)
+    encoder, provenance = model.recipe.encoder, model.provenance
+    parameters = sum(p.numel() for p in model.parameters())
+    yield f"model        {folder} (hash {model.hash()})"
+    yield f"encoder      Orchid, width {encoder.width}, depth {encoder.depth}, {encoder.strands} strands"
+    yield f"filter       {encoder.filter.kind}, decay lengths from {encoder.filter.shortest:g} nt"
+    yield f"head         {model.recipe.head.kind}"
+    yield f"parameters   {parameters:,}"
+    if not provenance:
+        return
+    yield f"written by   orchid-genomics {provenance['version']}, torch {provenance['torch']}"
+    yield f"trained      {clock(provenance['seconds']['training'])} on {provenance['machine']}"
+    for genome in provenance["genomes"]:
+        yield f"genome       {genome['fasta']} (sha256 {genome['sha256'][:12]})"
+        for name, contigs in genome["split"].items():
+            yield f"  {name:<10} {', '.join(contigs) or '-'}"
+        letters = sum(end - start for places in genome["seen"].values() for start, end in places)
+        yield f"  seen       {letters:,} letters in training"
+    for protocol in provenance["evaluation"]:
+        rows = {name: [Score(**score) for score in scores] for name, scores in protocol["scores"].items()}
+        yield ""
+        yield table(rows, protocol["title"])

@@ -1,0 +1,65 @@
+"""What a pretraining recipe would take, measured on a few real steps before any of it is run."""
+
+import resource
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+
+from orchid_genomics.data.corpus import Corpus
+from orchid_genomics.recipe import load
+from orchid_genomics.sequence import DNA
+from orchid_genomics.tasks.pretrain import PretrainRecipe, build, stages_of, summary
+from orchid_genomics.train import ranks as processes
+from orchid_genomics.train.fit import Fit
+from orchid_genomics.train.objectives import OBJECTIVES
+from orchid_genomics.train.progress import clock
+from orchid_genomics.train.run import Run
+
+
+def plan(path: str | Path, overrides: tuple[str, ...] = (), steps: int = 3) -> Iterator[str]:
+    """Lines: the corpus and its checks, parameters, and for each stage seconds a step, memory and time in all."""
+    recipe = load(path, PretrainRecipe, overrides)
+    ranks = processes.start(recipe.training.device)
+    corpus = Corpus(recipe.genomes, recipe.data)
+    stages = stages_of(recipe, corpus)
+    model = build(recipe)
+    yield summary(model, corpus.report(recipe.longest))
+    for genome in corpus.report(recipe.longest)["genomes"]:
+        bases = ", ".join(f"{name} {count:,}" for name, count in genome["bases"].items())
+        yield f"letters by split: {bases}"
+    objective = OBJECTIVES[recipe.objective.kind](recipe.objective, DNA)
+    total = 0.0
+    with tempfile.TemporaryDirectory() as scratch:
+        run = Run(Path(scratch) / "run", recipe, resume=False)
+        fit = Fit(model, objective, stages, recipe.training, recipe.optimizer, recipe.seed, run, ranks)
+        model.train()
+        for stage in stages:
+            seconds = _seconds_a_step(fit, stage, steps)
+            total += seconds * stage.steps
+            speed = stage.batch * stage.length / seconds
+            yield (
+                f"{stage.steps:,} steps of {stage.batch} x {stage.length:,} nt: {seconds:.2f} s a step "
+                f"({speed / 1e3:,.1f} knt/s), {clock(seconds * stage.steps)}"
+            )
+    yield f"peak memory so far: {_peak_gb(ranks.device):.1f} GB on {ranks.device.type}"
+    yield f"training time: about {clock(total)}, and the evaluation after it"
+
+
+def _seconds_a_step(fit: Fit, stage, steps: int) -> float:
+    """The median over real steps; the first, which warms up, is not counted."""
+    parts = [fit.ranks.rows(stage.batch, part, stage.accumulate) for part in range(stage.accumulate)]
+    found, start = [], time.monotonic()
+    for batch in stage.batches(0, steps + 1, [row for part in parts for row in part]):
+        fit._step(batch, parts)
+        found.append(time.monotonic() - start)
+        start = time.monotonic()
+    return sorted(found[1:])[(len(found) - 1) // 2]
+
+
+def _peak_gb(device: torch.device) -> float:
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 1e9
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9

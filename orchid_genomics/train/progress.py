@@ -1,0 +1,79 @@
+"""What a person sees while a run trains: a bar at a terminal, plain lines elsewhere, TensorBoard when installed."""
+
+import sys
+import time
+from importlib.util import find_spec
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+PLAIN_SECONDS = 10.0
+
+
+class Reporter:
+    """Shows steps; `quiet` on ranks other than 0. Speed is averaged over the last lines shown."""
+
+    def __init__(self, steps: int, first: int, folder: Path, quiet: bool) -> None:
+        self.steps, self.quiet = steps, quiet
+        self.console = Console(stderr=True)
+        self.bar = self.writer = None
+        self.start, self.first, self.shown = time.monotonic(), first, 0.0
+        if quiet:
+            return
+        if find_spec("tensorboard"):
+            from torch.utils.tensorboard import SummaryWriter
+
+            self.writer = SummaryWriter(folder / "tensorboard", purge_step=first)
+        if self.console.is_terminal:
+            columns = TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn()
+            self.bar = Progress(*columns, console=self.console)
+            self.task = self.bar.add_task("training", total=steps, completed=first)
+            self.bar.start()
+
+    def step(self, step: int, values: dict[str, float]) -> None:
+        """Show the step just done (1-based) with loss (nats), bits, nt/s and the time left."""
+        if self.quiet:
+            return
+        if self.writer:
+            for name in ("loss", "bits", "rate", "gradient"):
+                self.writer.add_scalar(name, values[name], step)
+        text = f"loss {values['loss']:.4f}  {values['bits']:.4f} bits/base  {values['nt_per_second'] / 1e3:,.1f} knt/s"
+        if self.bar:
+            self.bar.update(self.task, completed=step, description=text)
+            return
+        now = time.monotonic() - self.start
+        if now - self.shown >= PLAIN_SECONDS or step in (self.first + 1, self.steps):
+            self.shown = now
+            left = now / max(step - self.first, 1) * (self.steps - step)
+            self.say(f"step {step:,}/{self.steps:,}  {text}  {clock(left)} left")
+
+    def validation(self, step: int, bits: float) -> None:
+        """Show a validation."""
+        if self.quiet:
+            return
+        if self.writer:
+            self.writer.add_scalar("validation_bits", bits, step)
+        self.say(f"step {step:,}: validation {bits:.4f} masked bits/base")
+
+    def say(self, text: str) -> None:
+        """A line of its own, beside the bar where there is one."""
+        if self.quiet:
+            return
+        if self.bar:
+            self.bar.console.print(text, highlight=False)
+        else:
+            print(text, file=sys.stderr, flush=True)
+
+    def close(self) -> None:
+        if self.bar:
+            self.bar.stop()
+        if self.writer:
+            self.writer.close()
+
+
+def clock(seconds: float) -> str:
+    """Seconds as h:mm:ss or m:ss."""
+    whole = int(seconds + 0.5)
+    hours, rest = divmod(whole, 3600)
+    return f"{hours}:{rest // 60:02d}:{rest % 60:02d}" if hours else f"{rest // 60}:{rest % 60:02d}"

@@ -1,0 +1,129 @@
+"""A run folder: recipe.json, log.jsonl, checkpoints/ and model/; every file is whole or not there.
+
+The trap: a disk that fills, or a kill, must cost at most the steps since the last checkpoint, so everything is written
+under a temporary name and renamed.
+"""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import BaseModel
+
+from orchid_genomics.errors import InputError, MachineError, TrainingError
+
+NEWEST, BEST = "newest.pt", "best.pt"
+
+
+class Run:
+    """The folder of one run. `writes` is False on ranks that only read it."""
+
+    def __init__(self, folder: str | Path, recipe: BaseModel, resume: bool, writes: bool = True) -> None:
+        self.folder, self.writes = Path(folder), writes
+        self.checkpoints, self.model = self.folder / "checkpoints", self.folder / "model"
+        self.log_path, self.recipe_path = self.folder / "log.jsonl", self.folder / "recipe.json"
+        values = json.loads(recipe.model_dump_json())
+        if resume:
+            self._same(values)
+        elif self.recipe_path.exists() and writes:
+            raise TrainingError(self.folder, "holds a run already", "--resume to go on, or another -o")
+        if not writes:
+            return
+        try:
+            self.checkpoints.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise MachineError(
+                self.folder, f"cannot be made ({error.strerror})", "-o with a folder to write in"
+            ) from None
+        if not resume:
+            with replacing(self.recipe_path) as part:
+                part.write_text(json.dumps(values, indent=2) + "\n")
+
+    def _same(self, values: dict[str, Any]) -> None:
+        if not self.recipe_path.exists():
+            raise TrainingError(self.folder, "holds no run to resume", "the folder of an earlier run, or no --resume")
+        before = _flat(json.loads(self.recipe_path.read_text()))
+        now = _flat(values)
+        changed = [key for key in {**before, **now} if before.get(key) != now.get(key)]
+        if changed:
+            shown = ", ".join(f"{key} {before.get(key)!r} -> {now.get(key)!r}" for key in changed[:4])
+            more = f" and {len(changed) - 4} more" if len(changed) > 4 else ""
+            found = f"the recipe changed since the run began: {shown}{more}"
+            raise TrainingError(self.folder, found, "the same recipe, or a new run with another -o")
+
+    def save(self, name: str, state: dict[str, Any]) -> None:
+        """Write a checkpoint whole; raises MachineError (disk full, say) with the older one still in place."""
+        path = self.checkpoints / name
+        try:
+            with replacing(path) as part:
+                torch.save(state, part)
+        except (OSError, RuntimeError) as error:
+            kept = f"the older {path.name} is kept" if path.exists() else "no older one stands there"
+            raise MachineError(path, f"cannot be written ({_reason(error)})", kept) from None
+
+    def load(self, name: str, device: torch.device) -> dict[str, Any] | None:
+        """A checkpoint, or None when there is none yet. Raises InputError when it is damaged."""
+        path = self.checkpoints / name
+        if not path.exists():
+            return None
+        try:
+            return torch.load(path, map_location=device, weights_only=True)
+        except Exception as error:
+            raise InputError(path, f"cannot be read ({_reason(error)})", "an undamaged checkpoint") from None
+
+    def log(self, **values: Any) -> None:
+        """Append one line to log.jsonl."""
+        if self.writes:
+            with self.log_path.open("a") as log:
+                log.write(json.dumps(values) + "\n")
+
+    def lines(self) -> list[dict[str, Any]]:
+        """The lines of log.jsonl; a last line that a kill cut short is left out."""
+        if not self.log_path.exists():
+            return []
+        found = []
+        for line in self.log_path.read_text().splitlines():
+            try:
+                found.append(json.loads(line))
+            except ValueError:
+                break
+        return found
+
+    def rewind(self, step: int) -> None:
+        """Drop the log lines after `step`, which a resumed run will write again."""
+        if self.writes:
+            kept = [line for line in self.lines() if line.get("step", 0) <= step]
+            with replacing(self.log_path) as part:
+                part.write_text("".join(json.dumps(line) + "\n" for line in kept))
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path` that takes its name, flushed to disk, when the block ends well."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield part
+        with part.open("rb") as written:
+            os.fsync(written.fileno())
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _reason(error: BaseException) -> str:
+    return getattr(error, "strerror", None) or str(error).splitlines()[0]
+
+
+def _flat(values: Any, key: str = "") -> dict[str, Any]:
+    """Nested values as dotted keys."""
+    if isinstance(values, dict):
+        items = values.items()
+    elif isinstance(values, list) and any(isinstance(value, dict | list) for value in values):
+        items = enumerate(values)
+    else:
+        return {key: values}
+    return {k: v for name, value in items for k, v in _flat(value, f"{key}.{name}" if key else str(name)).items()}

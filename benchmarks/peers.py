@@ -170,8 +170,10 @@ def main() -> None:
             raise SystemExit(f"{name}: logits {tuple(before.shape)}")
         past, future = ((after - before)[:, part].abs().max().item() for part in (slice(48), slice(48, None)))
         count = sum(parameter.numel() for parameter in model.parameters())
-        print(f"{name:11} width 128, 2 layers: {count:,} parameters; one changed letter moves logits before it by "
-              f"{past:.1e}, from it on by {future:.1e}")
+        print(
+            f"{name:11} width 128, 2 layers: {count:,} parameters; one changed letter moves logits before it by "
+            f"{past:.1e}, from it on by {future:.1e}"
+        )
         if (past > 1e-4) == (name == "Hyena") or future < 1e-4:
             raise SystemExit(f"{name}: it should {'not ' if name == 'Hyena' else ''}read what follows")
     same_function()

@@ -4,13 +4,14 @@ import json
 import platform
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import torch
 from pydantic import Field
 
-from orchid_genomics import __version__
+from orchid_genomics import __version__, draw
 from orchid_genomics.data.corpus import Corpus, DataRecipe
 from orchid_genomics.data.loader import batches
 from orchid_genomics.data.splits import GenomeRecipe
@@ -106,6 +107,9 @@ def _pretrain(recipe: PretrainRecipe, folder: Path, ranks: processes.Ranks, resu
         model.save_pretrained(run.model, provenance, card(recipe, protocols, provenance))
         with replacing(folder / "evaluation.json") as part:
             part.write_text(json.dumps([protocol.values() for protocol in protocols], indent=2) + "\n")
+        if find_spec("matplotlib"):
+            with replacing(folder / "curve.png") as part:
+                draw.save(draw.training_curve(run.lines(), [protocol.values() for protocol in protocols]), part)
         for protocol in protocols:
             print(protocol.text() + "\n")
         print(f"model: {run.model}")

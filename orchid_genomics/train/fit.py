@@ -154,7 +154,8 @@ class Fit:
             self.progress.step += 1
             step = self.progress.step
             self.reporter.step(step, values)
-            self.saved.log(step=step, length=stage.length, seconds=round(self.progress.seconds, 3), **values)
+            read = {"length": stage.length, "nt": stage.batch * stage.length}
+            self.saved.log(step=step, seconds=round(self.progress.seconds, 3), **read, **values)
             if self.validate and (step % self.recipe.validate_every == 0 or step == self.steps):
                 self._validated(step)
             stopped = self.ranks.agree(bool(self.progress.stopped))

@@ -56,7 +56,8 @@ def long_conv(
             raise MachineError(f"long_conv: {name}", found, "float32, float64 or bfloat16")
     _check(z_BDL, v_BDL, static_CF, gain_CF, kind)
     _check_extras(z_BDL, static_CF, taps_CJ, mask_BL)
-    return BACKENDS[backend](z_BDL, v_BDL, static_CF, gain_CF, taps_CJ, mask_BL, kind, bound)
+    spectra = (None if s is None else s.resolve_conj() for s in (static_CF, gain_CF, taps_CJ))
+    return BACKENDS[backend](z_BDL, v_BDL, *spectra, mask_BL, kind, bound)
 
 
 def _check(z_BDL: Tensor, v_BDL: Tensor, static_CF: Tensor, gain_CF: Tensor | None, kind: str) -> None:

@@ -2,7 +2,8 @@
 
 The trap: half-spectrum sums weigh DC and (even L) Nyquist once and every other bin twice. Channels are taken in
 groups that stay in cache; no complex tensor of the batch's size is ever stored. A torch custom operator, so that
-`torch.compile` sees one opaque node.
+`torch.compile` sees one opaque node; inside a compiled graph torch forgets lazy conjugates (`.conj()` does nothing),
+so that every conjugate here is physical.
 """
 
 import torch
@@ -81,7 +82,7 @@ def backward(
                 strength = _strength(power, kind, bound)
                 H = H + _conditioned(gain, strength, taps, L)
             Q = torch.fft.rfft(_real(z_BDL[:, here])).conj_physical_().mul_(DY)
-            dz[:, here] = torch.fft.irfft(DY.mul_(H if reverse else H.conj()), n=L)
+            dz[:, here] = torch.fft.irfft(DY.mul_(H if reverse else H.conj_physical()), n=L)
             if reverse:
                 Q.conj_physical_()
             dstatic[rows] += Q.sum(0)
@@ -232,7 +233,9 @@ def _shifted(spectrum: Tensor, j: int, L: int) -> Tensor:
     F = spectrum.shape[-1]
     place = torch.arange(-abs(j), F + abs(j), device=spectrum.device) % L
     below, above = place[: abs(j)], place[F + abs(j) :]
-    ends = [torch.where(p < F, _read(spectrum, p), _read(spectrum, (L - p) % L).conj()) for p in (below, above)]
+    ends = [
+        torch.where(p < F, _read(spectrum, p), _read(spectrum, (L - p) % L).conj_physical()) for p in (below, above)
+    ]
     if j > 0:
         return torch.cat((ends[0], spectrum), -1)[..., :F]
     return torch.cat((spectrum, ends[1]), -1)[..., -F:]
@@ -249,7 +252,7 @@ def _frequency_conv(spectrum: Tensor, taps_GJ: Tensor, L: int) -> Tensor:
     for j in range(1, taps_GJ.shape[1] + 1):
         tap = taps_GJ[:, j - 1, None]
         out.addcmul_(tap.expand_as(out), _shifted(spectrum, j, L))
-        out.addcmul_(tap.conj().expand_as(out), _shifted(spectrum, -j, L))
+        out.addcmul_(tap.conj_physical().expand_as(out), _shifted(spectrum, -j, L))
     return out
 
 
@@ -258,7 +261,7 @@ def _taps_gradient(Q: Tensor, spectrum: Tensor, count: int, L: int) -> Tensor:
     _real_ends(spectrum, L)
     columns = []
     for j in range(1, count + 1):
-        pair = Q * _shifted(spectrum, j, L).conj() + Q.conj() * _shifted(spectrum, -j, L)
+        pair = Q * _shifted(spectrum, j, L).conj_physical() + Q.conj_physical() * _shifted(spectrum, -j, L)
         columns.append(_half_weigh(pair, L).sum((0, -1)))
     return torch.stack(columns, -1) * (2 / L)
 

@@ -36,20 +36,24 @@ def load(path: str | Path, schema: type[Schema], overrides: Sequence[str] = ()) 
     path = Path(path)
     try:
         text = path.read_text()
-        values = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+        form = "JSON" if path.suffix == ".json" else "TOML"
+        values = json.loads(text) if form == "JSON" else tomllib.loads(text)
     except OSError as error:
         raise InputError(path, f"cannot be read ({error.strerror})", "the path of a recipe (.toml)") from None
     except (ValueError, UnicodeDecodeError) as error:
-        raise RecipeError(path, f"is no TOML: {error}") from None
-    for override in overrides:
+        raise RecipeError(path, f"is no {form}: {error}") from None
+    for override in overrides if isinstance(values, dict) else ():
         _set(values, override)
     return validate(schema, values, where=str(path), folder=path.resolve().parent)
 
 
 def validate(schema: type[Schema], values: dict[str, Any], where: str, folder: Path | None = None) -> Schema:
-    """Check plain values against a schema; the first fault becomes one line with its path."""
+    """Check plain values against a schema; the first fault becomes one line with its path.
+
+    As JSON, where strict means what it should: "12" is no number and 12 no text, but a list is a tuple and text a path.
+    """
     try:
-        return schema.model_validate(values, context={"folder": folder})
+        return schema.model_validate_json(json.dumps(values, default=str), strict=True, context={"folder": folder})
     except ValidationError as error:
         raise _one_line(error, schema, where) from None
 

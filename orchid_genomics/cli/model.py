@@ -4,7 +4,7 @@ import click
 
 
 @click.command()
-@click.argument("model", type=click.Path(file_okay=False))
+@click.argument("model", type=click.Path())
 def info(model: str) -> None:
     """Say what a MODEL folder holds: shape, parameters, hash, what it was trained on, how it scored.
 

@@ -2,7 +2,7 @@
 
 import click
 
-recipe = click.argument("recipe", type=click.Path(dir_okay=False))
+recipe = click.argument("recipe", type=click.Path())
 overrides = click.option(
     "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override one key, such as model.depth=12."
 )
@@ -28,7 +28,7 @@ def pretrain(recipe: str, overrides: tuple[str, ...], out: str | None, resume: b
 @click.command()
 @recipe
 @overrides
-@click.option("--steps", default=3, show_default=True, help="Steps to measure.")
+@click.option("--steps", default=3, type=click.IntRange(min=1), show_default=True, help="Steps to measure.")
 def plan(recipe: str, overrides: tuple[str, ...], steps: int) -> None:
     """Say what pretraining RECIPE would take, before any of it: windows, letters, parameters, memory, time.
 

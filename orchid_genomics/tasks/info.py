@@ -2,8 +2,10 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-from orchid_genomics.model.pretrained import OrchidModel
+from orchid_genomics.errors import InputError
+from orchid_genomics.model.pretrained import PROVENANCE, OrchidModel
 from orchid_genomics.train.metrics import Score, table
 from orchid_genomics.train.progress import clock
 
@@ -20,6 +22,15 @@ def info(folder: str | Path) -> Iterator[str]:
     yield f"parameters   {parameters:,}"
     if not provenance:
         return
+    try:
+        yield from list(_origin(provenance))
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        found = f"is damaged or not of this tool ({type(error).__name__}: {error})"
+        raise InputError(Path(folder) / PROVENANCE, found, "the file that pretrain wrote, or none") from None
+
+
+def _origin(provenance: dict[str, Any]) -> Iterator[str]:
+    """What a model was trained on, and how it scored."""
     yield f"written by   orchid-genomics {provenance['version']}, torch {provenance['torch']}"
     yield f"trained      {clock(provenance['seconds']['training'])} on {provenance['machine']}"
     for genome in provenance["genomes"]:

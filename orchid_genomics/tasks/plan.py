@@ -16,6 +16,7 @@ from orchid_genomics.train import ranks as processes
 from orchid_genomics.train.fit import Fit
 from orchid_genomics.train.objectives import OBJECTIVES
 from orchid_genomics.train.progress import clock
+from orchid_genomics.train.report import check_regions
 from orchid_genomics.train.run import Run
 
 
@@ -24,7 +25,8 @@ def plan(path: str | Path, overrides: tuple[str, ...] = (), steps: int = 3) -> I
     recipe = load(path, PretrainRecipe, overrides)
     ranks = processes.start(recipe.training.device)
     corpus = Corpus(recipe.genomes, recipe.data)
-    stages = stages_of(recipe, corpus)
+    stages = stages_of(recipe, corpus, ranks)
+    check_regions(corpus, recipe.evaluation)
     model = build(recipe)
     yield summary(model, corpus.report(recipe.longest))
     for genome in corpus.report(recipe.longest)["genomes"]:

@@ -25,7 +25,7 @@ from orchid_genomics.train import ranks as processes
 from orchid_genomics.train.fit import Fit, Stage, StageRecipe, TrainingRecipe
 from orchid_genomics.train.objectives import OBJECTIVES, MaskedRecipe, ObjectiveRecipe
 from orchid_genomics.train.optimizer import OptimizerRecipe
-from orchid_genomics.train.report import EvaluationRecipe, Protocol, evaluate, validation
+from orchid_genomics.train.report import EvaluationRecipe, Protocol, check_regions, evaluate, validation
 from orchid_genomics.train.run import BEST, Run, replacing
 
 
@@ -82,9 +82,10 @@ def pretrain(
 def _pretrain(recipe: PretrainRecipe, folder: Path, ranks: processes.Ranks, resume: bool) -> Path:
     clock = time.monotonic()
     corpus = Corpus(recipe.genomes, recipe.data)
-    stages = stages_of(recipe, corpus)
-    run = Run(folder, recipe, resume, writes=ranks.main)
+    stages = stages_of(recipe, corpus, ranks)
+    check_regions(corpus, recipe.evaluation)
     model = build(recipe)
+    run = Run(folder, recipe, resume, writes=ranks.main)  # the first thing written, once nothing is wrong
     objective = OBJECTIVES[recipe.objective.kind](recipe.objective, DNA)
     length = recipe.stages()[-1].length
 
@@ -99,14 +100,14 @@ def _pretrain(recipe: PretrainRecipe, folder: Path, ranks: processes.Ranks, resu
     progress = fit.run()
     if check and (best := run.load(BEST, ranks.device)) is not None:
         model.load_state_dict(best["model"])
-    say("measuring the test split")
+    if corpus.held_out("test"):
+        say("measuring the test split")
     protocols = evaluate(model, corpus, length, recipe.evaluation, ranks, say)
     if ranks.main:
         seconds = {"training": progress.seconds, "all": time.monotonic() - clock}
         provenance = provenance_of(recipe, corpus, report, protocols, seconds, ranks)
         model.save_pretrained(run.model, provenance, card(recipe, protocols, provenance))
-        with replacing(folder / "evaluation.json") as part:
-            part.write_text(json.dumps([protocol.values() for protocol in protocols], indent=2) + "\n")
+        run.write(folder / "evaluation.json", [protocol.values() for protocol in protocols])
         if find_spec("matplotlib"):
             with replacing(folder / "curve.png") as part:
                 draw.save(draw.training_curve(run.lines(), [protocol.values() for protocol in protocols]), part)
@@ -116,10 +117,12 @@ def _pretrain(recipe: PretrainRecipe, folder: Path, ranks: processes.Ranks, resu
     return run.model
 
 
-def stages_of(recipe: PretrainRecipe, corpus: Corpus) -> list[Stage]:
+def stages_of(recipe: PretrainRecipe, corpus: Corpus, ranks: processes.Ranks) -> list[Stage]:
     """The stages of a recipe over its corpus; windows are built, and every check made, before any step."""
     stages = []
-    for stage in recipe.stages():
+    for number, stage in enumerate(recipe.stages()):
+        where = f"training.curriculum.{number}" if recipe.training.curriculum else "training"
+        processes.check_batch(stage.batch, stage.accumulate, ranks.world, f"{where}.batch")
         training = corpus.training(stage.length, stage.batch)
 
         def read(first: int, last: int, rows: Any, training: Any = training) -> Any:

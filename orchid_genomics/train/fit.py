@@ -10,19 +10,19 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from orchid_genomics.errors import NumericError, TrainingError
+from orchid_genomics.errors import MachineError, NumericError, TrainingError
 from orchid_genomics.recipe import Strict
 from orchid_genomics.train import optimizer as adamw
 from orchid_genomics.train.optimizer import OptimizerRecipe
 from orchid_genomics.train.progress import Reporter
-from orchid_genomics.train.ranks import Ranks, check_batch
+from orchid_genomics.train.ranks import Ranks
 from orchid_genomics.train.run import BEST, NEWEST, Run
 
 
@@ -47,8 +47,8 @@ class TrainingRecipe(Strict):
     """Train short, finish long: stages in order, in place of `steps`, `batch`, `accumulate` and `data.length`."""
     checkpointing: bool = False
     """Compute every block again in the backward pass rather than keep its activations."""
-    device: str = Field(default="auto", pattern="^(auto|cpu|cuda)$")
-    precision: str = Field(default="auto", pattern="^(auto|float32|bfloat16)$")
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """auto: bfloat16 activations on CUDA, float32 on CPU (transforms are float32 always)."""
     save_every: int = Field(default=200, gt=0)
     """Steps between checkpoints; the newest and the best on validation are kept."""
@@ -115,8 +115,6 @@ class Fit:
         self.recipe, self.optimizer_recipe, self.seed = recipe, optimizer, seed
         self.saved, self.ranks, self.validate = run, ranks, validate
         self.steps = sum(stage.steps for stage in stages)
-        for stage in stages:
-            check_batch(stage.batch, stage.accumulate, ranks.world, "training.batch")
         model.encoder.prepare(recipe.checkpointing, activations(recipe.precision, ranks.device))
         self.optimizer = adamw.build(model, optimizer)
         self.module = ranks.wrap(_Loss(model, objective))
@@ -186,6 +184,9 @@ class Fit:
                 total += loss.detach()
         except NumericError as error:
             self._fail(batch, str(error))
+        except torch.OutOfMemoryError:
+            less = "a smaller batch, more accumulate, or checkpointing = true in [training]"
+            raise MachineError(f"step {batch.step + 1}", f"{device} is out of memory", less) from None
         nats = float(self.ranks.sum(total) / weight)
         if not math.isfinite(nats):
             self._fail(batch, f"the loss is {nats}")

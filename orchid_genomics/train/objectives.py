@@ -8,7 +8,8 @@ objective returns sums and lets the loop divide.
 from typing import Annotated, Literal, NamedTuple
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
 from torch import Tensor
 from torch.nn import functional
 
@@ -33,6 +34,13 @@ class MaskedRecipe(Strict):
     soft_weight: float = Field(default=0.1, ge=0)
     """Weight of soft-masked (lower-case) targets in the loss."""
 
+    @model_validator(mode="after")
+    def _shares(self) -> "MaskedRecipe":
+        if self.masked + self.other > 1 + 1e-9:
+            total = f"{self.masked + self.other:g}"
+            raise PydanticCustomError("shares", "masked and other sum to {total}; at most 1", {"total": total})
+        return self
+
 
 ObjectiveRecipe = Annotated[MaskedRecipe, Field()]
 
@@ -55,9 +63,10 @@ class Masked:
         """Choose and hide targets; tokens (B, L) uint8 with case, rows (B,) their global numbers in the step."""
         recipe, n = self.recipe, self.alphabet.count
         codes = (tokens_BL & CODE).long()
-        place = torch.arange(tokens_BL.shape[1], device=tokens_BL.device)
+        place = torch.arange(1 - recipe.span, tokens_BL.shape[1], device=tokens_BL.device)
         key = mixed(seed, step, rows[:, None], place[None, :])
         targets = chosen(mixed(HIDE, key), recipe.share, recipe.span) & (codes < n)
+        key = key[:, recipe.span - 1 :]
         show = fraction(mixed(SHOW, key))
         other = (codes + 1 + (mixed(OTHER, key) >> 8 & 0xFFFFFF) % max(n - 1, 1)) % n
         shown = torch.where(targets & (show < recipe.masked), self.alphabet.mask, codes)
@@ -99,12 +108,12 @@ def fraction(state: Tensor) -> Tensor:
 
 
 def chosen(state_BL: Tensor, share: float, span: int) -> Tensor:
-    """A share of the positions, in runs of at least `span`; every position is as likely."""
+    """A share of the positions, in runs of at least `span`; every position is as likely.
+
+    The state is of `span - 1` positions more, on the left, where runs may begin too.
+    """
     start = fraction(state_BL) < 1 - (1 - share) ** (1 / span)
-    if span == 1:
-        return start
-    starts = functional.pad(start.float(), (span - 1, 0))
-    return functional.max_pool1d(starts[:, None], span, 1)[:, 0] > 0
+    return start if span == 1 else functional.max_pool1d(start.float()[:, None], span, 1)[:, 0] > 0
 
 
 def _signed(word: int) -> int:

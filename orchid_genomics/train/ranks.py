@@ -58,7 +58,7 @@ def start(device: str = "auto") -> Ranks:
     """Join what torchrun started (NCCL on CUDA, gloo on CPU), or stand alone. `device`: auto, cpu or cuda."""
     world, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
     if device == "cuda" and not torch.cuda.is_available():
-        raise MachineError("device", "cuda is not available here", "--set training.device=cpu")
+        raise MachineError("training.device", "cuda is not available here", "--set training.device=cpu")
     kind = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
     place = torch.device(kind, int(os.environ.get("LOCAL_RANK", "0"))) if kind == "cuda" else torch.device("cpu")
     if kind == "cuda":
@@ -71,5 +71,5 @@ def start(device: str = "auto") -> Ranks:
 def check_batch(batch: int, accumulate: int, world: int, where: str) -> None:
     """Raise RecipeError when a batch does not divide evenly."""
     if batch % (accumulate * world):
-        found = f"{batch} rows do not divide over {world} ranks x {accumulate} accumulated parts"
+        found = f"{batch} rows do not divide into {world} {'rank' if world == 1 else 'ranks'} x {accumulate} parts"
         raise RecipeError(where, found, f"a multiple of {accumulate * world}")

@@ -10,6 +10,7 @@ from torch import nn
 
 from orchid_genomics.data.corpus import Corpus
 from orchid_genomics.data.splits import regions
+from orchid_genomics.errors import RecipeError
 from orchid_genomics.recipe import RecipePath, Strict
 from orchid_genomics.sequence import DNA, SOFT
 from orchid_genomics.train.baselines import Counts, baselines
@@ -86,7 +87,7 @@ def evaluate(
     places = sites(test, recipe.sites, recipe.seed)
     masked = masked_bits(model, test, length, recipe.batch, ranks)
     site_length = recipe.site_length or length
-    single = single_bits(model, test, places, site_length, recipe.batch * length // site_length, ranks)
+    single = single_bits(model, test, places, site_length, max(1, recipe.batch * length // site_length), ranks)
     if not ranks.main:
         return []
     ours_masked, ours_single = {"model": masked}, {"model": single}
@@ -120,6 +121,15 @@ def validation(
         return float(np.nanmean(np.concatenate(found)))
 
     return bits
+
+
+def check_regions(corpus: Corpus, recipe: EvaluationRecipe) -> None:
+    """Read the BEDs of `regions` before any work. Raises InputError, or RecipeError for a genome that is not there."""
+    for number, part in enumerate(recipe.regions):
+        if part.genome not in range(len(corpus.genomes)):
+            where = f"evaluation.regions.{number}.genome"
+            raise RecipeError(where, f"no genome {part.genome}", f"0 to {len(corpus.genomes) - 1}")
+        regions(part.bed, corpus.genomes[part.genome])
 
 
 def _training(corpus: Corpus, number: int, split: Any) -> list[np.ndarray]:

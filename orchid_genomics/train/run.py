@@ -29,24 +29,25 @@ class Run:
         values = json.loads(recipe.model_dump_json())
         if resume:
             self._same(values)
-        elif self.recipe_path.exists() and writes:
+        elif writes and any(os.path.exists(path) for path in (self.recipe_path, self.checkpoints / NEWEST)):
             raise TrainingError(self.folder, "holds a run already", "--resume to go on, or another -o")
         if not writes:
             return
-        try:
+        with writable(self.folder, "-o with a folder to write in"):
             self.checkpoints.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise MachineError(
-                self.folder, f"cannot be made ({error.strerror})", "-o with a folder to write in"
-            ) from None
+            for left in [*self.folder.glob(".*.tmp"), *self.checkpoints.glob(".*.tmp")]:
+                if left.is_file():  # what a kill cut short
+                    left.unlink()
         if not resume:
-            with replacing(self.recipe_path) as part:
-                part.write_text(json.dumps(values, indent=2) + "\n")
+            self.write(self.recipe_path, values)
 
     def _same(self, values: dict[str, Any]) -> None:
         if not self.recipe_path.exists():
             raise TrainingError(self.folder, "holds no run to resume", "the folder of an earlier run, or no --resume")
-        before = _flat(json.loads(self.recipe_path.read_text()))
+        try:
+            before = _flat(json.loads(self.recipe_path.read_text()))
+        except (OSError, ValueError) as error:
+            raise InputError(self.recipe_path, f"cannot be read ({_reason(error)})", "the recipe of the run") from None
         now = _flat(values)
         changed = [key for key in {**before, **now} if before.get(key) != now.get(key)]
         if changed:
@@ -58,12 +59,14 @@ class Run:
     def save(self, name: str, state: dict[str, Any]) -> None:
         """Write a checkpoint whole; raises MachineError (disk full, say) with the older one still in place."""
         path = self.checkpoints / name
-        try:
-            with replacing(path) as part:
-                torch.save(state, part)
-        except (OSError, RuntimeError) as error:
-            kept = f"the older {path.name} is kept" if path.exists() else "no older one stands there"
-            raise MachineError(path, f"cannot be written ({_reason(error)})", kept) from None
+        kept = "the older one is kept, and --resume goes on from it" if path.exists() else "there is no older one"
+        with writable(path, kept), replacing(path) as part, part.open("wb") as file:
+            torch.save(state, file)
+
+    def write(self, path: Path, values: Any) -> None:
+        """Write JSON whole; raises MachineError, with what stood there before still in place."""
+        with writable(path, "a disk with room"), replacing(path) as part:
+            part.write_text(json.dumps(values, indent=2) + "\n")
 
     def load(self, name: str, device: torch.device) -> dict[str, Any] | None:
         """A checkpoint, or None when there is none yet. Raises InputError when it is damaged."""
@@ -73,12 +76,13 @@ class Run:
         try:
             return torch.load(path, map_location=device, weights_only=True)
         except Exception as error:
-            raise InputError(path, f"cannot be read ({_reason(error)})", "an undamaged checkpoint") from None
+            other = f"{BEST} in its place" if name == NEWEST else f"{NEWEST} in its place"
+            raise InputError(path, f"is damaged ({_reason(error)})", other) from None
 
     def log(self, **values: Any) -> None:
         """Append one line to log.jsonl."""
         if self.writes:
-            with self.log_path.open("a") as log:
+            with writable(self.log_path, "a disk with room, then --resume"), self.log_path.open("a") as log:
                 log.write(json.dumps(values) + "\n")
 
     def lines(self) -> list[dict[str, Any]]:
@@ -97,7 +101,7 @@ class Run:
         """Drop the log lines after `step`, which a resumed run will write again."""
         if self.writes:
             kept = [line for line in self.lines() if line.get("step", 0) <= step]
-            with replacing(self.log_path) as part:
+            with writable(self.log_path, "a disk with room"), replacing(self.log_path) as part:
                 part.write_text("".join(json.dumps(line) + "\n" for line in kept))
 
 
@@ -114,8 +118,22 @@ def replacing(path: Path) -> Iterator[Path]:
         part.unlink(missing_ok=True)
 
 
+@contextmanager
+def writable(path: Path, possible: str) -> Iterator[None]:
+    """What fails to be written within is a MachineError: a full disk, a folder that nobody may write in."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        cause = error
+        while not isinstance(cause, OSError) and cause.__context__ is not None:
+            cause = cause.__context__  # torch says "unexpected pos" where the disk said that it is full
+        if not isinstance(cause, OSError):
+            raise
+        raise MachineError(path, f"cannot be written ({_reason(cause)})", possible) from None
+
+
 def _reason(error: BaseException) -> str:
-    return getattr(error, "strerror", None) or str(error).splitlines()[0]
+    return getattr(error, "strerror", None) or (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _flat(values: Any, key: str = "") -> dict[str, Any]:

@@ -58,7 +58,11 @@ class Mixer(nn.Module):
         self.skip = nn.Parameter(torch.ones(channels))
         self.static = StaticFilter(channels, recipe.filter)
         self.conditioning = None if recipe.filter.kind == "static" else Conditioning(channels, recipe.filter)
-        self.recipe = recipe
+        self.options = {
+            "kind": recipe.filter.kind,
+            "bound": 1.0 if self.conditioning is None else recipe.filter.bound,
+            "backend": recipe.backend,
+        }
 
     def forward(self, x_BDL: Tensor, mask_BL: Tensor | None) -> Tensor:
         """(B, D, L) -> (B, D, L), fused; `plain` is the same layer written out."""
@@ -70,11 +74,9 @@ class Mixer(nn.Module):
 
     def convolve(self, z_BDL: Tensor, v_BDL: Tensor, mask_BL: Tensor | None) -> Tensor:
         """h(v) * z."""
-        L, filter = z_BDL.shape[-1], self.recipe.filter
+        L = z_BDL.shape[-1]
         gain, side = (None, None) if self.conditioning is None else self.conditioning(L)
-        bound = getattr(filter, "bound", 1.0)
-        options = {"kind": filter.kind, "bound": bound, "backend": self.recipe.backend}
-        return long_conv(z_BDL, v_BDL, self.static(L), gain, side, mask_BL, **options)
+        return long_conv(z_BDL, v_BDL, self.static(L), gain, side, mask_BL, **self.options)
 
     def both_taps(self) -> Tensor:
         """Short taps (3, halves, C, K): channel c' has the reversed taps of c."""
@@ -180,16 +182,19 @@ class Orchid(nn.Module):
         if L == 0:
             return torch.zeros(B, 0, self.recipe.width, dtype=self.letters.free.dtype, device=codes_BL.device)
         real = codes_BL != self.alphabet.pad
-        lengths = L - real.flip(1).int().argmax(1) * real.any(1) - L * ~real.any(1)
+        lengths = ((torch.arange(L, device=real.device) + 1) * real).amax(1).tolist()
+        letters_B = real.sum(1).tolist()
         out = torch.zeros(B, L, self.recipe.width, dtype=self.letters.free.dtype, device=codes_BL.device)
-        whole = [transform_length(int(n)) for n in lengths]
-        for N in sorted(set(whole) - {0}):
-            rows = torch.tensor([row for row, n in enumerate(whole) if n == N], device=codes_BL.device)
+        # a row without padding never meets a mask, not even one of ones: that would round otherwise
+        kinds = [
+            (transform_length(n), letters < transform_length(n)) for n, letters in zip(lengths, letters_B, strict=True)
+        ]
+        for N, is_padded in sorted(set(kinds) - {(0, False)}):
+            rows = torch.tensor([row for row, kind in enumerate(kinds) if kind == (N, is_padded)], device=out.device)
             padded = torch.full((len(rows), N), self.alphabet.pad, dtype=codes_BL.dtype, device=codes_BL.device)
             padded[:, : min(N, L)] = codes_BL[rows, :N]
-            mask = (padded != self.alphabet.pad).to(out.dtype)
-            vectors = self.encode(padded, None if bool(mask.all()) else mask)
-            out[rows, : min(N, L)] = vectors[:, :L].to(out.dtype)
+            mask = (padded != self.alphabet.pad).to(out.dtype) if is_padded else None
+            out[rows, : min(N, L)] = self.encode(padded, mask)[:, :L].to(out.dtype)
         return out * real[..., None]
 
     def encode(self, tokens_BL: Tensor, mask_BL: Tensor | None = None) -> Tensor:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from orchid_genomics.genome.fasta import Genome
@@ -43,6 +44,41 @@ def tiny_fasta(tmp_path) -> Path:
 @pytest.fixture
 def tiny_genome(tiny_fasta) -> Genome:
     return Genome(tiny_fasta)
+
+
+SMALL = """
+[[genomes]]
+fasta = "genome.fa"
+validation = ["v"]
+test = ["t"]
+[data]
+length = 128
+[model]
+width = 16
+depth = 1
+[training]
+steps = 12
+batch = 4
+save_every = 4
+validate_every = 6
+[evaluation]
+sites = 40
+validation_windows = 8
+baselines = false
+"""
+
+
+@pytest.fixture
+def small(tmp_path) -> Path:
+    """A recipe that trains in well under a second, on a genome of random letters beside it: contigs a, b, v and t."""
+    rng = np.random.default_rng(0)
+    sizes = {"a": 6_000, "b": 3_000, "v": 2_000, "t": 2_000}
+    text = "".join(
+        f">{name}\n{bytes(rng.choice(list(b'ACGTacgt'), size).tolist()).decode()}\n" for name, size in sizes.items()
+    )
+    (tmp_path / "genome.fa").write_text(text)
+    (tmp_path / "small.toml").write_text(SMALL)
+    return tmp_path / "small.toml"
 
 
 @pytest.fixture(scope="session")

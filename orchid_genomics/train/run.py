@@ -140,7 +140,7 @@ def _flat(values: Any, key: str = "") -> dict[str, Any]:
     """Nested values as dotted keys."""
     if isinstance(values, dict):
         items = values.items()
-    elif isinstance(values, list) and any(isinstance(value, dict | list) for value in values):
+    elif isinstance(values, list) and all(isinstance(value, dict | list) for value in values):
         items = enumerate(values)
     else:
         return {key: values}

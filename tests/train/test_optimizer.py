@@ -1,0 +1,51 @@
+"""The learning rate of every step, and what weight decay may touch."""
+
+import pytest
+
+from orchid_genomics.model.heads import LettersRecipe
+from orchid_genomics.model.orchid import OrchidRecipe
+from orchid_genomics.model.pretrained import ModelRecipe, OrchidModel
+from orchid_genomics.train.optimizer import OptimizerRecipe, build, rate
+
+RECIPE = OptimizerRecipe(rate=1e-2, warmup=10, final=0.1)
+
+
+def test_the_rate_rises_in_a_line_then_falls_as_a_cosine():
+    rates = [rate(step, 100, RECIPE) for step in range(100)]
+    assert rates[0] == pytest.approx(1e-3, rel=0.01)
+    assert max(rates) <= 1e-2
+    assert rates.index(max(rates)) == 9
+    assert rates[:10] == sorted(rates[:10])
+    assert rates[9:] == sorted(rates[9:], reverse=True)
+    assert rates[50] == pytest.approx(1e-2 * 0.55)
+    assert rate(100, 100, RECIPE) == pytest.approx(1e-3)
+
+
+@pytest.mark.parametrize("warmup", [0, 1])
+def test_without_warm_up_the_first_step_is_the_peak(warmup):
+    assert rate(0, 100, RECIPE.model_copy(update={"warmup": warmup})) == pytest.approx(1e-2)
+
+
+def test_a_run_shorter_than_its_warm_up_never_reaches_the_peak():
+    rates = [rate(step, 3, RECIPE) for step in range(3)]
+    assert min(rates) > 0
+    assert max(rates) < 3e-3
+
+
+@pytest.mark.parametrize("strands", ["equivariant", "dense"])
+@pytest.mark.parametrize("kind", ["correlation", "magnitude", "static"])
+def test_only_matrices_over_channels_decay(strands, kind):
+    encoder = OrchidRecipe.model_validate({"width": 16, "depth": 2, "strands": strands, "filter": {"kind": kind}})
+    model = OrchidModel(ModelRecipe(encoder=encoder, head=LettersRecipe()))
+    decaying, others = build(model, RECIPE).param_groups
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    found = {names[id(parameter)] for parameter in decaying["params"]}
+    rest = {names[id(parameter)] for parameter in others["params"]}
+    assert (decaying["weight_decay"], others["weight_decay"]) == (RECIPE.decay, 0.0)
+    assert found | rest == set(names.values())
+    assert not found & rest
+    parts = ("mixer.inside", "mixer.outside", "mlp.inside", "mlp.outside")
+    assert found == {f"encoder.blocks.{block}.{part}.weight" for block in (0, 1) for part in parts}
+    for word in ("static", "short", "norm", "skip", "bias", "letters"):
+        assert not any(word in name for name in found)
+        assert any(word in name for name in rest), word

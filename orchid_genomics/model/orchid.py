@@ -217,7 +217,8 @@ class Orchid(nn.Module):
 def transform_length(length: int) -> int:
     """The length at which a sequence is transformed, a function of its own length alone: even, 2^a 3^b 5^c.
 
-    At most 25 % more than the length, and few in number (five an octave), so that padded rows share batches.
+    At least 32, else at most 25 % more than the length; few in number (five an octave), so that padded rows share
+    batches.
     """
     if length <= 32:
         return 32 if length else 0

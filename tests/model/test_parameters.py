@@ -30,10 +30,11 @@ def test_dense_strands_count_what_the_paper_counts(width):
     assert total < 0.78 * BERT[width]
 
 
-@pytest.mark.parametrize("width", CLAIM)
-def test_both_strands_need_half_the_parameters(width):
+@pytest.mark.parametrize(("width", "share"), [(64, 0.52), (768, 0.50), (1_536, 0.50)])
+def test_both_strands_need_half_the_parameters(width, share):
+    """What does not halve, the hidden layers of the static filter, shows in narrow models only."""
     dense, equivariant = (count(encoder(width=width, strands=strands).blocks) for strands in ("dense", "equivariant"))
-    assert equivariant / dense == pytest.approx(0.52, abs=0.03)
+    assert equivariant / dense == pytest.approx(share, abs=0.01)
 
 
 @pytest.mark.parametrize("strands", ["dense", "equivariant"])

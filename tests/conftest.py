@@ -57,6 +57,7 @@ length = 128
 width = 16
 depth = 1
 [training]
+device = "cpu"
 steps = 12
 batch = 4
 save_every = 4

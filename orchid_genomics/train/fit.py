@@ -183,7 +183,7 @@ class Fit:
                     (loss * (self.ranks.world / weight)).backward()
                 total += loss.detach()
         except NumericError as error:
-            self._fail(batch, str(error))
+            self._fail(batch, f"{error.where}: {error.found}")
         except torch.OutOfMemoryError:
             less = "a smaller batch, more accumulate, or checkpointing = true in [training]"
             raise MachineError(f"step {batch.step + 1}", f"{device} is out of memory", less) from None

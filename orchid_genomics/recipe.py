@@ -34,9 +34,9 @@ def load(path: str | Path, schema: type[Schema], overrides: Sequence[str] = ()) 
     Raises InputError for a file that cannot be read, RecipeError for one wrong key, type or kind.
     """
     path = Path(path)
+    form = "JSON" if path.suffix == ".json" else "TOML"
     try:
-        text = path.read_text()
-        form = "JSON" if path.suffix == ".json" else "TOML"
+        text = path.read_text(encoding="utf-8")
         values = json.loads(text) if form == "JSON" else tomllib.loads(text)
     except OSError as error:
         raise InputError(path, f"cannot be read ({error.strerror})", "the path of a recipe (.toml)") from None
@@ -93,7 +93,9 @@ def _position(block: list, part: str, override: str) -> int:
 
 
 def _one_line(error: ValidationError, schema: type[BaseModel], where: str) -> RecipeError:
-    faults = error.errors(include_url=False)
+    found = error.errors(include_url=False)
+    within = {fault["loc"][:size] for fault in found for size in range(len(fault["loc"]))}
+    faults = [fault for fault in found if fault["loc"] not in within]  # a list is "too short" when an item is wrong
     first = faults[0]
     place = ".".join(str(part) for part in first["loc"]) or "recipe"
     more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""

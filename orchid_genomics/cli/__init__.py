@@ -36,8 +36,6 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         sys.exit(130)
-    except BrokenPipeError:
-        sys.exit(0)
     except OrchidError as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(1)

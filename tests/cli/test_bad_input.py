@@ -1,0 +1,353 @@
+"""Bad input: one line on stderr that begins with error:, exit 1, no traceback, and nothing half-written."""
+
+import gzip
+import os
+import shutil
+import subprocess
+import time
+import warnings
+from pathlib import Path
+
+import pysam
+import pytest
+import torch
+
+from orchid_genomics.cli import main
+
+
+@pytest.fixture
+def refused(capsys, tmp_path):
+    """Run words; they must fail with one line, and leave every file as it was. Returns that line."""
+
+    def run(*words, code=1):
+        before = snapshot(tmp_path)
+        with pytest.raises(SystemExit) as stop:
+            main([str(word) for word in words])
+        out, err = capsys.readouterr()
+        assert (stop.value.code, out) == (code, "")
+        assert err.count("\n") == 1, err
+        assert err.startswith("error: ")
+        assert snapshot(tmp_path) == before
+        return err.strip()
+
+    return run
+
+
+@pytest.fixture
+def trained(small, tmp_path, capsys):
+    """A finished run of the small recipe."""
+    main(["pretrain", str(small), "-o", str(tmp_path / "run"), "--set", "evaluation.sites=0"])
+    capsys.readouterr()
+    return tmp_path / "run"
+
+
+def snapshot(folder):
+    return {path: path.read_bytes() if path.is_file() else None for path in folder.rglob("*")}
+
+
+def edit(path, before, after):
+    text = path.read_text()
+    assert before in text
+    path.write_text(text.replace(before, after, 1))
+
+
+def both(refused, small, *words):
+    """The message of plan and pretrain, which must be the same."""
+    first = refused("plan", small, *words)
+    assert refused("pretrain", small, "-o", small.parent / "run", *words) == first
+    return first
+
+
+# The genome
+
+
+def bgzipped(path, keep):
+    pysam.tabix_compress(str(path), str(path.with_suffix(".gz")))
+    path.write_bytes(path.with_suffix(".gz").read_bytes()[:keep])
+    path.with_suffix(".gz").unlink()
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda path: path.unlink(), "genome.fa: cannot be read (No such file or directory); a FASTA"),
+        (lambda path: path.write_bytes(b""), "genome.fa: is empty; a FASTA, plain or bgzipped"),
+        (lambda path: path.write_text("hello\n"), "genome.fa: is no FASTA: it begins with 'h'; a first line >name"),
+        (lambda path: bgzipped(path, -28), "genome.fa: is truncated (no bgzip end-of-file block); copy or compress"),
+        (lambda path: bgzipped(path, 900), "genome.fa: is truncated"),
+        (lambda path: path.write_bytes(gzip.compress(path.read_bytes())), "is gzip, not bgzip (byte 0); random access"),
+        (
+            lambda path: path.write_text(path.read_text() + ">a\nACGT\n"),
+            "line 9: two contigs are named 'a'; one name each",
+        ),
+        (lambda path: edit(path, ">b\n", ">b\nAC!GT\n>b2\n"), "genome.fa b:"),
+    ],
+)
+def test_a_bad_genome(refused, small, damage, message):
+    damage(small.parent / "genome.fa")
+    if message.endswith("b:"):
+        message = "genome.fa b: '!' at letter 3 is no nucleotide code; A C G T N and the other IUPAC codes"
+    assert message in both(refused, small)
+
+
+def test_a_plain_file_shorter_than_its_index(refused, small):
+    genome = small.parent / "genome.fa"
+    pysam.faidx(str(genome))
+    genome.write_bytes(genome.read_bytes()[:-500])
+    message = both(refused, small)
+    assert "is truncated: it ends before contig t has its 2,000 letters of genome.fa.fai; copy it again" in message
+
+
+def test_an_unknown_contig_with_both_lists(refused, small):
+    edit(small, 'test = ["t"]', 'test = ["t", "chr9"]')
+    message = both(refused, small)
+    assert "genomes.0.test: unknown contig 'chr9'; possible: a, b, v, t in genome.fa; t, chr9 here" in message
+
+
+def test_a_window_longer_than_every_contig(refused, small):
+    message = both(refused, small, "--set", "data.length=8192")
+    assert "a window of 8,192 nt is longer than every training contig (the longest, a: 6,000 nt); a shorter" in message
+    curriculum = "training.curriculum=[{length=64, steps=2, batch=4}, {length=6001, steps=2, batch=4}]"
+    assert "a window of 6,001 nt is longer than every training contig" in both(refused, small, "--set", curriculum)
+
+
+def test_a_genome_held_out_whole(refused, small):
+    edit(small, 'test = ["t"]', 'test = ["t", "a", "b"]')
+    assert "every contig is held out or ignored; at least one to train on" in both(refused, small)
+
+
+def test_a_contig_in_two_splits(refused, small):
+    edit(small, 'test = ["t"]', 'test = ["v"]')
+    assert "genomes.0: v is in both validation and test; one split a contig" in both(refused, small)
+
+
+# Its index
+
+
+@pytest.mark.parametrize("stale", ["older", "newer"])
+def test_a_stale_index_is_said_and_left_alone(small, tmp_path, index_cache, capsys, stale):
+    genome = tmp_path / "genome.fa"
+    pysam.faidx(str(genome))
+    fai = tmp_path / "genome.fa.fai"
+    genome.write_text(">new\nACGTACGTAC\n" + genome.read_text())
+    now = time.time()
+    os.utime(fai, (now + (-3600 if stale == "older" else 3600),) * 2)
+    before = fai.read_bytes(), fai.stat().st_mtime_ns, genome.read_bytes()
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        main(["plan", str(small), "--steps", "1"])
+    out, err = capsys.readouterr()
+    assert err.count("\n") == 1
+    assert err.startswith(
+        f"note: {fai}: contig a is not where it says (an older version of the file?); it is left alone"
+    )
+    assert str(index_cache) in err
+    assert "train 9,010," in out
+    assert (fai.read_bytes(), fai.stat().st_mtime_ns, genome.read_bytes()) == before
+    assert [path.suffix for path in index_cache.iterdir()] == [".fai"]
+
+
+# BED files
+
+
+@pytest.mark.parametrize("key", ["test_bed", "exclude", "regions", "functional", "evaluation"])
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("b\t2900\t3001", "part.bed line 2: end 3,001 is off contig b; ends up to 3,000 in genome.fa"),
+        ("b\t20\t20", "part.bed line 2: start 20 is not below end 20; 0-based half-open"),
+        ("b\t30\t20", "part.bed line 2: start 30 is not below end 20"),
+        ("b\tten\t20", "part.bed line 2: "),
+        ("z\t10\t20", "part.bed: unknown contig 'z'; possible: a, b, v, t in genome.fa; a, z here"),
+        ("b\t10", "part.bed line 2: "),
+    ],
+)
+def test_a_bad_bed_is_refused_before_any_step(refused, small, key, line, message):
+    (small.parent / "part.bed").write_text(f"a\t0\t500\n{line}\n")
+    if key == "evaluation":
+        small.write_text(small.read_text() + 'regions = [{ name = "part", bed = "part.bed" }]\n')
+    else:
+        value = {"exclude": '["part.bed"]', "functional": '[{ bed = "part.bed", share = 0.5 }]'}.get(key, '"part.bed"')
+        edit(small, "[data]", f"{key} = {value}\n[data]")
+    assert message in refused("pretrain", small, "-o", small.parent / "run")
+
+
+def test_a_missing_and_an_empty_bed(refused, small):
+    edit(small, "[data]", 'test_bed = "part.bed"\n[data]')
+    assert "part.bed: cannot be read (No such file or directory)" in both(refused, small)
+    (small.parent / "part.bed").write_text("# nothing\n")
+    assert "part.bed: has no record; regions to hold out for test, or no test_bed" in both(refused, small)
+
+
+# Recipes
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("model.dept=3", "model.dept: unknown key; possible: alphabet, backend, depth, "),
+        ("sed=3", "sed: unknown key; possible: data, evaluation, genomes, model, objective, optimizer, seed, training"),
+        ("genomes.0.fast=x", "genomes.0.fast: unknown key; possible: exclude, fasta, "),
+        ("training.steps=many", "training.steps: Input should be a valid integer"),
+        ('model.depth="3"', "model.depth: Input should be a valid integer (found '3')"),
+        ("data.length=16", "data.length: Input should be greater than or equal to 32 (found 16)"),
+        ("model.width=33", "model.width: Input should be a multiple of 2 (found 33)"),
+        (
+            "model.filter.kind=gaussian",
+            "model.filter: unknown kind 'gaussian'; possible: 'correlation', 'magnitude', 'static'",
+        ),
+        ("objective.kind=causal", "objective.kind: 'causal'; possible: 'masked'"),
+        ("model.backend=tpu", "model.backend: 'tpu'; possible: "),
+        ("training.device=gpu", "training.device: 'gpu'; possible: 'auto', 'cpu' or 'cuda'"),
+        ("training.precision=half", "training.precision: 'half'; possible: 'auto', 'float32' or 'bfloat16'"),
+        ("model.alphabet=symbols:20", "model.alphabet: 'symbols:20' cannot read a genome; dna"),
+        ("training.batch=3", "training.batch: 3 rows do not divide into 1 rank x 2 parts; a multiple of 2"),
+        (
+            "training.curriculum=[{length=64, steps=2, batch=5, accumulate=2}]",
+            "training.curriculum.0.batch: 5 rows do not",
+        ),
+        ("training", "--set: 'training' is not KEY=VALUE; such as --set model.depth=12"),
+        (
+            "evaluation.regions=[{name='x', bed='genome.fa', genome=1}]",
+            "evaluation.regions.0.genome: no genome 1; 0 to 0",
+        ),
+    ],
+)
+def test_a_wrong_recipe_names_the_key_and_what_was_possible(refused, small, override, message):
+    assert message in both(refused, small, "--set", "training.accumulate=2", "--set", override)
+
+
+def test_a_recipe_that_is_no_toml_or_not_there(refused, small, tmp_path):
+    small.write_text("[model\nwidth = 3\n")
+    assert "small.toml: is no TOML: Expected ']' at the end of a table declaration (at line 1" in both(refused, small)
+    small.write_bytes(b"\xff\xfe\x00")
+    assert "small.toml: is no TOML: " in both(refused, small)
+    assert "none.toml: cannot be read (No such file or directory)" in refused("plan", tmp_path / "none.toml")
+    assert f"{tmp_path}: cannot be read (Is a directory); the path of a recipe" in refused("pretrain", tmp_path)
+    small.write_text("seed = 1\n")
+    assert "small.toml: genomes: is missing" in both(refused, small)
+    (tmp_path / "r.json").write_text("[1]")
+    assert "r.json: recipe: " in refused("plan", tmp_path / "r.json", "--set", "seed=2")
+
+
+def test_cuda_on_a_machine_without(refused, small):
+    if torch.cuda.is_available():
+        pytest.skip("this machine has cuda")
+    message = both(refused, small, "--set", "training.device=cuda")
+    assert message == "error: training.device: cuda is not available here; --set training.device=cpu"
+
+
+# Runs
+
+
+@pytest.mark.parametrize("out", ["genome.fa", "genome.fa/run"])
+def test_a_run_folder_that_cannot_be(refused, small, out, capsys):
+    with pytest.raises(SystemExit):
+        main(["pretrain", str(small), "-o", str(small.parent / out)])
+    *_, last = capsys.readouterr().err.splitlines()
+    assert last.startswith(f"error: {small.parent / out}: cannot be written (")
+    assert last.endswith("; -o with a folder to write in")
+
+
+def test_runs_that_are_there_or_not_there_or_changed(refused, small, trained, tmp_path):
+    words = ["pretrain", small, "-o", trained]
+    assert "run: holds a run already; --resume to go on, or another -o" in refused(*words)
+    message = refused(*words, "--resume", "--set", "model.depth=2", "--set", "optimizer.rate=0.5")
+    assert "the recipe changed since the run began: " in message
+    for change in ("model.depth 1 -> 2", "optimizer.rate 0.002 -> 0.5", "evaluation.sites 0 -> 40"):
+        assert change in message
+    missing = refused("pretrain", small, "-o", tmp_path / "none", "--resume")
+    assert "none: holds no run to resume; the folder of an earlier run, or no --resume" in missing
+
+
+def test_a_damaged_checkpoint_is_the_last_line(trained, small, capsys):
+    for name in ("newest.pt", "best.pt"):
+        path = trained / "checkpoints" / name
+        whole = path.read_bytes()
+        path.write_bytes(whole[:2000])
+        with pytest.raises(SystemExit) as stop:
+            main(["pretrain", str(small), "-o", str(trained), "--resume", "--set", "evaluation.sites=0"])
+        *_, last = capsys.readouterr().err.splitlines()
+        assert stop.value.code == 1
+        assert last.startswith(f"error: {path}: is damaged (")
+        path.write_bytes(whole)
+
+
+def test_a_disk_that_fills_says_what_is_kept(small, tmp_path, capsys):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=100k", "tmpfs", disk], capture_output=True).returncode:
+        pytest.skip("may not mount a file system here")
+    try:
+        with pytest.raises(SystemExit) as stop:
+            main(["pretrain", str(small), "-o", str(disk / "run"), "--set", "training.save_every=2"])
+        *_, last = capsys.readouterr().err.splitlines()
+        names = {path.name for path in disk.rglob("*") if path.is_file()}
+    finally:
+        subprocess.run(["umount", disk], check=True)
+    assert stop.value.code == 1
+    assert last.startswith(f"error: {disk / 'run'}")
+    assert "cannot be written (No space left on device)" in last
+    assert not {name for name in names if name.endswith(".tmp")}
+
+
+# Model folders
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def nan(path):
+    from safetensors.torch import load_file, save_file
+
+    tensors = load_file(path)
+    tensors["head.bias"][0] = torch.nan
+    save_file(tensors, path)
+
+
+@pytest.mark.parametrize(
+    ("name", "damage", "message"),
+    [
+        ("", shutil.rmtree, "config.json: cannot be read (No such file or directory); a model folder of this tool"),
+        ("config.json", Path.unlink, "config.json: cannot be read (No such file or directory)"),
+        ("config.json", cut, "config.json: is damaged ("),
+        (
+            "config.json",
+            lambda path: path.write_text('{"model_type": "bert"}'),
+            "is not a model of this tool (format None)",
+        ),
+        ("config.json", lambda path: edit(path, '"width": 16', '"width": 32'), "does not fit its config.json ("),
+        ("config.json", lambda path: edit(path, '"width": 16', '"wide": 16'), "config.json: encoder.wide: unknown key"),
+        ("model.safetensors", Path.unlink, "model.safetensors: cannot be read ("),
+        ("model.safetensors", cut, "model.safetensors: cannot be read ("),
+        ("model.safetensors", lambda path: path.write_bytes(b"\x80\x04."), "model.safetensors: cannot be read ("),
+        ("model.safetensors", nan, "model.safetensors: holds NaN or infinite weights"),
+        ("provenance.json", cut, "provenance.json: is damaged ("),
+        (
+            "provenance.json",
+            lambda path: path.write_text('{"author": "x"}'),
+            "provenance.json: is damaged or not of this",
+        ),
+        ("provenance.json", lambda path: path.write_text("[]"), "provenance.json: is damaged (not an object)"),
+    ],
+)
+def test_a_model_folder_that_is_missing_foreign_or_damaged(trained, capsys, name, damage, message):
+    damage(trained / "model" / name)
+    with pytest.raises(SystemExit) as stop:
+        main(["info", str(trained / "model")])
+    err = capsys.readouterr().err
+    assert stop.value.code == 1
+    assert err.count("\n") == 1
+    assert err.startswith("error: ")
+    assert message in err
+
+
+def test_a_model_without_provenance_is_still_a_model(trained, capsys):
+    (trained / "model" / "provenance.json").unlink()
+    main(["info", str(trained / "model")])
+    assert "parameters   3,500" in capsys.readouterr().out
+
+
+def test_a_file_is_no_model_folder(refused, small):
+    assert "config.json: cannot be read (Not a directory); a model folder" in refused("info", small)

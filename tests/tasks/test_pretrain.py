@@ -1,0 +1,138 @@
+"""What a run leaves behind and says: provenance, a model that loads, plain lines, and what plan and info print."""
+
+import hashlib
+import itertools
+import json
+
+import pytest
+import torch
+from pydantic import ValidationError
+
+from orchid_genomics.errors import RecipeError
+from orchid_genomics.model.pretrained import OrchidModel
+from orchid_genomics.recipe import load
+from orchid_genomics.sequence import DNA
+from orchid_genomics.tasks.info import info
+from orchid_genomics.tasks.plan import plan
+from orchid_genomics.tasks.pretrain import PretrainRecipe, build, pretrain
+
+
+@pytest.fixture
+def run(small, tmp_path):
+    """A run whose contig b is held out in part by a BED."""
+    (tmp_path / "held.bed").write_text("b\t1000\t1400\n")
+    (tmp_path / "part.bed").write_text("t\t500\t900\n")
+    text = small.read_text().replace('test = ["t"]', 'test = ["t"]\ntest_bed = "held.bed"')
+    small.write_text(text + 'regions = [{ name = "part", bed = "part.bed" }]\n')
+    pretrain(small, tmp_path / "run")
+    return tmp_path / "run"
+
+
+def provenance(run):
+    return json.loads((run / "model/provenance.json").read_text())
+
+
+def test_provenance_holds_checksums_split_versions_recipe_and_metrics(run, tmp_path):
+    found = provenance(run)
+    (genome,) = found["genomes"]
+    assert genome["sha256"] == hashlib.sha256((tmp_path / "genome.fa").read_bytes()).hexdigest()
+    assert genome["contigs"] == {"a": 6_000, "b": 3_000, "v": 2_000, "t": 2_000}
+    assert genome["split"] == {"train": ["a", "b"], "validation": ["v"], "test": ["t"], "ignore": []}
+    assert found["torch"] == torch.__version__
+    assert found["recipe"] == json.loads((run / "recipe.json").read_text())
+    assert found["evaluation"] == json.loads((run / "evaluation.json").read_text())
+    assert found["report"]["overlap"] == 0
+    names = [score["name"] for score in found["evaluation"][0]["scores"]["model"]]
+    assert names == ["all", "part", "repeated", "unique", "soft-masked"]
+
+
+def test_the_intervals_seen_never_touch_what_is_held_out(run):
+    (genome,) = provenance(run)["genomes"]
+    assert set(genome["seen"]) == {"a", "b"}
+    for contig, places in genome["seen"].items():
+        assert all(0 <= start < end <= genome["contigs"][contig] for start, end in places)
+        assert all(left[1] < right[0] for left, right in itertools.pairwise(places))
+    assert all(end <= 1000 or start >= 1400 for start, end in genome["seen"]["b"])
+    assert 0 < sum(end - start for places in genome["seen"].values() for start, end in places) <= 12 * 4 * 128
+
+
+def test_the_model_folder_loads_and_answers(run):
+    model = OrchidModel.from_pretrained(run / "model")
+    tokens = torch.from_numpy(DNA.encode("ACGTNacgt" * 20))[None]
+    with torch.inference_mode():
+        assert model(tokens).shape == (1, 180, 4)
+    card = (run / "model/README.md").read_text()
+    assert card.startswith("# Orchid encoder pretrained on genome.fa")
+    assert "masked bits per base, 15% masked, 128 nt" in card
+
+
+def test_the_saved_recipe_runs_again_from_anywhere_to_the_same_weights(run, tmp_path, monkeypatch):
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    pretrain(run / "recipe.json", "again")
+    again = tmp_path / "elsewhere/again/model/model.safetensors"
+    assert again.read_bytes() == (run / "model/model.safetensors").read_bytes()
+
+
+def test_lines_are_plain_when_not_at_a_terminal(small, tmp_path, capsys):
+    pretrain(small, tmp_path / "run")
+    out, err = capsys.readouterr()
+    assert not set("\r\x1b") & set(out + err)
+    lines = err.splitlines()
+    assert any(line.startswith("step 1/12  loss ") and "bits/base" in line and "knt/s" in line for line in lines)
+    assert any(line.startswith("step 12/12  ") and line.endswith("0:00 left") for line in lines)
+    assert any(line.startswith("step 6: validation ") for line in lines)
+    assert out.splitlines()[-1] == f"model: {tmp_path / 'run' / 'model'}"
+
+
+def test_without_a_test_split_nothing_is_claimed(small, tmp_path, capsys):
+    small.write_text(small.read_text().replace('validation = ["v"]\ntest = ["t"]\n', ""))
+    pretrain(small, tmp_path / "run")
+    out, err = capsys.readouterr()
+    assert out == f"model: {tmp_path / 'run' / 'model'}\n"
+    assert "measuring" not in err
+    assert provenance(tmp_path / "run")["evaluation"] == []
+
+
+def test_the_weights_begin_from_the_seed_alone(small):
+    first, second, other = (build(load(small, PretrainRecipe, [f"seed={seed}"])) for seed in (1, 1, 2))
+    assert first.hash() == second.hash() != other.hash()
+    with pytest.raises(RecipeError, match=r"model\.alphabet: 'symbols:20' cannot read a genome; dna"):
+        build(load(small, PretrainRecipe, ["model.alphabet=symbols:20", "model.strands=dense"]))
+
+
+def test_a_recipe_is_frozen(small):
+    with pytest.raises(ValidationError, match="frozen"):
+        load(small, PretrainRecipe).seed = 3
+
+
+def test_plan_says_what_a_run_would_take_and_writes_nothing(small, tmp_path):
+    before = sorted(tmp_path.rglob("*"))
+    stages = "training.curriculum=[{length=64, steps=30, batch=8}, {length=128, steps=20, batch=4}]"
+    text = "\n".join(plan(small, (stages,), steps=1))
+    assert "3,500 parameters; windows of 128 nt, moved by up to 64 nt" in text
+    assert "genome.fa: 71 training windows (100% of draws), dropped: none; 0.00 % N, 50.1 % soft-masked" in text
+    assert "training windows that touch held-out letters: 0" in text
+    assert "letters by split: train 9,000, ignore 0, validation 2,000, test 2,000" in text
+    assert "30 steps of 8 x 64 nt: " in text
+    assert "20 steps of 4 x 128 nt: " in text
+    assert "peak memory so far: " in text
+    assert "training time: about 0:" in text
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_info_says_what_a_model_is(run):
+    text = "\n".join(info(run / "model"))
+    model = OrchidModel.from_pretrained(run / "model")
+    for words in (
+        f"(hash {model.hash()})",
+        "Orchid, width 16, depth 1, equivariant strands",
+        "parameters   3,500",
+        "genome       genome.fa (sha256 ",
+        "  train      a, b",
+        "  test       t",
+        " letters in training",
+        "masked bits per base, 15% masked, 128 nt",
+        "bits per base, one masked letter, 128 nt",
+    ):
+        assert words in text

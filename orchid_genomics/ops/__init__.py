@@ -10,11 +10,15 @@ import torch
 from torch import Tensor
 
 from orchid_genomics.errors import MachineError, NumericError
-from orchid_genomics.ops import fft, reference
+from orchid_genomics.ops import fft, reference, triton
 
 Kind = Literal["correlation", "magnitude", "static"]
 
-BACKENDS: dict[str, Callable[..., Tensor]] = {"reference": reference.long_conv, "fft": fft.long_conv}
+BACKENDS: dict[str, Callable[..., Tensor]] = {
+    "reference": reference.long_conv,
+    "fft": fft.long_conv,
+    "triton": triton.long_conv,  # its kernels are imported by the first call
+}
 
 
 def long_conv(

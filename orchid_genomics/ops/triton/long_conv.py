@@ -1,0 +1,262 @@
+"""The operator on a GPU: cuFFT for the transforms, one fused kernel for all that happens between two of them.
+
+As `ops.fft`: three transforms forward, five backward, only the real inputs kept between, channels in groups that
+bound the workspace. A torch custom operator, so that `torch.compile` sees one opaque node. The trap: spectra are
+overwritten in place, except where side taps make bins read their neighbours.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from orchid_genomics.errors import NumericError
+from orchid_genomics.ops.triton.machine import kernels, power_of_two
+
+KINDS = {"static": 0, "correlation": 1, "magnitude": 2}
+WORKSPACE = 256 << 20  # bytes of one real (B, strands, group, L) slice in the transforms' type
+BLOCK = 1024  # bins a program takes at once
+PART = 16  # blocks of bins in one partial sum of power
+PROGRAMS = 1024  # programs that fill a GPU; fewer pieces than this are split over the batch
+
+Maybe = Tensor | None
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The sizes of one group of C rows of the spectra, and what kernels are launched with."""
+
+    B: int
+    strands: int
+    C: int
+    L: int
+    kind: str
+    bound: float
+    side: int
+
+    @property
+    def F(self) -> int:
+        return self.L // 2 + 1
+
+    @property
+    def rows(self) -> int:
+        """Times that every channel of the group is convolved: sequences by strands."""
+        return self.B * self.strands
+
+    @cached_property
+    def block(self) -> int:
+        return min(BLOCK, max(16, power_of_two(self.F)))
+
+    @property
+    def blocks(self) -> int:
+        return -(-self.F // self.block)
+
+    @property
+    def parts(self) -> int:
+        return -(-self.blocks // PART)
+
+    @property
+    def options(self) -> dict:
+        return {"BOUND": self.bound, "J": self.side, "PARTS": power_of_two(self.parts), "BLOCK": self.block}
+
+
+@torch.library.custom_op("orchid::long_conv_triton", mutates_args=())
+def long_conv(
+    z_BDL: Tensor,
+    v_BDL: Tensor,
+    static_CF: Tensor,
+    gain_CF: Tensor | None,
+    taps_CJ: Tensor | None,
+    mask_BL: Tensor | None,
+    kind: str,
+    bound: float,
+) -> Tensor:
+    """See `ops.long_conv`: the fused forward pass, group by group."""
+    run = kernels("spectrum_kernels", z_BDL)
+    _finite(z=z_BDL, v=v_BDL, static=static_CF, gain=gain_CF, taps=taps_CJ)
+    y_BDL = torch.empty_like(z_BDL, memory_format=torch.contiguous_format)
+    z, v, y = (_by_strand(x, static_CF) for x in (z_BDL, v_BDL, y_BDL))
+    spectra = [_pairs(x, z_BDL) for x in (static_CF, gain_CF, taps_CJ)]
+    with torch.cuda.device_of(z_BDL):
+        for group, shape in _groups(z, spectra, kind, bound):
+            static, gain, taps = (None if x is None else x[group] for x in spectra)
+            Z = _transform(z[:, :, group])
+            V, partial = (Z, Z) if kind == "static" else _power(run, v[:, :, group], mask_BL, shape)
+            run.product_kernel[(shape.rows * shape.C * shape.blocks,)](
+                Z, V, static, _or(gain, Z), _or(taps, Z), partial, shape.L, shape.F, shape.C, shape.rows,
+                shape.strands, shape.parts, KIND=KINDS[kind], **shape.options,
+            )  # fmt: skip
+            y[:, :, group] = _inverse(Z, shape.L)
+    return y_BDL
+
+
+@torch.library.custom_op("orchid::long_conv_triton_backward", mutates_args=())
+def backward(
+    dy_BDL: Tensor,
+    z_BDL: Tensor,
+    v_BDL: Tensor,
+    static_CF: Tensor,
+    gain_CF: Tensor | None,
+    taps_CJ: Tensor | None,
+    mask_BL: Tensor | None,
+    kind: str,
+    bound: float,
+) -> list[Tensor]:
+    """Gradients of z, v, static, gain and taps; the spectra are computed again rather than kept."""
+    run = kernels("spectrum_kernels", z_BDL)
+    dz_BDL = torch.empty_like(z_BDL, memory_format=torch.contiguous_format)
+    dv_BDL = torch.zeros_like(v_BDL, memory_format=torch.contiguous_format)
+    dy, z, v, dz, dv = (_by_strand(x, static_CF) for x in (dy_BDL, z_BDL, v_BDL, dz_BDL, dv_BDL))
+    spectra = [_pairs(x, z_BDL) for x in (static_CF, gain_CF, taps_CJ)]
+    gradients = [torch.zeros_like(static_CF), torch.zeros_like(static_CF), torch.zeros(0, device=z_BDL.device)]
+    if taps_CJ is not None:
+        gradients[2] = torch.zeros_like(taps_CJ)
+    with torch.cuda.device_of(z_BDL):
+        for group, shape in _groups(z, spectra, kind, bound):
+            some = [None if x is None else x[group] for x in spectra]
+            DZ, DV, found = _pull(run, dy[:, :, group], z[:, :, group], v[:, :, group], some, mask_BL, shape)
+            dz[:, :, group] = _inverse(DZ, shape.L)
+            if DV is not None:
+                dv[:, :, group] = _centred(_inverse(DV, shape.L), mask_BL)
+            for gradient, part in zip(gradients, found, strict=False):
+                gradient[group] = torch.view_as_complex(part)
+    return [dz_BDL, dv_BDL, *gradients]
+
+
+def _pull(
+    run, dy: Tensor, z: Tensor, v: Tensor, spectra: list[Maybe], mask_BL: Maybe, shape: Shape
+) -> tuple[Tensor, Maybe, list[Tensor]]:
+    """The spectra of dz and dv, and the gradients of static, gain and taps as pairs of reals."""
+    static, gain, taps = spectra
+    DY, Z = _transform(dy), _transform(z)
+    DZ = torch.empty_like(DY) if shape.side else DY
+    each = -(-shape.rows // min(shape.rows, -(-PROGRAMS // (shape.C * shape.blocks))))
+    splits = -(-shape.rows // each)
+    dstatic = DY.new_empty(splits, shape.C, shape.F, 2)
+    sizes = (shape.L, shape.F, shape.C, shape.rows, shape.strands, shape.parts)
+    conditioned = shape.kind != "static"
+    V = partial = slopes = shares = dgain = DY  # never touched when the filter is static
+    if conditioned:
+        V, partial = _power(run, v, mask_BL, shape)
+        slopes, shares = DY.new_empty(shape.rows, shape.C, shape.F), DY.new_empty(shape.rows, shape.C, shape.blocks)
+        dgain = torch.empty_like(dstatic)
+    run.pull_kernel[(splits * shape.C * shape.blocks,)](
+        DY, Z, V, DZ, static, _or(gain, DY), _or(taps, DY), partial, slopes, shares, dstatic, dgain,
+        *sizes, each, KIND=KINDS[shape.kind], **shape.options,
+    )  # fmt: skip
+    found = [dstatic.sum(0)]
+    if not conditioned:
+        return DZ, None, found
+    found.append(dgain.sum(0))
+    if shape.side:
+        dtaps = DY.new_empty(shape.blocks, shape.C, shape.side, 2)
+        run.taps_kernel[(shape.blocks, shape.C, shape.side)](
+            DY, Z, V, gain, partial, dtaps, *sizes, MAGNITUDE=shape.kind == "magnitude", **shape.options
+        )
+        found.append(dtaps.sum(0))
+    options = {key: shape.options[key] for key in ("PARTS", "BLOCK")}
+    run.push_kernel[(shape.rows * shape.C, shape.blocks)](
+        V, slopes, shares, partial, shape.L, shape.F, shape.parts, shape.blocks,
+        SHARES=power_of_two(shape.blocks), **options,
+    )  # fmt: skip
+    return DZ, V, found
+
+
+def _power(run, v: Tensor, mask_BL: Maybe, shape: Shape) -> tuple[Tensor, Tensor]:
+    """The transform of centred v (DC left in), and partial sums of its power."""
+    V = _transform(_centred(_wide(v), mask_BL))
+    partial = V.new_empty(shape.rows * shape.C, shape.parts)
+    steps = min(PART, shape.blocks)
+    grid = (shape.rows * shape.C, shape.parts)
+    run.power_kernel[grid](V, partial, shape.L, shape.F, shape.parts, STEPS=steps, BLOCK=shape.block)
+    return V, partial
+
+
+def _groups(z: Tensor, spectra: list[Maybe], kind: str, bound: float) -> list[tuple[slice, Shape]]:
+    """Rows of the spectra to take together, and their sizes."""
+    B, strands, C, L = z.shape
+    if not B:
+        return []
+    size = max(1, min(C, WORKSPACE // (4 * B * strands * L)))
+    side = 0 if spectra[2] is None else spectra[2].shape[1]
+    starts = range(0, C, size)
+    return [(slice(c, min(c + size, C)), Shape(B, strands, min(size, C - c), L, kind, bound, side)) for c in starts]
+
+
+def _by_strand(x_BDL: Tensor, static_CF: Tensor) -> Tensor:
+    """(B, strands, C, L)."""
+    B, _, L = x_BDL.shape
+    return x_BDL.reshape(B, x_BDL.shape[1] // static_CF.shape[0], static_CF.shape[0], L)
+
+
+def _pairs(spectrum: Maybe, like: Tensor) -> Maybe:
+    """Complex numbers as contiguous pairs of reals in the transforms' type."""
+    if spectrum is None:
+        return None
+    dtype = torch.complex128 if like.dtype == torch.float64 else torch.complex64
+    return torch.view_as_real(spectrum.to(dtype).resolve_conj().contiguous())
+
+
+def _or(tensor: Maybe, other: Tensor) -> Tensor:
+    """A kernel's argument that it never reads."""
+    return other if tensor is None else tensor
+
+
+def _wide(x: Tensor) -> Tensor:
+    """Transforms run in float32 whatever the activations (float64 stays)."""
+    return x if x.dtype == torch.float64 else x.float()
+
+
+def _transform(x: Tensor) -> Tensor:
+    return torch.view_as_real(torch.fft.rfft(_wide(x)).contiguous())
+
+
+def _inverse(X: Tensor, L: int) -> Tensor:
+    return torch.fft.irfft(torch.view_as_complex(X), n=L)
+
+
+def _centred(v: Tensor, mask_BL: Maybe) -> Tensor:
+    """v less its mean over real letters, zero elsewhere; without a mask the DC bin does it instead."""
+    if mask_BL is None:
+        return v
+    mask = mask_BL[:, None, None].to(v.dtype)
+    mean = (v * mask).sum(-1, keepdim=True) / mask.sum(-1, keepdim=True).clamp(min=1)
+    return (v - mean) * mask
+
+
+def _finite(**inputs: Maybe) -> None:
+    """NaN and infinity by name, on a CPU; a GPU is not made to wait."""
+    for name, tensor in inputs.items():
+        if tensor is not None and not tensor.is_cuda and not torch.isfinite(tensor).all():
+            raise NumericError(f"long_conv: {name}", "holds NaN or infinity", "finite numbers")
+
+
+# --- autograd and shapes for torch.compile ---
+
+
+def _keep(ctx, inputs, output) -> None:
+    *tensors, ctx.kind, ctx.bound = inputs
+    ctx.save_for_backward(*tensors)
+
+
+def _differentiate(ctx, dy_BDL: Tensor):
+    z, v, static, gain, taps, mask = ctx.saved_tensors
+    dz, dv, dstatic, dgain, dtaps = backward(dy_BDL, z, v, static, gain, taps, mask, ctx.kind, ctx.bound)
+    return dz, dv, dstatic, None if gain is None else dgain, None if taps is None else dtaps, None, None, None
+
+
+@long_conv.register_fake
+def _(z_BDL, v_BDL, static_CF, gain_CF, taps_CJ, mask_BL, kind, bound):
+    return torch.empty_like(z_BDL, memory_format=torch.contiguous_format)
+
+
+@backward.register_fake
+def _(dy_BDL, z_BDL, v_BDL, static_CF, gain_CF, taps_CJ, mask_BL, kind, bound):
+    real = [torch.empty_like(x, memory_format=torch.contiguous_format) for x in (z_BDL, v_BDL)]
+    spectra = [torch.empty_like(static_CF), torch.empty_like(static_CF)]
+    taps = z_BDL.new_empty(0, dtype=torch.float32) if taps_CJ is None else torch.empty_like(taps_CJ)
+    return [*real, *spectra, taps]
+
+
+long_conv.register_autograd(_differentiate, setup_context=_keep)

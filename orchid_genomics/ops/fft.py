@@ -41,9 +41,9 @@ def long_conv(
             if kind == "static":
                 H = _apart(static_CF[rows])
             else:
-                _, power, _ = _power(v_BDL[:, here], mask_BL)
-                spectrum = _conditioned(gain_CF[rows], _strength(power, kind, bound), _some(taps_CJ, rows), L)
-                H = torch.add(static_CF[rows], spectrum, out=_apart(spectrum, copy=False))
+                _, power, mean = _power(v_BDL[:, here], mask_BL)
+                strength = _strength(power, _bounded(power, mean, bound), kind)
+                H = _filter(static_CF[rows], gain_CF[rows], strength.to(Z.dtype), _some(taps_CJ, rows), L)
             Z *= H.conj_physical_() if reverse else H
             y = torch.fft.irfft(Z, n=L)
             _blame(y[..., 0], static=static_CF[rows], gain=gain_CF, taps=taps_CJ)
@@ -75,26 +75,30 @@ def backward(
     def work(rows: slice, _: None) -> None:
         for here, reverse in _strands(rows, z_BDL, static_CF):
             DY = torch.fft.rfft(_real(dy_BDL[:, here]))
-            H = static_CF[rows]
-            if kind != "static":
+            Q = torch.fft.rfft(_real(z_BDL[:, here])).conj_physical_().mul_(DY)
+            if kind == "static":
+                H = _apart(static_CF[rows])
+            else:
                 gain, taps = gain_CF[rows], _some(taps_CJ, rows)
                 V, power, mean = _power(v_BDL[:, here], mask_BL)
-                strength = _strength(power, kind, bound)
-                H = H + _conditioned(gain, strength, taps, L)
-            Q = torch.fft.rfft(_real(z_BDL[:, here])).conj_physical_().mul_(DY)
-            dz[:, here] = torch.fft.irfft(DY.mul_(H if reverse else H.conj_physical()), n=L)
+                bounded = _bounded(power, mean, bound)
+                strength = _strength(power, bounded, kind)
+                complex_strength = strength.to(V.dtype)
+                H = _filter(static_CF[rows], gain, complex_strength, taps, L)
+            dz[:, here] = torch.fft.irfft(DY.mul_(H if reverse else H.conj_physical_()), n=L)
             if reverse:
                 Q.conj_physical_()
-            dstatic[rows] += Q.sum(0)
+            dstatic[rows] += Q[0] if len(Q) == 1 else Q.sum(0)
             if kind == "static":
                 continue
             if taps is not None:
-                dtaps[rows] += _taps_gradient(Q, gain * strength, taps.shape[1], L)
+                dtaps[rows] += _taps_gradient(Q, gain * complex_strength, taps.shape[1], L)
                 Q = _frequency_conv(Q, taps, L)
-            dgain[rows] += (Q * strength).sum(0)
-            slope = _slope(power, strength, kind, bound).mul_(torch.addcmul(gain.real * Q.real, gain.imag, Q.imag))
-            shared = _whole_sum(slope * power, L) / L
-            dv[:, here] = _centred(torch.fft.irfft(V.mul_((slope - shared).mul_(2 / mean)), n=L), mask_BL)
+            through = torch.mul(gain.real, Q.real).addcmul_(gain.imag, Q.imag)
+            slope = through.mul_(_slope(strength, bounded, mean, kind))
+            shared = _whole_sum(power.mul_(slope), L) / (L * mean)
+            dgain[rows] += Q.mul_(complex_strength)[0] if len(Q) == 1 else Q.mul_(complex_strength).sum(0)
+            dv[:, here] = _centred(torch.fft.irfft(V.mul_(slope.sub_(shared).mul_(2 / mean)), n=L), mask_BL)
 
     each(_groups(z_BDL, static_CF), work, z_BDL.device, lambda: None)
     for spectrum in (dstatic, dgain):
@@ -176,14 +180,14 @@ def _centred(v: Tensor, mask_BL: Maybe) -> Tensor:
 
 
 def _power(v_BGL: Tensor, mask_BL: Maybe) -> tuple[Tensor, Tensor, Tensor]:
-    """The transform of centred v, its power over the mean of all bins, and that mean."""
+    """The transform of centred v, its power, and the mean of that over all bins."""
     v = _centred(_real(v_BGL), mask_BL)
     V = torch.fft.rfft(v)
     V[..., 0] = 0
-    power = torch.addcmul(V.real.square(), V.imag, V.imag)
+    power = torch.mul(V.real, V.real).addcmul_(V.imag, V.imag)
     mean = _whole_sum(power, v.shape[-1]) / v.shape[-1] + TINY
     _finite(mean, "v")
-    return V, power.div_(mean), mean
+    return V, power, mean
 
 
 def _whole_sum(half: Tensor, L: int) -> Tensor:
@@ -192,22 +196,30 @@ def _whole_sum(half: Tensor, L: int) -> Tensor:
     return total - half[..., -1:] if L % 2 == 0 else total
 
 
-def _strength(power: Tensor, kind: str, bound: float) -> Tensor:
-    bounded = power / (1 + power / bound)
-    return bounded if kind == "correlation" else bounded.sqrt_()
+def _bounded(power: Tensor, mean: Tensor, bound: float) -> Tensor:
+    """mean + power / bound: what power is divided by."""
+    return torch.add(mean, power, alpha=1 / bound)
 
 
-def _slope(power: Tensor, strength: Tensor, kind: str, bound: float) -> Tensor:
-    """d strength / d power; 0 where the magnitude is 0 and has no slope."""
-    slope = (1 + power / bound).pow_(-2)
+def _strength(power: Tensor, bounded: Tensor, kind: str) -> Tensor:
+    strength = power / bounded
+    return strength if kind == "correlation" else strength.sqrt_()
+
+
+def _slope(strength: Tensor, bounded: Tensor, mean: Tensor, kind: str) -> Tensor:
+    """d strength / d (power / mean), in place of `bounded`; 0 where the magnitude is 0 and has no slope."""
+    slope = torch.div(mean, bounded, out=bounded).square_()
     if kind == "magnitude":
         slope = torch.where(strength > 0, slope / (2 * strength), 0)
     return slope
 
 
-def _conditioned(gain: Tensor, strength: Tensor, taps: Maybe, L: int) -> Tensor:
-    spectrum = gain * strength
-    return spectrum if taps is None else _frequency_conv(spectrum, taps, L)
+def _filter(static: Tensor, gain: Tensor, strength: Tensor, taps: Maybe, L: int) -> Tensor:
+    """The whole filter's spectrum (B, G, F) from a complex strength; rows lie apart, see `_apart`."""
+    if taps is not None:
+        return _frequency_conv(gain * strength, taps, L).add_(static)
+    out = _apart(strength, copy=False)
+    return torch.addcmul(static.expand_as(out), gain.expand_as(out), strength, out=out)
 
 
 def _apart(spectrum: Tensor, copy: bool = True) -> Tensor:

@@ -35,7 +35,7 @@ def plan(path: str | Path, overrides: tuple[str, ...] = (), steps: int = 3) -> I
     objective = OBJECTIVES[recipe.objective.kind](recipe.objective, DNA)
     total = 0.0
     with tempfile.TemporaryDirectory() as scratch:
-        run = Run(Path(scratch) / "run", recipe, resume=False)
+        run = Run(Path(scratch) / "run", recipe, resume=False).begin()
         fit = Fit(model, objective, stages, recipe.training, recipe.optimizer, recipe.seed, run, ranks)
         model.train()
         for stage in stages:

@@ -81,11 +81,12 @@ def pretrain(
 
 def _pretrain(recipe: PretrainRecipe, folder: Path, ranks: processes.Ranks, resume: bool) -> Path:
     clock = time.monotonic()
+    run = Run(folder, recipe, resume, writes=ranks.main)
     corpus = Corpus(recipe.genomes, recipe.data)
     stages = stages_of(recipe, corpus, ranks)
     check_regions(corpus, recipe.evaluation)
     model = build(recipe)
-    run = Run(folder, recipe, resume, writes=ranks.main)  # the first thing written, once nothing is wrong
+    run.begin()  # the first thing written, once nothing is wrong
     objective = OBJECTIVES[recipe.objective.kind](recipe.objective, DNA)
     length = recipe.stages()[-1].length
 

@@ -63,6 +63,7 @@ class Protocol:
         lines = [table(self.scores, self.title)]
         for name, (mean, low, high) in self.differences.items():
             verdict = "better" if high < 0 else "worse" if low > 0 else "not clearly different"
+            verdict = "too few blocks of 10 kb to say" if low == high else verdict
             lines.append(f"  model - {name}: {mean:+.4f} ({low:+.4f} to {high:+.4f}), {verdict}")
         return "\n".join(lines)
 

@@ -20,26 +20,34 @@ NEWEST, BEST = "newest.pt", "best.pt"
 
 
 class Run:
-    """The folder of one run. `writes` is False on ranks that only read it."""
+    """The folder of one run, checked when made and written from `begin` on.
+
+    `writes` is False on ranks that only read. Raises TrainingError for a folder that holds a run already, or, to
+    resume, none or one of another recipe.
+    """
 
     def __init__(self, folder: str | Path, recipe: BaseModel, resume: bool, writes: bool = True) -> None:
-        self.folder, self.writes = Path(folder), writes
+        self.folder, self.resume, self.writes = Path(folder), resume, writes
         self.checkpoints, self.model = self.folder / "checkpoints", self.folder / "model"
         self.log_path, self.recipe_path = self.folder / "log.jsonl", self.folder / "recipe.json"
-        values = json.loads(recipe.model_dump_json())
+        self.values = json.loads(recipe.model_dump_json())
         if resume:
-            self._same(values)
+            self._same(self.values)
         elif writes and any(os.path.exists(path) for path in (self.recipe_path, self.checkpoints / NEWEST)):
             raise TrainingError(self.folder, "holds a run already", "--resume to go on, or another -o")
-        if not writes:
-            return
+
+    def begin(self) -> "Run":
+        """Make the folder, once everything else is found right. Raises MachineError when it cannot be written."""
+        if not self.writes:
+            return self
         with writable(self.folder, "-o with a folder to write in"):
             self.checkpoints.mkdir(parents=True, exist_ok=True)
             for left in [*self.folder.glob(".*.tmp"), *self.checkpoints.glob(".*.tmp")]:
                 if left.is_file():  # what a kill cut short
                     left.unlink()
-        if not resume:
-            self.write(self.recipe_path, values)
+        if not self.resume:
+            self.write(self.recipe_path, self.values)
+        return self
 
     def _same(self, values: dict[str, Any]) -> None:
         if not self.recipe_path.exists():

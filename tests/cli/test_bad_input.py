@@ -2,47 +2,14 @@
 
 import gzip
 import os
-import shutil
-import subprocess
 import time
 import warnings
-from pathlib import Path
 
 import pysam
 import pytest
 import torch
 
 from orchid_genomics.cli import main
-
-
-@pytest.fixture
-def refused(capsys, tmp_path):
-    """Run words; they must fail with one line, and leave every file as it was. Returns that line."""
-
-    def run(*words, code=1):
-        before = snapshot(tmp_path)
-        with pytest.raises(SystemExit) as stop:
-            main([str(word) for word in words])
-        out, err = capsys.readouterr()
-        assert (stop.value.code, out) == (code, "")
-        assert err.count("\n") == 1, err
-        assert err.startswith("error: ")
-        assert snapshot(tmp_path) == before
-        return err.strip()
-
-    return run
-
-
-@pytest.fixture
-def trained(small, tmp_path, capsys):
-    """A finished run of the small recipe."""
-    main(["pretrain", str(small), "-o", str(tmp_path / "run"), "--set", "evaluation.sites=0"])
-    capsys.readouterr()
-    return tmp_path / "run"
-
-
-def snapshot(folder):
-    return {path: path.read_bytes() if path.is_file() else None for path in folder.rglob("*")}
 
 
 def edit(path, before, after):
@@ -235,119 +202,3 @@ def test_cuda_on_a_machine_without(refused, small):
         pytest.skip("this machine has cuda")
     message = both(refused, small, "--set", "training.device=cuda")
     assert message == "error: training.device: cuda is not available here; --set training.device=cpu"
-
-
-# Runs
-
-
-@pytest.mark.parametrize("out", ["genome.fa", "genome.fa/run"])
-def test_a_run_folder_that_cannot_be(refused, small, out, capsys):
-    with pytest.raises(SystemExit):
-        main(["pretrain", str(small), "-o", str(small.parent / out)])
-    *_, last = capsys.readouterr().err.splitlines()
-    assert last.startswith(f"error: {small.parent / out}: cannot be written (")
-    assert last.endswith("; -o with a folder to write in")
-
-
-def test_runs_that_are_there_or_not_there_or_changed(refused, small, trained, tmp_path):
-    words = ["pretrain", small, "-o", trained]
-    assert "run: holds a run already; --resume to go on, or another -o" in refused(*words)
-    message = refused(*words, "--resume", "--set", "model.depth=2", "--set", "optimizer.rate=0.5")
-    assert "the recipe changed since the run began: " in message
-    for change in ("model.depth 1 -> 2", "optimizer.rate 0.002 -> 0.5", "evaluation.sites 0 -> 40"):
-        assert change in message
-    missing = refused("pretrain", small, "-o", tmp_path / "none", "--resume")
-    assert "none: holds no run to resume; the folder of an earlier run, or no --resume" in missing
-
-
-def test_a_damaged_checkpoint_is_the_last_line(trained, small, capsys):
-    for name in ("newest.pt", "best.pt"):
-        path = trained / "checkpoints" / name
-        whole = path.read_bytes()
-        path.write_bytes(whole[:2000])
-        with pytest.raises(SystemExit) as stop:
-            main(["pretrain", str(small), "-o", str(trained), "--resume", "--set", "evaluation.sites=0"])
-        *_, last = capsys.readouterr().err.splitlines()
-        assert stop.value.code == 1
-        assert last.startswith(f"error: {path}: is damaged (")
-        path.write_bytes(whole)
-
-
-def test_a_disk_that_fills_says_what_is_kept(small, tmp_path, capsys):
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=100k", "tmpfs", disk], capture_output=True).returncode:
-        pytest.skip("may not mount a file system here")
-    try:
-        with pytest.raises(SystemExit) as stop:
-            main(["pretrain", str(small), "-o", str(disk / "run"), "--set", "training.save_every=2"])
-        *_, last = capsys.readouterr().err.splitlines()
-        names = {path.name for path in disk.rglob("*") if path.is_file()}
-    finally:
-        subprocess.run(["umount", disk], check=True)
-    assert stop.value.code == 1
-    assert last.startswith(f"error: {disk / 'run'}")
-    assert "cannot be written (No space left on device)" in last
-    assert not {name for name in names if name.endswith(".tmp")}
-
-
-# Model folders
-
-
-def cut(path):
-    path.write_bytes(path.read_bytes()[:-100])
-
-
-def nan(path):
-    from safetensors.torch import load_file, save_file
-
-    tensors = load_file(path)
-    tensors["head.bias"][0] = torch.nan
-    save_file(tensors, path)
-
-
-@pytest.mark.parametrize(
-    ("name", "damage", "message"),
-    [
-        ("", shutil.rmtree, "config.json: cannot be read (No such file or directory); a model folder of this tool"),
-        ("config.json", Path.unlink, "config.json: cannot be read (No such file or directory)"),
-        ("config.json", cut, "config.json: is damaged ("),
-        (
-            "config.json",
-            lambda path: path.write_text('{"model_type": "bert"}'),
-            "is not a model of this tool (format None)",
-        ),
-        ("config.json", lambda path: edit(path, '"width": 16', '"width": 32'), "does not fit its config.json ("),
-        ("config.json", lambda path: edit(path, '"width": 16', '"wide": 16'), "config.json: encoder.wide: unknown key"),
-        ("model.safetensors", Path.unlink, "model.safetensors: cannot be read ("),
-        ("model.safetensors", cut, "model.safetensors: cannot be read ("),
-        ("model.safetensors", lambda path: path.write_bytes(b"\x80\x04."), "model.safetensors: cannot be read ("),
-        ("model.safetensors", nan, "model.safetensors: holds NaN or infinite weights"),
-        ("provenance.json", cut, "provenance.json: is damaged ("),
-        (
-            "provenance.json",
-            lambda path: path.write_text('{"author": "x"}'),
-            "provenance.json: is damaged or not of this",
-        ),
-        ("provenance.json", lambda path: path.write_text("[]"), "provenance.json: is damaged (not an object)"),
-    ],
-)
-def test_a_model_folder_that_is_missing_foreign_or_damaged(trained, capsys, name, damage, message):
-    damage(trained / "model" / name)
-    with pytest.raises(SystemExit) as stop:
-        main(["info", str(trained / "model")])
-    err = capsys.readouterr().err
-    assert stop.value.code == 1
-    assert err.count("\n") == 1
-    assert err.startswith("error: ")
-    assert message in err
-
-
-def test_a_model_without_provenance_is_still_a_model(trained, capsys):
-    (trained / "model" / "provenance.json").unlink()
-    main(["info", str(trained / "model")])
-    assert "parameters   3,500" in capsys.readouterr().out
-
-
-def test_a_file_is_no_model_folder(refused, small):
-    assert "config.json: cannot be read (Not a directory); a model folder" in refused("info", small)

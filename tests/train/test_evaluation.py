@@ -172,7 +172,14 @@ def test_the_report_stands_beside_baselines_in_both_protocols(corpus, tmp_path):
         assert 0.25 < scores["soft-masked"].targets / count < 0.75
         assert set(protocol.differences) == set(names[1:])
         assert all(f"model - {name}: " in protocol.text() for name in names[1:])
+        assert "too few blocks" not in protocol.text()
     assert evaluate(uniform(), corpus, 128, recipe.model_copy(update={"sites": 0, "baselines": False}), ALONE)[1:] == []
+
+
+def test_one_block_of_sequence_says_neither_better_nor_worse(corpus, tmp_path):
+    corpus = Corpus((GenomeRecipe(fasta=tmp_path / "g.fa", test=("d",)),), DataRecipe(length=128))
+    for protocol in evaluate(uniform(), corpus, 128, EvaluationRecipe(sites=20), ALONE):
+        assert protocol.text().count(", too few blocks of 10 kb to say") == 4
 
 
 def test_a_region_of_a_genome_that_is_not_there_is_refused_before_any_work(corpus, tmp_path):

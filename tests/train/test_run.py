@@ -29,7 +29,7 @@ class Whole(Strict):
 
 @pytest.fixture
 def run(tmp_path):
-    return Run(tmp_path / "run", Whole(), resume=False)
+    return Run(tmp_path / "run", Whole(), resume=False).begin()
 
 
 def state(step, size=1000):
@@ -63,7 +63,7 @@ def small_disk(folder, size):
 
 def test_a_full_disk_costs_nothing_but_the_newest_steps(tmp_path):
     with small_disk(tmp_path / "disk", 400 << 10):
-        run = Run(tmp_path / "disk" / "run", Whole(), resume=False)
+        run = Run(tmp_path / "disk" / "run", Whole(), resume=False).begin()
         run.save(NEWEST, state(7, 50_000))
         run.log(step=7)
         with pytest.raises(MachineError, match=r"newest\.pt: cannot be written \(No space left on device\); the older"):
@@ -72,7 +72,7 @@ def test_a_full_disk_costs_nothing_but_the_newest_steps(tmp_path):
         assert files(run.folder) == ["checkpoints/newest.pt", "log.jsonl", "recipe.json"]
         with pytest.raises(MachineError, match=r"log\.jsonl: cannot be written \(No space left on device\)"):
             run.log(step=8, padding="x" * 500_000)
-        again = Run(run.folder, Whole(), resume=True)
+        again = Run(run.folder, Whole(), resume=True).begin()
         again.log_path.write_text('{"step": 7}\n')
         again.save(BEST, state(7, 1000))
         assert again.load(NEWEST, CPU)["step"] == 7
@@ -83,7 +83,7 @@ def test_a_limit_on_files_is_as_clear_as_a_full_disk(tmp_path):
 import resource, signal, sys
 sys.path[:0] = [{os.path.dirname(__file__)!r}]
 from test_run import CPU, NEWEST, MachineError, Run, Whole, files, state
-run = Run({str(tmp_path / "run")!r}, Whole(), resume=False)
+run = Run({str(tmp_path / "run")!r}, Whole(), resume=False).begin()
 run.save(NEWEST, state(7))
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
@@ -164,12 +164,12 @@ def test_what_a_kill_left_half_written_is_swept_away(run):
     run.save(NEWEST, state(1))
     (run.checkpoints / ".newest.pt.123.tmp").write_bytes(b"half")
     (run.folder / ".log.jsonl.123.tmp").write_bytes(b"half")
-    Run(run.folder, Whole(), resume=True)
+    Run(run.folder, Whole(), resume=True).begin()
     assert files(run.folder) == ["checkpoints/newest.pt", "recipe.json"]
 
 
 def test_ranks_that_only_read_write_nothing(tmp_path):
-    other = Run(tmp_path / "run", Whole(), resume=False, writes=False)
+    other = Run(tmp_path / "run", Whole(), resume=False, writes=False).begin()
     other.log(step=1)
     other.rewind(0)
     assert not other.folder.exists()

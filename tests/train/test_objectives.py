@@ -164,3 +164,12 @@ def test_the_loss_is_the_weighted_sum_of_minus_log_p():
 def test_shares_beyond_the_whole_are_refused():
     with pytest.raises(RecipeError, match=r"masked and other sum to 1\.2; at most 1"):
         validate(MaskedRecipe, {"masked": 0.9, "other": 0.3}, "recipe")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no cuda here")
+@pytest.mark.parametrize("span", [1, 4])
+def test_masks_are_the_same_on_cuda(span):
+    tokens, rows = letters() | (letters(seed=1) > 2).to(torch.uint8) * SOFT, torch.arange(B)
+    here = hide(tokens, seed=3, step=9, span=span)
+    there = hide(tokens.cuda(), seed=3, step=9, rows=rows.cuda(), span=span)
+    assert all(torch.equal(a, b.cpu()) for a, b in zip(here, there, strict=True))

@@ -6,7 +6,7 @@ import warnings
 import click
 
 from orchid_genomics import __version__
-from orchid_genomics.cli import genome, model, train
+from orchid_genomics.cli import genome, model, process, train
 from orchid_genomics.errors import OrchidError
 
 
@@ -27,6 +27,7 @@ for family in (train, model, genome):
 def main(arguments: list[str] | None = None) -> None:
     """Run a command; a user's mistake is one line on stderr and exit 1, wrong words exit 2."""
     warnings.showwarning = _note
+    process.settle()
     try:
         group.main(arguments, prog_name="orchid-genomics", standalone_mode=False)
     except click.exceptions.Exit as stop:

@@ -75,6 +75,7 @@ class StaticFilter(nn.Module):
         spread = torch.linspace(math.log(recipe.shortest), math.log(longest), channels)
         self.log_decay = nn.Parameter(spread)
         self.register_buffer("norm", recipe.gain * (2 / spread.exp()).rsqrt().reciprocal(), persistent=False)
+        self._state, self._kept = None, {}
         for layer in (self.first, self.second, self.last):
             nn.init.uniform_(layer.weight, -math.sqrt(6 / layer.in_features), math.sqrt(6 / layer.in_features))
 
@@ -82,11 +83,14 @@ class StaticFilter(nn.Module):
         """The filter at signed lags (T,), nucleotides -> (C, T)."""
         size = lag.abs()
         position = lag.sign() * torch.log1p(size) / math.log1p(LONGEST_LAG)
-        angle = position[:, None] * (math.pi * 2.0 ** torch.arange(self.octaves, device=lag.device, dtype=lag.dtype))
-        features = torch.cat((position[:, None], angle.sin(), angle.cos()), 1)
-        hidden = self.second(self.first(features).sin()).sin()
-        envelope = torch.exp(-size[None, :] * torch.exp(-self.log_decay)[:, None])
-        return functional.linear(self.last.weight, hidden) * envelope * self.norm[:, None]
+        octave = math.pi * 2.0 ** torch.arange(self.octaves, device=lag.device, dtype=lag.dtype)
+        angle = octave[:, None] * position
+        features = torch.cat((position[None], angle.sin(), angle.cos()))
+        hidden = torch.addmm(self.first.bias[:, None], self.first.weight, features).sin()
+        hidden = torch.addmm(self.second.bias[:, None], self.second.weight, hidden).sin()
+        exponent = -torch.exp(-self.log_decay)[:, None] * size
+        envelope = exponent.clamp(min=-60).exp()  # far below rounding, and exp is slow where it underflows
+        return (self.last.weight * self.norm[:, None]) @ hidden * envelope
 
     def taps(self, L: int) -> Tensor:
         """(C, L), lag 0 first, negative lags at the end; at even L the lag L / 2 is the mean of both signs."""
@@ -99,7 +103,20 @@ class StaticFilter(nn.Module):
         return torch.cat((ahead, *middle, behind), 1)
 
     def forward(self, L: int) -> Tensor:
-        """The spectrum (C, F), F = L // 2 + 1, in float32 or wider whatever the autocast."""
+        """The spectrum (C, F), F = L // 2 + 1, in float32 or wider whatever the autocast.
+
+        Kept for the last few lengths where nothing is trained, until a parameter changes.
+        """
+        if self.training or torch.is_grad_enabled() or torch.compiler.is_compiling():
+            return self._spectrum(L)
+        state = [(p.data_ptr(), p._version, p.dtype, p.device) for p in self.parameters()]
+        if state != self._state or len(self._kept) > 3:
+            self._state, self._kept = state, {}
+        if L not in self._kept:
+            self._kept[L] = self._spectrum(L)
+        return self._kept[L]
+
+    def _spectrum(self, L: int) -> Tensor:
         with torch.autocast(self.last.weight.device.type, enabled=False):
             return torch.fft.rfft(self.taps(L))
 
@@ -123,15 +140,23 @@ class Conditioning(nn.Module):
         self.side = nn.Parameter(torch.zeros(channels, side, 2)) if side else None
 
     def forward(self, L: int) -> tuple[Tensor, Tensor | None]:
+        """Gain (C, F) and side taps; a product of tap spectra has 2 K - 1 taps, so one real product makes it."""
         with torch.autocast(self.taps.device.type, enabled=False):
-            spectra = tap_spectrum(self.taps, L)
-        if self.kind == "correlation":
-            gain = spectra[0] * spectra[1].conj()
-        else:
-            power = spectra[0].real.square() + spectra[0].imag.square()
-            gain = torch.complex((power + 1e-12).sqrt(), torch.zeros_like(power))
-        side = None if self.side is None else torch.view_as_complex(self.side)
-        return gain * self.strength[:, None], side
+            both = self.taps if self.kind == "correlation" else torch.cat((self.taps, self.taps))
+            gain = tap_spectrum(cross_taps(both[0], both[1]), L)
+            if self.kind == "magnitude":
+                root = (gain.real.clamp(min=0) + 1e-12).sqrt()
+                gain = torch.complex(root, torch.zeros_like(root))
+            side = None if self.side is None else torch.view_as_complex(self.side)
+            return gain * self.strength[:, None], side
+
+
+def cross_taps(q_CK: Tensor, k_CK: Tensor) -> Tensor:
+    """The taps (C, 2 K - 1) whose spectrum is W_q conj(W_k): at lag m, the sum over q[a] k[b] with a - b = m."""
+    K = q_CK.shape[-1]
+    lag = torch.arange(K, device=q_CK.device)
+    where = functional.one_hot((lag[:, None] - lag[None, :] + K - 1).reshape(-1), 2 * K - 1).to(q_CK.dtype)
+    return (q_CK[:, :, None] * k_CK[:, None, :]).reshape(-1, K * K) @ where
 
 
 def tap_spectrum(taps: Tensor, L: int) -> Tensor:
@@ -140,7 +165,8 @@ def tap_spectrum(taps: Tensor, L: int) -> Tensor:
     lag = torch.arange(K, device=taps.device) - K // 2
     f = torch.arange(L // 2 + 1, device=taps.device)
     angle = ((lag[:, None] * f[None, :]) % L).to(taps.dtype) * (2 * math.pi / L)
-    return torch.complex(taps @ angle.cos(), -(taps @ angle.sin()))
+    wave = torch.stack((angle.cos(), -angle.sin()), -1).view(K, -1)
+    return torch.view_as_complex((taps @ wave).view(*taps.shape[:-1], -1, 2))
 
 
 def short_conv(x_BDL: Tensor, taps_DK: Tensor) -> Tensor:

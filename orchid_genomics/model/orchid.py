@@ -64,13 +64,14 @@ class Mixer(nn.Module):
             "backend": recipe.backend,
         }
 
-    def forward(self, x_BDL: Tensor, mask_BL: Tensor | None) -> Tensor:
-        """(B, D, L) -> (B, D, L), fused; `plain` is the same layer written out."""
-        weight, bias = self.inside.folded(x_BDL.dtype, self.norm.scale)
-        z, v, s2 = gates.enter(x_BDL, weight, bias, self.both_taps().to(x_BDL.dtype), mask_BL, self.halves)
+    def forward(self, x_BDL: Tensor, mask_BL: Tensor | None, dtype: torch.dtype | None = None) -> Tensor:
+        """(B, D, L) -> (B, D, L), fused, with activations of `dtype`; `plain` is the same layer written out."""
+        dtype = dtype or x_BDL.dtype
+        weight, bias = self.inside.folded(dtype, self.norm.scale)
+        z, v, s2 = gates.enter(x_BDL, weight, bias, self.both_taps().to(dtype), mask_BL, self.halves)
         y = self.convolve(z, v, mask_BL)
-        skip = self.skip.repeat(self.halves).to(x_BDL.dtype)
-        return gates.leave(x_BDL, y, z, s2, skip, *self.outside.folded(x_BDL.dtype), self.halves)
+        skip = self.skip.repeat(self.halves).to(dtype)
+        return gates.leave(x_BDL, y, z, s2, skip, *self.outside.folded(dtype), self.halves)
 
     def convolve(self, z_BDL: Tensor, v_BDL: Tensor, mask_BL: Tensor | None) -> Tensor:
         """h(v) * z."""
@@ -108,9 +109,10 @@ class GatedMLP(nn.Module):
         self.inside = Mix(recipe.width, 2 * hidden, recipe.strands, blocks)
         self.outside = Mix(hidden, recipe.width, recipe.strands, blocks, scale=1 / math.sqrt(2 * recipe.depth))
 
-    def forward(self, x_BDL: Tensor) -> Tensor:
-        """(B, D, L) -> (B, D, L), fused; `plain` is the same layer written out."""
-        inside, outside = self.inside.folded(x_BDL.dtype, self.norm.scale), self.outside.folded(x_BDL.dtype)
+    def forward(self, x_BDL: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+        """(B, D, L) -> (B, D, L), fused, with activations of `dtype`; `plain` is the same layer written out."""
+        dtype = dtype or x_BDL.dtype
+        inside, outside = self.inside.folded(dtype, self.norm.scale), self.outside.folded(dtype)
         return gated_mlp(x_BDL, *inside, *outside, self.halves)
 
     def plain(self, x_BDL: Tensor) -> Tensor:
@@ -142,8 +144,9 @@ class Block(nn.Module):
         super().__init__()
         self.mixer, self.mlp = Mixer(recipe), GatedMLP(recipe)
 
-    def forward(self, x_BDL: Tensor, mask_BL: Tensor | None) -> Tensor:
-        return self.mlp(self.mixer(x_BDL, mask_BL))
+    def forward(self, x_BDL: Tensor, mask_BL: Tensor | None = None, dtype: torch.dtype | None = None) -> Tensor:
+        """(B, D, L) -> (B, D, L); activations are of `dtype` (default: that of x), the residual stream is as x."""
+        return self.mlp(self.mixer(x_BDL, mask_BL, dtype), dtype)
 
     def plain(self, x_BDL: Tensor, mask_BL: Tensor | None) -> Tensor:
         """The same block by ordinary autograd."""
@@ -206,11 +209,12 @@ class Orchid(nn.Module):
     def encode_letters(self, letters_BVL: Tensor, mask_BL: Tensor | None = None) -> Tensor:
         """The same from one-hot (or mixed) letters (B, V, L), V as in the alphabet's codes."""
         x_BDL = torch.matmul(self.letters.vectors().T, letters_BVL)
+        dtype = self.activations if x_BDL.dtype == torch.float32 else x_BDL.dtype
         for block in self.blocks:
             if self.checkpointing and torch.is_grad_enabled():
-                x_BDL = checkpoint(block, x_BDL, mask_BL, use_reentrant=False)
+                x_BDL = checkpoint(block, x_BDL, mask_BL, dtype, use_reentrant=False)
             else:
-                x_BDL = block(x_BDL, mask_BL)
+                x_BDL = block(x_BDL, mask_BL, dtype)
         return self.norm(x_BDL).transpose(1, 2)
 
 

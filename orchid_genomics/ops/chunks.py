@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-CHUNK = 2048  # positions taken together on a CPU
+CHUNK = 1024  # positions taken together on a CPU
 Piece = TypeVar("Piece")
 
 

@@ -35,7 +35,7 @@ def enter(
     """z = v s1, v and s2 (B, D, L) from short_conv(fly(W norm(x))); taps (3, halves, C, K), v zero where masked."""
     B, D, L = x_BDL.shape
     k = taps.shape[-1] // 2
-    outs = [torch.empty(B, halves, D // halves, L, dtype=x_BDL.dtype, device=x_BDL.device) for _ in range(3)]
+    outs = [torch.empty(B, halves, D // halves, L, dtype=weight.dtype, device=x_BDL.device) for _ in range(3)]
 
     def work(piece: tuple[int, int, int], _: None) -> None:
         row, first, last = piece
@@ -57,7 +57,7 @@ def _entered(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Normed x (D, n), its scale (n) and the masked products in the paired basis (3, halves, C, n)."""
     row, first, last = piece
-    normed, rms = normalise(wrapped(x_BDL[row], first, last))
+    normed, rms = normalise(wrapped(x_BDL[row], first, last), weight.dtype)
     h = flown(product(weight, bias, normed), halves, 3)
     if mask_BL is not None:
         h *= wrapped(mask_BL[row], first, last)
@@ -119,7 +119,7 @@ def enter_backward(
         dx_BDL[row, :, first:last] = normalise_backward(dnormed, inner, rms[2 * k : 2 * k + n])
 
     partial = each(pieces(x_BDL), work, x_BDL.device, lambda: zeros_like_all(weight, bias, taps))
-    return [dx_BDL, *summed(partial, x_BDL.dtype)]
+    return [dx_BDL, *summed(partial, weight.dtype)]
 
 
 # --- out of the long convolution ----------------------------------------------------------------------------------
@@ -203,7 +203,7 @@ def _leave_gradients(ctx, dout: Tensor):
 
 enter.register_autograd(_enter_gradients, setup_context=keep_all)
 leave.register_autograd(_leave_gradients, setup_context=_keep_leave)
-enter.register_fake(lambda x, *rest: shapes(x, x, x))
+enter.register_fake(lambda x, weight, *rest: [shape(x).to(weight.dtype) for _ in range(3)])
 enter_backward.register_fake(lambda dz, dv, ds2, x, weight, bias, taps, mask, halves: shapes(x, weight, bias, taps))
 leave.register_fake(lambda x, *rest: shape(x))
 leave_backward.register_fake(lambda dout, y, z, s2, *rest: shapes(y, z, s2, *rest[:-1]))

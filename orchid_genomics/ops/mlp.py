@@ -36,7 +36,7 @@ def gated_mlp(
     def work(piece: tuple[int, int, int], _: None) -> None:
         row, first, last = piece
         x = x_BDL[row, :, first:last]
-        value, gate = flown(product(w_in, b_in, normalise(x)[0]), halves, 2)
+        value, gate = flown(product(w_in, b_in, normalise(x, w_in.dtype)[0]), halves, 2)
         u = torch.nn.functional.gelu(gate).mul_(value)
         out = product(w_out, b_out, fly(u).view(-1, last - first))
         torch.add(x, out.view(x.shape), out=y_BDL[row, :, first:last])
@@ -61,13 +61,13 @@ def gated_mlp_backward(
     def work(piece: tuple[int, int, int], sums: list) -> None:
         row, first, last = piece
         x, dy = x_BDL[row, :, first:last], dy_BDL[row, :, first:last]
-        normed, rms = normalise(x)
+        normed, rms = normalise(x, w_in.dtype)
         value, gate = flown(product(w_in, b_in, normed), halves, 2)
         active = torch.nn.functional.gelu(gate)
         dout = dy.reshape(w_out.shape[0], w_out.shape[1], -1)
         du = product_backward(dout, w_out, fly(value * active).view(-1, last - first), sums[2], sums[3])
         du = fly(by_half(du, halves))
-        dpair = torch.empty(2, *value.shape, dtype=x.dtype, device=x.device)
+        dpair = torch.empty(2, *value.shape, dtype=value.dtype, device=x.device)
         torch.mul(du, active, out=dpair[0])
         torch.ops.aten.gelu_backward.grad_input(du.mul_(value), gate, grad_input=dpair[1])
         din = unflown(dpair, w_in.shape[0])
@@ -75,7 +75,7 @@ def gated_mlp_backward(
         torch.add(dy, normalise_backward(dnormed, normed, rms), out=dx_BDL[row, :, first:last])
 
     partial = each(pieces(x_BDL), work, x_BDL.device, lambda: zeros_like_all(w_in, b_in, w_out, b_out))
-    return [dx_BDL, *summed(partial, x_BDL.dtype)]
+    return [dx_BDL, *summed(partial, w_in.dtype)]
 
 
 def _gradients(ctx, dy: Tensor):

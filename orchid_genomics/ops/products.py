@@ -1,7 +1,8 @@
 """What the fused parts of a block share: products, butterflies and norms on chunks, forward and backward.
 
 Shapes: weights (G, parts * O, I), G = halves * blocks; bias (parts * O * blocks) of half 0; chunks (D, n). The trap:
-`fly` leaves out the butterfly's 1 / sqrt 2, which is folded into the weights (`model.strands.Mix.folded`).
+`fly` leaves out the butterfly's 1 / sqrt 2, which is folded into the weights (`model.strands.Mix.folded`). The type of
+the weights is that of the activations (bfloat16 on a GPU); the residual stream x keeps its own.
 """
 
 import torch
@@ -52,12 +53,14 @@ def unflown(d_PHCn: Tensor, G: int) -> Tensor:
     return out.view(G, -1, n)
 
 
-def normalise(x_Dn: Tensor) -> tuple[Tensor, Tensor]:
+def normalise(x_Dn: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """x over its root mean square as activations of `dtype`, and one over that root in the stream's own."""
     rms = (x_Dn * x_Dn).sum(0).div_(x_Dn.shape[0]).add_(EPS).rsqrt_()
-    return x_Dn * rms, rms
+    return (x_Dn * rms).to(dtype), rms
 
 
 def normalise_backward(dn_Dn: Tensor, n_Dn: Tensor, rms: Tensor) -> Tensor:
+    dn_Dn = dn_Dn.to(rms.dtype)
     share = (dn_Dn * n_Dn).sum(0).div_(n_Dn.shape[0])
     return dn_Dn.addcmul_(n_Dn, share, value=-1).mul_(rms)
 
@@ -76,6 +79,7 @@ def product_backward(dout_GOn: Tensor, weight: Tensor, x_Dn: Tensor, dweight: Te
     if dbias is not None:
         blocks = dbias.numel() // weight.shape[1]
         dbias += dout_GOn[:blocks].sum(-1).view(-1)
+    dout_GOn = dout_GOn.to(weight.dtype)
     x_GnI = x_Dn.reshape(weight.shape[0], weight.shape[2], -1).transpose(1, 2)
     if dweight.dtype == x_Dn.dtype:
         dweight.baddbmm_(dout_GOn, x_GnI)

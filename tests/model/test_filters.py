@@ -64,7 +64,7 @@ def test_far_lags_are_tapered_by_one_decay_a_channel_spaced_to_the_longest_windo
     assert decays[0] == pytest.approx(8)
     assert decays[-1] == pytest.approx(5_000)
     far = filter.lags(torch.tensor([65_536.0]).double()).abs()
-    assert far[0] == 0
+    assert far[0] < 1e-20
     assert far.max() < 1e-4 * filter.lags(torch.zeros(1).double()).abs().max()
 
 

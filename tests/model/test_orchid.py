@@ -214,7 +214,7 @@ def test_the_plain_encoder_is_the_fused_one(filter, strands, masked, monkeypatch
     for plain in (False, True):
         if plain:
             for block in model.blocks:
-                monkeypatch.setattr(block, "forward", block.plain)
+                monkeypatch.setattr(block, "forward", lambda x, mask, _, plain=block.plain: plain(x, mask))
         y = model.encode(tokens(2, 37), mask if masked else None)
         results.append([y, *torch.autograd.grad(y.square().sum(), list(model.parameters()))])
     for fused, plain in zip(*results, strict=True):
@@ -256,3 +256,20 @@ def test_autocast_runs_activations_in_bfloat16_near_float32(threads):
         torch.set_num_threads(before)
     assert (narrow.float() - wide).square().mean().sqrt() < 0.05 * wide.square().mean().sqrt()
     assert all(torch.isfinite(parameter.grad).all() for parameter in model.parameters())
+
+
+def test_bfloat16_activations_move_the_logits_and_gradients_by_a_rounding():
+    torch.manual_seed(0)
+    encoder = Orchid(OrchidRecipe(width=32, depth=4))
+    tokens = torch.randint(0, 4, (2, 256), dtype=torch.uint8)
+
+    def vectors_and_gradients(dtype):
+        encoder.prepare(checkpointing=False, activations=dtype)
+        encoder.zero_grad()
+        x = encoder.encode(tokens)
+        x.square().sum().backward()
+        return x.detach(), torch.cat([p.grad.flatten() for p in encoder.parameters()])
+
+    for exact, rounded in zip(vectors_and_gradients(torch.float32), vectors_and_gradients(torch.bfloat16), strict=True):
+        assert rounded.dtype == torch.float32, "the residual stream and the parameters stay as they are"
+        assert 1e-4 < (rounded - exact).norm() / exact.norm() < 0.03

@@ -1,11 +1,16 @@
 """Genomes that every test may read; index caches go to a temporary folder, never to the user's home."""
 
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from orchid_genomics.genome.fasta import Genome
+
+if not torch.cuda.is_available():
+    os.environ.setdefault("TRITON_INTERPRET", "1")  # read when triton is first imported, which torch's compiler does
 
 ROOT = Path(__file__).parent.parent
 TINY = {

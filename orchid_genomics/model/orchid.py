@@ -6,6 +6,7 @@ its own length alone (`transform_length`), and padding carries zeros into every 
 """
 
 import math
+from pathlib import Path
 from typing import Literal
 
 import torch
@@ -16,8 +17,7 @@ from torch.utils.checkpoint import checkpoint
 
 from orchid_genomics.model.filters import Conditioning, CorrelationRecipe, FilterRecipe, StaticFilter, short_conv
 from orchid_genomics.model.strands import LetterTable, Mix, Strands, butterfly, halves
-from orchid_genomics.ops import gates, long_conv
-from orchid_genomics.ops.mlp import gated_mlp
+from orchid_genomics.ops import beside, long_conv
 from orchid_genomics.ops.products import EPS
 from orchid_genomics.recipe import Strict
 from orchid_genomics.sequence import CODE, alphabet
@@ -38,7 +38,7 @@ class OrchidRecipe(Strict):
     """Width of the gated MLP in units of `width`."""
     mlp_blocks: int = Field(default=1, gt=0)
     """Blocks of the MLP's block-diagonal matrices; 1 is full."""
-    backend: Literal["fft", "reference"] = "fft"
+    backend: Literal["fft", "reference", "triton"] = "fft"
 
 
 class Mixer(nn.Module):
@@ -66,12 +66,12 @@ class Mixer(nn.Module):
 
     def forward(self, x_BDL: Tensor, mask_BL: Tensor | None, dtype: torch.dtype | None = None) -> Tensor:
         """(B, D, L) -> (B, D, L), fused, with activations of `dtype`; `plain` is the same layer written out."""
-        dtype = dtype or x_BDL.dtype
+        dtype, fused = dtype or x_BDL.dtype, beside(self.options["backend"])
         weight, bias = self.inside.folded(dtype, self.norm.scale)
-        z, v, s2 = gates.enter(x_BDL, weight, bias, self.both_taps().to(dtype), mask_BL, self.halves)
+        z, v, s2 = fused.enter(x_BDL, weight, bias, self.both_taps().to(dtype), mask_BL, self.halves)
         y = self.convolve(z, v, mask_BL)
         skip = self.skip.repeat(self.halves).to(dtype)
-        return gates.leave(x_BDL, y, z, s2, skip, *self.outside.folded(dtype), self.halves)
+        return fused.leave(x_BDL, y, z, s2, skip, *self.outside.folded(dtype), self.halves)
 
     def convolve(self, z_BDL: Tensor, v_BDL: Tensor, mask_BL: Tensor | None) -> Tensor:
         """h(v) * z."""
@@ -103,7 +103,7 @@ class GatedMLP(nn.Module):
     def __init__(self, recipe: OrchidRecipe) -> None:
         super().__init__()
         hidden = round(recipe.width * recipe.mlp)
-        self.halves = halves(recipe.strands)
+        self.halves, self.backend = halves(recipe.strands), recipe.backend
         blocks = recipe.mlp_blocks
         self.norm = Norm(recipe.width, recipe.strands)
         self.inside = Mix(recipe.width, 2 * hidden, recipe.strands, blocks)
@@ -113,7 +113,7 @@ class GatedMLP(nn.Module):
         """(B, D, L) -> (B, D, L), fused, with activations of `dtype`; `plain` is the same layer written out."""
         dtype = dtype or x_BDL.dtype
         inside, outside = self.inside.folded(dtype, self.norm.scale), self.outside.folded(dtype)
-        return gated_mlp(x_BDL, *inside, *outside, self.halves)
+        return beside(self.backend).gated_mlp(x_BDL, *inside, *outside, self.halves)
 
     def plain(self, x_BDL: Tensor) -> Tensor:
         """The definition that `forward` fuses, by ordinary autograd."""
@@ -177,6 +177,21 @@ class Orchid(nn.Module):
     def prepare(self, checkpointing: bool, activations: torch.dtype) -> None:
         """Say how to train: whether to compute blocks again in the backward pass, and the type of activations."""
         self.checkpointing, self.activations = checkpointing, activations
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path) -> "Orchid":
+        """The encoder of a model folder, whatever its head, in eval mode; see `pretrained.OrchidModel`."""
+        from orchid_genomics.model.pretrained import OrchidModel
+
+        return OrchidModel.from_pretrained(folder).encoder
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write a model folder that holds this encoder alone."""
+        from orchid_genomics.model.pretrained import ModelRecipe, OrchidModel
+
+        model = OrchidModel(ModelRecipe(encoder=self.recipe))
+        model.encoder = self
+        model.save_pretrained(folder)
 
     def forward(self, tokens_BL: Tensor) -> Tensor:
         """Vectors (B, L, D) of tokens whose rows may end in PAD."""

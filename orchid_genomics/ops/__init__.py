@@ -4,13 +4,13 @@ The trap: the convolution is circular over exactly L positions, so the two ends 
 """
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
 from orchid_genomics.errors import MachineError, NumericError
-from orchid_genomics.ops import fft, reference, triton
+from orchid_genomics.ops import fft, gates, mlp, reference, triton
 
 Kind = Literal["correlation", "magnitude", "static"]
 
@@ -19,6 +19,21 @@ BACKENDS: dict[str, Callable[..., Tensor]] = {
     "fft": fft.long_conv,
     "triton": triton.long_conv,  # its kernels are imported by the first call
 }
+
+
+class Beside(NamedTuple):
+    """The fused parts of a block beside the long convolution."""
+
+    enter: Callable[..., list[Tensor]]
+    leave: Callable[..., Tensor]
+    gated_mlp: Callable[..., Tensor]
+
+
+def beside(backend: str) -> Beside:
+    """Those that go with a backend; all but one share what is written in torch."""
+    if backend == "triton":
+        return Beside(triton.enter, triton.leave, triton.gated_mlp)
+    return Beside(gates.enter, gates.leave, mlp.gated_mlp)
 
 
 def long_conv(
@@ -87,4 +102,4 @@ def _check_extras(z_BDL: Tensor, static_CF: Tensor, taps_CJ: Tensor | None, mask
         raise ValueError(f"mask {tuple(mask_BL.shape)} must be (B, L) = ({B}, {L})")
 
 
-__all__ = ["BACKENDS", "Kind", "NumericError", "long_conv"]
+__all__ = ["BACKENDS", "Beside", "Kind", "NumericError", "beside", "long_conv"]

@@ -1,9 +1,10 @@
-"""The operator and its two sides as Triton kernels around cuFFT, for CUDA GPUs; imported without Triton installed.
+"""The operator and the rest of a block as Triton kernels around cuFFT and cuBLAS; imported without Triton installed.
 
 Kernels (the files that import triton) are loaded by the first call; `machine` says why where they cannot run.
 """
 
-from orchid_genomics.ops.triton.long_conv import long_conv
+from orchid_genomics.ops.triton.block import enter, gated_mlp, leave
 from orchid_genomics.ops.triton.machine import available
+from orchid_genomics.ops.triton.operator import long_conv
 
-__all__ = ["available", "long_conv"]
+__all__ = ["available", "enter", "gated_mlp", "leave", "long_conv"]

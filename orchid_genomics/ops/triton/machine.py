@@ -4,9 +4,13 @@ The trap: Triton decides to interpret when it is first imported, so TRITON_INTER
 before that, and importing torch's compiler imports Triton.
 """
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from importlib.util import find_spec
 from types import ModuleType
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,7 +22,7 @@ OTHERS = "fft and reference run here"
 
 def kernels(name: str, x: Tensor) -> ModuleType:
     """The module of kernels NAME, ready for a tensor like x; MachineError names why not and what can run."""
-    if find_spec("triton") is None:
+    if not installed():
         found = missing_extra("triton", "cuda")
         raise MachineError("backend triton", f"triton {found.found}", f"{found.possible}; {OTHERS}")
     module = import_module(f"orchid_genomics.ops.triton.{name}")
@@ -28,15 +32,35 @@ def kernels(name: str, x: Tensor) -> ModuleType:
     return module
 
 
+def installed() -> bool:
+    if "triton" in sys.modules:
+        return sys.modules["triton"] is not None
+    return find_spec("triton") is not None
+
+
 def interpreted() -> bool:
     """Whether Triton runs kernels on the CPU, statement by statement (slow: for tests)."""
     triton = import_module("triton")
     return not isinstance(triton.language.sum, triton.runtime.JITFunction)
 
 
-def available() -> bool:
-    """Whether anything here could run the kernels."""
-    return find_spec("triton") is not None and (torch.cuda.is_available() or interpreted())
+def available(device: str = "cuda") -> bool:
+    """Whether the kernels can run on tensors of a device here."""
+    if not installed():
+        return False
+    return interpreted() or (device == "cuda" and torch.cuda.is_available())
+
+
+@contextmanager
+def on_device_of(x: Tensor) -> Iterator[None]:
+    """Kernels go to the GPU that holds x; autocast is off, for callers choose every type themselves."""
+    with torch.cuda.device_of(x), torch.autocast(x.device.type, enabled=False):
+        yield
+
+
+def launch(kernel: Any, grid: tuple[int, ...], *arguments: Any, **options: Any) -> None:
+    """Run a kernel; products and sums are fused into one rounding, whatever Triton's default of the day."""
+    kernel[grid](*arguments, enable_fp_fusion=True, **options)
 
 
 def power_of_two(number: int) -> int:

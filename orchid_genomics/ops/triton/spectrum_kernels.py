@@ -1,7 +1,7 @@
 """Kernels between the transforms of the long convolution: everything that happens to half spectra.
 
 Spectra are interleaved real and imaginary parts, rows (b, strand, channel) of F = L // 2 + 1 bins. The trap: with
-side taps a bin reads its neighbours, so nothing that is read may be written in place (see `long_conv`).
+side taps a bin reads its neighbours, so nothing that is read may be written in place (see `operator`).
 """
 
 import triton

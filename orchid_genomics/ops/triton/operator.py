@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from orchid_genomics.errors import NumericError
-from orchid_genomics.ops.triton.machine import kernels, power_of_two
+from orchid_genomics.ops.triton.machine import kernels, launch, on_device_of, power_of_two
 
 KINDS = {"static": 0, "correlation": 1, "magnitude": 2}
 WORKSPACE = 256 << 20  # bytes of one real (B, strands, group, L) slice in the transforms' type
@@ -78,12 +78,13 @@ def long_conv(
     y_BDL = torch.empty_like(z_BDL, memory_format=torch.contiguous_format)
     z, v, y = (_by_strand(x, static_CF) for x in (z_BDL, v_BDL, y_BDL))
     spectra = [_pairs(x, z_BDL) for x in (static_CF, gain_CF, taps_CJ)]
-    with torch.cuda.device_of(z_BDL):
+    with on_device_of(z_BDL):
         for group, shape in _groups(z, spectra, kind, bound):
             static, gain, taps = (None if x is None else x[group] for x in spectra)
             Z = _transform(z[:, :, group])
             V, partial = (Z, Z) if kind == "static" else _power(run, v[:, :, group], mask_BL, shape)
-            run.product_kernel[(shape.rows * shape.C * shape.blocks,)](
+            launch(
+                run.product_kernel, (shape.rows * shape.C * shape.blocks,),
                 Z, V, static, _or(gain, Z), _or(taps, Z), partial, shape.L, shape.F, shape.C, shape.rows,
                 shape.strands, shape.parts, KIND=KINDS[kind], **shape.options,
             )  # fmt: skip
@@ -112,7 +113,7 @@ def backward(
     gradients = [torch.zeros_like(static_CF), torch.zeros_like(static_CF), torch.zeros(0, device=z_BDL.device)]
     if taps_CJ is not None:
         gradients[2] = torch.zeros_like(taps_CJ)
-    with torch.cuda.device_of(z_BDL):
+    with on_device_of(z_BDL):
         for group, shape in _groups(z, spectra, kind, bound):
             some = [None if x is None else x[group] for x in spectra]
             DZ, DV, found = _pull(run, dy[:, :, group], z[:, :, group], v[:, :, group], some, mask_BL, shape)
@@ -141,7 +142,8 @@ def _pull(
         V, partial = _power(run, v, mask_BL, shape)
         slopes, shares = DY.new_empty(shape.rows, shape.C, shape.F), DY.new_empty(shape.rows, shape.C, shape.blocks)
         dgain = torch.empty_like(dstatic)
-    run.pull_kernel[(splits * shape.C * shape.blocks,)](
+    launch(
+                run.pull_kernel, (splits * shape.C * shape.blocks,),
         DY, Z, V, DZ, static, _or(gain, DY), _or(taps, DY), partial, slopes, shares, dstatic, dgain,
         *sizes, each, KIND=KINDS[shape.kind], **shape.options,
     )  # fmt: skip
@@ -151,12 +153,23 @@ def _pull(
     found.append(dgain.sum(0))
     if shape.side:
         dtaps = DY.new_empty(shape.blocks, shape.C, shape.side, 2)
-        run.taps_kernel[(shape.blocks, shape.C, shape.side)](
-            DY, Z, V, gain, partial, dtaps, *sizes, MAGNITUDE=shape.kind == "magnitude", **shape.options
+        launch(
+            run.taps_kernel,
+            (shape.blocks, shape.C, shape.side),
+            DY,
+            Z,
+            V,
+            gain,
+            partial,
+            dtaps,
+            *sizes,
+            MAGNITUDE=shape.kind == "magnitude",
+            **shape.options,
         )
         found.append(dtaps.sum(0))
     options = {key: shape.options[key] for key in ("PARTS", "BLOCK")}
-    run.push_kernel[(shape.rows * shape.C, shape.blocks)](
+    launch(
+                run.push_kernel, (shape.rows * shape.C, shape.blocks),
         V, slopes, shares, partial, shape.L, shape.F, shape.parts, shape.blocks,
         SHARES=power_of_two(shape.blocks), **options,
     )  # fmt: skip
@@ -169,7 +182,7 @@ def _power(run, v: Tensor, mask_BL: Maybe, shape: Shape) -> tuple[Tensor, Tensor
     partial = V.new_empty(shape.rows * shape.C, shape.parts)
     steps = min(PART, shape.blocks)
     grid = (shape.rows * shape.C, shape.parts)
-    run.power_kernel[grid](V, partial, shape.L, shape.F, shape.parts, STEPS=steps, BLOCK=shape.block)
+    launch(run.power_kernel, grid, V, partial, shape.L, shape.F, shape.parts, STEPS=steps, BLOCK=shape.block)
     return V, partial
 
 

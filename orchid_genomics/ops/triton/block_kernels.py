@@ -1,0 +1,300 @@
+"""Kernels around the products of a block: norm, butterflies, short taps, gates, skip, GELU; forward and backward.
+
+Products P (B, rows, L), rows (half, block, part, channel) as `ops.products.flown` reads them, are of x before its
+norm: W (x rms) = (W x) rms, so the norm costs one number a position. All sums are float32 or wider. The trap: short
+taps read neighbours around the circle, so no kernel with taps writes over what it reads.
+"""
+
+import triton
+import triton.language as tl
+
+
+@triton.jit
+def _read(pointer, at, inside, like):
+    """Numbers in the wide type of `like`, zero outside."""
+    return tl.load(pointer + at, mask=inside, other=0.0).to(like.dtype.element_ty)
+
+
+@triton.jit
+def _fly(a, b, HALVES: tl.constexpr):
+    """The butterfly without its 1 / sqrt 2; one half stays as it is."""
+    if HALVES == 2:
+        return a + b, a - b
+    else:
+        return a, a
+
+
+@triton.jit
+def _stride(C, L):
+    """From a channel to its pair, in numbers that do not overflow."""
+    return tl.full((), C, tl.int64) * L
+
+
+@triton.jit
+def _row(part, c, O, PARTS: tl.constexpr):
+    """The row of P that holds a part of channel c in its first half."""
+    return ((c // O * PARTS + part) * O + c % O).to(tl.int64)
+
+
+@triton.jit
+def _product(P, bias, rms, mask, row, far, t, L, inside, HALVES: tl.constexpr, BIAS: tl.constexpr, MASK: tl.constexpr):
+    """One part of a channel and its pair at positions t, in the paired basis and masked; P, rms, mask of one b."""
+    scale = tl.load(rms + t, mask=inside, other=0.0)
+    even = _read(P, row * L + t, inside, rms) * scale
+    if BIAS:
+        even += tl.load(bias + row).to(rms.dtype.element_ty)
+    odd = even
+    if HALVES == 2:
+        odd = _read(P, (row + far) * L + t, inside, rms) * scale
+    even, odd = _fly(even, odd, HALVES)
+    if MASK:
+        m = _read(mask, t, inside, rms)
+        even, odd = even * m, odd * m
+    return even, odd
+
+
+@triton.jit
+def _convolved(
+    P, bias, rms, mask, taps, row, far, second, t, L,
+    HALVES: tl.constexpr, K: tl.constexpr, BIAS: tl.constexpr, MASK: tl.constexpr,
+):  # fmt: skip
+    """The short convolution of one part at t: sum of taps[j] h[t - (j - K // 2)]; `second` leads to the pair's taps."""
+    a, b = 0.0, 0.0
+    for j in tl.static_range(K):
+        at = (t + (K // 2 - j) + K * L) % L
+        even, odd = _product(P, bias, rms, mask, row, far, at, L, at >= 0, HALVES, BIAS, MASK)
+        a += even * tl.load(taps + j).to(rms.dtype.element_ty)
+        b += odd * tl.load(taps + second + j).to(rms.dtype.element_ty)
+    return a, b
+
+
+@triton.jit
+def rms_kernel(
+    x, rms, narrow, D, L, EPS: tl.constexpr, NARROW: tl.constexpr, CHANNELS: tl.constexpr, BLOCK: tl.constexpr
+):
+    """1 / sqrt(mean over channels of x^2 + EPS) at every position, rms (B, L); x in the products' type beside it."""
+    b = tl.program_id(1).to(tl.int64)
+    t = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    total = tl.zeros((BLOCK,), rms.dtype.element_ty)
+    for first in range(0, D, CHANNELS):
+        d = first + tl.arange(0, CHANNELS)
+        inside = (d[:, None] < D) & (t[None, :] < L)
+        at = (b * D + d[:, None]) * L + t[None, :]
+        value = _read(x, at, inside, rms)
+        total += tl.sum(value * value, 0)
+        if NARROW:
+            tl.store(narrow + at, value, mask=inside)
+    tl.store(rms + b * L + t, 1 / tl.sqrt(total / D + EPS), mask=t < L)
+
+
+@triton.jit
+def norm_backward_kernel(
+    e, x, rms, residual, dx, D, L, RESIDUAL: tl.constexpr, CHANNELS: tl.constexpr, BLOCK: tl.constexpr
+):
+    """dx = e - x rms^2 mean(e x), e being the gradient of norm(x) times rms; the residual's on top. e may be dx."""
+    b = tl.program_id(1).to(tl.int64)
+    t = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    share = tl.zeros((BLOCK,), rms.dtype.element_ty)
+    for first in range(0, D, CHANNELS):
+        d = first + tl.arange(0, CHANNELS)
+        inside, at = (d[:, None] < D) & (t[None, :] < L), (b * D + d[:, None]) * L + t[None, :]
+        share += tl.sum(_read(e, at, inside, rms) * _read(x, at, inside, rms), 0)
+    scale = _read(rms, b * L + t, t < L, rms)
+    share *= scale * scale / D
+    for first in range(0, D, CHANNELS):
+        d = first + tl.arange(0, CHANNELS)
+        inside, at = (d[:, None] < D) & (t[None, :] < L), (b * D + d[:, None]) * L + t[None, :]
+        value = _read(e, at, inside, rms) - _read(x, at, inside, rms) * share[None, :]
+        if RESIDUAL:
+            value += _read(residual, at, inside, rms)
+        tl.store(dx + at, value, mask=inside)
+
+
+@triton.jit
+def enter_kernel(
+    P, bias, rms, mask, taps, z, v, s2, C, O, L,
+    HALVES: tl.constexpr, K: tl.constexpr, BIAS: tl.constexpr, MASK: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    """z = v s1, v (masked) and s2 from the three parts' short convolutions."""
+    t, c, b = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK), tl.program_id(1), tl.program_id(2).to(tl.int64)
+    inside, rows = t < L, 3 * C
+    P, rms, mask, second = P + b * rows * HALVES * L, rms + b * L, mask + b * L, C * K * (HALVES - 1)
+    at, step = (b * HALVES * C + c) * L + t, _stride(C, L)
+    for part in tl.static_range(3):
+        row, w = _row(part, c, O, 3), taps + (part * HALVES * C + c) * K
+        a, o = _convolved(P, bias, rms, mask, w, row, rows, second, t, L, HALVES, K, BIAS, MASK)
+        if part == 0:
+            s1, s1_pair = a, o
+        elif part == 1:
+            tl.store(s2 + at, a, mask=inside)
+            if HALVES == 2:
+                tl.store(s2 + at + step, o, mask=inside)
+        else:
+            if MASK:
+                m = _read(mask, t, inside, rms)
+                a, o = a * m, o * m
+            tl.store(v + at, a, mask=inside)
+            tl.store(z + at, a * s1, mask=inside)
+            if HALVES == 2:
+                tl.store(v + at + step, o, mask=inside)
+                tl.store(z + at + step, o * s1_pair, mask=inside)
+
+
+@triton.jit
+def _upstream(
+    dz, dv, ds2, P, bias, rms, mask, taps, c, C, O, t, L, PART: tl.constexpr,
+    HALVES: tl.constexpr, K: tl.constexpr, BIAS: tl.constexpr, MASK: tl.constexpr,
+):  # fmt: skip
+    """Gradients of one part's short convolution at positions t of the circle."""
+    inside, at, step = t >= 0, _stride(c, L) + t, _stride(C, L) * (HALVES - 1)
+    if PART == 1:
+        return _read(ds2, at, inside, rms), _read(ds2, at + step, inside, rms)
+    else:
+        other: tl.constexpr = 2 - PART
+        row, w = _row(other, c, O, 3), taps + (other * HALVES * C + c) * K
+        a, o = _convolved(P, bias, rms, mask, w, row, 3 * C, C * K * (HALVES - 1), t, L, HALVES, K, BIAS, MASK)
+        a, o = a * _read(dz, at, inside, rms), o * _read(dz, at + step, inside, rms)
+        if PART == 2:
+            a, o = a + _read(dv, at, inside, rms), o + _read(dv, at + step, inside, rms)
+        if MASK:
+            m = _read(mask, t, inside, rms)
+            a, o = a * m, o * m
+        return a, o
+
+
+@triton.jit
+def enter_backward_kernel(
+    dz, dv, ds2, P, bias, rms, mask, taps, dP, dtaps, dbias, C, O, L,
+    HALVES: tl.constexpr, K: tl.constexpr, BIAS: tl.constexpr, MASK: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    """dP times rms, and every piece's sums for taps (pieces, 3, halves, C, K) and bias (pieces, 3 C)."""
+    t, c, b = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK), tl.program_id(1), tl.program_id(2).to(tl.int64)
+    inside, rows, piece = t < L, 3 * C, b * tl.num_programs(0) + tl.program_id(0)
+    upstream = b * HALVES * C * L
+    dz, dv, ds2 = dz + upstream, dv + upstream, ds2 + upstream
+    P, dP, rms, mask = P + b * rows * HALVES * L, dP + b * rows * HALVES * L, rms + b * L, mask + b * L
+    for part in tl.static_range(3):
+        row, w = _row(part, c, O, 3), taps + (part * HALVES * C + c) * K
+        even, odd = 0.0, 0.0
+        for j in tl.static_range(K):
+            at = (t + (j - K // 2) + K * L) % L
+            da, do = _upstream(
+                dz, dv, ds2, P, bias, rms, mask, taps, c, C, O, at, L, part, HALVES, K, BIAS, MASK
+            )  # fmt: skip
+            even += da * tl.load(w + j).to(rms.dtype.element_ty)
+            odd += do * tl.load(w + C * K * (HALVES - 1) + j).to(rms.dtype.element_ty)
+            h, h_pair = _product(P, bias, rms, mask, row, rows, t, L, inside, HALVES, BIAS, MASK)
+            out = dtaps + ((piece * 3 + part) * HALVES * C + c) * K + j  # h[t] meets what lies j - K // 2 ahead
+            tl.store(out, tl.sum(tl.where(inside, da * h, 0.0), 0))
+            if HALVES == 2:
+                tl.store(out + C * K, tl.sum(tl.where(inside, do * h_pair, 0.0), 0))
+        if MASK:
+            m = _read(mask, t, inside, rms)
+            even, odd = even * m, odd * m
+        even, odd = _fly(even, odd, HALVES)
+        if BIAS:
+            tl.store(dbias + piece * rows + row, tl.sum(tl.where(inside, even, 0.0), 0))
+        scale = _read(rms, t, inside, rms)
+        tl.store(dP + row * L + t, even * scale, mask=inside)
+        if HALVES == 2:
+            tl.store(dP + (row + rows) * L + t, odd * scale, mask=inside)
+
+
+@triton.jit
+def leave_kernel(y, z, s2, skip, u, C, L, HALVES: tl.constexpr, BLOCK: tl.constexpr):
+    """u = fly((y + skip z) s2)."""
+    t, c, b = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK), tl.program_id(1), tl.program_id(2).to(tl.int64)
+    inside, at, step = t < L, (b * HALVES * C + c) * L + t, _stride(C, L) * (HALVES - 1)
+    first, second = tl.load(skip + c), tl.load(skip + c + C * (HALVES - 1))
+    a = (_read(y, at, inside, skip) + first * _read(z, at, inside, skip)) * _read(s2, at, inside, skip)
+    o = _read(y, at + step, inside, skip) + second * _read(z, at + step, inside, skip)
+    a, o = _fly(a, o * _read(s2, at + step, inside, skip), HALVES)
+    tl.store(u + at, a, mask=inside)
+    if HALVES == 2:
+        tl.store(u + at + step, o, mask=inside)
+
+
+@triton.jit
+def leave_backward_kernel(du, y, z, s2, skip, u, dy, dz, ds2, dskip, C, L, HALVES: tl.constexpr, BLOCK: tl.constexpr):
+    """u again, the gradients of y, z and s2, and every piece's sum for skip (pieces, halves C)."""
+    t, c, b = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK), tl.program_id(1), tl.program_id(2).to(tl.int64)
+    inside, at, step = t < L, (b * HALVES * C + c) * L + t, _stride(C, L) * (HALVES - 1)
+    piece = b * tl.num_programs(0) + tl.program_id(0)
+    da, do = _fly(_read(du, at, inside, skip), _read(du, at + step, inside, skip), HALVES)
+    for half in tl.static_range(HALVES):
+        here, d, factor = at + half * step, da if half == 0 else do, tl.load(skip + c + half * C)
+        value, gate = _read(z, here, inside, skip), _read(s2, here, inside, skip)
+        sum_ = _read(y, here, inside, skip) + factor * value
+        dsum = d * gate
+        tl.store(ds2 + here, d * sum_, mask=inside)
+        tl.store(dy + here, dsum, mask=inside)
+        tl.store(dz + here, dsum * factor, mask=inside)
+        tl.store(dskip + (piece * HALVES + half) * C + c, tl.sum(tl.where(inside, dsum * value, 0.0), 0))
+        if half == 0:
+            a = sum_ * gate
+            o = a
+        else:
+            o = sum_ * gate
+    a, o = _fly(a, o, HALVES)
+    tl.store(u + at, a, mask=inside)
+    if HALVES == 2:
+        tl.store(u + at + step, o, mask=inside)
+
+
+@triton.jit
+def glu_kernel(P, bias, rms, u, C, O, L, HALVES: tl.constexpr, BIAS: tl.constexpr, BLOCK: tl.constexpr):
+    """u = fly(value GELU(gate)) of the two parts of P."""
+    t, c, b = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK), tl.program_id(1), tl.program_id(2).to(tl.int64)
+    inside, rows, at, step = t < L, 2 * C, (b * HALVES * C + c) * L + t, _stride(C, L)
+    P, rms = P + b * rows * HALVES * L, rms + b * L
+    value, value_pair = _product(P, bias, rms, rms, _row(0, c, O, 2), rows, t, L, inside, HALVES, BIAS, False)
+    gate, gate_pair = _product(P, bias, rms, rms, _row(1, c, O, 2), rows, t, L, inside, HALVES, BIAS, False)
+    a, o = _fly(value * gate * _normal(gate), value_pair * gate_pair * _normal(gate_pair), HALVES)
+    tl.store(u + at, a, mask=inside)
+    if HALVES == 2:
+        tl.store(u + at + step, o, mask=inside)
+
+
+@triton.jit
+def _normal(x):
+    """The normal distribution up to x; GELU(x) = x times it."""
+    return 0.5 + 0.5 * tl.erf(x * 0.7071067811865476)
+
+
+@triton.jit
+def _glu_backward(d, value, gate):
+    """u, and the gradients of value and gate."""
+    up_to = _normal(gate)
+    active = gate * up_to
+    return value * active, d * active, d * value * (up_to + gate * 0.3989422804014327 * tl.exp(-0.5 * gate * gate))
+
+
+@triton.jit
+def glu_backward_kernel(
+    du, P, bias, rms, u, dP, dbias, C, O, L, HALVES: tl.constexpr, BIAS: tl.constexpr, BLOCK: tl.constexpr
+):
+    """u again, dP times rms, and every piece's sums for bias (pieces, 2 C)."""
+    t, c, b = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK), tl.program_id(1), tl.program_id(2).to(tl.int64)
+    inside, rows, at, step = t < L, 2 * C, (b * HALVES * C + c) * L + t, _stride(C, L) * (HALVES - 1)
+    P, dP, rms = P + b * rows * HALVES * L, dP + b * rows * HALVES * L, rms + b * L
+    row, gate_row = _row(0, c, O, 2), _row(1, c, O, 2)
+    value, value_pair = _product(P, bias, rms, rms, row, rows, t, L, inside, HALVES, BIAS, False)
+    gate, gate_pair = _product(P, bias, rms, rms, gate_row, rows, t, L, inside, HALVES, BIAS, False)
+    da, do = _fly(_read(du, at, inside, rms), _read(du, at + step, inside, rms), HALVES)
+    a, dvalue, dgate = _glu_backward(da, value, gate)
+    o, dvalue_pair, dgate_pair = _glu_backward(do, value_pair, gate_pair)
+    a, o = _fly(a, o, HALVES)
+    dvalue, dvalue_pair = _fly(dvalue, dvalue_pair, HALVES)
+    dgate, dgate_pair = _fly(dgate, dgate_pair, HALVES)
+    scale = _read(rms, t, inside, rms)
+    tl.store(u + at, a, mask=inside)
+    tl.store(dP + row * L + t, dvalue * scale, mask=inside)
+    tl.store(dP + gate_row * L + t, dgate * scale, mask=inside)
+    if HALVES == 2:
+        tl.store(u + at + step, o, mask=inside)
+        tl.store(dP + (row + rows) * L + t, dvalue_pair * scale, mask=inside)
+        tl.store(dP + (gate_row + rows) * L + t, dgate_pair * scale, mask=inside)
+    if BIAS:
+        out = dbias + (b * tl.num_programs(0) + tl.program_id(0)) * rows
+        tl.store(out + row, tl.sum(tl.where(inside, dvalue, 0.0), 0))
+        tl.store(out + gate_row, tl.sum(tl.where(inside, dgate, 0.0), 0))

@@ -2,7 +2,7 @@
 
 import json
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -28,10 +28,13 @@ RecipePath = Annotated[Path, AfterValidator(_resolve)]
 Schema = TypeVar("Schema", bound=BaseModel)
 
 
-def load(path: str | Path, schema: type[Schema], overrides: Sequence[str] = ()) -> Schema:
+def load(
+    path: str | Path, schema: type[Schema] | Callable[[Any, str], type[Schema]], overrides: Sequence[str] = ()
+) -> Schema:
     """Read a recipe (`.toml`, or the `recipe.json` of a run) with ``KEY=VALUE`` overrides.
 
-    Raises InputError for a file that cannot be read, RecipeError for one wrong key, type or kind.
+    `schema` may be a function of the plain values and the file's name that gives the schema. Raises InputError for a
+    file that cannot be read, RecipeError for one wrong key, type or kind.
     """
     path = Path(path)
     form = "JSON" if path.suffix == ".json" else "TOML"
@@ -44,7 +47,8 @@ def load(path: str | Path, schema: type[Schema], overrides: Sequence[str] = ()) 
         raise RecipeError(path, f"is no {form}: {error}") from None
     for override in overrides if isinstance(values, dict) else ():
         _set(values, override)
-    return validate(schema, values, where=str(path), folder=path.resolve().parent)
+    chosen = schema if isinstance(schema, type) else schema(values, str(path))
+    return validate(chosen, values, where=str(path), folder=path.resolve().parent)
 
 
 def validate(schema: type[Schema], values: dict[str, Any], where: str, folder: Path | None = None) -> Schema:

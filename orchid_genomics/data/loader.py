@@ -10,6 +10,7 @@ from queue import SimpleQueue
 
 import numpy as np
 
+from orchid_genomics.data.recall import Recall
 from orchid_genomics.data.sampling import Training
 from orchid_genomics.sequence import Interval
 
@@ -21,16 +22,16 @@ class Batch:
     step: int
     tokens_BL: np.ndarray
     rows: Sequence[int]
-    training: Training
+    training: Training | Recall
     seed: int
 
-    def places(self) -> list[tuple[int, Interval]]:
-        """The genome's number and the place of every row."""
+    def places(self) -> list[tuple[int, Interval]] | list[str]:
+        """The genome's number and the place of every row; its name where sequences are made up."""
         return self.training.places(self.seed, self.step, self.rows)
 
 
 def batches(
-    training: Training, seed: int, first_step: int, last_step: int, rows: Sequence[int], ahead: int = 4
+    training: Training | Recall, seed: int, first_step: int, last_step: int, rows: Sequence[int], ahead: int = 4
 ) -> Iterator[Batch]:
     """Batches of steps `first_step` to `last_step` (not included), at most `ahead` read in advance.
 

@@ -39,6 +39,9 @@ def _origin(provenance: dict[str, Any]) -> Iterator[str]:
             yield f"  {name:<10} {', '.join(contigs) or '-'}"
         letters = sum(end - start for places in genome["seen"].values() for start, end in places)
         yield f"  seen       {letters:,} letters in training"
+    if "recall" in provenance:
+        seen = ", ".join(f"{part['sequences']:,} of {part['length']:,}" for part in provenance["recall"]["seen"])
+        yield f"recall       {provenance['recall']['symbols']} symbols; sequences seen: {seen} letters"
     for protocol in provenance["evaluation"]:
         rows = {name: [Score(**score) for score in scores] for name, scores in protocol["scores"].items()}
         yield ""

@@ -8,31 +8,25 @@ from pathlib import Path
 
 import torch
 
-from orchid_genomics.data.corpus import Corpus
 from orchid_genomics.recipe import load
-from orchid_genomics.sequence import DNA
-from orchid_genomics.tasks.pretrain import PretrainRecipe, build, stages_of, summary
+from orchid_genomics.tasks.pretrain import build, stages_of, summary
 from orchid_genomics.train import ranks as processes
 from orchid_genomics.train.fit import Fit
 from orchid_genomics.train.objectives import OBJECTIVES
 from orchid_genomics.train.progress import clock
-from orchid_genomics.train.report import check_regions
 from orchid_genomics.train.run import Run
+from orchid_genomics.train.sources import opened, run_recipe
 
 
 def plan(path: str | Path, overrides: tuple[str, ...] = (), steps: int = 3) -> Iterator[str]:
-    """Lines: the corpus and its checks, parameters, and for each stage seconds a step, memory and time in all."""
-    recipe = load(path, PretrainRecipe, overrides)
+    """Lines: the source and its checks, parameters, and for each stage seconds a step, memory and time in all."""
+    recipe = load(path, run_recipe, overrides)
     ranks = processes.start(recipe.training.device)
-    corpus = Corpus(recipe.genomes, recipe.data)
-    stages = stages_of(recipe, corpus, ranks)
-    check_regions(corpus, recipe.evaluation)
+    source = opened(recipe)
+    stages = stages_of(recipe, source, ranks)
     model = build(recipe)
-    yield summary(model, corpus.report(recipe.longest))
-    for genome in corpus.report(recipe.longest)["genomes"]:
-        bases = ", ".join(f"{name} {count:,}" for name, count in genome["bases"].items())
-        yield f"letters by split: {bases}"
-    objective = OBJECTIVES[recipe.objective.kind](recipe.objective, DNA)
+    yield summary(model, source.lines(recipe.longest, whole=True))
+    objective = OBJECTIVES[recipe.objective.kind](recipe.objective, source.alphabet)
     total = 0.0
     with tempfile.TemporaryDirectory() as scratch:
         run = Run(Path(scratch) / "run", recipe, resume=False).begin()

@@ -123,7 +123,8 @@ class Fit:
     def run(self) -> Progress:
         """Train to the end. SIGTERM and SIGINT save and exit (128 + the signal's number)."""
         self._restore()
-        self.reporter = Reporter(self.steps, self.progress.step, self.saved.folder, not self.ranks.main)
+        quiet, unit = not self.ranks.main, self.objective.unit
+        self.reporter = Reporter(self.steps, self.progress.step, self.saved.folder, quiet, unit)
         before = [(number, signal.signal(number, self._stop)) for number in (signal.SIGTERM, signal.SIGINT)]
         try:
             self.model.train()

@@ -42,6 +42,14 @@ class MaskedRecipe(Strict):
         return self
 
 
+class AnswersRecipe(Strict):
+    """Associative recall (`data.recall`): the value of the last key, or of every key that occurred before."""
+
+    kind: Literal["recall"] = "recall"
+    answers: Literal["last", "all"] = "last"
+    """last: the paper's one answer a sequence; all: every value but the first of its key is hidden and a target."""
+
+
 ObjectiveRecipe = Annotated[MaskedRecipe, Field()]
 
 
@@ -55,6 +63,8 @@ class Hidden(NamedTuple):
 
 class Masked:
     """The masked-letter objective over an alphabet; N, MASK and PAD are never targets."""
+
+    unit = "base"
 
     def __init__(self, recipe: MaskedRecipe, alphabet: Alphabet) -> None:
         self.recipe, self.alphabet = recipe, alphabet
@@ -80,7 +90,30 @@ class Masked:
         return (nats(logits_BLV, hidden.codes_BL) * hidden.weights_BL).sum()
 
 
-OBJECTIVES = {"masked": Masked}
+class Answers:
+    """Answers of associative recall, shown as MASK: letters 0, 2, 4, ... are keys, the letter after each its value."""
+
+    unit = "answer"
+
+    def __init__(self, recipe: AnswersRecipe, alphabet: Alphabet) -> None:
+        self.recipe, self.alphabet = recipe, alphabet
+
+    def hide(self, tokens_BL: Tensor, seed: int = 0, step: int = 0, rows: Tensor | None = None) -> Hidden:
+        """Hide the answers of tokens (B, L) uint8, L even; nothing is drawn."""
+        codes = tokens_BL.long()
+        targets = torch.zeros_like(codes, dtype=torch.bool)
+        if self.recipe.answers == "all":
+            key_BPK = functional.one_hot(codes[:, ::2], self.alphabet.count // 2)
+            earlier = (key_BPK.cumsum(1) - key_BPK).gather(2, codes[:, ::2, None])[..., 0]
+            targets[:, 1::2] = earlier > 0
+        targets[:, -1] = True
+        shown = torch.where(targets, self.alphabet.mask, codes).to(torch.uint8)
+        return Hidden(shown, codes, targets.to(torch.float32))
+
+    loss = Masked.loss
+
+
+OBJECTIVES = {"masked": Masked, "recall": Answers}
 
 
 def nats(logits_BLV: Tensor, codes_BL: Tensor) -> Tensor:

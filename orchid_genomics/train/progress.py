@@ -12,10 +12,10 @@ PLAIN_SECONDS = 10.0
 
 
 class Reporter:
-    """Shows steps; `quiet` on ranks other than 0. Speed is averaged over the last lines shown."""
+    """Shows steps; `quiet` on ranks other than 0; bits are for each `unit`. Speed is of the last lines shown."""
 
-    def __init__(self, steps: int, first: int, folder: Path, quiet: bool) -> None:
-        self.steps, self.quiet = steps, quiet
+    def __init__(self, steps: int, first: int, folder: Path, quiet: bool, unit: str = "base") -> None:
+        self.steps, self.quiet, self.unit = steps, quiet, unit
         self.console = Console(stderr=True)
         self.bar = self.writer = None
         self.start, self.first, self.shown = time.monotonic(), first, 0.0
@@ -38,7 +38,8 @@ class Reporter:
         if self.writer:
             for name in ("loss", "bits", "rate", "gradient"):
                 self.writer.add_scalar(name, values[name], step)
-        text = f"loss {values['loss']:.4f}  {values['bits']:.4f} bits/base  {values['nt_per_second'] / 1e3:,.1f} knt/s"
+        bits = f"{values['bits']:.4f} bits/{self.unit}"
+        text = f"loss {values['loss']:.4f}  {bits}  {values['nt_per_second'] / 1e3:,.1f} knt/s"
         if self.bar:
             self.bar.update(self.task, completed=step, description=text)
             return
@@ -54,7 +55,7 @@ class Reporter:
             return
         if self.writer:
             self.writer.add_scalar("validation_bits", bits, step)
-        self.say(f"step {step:,}: validation {bits:.4f} masked bits/base")
+        self.say(f"step {step:,}: validation {bits:.4f} masked bits/{self.unit}")
 
     def say(self, text: str) -> None:
         """A line of its own, beside the bar where there is one."""

@@ -192,9 +192,9 @@ def test_a_recipe_that_is_no_toml_or_not_there(refused, small, tmp_path):
     assert "none.toml: cannot be read (No such file or directory)" in refused("plan", tmp_path / "none.toml")
     assert f"{tmp_path}: cannot be read (Is a directory); the path of a recipe" in refused("pretrain", tmp_path)
     small.write_text("seed = 1\n")
-    assert "small.toml: genomes: is missing" in both(refused, small)
+    assert "small.toml: names nothing to train on; either [[genomes]] or [recall]" in both(refused, small)
     (tmp_path / "r.json").write_text("[1]")
-    assert "r.json: recipe: " in refused("plan", tmp_path / "r.json", "--set", "seed=2")
+    assert "r.json: names nothing to train on" in refused("plan", tmp_path / "r.json", "--set", "seed=2")
 
 
 def test_cuda_on_a_machine_without(refused, small):

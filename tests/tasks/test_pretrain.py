@@ -14,7 +14,8 @@ from orchid_genomics.recipe import load
 from orchid_genomics.sequence import DNA
 from orchid_genomics.tasks.info import info
 from orchid_genomics.tasks.plan import plan
-from orchid_genomics.tasks.pretrain import PretrainRecipe, build, pretrain
+from orchid_genomics.tasks.pretrain import build, pretrain
+from orchid_genomics.train.sources import PretrainRecipe, opened
 
 
 @pytest.fixture
@@ -98,7 +99,7 @@ def test_the_weights_begin_from_the_seed_alone(small):
     first, second, other = (build(load(small, PretrainRecipe, [f"seed={seed}"])) for seed in (1, 1, 2))
     assert first.hash() == second.hash() != other.hash()
     with pytest.raises(RecipeError, match=r"model\.alphabet: 'symbols:20' cannot read a genome; dna"):
-        build(load(small, PretrainRecipe, ["model.alphabet=symbols:20", "model.strands=dense"]))
+        opened(load(small, PretrainRecipe, ["model.alphabet=symbols:20", "model.strands=dense"]))
 
 
 def test_a_recipe_is_frozen(small):

@@ -12,8 +12,8 @@ from orchid_genomics.model.heads import LettersRecipe
 from orchid_genomics.model.orchid import OrchidRecipe
 from orchid_genomics.model.pretrained import ModelRecipe, OrchidModel
 from orchid_genomics.recipe import validate
-from orchid_genomics.sequence import DNA, SOFT
-from orchid_genomics.train.objectives import OBJECTIVES, Hidden, MaskedRecipe, fraction, mixed, nats
+from orchid_genomics.sequence import DNA, SOFT, alphabet
+from orchid_genomics.train.objectives import OBJECTIVES, AnswersRecipe, Hidden, MaskedRecipe, fraction, mixed, nats
 
 B, L = 64, 2048
 
@@ -159,6 +159,18 @@ def test_the_loss_is_the_weighted_sum_of_minus_log_p():
     hidden = Hidden(torch.zeros(1, 3), torch.tensor([[0, 1, DNA.n]]), torch.tensor([[1.0, 0.1, 0.0]]))
     assert float(masked().loss(logits, hidden)) == pytest.approx(math.log(2) + 0.1 * math.log(4))
     assert nats(logits, hidden.codes_BL)[0].tolist() == pytest.approx([math.log(2), math.log(4), 0.0])
+
+
+@pytest.mark.parametrize(("answers", "places"), [("last", [7]), ("all", [5, 7])])
+def test_the_answers_of_recall_are_the_values_whose_key_occurred(answers, places):
+    objective = OBJECTIVES["recall"](AnswersRecipe(answers=answers), alphabet("symbols:6"))
+    tokens = torch.tensor([[0, 4, 1, 3, 0, 4, 1, 3]], dtype=torch.uint8)
+    hidden = objective.hide(tokens, 0, 0, torch.tensor([0]))
+    assert hidden.weights_BL.nonzero()[:, 1].tolist() == places
+    assert (hidden.shown_BL != tokens).nonzero()[:, 1].tolist() == places
+    assert (hidden.shown_BL[0, places] == alphabet("symbols:6").mask).all()
+    logits = torch.zeros(1, 8, 6)
+    assert float(objective.loss(logits, hidden)) == pytest.approx(len(places) * math.log(6))
 
 
 def test_shares_beyond_the_whole_are_refused():

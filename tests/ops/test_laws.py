@@ -213,6 +213,7 @@ def test_gradients_agree_with_finite_differences(backend, kind, L, mask):
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_compiles_to_one_graph_forward_and_backward(backend, kind):
     leaves, rest = inputs(B=2, D=4, L=12, kind=kind, side=1, paired=True, dtype=torch.float32)
+    torch.compiler.reset()  # a function compiled too often is an error, over tests too
     traced = torch.compile(long_conv, fullgraph=True, backend="aot_eager", dynamic=False)
     y, plain = traced(**leaves, **rest, backend=backend), run(backend, leaves, rest)
     weight = torch.randn(y.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64).to(y.dtype)

@@ -134,6 +134,7 @@ def test_the_operator_keeps_torchs_rules_and_compiles_to_one_graph(kind):
     arguments = (*[t for t in given.values() if torch.is_tensor(t)], *[None] * (2 if "gain_CF" in given else 3))
     checks = ("test_schema", "test_autograd_registration", "test_faketensor")
     torch.library.opcheck(torch.ops.orchid.long_conv_triton.default, (*arguments, kind, 64.0), test_utils=checks)
+    torch.compiler.reset()  # a function compiled too often is an error, over tests too
     traced = torch.compile(long_conv, fullgraph=True, backend="aot_eager", dynamic=False)
     agree({"y": traced(**given, backend="triton")}, {"y": long_conv(**given, backend="reference")}, 2e-5)
 
@@ -218,6 +219,7 @@ def test_bfloat16_activations_meet_a_float32_stream(layer):
 def test_the_layers_compile_to_one_graph(layer):
     layer = built(layer, width=4)
     given = stream(2, 4, 6, torch.float32, masked=False)[: 2 if isinstance(layer, Mixer) else 1]
+    torch.compiler.reset()  # a function compiled too often is an error, over tests too
     traced = torch.compile(layer, fullgraph=True, backend="aot_eager", dynamic=False)
     agree({"y": traced(*given)}, {"y": layer.plain(*given)}, 2e-5)
 

@@ -17,6 +17,7 @@ from orchid_genomics.recipe import Strict
 from orchid_genomics.sequence import CODE, SOFT, Alphabet
 
 HIDE, SHOW, OTHER = 11, 12, 13  # streams of the hash: what is hidden, how it is shown, which other letter
+SHARE = 14  # and how much of a sequence
 
 
 class MaskedRecipe(Strict):
@@ -43,11 +44,12 @@ class MaskedRecipe(Strict):
 
 
 class AnswersRecipe(Strict):
-    """Associative recall (`data.recall`): the value of the last key, or of every key that occurred before."""
+    """Associative recall (`data.recall`): which values are hidden and to be given; the last always is."""
 
     kind: Literal["recall"] = "recall"
-    answers: Literal["last", "all"] = "last"
-    """last: the paper's one answer a sequence; all: every value but the first of its key is hidden and a target."""
+    answers: Literal["last", "some", "all"] = "last"
+    """last: the paper's one answer a sequence; all: every value whose key occurred before; some: a share of those that
+    is drawn for each sequence, evenly from none to all."""
 
 
 ObjectiveRecipe = Annotated[MaskedRecipe, Field()]
@@ -98,14 +100,17 @@ class Answers:
     def __init__(self, recipe: AnswersRecipe, alphabet: Alphabet) -> None:
         self.recipe, self.alphabet = recipe, alphabet
 
-    def hide(self, tokens_BL: Tensor, seed: int = 0, step: int = 0, rows: Tensor | None = None) -> Hidden:
-        """Hide the answers of tokens (B, L) uint8, L even; nothing is drawn."""
+    def hide(self, tokens_BL: Tensor, seed: int, step: int, rows: Tensor) -> Hidden:
+        """Hide answers of tokens (B, L) uint8, L even; rows (B,) are their global numbers in the step."""
         codes = tokens_BL.long()
         targets = torch.zeros_like(codes, dtype=torch.bool)
-        if self.recipe.answers == "all":
+        if self.recipe.answers != "last":
             key_BPK = functional.one_hot(codes[:, ::2], self.alphabet.count // 2)
-            earlier = (key_BPK.cumsum(1) - key_BPK).gather(2, codes[:, ::2, None])[..., 0]
-            targets[:, 1::2] = earlier > 0
+            targets[:, 1::2] = (key_BPK.cumsum(1) - key_BPK).gather(2, codes[:, ::2, None])[..., 0] > 0
+        if self.recipe.answers == "some":
+            place = torch.arange(codes.shape[1], device=codes.device)
+            share_B1 = fraction(mixed(seed, step, SHARE, rows[:, None]))
+            targets &= fraction(mixed(seed, step, HIDE, rows[:, None], place)) < share_B1
         targets[:, -1] = True
         shown = torch.where(targets, self.alphabet.mask, codes).to(torch.uint8)
         return Hidden(shown, codes, targets.to(torch.float32))

@@ -16,7 +16,7 @@ from orchid_genomics.data.recall import Recall, RecallRecipe, commonest, looked_
 from orchid_genomics.recipe import Strict
 from orchid_genomics.sequence import alphabet
 from orchid_genomics.train.metrics import Score
-from orchid_genomics.train.objectives import Answers, AnswersRecipe, nats
+from orchid_genomics.train.objectives import nats
 from orchid_genomics.train.ranks import Ranks
 from orchid_genomics.train.report import Protocol
 
@@ -104,8 +104,10 @@ def _logits(
     model: nn.Module, tokens_BL: np.ndarray, recipe: RecallRecipe, ranks: Ranks
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Predictions (B, L, V) with the last answer hidden, and the true codes (B, L)."""
-    hidden = Answers(AnswersRecipe(), alphabet(recipe.alphabet)).hide(torch.from_numpy(tokens_BL).to(ranks.device))
-    return model.encode(hidden.shown_BL), hidden.codes_BL
+    codes_BL = torch.from_numpy(tokens_BL).to(ranks.device)
+    shown_BL = codes_BL.clone()
+    shown_BL[:, -1] = alphabet(recipe.alphabet).mask
+    return model.encode(shown_BL), codes_BL.long()
 
 
 def _score(length: int, right: int, count: int) -> Score:

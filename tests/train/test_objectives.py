@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from orchid_genomics.data import sampling
+from orchid_genomics.data.recall import Recall, RecallRecipe
 from orchid_genomics.errors import RecipeError
 from orchid_genomics.model.heads import LettersRecipe
 from orchid_genomics.model.orchid import OrchidRecipe
@@ -171,6 +172,22 @@ def test_the_answers_of_recall_are_the_values_whose_key_occurred(answers, places
     assert (hidden.shown_BL[0, places] == alphabet("symbols:6").mask).all()
     logits = torch.zeros(1, 8, 6)
     assert float(objective.loss(logits, hidden)) == pytest.approx(len(places) * math.log(6))
+
+
+def test_some_answers_are_any_share_of_all_whatever_the_ranks():
+    symbols = alphabet("symbols:20")
+    tokens = torch.from_numpy(Recall(RecallRecipe(), 128).batch(0, 0, range(256)))
+    rows = torch.arange(256)
+    every, some = (
+        OBJECTIVES["recall"](AnswersRecipe(answers=name), symbols).hide(tokens, 3, 5, rows) for name in ("all", "some")
+    )
+    assert not (some.weights_BL > every.weights_BL).any()
+    share = some.weights_BL.sum(1) / every.weights_BL.sum(1)
+    assert abs(float(share.mean()) - 0.5) < 0.1
+    assert float(share.min()) < 0.1
+    assert float(share.max()) > 0.9
+    part = OBJECTIVES["recall"](AnswersRecipe(answers="some"), symbols).hide(tokens[8:16], 3, 5, rows[8:16])
+    assert torch.equal(part.shown_BL, some.shown_BL[8:16])
 
 
 def test_shares_beyond_the_whole_are_refused():

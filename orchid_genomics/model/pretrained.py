@@ -26,10 +26,10 @@ CONFIG, WEIGHTS, PROVENANCE, CARD = "config.json", "model.safetensors", "provena
 
 
 class ModelRecipe(Strict):
-    """What config.json holds: the encoder's shape and its head."""
+    """What config.json holds: the encoder's shape and its head; without one, a folder holds an encoder alone."""
 
     encoder: OrchidRecipe
-    head: HeadRecipe
+    head: HeadRecipe | None = None
 
 
 class OrchidModel(nn.Module):
@@ -43,7 +43,7 @@ class OrchidModel(nn.Module):
         super().__init__()
         self.recipe = recipe
         self.encoder = Orchid(recipe.encoder)
-        self.head = HEADS[recipe.head.kind](recipe.head, recipe.encoder)
+        self.head = nn.Identity() if recipe.head is None else HEADS[recipe.head.kind](recipe.head, recipe.encoder)
         self.provenance: dict[str, Any] = {}
 
     def forward(self, tokens_BL: Tensor) -> Tensor:
@@ -80,7 +80,7 @@ class OrchidModel(nn.Module):
             (part / CONFIG).write_text(json.dumps(config, indent=2) + "\n")
             (part / PROVENANCE).write_text(json.dumps(self.provenance, indent=2) + "\n")
             (part / CARD).write_text(
-                card or f"# An Orchid model\n\nLoad: `OrchidModel.from_pretrained({str(folder)!r})`\n"
+                card or "# An Orchid model\n\nLoad it with `OrchidModel.from_pretrained(folder)`.\n"
             )
 
     def hash(self) -> str:

@@ -18,7 +18,7 @@ def info(folder: str | Path) -> Iterator[str]:
     yield f"model        {folder} (hash {model.hash()})"
     yield f"encoder      Orchid, width {encoder.width}, depth {encoder.depth}, {encoder.strands} strands"
     yield f"filter       {encoder.filter.kind}, decay lengths from {encoder.filter.shortest:g} nt"
-    yield f"head         {model.recipe.head.kind}"
+    yield f"head         {model.recipe.head.kind if model.recipe.head else 'none: vectors'}"
     yield f"parameters   {parameters:,}"
     if not provenance:
         return

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from orchid_genomics.errors import InputError, MachineError, OrchidError, RecipeError
 from orchid_genomics.model import pretrained
 from orchid_genomics.model.heads import LettersRecipe
-from orchid_genomics.model.orchid import OrchidRecipe
+from orchid_genomics.model.orchid import Orchid, OrchidRecipe
 from orchid_genomics.model.pretrained import CARD, CONFIG, PROVENANCE, WEIGHTS, ModelRecipe, OrchidModel
 
 TOKENS = torch.arange(80, dtype=torch.uint8).reshape(2, 40) % 6
@@ -193,3 +193,15 @@ def test_reading_needs_no_provenance_but_reads_it_whole(folder):
         OrchidModel.from_pretrained(folder)
     (folder / PROVENANCE).unlink()
     assert OrchidModel.from_pretrained(folder).provenance == {}
+
+
+def test_an_encoder_alone_is_saved_and_read_and_is_read_from_a_model_with_a_head(tmp_path):
+    torch.manual_seed(0)
+    encoder = Orchid(OrchidRecipe(width=8, depth=1)).eval()
+    tokens = torch.randint(0, 4, (2, 40), dtype=torch.uint8)
+    encoder.save_pretrained(tmp_path / "encoder")
+    torch.testing.assert_close(Orchid.from_pretrained(tmp_path / "encoder")(tokens), encoder(tokens), rtol=0, atol=0)
+    model = OrchidModel(ModelRecipe(encoder=encoder.recipe, head=LettersRecipe())).eval()
+    model.save_pretrained(tmp_path / "model")
+    vectors = Orchid.from_pretrained(tmp_path / "model")(tokens)
+    torch.testing.assert_close(vectors, model.encoder(tokens), rtol=0, atol=0)

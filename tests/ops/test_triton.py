@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -257,6 +258,14 @@ def test_without_a_gpu_the_reason_and_what_can_run_are_named():
 def test_without_triton_all_else_runs_and_the_extra_is_named():
     found = 'triton is not installed; pip install "orchid-genomics[cuda]"; fft and reference run here'
     assert told("hide") == f"MachineError: backend triton: {found}"
+
+
+def test_the_benchmark_of_gpus_says_in_one_line_that_there_is_none():
+    script = Path(__file__).parents[2] / "benchmarks" / "gpu.py"
+    unseen = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run([sys.executable, script], env=unseen, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "gpu.py: this machine has no CUDA GPU; operator.py and block.py measure the CPU\n"
 
 
 def test_powers_of_two():

@@ -1,0 +1,242 @@
+"""The CUDA backend on a GPU: first whether it is right, then how fast, against floors and peers; one command.
+
+The operator against the bytes that it cannot avoid moving, against its cuFFT transforms alone, the torch backend and
+FlashAttention; whole models, forward and backward, against the HyenaDNA form and a FlashAttention transformer from 1k
+to 1M; steps of pretraining. Activations are bfloat16, transforms float32. Run by ``python benchmarks/gpu.py``; without
+a CUDA GPU it says so and exits with 1.
+
+The trap: a GPU is asked and does not answer until `synchronize`, so a call is timed with the wait at its end, and
+short ones many at a time.
+"""
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import measure
+import peers
+import torch
+from gpu_check import call, checked, inputs
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from orchid_genomics.model.heads import LettersRecipe
+from orchid_genomics.model.orchid import OrchidRecipe
+from orchid_genomics.model.pretrained import ModelRecipe, OrchidModel
+from orchid_genomics.tasks.plan import plan
+
+DEVICE = "cuda"
+LENGTHS = (1024, 4096, 16_384, 65_536, 131_072, 262_144, 524_288, 1_048_576)
+HEAD = 64
+"""Channels of one head of the operator's attention peer."""
+QUICK = Path(__file__).parent.parent / "recipes" / "yeast" / "quick.toml"
+
+
+def synchronize() -> None:
+    if DEVICE == "cuda":
+        torch.cuda.synchronize()
+
+
+def interleaved(calls: dict[str, Callable[[], Any]], rounds: int, least: float = 0.05) -> measure.Times:
+    """Seconds of every call in turn; each is repeated for `least` seconds, and waited for, in every round."""
+    counts = {}
+    for name, run in calls.items():
+        run()  # compiles, plans transforms
+        counts[name] = max(1, round(least / max(seconds(run, 1), 1e-6)))
+    times = measure.Times({name: [] for name in calls})
+    for _ in range(rounds):
+        for name, run in calls.items():
+            times[name].append(seconds(run, counts[name]))
+    return times
+
+
+def seconds(run: Callable[[], Any], count: int) -> float:
+    synchronize()
+    begun = time.perf_counter()
+    for _ in range(count):
+        run()
+    synchronize()
+    return (time.perf_counter() - begun) / count
+
+
+def bandwidth(size: int = 1 << 30) -> float:
+    """Bytes a second of a copy on the device, read and written both counted."""
+    source = torch.empty(size, dtype=torch.uint8, device=DEVICE)
+    copy = torch.empty_like(source)
+    return 2 * size / interleaved({"copy": partial(copy.copy_, source)}, 5).median("copy")
+
+
+def least_bytes(given: dict[str, Any], backward: bool) -> int:
+    """z and v read and y written once, spectra read once; backward: dy, z, v again, dz and dv, spectra and theirs."""
+    real = given["z_BDL"].numel() * given["z_BDL"].element_size()
+    spectra = sum(t.numel() * t.element_size() for t in given.values() if isinstance(t, Tensor) and t.is_complex())
+    return 3 * real + spectra + (5 * real + 2 * spectra if backward else 0)
+
+
+def transforms(length: int, real: Tensor, spectrum: Tensor, backward: bool) -> None:
+    """The operator's cuFFT calls and nothing else, in float32."""
+    for _ in range(5 if backward else 2):
+        torch.fft.rfft(real)
+    for _ in range(3 if backward else 1):
+        torch.fft.irfft(spectrum, n=length)
+
+
+def attention(q_BHLE: Tensor, dy: Tensor | None) -> Any:
+    """FlashAttention over the same numbers, in heads of 64 channels."""
+    with sdpa_kernel(SDPBackend.FLASH_ATTENTION), torch.set_grad_enabled(dy is not None):
+        y = functional.scaled_dot_product_attention(q_BHLE, q_BHLE, q_BHLE)
+    return y if dy is None else torch.autograd.grad(y, q_BHLE, dy)
+
+
+def operator_row(chosen: argparse.Namespace, length: int, kind: str, backward: bool, speed: float) -> dict[str, Any]:
+    """One line: our milliseconds, and how many times those of each floor and each other way."""
+    batch, width = max(1, chosen.positions // length), chosen.width
+    given = inputs(batch, width, length, kind, 0, True, torch.bfloat16, DEVICE)
+    dy = torch.randn_like(given["z_BDL"]) if backward else None
+    real = given["z_BDL"].detach().float()
+    calls = {
+        "ours": partial(call, given, dy, "triton"),
+        "transforms": partial(transforms, length, real, torch.fft.rfft(real), backward),
+        "fft": partial(call, given, dy, "fft"),
+    }
+    if length <= chosen.attention:
+        q = torch.randn(batch, width // HEAD, length, HEAD, device=DEVICE, dtype=torch.bfloat16, requires_grad=backward)
+        calls["flash attention"] = partial(attention, q, torch.randn_like(q) if backward else None)
+    times = interleaved(calls, chosen.rounds)
+    found = {name: times.ratio(name, "ours") for name in calls if name not in ("ours", "transforms")}
+    return {
+        "operator": kind,
+        "length": length,
+        "batch": batch,
+        "ms": 1000 * times.median("ours"),
+        "x bytes": times.median("ours") / (least_bytes(given, backward) / speed),
+        "x transforms": times.ratio("ours", "transforms"),
+        **{f"{name} / ours": found.get(name) for name in ("fft", "flash attention")},
+    }
+
+
+@contextmanager
+def wide_transforms() -> Iterator[None]:
+    """Autocast hands the peers' transforms bfloat16, which cuFFT lacks: theirs run in float32, as ours do."""
+    plain = torch.fft.rfft
+    torch.fft.rfft = lambda x, *rest, **options: plain(x.float(), *rest, **options)
+    try:
+        yield
+    finally:
+        torch.fft.rfft = plain
+
+
+def built(name: str, width: int, depth: int) -> nn.Module:
+    torch.manual_seed(0)
+    if name == "hyena":
+        return peers.Hyena(width, depth).to(DEVICE)
+    if name == "transformer":
+        return peers.Transformer(width, depth, heads=max(1, width // HEAD)).to(DEVICE)
+    shape = OrchidRecipe(width=width, depth=depth, backend="fft" if name == "orchid, torch" else "triton")
+    model = OrchidModel(ModelRecipe(encoder=shape, head=LettersRecipe())).to(DEVICE)
+    model.encoder.prepare(checkpointing=False, activations=torch.bfloat16)
+    return model
+
+
+def model_pass(model: nn.Module, tokens_BL: Tensor, backward: bool) -> Any:
+    """Tokens to logits, and the gradient of every parameter; bfloat16 activations for all."""
+    model.train(backward)
+    ours = isinstance(model, OrchidModel)
+    with torch.set_grad_enabled(backward), wide_transforms(), sdpa_kernel(SDPBackend.FLASH_ATTENTION):
+        with torch.autocast(DEVICE, torch.bfloat16, enabled=not ours):
+            logits = model.encode(tokens_BL) if ours else model(tokens_BL)
+        return torch.autograd.grad(logits.float().mean(), list(model.parameters())) if backward else logits
+
+
+def model_row(models: dict[str, nn.Module], chosen: argparse.Namespace, length: int, backward: bool) -> dict[str, Any]:
+    """Thousands of nucleotides a second of every model at one length, and how many times as fast ours is."""
+    batch = max(1, chosen.positions // length)
+    x = torch.randint(0, 4, (batch, length), device=DEVICE, dtype=torch.uint8)
+    fitting = {name: model for name, model in models.items() if name != "transformer" or length <= chosen.attention}
+    calls, short = {}, []
+    for name, model in fitting.items():
+        try:
+            model_pass(model, x, backward)
+            calls[name] = partial(model_pass, model, x, backward)
+        except torch.OutOfMemoryError:
+            short.append(name)
+        torch.cuda.empty_cache()
+    times = interleaved(calls, chosen.rounds)
+    rates = {name: batch * length / 1000 / times.median(name) if name in calls else None for name in models}
+    others = [name for name in models if name != "orchid"]
+    faster = {f"orchid / {n}": times.ratio(n, "orchid") if {n, "orchid"} <= calls.keys() else None for n in others}
+    return {"length": length, "batch": batch, **rates, **faster, "out of memory": ", ".join(short) or "-"}
+
+
+def steps(chosen: argparse.Namespace) -> Iterator[list[str]]:
+    """What `orchid-genomics plan` measures of the quick recipe at three lengths, on either backend."""
+    for length in (1024, 16_384, 131_072):
+        for backend in ("triton", "fft"):
+            values = {"model.backend": backend, "model.width": chosen.width, "data.length": length}
+            values |= {"training.device": "cuda", "training.batch": max(1, chosen.positions // length)}
+            told = list(plan(QUICK, tuple(f"{key}={value}" for key, value in values.items()), steps=10))
+            yield [backend, f"{length:,}", *(line for line in told if "nt/s" in line or "peak memory" in line)]
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    named = [{**row, "length": f"{row['length']:,}"} for row in rows]
+    return measure.table(list(named[0]), [list(row.values()) for row in named])
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    options.add_argument("--width", type=int, default=256, help="a multiple of 128")
+    options.add_argument("--depth", type=int, default=2)
+    options.add_argument("--lengths", type=int, nargs="+", default=LENGTHS)
+    options.add_argument("--positions", type=int, default=131_072, help="a batch holds so many at least")
+    options.add_argument("--attention", type=int, default=262_144, help="the longest window of the quadratic peers")
+    options.add_argument("--rounds", type=int, default=5)
+    options.add_argument("--check", action="store_true", help="whether it is right, and no timing")
+    options.add_argument("--save", action="store_true", help="also write benchmarks/results/gpu.json")
+    chosen = options.parse_args()
+    if not torch.cuda.is_available():
+        sys.exit("gpu.py: this machine has no CUDA GPU; operator.py and block.py measure the CPU")
+    print(f"{torch.cuda.get_device_name()}; {measure.machine()}; medians of {chosen.rounds} rounds\n", flush=True)
+    apart = []
+    for name, found, most in checked(DEVICE):
+        apart += [] if found <= most else [name]  # NaN is not within anything
+        print(f"{'right' if found <= most else 'WRONG'} {found:.1e} (at most {most:.0e}): {name}", flush=True)
+    if apart:
+        sys.exit(f"gpu.py: {len(apart)} comparisons are off; nothing is timed before they are mended")
+    if not chosen.check:
+        timed(chosen)
+
+
+def timed(chosen: argparse.Namespace) -> None:
+    speed, saved = bandwidth(), {}
+    print(f"\na copy moves {speed / 1e9:,.0f} GB/s, read and write both counted")
+    for backward, title in ((False, "forward"), (True, "forward + backward")):
+        kinds = ("correlation", "magnitude")
+        rows = [operator_row(chosen, n, kind, backward, speed) for n in chosen.lengths for kind in kinds]
+        saved[f"operator, {title}"] = rows
+        print(f"\n**The operator, {title}**, width {chosen.width}, strand pairs\n\n{table(rows)}", flush=True)
+    models = {name: built(name, chosen.width, chosen.depth) for name in ("orchid", "orchid, torch", "hyena")}
+    models["transformer"] = built("transformer", chosen.width, chosen.depth)
+    for backward, title in ((False, "forward"), (True, "forward + backward")):
+        rows = [model_row(models, chosen, n, backward) for n in chosen.lengths]
+        saved[f"models, {title}"] = rows
+        heading = f"**Models of width {chosen.width} and {chosen.depth} layers, {title}**, knt/s"
+        print(f"\n{heading}\n\n{table(rows)}", flush=True)
+    models.clear()
+    torch.cuda.empty_cache()
+    saved["pretraining"] = list(steps(chosen))
+    print("\n**Steps of pretraining** (recipes/yeast/quick.toml, 4 layers)\n")
+    print(measure.table(["backend", "length", "a step", "memory"], saved["pretraining"]))
+    if chosen.save:
+        heading = f"{torch.cuda.get_device_name()}; {measure.machine()}"
+        measure.save("gpu", {"machine": heading, "options": vars(chosen), "copy bytes/s": speed, **saved})
+
+
+if __name__ == "__main__":
+    main()

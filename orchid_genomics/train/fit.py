@@ -196,7 +196,7 @@ class Fit:
             self._fail(batch, f"the gradient is {norm}")
         rate = adamw.rate(batch.step, self.steps, self.optimizer_recipe)
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group.get("scale", 1.0)
         self.optimizer.step()
         self.optimizer.zero_grad()
         return {"loss": nats, "bits": nats / math.log(2), "rate": rate, "gradient": norm}

@@ -23,17 +23,26 @@ class OptimizerRecipe(Strict):
     beta2: float = Field(default=0.98, ge=0, lt=1)
     decay: float = Field(default=0.1, ge=0)
     """Weight decay, on the matrices over channels alone (never filters, taps, norms, biases or letters)."""
+    taps: float = Field(default=1.0, gt=0)
+    """Rate of the short convolutions' taps in units of `rate`: they begin at identity, far from a shift by a letter."""
     clip: float = Field(default=1.0, gt=0)
     """Largest norm of the gradient."""
 
 
 def build(model: nn.Module, recipe: OptimizerRecipe) -> torch.optim.AdamW:
-    """AdamW over two groups: matrices over channels, which decay, and everything else."""
+    """AdamW over two groups: matrices over channels, which decay, and the rest; short taps apart at their own rate.
+
+    A group's `scale` is its rate in units of the recipe's.
+    """
     matrices = {id(module.weight) for module in model.modules() if isinstance(module, Mix)}
+    taps = {id(p) for name, p in model.named_parameters() if name.endswith(".short")} if recipe.taps != 1 else set()
     groups = [
         {"params": [p for p in model.parameters() if id(p) in matrices], "weight_decay": recipe.decay},
-        {"params": [p for p in model.parameters() if id(p) not in matrices], "weight_decay": 0.0},
+        {"params": [p for p in model.parameters() if id(p) not in matrices | taps], "weight_decay": 0.0},
     ]
+    if taps:
+        apart = [p for p in model.parameters() if id(p) in taps]
+        groups.append({"params": apart, "weight_decay": 0.0, "scale": recipe.taps})
     return torch.optim.AdamW(groups, lr=recipe.rate, betas=(recipe.beta1, recipe.beta2))
 
 

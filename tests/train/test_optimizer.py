@@ -49,3 +49,12 @@ def test_only_matrices_over_channels_decay(strands, kind):
     for word in ("static", "short", "norm", "skip", "bias", "letters"):
         assert not any(word in name for name in found)
         assert any(word in name for name in rest), word
+
+
+def test_short_taps_may_have_a_rate_of_their_own():
+    model = OrchidModel(ModelRecipe(encoder=OrchidRecipe(width=16, depth=2), head=LettersRecipe()))
+    *others, apart = build(model, RECIPE.model_copy(update={"taps": 10.0})).param_groups
+    assert {id(p) for p in apart["params"]} == {id(block.mixer.short) for block in model.encoder.blocks}
+    assert (apart["scale"], apart["weight_decay"]) == (10.0, 0.0)
+    assert sum(len(group["params"]) for group in (*others, apart)) == len(list(model.parameters()))
+    assert not any("scale" in group for group in others)

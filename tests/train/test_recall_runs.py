@@ -1,6 +1,7 @@
 """Recall as a run: a model that looks up is always right, and a run goes from its recipe to a table."""
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -8,10 +9,12 @@ from torch import nn
 
 from orchid_genomics.cli import main
 from orchid_genomics.data.recall import Recall, RecallRecipe
-from orchid_genomics.recipe import validate
+from orchid_genomics.recipe import load, validate
 from orchid_genomics.train.ranks import Ranks
 from orchid_genomics.train.recall import RecallEvaluationRecipe, evaluate, right_answers, validation
+from orchid_genomics.train.sources import opened, run_recipe
 
+RECIPES = sorted((Path(__file__).parents[2] / "recipes/recall").glob("*.toml"))
 ALONE = Ranks(0, 1, torch.device("cpu"))
 
 TINY = """
@@ -172,3 +175,11 @@ def test_what_cannot_be_is_one_line(tiny, tmp_path, capsys, words, message):
 
 def test_the_recipe_of_what_is_measured_is_strict():
     assert validate(RecallEvaluationRecipe, {"lengths": [512]}, "recipe").lengths == (512,)
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_every_recipe_of_recall_trains_to_the_length_that_it_is_named_by(path):
+    recipe = load(path, run_recipe)
+    opened(recipe)
+    assert recipe.length == recipe.stages()[-1].length == recipe.longest == int(path.stem)
+    assert recipe.length not in recipe.evaluation.lengths

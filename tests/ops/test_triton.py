@@ -88,13 +88,13 @@ def test_equals_the_sum_with_side_taps_pairs_and_masks(kind, side, L):
 @possible
 @pytest.mark.parametrize("side", [0, 1])
 def test_pieces_parts_splits_and_groups_do_not_show(side, monkeypatch):
-    """Three blocks of a spectrum in three parts, one pair of channels a group, the batch in one program and in more."""
-    given = inputs(D=4, L=66, side=side, paired=True, dtype=torch.float64)
+    """Three blocks of a spectrum in three parts, two rows of spectra a group, the batch in one program and in more."""
+    given = inputs(D=6, L=66, side=side, paired=True, dtype=torch.float64)
     whole = run("reference", given)
     monkeypatch.setattr(operator, "BLOCK", 16)
     monkeypatch.setattr(operator, "PART", 1)
     monkeypatch.setattr(operator, "WORKSPACE", 1)
-    for programs in (1, 9):
+    for programs in (1, 18) if side == 0 else (1,):
         monkeypatch.setattr(operator, "PROGRAMS", programs)
         agree(run("triton", given), whole, TOLERANCE[torch.float64])
 

@@ -187,11 +187,13 @@ def _power(run, v: Tensor, mask_BL: Maybe, shape: Shape) -> tuple[Tensor, Tensor
 
 
 def _groups(z: Tensor, spectra: list[Maybe], kind: str, bound: float) -> list[tuple[slice, Shape]]:
-    """Rows of the spectra to take together, and their sizes."""
+    """Rows of the spectra to take together, and their sizes: even, so that every group begins at a multiple of 16 bytes
+    (rows of an odd number of bins do not), which Triton needs for wide loads.
+    """
     B, strands, C, L = z.shape
     if not B:
         return []
-    size = max(1, min(C, WORKSPACE // (4 * B * strands * L)))
+    size = min(C, max(2, WORKSPACE // (4 * B * strands * L) // 2 * 2))
     side = 0 if spectra[2] is None else spectra[2].shape[1]
     starts = range(0, C, size)
     return [(slice(c, min(c + size, C)), Shape(B, strands, min(size, C - c), L, kind, bound, side)) for c in starts]

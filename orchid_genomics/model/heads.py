@@ -38,7 +38,8 @@ class Letters(nn.Module):
         bias = self.bias
         if self.table.paired:
             bias = (bias + bias[self.table.complement]) / 2
-        return x_BLD @ self.table.vectors().T.to(x_BLD.dtype) + bias
+        logits_BVL = torch.matmul(self.table.vectors().to(x_BLD.dtype), x_BLD.transpose(1, 2))
+        return (logits_BVL + bias[:, None]).transpose(1, 2)
 
 
 HEADS = {"letters": Letters}

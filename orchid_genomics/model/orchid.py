@@ -18,6 +18,7 @@ from torch.utils.checkpoint import checkpoint
 from orchid_genomics.model.filters import Conditioning, CorrelationRecipe, FilterRecipe, StaticFilter, short_conv
 from orchid_genomics.model.strands import LetterTable, Mix, Strands, butterfly, halves
 from orchid_genomics.ops import beside, long_conv
+from orchid_genomics.ops.norm import norm
 from orchid_genomics.ops.products import EPS
 from orchid_genomics.recipe import Strict
 from orchid_genomics.sequence import CODE, alphabet
@@ -134,7 +135,11 @@ class Norm(nn.Module):
 
     def forward(self, x_BDL: Tensor) -> Tensor:
         rms = torch.rsqrt(x_BDL.square().mean(1, keepdim=True) + EPS)
-        return x_BDL * rms * self.scale.repeat(self.repeats)[:, None]
+        return x_BDL * rms * self.channel_scale()[:, None]
+
+    def channel_scale(self) -> Tensor:
+        """(D,), the same for both of a pair."""
+        return self.scale.repeat(self.repeats)
 
 
 class Block(nn.Module):
@@ -230,7 +235,7 @@ class Orchid(nn.Module):
                 x_BDL = checkpoint(block, x_BDL, mask_BL, dtype, use_reentrant=False)
             else:
                 x_BDL = block(x_BDL, mask_BL, dtype)
-        return self.norm(x_BDL).transpose(1, 2)
+        return norm(x_BDL, self.norm.channel_scale().to(x_BDL.dtype)).transpose(1, 2)
 
 
 def transform_length(length: int) -> int:

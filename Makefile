@@ -7,7 +7,7 @@ PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c co
 .PHONY: demo test test-slow lint bench clean
 
 demo: $(VENV)/installed
-	$(BIN)/orchid-genomics pretrain recipes/yeast/quick.toml -o $$($(BIN)/python -c "import time; print(time.strftime('runs/quick-%Y%m%d-%H%M%S'))")
+	$(BIN)/orchid-genomics pretrain recipes/yeast/quick.toml --processes 2 -o $$($(BIN)/python -c "import time; print(time.strftime('runs/quick-%Y%m%d-%H%M%S'))")
 
 test: $(VENV)/installed-dev lint
 	$(BIN)/python -m pytest

@@ -1,5 +1,8 @@
 """Commands that train: pretrain, plan."""
 
+import os
+import sys
+
 import click
 
 recipe = click.argument("recipe", type=click.Path())
@@ -13,16 +16,33 @@ overrides = click.option(
 @overrides
 @click.option("-o", "--out", metavar="RUN", help="Run folder; default runs/<name of the recipe>.")
 @click.option("--resume", is_flag=True, help="Go on with the run in that folder from its newest checkpoint.")
-def pretrain(recipe: str, overrides: tuple[str, ...], out: str | None, resume: bool) -> None:
+@click.option(
+    "--processes",
+    default=1,
+    type=click.IntRange(min=1),
+    show_default=True,
+    help="Processes of this machine, by torchrun: one a GPU, or one a CPU core (faster there than threads).",
+)
+def pretrain(recipe: str, overrides: tuple[str, ...], out: str | None, resume: bool, processes: int) -> None:
     """Pretrain an Orchid encoder on the genomes of RECIPE (TOML), then print it beside its baselines.
 
     Contigs are split whole; BED files in the recipe are 0-based half-open. The run folder holds recipe.json,
-    log.jsonl, checkpoints/ and model/. SIGTERM or Ctrl-C saves and exits. For several GPUs or machines:
-    torchrun --nproc-per-node N -m orchid_genomics pretrain RECIPE
+    log.jsonl, checkpoints/ and model/. SIGTERM or Ctrl-C saves and exits. For several machines:
+    torchrun --nnodes N --nproc-per-node GPUS -m orchid_genomics pretrain RECIPE
     """
+    from orchid_genomics.tasks.pretrain import PretrainRecipe, load
     from orchid_genomics.tasks.pretrain import pretrain as task
 
-    task(recipe, out, overrides, resume)
+    if processes == 1 or "WORLD_SIZE" in os.environ:
+        task(recipe, out, overrides, resume)
+        return
+    load(recipe, PretrainRecipe, overrides)  # a wrong recipe is said once, here
+    words = [word for override in overrides for word in ("--set", override)]
+    words += ["-o", out] if out else []
+    words += ["--resume"] if resume else []
+    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes), "-m", "orchid_genomics"]
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.execv(sys.executable, [sys.executable, *launch, "pretrain", recipe, *words])
 
 
 @click.command()

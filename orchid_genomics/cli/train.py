@@ -40,9 +40,9 @@ def pretrain(recipe: str, overrides: tuple[str, ...], out: str | None, resume: b
     words = [word for override in overrides for word in ("--set", override)]
     words += ["-o", out] if out else []
     words += ["--resume"] if resume else []
-    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes), "-m", "orchid_genomics"]
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    os.execv(sys.executable, [sys.executable, *launch, "pretrain", recipe, *words])
+    os.execv(sys.executable, [sys.executable, *torchrun, "-m", "orchid_genomics", "pretrain", recipe, *words])
 
 
 @click.command()

@@ -21,6 +21,8 @@ lint: $(VENV)/installed-dev
 
 bench: $(VENV)/installed-dev
 	$(BIN)/python benchmarks/loader.py
+	$(BIN)/python benchmarks/operator.py --quick
+	$(BIN)/python benchmarks/block.py --quick
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

@@ -13,7 +13,7 @@ from orchid_genomics.errors import NumericError
 from orchid_genomics.ops.chunks import each
 from orchid_genomics.ops.reference import TINY
 
-GROUP_BYTES = {"cpu": 4 << 20, "cuda": 256 << 20}  # of one float32 (B, group, L) slice
+GROUP_BYTES = {"cpu": 4 << 20, "cuda": 256 << 20}  # of one float32 (B, group, L) slice, over all threads
 MIN_ROWS = 4  # a lone row is transformed several times slower than one of four
 
 Maybe = Tensor | None
@@ -136,8 +136,9 @@ def _groups(z_BDL: Tensor, static_CF: Tensor) -> list[slice]:
     """Rows of the spectra to take together: few enough for the cache, enough for every thread."""
     B, _, L = z_BDL.shape
     C = static_CF.shape[0] if z_BDL.numel() else 0  # a transform of no rows is an error
-    rows = max(MIN_ROWS, GROUP_BYTES.get(z_BDL.device.type, 4 << 20) // (4 * L))
-    size = max(1, min(rows // max(B, 1), -(-C // torch.get_num_threads())))
+    threads = torch.get_num_threads() if z_BDL.device.type == "cpu" else 1
+    rows = max(MIN_ROWS, GROUP_BYTES.get(z_BDL.device.type, 4 << 20) // (4 * L * threads))
+    size = max(1, min(rows // max(B, 1), -(-C // threads)))
     return [slice(first, min(first + size, C)) for first in range(0, C, size)]
 
 

@@ -208,10 +208,12 @@ def build(text: Text, fai: Path, gzi: Path) -> None:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary name beside `path` that takes its place when the block ends well, and goes otherwise."""
+    """A temporary name beside `path` that takes its place, flushed to disk, when the block ends well; else it goes."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         yield temporary
-        os.replace(temporary, path)
+        with temporary.open("rb") as written:
+            os.fsync(written.fileno())
+        temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -15,6 +15,7 @@ import torch
 from pydantic import BaseModel
 
 from orchid_genomics.errors import InputError, MachineError, TrainingError
+from orchid_genomics.genome.index import replacing
 
 NEWEST, BEST = "newest.pt", "best.pt"
 
@@ -111,19 +112,6 @@ class Run:
             kept = [line for line in self.lines() if line.get("step", 0) <= step]
             with writable(self.log_path, "a disk with room"), replacing(self.log_path) as part:
                 part.write_text("".join(json.dumps(line) + "\n" for line in kept))
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path` that takes its name, flushed to disk, when the block ends well."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        yield part
-        with part.open("rb") as written:
-            os.fsync(written.fileno())
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 Under `torchrun` every rank runs the same program; the trap is that only rank 0 may write files or print.
 """
 
+import gc
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -50,7 +51,11 @@ class Ranks:
         return nn.parallel.DistributedDataParallel(module, find_unused_parameters=False)
 
     def close(self) -> None:
+        """Leave the group. Collects first: a wrapped module lies in reference cycles and holds the group, whose
+        threads abort the process when they are still alive at its exit.
+        """
         if self.world > 1:
+            gc.collect()
             dist.destroy_process_group()
 
 

@@ -35,6 +35,8 @@ class OrchidRecipe(Strict):
     """equivariant: exact on both strands at half the parameters; dense: an ordinary network."""
     filter: FilterRecipe = CorrelationRecipe()
     short_taps: int = Field(default=3, gt=0)
+    short_spread: float = Field(default=0.0, ge=0)
+    """Standard deviation of the short convolutions' taps around the identity at the start."""
     mlp: float = Field(default=2.0, gt=0)
     """Width of the gated MLP in units of `width`."""
     mlp_blocks: int = Field(default=1, gt=0)
@@ -54,7 +56,9 @@ class Mixer(nn.Module):
         self.inside = Mix(D, 3 * D, recipe.strands)
         self.outside = Mix(D, D, recipe.strands, scale=1 / math.sqrt(2 * recipe.depth))
         taps = torch.zeros(3, channels, recipe.short_taps)
-        taps[..., recipe.short_taps // 2] = 1.0
+        if recipe.short_spread:  # no draw otherwise: the other weights of a seed stay what they were
+            taps.normal_(std=recipe.short_spread)
+        taps[..., recipe.short_taps // 2] += 1.0
         self.short = nn.Parameter(taps)
         self.skip = nn.Parameter(torch.ones(channels))
         self.static = StaticFilter(channels, recipe.filter)

@@ -273,3 +273,15 @@ def test_bfloat16_activations_move_the_logits_and_gradients_by_a_rounding():
     for exact, rounded in zip(vectors_and_gradients(torch.float32), vectors_and_gradients(torch.bfloat16), strict=True):
         assert rounded.dtype == torch.float32, "the residual stream and the parameters stay as they are"
         assert 1e-4 < (rounded - exact).norm() / exact.norm() < 0.03
+
+
+def test_short_taps_begin_at_identity_or_as_far_from_it_as_asked():
+    def taps(spread):
+        torch.manual_seed(0)
+        return Orchid(OrchidRecipe(width=256, depth=1, short_spread=spread)).blocks[0].mixer.short.detach()
+
+    identity = torch.tensor([0.0, 1.0, 0.0])
+    assert torch.equal(taps(0.0), identity.expand(3, 128, 3))
+    away = taps(0.5) - identity
+    assert away.mean().abs() < 0.06
+    assert away.std().item() == pytest.approx(0.5, rel=0.1)

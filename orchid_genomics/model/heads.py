@@ -1,16 +1,25 @@
-"""Heads: vectors (B, L, D) -> predictions."""
+"""Heads: vectors (B, L, D) -> predictions.
+
+The trap is the strand. Vectors stand in the even/odd basis of strand pairs (`model.strands`): reading the other strand
+reverses positions and negates the odd half. A head that must not know the strand reads the even half alone, which is
+x_c + x_c'; one whose sequences are read on their own strand (splice sites, TSS, MPRA) reads both halves, untied.
+"""
 
 import math
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
 from torch import Tensor, nn
 
 from orchid_genomics.model.orchid import OrchidRecipe
+from orchid_genomics.model.pooling import Pool, PoolKind
 from orchid_genomics.model.strands import LetterTable
 from orchid_genomics.recipe import Strict
 from orchid_genomics.sequence import alphabet
+
+Strand = Literal["both", "forward"]
 
 
 class LettersRecipe(Strict):
@@ -19,7 +28,70 @@ class LettersRecipe(Strict):
     kind: Literal["letters"] = "letters"
 
 
-HeadRecipe = Annotated[LettersRecipe, Field()]
+class PooledRecipe(Strict):
+    """One answer a sequence: pooled over its real letters, then linear."""
+
+    kind: Literal["pooled"] = "pooled"
+    task: Literal["binary", "multiclass", "multilabel", "regression"] = "binary"
+    labels: tuple[str, ...] = Field(default=("0", "1"), min_length=1)
+    """Classes (binary: the second is the positive one), or what each bit or number is."""
+    pool: PoolKind = "mean"
+    strand: Strand = "both"
+    """both: the same answer for the other strand; forward: sequences are read on their own strand."""
+    queries: int = Field(default=4, gt=0)
+    """Learned averages of the attention pool."""
+
+    @model_validator(mode="after")
+    def _count(self) -> "PooledRecipe":
+        found = len(self.labels)
+        if (self.task == "binary" and found != 2) or (self.task == "multiclass" and found < 3):
+            wanted = "exactly 2" if self.task == "binary" else "3 or more"
+            words = {"task": self.task, "wanted": wanted, "found": found}
+            raise PydanticCustomError("labels", "{task} needs {wanted} labels, found {found}", words)
+        return self
+
+    @property
+    def outputs(self) -> int:
+        """Numbers a sequence: one logit for a binary task, else one a label."""
+        return 1 if self.task == "binary" else len(self.labels)
+
+
+class TracksRecipe(Strict):
+    """Numbers along the sequence: one a track for every bin of letters."""
+
+    kind: Literal["tracks"] = "tracks"
+    task: Literal["regression", "multilabel"] = "regression"
+    labels: tuple[str, ...] = Field(default=("signal",), min_length=1)
+    """The tracks."""
+    bin: int = Field(default=1, gt=0)
+    """Letters of one number; a rest at the end that fills no bin gets none."""
+    strand: Strand = "both"
+    """both: the other strand gives the same tracks reversed and swapped as `other` says; forward: no such law."""
+    other: tuple[int, ...] = ()
+    """The track that each becomes on the other strand, such as [1, 0] for plus and minus; empty: itself."""
+
+    @model_validator(mode="after")
+    def _pairs(self) -> "TracksRecipe":
+        other = self.other or tuple(range(len(self.labels)))
+        tracks = range(len(self.labels))
+        if sorted(other) != list(tracks) or any(other[other[track]] != track for track in tracks):
+            found = {"other": list(self.other), "count": len(tracks)}
+            raise PydanticCustomError("other", "{other} does not pair the {count} tracks among themselves", found)
+        return self
+
+    @property
+    def outputs(self) -> int:
+        return len(self.labels)
+
+
+HeadRecipe = Annotated[LettersRecipe | PooledRecipe | TracksRecipe, Field(discriminator="kind")]
+
+
+class Vectors(nn.Module):
+    """No head: the vectors themselves."""
+
+    def forward(self, x_BLD: Tensor, mask_BL: Tensor | None = None) -> Tensor:
+        return x_BLD
 
 
 class Letters(nn.Module):
@@ -34,7 +106,7 @@ class Letters(nn.Module):
         )
         self.bias = nn.Parameter(torch.zeros(letters.count))
 
-    def forward(self, x_BLD: Tensor) -> Tensor:
+    def forward(self, x_BLD: Tensor, mask_BL: Tensor | None = None) -> Tensor:
         bias = self.bias
         if self.table.paired:
             bias = (bias + bias[self.table.complement]) / 2
@@ -42,4 +114,84 @@ class Letters(nn.Module):
         return (logits_BVL + bias[:, None]).transpose(1, 2)
 
 
-HEADS = {"letters": Letters}
+class Pooled(nn.Module):
+    """Outputs (B, K): logits, or numbers in the labels' own units (`shift` and `scale` are those of the training set).
+
+    A dense encoder has no even half: both kinds of `strand` read all of it, and no law holds for "both".
+    """
+
+    def __init__(self, recipe: PooledRecipe, encoder: OrchidRecipe) -> None:
+        super().__init__()
+        self.recipe = recipe
+        self.channels = _readable(recipe.strand, encoder)
+        self.pool = Pool(recipe.pool, self.channels, recipe.queries)
+        self.weight = nn.Parameter(torch.randn(recipe.outputs, self.pool.width) / math.sqrt(self.pool.width))
+        self.bias = nn.Parameter(torch.zeros(recipe.outputs))
+        _units(self, recipe.task, recipe.outputs)
+
+    def forward(self, x_BLD: Tensor, mask_BL: Tensor | None = None) -> Tensor:
+        """`mask_BL` is 1 at letters and 0 at the padding that may end a row."""
+        pooled_BC = self.pool(x_BLD[..., : self.channels].transpose(1, 2), mask_BL)
+        out_BK = (pooled_BC[:, None] * self.weight).sum(-1) + self.bias  # no product across rows: see `pooling`
+        return out_BK * self.scale + self.shift if self.recipe.task == "regression" else out_BK
+
+
+class Tracks(nn.Module):
+    """Outputs (B, L // bin, T): logits, or numbers in the labels' own units; 0 where a bin holds padding alone.
+
+    On the other strand track t becomes track other(t): its even weights are those of other(t), its odd weights the
+    opposite ones.
+    """
+
+    def __init__(self, recipe: TracksRecipe, encoder: OrchidRecipe) -> None:
+        super().__init__()
+        self.recipe = recipe
+        self.weight = nn.Parameter(torch.randn(recipe.outputs, encoder.width) / math.sqrt(encoder.width))
+        self.bias = nn.Parameter(torch.zeros(recipe.outputs))
+        self.tied = recipe.strand == "both" and encoder.strands == "equivariant"
+        self.register_buffer("other", torch.tensor(recipe.other or range(recipe.outputs)), persistent=False)
+        _units(self, recipe.task, recipe.outputs)
+
+    def forward(self, x_BLD: Tensor, mask_BL: Tensor | None = None) -> Tensor:
+        weight, bias = self.weight, self.bias
+        if self.tied:
+            even, odd = weight.chunk(2, 1)
+            weight = torch.cat((even + even[self.other], odd - odd[self.other]), 1) / 2
+            bias = (bias + bias[self.other]) / 2
+        letters_BL = torch.ones_like(x_BLD[..., 0]) if mask_BL is None else mask_BL.to(x_BLD.dtype)
+        x_BND, letters_BN = self._binned(x_BLD * letters_BL[..., None]), self._binned(letters_BL[..., None])[..., 0]
+        x_BND = x_BND / letters_BN.clamp(min=1)[..., None]
+        out_BNT = torch.matmul(weight.to(x_BND.dtype), x_BND.transpose(1, 2)).transpose(1, 2) + bias
+        if self.recipe.task == "regression":
+            out_BNT = out_BNT * self.scale + self.shift
+        return out_BNT * (letters_BN > 0)[..., None]
+
+    def _binned(self, x_BLC: Tensor) -> Tensor:
+        """Sums over bins (B, L // bin, C)."""
+        if self.recipe.bin == 1:
+            return x_BLC
+        B, L, C = x_BLC.shape
+        count = L // self.recipe.bin
+        return x_BLC[:, : count * self.recipe.bin].reshape(B, count, self.recipe.bin, C).sum(2)
+
+
+HEADS = {"letters": Letters, "pooled": Pooled, "tracks": Tracks}
+
+
+def answers(recipe: Any, outputs: Tensor) -> Tensor:
+    """What a head's outputs say: probabilities (the positive class alone where binary), or numbers as they are."""
+    if recipe.kind == "letters" or recipe.task == "multiclass":
+        return outputs.softmax(-1)
+    return outputs if recipe.task == "regression" else outputs.sigmoid()
+
+
+def _readable(strand: Strand, encoder: OrchidRecipe) -> int:
+    """Leading channels that a pooled head may read."""
+    return encoder.width // 2 if strand == "both" and encoder.strands == "equivariant" else encoder.width
+
+
+def _units(head: nn.Module, task: str, outputs: int) -> None:
+    """Mean and spread of the training labels, kept with the weights: numbers leave a head in the labels' units."""
+    if task == "regression":
+        head.register_buffer("shift", torch.zeros(outputs))
+        head.register_buffer("scale", torch.ones(outputs))

@@ -6,6 +6,7 @@ its own length alone (`transform_length`), and padding carries zeros into every 
 """
 
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -206,23 +207,30 @@ class Orchid(nn.Module):
         """Vectors (B, L, D) of tokens whose rows may end in PAD."""
         codes_BL = tokens_BL & CODE
         B, L = codes_BL.shape
-        if L == 0:
-            return torch.zeros(B, 0, self.recipe.width, dtype=self.letters.free.dtype, device=codes_BL.device)
-        real = codes_BL != self.alphabet.pad
-        lengths = ((torch.arange(L, device=real.device) + 1) * real).amax(1).tolist()
-        letters_B = real.sum(1).tolist()
         out = torch.zeros(B, L, self.recipe.width, dtype=self.letters.free.dtype, device=codes_BL.device)
-        # a row without padding never meets a mask, not even one of ones: that would round otherwise
+        for rows, padded, mask in self.groups(codes_BL):
+            N = padded.shape[1]
+            out[rows, : min(N, L)] = self.encode(padded, mask)[:, :L].to(out.dtype)
+        return out * (codes_BL != self.alphabet.pad)[..., None]
+
+    def groups(self, codes_BL: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor | None]]:
+        """Rows (R,), their codes at their transform length (R, N), and their mask: what `encode` takes.
+
+        Rows without a letter are in no group. A row without padding never meets a mask, not even one of ones: that
+        would round otherwise.
+        """
+        L = codes_BL.shape[1]
+        real = codes_BL != self.alphabet.pad
+        lengths = ((torch.arange(L, device=real.device) + 1) * real).amax(1).tolist() if L else []
+        letters_B = real.sum(1).tolist() if L else []
         kinds = [
             (transform_length(n), letters < transform_length(n)) for n, letters in zip(lengths, letters_B, strict=True)
         ]
         for N, is_padded in sorted(set(kinds) - {(0, False)}):
-            rows = torch.tensor([row for row, kind in enumerate(kinds) if kind == (N, is_padded)], device=out.device)
+            rows = torch.tensor([row for row, kind in enumerate(kinds) if kind == (N, is_padded)], device=real.device)
             padded = torch.full((len(rows), N), self.alphabet.pad, dtype=codes_BL.dtype, device=codes_BL.device)
             padded[:, : min(N, L)] = codes_BL[rows, :N]
-            mask = (padded != self.alphabet.pad).to(out.dtype) if is_padded else None
-            out[rows, : min(N, L)] = self.encode(padded, mask)[:, :L].to(out.dtype)
-        return out * real[..., None]
+            yield rows, padded, (padded != self.alphabet.pad).to(self.letters.free.dtype) if is_padded else None
 
     def encode(self, tokens_BL: Tensor, mask_BL: Tensor | None = None) -> Tensor:
         """Vectors (B, L, D), circular over exactly L; `mask_BL` is 1 at letters and 0 at padding."""

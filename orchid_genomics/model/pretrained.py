@@ -17,9 +17,10 @@ from torch import Tensor, nn
 
 from orchid_genomics import __version__
 from orchid_genomics.errors import InputError, MachineError
-from orchid_genomics.model.heads import HEADS, HeadRecipe
+from orchid_genomics.model.heads import HEADS, HeadRecipe, Pooled, Vectors
 from orchid_genomics.model.orchid import Orchid, OrchidRecipe
 from orchid_genomics.recipe import Strict, validate
+from orchid_genomics.sequence import CODE
 
 FORMAT = "orchid-genomics/1"
 CONFIG, WEIGHTS, PROVENANCE, CARD = "config.json", "model.safetensors", "provenance.json", "README.md"
@@ -43,16 +44,28 @@ class OrchidModel(nn.Module):
         super().__init__()
         self.recipe = recipe
         self.encoder = Orchid(recipe.encoder)
-        self.head = nn.Identity() if recipe.head is None else HEADS[recipe.head.kind](recipe.head, recipe.encoder)
+        self.head = Vectors() if recipe.head is None else HEADS[recipe.head.kind](recipe.head, recipe.encoder)
         self.provenance: dict[str, Any] = {}
 
     def forward(self, tokens_BL: Tensor) -> Tensor:
-        """Predictions of tokens whose rows may end in PAD; see `Orchid.forward`."""
-        return self.head(self.encoder(tokens_BL))
+        """Predictions of tokens whose rows may end in PAD; see `Orchid.forward`.
+
+        Raises InputError for a row without a letter where the head pools over letters.
+        """
+        codes_BL = tokens_BL & CODE
+        if not isinstance(self.head, Pooled):
+            mask_BL = (codes_BL != self.encoder.alphabet.pad).to(self.encoder.letters.free.dtype)
+            return self.head(self.encoder(codes_BL), mask_BL)
+        parts = [(rows, self.encode(padded, mask)) for rows, padded, mask in self.encoder.groups(codes_BL)]
+        found = sum(len(rows) for rows, _ in parts)
+        if found < len(codes_BL):
+            raise InputError("tokens", f"{len(codes_BL) - found} rows have no letter", "at least one letter a row")
+        order = torch.cat([rows for rows, _ in parts]).argsort()
+        return torch.cat([out for _, out in parts])[order]
 
     def encode(self, tokens_BL: Tensor, mask_BL: Tensor | None = None) -> Tensor:
         """Predictions of rows of one length; see `Orchid.encode`."""
-        return self.head(self.encoder.encode(tokens_BL, mask_BL))
+        return self.head(self.encoder.encode(tokens_BL, mask_BL), mask_BL)
 
     @classmethod
     def from_pretrained(cls, folder: str | Path) -> "OrchidModel":

@@ -166,11 +166,19 @@ def write_bed(path: str | Path, rows: Iterable[Interval | tuple]) -> None:
             order = sorted(range(len(text)), key=lambda i: (seen[records[i][0]], *records[i][1:3]))
             with pysam.BGZFile(str(temporary), "wb") as file:
                 file.write("".join(text[i] for i in order).encode())
-            csi = any(record[2] > _LONGEST_TBI for record in records)
-            index = stack.enter_context(replacing(Path(f"{path}.{'csi' if csi else 'tbi'}")))
-            pysam.tabix_index(str(temporary), force=True, preset="bed", csi=csi, keep_original=True, index=str(index))
+            tabix(stack, temporary, path, max((record[2] for record in records), default=0))
     except OSError as error:
         raise MachineError(path, f"cannot be written ({error.strerror})", "a folder with room") from None
+
+
+def tabix(stack: ExitStack, temporary: Path, path: Path, longest: int) -> None:
+    """Index the bgzipped `temporary` that will be `path`: `.tbi`, or `.csi` where a place lies beyond 512 Mb.
+
+    The index takes its name when the stack closes, and so does the file, whose `replacing` was entered before it.
+    """
+    csi = longest > _LONGEST_TBI
+    index = stack.enter_context(replacing(Path(f"{path}.{'csi' if csi else 'tbi'}")))
+    pysam.tabix_index(str(temporary), force=True, preset="bed", csi=csi, keep_original=True, index=str(index))
 
 
 def _record(row: Interval | tuple) -> tuple:

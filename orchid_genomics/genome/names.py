@@ -47,6 +47,13 @@ def rename(names: Iterable[str], contigs: Iterable[str], where: object, genome: 
     return mapped
 
 
+def shared(names: Iterable[str], contigs: Iterable[str], where: object, genome: object) -> dict[str, str]:
+    """`rename` for those of the names that mean a contig at all; a file may say more than a genome holds."""
+    contigs = list(contigs)
+    known = set(contigs) | {_core(contig) for contig in contigs}
+    return rename((name for name in names if name in known or _core(name) in known), contigs, where, genome)
+
+
 def _core(name: str) -> str:
     core = name[3:] if name[:3].lower() == "chr" and len(name) > 3 else name
     return "MT" if core.upper() in _MITOCHONDRION else core

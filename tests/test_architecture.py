@@ -24,9 +24,11 @@ MAY_IMPORT = {  # a floor -> the floors below it; every floor may import the gro
     "ops": {"sequence"},
     "model": {"sequence", "ops"},
     "train": LEFT | RIGHT,
+    "score": LEFT | RIGHT | {"train"},
+    "explain": LEFT | RIGHT | {"train", "score"},
     "draw": {"sequence", "genome", "train"},
-    "tasks": LEFT | RIGHT | {"train", "draw"},
-    "cli": LEFT | RIGHT | {"train", "draw", "tasks"},
+    "tasks": LEFT | RIGHT | {"train", "score", "explain", "draw"},
+    "cli": LEFT | RIGHT | {"train", "score", "explain", "draw", "tasks"},
     "__init__": set(),
     "__main__": {"cli"},
 }

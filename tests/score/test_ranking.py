@@ -12,13 +12,10 @@ from orchid_genomics.score.ranking import difference, rank
 
 def pairs(score, positive, strata):
     """The AUROC within strata by looking at every pair."""
-    right = total = 0.0
-    for i in np.flatnonzero(positive):
-        for j in np.flatnonzero(~positive):
-            if strata[i] == strata[j]:
-                total += 1
-                right += 1.0 if score[i] > score[j] else 0.5 if score[i] == score[j] else 0.0
-    return right / total if total else np.nan
+    score, strata = np.asarray(score), np.asarray(strata)
+    same = strata[positive][:, None] == strata[~positive]
+    ahead = score[positive][:, None] - score[~positive]
+    return ((ahead > 0) + (ahead == 0) / 2)[same].mean() if same.any() else np.nan
 
 
 def drawn(seed, rows=60, values=6, strata=3, clusters=8):

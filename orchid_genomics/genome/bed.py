@@ -159,6 +159,7 @@ def write_bed(path: str | Path, rows: Iterable[Interval | tuple]) -> None:
     try:
         with ExitStack() as stack:
             temporary = stack.enter_context(replacing(path))
+            temporary.touch()  # an OSError that says why, where pysam would end the process
             if path.suffix != ".gz":
                 temporary.write_text("".join(text))
                 return

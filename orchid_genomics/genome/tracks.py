@@ -190,6 +190,7 @@ def write_track(path: str | Path, contigs: Mapping[str, int], pieces: Iterable[P
     try:
         with ExitStack() as stack:
             temporary = stack.enter_context(replacing(path))
+            temporary.touch()  # an OSError that says why, where pyBigWig and pysam would end the process
             if name.endswith(BIGWIG):
                 _write_bigwig(temporary, runs)
             else:
@@ -236,7 +237,6 @@ class _Runs:
 def _write_bigwig(path: Path, runs: _Runs) -> None:
     import pyBigWig
 
-    path.touch()  # an OSError that says why, where pyBigWig would not
     with pyBigWig.open(str(path), "w") as file:
         file.addHeader(list(runs.contigs.items()))
         for contig, start, values in runs:

@@ -3,6 +3,12 @@
 Everything else (a bug of ours) is an ordinary exception with its traceback.
 """
 
+import os
+import sys
+import time
+
+PATIENCE = 10.0  # seconds in which rank 0 is expected to meet what another rank met
+
 
 class OrchidError(Exception):
     """A fault that the user can mend; the command line prints it as one line and exits with 1.
@@ -42,3 +48,17 @@ def missing_extra(package: str, extra: str) -> MachineError:
 
 class NumericError(OrchidError):
     """NaN or infinity where a number was needed; names the tensor."""
+
+
+def say(error: OrchidError, patience: float = PATIENCE) -> None:
+    """Print an error as one line on stderr; once, where `torchrun` started many of us.
+
+    Rank 0 speaks at once, then exits, and torchrun ends the others, which wait in silence. So one that is still there
+    after `patience` seconds (twice that, unless the first of its machine) met a fault of its own, and says so.
+    """
+    rank, world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+    who = ""
+    if rank:
+        time.sleep(patience if os.environ.get("LOCAL_RANK") == "0" else 2 * patience)
+        who = f"rank {rank} of {world}: "
+    print(f"error: {who}{error}", file=sys.stderr, flush=True)

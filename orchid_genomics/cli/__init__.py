@@ -7,7 +7,7 @@ import click
 
 from orchid_genomics import __version__
 from orchid_genomics.cli import genome, model, process, train
-from orchid_genomics.errors import OrchidError
+from orchid_genomics.errors import OrchidError, say
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -38,7 +38,7 @@ def main(arguments: list[str] | None = None) -> None:
     except (click.Abort, KeyboardInterrupt):
         sys.exit(130)
     except OrchidError as error:
-        click.echo(f"error: {error}", err=True)
+        say(error)
         sys.exit(1)
 
 

@@ -1,6 +1,5 @@
 """An open FASTA as tokens; a handle shared across a fork reads wrong bases silently, so each process has its own."""
 
-import hashlib
 import os
 import threading
 from pathlib import Path
@@ -98,8 +97,7 @@ class Genome:
 
     def checksum(self) -> str:
         """The SHA-256 of the file as it lies on the disk, in hexadecimal."""
-        with self.path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return index.checksum(self.path)
 
     def _inside(self, contig: str, start: int, end: int) -> tuple[int, int]:
         if contig not in self.contigs:

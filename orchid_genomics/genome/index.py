@@ -206,6 +206,12 @@ def build(text: Text, fai: Path, gzi: Path) -> None:
         raise MachineError(fai.parent, found, "set ORCHID_CACHE to a folder that can") from None
 
 
+def checksum(path: Path) -> str:
+    """The SHA-256 of a file as it lies on the disk, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary name beside `path` that takes its place, flushed to disk, when the block ends well; else it goes."""

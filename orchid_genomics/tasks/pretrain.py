@@ -12,6 +12,7 @@ import torch
 
 from orchid_genomics import __version__, draw
 from orchid_genomics.data.loader import batches
+from orchid_genomics.errors import OrchidError, say
 from orchid_genomics.model.heads import LettersRecipe
 from orchid_genomics.model.pretrained import ModelRecipe, OrchidModel
 from orchid_genomics.recipe import load
@@ -45,6 +46,11 @@ def pretrain(
     ranks = processes.start(recipe.training.device)
     try:
         return _pretrain(recipe, Path(out or Path("runs") / Path(path).stem), ranks, resume)
+    except OrchidError as error:
+        if ranks.world == 1:
+            raise
+        say(error)  # before the group goes, for that is what the other ranks fail of
+        raise SystemExit(1) from None
     finally:
         ranks.close()
 
@@ -55,21 +61,21 @@ def _pretrain(recipe: RunRecipe, folder: Path, ranks: processes.Ranks, resume: b
     source = opened(recipe)
     stages = stages_of(recipe, source, ranks)
     model = build(recipe)
-    run.begin()  # the first thing written, once nothing is wrong
+    run.begin(source.inputs() if ranks.main else {})  # the first thing written, once nothing is wrong
     objective = OBJECTIVES[recipe.objective.kind](recipe.objective, source.alphabet)
     length = recipe.stages()[-1].length
 
-    def say(text: str) -> None:
+    def tell(text: str) -> None:
         if ranks.main:
             print(text, file=sys.stderr, flush=True)
 
-    say(summary(model, source.lines(length)))
+    tell(summary(model, source.lines(length)))
     check = source.validation(model, length, ranks)
     fit = Fit(model, objective, stages, recipe.training, recipe.optimizer, recipe.seed, run, ranks, check)
     progress = fit.run()
     if check and (best := run.load(BEST, ranks.device)) is not None:
         model.load_state_dict(best["model"])
-    protocols = source.evaluate(model, length, ranks, say)
+    protocols = source.evaluate(model, length, ranks, tell)
     if ranks.main:
         seconds = {"training": progress.seconds, "all": time.monotonic() - clock}
         provenance = provenance_of(recipe, source, protocols, seconds, ranks)

@@ -1,4 +1,4 @@
-"""A run folder: recipe.json, log.jsonl, checkpoints/ and model/; every file is whole or not there.
+"""A run folder: recipe.json, inputs.json, log.jsonl, checkpoints/ and model/; every file is whole or not there.
 
 The trap: a disk that fills, or a kill, must cost at most the steps since the last checkpoint, so everything is written
 under a temporary name and renamed.
@@ -6,7 +6,7 @@ under a temporary name and renamed.
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -31,16 +31,22 @@ class Run:
         self.folder, self.resume, self.writes = Path(folder), resume, writes
         self.checkpoints, self.model = self.folder / "checkpoints", self.folder / "model"
         self.log_path, self.recipe_path = self.folder / "log.jsonl", self.folder / "recipe.json"
+        self.inputs_path = self.folder / "inputs.json"
         self.values = json.loads(recipe.model_dump_json())
         if resume:
             self._same(self.values)
         elif writes and any(os.path.exists(path) for path in (self.recipe_path, self.checkpoints / NEWEST)):
             raise TrainingError(self.folder, "holds a run already", "--resume to go on, or another -o")
 
-    def begin(self) -> "Run":
-        """Make the folder, once everything else is found right. Raises MachineError when it cannot be written."""
+    def begin(self, inputs: Mapping[str, str] | None = None) -> "Run":
+        """Make the folder, once everything else is found right; `inputs` are the files that are read, by checksum.
+
+        Raises MachineError when it cannot be written, TrainingError to resume a run that began with other inputs.
+        """
         if not self.writes:
             return self
+        if self.resume and self.inputs_path.exists():
+            self._same_inputs(inputs or {})
         with writable(self.folder, "-o with a folder to write in"):
             self.checkpoints.mkdir(parents=True, exist_ok=True)
             for left in [*self.folder.glob(".*.tmp"), *self.checkpoints.glob(".*.tmp")]:
@@ -48,16 +54,21 @@ class Run:
                     left.unlink()
         if not self.resume:
             self.write(self.recipe_path, self.values)
+        if inputs:
+            self.write(self.inputs_path, inputs)
         return self
+
+    def _same_inputs(self, now: Mapping[str, str]) -> None:
+        before = _read(self.inputs_path, "the checksums that the run wrote when it began")
+        for path in now:
+            if before.get(path, now[path]) != now[path]:
+                found = f"changed since the run began (SHA-256 {before[path][:12]} then, {now[path][:12]} now)"
+                raise TrainingError(path, found, "the file as it was, or a new run with another -o")
 
     def _same(self, values: dict[str, Any]) -> None:
         if not self.recipe_path.exists():
             raise TrainingError(self.folder, "holds no run to resume", "the folder of an earlier run, or no --resume")
-        try:
-            before = _flat(json.loads(self.recipe_path.read_text()))
-        except (OSError, ValueError) as error:
-            raise InputError(self.recipe_path, f"cannot be read ({_reason(error)})", "the recipe of the run") from None
-        now = _flat(values)
+        before, now = _flat(_read(self.recipe_path, "the recipe of the run")), _flat(values)
         changed = [key for key in {**before, **now} if before.get(key) != now.get(key)]
         if changed:
             shown = ", ".join(f"{key} {before.get(key)!r} -> {now.get(key)!r}" for key in changed[:4])
@@ -126,6 +137,13 @@ def writable(path: Path, possible: str) -> Iterator[None]:
         if not isinstance(cause, OSError):
             raise
         raise MachineError(path, f"cannot be written ({_reason(cause)})", possible) from None
+
+
+def _read(path: Path, possible: str) -> Any:
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise InputError(path, f"cannot be read ({_reason(error)})", possible) from None
 
 
 def _reason(error: BaseException) -> str:

@@ -16,6 +16,7 @@ from orchid_genomics.data.recall import Recall, RecallRecipe
 from orchid_genomics.data.sampling import Training
 from orchid_genomics.data.splits import GenomeRecipe
 from orchid_genomics.errors import RecipeError
+from orchid_genomics.genome.index import checksum
 from orchid_genomics.model.orchid import OrchidRecipe
 from orchid_genomics.recipe import Strict
 from orchid_genomics.sequence import DNA, alphabet
@@ -123,6 +124,14 @@ class GenomeSource:
             say("measuring the test split")
         return report.evaluate(model, self.corpus, length, self.recipe.evaluation, ranks, say)
 
+    def inputs(self) -> dict[str, str]:
+        """Every file that is read, and its SHA-256."""
+        files = [Path(part.bed) for part in self.recipe.evaluation.regions]
+        for genome in self.recipe.genomes:
+            beds = (genome.validation_bed, genome.test_bed, genome.regions, *genome.exclude)
+            files += [Path(path) for path in (genome.fasta, *beds, *(part.bed for part in genome.functional)) if path]
+        return {str(path): checksum(path) for path in dict.fromkeys(files)}
+
     def origin(self, length: int, stages: Sequence[tuple[int, int, int, int]]) -> dict[str, Any]:
         """Genomes by checksum, their split, the letters seen in `stages` (length, batch, first and last step)."""
         seen = self.corpus.seen(self.recipe.seed, stages)
@@ -170,6 +179,10 @@ class RecallSource:
     def evaluate(self, model: nn.Module, length: int, ranks: Ranks, say: Callable[[str], None]) -> list[Protocol]:
         """The share of right answers at every length."""
         return recall.evaluate(model, self.recipe.recall, length, self.recipe.evaluation, ranks, say)
+
+    def inputs(self) -> dict[str, str]:
+        """No file."""
+        return {}
 
     def origin(self, length: int, stages: Sequence[tuple[int, int, int, int]]) -> dict[str, Any]:
         """No genome; how many sequences of which length were seen."""

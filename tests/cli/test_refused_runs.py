@@ -39,6 +39,22 @@ def test_runs_that_are_there_or_not_there_or_changed(refused, small, trained, tm
     assert "none: holds no run to resume; the folder of an earlier run, or no --resume" in missing
 
 
+@pytest.mark.parametrize("name", ["genome.fa", "held.bed"])
+def test_a_run_is_not_resumed_on_files_that_changed(refused, small, tmp_path, capsys, name):
+    (tmp_path / "held.bed").write_text("b\t1000\t1400\n")
+    small.write_text(small.read_text().replace('test = ["t"]', 'test = ["t"]\ntest_bed = "held.bed"'))
+    words = ["pretrain", str(small), "-o", str(tmp_path / "run"), "--set", "evaluation.sites=0"]
+    main(words)
+    whole = (tmp_path / name).read_bytes()
+    (tmp_path / name).write_bytes(whole.replace(b"1400", b"1500").replace(b"A", b"C"))
+    capsys.readouterr()
+    message = refused(*words, "--resume")
+    assert f"error: {tmp_path / name}: changed since the run began (SHA-256 " in message
+    assert message.endswith(" now); the file as it was, or a new run with another -o")
+    (tmp_path / name).write_bytes(whole)
+    main([*words, "--resume"])
+
+
 def test_a_damaged_checkpoint_is_the_last_line(trained, small, capsys):
     for name in ("newest.pt", "best.pt"):
         path = trained / "checkpoints" / name

@@ -186,3 +186,18 @@ def test_replacing_is_all_or_nothing(tmp_path):
     with replacing(path) as part:
         part.write_text("new")
     assert path.read_text() == "new"
+
+
+def test_a_run_resumes_only_with_the_inputs_that_it_began_with(tmp_path):
+    folder, then, now = tmp_path / "run", {"/genome.fa": "a" * 64, "/b.bed": "b" * 64}, {"/genome.fa": "c" * 64}
+    Run(folder, Whole(), resume=False).begin(then)
+    assert json.loads((folder / "inputs.json").read_text()) == then
+    Run(folder, Whole(), resume=True).begin(then)
+    message = (
+        rf"^/genome\.fa: changed since the run began \(SHA-256 {'a' * 12} then, {'c' * 12} now\); the file as it was"
+    )
+    with pytest.raises(TrainingError, match=message):
+        Run(folder, Whole(), resume=True).begin(now)
+    (folder / "inputs.json").write_text("{")
+    with pytest.raises(InputError, match=r"inputs\.json: cannot be read .*; the checksums that the run wrote when it"):
+        Run(folder, Whole(), resume=True).begin(then)

@@ -1,0 +1,97 @@
+"""Labelled elements: BEDs on a genome, or one FASTA for each class.
+
+A place is read as its BED says, or as `length` letters around its centre, on its strand; N beyond its contig.
+"""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from orchid_genomics.data.labelled import LabelledRecipe, Rows
+from orchid_genomics.errors import InputError
+from orchid_genomics.genome.bed import read_bed, read_lines
+from orchid_genomics.genome.fasta import Genome
+from orchid_genomics.recipe import RecipePath, Strict
+from orchid_genomics.sequence import DNA, Interval
+
+
+class ClassBed(Strict):
+    """A BED whose records share a label; without one, the name column is the label."""
+
+    bed: RecipePath
+    label: str | None = None
+
+
+class BedRecipe(LabelledRecipe):
+    """Places on a genome."""
+
+    kind: Literal["bed"] = "bed"
+    fasta: RecipePath
+    classes: tuple[ClassBed, ...] = Field(min_length=1)
+    length: int | None = Field(default=None, gt=0)
+    """Letters around the centre of every record; the record itself when not given."""
+
+
+class ClassFasta(Strict):
+    """A FASTA whose records share a label."""
+
+    fasta: RecipePath
+    label: str
+
+
+class FastaRecipe(LabelledRecipe):
+    """One FASTA a class."""
+
+    kind: Literal["fasta"] = "fasta"
+    classes: tuple[ClassFasta, ...] = Field(min_length=2)
+
+
+def read_beds(recipe: BedRecipe) -> Rows:
+    """The records of every BED. Raises InputError with file and line for a place off the genome, or without a label."""
+    genome = Genome(recipe.fasta)
+    where, places, labels, tokens = [], [], [], []
+    for part in recipe.classes:
+        for number, place in enumerate(read_bed(part.bed, genome), 1):
+            if recipe.length is not None:
+                place = place.resize(recipe.length)
+            where.append(f"{part.bed} record {number}")
+            places.append(place)
+            labels.append(part.label if part.label is not None else place.name)
+            tokens.append(genome.tokens(place.contig, place.start, place.end, place.strand))
+    wanted = genome.rename((*recipe.validation_contigs, *recipe.test_contigs), "validation_contigs and test_contigs")
+    changed = [name for name in wanted if wanted[name] != name]
+    if changed:
+        raise InputError("data", f"{changed[0]} is called {wanted[changed[0]]} in {recipe.fasta.name}", "that name")
+    name = ", ".join(part.bed.name for part in recipe.classes)
+    return Rows(name, where, tokens, labels, places=[_bare(place) for place in places])
+
+
+def read_fastas(recipe: FastaRecipe) -> Rows:
+    """The records of every FASTA, plain or gzipped. Raises InputError with the line."""
+    where, tokens, labels = [], [], []
+    for part in recipe.classes:
+        for line, letters in _records(part.fasta):
+            where.append(f"{part.fasta} line {line}")
+            tokens.append(DNA.encode(letters, where[-1]))
+            labels.append(part.label)
+    return Rows(", ".join(part.fasta.name for part in recipe.classes), where, tokens, labels)
+
+
+def _records(path: Path) -> list[tuple[int, str]]:
+    """Line and letters of every record of a FASTA of short sequences, read in one go."""
+    found: list[tuple[int, list[str]]] = []
+    for number, line in read_lines(path):
+        if line.startswith(">"):
+            found.append((number, []))
+        elif line.strip():
+            if not found:
+                raise InputError(f"{path} line {number}", "is no FASTA (no > before the letters)", "> and a name first")
+            found[-1][1].append(line.strip())
+    if not found:
+        raise InputError(path, "has no record", "a FASTA")
+    return [(number, "".join(parts)) for number, parts in found]
+
+
+def _bare(place: Interval) -> Interval:
+    return Interval(place.contig, place.start, place.end, place.strand)

@@ -1,0 +1,138 @@
+"""Sequences with their answers: what fine-tuning learns and is measured on.
+
+A labelled set is a TSV `#chrom start end strand label split sequence` (0-based half-open, the sequence read on its
+strand), as `dataset` writes it, or one of the other kinds of `[data]`. The trap: rows of a file are not independent.
+Splits are by whole chromosome, as given, or by family; a row with another answer in training is refused.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+
+from orchid_genomics.errors import InputError
+from orchid_genomics.recipe import Strict
+from orchid_genomics.sequence import CODE, DNA, Interval
+
+Task = Literal["binary", "multiclass", "multilabel", "regression"]
+SPLITS = ("train", "validation", "test")
+SPLIT_NAMES = {
+    "train": 0, "training": 0, "validation": 1, "valid": 1, "val": 1, "dev": 1, "test": 2, "testing": 2,
+}  # fmt: skip
+
+
+class LabelledRecipe(Strict):
+    """What every kind of labelled data may state."""
+
+    task: Literal["auto", "binary", "multiclass", "multilabel", "regression"] = "auto"
+    """auto: bits are multi-label, numbers that are not whole are a regression, anything else is classes."""
+    validation_contigs: tuple[str, ...] = ()
+    test_contigs: tuple[str, ...] = ()
+    """Whole chromosomes held out, in place of any split that the file gives."""
+    validation_share: float = Field(default=0.1, gt=0, lt=1)
+    test_share: float = Field(default=0.1, gt=0, lt=1)
+    """Shares of families (the group column, else equal sequences) held out where nothing else says so."""
+    conflicts: Literal["error", "drop"] = "error"
+    """A training or validation row whose sequence has another answer in a later split: refuse, or drop that row."""
+    longest: int = Field(default=131_072, gt=0)
+    """Letters of a sequence, at most."""
+    train_rows: int | None = Field(default=None, gt=0)
+    """Train on so many rows drawn at random; every report says so."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows as read: tokens with case, and the words beside them; None where a file has no such column."""
+
+    name: str
+    where: Sequence[str]
+    """File and line of every row, for messages."""
+    tokens: list[np.ndarray]
+    label: Sequence[str] | np.ndarray
+    names: tuple[str, ...] = ()
+    """What bits, numbers or tracks are called."""
+    split: Sequence[str] | None = None
+    places: Sequence[Interval] | None = None
+    group: Sequence[str] | None = None
+    bin: int = 0
+    """Letters of one number of a track; 0 where labels are of whole sequences."""
+
+
+@dataclass(frozen=True)
+class LabelledSet:
+    """Sequences and their answers, checked; arrays are over rows (N,).
+
+    `target` is (N,) int64 classes, (N, K) float32 bits or numbers, or (N, P, K) tracks with NaN where there is none;
+    `split` 0 train, 1 validation, 2 test; `group` rows of one family; `stranded`: rows are read on either strand.
+    """
+
+    name: str
+    task: Task
+    labels: tuple[str, ...]
+    tokens: list[np.ndarray]
+    target: np.ndarray
+    split: np.ndarray
+    group: np.ndarray
+    where: Sequence[str]
+    places: Sequence[Interval] | None = None
+    stranded: bool = False
+    bin: int = 0
+    notes: tuple[str, ...] = field(default=())
+    """What was dropped, drawn or found, a sentence each."""
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    @property
+    def lengths(self) -> np.ndarray:
+        return np.fromiter((len(row) for row in self.tokens), np.int64, len(self.tokens))
+
+    def rows(self, split: str) -> np.ndarray:
+        """The rows of a split, in file order."""
+        return np.flatnonzero(self.split == SPLITS.index(split))
+
+    def take(self, rows: np.ndarray, note: str = "") -> "LabelledSet":
+        """These rows alone."""
+        return replace(
+            self,
+            tokens=[self.tokens[row] for row in rows],
+            target=self.target[rows],
+            split=self.split[rows],
+            group=self.group[rows],
+            where=[self.where[row] for row in rows],
+            places=None if self.places is None else [self.places[row] for row in rows],
+            notes=(*self.notes, note) if note else self.notes,
+        )
+
+    def describe(self) -> list[str]:
+        """Lines for a person: rows by split, task, labels, lengths, what was noted."""
+        counts = ", ".join(f"{len(self.rows(split)):,} {split}" for split in SPLITS)
+        lengths = self.lengths
+        span = f"{lengths.min():,}" + (f"-{lengths.max():,}" if lengths.min() < lengths.max() else "")
+        shown = ", ".join(self.labels[:12]) + (f", ... ({len(self.labels)})" if len(self.labels) > 12 else "")
+        tracks = f", a number for every {self.bin:,} nt" if self.bin else ""
+        return [f"{self.name}: {counts} rows of {span} nt", f"{self.task}: {shown}{tracks}", *self.notes]
+
+
+def check_tokens(rows: Rows, longest: int) -> None:
+    """Raise InputError for a sequence that is empty, all N, or longer than `longest`."""
+    if not rows.tokens:
+        raise InputError(rows.name, "has no row", "one labelled sequence at least")
+    for where, tokens in zip(rows.where, rows.tokens, strict=True):
+        if not len(tokens):
+            raise InputError(where, "the sequence is empty", "letters")
+        if len(tokens) > longest:
+            found = f"a sequence of {len(tokens):,} nt is longer than {longest:,}"
+            raise InputError(where, found, "shorter sequences, or a larger data.longest")
+        if not ((tokens & CODE) < DNA.count).any():
+            raise InputError(where, f"all {len(tokens):,} letters are N", "a sequence with letters")
+
+
+def keys_of(tokens: Sequence[np.ndarray], strand: str) -> list[bytes]:
+    """A key for every sequence: its letters, case aside; those of the smaller strand where strands are alike."""
+    own = [(row & CODE).astype(np.uint8) for row in tokens]
+    if strand == "forward":
+        return [row.tobytes() for row in own]
+    return [min(row.tobytes(), DNA.reverse_complement(row).tobytes()) for row in own]

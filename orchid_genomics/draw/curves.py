@@ -1,26 +1,11 @@
-"""Pictures (matplotlib, the `draw` extra); every function takes `ax=` and returns it."""
+"""How training went; bits of training are a little lower than validation's, for some targets show their letter."""
 
 from collections.abc import Sequence
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from orchid_genomics.errors import missing_extra
-
-INK, MUTED, OURS, TRAIN = "#222222", "#8a8a8a", "#7b2d8b", "#cdb3d4"
-
-
-def _axes(ax: Any, size: tuple[float, float]) -> Any:
-    """The given axes, or new ones on a figure that no window system shows."""
-    if ax is not None:
-        return ax
-    if not find_spec("matplotlib"):
-        raise missing_extra("matplotlib", "draw")
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=size, layout="constrained").subplots()
+from orchid_genomics.draw.canvas import INK, MUTED, OURS, TRAIN, axes
 
 
 def training_curve(log: Sequence[dict[str, Any]], evaluation: Sequence[dict[str, Any]], ax: Any = None) -> Any:
@@ -29,7 +14,7 @@ def training_curve(log: Sequence[dict[str, Any]], evaluation: Sequence[dict[str,
     `log` are the lines of a run's log.jsonl, `evaluation` its evaluation.json (the first protocol is drawn).
     Training bits are lower than validation's because a tenth of the training targets show their own letter.
     """
-    ax = _axes(ax, (7.5, 4.2))
+    ax = axes(ax, (7.5, 4.2))
     steps = [line for line in log if "bits" in line]
     batch_nt = np.array([line["nt"] for line in steps], float)
     letters = np.cumsum(batch_nt) / 1e6
@@ -60,8 +45,3 @@ def training_curve(log: Sequence[dict[str, Any]], evaluation: Sequence[dict[str,
     ax.spines[["top", "right"]].set_visible(False)
     ax.legend(frameon=False, loc="upper right", fontsize=9)
     return ax
-
-
-def save(ax: Any, path: str | Path) -> None:
-    """Write the figure of `ax` as PNG."""
-    ax.figure.savefig(path, dpi=150, format="png")

@@ -1,0 +1,103 @@
+"""What every picture stands on: colours, axes, and genomic positions, which people expect 1-based on an axis.
+
+Inside, places are 0-based half-open as everywhere; letter p of a contig is drawn centred on p + 1. An interval on the
+"-" strand is drawn as it is read, 5' to 3' from left to right, so that positions fall along the axis.
+"""
+
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from orchid_genomics.errors import InputError, missing_extra
+from orchid_genomics.sequence import Interval
+
+INK, MUTED, FAINT, OURS, TRAIN = "#222222", "#8a8a8a", "#e9e6ea", "#7b2d8b", "#cdb3d4"
+BASES = ("#109648", "#255c99", "#e69f00", "#c1341b")
+"""A, C, G, T: the field's green, blue, yellow and red, in tones that differ in lightness to colour-blind eyes too."""
+CLASSES = ("#7b2d8b", "#e69f00", "#0072b2", "#56b4e9", "#c1341b", "#109648", "#8a8a8a", "#222222")
+"""Classes of elements, in order; told apart by colour-blind eyes."""
+_KILO = 20_000  # letters from which an axis counts in kb
+
+
+def axes(ax: Any, size: tuple[float, float]) -> Any:
+    """The given axes, or new ones (inches) on a figure that no window system shows.
+
+    Raises MachineError naming the extra when matplotlib is not installed.
+    """
+    if ax is not None:
+        return ax
+    if not find_spec("matplotlib"):
+        raise missing_extra("matplotlib", "draw")
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=size, layout="constrained").subplots()
+
+
+def divided(ax: Any, width: float, heights: Sequence[float], gaps: Sequence[float]) -> list[Any]:
+    """Axes one below the other in the place of `ax`, which is emptied.
+
+    `heights` and the `gaps` between them are inches, as is `width`, of a new figure; in a given `ax` they are shares.
+    """
+    total = sum(heights) + sum(gaps)
+    ax = axes(ax, (width, total + 0.8))
+    ax.set_axis_off()
+    parts, top = [], total
+    for height, gap in zip(heights, (*gaps, 0.0), strict=True):
+        parts.append(ax.inset_axes((0, (top - height) / total, 1, height / total)))
+        top -= height + gap
+    return parts
+
+
+def genomic(ax: Any, place: Interval | None, length: int, name: bool = True) -> np.ndarray:
+    """Make x the genomic axis of `place` (1..length of a sequence where None) and return the x of each letter (L,).
+
+    With `name` false the axis bears no label or numbers: that of a track between others.
+    """
+    if place is not None and len(place) != length:
+        raise InputError(place, f"{length:,} letters to draw on {len(place):,}", "values of the interval's length")
+    start = 0 if place is None else place.start
+    backwards = place is not None and place.strand == "-"
+    edges = (start + 0.5, start + length + 0.5)
+    ax.set_xlim(edges[::-1] if backwards else edges)
+    ax.spines[["top", "right"]].set_visible(False)
+    if name:
+        numbers(ax.xaxis, length)
+        ax.set_xlabel(axis_label(place, length), fontsize=9)
+    else:
+        ax.tick_params(labelbottom=False, length=0)
+    x = np.arange(start + 1, start + length + 1)
+    return x[::-1] if backwards else x
+
+
+def numbers(axis: Any, span: int) -> None:
+    """Whole positions with thousands commas on a matplotlib axis; in kb where `span` letters are many."""
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+    many = span > _KILO
+    axis.set_major_locator(MaxNLocator(8 if many else 6, integer=True, steps=[1, 2, 5, 10]))
+    axis.set_major_formatter(FuncFormatter(lambda x, _: f"{x / 1000:,.0f}" if many else f"{x:,.0f}"))
+    axis.set_tick_params(labelsize=8, color=MUTED)
+
+
+def axis_label(place: Interval | None, length: int) -> str:
+    """What stands under a genomic axis: contig, unit, strand."""
+    unit = "kb" if length > _KILO else "1-based"
+    if place is None:
+        return f"position in the sequence ({unit})"
+    strand = ", − strand, 5′ to 3′" if place.strand == "-" else ""
+    return f"{place.contig} position ({unit}){strand}"
+
+
+def titled(ax: Any, title: str, pad: float = 6) -> Any:
+    """A title on the left, `pad` points above."""
+    if title:
+        ax.set_title(title, loc="left", fontsize=10, color=INK, fontweight="bold", pad=pad)
+    return ax
+
+
+def save(ax: Any, path: str | Path) -> None:
+    """Write the figure of `ax` as PNG, 150 dots an inch."""
+    ax.figure.savefig(path, dpi=150, format="png")

@@ -1,0 +1,214 @@
+"""Maps of pairs of letters, and long regions with a zoom into them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from orchid_genomics.draw.canvas import (
+    BASES,
+    FAINT,
+    INK,
+    MUTED,
+    OURS,
+    TRAIN,
+    axes,
+    axis_label,
+    divided,
+    genomic,
+    numbers,
+    titled,
+)
+from orchid_genomics.draw.logo import logo
+from orchid_genomics.draw.tracks import Track, track
+from orchid_genomics.errors import InputError
+from orchid_genomics.sequence import CODE, DNA, Interval
+
+_BINS = 1600  # columns of an overview
+_LETTERS = 90  # up to which a map writes its letters along the axes
+
+
+def dependency(
+    values: np.ndarray,
+    place: Interval | None = None,
+    ax: Any = None,
+    *,
+    tokens: np.ndarray | None = None,
+    unit: str = "change of log2 odds",
+    title: str = "",
+) -> Any:
+    """A dependency map (L, L): row i says how the prediction of each letter changes when letter i is mutated.
+
+    The diagonal is left out. Colours end at the 99.5th percentile, so that one pair does not bleach all others.
+    With `tokens` (L,) of a short region the letters stand along the axes.
+    """
+    values = np.array(values, float)
+    if values.ndim != 2 or values.shape[0] != values.shape[1]:
+        raise InputError("dependency map", f"values of shape {values.shape}", "a square, (L, L)")
+    length = len(values)
+    np.fill_diagonal(values, np.nan)
+    ax = axes(ax, (5.4, 4.6))
+    x = genomic(ax, place, length)
+    edges = (min(x) - 0.5, max(x) + 0.5)
+    if x[0] > x[-1]:
+        values = values[::-1, ::-1]
+    top = np.nanpercentile(values, 99.5) if np.isfinite(values).any() else 1.0
+    image = ax.imshow(
+        values, extent=(*edges, *edges[::-1]), cmap=_purple(), vmin=0, vmax=top or 1.0, interpolation="nearest"
+    )
+    ax.set_xlim(*(edges if x[0] <= x[-1] else edges[::-1]))
+    ax.set_ylim(*(edges[::-1] if x[0] <= x[-1] else edges))
+    numbers(ax.yaxis, length)
+    ax.set(xlabel=f"predicted letter, {axis_label(place, length)}", ylabel="mutated letter")
+    ax.xaxis.label.set_size(9)
+    ax.yaxis.label.set_size(9)
+    bar = ax.figure.colorbar(image, ax=ax, shrink=0.7, pad=0.02, extend="max")
+    bar.set_label(unit, fontsize=8)
+    bar.ax.tick_params(labelsize=7)
+    bar.outline.set_visible(False)
+    if tokens is not None and length <= _LETTERS:
+        _spelled(ax, np.asarray(tokens) & CODE, x)
+    ax.spines[:].set_visible(False)
+    return titled(ax, title, pad=14 if tokens is not None and length <= _LETTERS else 6)
+
+
+def _spelled(ax: Any, codes: np.ndarray, x: np.ndarray) -> None:
+    """The letters of a region along both axes of its map."""
+    size = min(8.0, 360 / len(codes))
+    for code, at in zip(codes, x, strict=True):
+        style = {"fontsize": size, "color": BASES[code] if code < 4 else MUTED, "weight": "bold", "clip_on": False}
+        letter = DNA.decode(np.array([code], np.uint8))
+        ax.annotate(letter, (at, 1), xycoords=("data", "axes fraction"), ha="center", va="bottom", **style)
+        ax.annotate(letter, (1.004, at), xycoords=("axes fraction", "data"), ha="left", va="center", **style)
+
+
+def _purple() -> Any:
+    from matplotlib.colors import LinearSegmentedColormap
+
+    steps = ["#ffffff", "#e6d5ea", TRAIN, "#a566b3", OURS, "#3c1046"]
+    return LinearSegmentedColormap.from_list("orchid", steps).with_extremes(bad=FAINT, over="#1c0522")
+
+
+def overview(
+    values: np.ndarray,
+    place: Interval | None = None,
+    ax: Any = None,
+    *,
+    zoom: Interval | None = None,
+    unit: str = "attribution",
+    title: str = "",
+    name: bool = True,
+) -> Any:
+    """A long region's values (L,), as the highest and lowest of each column, so that no peak is lost.
+
+    `zoom` marks a part. NaN are gaps. Cost: 10 ms at 131,072 letters.
+    """
+    values = np.asarray(values, float)
+    length = len(values)
+    ax = axes(ax, (9, 1.6))
+    x = genomic(ax, place, length, name)
+    if x[0] > x[-1]:
+        values = values[::-1]
+    starts = np.unique(np.linspace(0, length, min(_BINS, length), endpoint=False).astype(int))
+    high = np.fmax.reduceat(np.fmax(values, 0), starts)
+    low = np.fmin.reduceat(np.fmin(values, 0), starts)
+    edges = np.append(starts, length) + min(x) - 0.5
+    if zoom is not None:
+        ax.axvspan(zoom.start + 0.5, zoom.end + 0.5, color="#f3e3c0", lw=0, zorder=0)
+    ax.stairs(high, edges, fill=True, color=OURS, lw=0)
+    ax.stairs(low, edges, fill=True, color="#b08bb8", lw=0)
+    ax.axhline(0, color=INK, lw=0.6)
+    ax.set_ylabel(unit, fontsize=9)
+    ax.tick_params(axis="y", labelsize=8, color=MUTED)
+    return titled(ax, title)
+
+
+def zoomed(
+    values: np.ndarray,
+    tokens: np.ndarray,
+    place: Interval,
+    zoom: Interval,
+    tracks: Sequence[Track] = (),
+    ax: Any = None,
+    *,
+    unit: str = "attribution",
+    title: str = "",
+) -> Any:
+    """A long region with its tracks, and below it the letters of `zoom`, a part of it, with theirs.
+
+    `values` and `tokens` are (L,) over `place`, which may be 131,072 letters; the pictures share the place of `ax`.
+    """
+    if zoom.contig != place.contig or zoom.start < place.start or zoom.end > place.end:
+        raise InputError(zoom, "does not lie inside what is drawn", f"a part of {place}")
+    zoom = Interval(zoom.contig, zoom.start, zoom.end, place.strand, zoom.name)
+    part = slice(zoom.start - place.start, zoom.end - place.start)
+    if place.strand == "-":
+        part = slice(place.end - zoom.end, place.end - zoom.start)
+    heights = [1.1, *[0.62] * len(tracks), 1.3, *[0.62] * len(tracks)]
+    gaps = [0.08] * len(tracks) + [0.62] + [0.08] * len(tracks)
+    parts = divided(ax, 10, heights, gaps)
+    count = len(tracks)
+    whole, below = parts[: count + 1], parts[count + 1 :]
+    overview(values, place, whole[0], zoom=zoom, unit=unit, title=title, name=not tracks)
+    logo(values[part], zoom, below[0], tokens=tokens[part], unit=unit, name=not tracks)
+    for row, content in enumerate(tracks, 1):
+        for axis, shown in ((whole[row], place), (below[row], zoom)):
+            track(content, shown, axis, name=row == count)
+    _joined(whole[-1], below[0], zoom)
+    return parts[0]
+
+
+def _joined(upper: Any, lower: Any, zoom: Interval) -> None:
+    """Thin lines from the zoomed part above to the whole width below."""
+    from matplotlib.patches import ConnectionPatch
+
+    ends = (zoom.start + 0.5, zoom.end + 0.5)
+    for x, corner in zip(ends if zoom.strand != "-" else ends[::-1], (0, 1), strict=True):
+        line = ConnectionPatch(
+            (x, 0), (corner, 1), upper.get_xaxis_transform(), lower.transAxes, color="#d9b45b", lw=0.7, zorder=0
+        )
+        line.set_in_layout(False)
+        upper.figure.add_artist(line)
+
+
+def compared(
+    reference: np.ndarray,
+    alternate: np.ndarray,
+    place: Interval,
+    changed: Interval,
+    ax: Any = None,
+    *,
+    unit: str = "attribution",
+    names: tuple[str, str] = ("reference", "alternate"),
+    title: str = "",
+) -> Any:
+    """Two logos (4, L) of one place, reference above alternate on one scale, the changed letters marked."""
+    from orchid_genomics.draw.logo import reach
+
+    reference, alternate = np.asarray(reference, float), np.asarray(alternate, float)
+    limits = reach(reference, alternate)
+    upper, lower = divided(ax, min(14.0, max(5.0, len(place) / 9)), (1.2, 1.2), (0.25,))
+    for axis, scores, label in ((upper, reference, names[0]), (lower, alternate, names[1])):
+        logo(scores, place, axis, unit=unit, limits=limits, name=axis is lower)
+        axis.axvspan(changed.start + 0.5, changed.end + 0.5, color="#f3e3c0", lw=0, zorder=0)
+        axis.annotate(label, (0.004, 0.97), xycoords="axes fraction", fontsize=8, color=MUTED, va="top")
+    titled(upper, title)
+    return upper
+
+
+def points(values: np.ndarray, labels: Sequence[str], ax: Any = None, *, title: str = "", unit: str = "") -> Any:
+    """Elements as points (N, 2), a colour for each of their labels, the commonest first."""
+    from orchid_genomics.draw.canvas import CLASSES
+
+    values, labels = np.asarray(values, float), np.asarray(labels, str)
+    ax = axes(ax, (5, 4.2))
+    kinds, counts = np.unique(labels, return_counts=True)
+    for number, kind in enumerate(kinds[np.argsort(-counts, kind="stable")]):
+        at = labels == kind
+        colour = CLASSES[min(number, len(CLASSES) - 1)]
+        ax.scatter(*values[at].T, s=9, color=colour, alpha=0.65, lw=0, label=f"{kind} ({at.sum():,})")
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.tick_params(labelsize=8, color=MUTED)
+    ax.set(xlabel=f"{unit} 1".strip(), ylabel=f"{unit} 2".strip())
+    ax.legend(frameon=False, fontsize=8, markerscale=1.6)
+    return titled(ax, title)

@@ -37,3 +37,45 @@ class Interval:
         """The interval of `length` letters around the same centre (the left one of an even pair)."""
         start = self.start + (self.end - self.start) // 2 - length // 2
         return Interval(self.contig, start, start + length, self.strand, self.name)
+
+
+@dataclass(frozen=True, order=True, slots=True)
+class Variant:
+    """Letters `ref` from `start` (0-based) of a contig become `alt`; both upper case on the forward strand.
+
+    Either may be empty; letters that both share at an end are allowed, as VCF writes them, and mean nothing.
+    """
+
+    contig: str
+    start: int
+    ref: str
+    alt: str
+
+    def __str__(self) -> str:
+        """As printed for people: the place 1-based."""
+        return f"{self.contig}:{self.start + 1:,} {self.ref or '-'}>{self.alt or '-'}"
+
+    @property
+    def end(self) -> int:
+        """The letter after the last of `ref`, 0-based."""
+        return self.start + len(self.ref)
+
+    @property
+    def kind(self) -> str:
+        """SNV, MNV, insertion, deletion, delins (letters for others in another number), or none (no change)."""
+        short = self.trimmed()
+        if len(short.ref) == len(short.alt):
+            return ("none", "SNV")[len(short.ref)] if len(short.ref) < 2 else "MNV"
+        return "insertion" if not short.ref else "deletion" if not short.alt else "delins"
+
+    def trimmed(self) -> "Variant":
+        """The same change without the letters that both share: first at the end, then at the beginning."""
+        ref, alt, start = self.ref, self.alt, self.start
+        shared = 0
+        while shared < min(len(ref), len(alt)) and ref[-1 - shared] == alt[-1 - shared]:
+            shared += 1
+        ref, alt = ref[: len(ref) - shared], alt[: len(alt) - shared]
+        shared = 0
+        while shared < min(len(ref), len(alt)) and ref[shared] == alt[shared]:
+            shared += 1
+        return Variant(self.contig, start + shared, ref[shared:], alt[shared:])

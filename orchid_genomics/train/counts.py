@@ -4,16 +4,16 @@ A table of k-mers is a table of contexts wherever the target stands in it: 12 le
 are read from the same 13-mers. A k-mer with an N is not counted; case is not looked at.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from orchid_genomics.sequence import DNA
+from orchid_genomics.sequence.kmers import coded
 
 LONGEST = 14  # 4**14 counts are 1 GiB; 13-mers take 0.36 GB with all the shorter ones
 MOST_UNSEEN = 4  # 4**4 cells are summed for a context with four unseen letters
-_STEP = 1 << 22  # letters turned into codes at once
 _CELLS = 1 << 20  # cells of a table read at once
 _HASH = 26  # bits; a bitmap of 64 MiB
 
@@ -88,37 +88,6 @@ def _count_last(tables: list[np.ndarray], codes: np.ndarray) -> None:
         last = ends[ends - starts >= k]
         windows = codes[last[:, None] + np.arange(-k, 0)].astype(np.int64)
         np.add.at(tables[k], windows @ (4 ** np.arange(k - 1, -1, -1)), np.uint32(1))
-
-
-def coded(tokens: np.ndarray, k: int) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-    """Codes int64 of the k-mers (k <= 31) of tokens (L,), in pieces: start, codes, and which hold no unknown letter."""
-    for start in range(0, len(tokens) - k + 1, _STEP):
-        letters = tokens[start : start + _STEP + k - 1] & 0x7F
-        unknown = letters > 3
-        yield start, _joined(np.where(unknown, 0, letters), k), ~_any_of_next(unknown, k)
-
-
-def _joined(letters: np.ndarray, k: int) -> np.ndarray:
-    """Base-4 codes (L - k + 1,) of all k-mers, by doubling: log2 k passes rather than k."""
-    codes, power, size = np.zeros(len(letters) + 1, np.int64), letters.astype(np.int64), 1
-    done = 0
-    while True:
-        if k & size:  # append a piece of `size` letters to the `done` letters so far
-            count = len(letters) - done - size + 1
-            codes = codes[:count] * 4**size + power[done : done + count]
-            done += size
-        if done == k:
-            return codes
-        power = power[:-size] * 4**size + power[size:]
-        size *= 2
-
-
-def _any_of_next(flags: np.ndarray, k: int) -> np.ndarray:
-    """Whether any of the k flags from each place on is set, (L - k + 1,) bool."""
-    if not flags.any():
-        return np.zeros(len(flags) - k + 1, bool)
-    total = np.concatenate([[0], np.cumsum(flags)])
-    return total[k:] > total[:-k]
 
 
 def repeated(train: Iterable[np.ndarray], contigs: Sequence[np.ndarray], k: int = 24) -> list[np.ndarray]:

@@ -8,8 +8,9 @@ import pytest
 
 from orchid_genomics.errors import InputError
 from orchid_genomics.sequence import DNA, SOFT
+from orchid_genomics.sequence.kmers import coded
 from orchid_genomics.train.baselines import SHAPES, Counts, baselines
-from orchid_genomics.train.counts import Kmers, coded, repeated
+from orchid_genomics.train.counts import Kmers, repeated
 
 YEAST = Path(__file__).parents[2] / "recipes" / "yeast" / "sacCer3.fa.gz"
 
@@ -61,7 +62,7 @@ def test_both_strands_are_counted_alike():
 def test_codes_are_the_same_whatever_the_pieces(monkeypatch):
     contig = random_dna(1000, 2, unknown=0.02)
     ((_, whole, valid),) = coded(contig, 7)
-    monkeypatch.setattr("orchid_genomics.train.counts._STEP", 97)
+    monkeypatch.setattr("orchid_genomics.sequence.kmers._STEP", 97)
     pieces = list(coded(contig, 7))
     assert len(pieces) == 11
     np.testing.assert_array_equal(np.concatenate([codes for _, codes, _ in pieces]), whole)

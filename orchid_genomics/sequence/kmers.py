@@ -1,0 +1,59 @@
+"""k-mers as numbers: base-4 codes of all k-mers of a sequence, the first letter most significant.
+
+The trap: a k-mer with an N has a code too; what is not `valid` must not be looked at. Case is not looked at.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from orchid_genomics.sequence.alphabet import DNA
+
+_STEP = 1 << 22  # letters turned into codes at once
+
+
+def either_strand(tokens: np.ndarray, k: int) -> np.ndarray:
+    """Sorted distinct codes int64 of the k-mers (k <= 31) without N of tokens (L,), each as its smaller strand."""
+    forward, valid = _whole(tokens, k)
+    backward, _ = _whole(DNA.reverse_complement(tokens), k)
+    return np.unique(np.minimum(forward, backward[::-1])[valid])
+
+
+def _whole(tokens: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """All codes (L - k + 1,) at once, and which hold no unknown letter; none where L < k."""
+    pieces = [(codes, valid) for _, codes, valid in coded(tokens, k)]
+    return (
+        np.concatenate([np.zeros(0, np.int64), *(codes for codes, _ in pieces)]),
+        np.concatenate([np.zeros(0, bool), *(valid for _, valid in pieces)]),
+    )
+
+
+def coded(tokens: np.ndarray, k: int) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """Codes int64 of the k-mers (k <= 31) of tokens (L,), in pieces: start, codes, and which hold no unknown letter."""
+    for start in range(0, len(tokens) - k + 1, _STEP):
+        letters = tokens[start : start + _STEP + k - 1] & 0x7F
+        unknown = letters > 3
+        yield start, _joined(np.where(unknown, 0, letters), k), ~_any_of_next(unknown, k)
+
+
+def _joined(letters: np.ndarray, k: int) -> np.ndarray:
+    """Base-4 codes (L - k + 1,) of all k-mers, by doubling: log2 k passes rather than k."""
+    codes, power, size = np.zeros(len(letters) + 1, np.int64), letters.astype(np.int64), 1
+    done = 0
+    while True:
+        if k & size:  # append a piece of `size` letters to the `done` letters so far
+            count = len(letters) - done - size + 1
+            codes = codes[:count] * 4**size + power[done : done + count]
+            done += size
+        if done == k:
+            return codes
+        power = power[:-size] * 4**size + power[size:]
+        size *= 2
+
+
+def _any_of_next(flags: np.ndarray, k: int) -> np.ndarray:
+    """Whether any of the k flags from each place on is set, (L - k + 1,) bool."""
+    if not flags.any():
+        return np.zeros(len(flags) - k + 1, bool)
+    total = np.concatenate([[0], np.cumsum(flags)])
+    return total[k:] > total[:-k]

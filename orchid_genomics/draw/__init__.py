@@ -2,23 +2,23 @@
 
 from orchid_genomics.draw.canvas import save
 from orchid_genomics.draw.curves import training_curve
+from orchid_genomics.draw.lanes import Lane, lane, read_lane
 from orchid_genomics.draw.logo import information, logo, motif, of_letters
 from orchid_genomics.draw.maps import compared, dependency, overview, points, zoomed
-from orchid_genomics.draw.tracks import Track, read_track, track
 
 __all__ = [
-    "Track",
+    "Lane",
     "compared",
     "dependency",
     "information",
+    "lane",
     "logo",
     "motif",
     "of_letters",
     "overview",
     "points",
-    "read_track",
+    "read_lane",
     "save",
-    "track",
     "training_curve",
     "zoomed",
 ]

@@ -19,8 +19,8 @@ from orchid_genomics.draw.canvas import (
     numbers,
     titled,
 )
+from orchid_genomics.draw.lanes import Lane, lane
 from orchid_genomics.draw.logo import logo
-from orchid_genomics.draw.tracks import Track, track
 from orchid_genomics.errors import InputError
 from orchid_genomics.sequence import CODE, DNA, Interval
 
@@ -128,13 +128,13 @@ def zoomed(
     tokens: np.ndarray,
     place: Interval,
     zoom: Interval,
-    tracks: Sequence[Track] = (),
+    lanes: Sequence[Lane] = (),
     ax: Any = None,
     *,
     unit: str = "attribution",
     title: str = "",
 ) -> Any:
-    """A long region with its tracks, and below it the letters of `zoom`, a part of it, with theirs.
+    """A long region with its lanes of genes and elements, and below it the letters of `zoom`, a part of it, with theirs.
 
     `values` and `tokens` are (L,) over `place`, which may be 131,072 letters; the pictures share the place of `ax`.
     """
@@ -144,16 +144,16 @@ def zoomed(
     part = slice(zoom.start - place.start, zoom.end - place.start)
     if place.strand == "-":
         part = slice(place.end - zoom.end, place.end - zoom.start)
-    heights = [1.1, *[0.62] * len(tracks), 1.3, *[0.62] * len(tracks)]
-    gaps = [0.08] * len(tracks) + [0.62] + [0.08] * len(tracks)
+    heights = [1.1, *[0.62] * len(lanes), 1.3, *[0.62] * len(lanes)]
+    gaps = [0.08] * len(lanes) + [0.62] + [0.08] * len(lanes)
     parts = divided(ax, 10, heights, gaps)
-    count = len(tracks)
+    count = len(lanes)
     whole, below = parts[: count + 1], parts[count + 1 :]
-    overview(values, place, whole[0], zoom=zoom, unit=unit, title=title, name=not tracks)
-    logo(values[part], zoom, below[0], tokens=tokens[part], unit=unit, name=not tracks)
-    for row, content in enumerate(tracks, 1):
+    overview(values, place, whole[0], zoom=zoom, unit=unit, title=title, name=not lanes)
+    logo(values[part], zoom, below[0], tokens=tokens[part], unit=unit, name=not lanes)
+    for row, content in enumerate(lanes, 1):
         for axis, shown in ((whole[row], place), (below[row], zoom)):
-            track(content, shown, axis, name=row == count)
+            lane(content, shown, axis, name=row == count)
     _joined(whole[-1], below[0], zoom)
     return parts[0]
 

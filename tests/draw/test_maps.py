@@ -55,7 +55,7 @@ def test_a_zoom_shows_the_letters_of_its_part_and_its_tracks(strand):
     values = np.zeros(1000)
     at = 305 - 100 if strand == "+" else 1100 - 1 - 305
     values[at] = 9.0
-    genes = draw.Track("genes", (Interval("chr1", 200, 900, "+", "ABC1"),), (), True)
+    genes = draw.Lane("genes", (Interval("chr1", 200, 900, "+", "ABC1"),), (), True)
     top = draw.zoomed(values, tokens, place, zoom, [genes])
     parts = top.figure.axes[0].child_axes
     assert len(parts) == 4
@@ -98,7 +98,7 @@ def test_every_picture_takes_axes_and_draws_nowhere_else():
         draw.zoomed(zeros, tokens, PLACE, Interval("chr1", 1001, 1003), (), given[4]),
         draw.compared(np.ones((4, 6)), np.ones((4, 6)), PLACE, PLACE, given[5]),
         draw.points(np.zeros((2, 2)), ["a", "b"], given[6]),
-        draw.track(draw.Track("none", ()), PLACE, given[7]),
+        draw.lane(draw.Lane("none", ()), PLACE, given[7]),
     ]
     assert all(ax.figure is figure for ax in drawn)
     figure.canvas.draw()

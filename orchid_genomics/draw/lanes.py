@@ -19,7 +19,7 @@ _LIGHT, _DARK = "#c9c3cd", "#6d6672"
 
 
 @dataclass(frozen=True)
-class Track:
+class Lane:
     """Places under one heading; `thick` are parts of them drawn taller (coding sequence), `is_genes` draws arrows."""
 
     name: str
@@ -28,15 +28,15 @@ class Track:
     is_genes: bool = False
 
 
-def read_track(path: str | Path, genome: Genome | None = None, name: str | None = None) -> Track:
-    """The track of a file: genes with their coding parts of GFF3 or GenBank, the records of a BED.
+def read_lane(path: str | Path, genome: Genome | None = None, name: str | None = None) -> Lane:
+    """The lane of a file: genes with their coding parts of GFF3 or GenBank, the records of a BED.
 
     Genes bear their `Name` (symbol) where the file gives one. Raises as `genome.bed` and `genome.annotation` do.
     """
     path = Path(path)
     stem = name if name is not None else path.name.split(".")[0]
     if not path.name.removesuffix(".gz").endswith((".gff", ".gff3", ".gb", ".gbk", ".gbff", ".genbank")):
-        return Track(stem, tuple(read_bed(path, genome)))
+        return Lane(stem, tuple(read_bed(path, genome)))
     annotation = read_annotation(path, genome)
     symbols = {
         part.place: part.attributes.get("Name") or part.attributes.get("gene")
@@ -47,11 +47,11 @@ def read_track(path: str | Path, genome: Genome | None = None, name: str | None 
         Interval(gene.contig, gene.start, gene.end, gene.strand, symbols.get(gene) or gene.name)
         for gene in annotation.genes()
     )
-    return Track(name if name is not None else "genes", genes, tuple(annotation.coding()), True)
+    return Lane(name if name is not None else "genes", genes, tuple(annotation.coding()), True)
 
 
-def track(content: Track, place: Interval, ax: Any = None, *, name: bool = True) -> Any:
-    """The places of a track that touch `place`, in rows; names where four rows hold them.
+def lane(content: Lane, place: Interval, ax: Any = None, *, name: bool = True) -> Any:
+    """The places of a lane that touch `place`, in rows; names where four rows hold them.
 
     Genes are arrows in their direction, coding parts dark; elements are bars. `name` as in `canvas.genomic`.
     """

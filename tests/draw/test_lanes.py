@@ -17,10 +17,10 @@ chr1\tx\tgene\t51\t90\t.\t-\t.\tID=gene:g2
 
 
 @pytest.fixture
-def genes(tmp_path) -> draw.Track:
+def genes(tmp_path) -> draw.Lane:
     path = tmp_path / "some.gff3"
     path.write_text(GFF)
-    return draw.read_track(path)
+    return draw.read_lane(path)
 
 
 def test_genes_bear_their_symbols_and_beds_their_file_name(genes, tmp_path):
@@ -28,12 +28,12 @@ def test_genes_bear_their_symbols_and_beds_their_file_name(genes, tmp_path):
     assert [(part.start, part.end) for part in genes.thick] == [(20, 40)]
     assert genes.is_genes
     (tmp_path / "peaks.bed").write_text("chr1\t5\t9\tp1\n")
-    peaks = draw.read_track(tmp_path / "peaks.bed")
+    peaks = draw.read_lane(tmp_path / "peaks.bed")
     assert (peaks.name, peaks.is_genes, len(peaks.places)) == ("peaks", False, 1)
 
 
 def test_arrows_point_along_the_strand_on_1_based_positions(genes):
-    ax = draw.track(genes, Interval("chr1", 0, 100))
+    ax = draw.lane(genes, Interval("chr1", 0, 100))
     whole, coding = ax.collections
     first, second = (path.vertices for path in whole.get_paths())
     assert (first[:, 0].min(), first[:, 0].max()) == (10.5, 40.5)
@@ -44,18 +44,18 @@ def test_arrows_point_along_the_strand_on_1_based_positions(genes):
 
 
 def test_a_gene_whose_end_is_out_of_sight_says_where_it_goes(genes):
-    names = [text.get_text() for text in draw.track(genes, Interval("chr1", 15, 60)).texts]
+    names = [text.get_text() for text in draw.lane(genes, Interval("chr1", 15, 60)).texts]
     assert names == ["ABC1", "g2"]  # the 3' end of g2, at 51, is in sight
-    assert [text.get_text() for text in draw.track(genes, Interval("chr1", 15, 30)).texts] == ["ABC1 →"]
-    assert [text.get_text() for text in draw.track(genes, Interval("chr1", 15, 30, "-")).texts] == ["ABC1 ←"]
-    assert [text.get_text() for text in draw.track(genes, Interval("chr1", 60, 80)).texts] == ["g2 ←"]
+    assert [text.get_text() for text in draw.lane(genes, Interval("chr1", 15, 30)).texts] == ["ABC1 →"]
+    assert [text.get_text() for text in draw.lane(genes, Interval("chr1", 15, 30, "-")).texts] == ["ABC1 ←"]
+    assert [text.get_text() for text in draw.lane(genes, Interval("chr1", 60, 80)).texts] == ["g2 ←"]
 
 
 def test_places_of_one_row_never_overlap():
     rng = np.random.default_rng(1)
     starts = rng.integers(0, 900, 40)
     places = tuple(Interval("chr1", int(s), int(s) + 60) for s in starts)
-    ax = draw.track(draw.Track("elements", places), Interval("chr1", 0, 1000))
+    ax = draw.lane(draw.Lane("elements", places), Interval("chr1", 0, 1000))
     rows: dict[float, list[tuple[float, float]]] = {}
     for path in ax.collections[0].get_paths():
         x, y = path.vertices[:, 0], path.vertices[:, 1]
@@ -68,4 +68,4 @@ def test_places_of_one_row_never_overlap():
 
 
 def test_an_empty_place_says_so(genes):
-    assert [text.get_text() for text in draw.track(genes, Interval("chr2", 0, 50)).texts] == ["none here"]
+    assert [text.get_text() for text in draw.lane(genes, Interval("chr2", 0, 50)).texts] == ["none here"]

@@ -134,7 +134,7 @@ def zoomed(
     unit: str = "attribution",
     title: str = "",
 ) -> Any:
-    """A long region with its lanes of genes and elements, and below it the letters of `zoom`, a part of it, with theirs.
+    """A long region with lanes of genes and elements, and below it the letters of `zoom`, a part of it, with theirs.
 
     `values` and `tokens` are (L,) over `place`, which may be 131,072 letters; the pictures share the place of `ax`.
     """

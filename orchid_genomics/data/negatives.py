@@ -1,0 +1,147 @@
+"""Windows to tell elements from: of the same GC, repeats and N as the elements, one by one, or their letters shuffled.
+
+The trap: a classifier takes whatever differs. So matches are drawn from the contigs and the split of their elements,
+never overlap an element or each other, and how well they match is measured (`agreement`) and printed.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from orchid_genomics.data.peaks import SPLITS, Elements, SplitPlan
+from orchid_genomics.data.sampling import mixed
+from orchid_genomics.data.windows import Windows
+from orchid_genomics.genome.bed import Places
+from orchid_genomics.genome.fasta import Genome
+from orchid_genomics.sequence import CODE, DNA, SOFT, Interval
+from orchid_genomics.sequence.shuffle import dinucleotide_shuffle
+
+FEATURES = ("GC", "soft-masked", "N")
+SCALE = np.array([1.0, 0.25, 1.0])  # a share of repeats counts a quarter of one of GC: it has many more values
+CLOSE = 0.02  # a match within this share of GC is called close
+_PHASE, _POOL, _SHUFFLE = 51, 52, 53  # streams of the hash
+_CANDIDATES = 30  # windows looked at for each one wanted
+
+
+def composition(tokens: np.ndarray) -> np.ndarray:
+    """Shares (3,) of G and C among known letters, of soft-masked letters among them, and of N among all."""
+    codes = tokens & CODE
+    known = codes < DNA.count
+    count = max(int(known.sum()), 1)
+    gc = ((codes == 1) | (codes == 2)).sum() / count
+    return np.array([gc, ((tokens >= SOFT) & known).sum() / count, 1 - known.mean()])
+
+
+def candidates(
+    genome: Genome, contigs: list[str], length: int, taken: Places, plan: SplitPlan, seed: int
+) -> tuple[Windows, np.ndarray]:
+    """Disjoint windows inside `contigs` that touch no `taken` place, and the split of each; those over a border go.
+
+    They lie on one grid a contig, its first letter drawn from the seed.
+    """
+    codes, starts = [np.zeros(0, np.int32)], [np.zeros(0, np.int64)]
+    for code, name in enumerate(genome.contigs):
+        phase = int(mixed(seed, _PHASE, code)[0] % np.uint64(length))
+        if name in contigs:
+            starts.append(np.arange(phase, genome.contigs[name] - length + 1, length, dtype=np.int64))
+            codes.append(np.full(len(starts[-1]), code, np.int32))
+    windows = Windows(genome, np.concatenate(codes), np.concatenate(starts), length).without(taken)
+    split = plan.of(windows)
+    return windows.select(split >= 0, "over a border"), split[split >= 0]
+
+
+def matched(elements: Elements, taken: Places, plan: SplitPlan, ratio: int, seed: int) -> Elements:
+    """`ratio` windows for each element, the closest in composition of its split, each used once; fewer where none is
+    left. Strands are those of the element matched.
+
+    `taken` are places that no match may touch: the whole peaks and what is excluded.
+    """
+    own = elements.windows
+    contigs = [own.names[code] for code in np.unique(own.contig)]
+    places = Places.from_intervals([*_intervals(taken), *(own.interval(i) for i in range(len(own)))])
+    pool, split = candidates(own.genome, contigs, own.length, places, plan, seed)
+    rows, of = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+    for code in range(len(SPLITS)):
+        mine, free = np.flatnonzero(elements.split == code), np.flatnonzero(split == code)
+        wanted = np.repeat(mine, ratio)
+        free = _drawn(pool, free, max(_CANDIDATES * len(wanted), 20_000), seed)
+        if len(wanted) and len(free):
+            shares = np.array([composition(elements.tokens(i)) for i in mine]).repeat(ratio, 0)
+            chosen = nearest(shares, np.array([composition(pool.tokens(i)) for i in free]))
+            rows.append(free[chosen[chosen >= 0]])
+            of.append(wanted[chosen >= 0])
+    row, like = np.concatenate(rows), np.concatenate(of)
+    windows = Windows(own.genome, pool.contig[row], pool.start[row], own.length)
+    names = np.full(len(row), "", object)
+    return Elements(windows, elements.strand[like], elements.split[like], names)
+
+
+def _intervals(places: Places) -> list[Interval]:
+    return [
+        Interval(contig, int(start), int(end))
+        for contig, (starts, ends) in places.contigs.items()
+        for start, end in zip(starts, ends, strict=True)
+    ]
+
+
+def _drawn(pool: Windows, rows: np.ndarray, most: int, seed: int) -> np.ndarray:
+    """At most so many of the rows, drawn by place."""
+    key = mixed(seed, _POOL, pool.contig[rows], pool.start[rows])
+    return rows if len(rows) <= most else np.sort(rows[np.argsort(key, kind="stable")[:most]])
+
+
+def nearest(wanted_NF: np.ndarray, pool_MF: np.ndarray) -> np.ndarray:
+    """The row of the pool for each wanted composition (N,), each row at most once; -1 when the pool is used up.
+
+    Greedy: those with the fewest rows near them choose first. O(N log M).
+    """
+    from sklearn.neighbors import KDTree
+
+    tree = KDTree(pool_MF * SCALE)
+    found, free = np.full(len(wanted_NF), -1), np.ones(len(pool_MF), bool)
+    todo, near = np.arange(len(wanted_NF)), 16
+    while len(todo) and free.any():
+        near = min(near, len(pool_MF))
+        distance, rows = tree.query(wanted_NF[todo] * SCALE, k=near)
+        for each in np.argsort(-distance[:, -1], kind="stable"):
+            open_rows = rows[each][free[rows[each]]]
+            if len(open_rows):
+                found[todo[each]] = open_rows[0]
+                free[open_rows[0]] = False
+        todo, near = todo[found[todo] < 0], near * 8
+    return found
+
+
+def shuffled(elements: Elements, ratio: int, seed: int) -> list[np.ndarray]:
+    """`ratio` dinucleotide shuffles of each element's tokens, one element after the other; a function of its place."""
+    found = []
+    for i in range(len(elements)):
+        for copy in range(ratio):
+            place = int(elements.windows.contig[i]), int(elements.windows.start[i]), ord(elements.strand[i])
+            key = int(mixed(seed, _SHUFFLE, *place, copy)[0])
+            found.append(dinucleotide_shuffle(elements.tokens(i), np.random.default_rng(key)))
+    return found
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How two sets agree in one share: their means, and the largest gap between their distributions (KS, 0 to 1)."""
+
+    feature: str
+    mean: float
+    other: float
+    gap: float
+
+
+def agreement(shares_NF: np.ndarray, others_MF: np.ndarray) -> list[Agreement]:
+    """Means and Kolmogorov-Smirnov gaps of each of FEATURES between two sets of compositions."""
+    return [
+        Agreement(name, float(a.mean()), float(b.mean()), _gap(a, b))
+        for name, a, b in zip(FEATURES, shares_NF.T, others_MF.T, strict=True)
+    ]
+
+
+def _gap(a: np.ndarray, b: np.ndarray) -> float:
+    both = np.unique(np.concatenate([a, b]))
+    below = [np.searchsorted(np.sort(each), both, "right") / len(each) for each in (a, b)]
+    return float(np.abs(below[0] - below[1]).max())

@@ -1,0 +1,164 @@
+"""Peaks become windows of one length, each centred on its summit, in whole-chromosome splits.
+
+The trap: an even window has no middle letter. The summit is letter length // 2 of the sequence as it is read, on
+either strand, so that mirroring the genome mirrors the windows.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from orchid_genomics.data.windows import Windows
+from orchid_genomics.errors import InputError
+from orchid_genomics.genome.bed import Bed, Places
+from orchid_genomics.genome.fasta import Genome
+from orchid_genomics.genome.names import listed
+from orchid_genomics.sequence import Interval
+
+SPLITS = ("train", "validation", "test")
+_NARROWPEAK = 7  # columns of a narrowPeak beyond the third; a BED12 has 9
+
+
+@dataclass(frozen=True)
+class Elements:
+    """Stranded windows of one length, each in a split; arrays are over windows (W,).
+
+    `strand` is "+", "-" or "."; `split` indexes SPLITS; `name` is that of the peak; `dropped` counts, by reason, the
+    peaks that gave none.
+    """
+
+    windows: Windows
+    strand: np.ndarray
+    split: np.ndarray
+    name: np.ndarray
+    dropped: dict[str, int] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.windows)
+
+    def keep(self, kept: np.ndarray, reason: str) -> "Elements":
+        """The windows where `kept` (W,) holds; the others are counted."""
+        gone = len(self) - int(kept.sum())
+        dropped = self.dropped | ({reason: self.dropped.get(reason, 0) + gone} if gone else {})
+        windows = self.windows.select(kept, reason)
+        return replace(
+            self,
+            windows=windows,
+            strand=self.strand[kept],
+            split=self.split[kept],
+            name=self.name[kept],
+            dropped=dropped,
+        )
+
+    def tokens(self, i: int) -> np.ndarray:
+        """Tokens (L,) of window `i` on its strand, N beyond the ends of its contig."""
+        return self.windows.tokens(i, strand=str(self.strand[i]))
+
+    @property
+    def overhanging(self) -> int:
+        """Windows that reach beyond the end of their contig, and read N there."""
+        w = self.windows
+        return int(((w.start < 0) | (w.start + w.length > w.sizes[w.contig])).sum())
+
+
+def has_summits(bed: Bed) -> bool:
+    """Whether every record has the ten columns of a narrowPeak."""
+    return len(bed) > 0 and all(len(columns) == _NARROWPEAK for columns in bed.columns)
+
+
+def centred(bed: Bed, genome: Genome, length: int) -> Elements:
+    """One window for every peak: around its summit where `has_summits`, else around its middle; all in training.
+
+    Windows that are the same twice are kept once, and those without a known letter left out; both are counted.
+    """
+    index = {name: code for code, name in enumerate(genome.contigs)}
+    contig = np.fromiter((index[place.contig] for place in bed), np.int32, len(bed))
+    strand = np.array([place.strand for place in bed], "U1")
+    backward = strand == "-"
+    if has_summits(bed):
+        middle = np.array(bed.summits(), np.int64)
+    else:
+        first = np.fromiter((place.start for place in bed), np.int64, len(bed))
+        last = np.fromiter((place.end for place in bed), np.int64, len(bed))
+        middle = np.where(backward, last - 1 - (last - first) // 2, first + (last - first) // 2)
+    start = middle - np.where(backward, (length - 1) // 2, length // 2)
+    windows = Windows(genome, contig, start, length)
+    names = np.array([place.name for place in bed], object)
+    found = Elements(windows, strand, np.zeros(len(bed), np.int8), names)
+    keys = list(zip(contig.tolist(), start.tolist(), strand.tolist(), strict=True))
+    seen: dict[tuple, int] = {}
+    first_of = np.array([seen.setdefault(key, row) == row for row, key in enumerate(keys)], bool)
+    found = found.keep(first_of, "the same window as another peak")
+    return found.keep(found.windows.composition()[0] > 0, "no known letter")
+
+
+@dataclass(frozen=True)
+class SplitPlan:
+    """Places of validation and test (whole contigs, or stretches of one); all else is training."""
+
+    held_out: dict[str, tuple[Interval, ...]]
+
+    @classmethod
+    def parse(cls, genome: Genome, validation: str, test: str) -> "SplitPlan":
+        """From comma-separated contigs or stretches as people write them: ``chr8,chr20:40000001-48000000`` (1-based).
+
+        Raises InputError for an unknown contig, a stretch off its contig, or letters in both.
+        """
+        held = {
+            split: tuple(_stretch(genome, word, f"--{split}") for word in text.split(",") if word)
+            for split, text in (("validation", validation), ("test", test))
+        }
+        for one in held["validation"]:
+            for other in held["test"]:
+                if one.overlaps(other):
+                    raise InputError("--validation", f"{one} (1-based) is in --test too", "disjoint splits")
+        return cls(held)
+
+    def of(self, windows: Windows) -> np.ndarray:
+        """The split of each window (W,), -1 where it reaches over a border between splits; contig ends are none."""
+        found = np.zeros(len(windows), np.int8)
+        sizes = windows.sizes[windows.contig]
+        start, end = np.maximum(windows.start, 0), np.minimum(windows.start + windows.length, sizes)
+        for code in (1, 2):
+            for place in self.held_out[SPLITS[code]]:
+                here = windows.contig == windows.names.index(place.contig)
+                touching = here & (start < place.end) & (end > place.start)
+                inside = touching & (start >= place.start) & (end <= place.end)
+                found[touching] = np.where(inside[touching], code, -1)
+        return found
+
+    def into(self, elements: Elements) -> Elements:
+        """The elements with their splits; those over a border are left out and counted."""
+        split = self.of(elements.windows)
+        return replace(elements, split=split).keep(split >= 0, "reaches over a border between splits")
+
+
+def _stretch(genome: Genome, word: str, where: str) -> Interval:
+    contig, colon, places = (
+        word.strip().rpartition(":") if ":" in word and word not in genome.contigs else (word, "", "")
+    )
+    contig = genome.contig(contig.strip(), where)
+    size = genome.contigs[contig]
+    if not colon:
+        return Interval(contig, 0, size)
+    first, dash, last = places.partition("-")
+    if not (dash and first.isdecimal() and last.isdecimal() and 0 < int(first) <= int(last) <= size):
+        found = f"{word.strip()!r} is no stretch of {contig} ({size:,} letters)"
+        raise InputError(where, found, f"a contig, or CONTIG:FIRST-LAST, 1-based, such as {contig}:1-{size // 2}")
+    return Interval(contig, int(first) - 1, int(last))
+
+
+def without(elements: Elements, excluded: Sequence[Interval]) -> Elements:
+    """The elements that touch none of the excluded places."""
+    kept = elements.windows.without(Places.from_intervals(excluded), reason="")
+    places = set(zip(kept.contig.tolist(), kept.start.tolist(), strict=True))
+    mine = zip(elements.windows.contig.tolist(), elements.windows.start.tolist(), strict=True)
+    return elements.keep(np.array([place in places for place in mine], bool), "touches an excluded place")
+
+
+def require(elements: Elements, path: object) -> None:
+    """Raise InputError when no training window is left, saying why."""
+    if not (elements.split == 0).any():
+        why = listed([f"{count:,} {reason}" for reason, count in elements.dropped.items()])
+        raise InputError(path, f"no peak is left to train on (dropped: {why})", "peaks outside --validation and --test")

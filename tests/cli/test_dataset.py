@@ -1,0 +1,167 @@
+"""Journeys of `dataset`: peaks in, a labelled set out, every row from the genome, everything counted."""
+
+import gzip
+
+import numpy as np
+import pytest
+
+from orchid_genomics.cli import main
+from orchid_genomics.data.tables import TableRecipe, read_table
+from orchid_genomics.data.targets import build
+from orchid_genomics.genome.fasta import Genome
+from orchid_genomics.genome.tracks import write_track
+from orchid_genomics.sequence import DNA
+from orchid_genomics.sequence.kmers import either_strand
+
+SIZES = {"a": 12_000, "b": 6_000, "c": 6_000}
+
+
+@pytest.fixture
+def files(tmp_path):
+    """A genome of three contigs and a narrowPeak of 40 peaks, the first and the last at the ends of a contig."""
+    rng = np.random.default_rng(0)
+    with (tmp_path / "g.fa").open("w") as file:
+        for name, size in SIZES.items():
+            file.write(f">{name}\n{''.join(rng.choice(list('ACGTacgt'), size))}\n")
+    rows = []
+    for contig, size in SIZES.items():
+        starts = [0, *range(400, size - 400, 600), size - 50]
+        rows += [f"{contig}\t{at}\t{at + 50}\tp{at}\t9\t.\t1.5\t-1\t-1\t{i % 50}\n" for i, at in enumerate(starts)]
+    (tmp_path / "p.narrowPeak").write_text("".join(rows))
+    return tmp_path
+
+
+def run(capsys, *words) -> list[str]:
+    main([str(word) for word in words])
+    return capsys.readouterr().out.splitlines()
+
+
+def read(path) -> list[list[str]]:
+    raw = path.read_bytes()
+    text = (gzip.decompress(raw) if path.suffix == ".gz" else raw).decode()
+    return [line.split("\t") for line in text.splitlines()]
+
+
+def thirties(sequence: str) -> set[int]:
+    return set(either_strand(DNA.encode(sequence), 30).tolist())
+
+
+def base(files, out="set.tsv.gz"):
+    return ["dataset", files / "p.narrowPeak", files / "g.fa", "-o", files / out, "--length", 64, *SPLIT]
+
+
+SPLIT = ["--validation", "b", "--test", "c"]
+
+
+def test_every_row_is_its_place_read_on_the_genome(files, capsys):
+    lines = run(capsys, *base(files))
+    header, *rows = read(files / "set.tsv.gz")
+    assert header == ["#chrom", "start", "end", "strand", "label", "split", "sequence", "source", "name"]
+    genome = Genome(files / "g.fa")
+    peaks = [row for row in rows if row[7] == "peak"]
+    assert len(peaks) == len((files / "p.narrowPeak").read_text().splitlines())
+    assert {row[0]: row[5] for row in rows} == {"a": "train", "b": "validation", "c": "test"}
+    for contig, start, end, strand, label, _, sequence, source, name in rows:
+        assert genome.letters(contig, int(start), int(end)).decode() == sequence.strip("N")
+        assert (strand, len(sequence), label) == (".", 64, "1" if source == "peak" else "0")
+        assert (source, name == ".") in (("peak", False), ("matched", True))
+    overhanging = sum("N" in row[6] for row in rows)
+    assert overhanging >= 3
+    assert lines[0] == f"peaks        {len(peaks):,} records, windows of 64 nt around their summits (column 10)"
+    assert f"contig ends  {overhanging} windows reach beyond their contig: kept, N there" in lines
+    assert (
+        "duplicates   0 of train, 0 of validation share 30 letters, either strand, with a later split: removed" in lines
+    )
+    counts = [sum(row[5] == split for row in rows) for split in ("train", "validation", "test")]
+    assert [int(line.split()[1].replace(",", "")) for line in lines[-3:]] == counts
+
+
+def test_fine_tuning_reads_the_set_as_it_is(files, capsys):
+    run(capsys, *base(files))
+    found = build(read_table(TableRecipe(path=files / "set.tsv.gz")), TableRecipe(path=files / "set.tsv.gz"))
+    assert (found.task, found.labels, found.stranded) == ("binary", ("0", "1"), False)
+    assert set(found.lengths.tolist()) == {64}
+
+
+def test_the_same_seed_gives_the_same_bytes_and_another_other_negatives(files, capsys):
+    for name, seed in (("x.tsv.gz", 3), ("y.tsv.gz", 3), ("z.tsv.gz", 4)):
+        run(capsys, *base(files, name), "--seed", seed)
+    x, y, z = ((files / name).read_bytes() for name in ("x.tsv.gz", "y.tsv.gz", "z.tsv.gz"))
+    assert x == y != z
+
+
+def test_shuffled_negatives_are_said_to_be(files, capsys):
+    lines = run(capsys, *base(files, "set.tsv"), "--negatives", "shuffled", "--ratio", 2)
+    assert any(
+        "dinucleotide-shuffled peaks (their letters in another order: no genome sequence)" in line for line in lines
+    )
+    rows = read(files / "set.tsv")[1:]
+    shuffled = [row for row in rows if row[7] == "dinucleotide-shuffled"]
+    assert len(shuffled) == 2 * (len(rows) - len(shuffled))
+    by_place = {tuple(row[:3]): row[6] for row in rows if row[7] == "peak"}
+    for row in shuffled:
+        assert sorted(row[6].upper()) == sorted(by_place[tuple(row[:3])].upper())
+
+
+def test_a_signal_becomes_the_label(files, capsys):
+    rng = np.random.default_rng(1)
+    signal = {name: rng.random(size).astype(np.float32) for name, size in SIZES.items()}
+    signal["a"][:6_000] = np.nan
+    write_track(files / "s.bw", SIZES, [(name, 0, signal[name]) for name in sorted(SIZES)])
+    lines = run(capsys, *base(files, "set.tsv"), "--signal", files / "s.bw")
+    assert any(line.startswith("labels       s.bw: mean over each window, nothing counting as zero;") for line in lines)
+    for contig, start, end, _, label, *_ in read(files / "set.tsv")[1:]:
+        expected = np.nan_to_num(signal[contig][int(start) : int(end)]).mean()
+        assert float(label) == pytest.approx(expected, abs=1e-5)
+    message = refused(capsys, *base(files, "set.tsv"), "--signal", files / "s.bw", "--signal-mean", "mean")
+    assert "windows; --signal-mean mean0 (nothing is zero)" in message
+
+
+def test_near_duplicates_across_splits_are_removed_and_excluded_places_avoided(files, capsys):
+    lines = (files / "g.fa").read_text().splitlines()
+    lines[5] = lines[5][:1000] + lines[1][1000:1600].lower() + lines[5][1600:]  # a stretch of a stands in c
+    (files / "g.fa").write_text("\n".join(lines) + "\n")
+    (files / "x.bed").write_text("a\t0\t700\n")
+    words = [*base(files, "set.tsv"), "--exclude", files / "x.bed"]
+    said = run(capsys, *words)
+    assert "dropped      2 touches an excluded place" in said
+    twins = next(line for line in said if line.startswith("duplicates"))
+    assert not twins.startswith("duplicates   0 of train, ")
+    rows = read(files / "set.tsv")[1:]
+    test, rest = (
+        {*()}.union(*(thirties(row[6]) for row in rows if (row[5] == "test") == wanted)) for wanted in (True, False)
+    )
+    assert not test & rest
+    assert not any(row[0] == "a" and int(row[1]) < 700 for row in rows)
+    kept = run(capsys, *words, "--keep-duplicates")
+    assert any("kept (--keep-duplicates)" in line for line in kept)
+    assert len(read(files / "set.tsv")) > len(rows) + 1
+
+
+def refused(capsys, *words) -> str:
+    with pytest.raises(SystemExit) as stop:
+        main([str(word) for word in words])
+    error = capsys.readouterr().err
+    assert stop.value.code == 1
+    assert error.count("\n") == 1
+    return error
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["-o", "set.bed"], "set.bed: is no name of a labelled set; one that ends in .tsv or .tsv.gz"),
+        (["--length", 20], "--length: windows of 20 nt; 30 nt or more"),
+        (["--test", "chrZ"], "--test: unknown contig 'chrZ'; possible: a, b, c"),
+        (["--test", "c:3001-3002"], "--test: holds no window of a peak; contigs with peaks: a, b, c"),
+        (["--validation", "a,b,c", "--test", ""], "p.narrowPeak: no peak is left to train on"),
+        (["--signal", "g.fa", "--negatives", "shuffled"], "--negatives: shuffled letters have no signal"),
+        (["--signal", "g.fa"], "g.fa line 1: '>a' is no bedGraph record"),
+        (["--exclude", "none.bed"], "none.bed: cannot be read"),
+    ],
+)
+def test_what_cannot_be_is_one_line_and_nothing_is_written(files, capsys, monkeypatch, words, message):
+    monkeypatch.chdir(files)
+    before = sorted(path.name for path in files.iterdir())
+    assert message in refused(capsys, *base(files), *words)
+    assert sorted(path.name for path in files.iterdir()) == before

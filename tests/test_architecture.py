@@ -25,7 +25,7 @@ MAY_IMPORT = {  # a floor -> the floors below it; every floor may import the gro
     "model": {"sequence", "ops"},
     "train": LEFT | RIGHT,
     "score": LEFT | RIGHT | {"train"},
-    "explain": LEFT | RIGHT | {"train", "score"},
+    "explain": LEFT | RIGHT | {"train", "score", "draw"},
     "draw": {"sequence", "genome", "train"},
     "tasks": LEFT | RIGHT | {"train", "score", "explain", "draw"},
     "cli": LEFT | RIGHT | {"train", "score", "explain", "draw", "tasks"},

@@ -1,5 +1,6 @@
 """Pictures (matplotlib, the `draw` extra); every function takes `ax=` and returns axes, and shows no window."""
 
+from orchid_genomics.draw import html
 from orchid_genomics.draw.canvas import save
 from orchid_genomics.draw.curves import training_curve
 from orchid_genomics.draw.lanes import Lane, lane, read_lane
@@ -10,6 +11,7 @@ __all__ = [
     "Lane",
     "compared",
     "dependency",
+    "html",
     "information",
     "lane",
     "logo",

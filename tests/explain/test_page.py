@@ -1,0 +1,118 @@
+"""The page about a run: whole in one file, the right letters named, nothing fetched; and it opens in a browser."""
+
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from orchid_genomics import draw
+from orchid_genomics.explain.page import MOST, Explained, Found, heaviest, write_page
+from orchid_genomics.sequence import DNA, Interval
+
+
+def region(start: int, text: str, strand: str = "+", name: str = "", **options) -> Explained:
+    values = np.zeros(len(text))
+    values[2] = -0.5
+    return Explained(
+        Interval("chr1", start, start + len(text), strand, name), DNA.encode(text), values, None, **options
+    )
+
+
+class Tags(HTMLParser):
+    """What a page is made of: open tags that were never closed, and every address in it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.addresses: list[str] = []
+        self.words: list[str] = []
+
+    def handle_starttag(self, tag, attrs):
+        if tag not in ("meta", "img", "br"):
+            self.open.append(tag)
+        self.addresses += [value for name, value in attrs if name in ("src", "href")]
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.words.append(data)
+
+
+@pytest.fixture
+def page(tmp_path):
+    regions = [
+        region(99, "ACGTACGTAC", name="first <promoter>", facts={"error": "1e-4"}),
+        region(199, "ACGTACGTAC", "-"),
+        Explained(Interval("chr1", 1000, 1300), np.zeros(300, np.uint8), np.ones(300), np.ones((300, 300))),
+    ]
+    motifs = [Found(np.array([[9, 1], [1, 9], [1, 1], [1, 1]]), {"motif": "TBP & co", "q": "0.01"})]
+    lanes = [draw.Lane("genes", (Interval("chr1", 100, 150, "+", "ABC1"),), (), True)]
+    path = tmp_path / "page.html"
+    facts = {"model": "d5dafde6d240"}
+    write_page(path, "A run", "What it is.", regions, lanes=lanes, motifs=motifs, provenance=facts, unit="nats")
+    return path
+
+
+def test_a_page_is_whole_closed_and_fetches_nothing(page):
+    tags = Tags()
+    tags.feed(page.read_text())
+    assert tags.open == []
+    assert tags.addresses
+    assert all(address.startswith("data:image/") for address in tags.addresses)
+    assert not re.search(r"<script|@import|url\(", page.read_text())
+
+
+def test_a_page_names_regions_letters_motifs_and_provenance(page):
+    tags = Tags()
+    tags.feed(page.read_text())
+    words = " | ".join(word for word in tags.words if word.strip())
+    for expected in (
+        "chr1:100-109(+) | first <promoter> | 10 | -0.5 | G at 102 (-0.5) | 1e-4",
+        "chr1:200-209(-) |",
+        "G at 207 (-0.5)",  # the third letter of the other strand
+        "TBP & co | 0.01",
+        "model | d5dafde6d240",
+        "120 that weigh most together",
+    ):
+        assert expected in words
+    assert page.read_text().count("<img") == 5  # two logos, a zoom, its map, a motif
+
+
+def test_many_regions_are_all_listed_and_the_first_drawn(tmp_path, monkeypatch):
+    monkeypatch.setattr("orchid_genomics.explain.page.MOST", 2)
+    write_page(tmp_path / "page.html", "t", "l", [region(100 * i, "ACGTAC") for i in range(4)])
+    text = (tmp_path / "page.html").read_text()
+    assert "The first 2 of 4 regions are drawn." in text
+    assert text.count("<img") == 2
+    assert text.count("<tr>") == 1 + 4
+    assert "Motifs" not in text
+    assert MOST > 2
+
+
+def test_no_motif_found_is_said(tmp_path):
+    write_page(tmp_path / "page.html", "t", "l", [region(0, "ACGTAC")], motifs=[])
+    assert "none matched a motif of the file" in (tmp_path / "page.html").read_text()
+
+
+@pytest.mark.parametrize(("strand", "start"), [("+", 1060), ("-", 1036)])
+def test_the_heaviest_letters_are_found_on_either_strand(strand, start):
+    values = np.zeros(100)
+    values[60:64] = -3.0
+    some = Explained(Interval("chr1", 1000, 1100, strand), np.zeros(100, np.uint8), values)
+    found = heaviest(some, 4)
+    assert (found.start, found.end, found.strand) == (start, start + 4, strand)
+
+
+@pytest.mark.skipif(not shutil.which("chromium"), reason="no chromium here")
+def test_the_page_opens_in_a_browser(page, tmp_path):
+    words = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
+    user, shot = f"--user-data-dir={tmp_path / 'user'}", tmp_path / "page.png"
+    command = ["chromium", *words, user, f"--screenshot={shot}", "--window-size=1200,2000", page.as_uri()]
+    subprocess.run(command, check=True, capture_output=True, timeout=300)
+    from matplotlib.image import imread
+
+    assert (imread(shot)[..., :3].min(-1) < 0.5).mean() > 0.005  # ink

@@ -32,4 +32,49 @@ def mutate(
         click.echo(f"left out, {reason}\t{count:,} genes")
 
 
-COMMANDS = (mutate,)
+@click.command()
+@click.argument("model", type=click.Path())
+@click.argument("genome", type=click.Path())
+@click.option("-o", "--out", required=True, type=click.Path(), help="The calibration to write, such as CAL.json.")
+@click.option("--neutral", type=click.Path(), help="A BED (0-based half-open) of neutral sequence to sample instead.")
+@click.option("--scores", help="Scores of single letters, between commas; default llr_unmasked, the cheapest.")
+@click.option("--window", help="Letters the model sees, between commas; default as it was trained.")
+@click.option("--sites", default=20_000, type=click.IntRange(min=100), show_default=True, help="Letters to sample.")
+@click.option("--seed", default=0, show_default=True, help="Which letters are sampled.")
+def calibrate(
+    model: str,
+    genome: str,
+    out: str,
+    neutral: str | None,
+    scores: str | None,
+    window: str | None,
+    sites: int,
+    seed: int,
+) -> None:
+    """Learn what the scores of MODEL are on GENOME at large: what score-variants --calibration compares with.
+
+    All three changes of letters sampled from the whole genome ("genome background", which is not neutral: some of
+    it is under selection), or from --neutral, are scored and kept by trinucleotide and alternate letter, both
+    strands as one. score-variants then adds to each score of a single-letter change a percentile within that
+    context, kept 1/n off both ends (n is given), and a z, the distance from the context's mean in standard
+    deviations; `.` for all else. How unusual a change looks to the model is not pathogenicity. A calibration holds
+    for its model, genome, window and score alone; for another it is refused.
+    """
+    from orchid_genomics.tasks.calibrate import calibrate as task
+    from orchid_genomics.tasks.calibrate import lines
+
+    names = scores.split(",") if scores else None
+    for line in lines(task(model, genome, out, neutral, names, _whole(window), sites, seed)):
+        click.echo(line)
+
+
+def _whole(text: str | None) -> list[int] | None:
+    """Numbers between commas."""
+    if text is None:
+        return None
+    if not all(part.strip().isdecimal() for part in text.split(",")):
+        raise click.BadParameter(f"{text!r} is no list of whole numbers", param_hint="--window")
+    return [int(part) for part in text.split(",")]
+
+
+COMMANDS = (mutate, calibrate)

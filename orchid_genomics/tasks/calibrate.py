@@ -1,0 +1,58 @@
+"""The background of a model's scores on a genome, learned from sampled sites and written to one file."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from orchid_genomics.errors import InputError
+from orchid_genomics.genome.bed import read_bed
+from orchid_genomics.genome.fasta import Genome
+from orchid_genomics.model.pretrained import OrchidModel
+from orchid_genomics.score.calibration import FEWEST, Calibration, learned
+from orchid_genomics.score.progress import Progress
+from orchid_genomics.score.variants import Scoring
+
+
+def calibrate(
+    model: str | Path,
+    genome: str | Path,
+    out: str | Path,
+    neutral: str | Path | None = None,
+    scores: Sequence[str] | None = None,
+    windows: Sequence[int] | None = None,
+    sites: int = 20_000,
+    seed: int = 0,
+    quiet: bool = False,
+) -> Calibration:
+    """Learn and write the background of `scores` (default llr_unmasked, which costs the fewest passes).
+
+    `neutral` is a BED (0-based half-open) that bounds the sites; without one they are drawn from the whole genome.
+    Raises InputError for a score of no single letters, a BED without a usable letter, or a folder that is not there.
+    """
+    out = Path(out)
+    if not out.parent.is_dir():
+        raise InputError(out, "its folder is not there", "a folder that is")
+    opened = Genome(genome)
+    places = None if neutral is None else list(read_bed(neutral, opened))
+    name = "genome background" if neutral is None else f"neutral background ({Path(neutral).name})"
+    scoring = Scoring(OrchidModel.from_pretrained(model), opened, scores or ("llr_unmasked",), windows)
+    with Progress(3 * sites, 3 * sites, 0, "changes", quiet) as progress:
+        found = learned(out, scoring, places, name, sites, seed, progress.add)
+    found.save()
+    return found
+
+
+def lines(found: Calibration) -> list[str]:
+    """What was learned, for a person: how many sites, and the sizes and spreads of the contexts."""
+    text = [f"{found.name}: {found.sites:,} sites, three changes each, window {', '.join(map(str, found.windows))}"]
+    for column, backgrounds in found.backgrounds.items():
+        sizes = sorted(map(len, backgrounds.values()))
+        few = sum(size < FEWEST for size in sizes)
+        means = {context: scores.mean() for context, scores in backgrounds.items()}
+        low, high = min(means, key=means.get), max(means, key=means.get)
+        text.append(f"{column}: {len(sizes)} contexts of {sizes[0]:,} to {sizes[-1]:,} changes")
+        text.append(f"  mean {means[low]:+.3f} at {low} to {means[high]:+.3f} at {high}")
+        if few:
+            text.append(
+                f"  {few} contexts have under {FEWEST} changes and will answer nothing; more --sites would help"
+            )
+    return text

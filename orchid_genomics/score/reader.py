@@ -73,7 +73,7 @@ class Reader:
         """
 
         def answer(keys: list[tuple]) -> list[np.ndarray]:
-            logs_BLV = self._letters(np.stack([self._masked_row(key) for key in keys]))
+            logs_BLV = self.letters(np.stack([self._masked_row(key) for key in keys]))
             return [logs_LV[self._places(key)] for logs_LV, key in zip(logs_BLV, keys, strict=True)]
 
         return self._answers("masked", [(e.contig, e.start, e.end, e.changed) for e in events], answer, self.batch)
@@ -90,7 +90,7 @@ class Reader:
             found: dict[tuple, np.ndarray] = {}
             for first in range(0, len(tiles), self.batch):
                 some = tiles[first : first + self.batch]
-                logs_BLV = self._letters(np.stack([self._tile(*tile) for tile in some]), self.unmasking)
+                logs_BLV = self.letters(np.stack([self._tile(*tile) for tile in some]), self.unmasking)
                 row = {tile: i for i, tile in enumerate(some)}
                 for contig, place in keys:
                     if (tile := (contig, place // self.core)) in row:
@@ -151,7 +151,7 @@ class Reader:
         else:
             key = (event.contig, event.start, event.end, event.changed)
             row, at = self._masked_row(key), self._places(key)[0]
-        logs = self._letters(np.stack([row, swapped_ends(row)]), self.unmasking if tiled else 0.0)[:, at]
+        logs = self.letters(np.stack([row, swapped_ends(row)]), self.unmasking if tiled else 0.0)[:, at]
         ref = event.ref[event.changed[0]]
         odds = np.delete(logs - logs[:, ref, None], ref, axis=1)
         return float(np.abs(odds[1] - odds[0]).mean()), float(np.abs(odds[0]).mean())
@@ -222,7 +222,8 @@ class Reader:
             return vectors
         return torch.cat([vectors, self.model.encoder.encode(_other_strand(tokens_BL)).float().flip(1)], 2)
 
-    def _letters(self, rows: np.ndarray, unmasking: float = 0.0) -> np.ndarray:
+    def letters(self, rows: np.ndarray, unmasking: float = 0.0) -> np.ndarray:
+        """Log-probabilities (B, L, 4), float64, of rows of codes (B, L) as they stand; see `unmasking`."""
         return self._logs(self._timed(self._vectors, rows), rows, unmasking)
 
     def _logs(self, vectors_BLD: Tensor, rows: np.ndarray, unmasking: float) -> np.ndarray:

@@ -30,13 +30,13 @@ def pretrain(recipe: str, overrides: tuple[str, ...], out: str | None, resume: b
     log.jsonl, checkpoints/ and model/. SIGTERM or Ctrl-C saves and exits. For several machines:
     torchrun --nnodes N --nproc-per-node GPUS -m orchid_genomics pretrain RECIPE
     """
-    from orchid_genomics.tasks.pretrain import PretrainRecipe, load
+    from orchid_genomics.tasks.pretrain import load, run_recipe
     from orchid_genomics.tasks.pretrain import pretrain as task
 
     if processes == 1 or "WORLD_SIZE" in os.environ:
         task(recipe, out, overrides, resume)
         return
-    load(recipe, PretrainRecipe, overrides)  # a wrong recipe is said once, here
+    load(recipe, run_recipe, overrides)  # a wrong recipe is said once, here
     words = [word for override in overrides for word in ("--set", override)]
     words += ["-o", out] if out else []
     words += ["--resume"] if resume else []

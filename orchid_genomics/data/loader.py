@@ -10,6 +10,7 @@ from queue import SimpleQueue
 
 import numpy as np
 
+from orchid_genomics.data.copies import Planted
 from orchid_genomics.data.recall import Recall
 from orchid_genomics.data.sampling import Training
 from orchid_genomics.sequence import Interval
@@ -22,7 +23,7 @@ class Batch:
     step: int
     tokens_BL: np.ndarray
     rows: Sequence[int]
-    training: Training | Recall
+    training: Training | Planted | Recall
     seed: int
 
     def places(self) -> list[tuple[int, Interval]] | list[str]:
@@ -31,7 +32,12 @@ class Batch:
 
 
 def batches(
-    training: Training | Recall, seed: int, first_step: int, last_step: int, rows: Sequence[int], ahead: int = 4
+    training: Training | Planted | Recall,
+    seed: int,
+    first_step: int,
+    last_step: int,
+    rows: Sequence[int],
+    ahead: int = 4,
 ) -> Iterator[Batch]:
     """Batches of steps `first_step` to `last_step` (not included), at most `ahead` read in advance.
 

@@ -21,9 +21,7 @@ from orchid_genomics.train.fit import Fit, Stage
 from orchid_genomics.train.objectives import OBJECTIVES
 from orchid_genomics.train.report import Protocol
 from orchid_genomics.train.run import BEST, Run, replacing
-from orchid_genomics.train.sources import PretrainRecipe, RecallRunRecipe, Source, opened, run_recipe
-
-RunRecipe = PretrainRecipe | RecallRunRecipe
+from orchid_genomics.train.sources import RunRecipe, Source, opened, run_recipe
 
 
 def build(recipe: RunRecipe) -> OrchidModel:

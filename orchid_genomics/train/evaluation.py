@@ -91,13 +91,13 @@ def masked_bits(
     mine = tiles[ranks.rank :: ranks.world]
     for i in range(0, len(mine), batch):
         rows = mine[i : i + batch]
-        seen = np.stack([_window(shown[p], start, length) for p, start in rows])
-        true = np.stack([_window(pieces[p].tokens, start, length) for p, start in rows])
-        found = _bits(model, seen, true, ranks.device)
+        seen = np.stack([window(shown[p], start, length) for p, start in rows])
+        true = np.stack([window(pieces[p].tokens, start, length) for p, start in rows])
+        found = letter_bits(model, seen, true, ranks.device)
         for (p, start), row in zip(rows, found, strict=True):
             inside = slice(max(start, 0), min(start + length, len(bits[p])))
             bits[p][inside] = row[inside.start - start : inside.stop - start]
-    return [_gathered(row[piece.targets], ranks) for row, piece in zip(bits, pieces, strict=True)]
+    return [gathered(row[piece.targets], ranks) for row, piece in zip(bits, pieces, strict=True)]
 
 
 @torch.inference_mode()
@@ -111,15 +111,17 @@ def single_bits(
     centre = length // 2
     for i in range(0, len(mine), batch):
         rows = mine[i : i + batch]
-        true = np.stack([_window(pieces[todo[r][0]].tokens, todo[r][1] - centre, length) for r in rows])
+        true = np.stack([window(pieces[todo[r][0]].tokens, todo[r][1] - centre, length) for r in rows])
         seen = true & CODE
         seen[:, centre] = DNA.mask
-        found[rows] = _bits(model, seen, true, ranks.device)[:, centre]
-    found = _gathered(found, ranks)
+        found[rows] = letter_bits(model, seen, true, ranks.device)[:, centre]
+    found = gathered(found, ranks)
     return np.split(found, np.cumsum([len(at) for at in places])[:-1])
 
 
-def _bits(model: nn.Module, seen_BL: np.ndarray, true_BL: np.ndarray, device: torch.device) -> np.ndarray:
+@torch.inference_mode()
+def letter_bits(model: nn.Module, seen_BL: np.ndarray, true_BL: np.ndarray, device: torch.device) -> np.ndarray:
+    """-log2 p(true letter) of a model that sees other letters, (B, L); 0 where there is no letter."""
     codes = torch.from_numpy(true_BL & CODE).to(device).long()
     return (nats(model.encode(torch.from_numpy(seen_BL).to(device)), codes) / np.log(2)).cpu().numpy()
 
@@ -129,7 +131,7 @@ def _tiles(piece: HeldOut, length: int) -> range | list[int]:
     return [s for s in range(0, len(piece.tokens), length) if piece.inside[s : s + length].any()]
 
 
-def _window(tokens: np.ndarray, start: int, length: int) -> np.ndarray:
+def window(tokens: np.ndarray, start: int, length: int) -> np.ndarray:
     """Letters start to start + length, N beyond the contig's ends."""
     first, last = max(start, 0), min(start + length, len(tokens))
     window = np.full(length, DNA.n, np.uint8)
@@ -137,7 +139,7 @@ def _window(tokens: np.ndarray, start: int, length: int) -> np.ndarray:
     return window
 
 
-def _gathered(mine: np.ndarray, ranks: Ranks) -> np.ndarray:
+def gathered(mine: np.ndarray, ranks: Ranks) -> np.ndarray:
     """What the ranks found, each its own letters (NaN elsewhere), put together."""
     if ranks.world == 1:
         return mine

@@ -1,7 +1,8 @@
-"""What a run reads and is measured on: genomes, or sequences of associative recall; one recipe and one class each.
+"""What a run reads and is measured on: genomes, with copies planted or as they are, or sequences of recall.
 
-A source gives its `alphabet`, training batches of any length (`training`), the words that a run says of it (`lines`,
-`name`), the function that validates, the tables at the end (`evaluate`), and what provenance says of it (`origin`).
+One recipe and one class each. A source gives its `alphabet`, training batches of any length (`training`), the words
+that a run says of it (`lines`, `name`), the files that it reads (`inputs`), the function that validates, the tables at
+the end (`evaluate`), and what provenance says of it (`origin`).
 """
 
 from collections.abc import Callable, Sequence
@@ -11,6 +12,7 @@ from typing import Any
 from pydantic import Field
 from torch import nn
 
+from orchid_genomics.data.copies import CopiesRecipe, Planted
 from orchid_genomics.data.corpus import Corpus, DataRecipe
 from orchid_genomics.data.recall import Recall, RecallRecipe
 from orchid_genomics.data.sampling import Training
@@ -20,8 +22,9 @@ from orchid_genomics.genome.index import checksum
 from orchid_genomics.model.orchid import OrchidRecipe
 from orchid_genomics.recipe import Strict
 from orchid_genomics.sequence import DNA, alphabet
-from orchid_genomics.train import recall, report
+from orchid_genomics.train import lookup, recall, report
 from orchid_genomics.train.fit import StageRecipe, TrainingRecipe
+from orchid_genomics.train.lookup import LookupEvaluationRecipe
 from orchid_genomics.train.objectives import AnswersRecipe, MaskedRecipe, ObjectiveRecipe
 from orchid_genomics.train.optimizer import OptimizerRecipe
 from orchid_genomics.train.ranks import Ranks
@@ -62,6 +65,13 @@ class PretrainRecipe(_RunRecipe):
         return self.data.length
 
 
+class LookupRunRecipe(PretrainRecipe):
+    """A run on genomes with copies planted in their windows, whole."""
+
+    copies: CopiesRecipe
+    evaluation: LookupEvaluationRecipe = LookupEvaluationRecipe()
+
+
 class RecallRunRecipe(_RunRecipe):
     """A run on associative recall, whole."""
 
@@ -74,13 +84,18 @@ class RecallRunRecipe(_RunRecipe):
         return self.recall.length
 
 
-def run_recipe(values: Any, where: str) -> type[PretrainRecipe] | type[RecallRunRecipe]:
+RunRecipe = PretrainRecipe | LookupRunRecipe | RecallRunRecipe
+
+
+def run_recipe(values: Any, where: str) -> type[RunRecipe]:
     """The schema of a run by the source that its plain values name. Raises RecipeError for none or two."""
     given = [name for name in ("genomes", "recall") if isinstance(values, dict) and name in values]
     if len(given) != 1:
         found = "names two sources, genomes and recall" if given else "names nothing to train on"
         raise RecipeError(where, found, "either [[genomes]] or [recall]")
-    return RecallRunRecipe if given == ["recall"] else PretrainRecipe
+    if given == ["recall"]:
+        return RecallRunRecipe
+    return LookupRunRecipe if "copies" in values else PretrainRecipe
 
 
 class GenomeSource:
@@ -148,6 +163,39 @@ class GenomeSource:
         return {"genomes": genomes, "report": self.corpus.report(length)}
 
 
+class CopiesSource(GenomeSource):
+    """Genomes whose windows get copies of their own segments."""
+
+    drawn = False
+
+    def __init__(self, recipe: LookupRunRecipe) -> None:
+        super().__init__(recipe)
+        for length in (*(stage.length for stage in recipe.stages()), *recipe.evaluation.lengths):
+            if recipe.copies.most(length) < recipe.copies.shortest:
+                found = f"a window of {length:,} nt holds no copy of {recipe.copies.shortest:,} nt"
+                possible = "a shorter copies.shortest or copies.nearest, or longer windows"
+                raise RecipeError("copies", f"{found}, {recipe.copies.nearest:,} nt away", possible)
+
+    def training(self, length: int, batch: int) -> Planted:
+        """Windows of one length, each with its copy."""
+        return Planted(super().training(length, batch), self.recipe.copies)
+
+    def lines(self, length: int, whole: bool = False) -> list[str]:
+        """What is about to be read, and what is planted in it."""
+        copies = self.recipe.copies
+        planted = f"copies of {copies.shortest:,} to {copies.most(length):,} nt in {copies.share:.0%} of the windows"
+        return [*super().lines(length, whole), f"{planted}, up to {copies.diverged:.0%} diverged"]
+
+    def validation(self, model: nn.Module, length: int, ranks: Ranks) -> Callable[[], float] | None:
+        """Bits on copies planted in validation windows."""
+        measured = self.recipe.evaluation
+        return lookup.validation(model, self.corpus, self.recipe.copies, length, measured, ranks)
+
+    def evaluate(self, model: nn.Module, length: int, ranks: Ranks, say: Callable[[str], None]) -> list[Protocol]:
+        """Gain from planted copies and from far natural sequence, on the test split."""
+        return lookup.evaluate(model, self.corpus, length, self.recipe.evaluation, ranks, say)
+
+
 class RecallSource:
     """Sequences of associative recall, made up on the spot."""
 
@@ -190,14 +238,16 @@ class RecallSource:
         return {"genomes": [], "recall": {"symbols": self.recipe.recall.vocabulary, "seen": seen}}
 
 
-Source = GenomeSource | RecallSource
+Source = GenomeSource | CopiesSource | RecallSource
 
 
-def opened(recipe: PretrainRecipe | RecallRunRecipe) -> Source:
+def opened(recipe: RunRecipe) -> Source:
     """The source of a recipe. Raises RecipeError where the model's alphabet cannot read it, and what its files do."""
     is_recall = isinstance(recipe, RecallRunRecipe)
     needed = recipe.recall.alphabet if is_recall else DNA.name
     if recipe.model.alphabet != needed:
         what = "these symbols" if is_recall else "a genome"
         raise RecipeError("model.alphabet", f"{recipe.model.alphabet!r} cannot read {what}", needed)
-    return RecallSource(recipe) if is_recall else GenomeSource(recipe)
+    if is_recall:
+        return RecallSource(recipe)
+    return CopiesSource(recipe) if isinstance(recipe, LookupRunRecipe) else GenomeSource(recipe)

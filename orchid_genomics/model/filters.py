@@ -13,9 +13,9 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
+from orchid_genomics.ops import implicit
 from orchid_genomics.recipe import Strict
 
-LONGEST_LAG = 131_072  # the lag at which the log-lag feature is 1
 DEFAULT_LONGEST = 1024.0
 
 
@@ -81,19 +81,16 @@ class StaticFilter(nn.Module):
 
     def lags(self, lag: Tensor) -> Tensor:
         """The filter at signed lags (T,), nucleotides -> (C, T)."""
-        size = lag.abs()
-        position = lag.sign() * torch.log1p(size) / math.log1p(LONGEST_LAG)
-        octave = math.pi * 2.0 ** torch.arange(self.octaves, device=lag.device, dtype=lag.dtype)
-        angle = octave[:, None] * position
-        features = torch.cat((position[None], angle.sin(), angle.cos()))
-        hidden = torch.addmm(self.first.bias[:, None], self.first.weight, features).sin()
+        hidden = torch.addmm(self.first.bias[:, None], self.first.weight, implicit.features(lag, self.octaves)).sin()
         hidden = torch.addmm(self.second.bias[:, None], self.second.weight, hidden).sin()
-        exponent = -torch.exp(-self.log_decay)[:, None] * size
-        envelope = exponent.clamp(min=-60).exp()  # far below rounding, and exp is slow where it underflows
-        return (self.last.weight * self.norm[:, None]) @ hidden * envelope
+        exponent = -torch.exp(-self.log_decay)[:, None] * lag.abs()
+        return (self.last.weight * self.norm[:, None]) @ hidden * exponent.clamp(min=implicit.FARTHEST).exp()
 
     def taps(self, L: int) -> Tensor:
-        """(C, L), lag 0 first, negative lags at the end; at even L the lag L / 2 is the mean of both signs."""
+        """(C, L), lag 0 first, negative lags at the end; at even L the lag L / 2 is the mean of both signs.
+
+        The definition of what `forward` transforms, by ordinary autograd.
+        """
         weight = self.last.weight
         half = (L - 1) // 2
         lag = torch.arange(-half - 1, half + 2, device=weight.device, dtype=weight.dtype)
@@ -117,8 +114,10 @@ class StaticFilter(nn.Module):
         return self._kept[L]
 
     def _spectrum(self, L: int) -> Tensor:
+        layers = (self.first.weight, self.first.bias, self.second.weight, self.second.bias)
         with torch.autocast(self.last.weight.device.type, enabled=False):
-            return torch.fft.rfft(self.taps(L))
+            last, rate = self.last.weight * self.norm[:, None], torch.exp(-self.log_decay)
+            return implicit.spectrum(*layers, last, rate, L)
 
 
 class Conditioning(nn.Module):

@@ -8,13 +8,16 @@ gradients) must be added in one order, so every worker owns its pieces and its o
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
+from itertools import pairwise
 from threading import Barrier
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
-CHUNK = 1024  # positions taken together on a CPU
+CHUNK = 2048  # positions taken together on a CPU: fewer calls, for which two threads wait for each other
+GROUP_BYTES = {"cpu": 8 << 20, "cuda": 256 << 20}  # of the float32 rows transformed together, over all threads
+MIN_ROWS = 4  # every call plans its transform anew, and a lone row is planned for many threads
 Piece = TypeVar("Piece")
 
 
@@ -24,6 +27,19 @@ def pieces(x_BDL: Tensor) -> list[tuple[int, int, int]]:
     parts = 1 if x_BDL.device.type != "cpu" else -(-L // CHUNK)
     edges = [L * i // parts for i in range(parts + 1)]
     return [(row, edges[i], edges[i + 1]) for row in range(B) for i in range(parts)]
+
+
+def groups(rows: int, numbers: int, device: torch.device, share: int = 1) -> list[slice]:
+    """Rows of `numbers` real numbers to transform together: few enough for the cache, enough for every thread.
+
+    `share` divides the memory that they may take.
+    """
+    threads = torch.get_num_threads() if device.type == "cpu" else 1
+    fitting = GROUP_BYTES.get(device.type, 8 << 20) // (4 * max(numbers, 1) * threads * share)
+    count = -(-rows // max(1, fitting, min(MIN_ROWS, -(-rows // threads)))) if rows else 0
+    count = min(rows, -(-count // threads) * threads)
+    edges = [rows * i // max(count, 1) for i in range(count + 1)]
+    return [slice(*edge) for edge in pairwise(edges)]
 
 
 def each(

@@ -58,6 +58,23 @@ def test_the_spectrum_is_that_of_every_lag_below_half_the_window(L):
     torch.testing.assert_close(filter(L), torch.fft.rfft(taps), rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("L", [1, 2, 3, 8, 31, 1_025, 2_050])
+def test_the_fused_spectrum_has_the_gradients_of_the_filter_written_out(L):
+    filter = static_filter(longest=500)
+    parameters, weight = list(filter.parameters()), torch.randn(4, L // 2 + 1, dtype=torch.complex128)
+    fused = torch.autograd.grad(filter(L), parameters, weight)
+    plain = torch.autograd.grad(torch.fft.rfft(filter.taps(L)), parameters, weight)
+    for ours, theirs in zip(fused, plain, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-12 * max(1.0, theirs.abs().max().item()))
+
+
+def test_the_fused_spectrum_keeps_torchs_rules():
+    filter = static_filter().float()
+    layers = (filter.first.weight, filter.first.bias, filter.second.weight, filter.second.bias)
+    leaves = [t.detach().requires_grad_() for t in (*layers, filter.last.weight, torch.exp(-filter.log_decay))]
+    torch.library.opcheck(torch.ops.orchid.implicit_spectrum.default, (*leaves, 10))
+
+
 def test_far_lags_are_tapered_by_one_decay_a_channel_spaced_to_the_longest_window():
     filter = static_filter(channels=5, shortest=8, longest=5_000)
     decays = filter.log_decay.exp().tolist()

@@ -1,0 +1,153 @@
+"""The spectrum of an implicit filter: a small sine network over signed lags, tapered, then transformed.
+
+Fused by hand: lags are taken in cache-sized pieces, only the parameters are kept, and the backward pass is one inverse
+real transform and a second run of the network; ordinary autograd keeps ten tensors as long as the window and takes
+twice the time. `model.filters.StaticFilter.taps` is the same filter written out. The trap: at even length the lag L / 2
+is the mean of both signs.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+from orchid_genomics.ops.chunks import CHUNK, each, groups
+from orchid_genomics.ops.products import summed, zeros_like_all
+
+LONGEST_LAG = 131_072  # nucleotides; the lag at which the log-lag feature is 1
+FARTHEST = -60.0  # least exponent of the taper: far below rounding, and exp is slow where it underflows
+
+
+def features(lag_T: Tensor, octaves: int) -> Tensor:
+    """sign(lag) log(1 + |lag|), scaled to [-1, 1] at 131,072 nt, and sines and cosines of its octaves; (1 + 2 O, T)."""
+    position = lag_T.sign() * torch.log1p(lag_T.abs()) / math.log1p(LONGEST_LAG)
+    octave = math.pi * 2.0 ** torch.arange(octaves, device=lag_T.device, dtype=lag_T.dtype)
+    angle = octave[:, None] * position
+    return torch.cat((position[None], angle.sin(), angle.cos()))
+
+
+def signed_lags(first: int, last: int, L: int, like: Tensor) -> Tensor:
+    """The lags of taps first to last of a filter of L: 0, 1, .. L // 2, then the negative ones; (T,)."""
+    place = torch.arange(first, last, device=like.device)
+    return torch.where(place <= L // 2, place, place - L).to(like.dtype)
+
+
+@torch.library.custom_op("orchid::implicit_spectrum", mutates_args=())
+def spectrum(
+    w_first: Tensor, b_first: Tensor, w_second: Tensor, b_second: Tensor, w_last: Tensor, rate: Tensor, L: int
+) -> Tensor:
+    """rfft of taps(lag) = (w_last sin(w_second sin(w_first features + b) + b)) exp(-rate |lag|) over L; (C, F).
+
+    Shapes: w_first (H, 1 + 2 octaves), w_second (H, H), w_last (C, H), rate (C) of one over nucleotides.
+    """
+    parameters = (w_first, b_first, w_second, b_second, w_last, rate)
+    taps_CL = torch.empty(len(rate), L, dtype=rate.dtype, device=rate.device)
+
+    def work(piece: tuple[int, int], _: None) -> None:
+        *_, m, taper = _network(signed_lags(*piece, L, rate), *parameters)
+        torch.mul(m, taper, out=taps_CL[:, slice(*piece)])
+
+    each(_pieces(L, rate), work, rate.device, lambda: None)
+    if L % 2 == 0:
+        *_, m, taper = _network(_middle(L, rate), *parameters)
+        taps_CL[:, L // 2] = (m * taper)[:, 0].add_(taps_CL[:, L // 2]).mul_(0.5)
+    spectrum_CF = torch.empty(len(rate), L // 2 + 1, dtype=_complex(rate), device=rate.device)
+
+    def transform(rows: slice, _: None) -> None:
+        spectrum_CF[rows] = torch.fft.rfft(taps_CL[rows])
+
+    each(groups(len(rate), L, rate.device), transform, rate.device, lambda: None)
+    return spectrum_CF
+
+
+@torch.library.custom_op("orchid::implicit_spectrum_backward", mutates_args=())
+def spectrum_backward(
+    dspectrum_CF: Tensor,
+    w_first: Tensor,
+    b_first: Tensor,
+    w_second: Tensor,
+    b_second: Tensor,
+    w_last: Tensor,
+    rate: Tensor,
+    L: int,
+) -> list[Tensor]:
+    """Gradients of the six parameters, in their order."""
+    parameters = (w_first, b_first, w_second, b_second, w_last, rate)
+    dtaps_CL = torch.empty(len(rate), L, dtype=rate.dtype, device=rate.device)
+
+    def transform(rows: slice, _: None) -> None:
+        half = dspectrum_CF[rows] * (L / 2)  # the inverse counts inner bins twice
+        half[:, 0] *= 2
+        if L % 2 == 0:
+            half[:, -1] *= 2
+        dtaps_CL[rows] = torch.fft.irfft(half, n=L)
+
+    each(groups(len(rate), L, rate.device), transform, rate.device, lambda: None)
+    if L % 2 == 0:
+        dtaps_CL[:, L // 2] *= 0.5
+
+    def work(piece: tuple[int, int], sums: list) -> None:
+        _network_backward(dtaps_CL[:, slice(*piece)], signed_lags(*piece, L, rate), parameters, sums)
+
+    partial = each(_pieces(L, rate), work, rate.device, lambda: zeros_like_all(*parameters))
+    if L % 2 == 0:
+        _network_backward(dtaps_CL[:, L // 2, None], _middle(L, rate), parameters, partial[0])
+    return summed(partial, rate.dtype)
+
+
+def _network(
+    lag: Tensor, w_first: Tensor, b_first: Tensor, w_second: Tensor, b_second: Tensor, w_last: Tensor, rate: Tensor
+) -> tuple[Tensor, ...]:
+    """Features, what enters and leaves both sines, the network's answer and the taper, each (.., T)."""
+    given = features(lag, w_first.shape[1] // 2)
+    one = torch.addmm(b_first[:, None], w_first, given)
+    sine_one = one.sin()
+    two = torch.addmm(b_second[:, None], w_second, sine_one)
+    sine_two = two.sin()
+    taper = torch.mul(rate[:, None], -lag.abs()).clamp_(min=FARTHEST).exp_()
+    return given, one, sine_one, two, sine_two, w_last @ sine_two, taper
+
+
+def _network_backward(dtaps: Tensor, lag: Tensor, parameters: tuple[Tensor, ...], sums: list[Tensor]) -> None:
+    """Add the gradients of one piece of lags to `sums`; a taper at its least passes nothing that float64 could hold."""
+    _, _, w_second, _, w_last, _ = parameters
+    given, one, sine_one, two, sine_two, m, taper = _network(lag, *parameters)
+    dm = taper.mul_(dtaps)
+    sums[4].addmm_(dm, sine_two.T)
+    sums[5].addmv_(m.mul_(dm), lag.abs(), alpha=-1)
+    dtwo = (w_last.T @ dm).mul_(two.cos_())
+    sums[2].addmm_(dtwo, sine_one.T)
+    sums[3].add_(dtwo.sum(-1))
+    done = (w_second.T @ dtwo).mul_(one.cos_())
+    sums[0].addmm_(done, given.T)
+    sums[1].add_(done.sum(-1))
+
+
+def _pieces(L: int, like: Tensor) -> list[tuple[int, int]]:
+    size = 4 * CHUNK if like.device.type == "cpu" else L  # narrower than a block's pieces
+    return [(first, min(first + size, L)) for first in range(0, L, size)]
+
+
+def _middle(L: int, like: Tensor) -> Tensor:
+    """The other sign of the middle lag of an even length."""
+    return torch.full((1,), -L / 2, dtype=like.dtype, device=like.device)
+
+
+def _complex(like: Tensor) -> torch.dtype:
+    return torch.complex128 if like.dtype == torch.float64 else torch.complex64
+
+
+def _keep(ctx, inputs, output) -> None:
+    *tensors, ctx.length = inputs
+    ctx.save_for_backward(*tensors)
+
+
+def _gradients(ctx, dspectrum_CF: Tensor):
+    return *spectrum_backward(dspectrum_CF.resolve_conj(), *ctx.saved_tensors, ctx.length), None
+
+
+spectrum.register_autograd(_gradients, setup_context=_keep)
+spectrum.register_fake(
+    lambda w1, b1, w2, b2, w3, rate, L: torch.empty(len(rate), L // 2 + 1, dtype=_complex(rate), device=rate.device)
+)
+spectrum_backward.register_fake(lambda dspectrum, *rest: [torch.empty_like(t) for t in rest[:-1]])

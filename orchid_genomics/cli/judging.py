@@ -77,4 +77,49 @@ def _whole(text: str | None) -> list[int] | None:
     return [int(part) for part in text.split(",")]
 
 
-COMMANDS = (mutate, calibrate)
+@click.command("evaluate-variants")
+@click.argument("scored", type=click.Path())
+@click.option("--label", required=True, metavar="KEY", help="INFO key or column with the classes, such as CLNSIG.")
+@click.option("--positive", multiple=True, metavar="VALUES", help="Its values that are positive, between commas.")
+@click.option("--negative", multiple=True, metavar="VALUES", help="Its values that are negative, between commas.")
+@click.option("--labels", type=click.Path(), help="A TSV, VCF or parquet with more columns for the same variants.")
+@click.option("--score", "scores", multiple=True, metavar="NAME", help="A score; -NAME: lower means positive.")
+@click.option("--consequence", metavar="KEY", help="Where the consequence stands; default CSQ, BCSQ, ANN, MC ...")
+@click.option("--cluster", metavar="KEY", help="What is resampled together; default the gene, else 100 kb.")
+@click.option("--strata", multiple=True, metavar="KEY", help="Rank within this too; `context`: trinucleotide x ALT.")
+@click.option("--only", multiple=True, metavar="KEY=VALUES", help="Keep variants with one of these values.")
+@click.option("--regions", type=click.Path(), help="Keep variants in a BED (0-based half-open).")
+@click.option("--genome", type=click.Path(), help="The FASTA: for contexts and the baselines below.")
+@click.option("--model", type=click.Path(), help="The model: for counts of its training, and random weights.")
+@click.option("--frequency", metavar="KEY", help="Allele frequency, a baseline: rarer means positive.")
+@click.option("--conservation", type=click.Path(), help="A bigWig or bedGraph, a baseline: higher means positive.")
+@click.option("--baselines", default="look-up,counts,random", show_default=True, help="Which of these; or none.")
+@click.option("--samples", default=1000, type=click.IntRange(min=1), show_default=True, help="Resamples of clusters.")
+@click.option("--seed", default=0, show_default=True, help="Decides folds, resamples and random weights.")
+@click.option("--json", "json_out", type=click.Path(), help="Write the same numbers there.")
+def evaluate_variants(scored: str, json_out: str | None, **words) -> None:
+    """Say how well the scores of SCORED (VCF, BCF, TSV, parquet) tell positive from negative variants.
+
+    AUROC and AUPRC (beside the base rate, the AUPRC of no knowledge) over all labelled variants, by type and by
+    consequence (of INFO CSQ, BCSQ, ANN or MC, or a column), with 95 % intervals by resampling whole genes, and the
+    first score's lead over each other one on the same variants and resamples. Our scores are read with their sign
+    (llr: lower means positive).
+
+    \b
+    Baselines: look-up  trinucleotide x ALT, fitted on the genes of other folds (--genome)
+               counts   6 letters on both sides, of what the model was trained on (--model)
+               random   the same score by a model of the same shape before training (--model)
+
+    Areas over all variants are confounded where classes differ in their contexts; --strata context ranks each
+    variant against those of the same trinucleotide and ALT alone (on the coding strand, where CSQ gives it).
+    """
+    from orchid_genomics.tasks.evaluate_variants import evaluate_variants as task
+    from orchid_genomics.tasks.evaluate_variants import options_of, save
+
+    found = task(scored, options_of(**words), lambda text: click.echo(f"{text} ...", err=True))
+    click.echo(found.text())
+    if json_out:
+        save(found, json_out)
+
+
+COMMANDS = (mutate, calibrate, evaluate_variants)

@@ -3,18 +3,18 @@
 The trap: a VCF holds several ALTs a record and a key a list, so every value is taken for its own ALT (Number=A and R).
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from re import split
 
 import numpy as np
-import pysam
 
 from orchid_genomics.errors import InputError, missing_extra
 from orchid_genomics.genome.bed import read_lines
 from orchid_genomics.genome.names import listed, shared
+from orchid_genomics.genome.vcf import Vcf
 from orchid_genomics.sequence import Variant
 
 PLACE = {
@@ -66,8 +66,7 @@ def names_of(path: str | Path) -> tuple[str, ...]:
     """The columns of a TSV or parquet file, or the INFO keys that a VCF declares, before it is read."""
     path = Path(path)
     if _is_vcf(path):
-        with _opened(path) as file:
-            return tuple(file.header.info)
+        return tuple(_declared(Vcf(path).header)[0])
     return _parquet(path)[0] if path.suffix == ".parquet" else tuple(_tsv_header(path)[0])
 
 
@@ -131,7 +130,7 @@ def classes(texts: Sequence[str], positive: Sequence[str], negative: Sequence[st
     """
     known: dict[str, int] = {}
     for text in dict.fromkeys(texts):
-        words = {word for word in split(r"[,|/&;]", text) if word}
+        words = {word for word in re.split(r"[,|/&;]", text) if word}
         for label, values in ((1, positive), (0, negative)):
             if text in values or (words and words <= set(values)):
                 known[text] = label
@@ -150,44 +149,42 @@ def _is_vcf(path: Path) -> bool:
     return path.name.endswith((".vcf", ".vcf.gz", ".vcf.bgz", ".bcf"))
 
 
-def _opened(path: Path) -> pysam.VariantFile:
-    if not path.is_file():
-        raise InputError(path, "is not there", "a VCF, BCF, TSV or parquet file")
-    try:
-        return pysam.VariantFile(str(path))
-    except (OSError, ValueError) as error:
-        raise InputError(path, f"is no VCF that can be read ({error})", "VCF or BCF") from None
-
-
 def _vcf(path: Path, wanted: set[str]) -> Table:
+    file = Vcf(path)
+    numbers, about = _declared(file.header)
     variants: list[Variant] = []
-    with _opened(path) as file:
-        header = file.header.info
-        names = tuple(header)
-        keys = {name: str(header[name].number) for name in names if name in wanted}
-        values: dict[str, list[str]] = {name: [] for name in keys}
-        try:
-            for record in file:
-                info = record.info
-                for i, alt in enumerate(record.alts or ()):
-                    variants.append(Variant(record.chrom, record.pos - 1, record.ref.upper(), alt.upper()))
-                    for name, number in keys.items():
-                        values[name].append(_text(info[name], number, i) if name in info else "")
-        except (OSError, ValueError) as error:
-            raise InputError(path, f"cannot be read after {len(variants):,} variants ({error})", "VCF or BCF") from None
-        about = {name: header[name].description or "" for name in keys}
-    return Table(path, variants, values, names, about)
+    keys = {name.encode(): name for name in wanted if name in numbers}
+    values: dict[str, list[str]] = {name: [] for name in keys.values()}
+    for record in file.records():
+        info = dict(word.partition(b"=")[::2] for word in record.line.split(b"\t", 8)[7].rstrip(b"\r").split(b";"))
+        flags = {key: b"true" for key in keys if numbers[keys[key]] == "0" and key in info}
+        info.update(flags)
+        texts = [(name, info.get(key, b"").decode("utf-8", "replace")) for key, name in keys.items()]
+        for i, alt in enumerate(record.alts):
+            variants.append(Variant(record.contig, record.start, record.ref, alt))
+            for name, text in texts:
+                values[name].append(_of_alt(text, numbers[name], i))
+    return Table(path, variants, values, tuple(numbers), about)
 
 
-def _text(value: object, number: str, alt: int) -> str:
-    """An INFO value for one ALT, as written; "" where missing."""
-    if isinstance(value, tuple):
-        if number in "AR":
-            at = alt + (number == "R")
-            value = value[at] if at < len(value) else None
-        else:
-            return ",".join("." if part is None else str(part) for part in value)
-    return "" if value is None or value == "." else str(value)
+def _declared(header: Sequence[bytes]) -> tuple[dict[str, str], dict[str, str]]:
+    """The Number and the Description of every INFO key of a header."""
+    numbers, about = {}, {}
+    for line in header:
+        text = line.decode("utf-8", "replace")
+        if found := re.match(r"##INFO=<ID=([^,>]+)", text):
+            number, said = re.search(r"Number=([^,>]+)", text), re.search(r'Description="([^"]*)"', text)
+            numbers[found[1]] = number[1] if number else "."
+            about[found[1]] = said[1] if said else ""
+    return numbers, about
+
+
+def _of_alt(text: str, number: str, alt: int) -> str:
+    """An INFO value for one ALT; "" where missing."""
+    if number in ("A", "R") and text:
+        parts, at = text.split(","), alt + (number == "R")
+        text = parts[at] if at < len(parts) else ""
+    return "" if text in MISSING else text
 
 
 def _tsv_header(path: Path) -> tuple[list[str], int]:

@@ -1,0 +1,81 @@
+"""A model that reads one-hot letters, float (N, 4, L) in and (N, T) out, as attribution libraries expect.
+
+The trap: a sequence is transformed at a length of its own (`model.orchid.transform_length`), so columns are padded
+here exactly as `Orchid.forward` pads tokens; a one-hot of real letters gives what its tokens give.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from orchid_genomics.errors import InputError
+from orchid_genomics.explain.targets import Target, read_target
+from orchid_genomics.model.heads import Pooled
+from orchid_genomics.model.orchid import transform_length
+from orchid_genomics.model.pretrained import OrchidModel
+from orchid_genomics.sequence import DNA
+
+
+class OneHot(nn.Module):
+    """What a trained model says of one-hot letters; differentiable, for captum and tangermeme (>= 1.6) unchanged.
+
+    Parameters: `model`, an `OrchidModel` over DNA, shared and not changed; `target`, what is explained:
+
+    * ``"pll"`` (the default of a letters head): the pseudo-likelihood of the sequence, the sum over its letters of
+      log p(letter) in nats, every letter shown, one pass
+    * ``"pll-hidden"``: the same with every letter hidden (shown as MASK) when it is predicted; eight passes, the
+      k-th hides every eighth letter
+    * ``"A@100"``: log p of A at letter 100 (0-based from the start of the sequence as it is read), that letter
+      hidden; ``"A@center"``: at letter L // 2
+    * a name or a number (from 0): one output of a head over sequences (the logit of a class), or a track, averaged
+      over its bins; ``"name@100"``, ``"name@center"``: the bin of a track that holds that letter
+    * None, with a pooled head: all of its outputs
+
+    Columns are in the order A, C, G, T; what is missing of 1 in a column goes to N. T is 1 but for None with a head of
+    several outputs. `target.name` says what was chosen.
+
+    Raises InputError for a target that the model does not have, with those that it has.
+
+    >>> wrapped = OneHot(OrchidModel.from_pretrained("runs/yeast/model"))  # doctest: +SKIP
+    >>> captum.attr.IntegratedGradients(wrapped).attribute(x_N4L, target=0)  # doctest: +SKIP
+    """
+
+    def __init__(self, model: OrchidModel, target: str | int | None = None) -> None:
+        super().__init__()
+        if model.recipe.encoder.alphabet != DNA.name:
+            raise InputError("model", f"reads {model.recipe.encoder.alphabet}", "attributions are of models of DNA")
+        self.model = model
+        self.target: Target = read_target(target, model)
+
+    def forward(self, x_N4L: Tensor) -> Tensor:
+        """The target (N, T) of one-hot or mixed letters."""
+        return self.target.of(self, x_N4L)
+
+    def predictions(self, x_N4L: Tensor, hidden_L: Tensor | None = None) -> Tensor:
+        """What the model's head says: (N, L, 4) logits of letters, (N, T) of a pooled head, (N, bins, T) of tracks.
+
+        `hidden_L`, bool: the columns shown as MASK, whatever they hold.
+        """
+        encoder = self.model.encoder
+        L = x_N4L.shape[-1]
+        letters_N7L = _codes(x_N4L.to(encoder.letters.free.dtype), hidden_L)
+        N, mask_NL = transform_length(L), None
+        if N > L:
+            letters_N7L = functional.pad(letters_N7L, (0, N - L))
+            letters_N7L[:, DNA.pad, L:] = 1
+            mask_NL = letters_N7L.new_ones(len(letters_N7L), N)
+            mask_NL[:, L:] = 0
+        vectors_NLD = encoder.encode_letters(letters_N7L, mask_NL)
+        if isinstance(self.model.head, Pooled):
+            return self.model.head(vectors_NLD, mask_NL)
+        return self.model.head(vectors_NLD[:, :L])
+
+
+def _codes(x_N4L: Tensor, hidden_L: Tensor | None) -> Tensor:
+    """Mixed token codes (N, 7, L): A, C, G, T, N, MASK, PAD."""
+    unknown_N1L = 1 - x_N4L.sum(1, keepdim=True)
+    mask_1L = torch.zeros_like(unknown_N1L)
+    if hidden_L is not None:
+        keep_L = (~hidden_L).to(x_N4L)
+        x_N4L, unknown_N1L, mask_1L = x_N4L * keep_L, unknown_N1L * keep_L, mask_1L + (1 - keep_L)
+    return torch.cat((x_N4L, unknown_N1L, mask_1L, torch.zeros_like(unknown_N1L)), 1)

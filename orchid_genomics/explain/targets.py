@@ -1,0 +1,161 @@
+"""What of a prediction is explained: one number a sequence, as a differentiable function of its letters.
+
+The trap: the pseudo-likelihood of a sequence depends on a letter twice, as what is predicted and as what is seen;
+both count, so that mutating a letter and the gradient of a letter mean the same thing.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from orchid_genomics.errors import InputError
+from orchid_genomics.model.pretrained import OrchidModel
+from orchid_genomics.sequence import DNA
+
+if TYPE_CHECKING:
+    from orchid_genomics.explain.onehot import OneHot
+
+PASSES = 8
+"""Passes of the hidden pseudo-likelihood: each hides 12.5 % of the letters, near the 15 % of training."""
+_LETTER = re.compile(r"([ACGT])@(\d+|center)")
+
+
+@dataclass(frozen=True)
+class Target:
+    """All outputs of a head over sequences, (N, T)."""
+
+    name: str
+
+    def of(self, model: "OneHot", x_N4L: Tensor) -> Tensor:
+        """The numbers to explain (N, T)."""
+        return model.predictions(x_N4L)
+
+
+@dataclass(frozen=True)
+class Output(Target):
+    """One output of a pooled head, (N, 1)."""
+
+    index: int
+
+    def of(self, model: "OneHot", x_N4L: Tensor) -> Tensor:
+        return model.predictions(x_N4L)[:, self.index, None]
+
+
+@dataclass(frozen=True)
+class Track(Target):
+    """One track, averaged over its bins or (`place`) in the bin that holds a letter; (N, 1)."""
+
+    index: int
+    place: str
+
+    def of(self, model: "OneHot", x_N4L: Tensor) -> Tensor:
+        out_NB = model.predictions(x_N4L)[..., self.index]
+        if not self.place:
+            return out_NB.mean(1, keepdim=True)
+        bin = _place(self, x_N4L) // model.model.recipe.head.bin
+        return out_NB[:, bin, None] if bin < out_NB.shape[1] else out_NB[:, -1:] * 0
+
+
+@dataclass(frozen=True)
+class Likelihood(Target):
+    """log p of one letter at one place, hidden there; nats, (N, 1)."""
+
+    letter: int
+    place: str
+
+    def of(self, model: "OneHot", x_N4L: Tensor) -> Tensor:
+        place = _place(self, x_N4L)
+        hidden_L = torch.arange(x_N4L.shape[-1], device=x_N4L.device) == place
+        return log_likelihoods(model, x_N4L, hidden_L)[:, place, self.letter, None]
+
+
+@dataclass(frozen=True)
+class PseudoLikelihood(Target):
+    """The sum over letters of log p(letter); nats, (N, 1). N counts nothing."""
+
+    passes: int | None
+
+    def of(self, model: "OneHot", x_N4L: Tensor) -> Tensor:
+        if self.passes is None:
+            return _shared(model, log_likelihoods(model, x_N4L), x_N4L)
+        place_L = torch.arange(x_N4L.shape[-1], device=x_N4L.device) % self.passes
+        total = 0
+        for turn in range(min(self.passes, len(place_L))):
+            hidden_L = place_L == turn
+            logs_NLV = log_likelihoods(model, x_N4L, hidden_L)[:, hidden_L]
+            total = total + _shared(model, logs_NLV, x_N4L[..., hidden_L])
+        return total
+
+
+def _place(target: Likelihood | Track, x_N4L: Tensor) -> int:
+    L = x_N4L.shape[-1]
+    place = L // 2 if target.place == "center" else int(target.place)
+    if place >= L:
+        raise InputError("target", f"{target.name} of a sequence of {L:,} letters", f"places 0 to {L - 1}, 0-based")
+    return place
+
+
+def log_likelihoods(model: "OneHot", x_N4L: Tensor, hidden_L: Tensor | None = None) -> Tensor:
+    """log p of every letter at every position (N, L, 4), nats."""
+    return model.predictions(x_N4L, hidden_L).log_softmax(-1)
+
+
+def _shared(model: "OneHot", logs_NLV: Tensor, x_NVL: Tensor) -> Tensor:
+    """The sum over positions of what the letters there are likely, (N, 1)."""
+    return (logs_NLV * x_NVL.transpose(1, 2).to(logs_NLV)).sum((1, 2))[:, None]
+
+
+def read_target(target: str | int | None, model: OrchidModel) -> Target:
+    """A target by its name; see `explain.OneHot`. Raises InputError with those that the model has."""
+    head = model.recipe.head
+    if head is None:
+        raise InputError("model", "has no head: it predicts nothing to explain", "a model with a head")
+    text = "" if target is None else str(target).strip()
+    if head.kind == "letters":
+        return _of_letters(text or "pll", model)
+    outputs = output_names(model)
+    name, _, place = text.partition("@") if head.kind == "tracks" and text not in outputs else (text, "", "")
+    index = outputs.index(name) if name in outputs else int(name) if name.isdecimal() else len(outputs)
+    if not text and (len(outputs) == 1 or head.kind == "pooled"):
+        return Target("all outputs") if len(outputs) > 1 else read_target(outputs[0], model)
+    if index >= len(outputs) or not (place in ("", "center") or place.isdecimal()):
+        raise _unknown(text, model)
+    return Track(text, index, place) if head.kind == "tracks" else Output(outputs[index], index)
+
+
+def _of_letters(text: str, model: OrchidModel) -> Target:
+    if text == "pll":
+        return PseudoLikelihood(text, None)
+    if text == "pll-hidden":
+        return PseudoLikelihood(text, PASSES)
+    found = _LETTER.fullmatch(text)
+    if not found:
+        raise _unknown(text, model)
+    letter, place = found.groups()
+    return Likelihood(text, DNA.letters.index(letter), place)
+
+
+def _unknown(text: str, model: OrchidModel) -> InputError:
+    found = f"the model has no {text!r}" if text else "not said, and the model has several"
+    return InputError("target", found, "it has " + ", ".join(possible(model)))
+
+
+def possible(model: OrchidModel) -> Sequence[str]:
+    """The targets that a model has, as a user may write them."""
+    head = model.recipe.head
+    if head is None:
+        return ()
+    if head.kind == "letters":
+        return ("pll", "pll-hidden", "A@100 (a letter and a 0-based place)", "A@center")
+    names = output_names(model)
+    return names if head.kind == "pooled" else (*names, f"{names[0]}@100 (a track and a 0-based place)")
+
+
+def output_names(model: OrchidModel) -> tuple[str, ...]:
+    """The names of the outputs of a head; a binary one has a single output, the logit of its positive class."""
+    head = model.recipe.head
+    return head.labels[-head.outputs :]

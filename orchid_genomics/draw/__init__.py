@@ -3,6 +3,7 @@
 from orchid_genomics.draw import html
 from orchid_genomics.draw.canvas import save
 from orchid_genomics.draw.curves import training_curve
+from orchid_genomics.draw.gains import gains
 from orchid_genomics.draw.lanes import Lane, lane, read_lane
 from orchid_genomics.draw.logo import information, logo, motif, of_letters
 from orchid_genomics.draw.maps import compared, dependency, overview, points, zoomed
@@ -11,6 +12,7 @@ __all__ = [
     "Lane",
     "compared",
     "dependency",
+    "gains",
     "html",
     "information",
     "lane",

@@ -1,0 +1,46 @@
+"""Lookup by other models, and a picture of all: the sequences, objective, loop and tables of a recipe with copies.
+
+Run by ``python benchmarks/lookup.py RECIPE MODEL OUT.json [KEY=VALUE ...]``: MODEL is hyena or transformer (trained
+here, at the recipe's width and depth) or a model folder (measured as it is); the tables are printed and written to OUT.
+Then ``python benchmarks/lookup.py draw OUT.png NAME=FILE.json ...`` draws the tables of several models.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+from trained import PEERS, measured
+
+from orchid_genomics import draw
+from orchid_genomics.genome.index import replacing
+from orchid_genomics.model.pretrained import OrchidModel
+from orchid_genomics.recipe import load
+from orchid_genomics.train import ranks as processes
+from orchid_genomics.train.sources import LookupRunRecipe, opened
+
+
+def measure(path: str, model: str, out: str, *overrides: str) -> None:
+    recipe = load(path, LookupRunRecipe, overrides)
+    if model in PEERS:
+        _, protocols, said = measured(recipe, model)
+    else:
+        source, ranks = opened(recipe), processes.start(recipe.training.device)
+        protocols = source.evaluate(OrchidModel.from_pretrained(model), recipe.stages()[-1].length, ranks, print)
+        said = f"{model}, as it is"
+    for protocol in protocols:
+        print(protocol.text() + "\n")
+    print(said)
+    with replacing(Path(out)) as part:
+        part.write_text(json.dumps([protocol.values() for protocol in protocols], indent=2) + "\n")
+
+
+def picture(out: str, *named: str) -> None:
+    tables = {name: json.loads(Path(file).read_text()) for name, _, file in (word.partition("=") for word in named)}
+    with replacing(Path(out)) as part:
+        draw.save(draw.gains(tables), part)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) < 4:
+        raise SystemExit(__doc__)
+    picture(*sys.argv[2:]) if sys.argv[1] == "draw" else measure(*sys.argv[1:])

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pysam
@@ -67,7 +68,23 @@ def read_bed(path: str | Path, genome: Genome | None = None) -> Bed:
     with both lists of names for an unknown contig.
     """
     path = Path(path)
-    numbers, places, columns = [], [], []
+    records = list(read_records(path))
+    numbers, places = [record.line for record in records], [record.place for record in records]
+    if genome is not None:
+        places = on_genome(places, genome, path, numbers)
+    return Bed(path, tuple(places), tuple(record.columns for record in records))
+
+
+class Record(NamedTuple):
+    """One record of a BED: the number of its line, its place, and the columns after the third as written."""
+
+    line: int
+    place: Interval
+    columns: tuple[str, ...]
+
+
+def read_records(path: Path) -> Iterator[Record]:
+    """The records of a BED one by one, in constant memory, contigs as written; raises InputError as `read_bed`."""
     stranded: bool | None = None
     for number, line in read_lines(path):
         if not line.strip() or (line.startswith(_SKIPPED) and _is_comment(line)):
@@ -82,12 +99,7 @@ def read_bed(path: str | Path, genome: Genome | None = None) -> Bed:
         if strand not in _STRANDS:
             raise InputError(f"{path} line {number}", f"strand {strand!r} in column 6", "+, - or .")
         name = words[3] if len(words) > 3 and words[3] != "." else ""
-        numbers.append(number)
-        places.append(Interval(*place, _STRANDS[strand], name))
-        columns.append(tuple(words[3:]))
-    if genome is not None:
-        places = on_genome(places, genome, path, numbers)
-    return Bed(path, tuple(places), tuple(columns))
+        yield Record(number, Interval(*place, _STRANDS[strand], name), tuple(words[3:]))
 
 
 def _is_comment(line: str) -> bool:

@@ -11,7 +11,7 @@ import numpy as np
 from orchid_genomics.errors import InputError
 
 _BLOCK_HEADER = b"\x1f\x8b\x08\x04"
-_END_OF_FILE = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
+END_OF_FILE = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
 
 
 class Text:
@@ -58,8 +58,8 @@ class Text:
             self._file.seek(at - 4)
             tail = self._file.read(4)
             text += struct.unpack("<I", tail)[0] if len(tail) == 4 else 0
-        self._file.seek(max(0, total - len(_END_OF_FILE)))
-        if at != total or self._file.read() != _END_OF_FILE:
+        self._file.seek(max(0, total - len(END_OF_FILE)))
+        if at != total or self._file.read() != END_OF_FILE:
             raise InputError(self.path, "is truncated (no bgzip end-of-file block)", "copy or compress it again")
         return np.array(rows, np.int64), text
 

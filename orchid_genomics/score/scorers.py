@@ -6,6 +6,7 @@ To add one: write a function of a `Reader` and events that gives a row of number
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ if TYPE_CHECKING:  # the help is made from here, and must not wait for torch
 
 KINDS = ("SNV", "MNV", "insertion", "deletion", "delins")
 SUBSTITUTIONS, INDELS = KINDS[:2], KINDS[2:]
+_DELTA = "Output of the model with the alternate letters minus with the reference, in its own units; > 0: more of it"
 
 
 @dataclass(frozen=True)
@@ -39,8 +41,8 @@ class Scorer:
     """A score.
 
     Parameters: `score` gives a row of numbers for each of some events of `kinds`; `columns` what they are, or a
-    function of the model; `flank` letters needed on each side of the event, in words; `passes` its cost in forward passes; `needs` the head:
-    "letters", "head" (any other) or "" (the encoder alone).
+    function of the model; `flank` letters needed on each side of the event, and `passes` its cost in forward passes, in
+    words; `needs` the head: "letters", "head" (any other) or "" (the encoder alone).
     """
 
     score: Callable[[Reader, Sequence[Event]], Sequence[Sequence[float]]]
@@ -204,3 +206,34 @@ def chosen(names: Sequence[str] | None, model: OrchidModel) -> tuple[str, ...]:
 
 def _gives(needs: str, head: str) -> bool:
     return not needs or (head != "no" and (needs == "letters") == (head == "letters"))
+
+
+def table() -> list[tuple[str, ...]]:
+    """What every score is for, as rows under a header: the table of the help and of the README."""
+    rows = [("score", *KINDS, "symbolic", "what it is", "flank on each side", "forward passes")]
+    for name, scorer in SCORERS.items():
+        columns = (Column("delta_<output>", _DELTA),) if callable(scorer.columns) else scorer.columns
+        about = ". ".join(f"`{c.name}`: {c.about}" if len(columns) > 1 else c.about for c in columns)
+        rows.append(
+            (name, *("yes" if kind in scorer.kinds else "." for kind in KINDS), ".", about, scorer.flank, scorer.passes)
+        )
+    return rows
+
+
+def markdown() -> str:
+    """The table for a README."""
+    head, *rows = table()
+    lines = [head, ("---",) * len(head), *((f"`{row[0]}`", *row[1:]) for row in rows)]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def plain(width: int = 108) -> str:
+    """The table for a terminal: one paragraph a score."""
+    lines = []
+    for name, scorer in SCORERS.items():
+        row = next(row for row in table() if row[0] == name)
+        kinds = "every type" if scorer.kinds == KINDS else ", ".join(scorer.kinds)
+        lines.append(f"  {name:<13} {kinds}; flank: {scorer.flank}; forward passes: {scorer.passes}")
+        indent = " " * 16
+        lines += textwrap.wrap(row[7].replace("`", ""), width, initial_indent=indent, subsequent_indent=indent)
+    return "\n".join(lines)

@@ -40,13 +40,14 @@ class Scores:
     """One row an ALT, in the order asked.
 
     Attributes: `columns`; `values` (N, columns) float64, NaN where there is none; `why` a reason (of `REASONS`) where a
-    row has no number at all, else ""; `kinds` of `Variant.kind`, "" where unknown.
+    row has no number at all, else ""; `kinds` of `Variant.kind`, "" where unknown; `events` what was scored, or None.
     """
 
     columns: tuple[Column, ...]
     values: np.ndarray
     why: list[str]
     kinds: list[str]
+    events: list[Event | None]
 
     def __getitem__(self, name: str) -> np.ndarray:
         """A column (N,) by its name."""
@@ -120,7 +121,7 @@ class Scoring:
         for _, function in self.more:
             values = np.concatenate([values, function(kept, values)], axis=1)
         kinds = [v.kind if isinstance(v, Variant) else "" for v in variants]
-        return Scores(self.columns, values, why, kinds)
+        return Scores(self.columns, values, why, kinds, events)
 
     def _events(self, variants: Sequence[Variant | str]) -> tuple[list[Event | None], list[str], list[Variant | None]]:
         """The event of each variant or None, why there is none, and the variant that is scored."""
@@ -165,6 +166,7 @@ def score_variants(
         np.concatenate([part.values for part in parts]),
         [why for part in parts for why in part.why],
         [kind for part in parts for kind in part.kinds],
+        [e for part in parts for e in part.events],
     )
 
 

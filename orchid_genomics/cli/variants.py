@@ -1,0 +1,90 @@
+"""Commands about variants: score-variants, merge."""
+
+import click
+
+from orchid_genomics.score.scorers import SCORERS, plain
+
+_HELP = f"""Score every ALT of a VCF: VARIANTS in (.vcf, .vcf.gz, .bcf, or - for standard input), annotated file out.
+
+MODEL is a folder that pretrain or finetune wrote, GENOME the FASTA that the variants were called on.
+
+\b
+OUT by its name:
+  .vcf.gz .vcf .bcf   every record as it was, in its order, with INFO for each ALT; .vcf.gz and .bcf indexed
+  .tsv.gz .tsv        a row for each ALT, places 1-based
+  .parquet            the same (pip install "orchid-genomics[parquet]")
+  -                   VCF on standard output
+
+Every ALT is answered: by numbers, or by . with the reason in ORCHID_WHY (REF mismatch, symbolic, breakend, *, off the
+contig, N, ...). REF is checked against GENOME; when over 20 % of a sample differ, nothing is scored and you are told
+what it looks like. A score depends on genome, variant, model and window alone, never on the variants beside it. It
+compares what the model expects of a place: it is not pathogenicity.
+
+\b
+Scores (default: llr,indel for a pretrained model, delta for a fine-tuned one, embedding for an encoder alone):
+{plain()}
+
+Symbolic ALTs have no score. An event longer than half the window has none either.
+
+Killed, it goes on with --resume. On a cluster, run --shard 1/10 to 10/10 with one OUT, then:
+orchid-genomics merge OUT.parts -o OUT. Either way the bytes, decompressed, are those of one run. A summary is printed
+at the end and lies in OUT.summary.json.
+"""
+
+
+def _windows(_: click.Context, __: click.Parameter, text: str | None) -> tuple[int, ...] | None:
+    if text is None:
+        return None
+    words = text.replace("_", "").split(",")
+    if not all(word.strip().isdigit() for word in words):
+        raise click.BadParameter(f"{text!r} is not one or more lengths, such as 1024 or 1024,8192")
+    return tuple(int(word) for word in words)
+
+
+@click.command("score-variants", help=_HELP)
+@click.argument("model", type=click.Path())
+@click.argument("genome", type=click.Path())
+@click.argument("variants", type=click.Path())
+@click.option("-o", "--out", required=True, type=click.Path(), help="The file to write; its ending is its format.")
+@click.option("--scores", metavar="A,B", help=f"Scores, several in one pass: {', '.join(SCORERS)}.")
+@click.option(
+    "--window",
+    "windows",
+    metavar="N,M",
+    callback=_windows,
+    help="Letters that the model reads around a variant; default as in training. Several give a column each, and the "
+    "summary says whether context helped.",
+)
+@click.option(
+    "--on-ref-mismatch",
+    "on_mismatch",
+    type=click.Choice(["skip", "error", "use-genome"]),
+    default="skip",
+    show_default=True,
+    help="A REF that the genome does not have: no score, stop before any work, or score against the genome's letters.",
+)
+@click.option("--prefix", default="ORCHID", show_default=True, help="What the INFO names begin with.")
+@click.option("--shard", metavar="I/N", help="Score one of N parts of the file, for merge.")
+@click.option("--resume", is_flag=True, help="Go on with the parts that a killed run left in OUT.parts.")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+def score_variants(model: str, genome: str, variants: str, scores: str | None, **options) -> None:
+    from orchid_genomics.tasks.score_variants import score_variants as task
+
+    task(model, genome, variants, scores=scores.split(",") if scores else None, **options)
+
+
+@click.command()
+@click.argument("shards", nargs=-1, required=True, type=click.Path())
+@click.option("-o", "--out", required=True, type=click.Path(), help="The file to write.")
+def merge(shards: tuple[str, ...], out: str) -> None:
+    """Put the parts of one job together: SHARDS are the OUT.parts folders that --shard left.
+
+    Checks that they belong to one job (same input, model, genome and options) and that no part is missing. The bytes,
+    decompressed, are those of a run without shards. The folders stay; remove them when you have seen the result.
+    """
+    from orchid_genomics.tasks.merge import merge as task
+
+    task(shards, out)
+
+
+COMMANDS = (score_variants, merge)

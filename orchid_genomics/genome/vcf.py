@@ -1,0 +1,287 @@
+"""VCF and BCF, read as they stand: the only 1-based file of the house, and what leaves here is 0-based.
+
+The trap: a record that is taken apart and written anew loses what the parser did not understand. Text records keep
+their line, byte for byte, and only gain INFO; pysam reads BCF alone.
+"""
+
+import gzip
+import hashlib
+import re
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pysam
+
+from orchid_genomics.errors import InputError
+from orchid_genomics.genome.text import END_OF_FILE
+from orchid_genomics.sequence import Variant
+
+COLUMNS = b"#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO"
+SAMPLE = 1024  # records of the evenly spaced sample: at least half as many where there are more
+_ACGT = re.compile("[ACGT]+")
+_LETTERS = re.compile("[A-Za-z]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One line: `start` is 0-based, `ref` and `alts` upper case where they are letters, `alts` empty for ALT `.`."""
+
+    line: bytes
+    contig: str
+    start: int
+    name: str
+    ref: str
+    alts: tuple[str, ...]
+
+    def __str__(self) -> str:
+        """As printed for people: 1-based."""
+        return f"{self.contig}:{self.start + 1:,} {self.ref}>{','.join(self.alts) or '.'}"
+
+    def alleles(self, contig: str | None) -> list[Variant | str]:
+        """Every ALT on the genome's `contig`, or the reason why it is no letters to score; one entry for ALT `.`."""
+        if not self.alts:
+            return ["no_alt"]
+        unknown = "unknown_contig" if contig is None else ""
+        return [no_letters(alt) or unknown or Variant(contig or "", self.start, self.ref, alt) for alt in self.alts]
+
+    def with_info(self, text: str) -> bytes:
+        """The line with more INFO; nothing else of it changes."""
+        left, info, rest = _split_info(self.line)
+        added = text.encode()
+        if info not in (b".", b""):
+            added = info + (b"" if info.endswith(b";") else b";") + added
+        return left + added + rest + b"\n"
+
+
+def no_letters(alt: str) -> str:
+    """Why an ALT is no letters: star, symbolic, breakend or not_acgt; "" for A, C, G and T."""
+    if _ACGT.fullmatch(alt):
+        return ""
+    if alt == "*":
+        return "star"
+    if "[" in alt or "]" in alt or (alt[:1] == "." or alt[-1:] == "."):
+        return "breakend"
+    return "symbolic" if "<" in alt else "not_acgt"
+
+
+@dataclass
+class Survey:
+    """What one pass over a file found.
+
+    Attributes: `header` its lines; `records`; `contigs` records by contig as the file names it; `ordered` whether an
+    index can be made: contigs in one piece, places ascending; `farthest` the largest place; `checksum` the SHA-256
+    of its text; `sample` evenly spaced (number, line), every `step` records.
+    """
+
+    header: list[bytes]
+    records: int = 0
+    contigs: dict[str, int] = field(default_factory=dict)
+    ordered: bool = True
+    farthest: int = 0
+    checksum: str = ""
+    sample: list[tuple[int, bytes]] = field(default_factory=list)
+    step: int = 1
+
+
+class Vcf:
+    """A VCF (plain, gzip, bgzip) or BCF, read from its beginning as often as asked; nothing of it stays in memory.
+
+    Raises InputError for a file that is missing, truncated, or no VCF, with the line where it is wrong.
+    """
+
+    def __init__(self, path: str | Path, shown: str | None = None) -> None:
+        self.path, self.shown = Path(path), shown or str(path)
+        with self._reading(), self.path.open("rb") as file:
+            start = file.read(18)
+            self.packed = start[:2] == b"\x1f\x8b"
+            if start[:4] == b"\x1f\x8b\x08\x04" and start[12:14] == b"BC":
+                file.seek(max(0, self.path.stat().st_size - len(END_OF_FILE)))
+                if file.read() != END_OF_FILE:
+                    raise InputError(self.shown, "is truncated (no bgzip end-of-file block)", "copy it again")
+            if self.packed:
+                with gzip.open(self.path) as text:
+                    start = text.read(5)
+        self.binary = start[:4] == b"BCF\x02"
+        self.header = self._header()
+        self.columns = self.header[-1].rstrip(b"\r\n").count(b"\t") + 1
+
+    def lines(self) -> Iterator[tuple[int, bytes]]:
+        """Every record as (its line number from 1, its line without the line break); blank lines are none."""
+        if self.binary:
+            yield from self._bcf_lines()
+            return
+        with self._reading(), self._open() as file:
+            for number, line in enumerate(file, 1):
+                if number > len(self.header) and line.strip():
+                    if line[:1] == b"#":
+                        raise self._wrong(number, "a header line among the records", "all of them before #CHROM")
+                    yield number, line[:-1] if line.endswith(b"\n") else line
+
+    def parse(self, number: int, line: bytes) -> Record:
+        """A line as a record. Raises InputError when it is none."""
+        if (found := line.count(b"\t") + 1) != self.columns:
+            raise self._wrong(number, f"{found} columns", f"{self.columns} between tabs, as in the header")
+        contig, place, name, ref, alt = line.split(b"\t", 5)[:5]
+        if not contig or b" " in contig:
+            raise self._wrong(number, f"CHROM {contig.decode('latin-1')!r}", "the name of a contig")
+        if not place.isdigit():
+            raise self._wrong(number, f"POS {place.decode('latin-1')!r}", "a whole number, 1-based")
+        words = [word.decode("latin-1") for word in (ref, *alt.split(b","))]
+        if "" in words or (words[0] == "." and words[1:] != ["."]):
+            raise self._wrong(
+                number, f"REF {words[0]!r} and ALT {','.join(words[1:])!r}", "letters, or what VCF allows"
+            )
+        ref, *alts = [word.upper() if _LETTERS.fullmatch(word) else word for word in words]
+        alts = () if alts == ["."] else tuple(alts)
+        return Record(
+            line, contig.decode("utf-8", "replace"), int(place) - 1, name.decode("utf-8", "replace"), ref, alts
+        )
+
+    def records(self) -> Iterator[Record]:
+        for number, line in self.lines():
+            yield self.parse(number, line)
+
+    def survey(self, taken: Iterable[str] = ()) -> Survey:
+        """Read the file through and check every record; `taken` are INFO names that it may not hold already.
+
+        Cost: about 2 s for a million records without samples.
+        """
+        names = {name.encode() for name in taken}
+        found, digest = Survey(self.header), hashlib.sha256(b"".join(self.header))
+        self._declared(names)
+        contig, place = None, 0
+        for number, line in self.lines():
+            record = self.parse(number, line)
+            if names and (held := names & info_keys(line)):
+                raise self._held(f"{self.shown} line {number}", min(held).decode())
+            digest.update(line + b"\n")
+            if record.contig != contig:
+                found.ordered &= record.contig not in found.contigs
+                contig, place = record.contig, 0
+            found.ordered &= place <= record.start
+            place = record.start
+            found.contigs[contig] = found.contigs.get(contig, 0) + 1
+            found.farthest = max(found.farthest, record.start + len(record.ref))
+            if found.records % found.step == 0:
+                found.sample.append((number, line))
+                if len(found.sample) == 2 * SAMPLE:
+                    del found.sample[1::2]
+                    found.step *= 2
+            found.records += 1
+        found.checksum = digest.hexdigest()
+        return found
+
+    def _declared(self, names: set[bytes]) -> None:
+        for line in self.header:
+            match = re.match(rb"##INFO=<ID=([^,>]+)", line)
+            if match and match[1] in names:
+                raise self._held(self.shown, match[1].decode())
+
+    def _held(self, where: str, name: str) -> InputError:
+        mend = f"another --prefix, or bcftools annotate -x INFO/{name}"
+        return InputError(where, f"holds INFO {name} already", mend)
+
+    def _header(self) -> list[bytes]:
+        if self.binary:
+            with self._bcf() as file:
+                return str(file.header).encode().splitlines(keepends=True)
+        lines: list[bytes] = []
+        with self._reading(), self._open() as file:
+            for number, line in enumerate(file, 1):
+                if number == 1 and not line.startswith(b"##fileformat=VCF"):
+                    raise InputError(self.shown, "is no VCF: its first line is not ##fileformat=VCF", "VCF or BCF")
+                lines.append(line if line.endswith(b"\n") else line + b"\n")
+                if not line.startswith(b"##"):
+                    break
+        last = lines[-1].rstrip(b"\r\n") if lines else b""
+        if not lines:
+            raise InputError(self.shown, "is empty", "a VCF or BCF")
+        if last != COLUMNS and not last.startswith(COLUMNS + b"\tFORMAT"):
+            shown = COLUMNS.decode().replace("\t", " ")
+            raise self._wrong(len(lines), "no line of column names before the first record", f"{shown} between tabs")
+        return lines
+
+    def _wrong(self, number: int, found: str, possible: str) -> InputError:
+        return InputError(f"{self.shown} {'record' if self.binary else 'line'} {number}", found, possible)
+
+    def _open(self):
+        return gzip.open(self.path, "rb") if self.packed else self.path.open("rb")
+
+    @contextmanager
+    def _bcf(self) -> Iterator[pysam.VariantFile]:
+        try:
+            with quiet(), pysam.VariantFile(str(self.path), "rb") as file:
+                yield file
+        except (OSError, ValueError) as error:
+            raise InputError(self.shown, f"cannot be read ({error})", "an undamaged BCF") from None
+
+    def _bcf_lines(self) -> Iterator[tuple[int, bytes]]:
+        with self._bcf() as file:
+            for number, record in enumerate(file, 1):
+                yield number, str(record).rstrip("\n").encode()
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        try:
+            yield
+        except EOFError:
+            raise InputError(self.shown, "is truncated gzip", "copy it again") from None
+        except (OSError, zlib.error) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise InputError(self.shown, f"cannot be read ({reason})", "a VCF or BCF") from None
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without htslib's own lines on stderr: what a user must know is said by us."""
+    before = pysam.set_verbosity(0)
+    try:
+        yield
+    finally:
+        pysam.set_verbosity(before)
+
+
+def info_keys(line: bytes) -> set[bytes]:
+    """The names in the INFO column of a line."""
+    return {word.partition(b"=")[0] for word in line.split(b"\t", 8)[7].split(b";")}
+
+
+def info_text(names: Sequence[str], rows: Sequence[Sequence[float | None]], why: Sequence[str]) -> str:
+    """INFO of a record: for each name its numbers, one an ALT; and the reasons last, when there are any."""
+    parts = [f"{name}={','.join(number(row[i]) for row in rows)}" for i, name in enumerate(names[:-1])]
+    if any(why):
+        parts.append(f"{names[-1]}={','.join(reason or '.' for reason in why)}")
+    return ";".join(parts)
+
+
+def number(value: float | None) -> str:
+    """Five significant digits, `.` for none; never -0."""
+    if value is None or value != value:
+        return "."
+    text = f"{value:.5g}"
+    return "0" if text == "-0" else text
+
+
+def with_lines(header: Sequence[bytes], lines: Sequence[str]) -> bytes:
+    """A header with more lines before its last, which names the columns."""
+    ending = b"\r\n" if header[-1].endswith(b"\r\n") else b"\n"
+    return b"".join([*header[:-1], *(line.encode() + ending for line in lines), header[-1]])
+
+
+def _split_info(line: bytes) -> tuple[bytes, bytes, bytes]:
+    columns = line.split(b"\t", 8)
+    left = b"\t".join(columns[:7]) + b"\t"
+    if len(columns) > 8:
+        return left, columns[7], b"\t" + columns[8]
+    info = columns[7].rstrip(b"\r")
+    return left, info, columns[7][len(info) :]
+
+
+def with_contigs(header: bytes, contigs: Iterable[str]) -> bytes:
+    """A header in which every contig is declared."""
+    lines = header.splitlines(keepends=True)
+    known = {match[1].decode() for line in lines if (match := re.match(rb"##contig=<ID=([^,>]+)", line))}
+    return with_lines(lines, [f"##contig=<ID={contig}>" for contig in contigs if contig not in known])

@@ -1,0 +1,116 @@
+"""A VCF and a model become a scored VCF: every record is answered, in order, and none is changed but for its INFO."""
+
+import json
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from orchid_genomics.errors import InputError, MachineError
+from orchid_genomics.genome.fasta import Genome
+from orchid_genomics.genome.index import replacing
+from orchid_genomics.genome.vcf import Vcf
+from orchid_genomics.model.pretrained import OrchidModel
+from orchid_genomics.score.preflight import all_match, contigs_of, preflight
+from orchid_genomics.score.stream import BLOCK, Job, Stats, parse_shard, stream
+from orchid_genomics.score.summary import lines, stats_of, total
+from orchid_genomics.score.variant_files import form, identity_of, info_names, kind_of, rendered
+from orchid_genomics.score.variants import OnMismatch, Scoring
+
+TASK = "score-variants"
+_LETTERS = 1 << 19  # of the windows of one block: long windows have short blocks, so that a kill costs little
+
+
+def score_variants(
+    model: str | Path,
+    genome: str | Path,
+    variants: str | Path,
+    out: str | Path,
+    scores: Sequence[str] | None = None,
+    windows: Sequence[int] | None = None,
+    on_mismatch: OnMismatch = "skip",
+    prefix: str = "ORCHID",
+    shard: str | None = None,
+    resume: bool = False,
+    device: str = "auto",
+    quiet: bool = False,
+) -> Stats | None:
+    """Score every ALT of a VCF or BCF (`-`: standard input) into `out`; see the command's help.
+
+    Returns the summary, which is also in ``<out>.summary.json`` and, unless `quiet`, on stderr; None for a shard.
+    Raises InputError for inputs or options that cannot be, before any work.
+    """
+    out, part = Path(out), parse_shard(shard) if shard else (1, 1)
+    kind = kind_of(out)
+    if str(out) == "-" and (shard or resume):
+        raise InputError("--out", "- leaves no parts to resume or merge", "a file")
+    if str(variants) != "-" and out.exists() and Path(variants).exists() and out.samefile(variants):
+        raise InputError("--out", f"{out} is the input", "another name")
+    with source(variants) as vcf:
+        opened = Genome(genome)
+        scoring = Scoring(on_device(OrchidModel.from_pretrained(model), device), opened, scores, windows, on_mismatch)
+        names = info_names(scoring, prefix)
+        survey = vcf.survey(names if kind in ("vcf.gz", "vcf", "bcf") else ())
+        contigs = contigs_of(survey, opened, vcf.shown)
+        preflight(vcf, survey, contigs, opened)
+        if on_mismatch == "error":
+            all_match(vcf, contigs, opened)
+        identity = identity_of(scoring, survey, kind, prefix, scoring.model.hash(), opened.checksum())
+        block = max(16, min(BLOCK, _LETTERS // max(scoring.windows)))
+        job = Job(TASK, out, identity, survey.records, block, part, resume)
+        answer = scorer(vcf, scoring, contigs, kind, names)
+        blocks = stream(job, vcf.lines(), answer, form(identity), "variants", quiet)
+    return None if blocks is None else finish(blocks, identity, out, quiet)
+
+
+def scorer(vcf: Vcf, scoring: Scoring, contigs: dict[str, str], kind: str, names: Sequence[str]) -> Callable:
+    """A function from the numbered lines of a block to its answers and stats."""
+
+    def answer(numbered: list[tuple[int, bytes]]) -> tuple[Any, Stats]:
+        records = [vcf.parse(number, line) for number, line in numbered]
+        found = scoring([allele for record in records for allele in record.alleles(contigs.get(record.contig))])
+        return rendered(kind, names, records, found), stats_of(scoring, found, len(records))
+
+    return answer
+
+
+def finish(blocks: Sequence[Stats], identity: dict[str, Any], out: Path, quiet: bool = False) -> Stats:
+    """The summary of a job that is whole: said on stderr, written beside its output."""
+    said = ("model", "genome", "input", "scores", "window", "on REF mismatch")
+    summary = {key: identity[key] for key in said} | total(blocks)
+    for line in () if quiet else lines(total(blocks)):
+        print(line, file=sys.stderr)
+    if str(out) != "-":
+        path = out.with_name(f"{out.name}.summary.json")
+        try:
+            with replacing(path) as temporary:
+                temporary.write_text(json.dumps(summary, indent=2) + "\n")
+        except OSError as error:
+            raise MachineError(path, f"cannot be written ({error.strerror})", "a folder with room") from None
+    return summary
+
+
+@contextmanager
+def source(variants: str | Path) -> Iterator[Vcf]:
+    """A VCF or BCF; standard input is read to its end first, into a temporary file, for it is read twice."""
+    if str(variants) != "-":
+        yield Vcf(variants)
+        return
+    with tempfile.NamedTemporaryFile(prefix="orchid-genomics-") as file:
+        shutil.copyfileobj(sys.stdin.buffer, file)
+        file.flush()
+        yield Vcf(file.name, "standard input")
+
+
+def on_device(model: OrchidModel, device: str) -> OrchidModel:
+    """The model where it shall run; "auto" is a GPU where there is one. Raises MachineError when there is none."""
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cuda" and not torch.cuda.is_available():
+        raise MachineError("--device", "no CUDA device was found", "cpu, or auto")
+    return model.to(device)

@@ -4,6 +4,7 @@ Nothing is guessed silently: what a label column was taken for is printed, and `
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -13,7 +14,8 @@ from orchid_genomics.errors import InputError
 from orchid_genomics.genome.bed import Places
 from orchid_genomics.genome.names import listed
 
-_FAMILY, _DRAWN = 41, 42  # streams of the hash
+_FAMILY, _DRAWN, _FOLD = 41, 42, 43  # streams of the hash
+_STRETCH = 1_000_000  # letters of a contig that stay in one fold where contigs are few
 _MOST_CLASSES = 100
 _MISSING = ("", ".", "na", "nan", "none", "null")
 
@@ -207,3 +209,36 @@ def _noted(found: LabelledSet) -> LabelledSet:
 
 def _places(found: LabelledSet, rows: np.ndarray) -> Sequence:
     return [found.places[row] for row in rows]
+
+
+def folds_of(data: LabelledSet, folds: int) -> list[LabelledSet]:
+    """The set divided `folds` times: every row is tested once; the next fold validates, the others train.
+
+    Whole contigs stay together where there are enough of them, else stretches of 1 Mb; families where there are no
+    coordinates. Raises InputError for fewer than three folds, or fewer such units than folds.
+    """
+    if folds < 3:
+        raise InputError("training.folds", f"{folds} folds leave none to train on", "3 or more, or 0 for the split")
+    units = data.group
+    if data.places is not None:
+        contigs = [place.contig for place in data.places]
+        few = len(set(contigs)) < folds
+        keys = [(place.contig, place.start // _STRETCH if few else 0) for place in data.places]
+        index = {key: number for number, key in enumerate(sorted(set(keys)))}
+        units = np.array([index[key] for key in keys])
+    names, counts = np.unique(units, return_counts=True)
+    if len(names) < folds:
+        raise InputError(data.name, f"has {len(names)} families for {folds} folds", f"at most {len(names)} folds")
+    order = np.lexsort((mixed(_FOLD, names), -counts))  # the largest first, each into the smallest fold so far
+    sizes, of = np.zeros(folds, np.int64), np.zeros(int(names.max()) + 1, np.int64)
+    for at in order:
+        fold = int(sizes.argmin())
+        of[names[at]], sizes[fold] = fold, sizes[fold] + counts[at]
+    fold = of[units]
+    found = []
+    for test in range(folds):
+        split = np.where(fold == test, 2, np.where(fold == (test + 1) % folds, 1, 0)).astype(np.int8)
+        part = replace(data, split=split)
+        _each_split(part)
+        found.append(part)
+    return found

@@ -53,6 +53,8 @@ class TrainingRecipe(Strict):
     save_every: int = Field(default=200, gt=0)
     """Steps between checkpoints; the newest and the best on validation are kept."""
     validate_every: int = Field(default=200, gt=0)
+    patience: int = Field(default=0, ge=0)
+    """Stop after so many validations without a better one; 0: train to the end."""
 
 
 class Batch(Protocol):
@@ -82,6 +84,8 @@ class Progress:
     step: int = 0
     best: float = math.inf
     seconds: float = 0.0
+    stale: int = 0
+    """Validations since the best."""
     stopped: int = field(default=0, compare=False)
 
 
@@ -93,7 +97,7 @@ class _Loss(nn.Module):
         self.model, self.objective = model, objective
 
     def forward(self, hidden: Any) -> Tensor:
-        return self.objective.loss(self.model.encode(hidden.shown_BL), hidden)
+        return self.objective.loss(self.model.encode(hidden.shown_BL, hidden.mask_BL), hidden)
 
 
 class Fit:
@@ -131,7 +135,7 @@ class Fit:
             first = 0
             for stage in self.stages:
                 last = first + stage.steps
-                if self.progress.step < last:
+                if self.progress.step < last and not self._ended():
                     self._stage(stage, last)
                 first = last
         finally:
@@ -158,11 +162,14 @@ class Fit:
             if self.validate and (step % self.recipe.validate_every == 0 or step == self.steps):
                 self._validated(step)
             stopped = self.ranks.agree(bool(self.progress.stopped))
-            if step % self.recipe.save_every == 0 or step == self.steps or stopped:
+            if step % self.recipe.save_every == 0 or step == self.steps or stopped or self._ended():
                 self._save(NEWEST)
             if stopped:
                 self.reporter.say(f"stopped: saved at step {step:,}; --resume goes on from there")
                 raise SystemExit(128 + (self.progress.stopped or signal.SIGTERM))
+            if self._ended():
+                self.reporter.say(f"no better validation in {self.progress.stale}: ended after step {step:,}")
+                return
 
     def _step(self, batch: Batch, parts: Sequence[Sequence[int]]) -> dict[str, float]:
         """One step of the optimizer; the loss is over the weights of all rows, ranks and parts."""
@@ -206,19 +213,24 @@ class Fit:
         where = f"step {batch.step + 1}, windows {places} (1-based)"
         raise TrainingError(where, found, "a lower optimizer.rate; the newest checkpoint is from before")
 
+    def _ended(self) -> bool:
+        """Whether validation has not improved for as long as the recipe allows."""
+        return 0 < self.recipe.patience <= self.progress.stale
+
     def _validated(self, step: int) -> None:
         self.model.eval()
-        bits = self.validate()
+        found = self.validate()
         self.model.train()
-        self.saved.log(step=step, validation_bits=bits)
-        self.reporter.validation(step, bits)
-        if bits < self.progress.best:
-            self.progress.best = bits
+        self.saved.log(step=step, **{self.objective.validation: found})
+        self.reporter.validation(step, found, self.objective.validation)
+        self.progress.stale += 1
+        if found < self.progress.best:
+            self.progress.best, self.progress.stale = found, 0
             self._save(BEST)
 
     def _save(self, name: str) -> None:
         if self.ranks.main:
-            state = {"step": self.progress.step, "best": self.progress.best, "seconds": self.progress.seconds}
+            state = {name: getattr(self.progress, name) for name in ("step", "best", "seconds", "stale")}
             model, optimizer = self.model.state_dict(), self.optimizer.state_dict()
             self.saved.save(name, {**state, "model": model, "optimizer": optimizer})
 
@@ -228,12 +240,12 @@ class Fit:
             return
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.progress = Progress(state["step"], state["best"], state["seconds"])
+        self.progress = Progress(state["step"], state["best"], state["seconds"], state.get("stale", 0))
         self.saved.rewind(state["step"])
 
     def _stop(self, number: int, _: Any) -> None:
-        if self.progress.stopped:  # asked twice: do not wait for the step to end
-            raise KeyboardInterrupt
+        if self.progress.stopped and number == signal.SIGINT:  # asked twice: do not wait for the step to end
+            raise KeyboardInterrupt  # (SIGTERM comes twice from a scheduler that also tells torchrun)
         self.progress.stopped = number
 
 

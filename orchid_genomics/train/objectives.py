@@ -62,11 +62,15 @@ class Hidden(NamedTuple):
     codes_BL: Tensor
     weights_BL: Tensor
 
+    @property
+    def mask_BL(self) -> None:
+        """No padding: windows are whole (`supervised.Examples` has some)."""
+
 
 class Masked:
     """The masked-letter objective over an alphabet; N, MASK and PAD are never targets."""
 
-    unit = "base"
+    unit, validation = "base", "validation_bits"
 
     def __init__(self, recipe: MaskedRecipe, alphabet: Alphabet) -> None:
         self.recipe, self.alphabet = recipe, alphabet
@@ -95,7 +99,7 @@ class Masked:
 class Answers:
     """Answers of associative recall, shown as MASK: letters 0, 2, 4, ... are keys, the letter after each its value."""
 
-    unit = "answer"
+    unit, validation = "answer", "validation_bits"
 
     def __init__(self, recipe: AnswersRecipe, alphabet: Alphabet) -> None:
         self.recipe, self.alphabet = recipe, alphabet

@@ -49,13 +49,14 @@ class Reporter:
             left = now / max(step - self.first, 1) * (self.steps - step)
             self.say(f"step {step:,}/{self.steps:,}  {text}  {clock(left)} left")
 
-    def validation(self, step: int, bits: float) -> None:
-        """Show a validation."""
+    def validation(self, step: int, found: float, name: str = "validation_bits") -> None:
+        """Show a validation; lower is better, whatever its name."""
         if self.quiet:
             return
         if self.writer:
-            self.writer.add_scalar("validation_bits", bits, step)
-        self.say(f"step {step:,}: validation {bits:.4f} masked bits/{self.unit}")
+            self.writer.add_scalar(name, found, step)
+        what = f"masked bits/{self.unit}" if name == "validation_bits" else name.removeprefix("validation_")
+        self.say(f"step {step:,}: validation {found:.4f} {what}")
 
     def say(self, text: str) -> None:
         """A line of its own, beside the bar where there is one."""

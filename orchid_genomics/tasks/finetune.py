@@ -1,0 +1,203 @@
+"""Labelled data in, an honest answer out: `finetune` is what `orchid-genomics finetune` calls."""
+
+import json
+import platform
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from orchid_genomics import __version__
+from orchid_genomics.data.labelled import LabelledSet
+from orchid_genomics.data.sets import opened
+from orchid_genomics.data.targets import folds_of
+from orchid_genomics.errors import InputError
+from orchid_genomics.genome.index import replacing
+from orchid_genomics.model.pretrained import OrchidModel
+from orchid_genomics.recipe import load
+from orchid_genomics.train import ranks as processes
+from orchid_genomics.train.answers import number, span, text
+from orchid_genomics.train.finetuning import FinetuneRecipe, Fitted, build, cnn, strand_of, train_arm
+from orchid_genomics.train.page import Curves, page
+from orchid_genomics.train.run import Run, writable
+from orchid_genomics.train.simple import Answered, simple
+from orchid_genomics.train.verdict import Verdict, mean_interval, seen_in_pretraining, verdict
+
+
+def finetune(
+    path: str | Path, out: str | Path | None = None, overrides: tuple[str, ...] = (), resume: bool = False
+) -> Path:
+    """Train a model on labelled data and measure it beside its alternatives; returns the model folder.
+
+    `out` is the run folder (default: runs/ and the recipe's name): recipe.json, fits/, model/, evaluation.json and
+    report.html. Raises OrchidError for what a user can mend.
+    """
+    recipe = load(path, FinetuneRecipe, overrides)
+    ranks = processes.start(recipe.training.device)
+    try:
+        return _finetune(recipe, Path(out or Path("runs") / Path(path).stem), ranks, resume)
+    finally:
+        ranks.close()
+
+
+def _finetune(recipe: FinetuneRecipe, folder: Path, ranks: processes.Ranks, resume: bool) -> Path:
+    clock = time.monotonic()
+    run = Run(folder, recipe, resume, writes=ranks.main)
+    data = opened(recipe.data)
+    model = build(recipe, data, recipe.training.seeds[0])
+    notes = notes_of(recipe, data, model)
+    splits = folds_of(data, recipe.training.folds) if recipe.training.folds else [data]
+    run.begin()  # the first thing written, once nothing is wrong
+
+    def say(line: str) -> None:
+        if ranks.main:
+            print(line, file=sys.stderr, flush=True)
+
+    for line in (*data.describe(), *notes):
+        say(line)
+    measured = []
+    for number_, part in enumerate(splits):
+        fits = folder / "fits" if len(splits) == 1 else folder / "fits" / f"fold{number_}"
+        if len(splits) > 1:
+            say(f"fold {number_ + 1} of {len(splits)}")
+        measured.append(_measured(recipe, part, fits, ranks, say, notes))
+    if ranks.main:
+        seconds = {"all": time.monotonic() - clock, "training": sum(arms[0].seconds for _, arms in measured)}
+        _written(run, recipe, data, measured, seconds)
+    return run.model
+
+
+def _measured(
+    recipe: FinetuneRecipe,
+    data: LabelledSet,
+    fits: Path,
+    ranks: processes.Ranks,
+    say: Callable[[str], None],
+    notes: list[str],
+) -> tuple[Verdict, list[Fitted | Answered]]:
+    """One split, whole: the model, its alternatives, and the verdict on the test rows."""
+    rates = recipe.training.rates or (recipe.optimizer.rate,)
+    model = train_arm("model", partial(build, recipe, data), recipe, data, rates, fits, ranks, say)
+    others: list[Fitted | Answered] = []
+    chosen = recipe.baselines
+    if recipe.pretrained and chosen.random:
+        make = partial(build, recipe, data, fresh=True)
+        others.append(train_arm("random weights", make, recipe, data, rates, fits, ranks, say))
+    if chosen.cnn and not data.bin:
+        one = recipe.model_copy(update={"training": recipe.training.model_copy(update={"layers": None})})
+        others.append(train_arm("small CNN", partial(cnn, one, data), one, data, chosen.cnn_rates, fits, ranks, say))
+    others += simple(data, strand_of(recipe, data), say, chosen.sizes if chosen.simple else None)
+    say("measuring the test split")
+    return verdict(data, model, others, notes), [model, *others]
+
+
+def notes_of(recipe: FinetuneRecipe, data: LabelledSet, model: OrchidModel) -> list[str]:
+    """What a reader must know: the strand, what was trained, what was dropped or drawn, what pretraining saw."""
+    strand = strand_of(recipe, data)
+    reads = {"both": "the same answer on both strands", "forward": "sequences are read on their own strand"}[strand]
+    why = "as the recipe says" if recipe.head.strand != "auto" else "following the strand column of the data"
+    if recipe.head.strand == "auto" and not data.stranded:
+        why = "the data name no strand, or only one"
+    layers = recipe.training.layers
+    trained = {None: "all weights", 0: "the head alone"}.get(layers, f"the head and the last {layers} layers")
+    found = [f"Strand: {strand} ({reads}; {why}).", f"Trained: {trained}."]
+    found += [f"Data: {note}." for note in data.notes]
+    if recipe.pretrained is None:
+        return [*found, "Pretraining: none, the encoder begins from random weights."]
+    given = OrchidModel.from_pretrained(recipe.pretrained)
+    longest, read = int(data.lengths.max()), given.recipe.encoder.filter.longest
+    if read is not None and longest > read:
+        found.append(f"Length: rows of up to {longest:,} nt, pretraining read windows of {read:,.0f} nt.")
+    return [*found, seen_in_pretraining(data, given.provenance)]
+
+
+def _written(
+    run: Run,
+    recipe: FinetuneRecipe,
+    data: LabelledSet,
+    measured: list[tuple[Verdict, list[Fitted | Answered]]],
+    seconds: dict[str, float],
+) -> None:
+    """Model folder, evaluation.json, report.html, and the answer on stdout."""
+    best, (found, arms) = max(enumerate(measured), key=lambda each: each[1][0].lines[0].validation)
+    model = arms[0].model
+    answer = text(found) if len(measured) == 1 else _over_folds([each for each, _ in measured])
+    provenance = provenance_of(recipe, data, found, seconds)
+    model.save_pretrained(run.model, provenance, card(model, data, answer))
+    values = {
+        "verdict": found.values(),
+        "folds": [each.values() for each, _ in measured] if best or measured[1:] else [],
+    }
+    run.write(run.folder / "evaluation.json", values)
+    curves = [Curves(arm.name, arm.logs) for arm in arms if isinstance(arm, Fitted)]
+    with writable(run.folder / "report.html", "a disk with room"), replacing(run.folder / "report.html") as part:
+        part.write_text(page(data, found, arms, curves, answer, provenance), encoding="utf-8")
+    print(answer)
+    print(f"\nmodel:  {run.model}\nreport: {run.folder / 'report.html'}")
+
+
+def _over_folds(found: list[Verdict]) -> str:
+    """The mean over folds of every line's first score, with its interval, and the differences from the model."""
+    first, names = found[0].first, [line.name for line in found[0].lines]
+    mean = {name: mean_interval([each.line(name).scores[first].value for each in found]) for name in names}
+    comparator = max(names[1:], key=lambda name: np.mean([each.line(name).validation for each in found]))
+    gaps = [each.lines[0].scores[first].value - each.line(comparator).scores[first].value for each in found]
+    gap = mean_interval(gaps)
+    says = "beats" if gap.low > 0 else "does NOT beat"
+    lines = [
+        f"The encoder {says} the best alternative on validation, {comparator}: {first} {number(mean[names[0]].value)} "
+        f"against {number(mean[comparator].value)} over {len(found)} folds, a difference of {gap.value:+.3f} "
+        f"({gap.low:+.3f} to {gap.high:+.3f}).",
+        *found[0].notes,
+        "",
+    ]
+    lines += [f"{name:<26} {first} {span(mean[name])}" for name in names]
+    return "\n".join([*lines, "", f"means over {len(found)} folds, 95 % intervals by Student's t"])
+
+
+def provenance_of(
+    recipe: FinetuneRecipe, data: LabelledSet, found: Verdict, seconds: dict[str, float]
+) -> dict[str, Any]:
+    """Where a fine-tuned model comes from, and how it scored."""
+    given = OrchidModel.from_pretrained(recipe.pretrained) if recipe.pretrained else None
+    return {
+        "version": __version__,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "machine": torch.cuda.get_device_name()
+        if torch.cuda.is_available()
+        else f"{torch.get_num_threads()} CPU threads",
+        "seconds": {name: round(value, 1) for name, value in seconds.items()},
+        "recipe": json.loads(recipe.model_dump_json()),
+        "genomes": given.provenance.get("genomes", []) if given else [],
+        "pretrained": {"hash": given.hash()} if given else None,
+        "labelled": {
+            "name": data.name,
+            "task": data.task,
+            "labels": list(data.labels),
+            "thresholds": list(found.lines[0].thresholds),
+            "rows": {split: len(data.rows(split)) for split in ("train", "validation", "test")},
+            "notes": list(data.notes),
+        },
+        "evaluation": [],
+        "verdict": found.values(),
+    }
+
+
+def card(model: OrchidModel, data: LabelledSet, answer: str) -> str:
+    """The README.md of a fine-tuned model's folder."""
+    head = model.recipe.head
+    if head is None:
+        raise InputError("model", "has no head", "a fine-tuned model")
+    return (
+        f"# Orchid fine-tuned on {data.name}\n\n"
+        f"{data.task}: {', '.join(data.labels)}; strand = {head.strand}. Written by orchid-genomics {__version__}.\n\n"
+        "```python\nfrom orchid_genomics.model.pretrained import OrchidModel\n\n"
+        'model = OrchidModel.from_pretrained("this folder")\n```\n\n'
+        f"## On the test rows, beside the alternatives\n\n```\n{answer}\n```\n"
+    )

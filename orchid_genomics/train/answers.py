@@ -1,0 +1,67 @@
+"""A verdict as text: its first line says whether the encoder beats the best alternative, whatever comes after."""
+
+from collections.abc import Sequence
+
+from orchid_genomics.train.scores import NAMES, Estimate
+from orchid_genomics.train.verdict import Line, Verdict, mean_interval
+
+
+def number(value: float) -> str:
+    """Three decimals, a dash for what cannot be computed."""
+    return "-" if value != value else f"{value:.3f}"
+
+
+def span(found: Estimate) -> str:
+    return f"{number(found.value)} ({number(found.low)}-{number(found.high)})"
+
+
+def text(verdict: Verdict) -> str:
+    """The whole answer, aligned, for a terminal and a model card."""
+    names = NAMES[verdict.task]
+    rows = verdict.rows
+    lines = [verdict.sentence(), *verdict.notes, ""]
+    lines += _table(verdict.lines, names, verdict.comparator, lambda line: line.scores, f"test, {rows['test']:,} rows")
+    lines += [
+        "",
+        f"95 % intervals by bootstrap over {rows['families']:,} families or loci; * best alternative on validation",
+    ]
+    shared = next(count for name, count in rows.items() if name.startswith("sharing"))
+    lines.append(
+        f"{shared:,} test rows share 30 letters with training (either strand), "
+        f"{rows['near-duplicates of training']:,} of them are near-duplicates"
+    )
+    if shared and verdict.lines[0].apart:
+        title = f"test rows that share none, {rows['test'] - shared:,}"
+        lines += ["", *_table(verdict.lines, names, verdict.comparator, lambda line: line.apart, title)]
+    for name, values in verdict.seeds.items():
+        lines.append(f"{name}, {len(values) - 1} seeds: {seeds_line(verdict.first, values)}")
+    return "\n".join(lines)
+
+
+def seeds_line(first: str, values: Sequence[float]) -> str:
+    """The first score of every seed, their mean with its interval, and that of their mean answers."""
+    each = ", ".join(number(value) for value in values[:-1])
+    return f"{first} {each}; mean {span(mean_interval(values[:-1]))}; of their mean answers {number(values[-1])}"
+
+
+def _table(lines: Sequence[Line], names: Sequence[str], comparator: str, of, title: str) -> list[str]:
+    cells = [[title, names[0], "95 % interval", *names[1:], "parameters", "chosen on validation"]]
+    for line in lines:
+        scores = of(line)
+        if not scores:
+            continue
+        first = scores[names[0]]
+        mark = " *" if line.name == comparator else ""
+        cells.append([
+            line.name + mark, number(first.value), f"{number(first.low)}-{number(first.high)}",
+            *(number(scores[name].value) for name in names[1:]), f"{line.parameters:,}", line.chosen,
+        ])  # fmt: skip
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    last = len(widths) - 1
+    return [
+        "  ".join(
+            cell.ljust(width) if at in (0, last) else cell.rjust(width)
+            for at, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in cells
+    ]

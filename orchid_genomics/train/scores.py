@@ -1,0 +1,174 @@
+"""Scores of predictions over a whole set, and how sure they are: every score is a function of row weights.
+
+A bootstrap sample is a weight for every row (how often its family was drawn), so one sort serves a thousand samples.
+The trap: scores averaged over batches, or AUROC of hard labels, are other numbers; nothing of the kind is here.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+SAMPLES = 1000
+
+
+def auroc(score: np.ndarray, truth: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Area under the ROC curve (S,) of `score` (N,) for `truth` (N,) bool under `weights` (S, N); ties count half."""
+    _, positive, negative = _by_threshold(score, truth, weights)
+    below = negative.cumsum(1) - negative
+    area = (positive * (below + negative / 2)).sum(1)
+    return _ratio(area, positive.sum(1) * negative.sum(1))
+
+
+def auprc(score: np.ndarray, truth: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Average precision (S,): precision at every threshold, weighted by the recall it adds."""
+    _, positive, negative = _by_threshold(-score, truth, weights)
+    hits, called = positive.cumsum(1), (positive + negative).cumsum(1)
+    precision = np.divide(hits, called, out=np.zeros_like(hits), where=called > 0)
+    return _ratio((precision * positive).sum(1), positive.sum(1))
+
+
+def _by_threshold(score: np.ndarray, truth: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Distinct scores in rising order, and the weight (S, T) of positives and negatives at each."""
+    order = np.argsort(score, kind="stable")
+    values, first = np.unique(score[order], return_index=True)
+    ordered = weights[:, order]
+    positive = np.add.reduceat(ordered * truth[order], first, axis=1)
+    return values, positive, np.add.reduceat(ordered, first, axis=1) - positive
+
+
+def confusion(called: np.ndarray, truth: np.ndarray, classes: int, weights: np.ndarray) -> np.ndarray:
+    """Weight (S, classes, classes) of rows by true class, then called class."""
+    cell = np.zeros((len(truth), classes * classes))
+    cell[np.arange(len(truth)), truth * classes + called] = 1.0
+    return (weights @ cell).reshape(-1, classes, classes)
+
+
+def mcc(table: np.ndarray) -> np.ndarray:
+    """Matthews' correlation (S,) of confusion tables, for any number of classes (Gorodkin 2004)."""
+    total, right = table.sum((1, 2)), np.trace(table, axis1=1, axis2=2)
+    true, called = table.sum(2), table.sum(1)
+    top = right * total - (true * called).sum(1)
+    bottom = np.sqrt((total**2 - (called**2).sum(1)) * (total**2 - (true**2).sum(1)))
+    return np.divide(top, bottom, out=np.zeros_like(top), where=bottom > 0)
+
+
+def accuracy(table: np.ndarray) -> np.ndarray:
+    return _ratio(np.trace(table, axis1=1, axis2=2), table.sum((1, 2)))
+
+
+def f1(table: np.ndarray) -> np.ndarray:
+    """F1 (S,) of the second of two classes; the mean over classes where there are more."""
+    hits, both = np.diagonal(table, axis1=1, axis2=2), table.sum(1) + table.sum(2)
+    each = np.divide(2 * hits, both, out=np.zeros_like(hits), where=both > 0)
+    return each[:, 1] if table.shape[1] == 2 else each.mean(1)
+
+
+def pearson(found: np.ndarray, truth: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Pearson's correlation (S,); 0 where either does not vary."""
+    total = weights.sum(1)
+    a, b = found - found.mean(), truth - truth.mean()
+    mean_a, mean_b = weights @ a / total, weights @ b / total
+    cross = weights @ (a * b) / total - mean_a * mean_b
+    spread = (weights @ (a * a) / total - mean_a**2) * (weights @ (b * b) / total - mean_b**2)
+    return np.divide(cross, np.sqrt(np.maximum(spread, 0)), out=np.zeros_like(cross), where=spread > 1e-18)
+
+
+def spearman(found: np.ndarray, truth: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Spearman's correlation (S,), on the ranks of the whole set (a sample's own ranks differ little)."""
+    return pearson(_ranks(found), _ranks(truth), weights)
+
+
+def squared_error(found: np.ndarray, truth: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    return weights @ (found - truth) ** 2 / weights.sum(1)
+
+
+def r2(found: np.ndarray, truth: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """The share of variance explained (S,)."""
+    total = weights.sum(1)
+    mean = weights @ truth / total
+    spread = weights @ truth**2 / total - mean**2
+    return 1 - np.divide(squared_error(found, truth, weights), spread, out=np.ones_like(mean), where=spread > 0)
+
+
+def _ranks(values: np.ndarray) -> np.ndarray:
+    """Ranks from 0; equal values share their mean rank."""
+    _, which, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return (np.cumsum(counts) - (counts + 1) / 2)[which]
+
+
+def _ratio(top: np.ndarray, bottom: np.ndarray) -> np.ndarray:
+    return np.divide(top, bottom, out=np.full(np.shape(top), np.nan), where=bottom > 0)
+
+
+def best_threshold(score: np.ndarray, truth: np.ndarray) -> float:
+    """The threshold of the highest MCC: a score at or above it is called positive. Halfway between two scores."""
+    values, positive, negative = _by_threshold(score, truth.astype(bool), np.ones((1, len(score))))
+    above_p = positive[0][::-1].cumsum()[::-1]
+    above_n = negative[0][::-1].cumsum()[::-1]
+    P, N = above_p[0], above_n[0]
+    table = np.stack([np.stack([N - above_n, above_n], 1), np.stack([P - above_p, above_p], 1)], 1)
+    best = int(np.argmax(mcc(table)))
+    return float(values[best] if best == 0 else (values[best - 1] + values[best]) / 2)
+
+
+NAMES = {
+    "binary": ("MCC", "AUROC", "AUPRC", "accuracy", "F1"),
+    "multiclass": ("MCC", "AUROC", "AUPRC", "accuracy", "F1"),
+    "multilabel": ("AUROC", "AUPRC", "MCC", "accuracy", "F1"),
+    "regression": ("Pearson", "Spearman", "R2", "MSE"),
+}
+"""The scores of each task; the first is what comparisons are by. Over several labels or classes: their mean."""
+
+
+def scored(
+    task: str, answers: np.ndarray, target: np.ndarray, thresholds: np.ndarray, weights: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Every score (S,) of `answers` (N, K) (binary: (N, 1) of the positive class) under `weights` (S, N)."""
+    if task == "multiclass":
+        each = [(answers[:, k], target == k) for k in range(answers.shape[1]) if 0 < (target == k).sum() < len(target)]
+        table = confusion(answers.argmax(1), target, answers.shape[1], weights)
+        ranked = {"AUROC": auroc, "AUPRC": auprc}
+        found = {name: np.mean([score(*pair, weights) for pair in each], 0) for name, score in ranked.items()}
+        return {"MCC": mcc(table), **found, "accuracy": accuracy(table), "F1": f1(table)}
+    truth = target[:, None] if target.ndim == 1 else target
+    if task == "regression":
+        kinds = {"Pearson": pearson, "Spearman": spearman, "R2": r2, "MSE": squared_error}
+        columns = [(answers[:, k].astype(float), truth[:, k].astype(float)) for k in range(truth.shape[1])]
+        return {name: np.mean([score(a, b, weights) for a, b in columns], 0) for name, score in kinds.items()}
+    rows: dict[str, list[np.ndarray]] = {name: [] for name in NAMES[task]}
+    for k in range(truth.shape[1]):
+        positive = truth[:, k] > 0
+        if positive.all() or not positive.any():
+            continue
+        table = confusion((answers[:, k] >= thresholds[k]).astype(int), positive.astype(int), 2, weights)
+        rows["AUROC"].append(auroc(answers[:, k], positive, weights))
+        rows["AUPRC"].append(auprc(answers[:, k], positive, weights))
+        for name, score in (("MCC", mcc), ("accuracy", accuracy), ("F1", f1)):
+            rows[name].append(score(table))
+    return {name: np.mean(found, 0) if found else np.full(len(weights), np.nan) for name, found in rows.items()}
+
+
+def thresholds_of(task: str, answers: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """A threshold a label, chosen for the highest MCC on these rows (those of validation)."""
+    if task not in ("binary", "multilabel"):
+        return np.full(answers.shape[1], np.nan)
+    truth = target[:, None] if target.ndim == 1 else target
+    return np.array([best_threshold(answers[:, k], truth[:, k] > 0) for k in range(truth.shape[1])])
+
+
+def drawn(group: np.ndarray, samples: int = SAMPLES, seed: int = 0) -> np.ndarray:
+    """Bootstrap weights (samples, N): families are drawn with replacement, whole."""
+    _, which = np.unique(group, return_inverse=True)
+    families = int(which.max()) + 1
+    rng = np.random.default_rng(seed)
+    counts = np.stack([np.bincount(rng.integers(families, size=families), minlength=families) for _ in range(samples)])
+    return counts[:, which].astype(np.float64)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A score with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float

@@ -20,8 +20,11 @@ _OWN = re.compile(
 
 @dataclass(frozen=True)
 class Named:
-    """A column of scores: `sign` -1 where a lower value speaks for a positive; `score` and `window` when it is ours."""
+    """A column of scores: `text` as the user named it, `sign` -1 where a lower value speaks for a positive, `score` and
+    `window` when it is ours.
+    """
 
+    text: str
     column: str
     sign: int = 1
     score: str = ""
@@ -42,7 +45,7 @@ def named(text: str) -> Named:
     found = _OWN.search(column)
     score = found[1].lower() if found else ""
     sign = -1 if text[:1] == "-" else 1 if text[:1] == "+" else -1 if score in LOWER else 1
-    return Named(column, sign, score, int(found[2] or 0) if found else 0)
+    return Named(text, column, sign, score, int(found[2] or 0) if found else 0)
 
 
 def ours(names: Sequence[str]) -> list[str]:

@@ -114,7 +114,7 @@ class _Rows:
         numbers = _numbers(np.asarray(cluster)[kept])
         stratum = _numbers(stratum[kept])
         scores = [score[kept] for score in scores]
-        return cls(scores, positive[kept], numbers, stratum, numbers.max() + 1, int(stratum.max()) + 1)
+        return cls(scores, positive[kept], numbers, stratum, int(numbers.max()) + 1, int(stratum.max()) + 1)
 
     def exact(self, which: int) -> tuple[float, float]:
         """AUROC and AUPRC of one score, each distinct value its own rank."""

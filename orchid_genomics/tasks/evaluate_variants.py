@@ -70,7 +70,7 @@ def evaluate_variants(scored: str | Path, options: Options, say: Callable[[str],
         raise InputError(scored, "has no score of orchid-genomics", f"--score one of: {listed(names, 30)}")
     genome = Genome(options.genome) if options.genome else None
     rows = read_rows(scored, options, picked, names, genome)
-    columns = {each.column: each.sign * rows.table.numbers(each.column, "--score") for each in picked}
+    columns = {each.text: each.sign * rows.table.numbers(each.column, "--score") for each in picked}
     for name, values in columns.items():
         if np.isnan(values).all():
             found = f"{name} is missing for all {len(values):,} labelled variants"
@@ -153,7 +153,7 @@ def _baselines(
             say(f"{each.score} with random weights")
             scoring = Scoring(untrained, genome, (each.score,), (each.window or trained_length(model),))
             parts = [scoring(variants[i : i + 512]).values[:, 0] for i in range(0, len(variants), 512)]
-            found[f"{each.column}, random weights"] = each.sign * np.concatenate(parts)
+            found[f"{each.text}, random weights"] = each.sign * np.concatenate(parts)
     return {name: values for name, values in found.items() if np.isfinite(values).any()}
 
 

@@ -1,0 +1,240 @@
+"""Journeys: a genome to all its changes, scored, calibrated and judged; and what is said when a word is wrong."""
+
+import json
+
+import numpy as np
+import pytest
+from random_models import letters_model, random_letters, write_genome
+
+from orchid_genomics.cli import main
+from orchid_genomics.data.sampling import mixed
+
+GENES, CODONS = 6, 40
+
+
+def run(*words, exit_code=None):
+    if exit_code is None:
+        main([str(word) for word in words])
+        return
+    with pytest.raises(SystemExit) as stopped:
+        main([str(word) for word in words])
+    assert stopped.value.code == exit_code
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A genome with six genes on both strands, its annotation, and a model."""
+    folder = tmp_path_factory.mktemp("judging")
+    rng = np.random.default_rng(0)
+    words = [a + b + c for a in "ACGT" for b in "ACGT" for c in "ACGT" if a + b + c not in ("TAA", "TAG", "TGA")]
+    letters, rows = "", "##gff-version 3\n"
+    for gene in range(GENES):
+        orf = "ATG" + "".join(rng.choice(words, CODONS)) + "TAA"
+        start = len(letters) + 61
+        strand = "+-"[gene % 2]
+        turned = orf[::-1].translate(str.maketrans("ACGT", "TGCA"))
+        letters += random_letters(60, gene) + (orf if strand == "+" else turned)
+        rows += f"c\tx\tCDS\t{start}\t{start + len(orf) - 1}\t.\t{strand}\t0\tParent=g{gene};gene_id=g{gene}\n"
+    genome = write_genome(folder / "g.fa", {"c": letters + random_letters(60), "t": random_letters(2_000, 9)})
+    (folder / "a.gff3").write_text(rows)
+    model = letters_model()
+    seen = {"t": [[0, 2_000]]}
+    model.provenance = {
+        "genomes": [{"sha256": genome.checksum(), "seen": seen, "split": {"validation": ["t"]}}],
+        "recipe": {"data": {"length": 64}},
+    }
+    model.save_pretrained(folder / "model", model.provenance)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def scored(folder):
+    run("mutate", folder / "g.fa", folder / "a.gff3", "-o", folder / "all.vcf.gz")
+    out = folder / "scored.vcf.gz"
+    run(
+        "score-variants",
+        folder / "model",
+        folder / "g.fa",
+        folder / "all.vcf.gz",
+        "-o",
+        out,
+        "--scores",
+        "llr_unmasked",
+    )
+    return out
+
+
+def test_every_change_of_every_gene_is_written_sorted_and_indexed(folder, capsys):
+    import pysam
+
+    run("mutate", folder / "g.fa", folder / "a.gff3", "-o", folder / "some.vcf.gz", "--genes", 2, "--last", 0)
+    said = dict(line.split("\t") for line in capsys.readouterr().out.splitlines())
+    assert said["genes"] == "2 of 6"
+    with pysam.VariantFile(str(folder / "some.vcf.gz")) as file:
+        places = [record.pos for record in file.fetch("c")]
+        assert len({record.info["BCSQ"][0].split("|")[1] for record in file.fetch("c")}) == 2
+    assert places == sorted(places)
+    assert len(places) == 2 * (CODONS + 2) * 9
+    run("mutate", folder / "g.fa", folder / "a.gff3", "-o", folder / "again.vcf.gz", "--genes", 2, "--last", 0)
+    assert (folder / "again.vcf.gz").read_bytes() == (folder / "some.vcf.gz").read_bytes()
+
+
+def test_from_genome_to_areas_in_strata_beside_all_baselines(folder, scored, capsys):
+    words = ["--label", "BCSQ", "--positive", "stop_gained", "--negative", "synonymous", "--strata", "CONTEXT"]
+    extra = ["--genome", folder / "g.fa", "--model", folder / "model", "--json", folder / "out.json", "--samples", 50]
+    run("evaluate-variants", scored, *words, *extra)
+    out = capsys.readouterr().out
+    assert "BCSQ: " in out
+    assert "positive (stop_gained)" in out
+    assert "bootstrap of 6 clusters (gene)" in out
+    assert "within CONTEXT" in out
+    for name in ("ORCHID_LLR_UNMASKED", "look-up of contexts, out of fold", "counts, 6 on both sides"):
+        assert f"\n{name} " in out
+    assert "\nORCHID_LLR_UNMASKED, random weights " in out
+    assert "one class alone, nothing to rank: synonymous (0 positive, " in out
+    values = json.loads((folder / "out.json").read_text())
+    assert [group["name"] for group in values["groups"]] == ["all"]
+    within = values["groups"][0]["lines"][0]["within"]
+    assert within["strata"] > 1
+    assert 0 <= within["auroc"]["low"] <= within["auroc"]["high"] <= 1
+
+
+def test_the_same_strata_by_the_genome_and_by_the_annotation(folder, scored, capsys):
+    areas = []
+    for strata in ("CONTEXT", "context"):
+        words = ["--label", "BCSQ", "--positive", "missense", "--negative", "synonymous", "--strata", strata]
+        run(
+            "evaluate-variants",
+            scored,
+            *words,
+            "--genome",
+            folder / "g.fa",
+            "--json",
+            folder / "out.json",
+            "--samples",
+            2,
+        )
+        areas.append(json.loads((folder / "out.json").read_text())["groups"][0]["lines"][0]["within"]["auroc"]["value"])
+    assert areas[0] == areas[1]
+
+
+def labelled(folder, truth):
+    """A TSV of scores and labels: class by a hash, and a score that is the class where `truth`."""
+    lines = ["chrom\tpos\tref\talt\tllr\tother\tAF\tclass\tgene"]
+    for row in range(200):
+        draw = int(mixed(0, row)[0])
+        bad = draw % 3 == 0
+        score = -2.0 * bad if truth else (draw >> 8) % 100 / 10
+        alt = "AC" if row % 5 == 0 else "C"
+        label, frequency = ("bad", 0.1) if bad else ("good", 0.4)
+        lines.append(f"c\t{row + 1}\tA\t{alt}\t{score}\t{-score}\t{frequency}\t{label}\tg{row // 20}")
+    (folder / "l.tsv").write_text("\n".join(lines) + "\n")
+    return folder / "l.tsv"
+
+
+def test_signs_types_and_clusters_of_a_table(tmp_path, capsys):
+    table = labelled(tmp_path, truth=True)
+    words = ["--label", "class", "--positive", "bad", "--negative", "good", "--frequency", "AF", "--samples", 20]
+    run(
+        "evaluate-variants",
+        table,
+        *words,
+        "--score",
+        "llr",
+        "--score",
+        "other",
+        "--score",
+        "-other",
+        "--json",
+        tmp_path / "o",
+    )
+    groups = json.loads((tmp_path / "o").read_text())["groups"]
+    assert [group["name"] for group in groups] == ["all", "SNV", "insertion"]
+    for group in groups:
+        areas = {line["score"]: line["rank"]["auroc"]["value"] for line in group["lines"]}
+        assert areas == {"llr": 1, "other": 1, "-other": 0, "AF (rarer)": 1}
+    assert "bootstrap of 10 clusters (gene)" in capsys.readouterr().out
+
+
+def test_only_and_regions_keep_what_they_say(tmp_path, capsys):
+    table = labelled(tmp_path, truth=False)
+    (tmp_path / "r.bed").write_text("c\t20\t60\n")
+    words = ["--label", "class", "--positive", "bad", "--negative", "good", "--samples", 5, "--json", tmp_path / "o"]
+    run("evaluate-variants", table, *words, "--only", "gene=g0,g1,g9", "--regions", tmp_path / "r.bed")
+    first = json.loads((tmp_path / "o").read_text())["groups"][0]
+    assert first["positives"] + first["negatives"] == 20
+    assert "largest, g1, holds 100%" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--label", "class"), "error: --positive: no value of class is named; possible: good (1"),
+        (
+            ("--label", "klass", "--positive", "bad", "--negative", "good"),
+            "error: --label: {} has no 'klass'; possible: llr, ",
+        ),
+        (
+            ("--positive", "bad", "--negative", "best"),
+            "error: --negative: no variant has class best; possible: good (1",
+        ),
+        (
+            ("--positive", "bad", "--negative", "good", "--score", "x"),
+            "error: --score: {} has no 'x'; possible: llr, other",
+        ),
+        (("--positive", "bad", "--negative", "good", "--only", "gene"), "error: --only: 'gene'; KEY=VALUE"),
+        (
+            ("--positive", "bad", "--negative", "good", "--only", "gene=x"),
+            "error: --only gene=x: leaves none of 200 variants; values and places that the file has",
+        ),
+        (("--positive", "bad", "--negative", "good", "--only", "gene=g2", "--score", "gap"), "has no 'gap'"),
+        (
+            ("--positive", "bad", "--negative", "good", "--strata", "context"),
+            "error: --strata context: needs the letters around each variant; --genome FASTA",
+        ),
+        (
+            ("--positive", "bad", "--negative", "good", "--baselines", "cadd"),
+            "error: --baselines: unknown baseline 'cadd'; possible: look-up, counts, random, none",
+        ),
+    ],
+)
+def test_one_line_for_what_is_not_right(tmp_path, capsys, words, said):
+    table = labelled(tmp_path, truth=True)
+    if "--label" not in words:
+        words = ("--label", "class", *words)
+    run("evaluate-variants", table, *words, exit_code=1)
+    error = capsys.readouterr().err
+    assert said.format(table) in error
+    assert error.count("\n") == 1
+
+
+def test_scores_that_are_all_missing_are_said_to_be(tmp_path, capsys):
+    (tmp_path / "l.tsv").write_text("chrom\tpos\tref\talt\tllr\tclass\nc\t1\tA\tC\t.\tx\nc\t2\tA\tC\t.\ty\n")
+    words = ["--label", "class", "--positive", "x", "--negative", "y"]
+    run("evaluate-variants", tmp_path / "l.tsv", *words, exit_code=1)
+    assert "l.tsv: llr is missing for all 2 labelled variants; another --score: " in capsys.readouterr().err
+    (tmp_path / "l.tsv").write_text("chrom\tpos\tref\talt\tmine\tclass\nc\t1\tA\tC\t.\tx\n")
+    run("evaluate-variants", tmp_path / "l.tsv", *words, exit_code=1)
+    assert "l.tsv: has no score of orchid-genomics; --score one of: " in capsys.readouterr().err
+
+
+def test_calibrate_says_what_it_learned(folder, capsys):
+    run("calibrate", folder / "model", folder / "g.fa", "-o", folder / "cal.json", "--sites", 600)
+    out = capsys.readouterr().out
+    assert "genome background: 600 sites, three changes each, window 64" in out
+    assert "llr_unmasked: 96 contexts of " in out
+    (folder / "n.bed").write_text("c\t0\t400\n")
+    run(
+        "calibrate",
+        folder / "model",
+        folder / "g.fa",
+        "-o",
+        folder / "n.json",
+        "--neutral",
+        folder / "n.bed",
+        "--sites",
+        300,
+    )
+    assert "neutral background (n.bed): 300 sites" in capsys.readouterr().out
+    run("calibrate", folder / "model", folder / "g.fa", "-o", folder / "no" / "cal.json", exit_code=1)
+    assert "its folder is not there; a folder that is" in capsys.readouterr().err

@@ -30,7 +30,7 @@ def stats_of(scoring: Scoring, found: Scores, records: int) -> Stats:
         "scored": sum(scored),
         "types": {},
         "reasons": dict(sorted(Counter(why for why in found.why if why).items())),
-        "columns": {column.name: _sums(found.values[:, i]) for i, column in enumerate(found.columns)},
+        "columns": {column.name: sums_of(found.values[:, i]) for i, column in enumerate(found.columns)},
         "windows": {},
         "context": {},
         "ends": {},
@@ -63,10 +63,7 @@ def lines(whole: Stats) -> Iterator[str]:
         yield "  " + ", ".join(f"{kind} {n['scored']:,} of {n['alts']:,}" for kind, n in whole["types"].items())
     for why, count in sorted(whole["reasons"].items(), key=lambda item: -item[1]):
         yield f"  not scored: {count:,} {why} ({REASONS[why]})"
-    for name, sums in whole["columns"].items():
-        if sums["n"]:
-            mean, spread = _moments(sums)
-            yield f"  {name}: mean {mean:.4g}, sd {spread:.4g}, {sums['low']:.4g} to {sums['high']:.4g}"
+    yield from lines_of(whole["columns"])
     for pair, sums in whole["windows"].items():
         yield from _against(pair, sums)
     bits = {window: sums["bits"] / sums["n"] for window, sums in whole["context"].items() if sums["n"]}
@@ -80,7 +77,16 @@ def lines(whole: Stats) -> Iterator[str]:
         yield f"  edge sensitivity, ends of the {window}-nt window exchanged: {changed}"
 
 
-def _sums(values: np.ndarray) -> Stats:
+def lines_of(columns: dict[str, Stats]) -> Iterator[str]:
+    """A line for every column that has a number, from its sums."""
+    for name, sums in columns.items():
+        if sums["n"]:
+            mean, spread = _moments(sums)
+            yield f"  {name}: mean {mean:.4g}, sd {spread:.4g}, {sums['low']:.4g} to {sums['high']:.4g}"
+
+
+def sums_of(values: np.ndarray) -> Stats:
+    """Count, sum, squares and range of the numbers among values (N,); NaN is none."""
     values = values[np.isfinite(values)]
     if not len(values):
         return {"n": 0, "sum": 0.0, "squares": 0.0, "low": None, "high": None}

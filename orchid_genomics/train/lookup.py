@@ -32,8 +32,8 @@ class LookupEvaluationRecipe(NaturalRecipe):
     lengths: tuple[int, ...] = ()
     """Further windows, nt, for the model as it is; the training window is measured first."""
     distances: tuple[int, ...] = (1000, 2000, 4000, 8000)
-    """From start to start, nt; those that do not fit into a window are left out."""
-    copies: tuple[int, ...] = (200, 500, 1000, 2000, 5000)
+    """From start to start, nt; those that do not fit into a window are left out. None: nothing is planted."""
+    copies: tuple[int, ...] = Field(default=(200, 500, 1000, 2000, 5000), min_length=1)
     """Lengths of the copy, nt."""
     copy_length: int = Field(default=1000, ge=1)
     """The length at which divergence and strand are varied."""
@@ -43,8 +43,6 @@ class LookupEvaluationRecipe(NaturalRecipe):
     """Windows a cell, evenly over the test split; the same for every cell."""
     share: float = Field(default=0.15, gt=0, lt=1)
     """Share of letters masked at once."""
-    batch: int = Field(default=4, gt=0)
-    """Windows at once at the training length; in proportion at others."""
     validation_windows: int = Field(default=16, gt=0)
     seed: int = 0
     """Which letters are masked; the same for every model that is to be compared."""
@@ -119,6 +117,8 @@ def planted_tables(
     model: nn.Module, pieces: Sequence[HeldOut], length: int, measured: LookupEvaluationRecipe, ranks: Ranks
 ) -> list[Protocol]:
     """Gain against distance for every length of the copy, then for every divergence and the other strand."""
+    if not measured.distances:
+        return []
     kept: dict[Cell, Pairs] = {}
 
     def row(read: Callable[[Pairs], np.ndarray], **kind) -> list[Score]:

@@ -1,6 +1,7 @@
 """Lookup as a run: a model that looks up gains what there is to gain, one that cannot gains nothing."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from orchid_genomics.train.natural import exchanged, natural_tiles
 from orchid_genomics.train.ranks import Ranks
 from orchid_genomics.train.sources import opened, run_recipe
 
+ROOT = Path(__file__).parents[2]
 ALONE = Ranks(0, 1, torch.device("cpu"))
 COPIES = """
 [copies]
@@ -172,6 +174,21 @@ def test_a_cell_that_does_not_fit_is_left_out(source):
     assert [score.name for score in natural.scores["gain"]] == ["part", "elsewhere", "standing again"]
 
 
+def test_without_distances_natural_sequence_alone_is_measured(source):
+    measured = source.recipe.evaluation.model_copy(update={"distances": ()})
+    (natural,) = evaluate(Shift(30), source.corpus, 128, measured, ALONE)
+    assert natural.title.startswith("natural sequence")
+
+
+def test_the_recipe_of_the_repository_reads_and_plants():
+    recipe = load(ROOT / "recipes/lookup/copies.toml", run_recipe)
+    source = opened(recipe)
+    for stage in recipe.stages():
+        planted = source.training(stage.length, stage.batch)
+        assert planted.batch(0, 1, [0]).shape == (1, stage.length)
+    assert {Path(path).name for path in source.inputs()} == {"sacCer3.fa.gz", "transposons.bed", "subtelomeres.bed"}
+
+
 def test_a_run_from_recipe_to_table(recipe, tmp_path, capsys):
     main(["pretrain", str(recipe), "-o", str(tmp_path / "run"), "--set", "evaluation.lengths=[256]"])
     out, err = capsys.readouterr()
@@ -203,7 +220,7 @@ def test_plan_says_what_is_planted(recipe, capsys):
         ),
         (
             ["evaluation.sites=3"],
-            "evaluation.sites: unknown key; possible: batch, copies, copy_length, distances, diverged, ",
+            "evaluation.sites: unknown key; possible: copies, copy_length, distances, diverged, ",
         ),
         (["copies.long=3"], "copies.long: unknown key; possible: diverged, farthest, longest, nearest, share, "),
     ],

@@ -5,10 +5,12 @@ from orchid_genomics.explain.mutagenesis import centred, mutate
 from orchid_genomics.explain.onehot import OneHot
 from orchid_genomics.explain.references import one_hot, shuffled, tokens_of
 from orchid_genomics.explain.targets import possible
+from orchid_genomics.explain.unfused import attribution_ops
 
 __all__ = [
     "Attribution",
     "OneHot",
+    "attribution_ops",
     "centred",
     "input_x_gradient",
     "integrated_gradients",

@@ -4,12 +4,15 @@ The trap: a sequence is transformed at a length of its own (`model.orchid.transf
 here exactly as `Orchid.forward` pads tokens; a one-hot of real letters gives what its tokens give.
 """
 
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from orchid_genomics.errors import InputError
 from orchid_genomics.explain.targets import Target, read_target
+from orchid_genomics.explain.unfused import Unfused
 from orchid_genomics.model.heads import Pooled
 from orchid_genomics.model.orchid import transform_length
 from orchid_genomics.model.pretrained import OrchidModel
@@ -34,6 +37,10 @@ class OneHot(nn.Module):
     Columns are in the order A, C, G, T; what is missing of 1 in a column goes to N. T is 1 but for None with a head of
     several outputs. `target.name` says what was chosen.
 
+    The forward pass is the fused one, until a library hangs a hook on a module of `unfused` (as tangermeme's DeepLIFT
+    does): then it is the same function written out, product by product, for `attribution_ops`. captum's own DeepLift
+    has no rule for products and is wrong here.
+
     Raises InputError for a target that the model does not have, with those that it has.
 
     >>> wrapped = OneHot(OrchidModel.from_pretrained("runs/yeast/model"))  # doctest: +SKIP
@@ -46,6 +53,7 @@ class OneHot(nn.Module):
             raise InputError("model", f"reads {model.recipe.encoder.alphabet}", "attributions are of models of DNA")
         self.model = model
         self.target: Target = read_target(target, model)
+        self.unfused = Unfused(model.encoder)
 
     def forward(self, x_N4L: Tensor) -> Tensor:
         """The target (N, T) of one-hot or mixed letters."""
@@ -65,9 +73,11 @@ class OneHot(nn.Module):
             letters_N7L[:, DNA.pad, L:] = 1
             mask_NL = letters_N7L.new_ones(len(letters_N7L), N)
             mask_NL[:, L:] = 0
-        vectors_NLD = encoder.encode_letters(letters_N7L, mask_NL)
+        hooked = self.unfused.hooked
+        encode = partial(self.unfused.encode, encoder) if hooked else encoder.encode_letters
+        vectors_NLD = encode(letters_N7L, mask_NL)
         if isinstance(self.model.head, Pooled):
-            return self.model.head(vectors_NLD, mask_NL)
+            return self.model.head(vectors_NLD, mask_NL, self.unfused.averaged if hooked else None)
         return self.model.head(vectors_NLD[:, :L])
 
 

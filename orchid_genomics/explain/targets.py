@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from orchid_genomics.errors import InputError
+from orchid_genomics.explain.unfused import paired
 from orchid_genomics.model.pretrained import OrchidModel
 from orchid_genomics.sequence import DNA
 
@@ -101,12 +102,12 @@ def _place(target: Likelihood | Track, x_N4L: Tensor) -> int:
 
 def log_likelihoods(model: "OneHot", x_N4L: Tensor, hidden_L: Tensor | None = None) -> Tensor:
     """log p of every letter at every position (N, L, 4), nats."""
-    return model.predictions(x_N4L, hidden_L).log_softmax(-1)
+    return model.unfused.log_softmax(model.predictions(x_N4L, hidden_L))
 
 
 def _shared(model: "OneHot", logs_NLV: Tensor, x_NVL: Tensor) -> Tensor:
     """The sum over positions of what the letters there are likely, (N, 1)."""
-    return (logs_NLV * x_NVL.transpose(1, 2).to(logs_NLV)).sum((1, 2))[:, None]
+    return model.unfused.share(paired(logs_NLV, x_NVL.transpose(1, 2).to(logs_NLV))).sum((1, 2))[:, None]
 
 
 def read_target(target: str | int | None, model: OrchidModel) -> Target:

@@ -14,7 +14,7 @@ from pydantic_core import PydanticCustomError
 from torch import Tensor, nn
 
 from orchid_genomics.model.orchid import OrchidRecipe
-from orchid_genomics.model.pooling import Pool, PoolKind
+from orchid_genomics.model.pooling import Average, Pool, PoolKind
 from orchid_genomics.model.strands import LetterTable
 from orchid_genomics.recipe import Strict
 from orchid_genomics.sequence import alphabet
@@ -129,9 +129,9 @@ class Pooled(nn.Module):
         self.bias = nn.Parameter(torch.zeros(recipe.outputs))
         _units(self, recipe.task, recipe.outputs)
 
-    def forward(self, x_BLD: Tensor, mask_BL: Tensor | None = None) -> Tensor:
-        """`mask_BL` is 1 at letters and 0 at the padding that may end a row."""
-        pooled_BC = self.pool(x_BLD[..., : self.channels].transpose(1, 2), mask_BL)
+    def forward(self, x_BLD: Tensor, mask_BL: Tensor | None = None, average: Average | None = None) -> Tensor:
+        """`mask_BL` is 1 at letters and 0 at the padding that may end a row; `average`: see `Pool.forward`."""
+        pooled_BC = self.pool(x_BLD[..., : self.channels].transpose(1, 2), mask_BL, average)
         out_BK = (pooled_BC[:, None] * self.weight).sum(-1) + self.bias  # no product across rows: see `pooling`
         return out_BK * self.scale + self.shift if self.recipe.task == "regression" else out_BK
 

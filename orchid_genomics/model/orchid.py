@@ -6,9 +6,9 @@ its own length alone (`transform_length`), and padding carries zeros into every 
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from pydantic import Field
@@ -89,18 +89,19 @@ class Mixer(nn.Module):
         """Short taps (3, halves, C, K): channel c' has the reversed taps of c."""
         return torch.stack((self.short, self.short.flip(-1)), 1) if self.halves == 2 else self.short[:, None]
 
-    def plain(self, x_BDL: Tensor, mask_BL: Tensor | None) -> Tensor:
+    def plain(self, x_BDL: Tensor, mask_BL: Tensor | None, parts: "Parts | None" = None) -> Tensor:
         """The definition that `forward` fuses, by ordinary autograd."""
+        parts = parts or PLAIN._replace(convolve=self.convolve)
         mask = 1.0 if mask_BL is None else mask_BL[:, None]
-        h = butterfly(self.inside(self.norm(x_BDL)), self.halves) * mask
+        h = butterfly(self.inside(self.norm(x_BDL, parts.unit)), self.halves) * mask
         B, _, L = h.shape
         h = h.view(B, self.halves, 3, -1, L)
         taps = self.both_taps()
         s1, s2, v = (short_conv(h[:, :, part], taps[part]).reshape(x_BDL.shape) for part in range(3))
         v = v * mask
-        z = v * s1
-        y = self.convolve(z, v, mask_BL) + self.skip.repeat(self.halves)[:, None] * z
-        return x_BDL + self.outside(butterfly(y * s2, self.halves))
+        z = parts.enter(v, s1)
+        y = parts.convolve(z, v, mask_BL) + self.skip.repeat(self.halves)[:, None] * z
+        return x_BDL + self.outside(butterfly(parts.leave(y, s2), self.halves))
 
 
 class GatedMLP(nn.Module):
@@ -121,12 +122,13 @@ class GatedMLP(nn.Module):
         inside, outside = self.inside.folded(dtype, self.norm.scale), self.outside.folded(dtype)
         return beside(self.backend).gated_mlp(x_BDL, *inside, *outside, self.halves)
 
-    def plain(self, x_BDL: Tensor) -> Tensor:
+    def plain(self, x_BDL: Tensor, parts: "Parts | None" = None) -> Tensor:
         """The definition that `forward` fuses, by ordinary autograd."""
+        parts = parts or PLAIN
         B, _, L = x_BDL.shape
-        h = butterfly(self.inside(self.norm(x_BDL)), self.halves)
+        h = butterfly(self.inside(self.norm(x_BDL, parts.unit)), self.halves)
         value, gate = h.view(B, self.halves * self.inside.blocks, 2, -1, L).unbind(2)
-        u = (value * functional.gelu(gate)).reshape(B, -1, L)
+        u = parts.enter(value, parts.gelu(gate)).reshape(B, -1, L)
         return x_BDL + self.outside(butterfly(u, self.halves))
 
 
@@ -138,13 +140,33 @@ class Norm(nn.Module):
         self.scale = nn.Parameter(torch.ones(width // halves(strands)))
         self.repeats = halves(strands)
 
-    def forward(self, x_BDL: Tensor) -> Tensor:
-        rms = torch.rsqrt(x_BDL.square().mean(1, keepdim=True) + EPS)
-        return x_BDL * rms * self.channel_scale()[:, None]
+    def forward(self, x_BDL: Tensor, unit: Callable[[Tensor], Tensor] | None = None) -> Tensor:
+        return (unit or over_rms)(x_BDL) * self.channel_scale()[:, None]
 
     def channel_scale(self) -> Tensor:
         """(D,), the same for both of a pair."""
         return self.scale.repeat(self.repeats)
+
+
+def over_rms(x_BDL: Tensor) -> Tensor:
+    """x over its root mean square over channels."""
+    return x_BDL * torch.rsqrt(x_BDL.square().mean(1, keepdim=True) + EPS)
+
+
+class Parts(NamedTuple):
+    """What is not linear in `plain`, as functions: modules may take their places (`explain.unfused`)."""
+
+    unit: Callable[[Tensor], Tensor] = over_rms
+    enter: Callable[[Tensor, Tensor], Tensor] = torch.mul
+    """The first product: v s1 of a mixer, value GELU(gate) of an MLP."""
+    leave: Callable[[Tensor, Tensor], Tensor] = torch.mul
+    """The second gate of a mixer."""
+    gelu: Callable[[Tensor], Tensor] = functional.gelu
+    convolve: Callable[[Tensor, Tensor, Tensor | None], Tensor] | None = None
+    """h(v) * z of z, v and the mask."""
+
+
+PLAIN = Parts()
 
 
 class Block(nn.Module):
@@ -158,9 +180,9 @@ class Block(nn.Module):
         """(B, D, L) -> (B, D, L); activations are of `dtype` (default: that of x), the residual stream is as x."""
         return self.mlp(self.mixer(x_BDL, mask_BL, dtype), dtype)
 
-    def plain(self, x_BDL: Tensor, mask_BL: Tensor | None) -> Tensor:
-        """The same block by ordinary autograd."""
-        return self.mlp.plain(self.mixer.plain(x_BDL, mask_BL))
+    def plain(self, x_BDL: Tensor, mask_BL: Tensor | None, parts: tuple[Parts | None, Parts | None] = (None, None)):
+        """The same block by ordinary autograd; `parts` of its mixer and of its MLP."""
+        return self.mlp.plain(self.mixer.plain(x_BDL, mask_BL, parts[0]), parts[1])
 
 
 class Orchid(nn.Module):

@@ -4,12 +4,14 @@ A row pools to the same bits in any batch of its transform length: sums run with
 """
 
 import math
+from collections.abc import Callable
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 PoolKind = Literal["mean", "center", "attention"]
+Average = Callable[[Tensor, Tensor], Tensor]
 
 
 class Pool(nn.Module):
@@ -27,10 +29,10 @@ class Pool(nn.Module):
         if kind == "attention":
             self.query = nn.Parameter(torch.randn(queries, channels) / math.sqrt(channels))
 
-    def forward(self, x_BCL: Tensor, mask_BL: Tensor | None = None) -> Tensor:
-        """`mask_BL` is 1 at letters and 0 at the padding that may end a row."""
+    def forward(self, x_BCL: Tensor, mask_BL: Tensor | None = None, average: Average | None = None) -> Tensor:
+        """`mask_BL` is 1 at letters and 0 at the padding that may end a row; `average` may take `averaged`'s place."""
         if self.kind == "attention":
-            return self._attention(x_BCL, mask_BL)
+            return self._attention(x_BCL, mask_BL, average or averaged)
         if self.kind == "center":
             return self._center(x_BCL, mask_BL)
         if mask_BL is None:
@@ -45,9 +47,14 @@ class Pool(nn.Module):
         both_B2 = torch.stack(((letters_B - 1) // 2, letters_B // 2), 1)
         return x_BCL.gather(2, both_B2[:, None].expand(B, C, 2)).mean(2)
 
-    def _attention(self, x_BCL: Tensor, mask_BL: Tensor | None) -> Tensor:
+    def _attention(self, x_BCL: Tensor, mask_BL: Tensor | None, average: Average) -> Tensor:
         B = x_BCL.shape[0]
         score_BQL = torch.bmm(self.query.to(x_BCL.dtype).expand(B, -1, -1), x_BCL)
         if mask_BL is not None:
             score_BQL = score_BQL.masked_fill(mask_BL[:, None] == 0, -math.inf)
-        return torch.bmm(score_BQL.softmax(2), x_BCL.transpose(1, 2)).reshape(B, -1)
+        return average(score_BQL, x_BCL).reshape(B, -1)
+
+
+def averaged(score_BQL: Tensor, x_BCL: Tensor) -> Tensor:
+    """Averages of x over positions by the softmax of their scores, (B, Q, C)."""
+    return torch.bmm(score_BQL.softmax(2), x_BCL.transpose(1, 2))

@@ -47,5 +47,11 @@ def letters() -> Callable[..., torch.Tensor]:
 
 
 @pytest.fixture(scope="session")
+def filters() -> dict[str, StaticRecipe]:
+    """Every kind of filter."""
+    return FILTERS
+
+
+@pytest.fixture(scope="session")
 def tiny_model() -> OrchidModel:
     return _made()

@@ -1,0 +1,69 @@
+"""DeepLIFT rules of products, quotients and the other steps that are not linear; each is exact.
+
+A rule takes (module, grad_input, grad_output) as tangermeme (>= 1.6) hands them: `module.input` holds the sequences and
+then their references along dim 0, and the multipliers of a pair serve both of its halves. The trap: exact means that
+multipliers times the differences of the inputs give the difference of the output, however far apart the two are; so
+they are secants in closed form, never quotients of differences, which lose their digits where the two are close.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+def product(module: nn.Module, _: Any, grad_output: tuple[Tensor]) -> tuple[Tensor]:
+    """a b - a' b' = (b + b') / 2 (a - a') + (a + a') / 2 (b - b')."""
+    return (torch.stack((grad_output[0], grad_output[0]), 1) * _middle(module).flip(1),)
+
+
+def spectrum_product(module: nn.Module, _: Any, grad_output: tuple[Tensor]) -> tuple[Tensor]:
+    """The same of complex numbers, each as a pair (real, imaginary)."""
+    middle, g = torch.view_as_complex(_middle(module)), torch.view_as_complex(grad_output[0].contiguous())
+    return (torch.view_as_real(g[:, None] * middle.flip(1).conj()),)
+
+
+def quotient(module: nn.Module, _: Any, grad_output: tuple[Tensor]) -> tuple[Tensor]:
+    """a / b as the product of a and 1 / b, whose secant is -1 / (b b')."""
+    (a, b), (a_, b_) = (half.unbind(1) for half in module.input.chunk(2))
+    by_a = (1 / b + 1 / b_) / 2
+    by_b = -(a / b / b_ + a_ / b_ / b) / 2
+    multiplier = torch.stack((by_a, by_b), 1)
+    return (torch.stack((grad_output[0], grad_output[0]), 1) * torch.cat((multiplier, multiplier)),)
+
+
+def power(module: nn.Module, _: Any, grad_output: tuple[Tensor]) -> tuple[Tensor]:
+    """v v - v' v' = (v + v') (v - v'), for the real and the imaginary part."""
+    return (grad_output[0][..., None] * (2 * _middle(module)),)
+
+
+def root(module: nn.Module, _: Any, grad_output: tuple[Tensor]) -> tuple[Tensor]:
+    """The secant of the square root is 1 / (sqrt x + sqrt x'); 0 where both are 0."""
+    roots = sum(half.sqrt() for half in module.input.chunk(2))
+    secant = torch.where(roots > 0, 1 / torch.where(roots > 0, roots, 1), 0)
+    return (grad_output[0] * torch.cat((secant, secant)),)
+
+
+def log_softmax(module: nn.Module, _: Any, grad_output: tuple[Tensor]) -> tuple[Tensor]:
+    """x - log s with s the sum of e = exp(x): the secants of exp and of log, one after the other."""
+    x, x_ = (half.double() for half in module.input.chunk(2))
+    most = torch.maximum(x, x_).amax(-1, keepdim=True)
+    e, e_ = (x - most).exp(), (x_ - most).exp()
+    s, s_ = e.sum(-1, keepdim=True), e_.sum(-1, keepdim=True)
+    by_e = _secant((s / s_).log(), s - s_, 1 / s_)
+    by_x = _secant(e - e_, x - x_, e_) * by_e
+    g = grad_output[0].double()
+    return ((g - g.sum(-1, keepdim=True) * torch.cat((by_x, by_x))).to(grad_output[0].dtype),)
+
+
+def _middle(module: nn.Module) -> Tensor:
+    """Half way between the sequences' inputs and their references', once for each half of the batch."""
+    sequence, reference = module.input.chunk(2)
+    middle = (sequence + reference) / 2
+    return torch.cat((middle, middle))
+
+
+def _secant(rise: Tensor, run: Tensor, slope: Tensor) -> Tensor:
+    """rise / run; the slope where there is hardly any run (in float64)."""
+    close = run.abs() < 1e-9
+    return torch.where(close, slope, rise / torch.where(close, 1, run))

@@ -1,0 +1,180 @@
+"""An encoder with everything that is not linear as modules without parameters, each with a DeepLIFT rule of its own.
+
+Attribution libraries hang their rules on modules, so a product written as a bare function is linear to them: the
+operator multiplies a spectrum by one that depends on the same letters, and DeepLIFT without rules for that misses the
+difference by more than many an effect. `Unfused` runs `Block.plain` (the definition that the fused forward is held
+to) with these modules in place of its functions, on the weights of the model that it is given. The trap: captum's own
+DeepLift knows no rule for a product of two activations and takes one half of it as constant; it is not offered here.
+
+A module has one tensor for input, its operands stacked along dim 1, for a hook is given the first input alone.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from orchid_genomics.explain import rules
+from orchid_genomics.model.orchid import Mixer, Orchid, Parts
+from orchid_genomics.ops.products import EPS
+from orchid_genomics.ops.reference import TINY, both_strands, frequency_conv, half_weights
+
+Rule = Callable[[nn.Module, Any, Any], tuple[Tensor]]
+
+
+class Product(nn.Module):
+    """a b of (B, 2, ...)."""
+
+    def forward(self, ab: Tensor) -> Tensor:
+        return ab[:, 0] * ab[:, 1]
+
+
+class Quotient(nn.Module):
+    """a / b of (B, 2, ...)."""
+
+    def forward(self, ab: Tensor) -> Tensor:
+        return ab[:, 0] / ab[:, 1]
+
+
+class SpectrumProduct(nn.Module):
+    """The complex product of (B, 2, ..., 2), real and imaginary parts last."""
+
+    def forward(self, ab: Tensor) -> Tensor:
+        a, b = torch.view_as_complex(ab).unbind(1)
+        return torch.view_as_real(a * b)
+
+
+class Power(nn.Module):
+    """The squared magnitude of (..., 2)."""
+
+    def forward(self, v: Tensor) -> Tensor:
+        return v.square().sum(-1)
+
+
+class Root(nn.Module):
+    """The square root, with slope 0 at 0."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.where(x > 0, x, 1.0).sqrt() * (x > 0)
+
+
+class LogSoftmax(nn.Module):
+    """The logarithm of the softmax over the last axis."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.log_softmax(-1)
+
+
+def attribution_ops() -> dict[type[nn.Module], Rule]:
+    """The rules of the modules above: `deep_lift_shap(..., additional_nonlinear_ops=attribution_ops())`.
+
+    Each is exact: multipliers times differences of the inputs are the difference of the output. Rules for the other
+    modules of the unfused form (RMSNorm, GELU, Softmax) are tangermeme's own.
+    """
+    return {
+        Product: rules.product,
+        Quotient: rules.quotient,
+        SpectrumProduct: rules.spectrum_product,
+        Power: rules.power,
+        Root: rules.root,
+        LogSoftmax: rules.log_softmax,
+    }
+
+
+class Unfused(nn.Module):
+    """The modules that an encoder needs in place of its functions; holds no parameters and no reference to it."""
+
+    def __init__(self, encoder: Orchid) -> None:
+        super().__init__()
+        width = encoder.recipe.width
+        self.mixers = nn.ModuleList(MixerParts(width) for _ in encoder.blocks)
+        self.mlps = nn.ModuleList(MLPParts(width) for _ in encoder.blocks)
+        self.unit, self.log_softmax, self.share = Unit(width), LogSoftmax(), Product()
+        self.softmax, self.average = nn.Softmax(2), Product()
+
+    def encode(self, encoder: Orchid, letters_BVL: Tensor, mask_BL: Tensor | None = None) -> Tensor:
+        """What `encoder.encode_letters` gives, (B, L, D)."""
+        x_BDL = torch.matmul(encoder.letters.vectors().T, letters_BVL)
+        for block, mixer, mlp in zip(encoder.blocks, self.mixers, self.mlps, strict=True):
+            x_BDL = block.plain(x_BDL, mask_BL, (mixer.parts(block.mixer), mlp.parts()))
+        return encoder.norm(x_BDL, self.unit).transpose(1, 2)
+
+    def averaged(self, score_BQL: Tensor, x_BCL: Tensor) -> Tensor:
+        """What `model.pooling.averaged` gives, (B, Q, C)."""
+        weights = self.softmax(score_BQL)[:, :, None]
+        return self.average(paired(*torch.broadcast_tensors(weights, x_BCL[:, None]))).sum(-1)
+
+    @property
+    def hooked(self) -> bool:
+        """Whether something has put a hook on one of the modules: then it wants them to run."""
+        return any(module._forward_hooks or module._backward_hooks for module in self.modules())
+
+
+class Unit(nn.Module):
+    """x over its root mean square over channels, (B, D, L); the rule is that of the RMSNorm inside."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norm = nn.RMSNorm(width, EPS, elementwise_affine=False)
+
+    def forward(self, x_BDL: Tensor) -> Tensor:
+        return self.norm(x_BDL.transpose(1, 2)).transpose(1, 2)
+
+
+class MLPParts(nn.Module):
+    """What an MLP multiplies with."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.unit, self.gelu, self.gate = Unit(width), nn.GELU(), Product()
+
+    def parts(self) -> Parts:
+        return Parts(self.unit, _of_pair(self.gate), gelu=self.gelu)
+
+
+class MixerParts(nn.Module):
+    """What a mixer multiplies with; the operator as transforms, sums and modules."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.unit = Unit(width)
+        self.enter, self.leave = Product(), Product()
+        self.power, self.strength, self.root, self.spectrum = Power(), Quotient(), Root(), SpectrumProduct()
+
+    def parts(self, mixer: Mixer) -> Parts:
+        convolve = partial(self.convolve, mixer)
+        return Parts(self.unit, _of_pair(self.enter), _of_pair(self.leave), convolve=convolve)
+
+    def convolve(self, mixer: Mixer, z_BDL: Tensor, v_BDL: Tensor, mask_BL: Tensor | None) -> Tensor:
+        """h(v) * z, as `ops.long_conv`."""
+        D, L = z_BDL.shape[1:]
+        Z, H = torch.fft.rfft(z_BDL), both_strands(mixer.static(L), D)
+        if mixer.conditioning is None:
+            return torch.fft.irfft(H * Z, n=L)
+        gain, taps = (both_strands(spectrum, D) for spectrum in mixer.conditioning(L))
+        S = self._strength(mixer, v_BDL, mask_BL)
+        H = H + frequency_conv(gain * S, taps, L)
+        Y = self.spectrum(paired(*(torch.view_as_real(part.resolve_conj()) for part in (H, Z))))
+        return torch.fft.irfft(torch.view_as_complex(Y), n=L)
+
+    def _strength(self, mixer: Mixer, v_BDL: Tensor, mask_BL: Tensor | None) -> Tensor:
+        L = v_BDL.shape[-1]
+        if mask_BL is not None:
+            letters = mask_BL.sum(-1)[:, None, None].clamp(min=1)
+            v_BDL = (v_BDL - (v_BDL * mask_BL[:, None]).sum(-1, keepdim=True) / letters) * mask_BL[:, None]
+        power = functional.pad(self.power(torch.view_as_real(torch.fft.rfft(v_BDL)[..., 1:])), (1, 0))
+        mean = (power * half_weights(L, power)).sum(-1, keepdim=True) / L
+        strength = self.strength(paired(power, mean + TINY + power / mixer.options["bound"]))
+        return strength if mixer.options["kind"] == "correlation" else self.root(strength)
+
+
+def paired(a: Tensor, b: Tensor) -> Tensor:
+    """Two operands as the one tensor that a module takes."""
+    return torch.stack((a, b), 1)
+
+
+def _of_pair(module: nn.Module) -> Callable[[Tensor, Tensor], Tensor]:
+    return lambda a, b: module(paired(a, b))

@@ -1,5 +1,8 @@
 """Commands about regulatory elements: dataset, score-elements, embed."""
 
+from collections.abc import Callable
+from functools import reduce
+
 import click
 
 
@@ -47,4 +50,101 @@ def dataset(peaks: str, genome: str, out: str, signal_mean: str, exclude: tuple[
         click.echo(line)
 
 
-COMMANDS = (dataset,)
+shared = (
+    click.argument("model", type=click.Path()),
+    click.argument("genome", type=click.Path()),
+)
+resumable = (
+    click.option("--shard", metavar="I/N", help="Answer one of N parts of the job, for merge."),
+    click.option("--resume", is_flag=True, help="Go on with the parts that a killed run left in OUT.parts."),
+    click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True),
+    click.option("--quiet", is_flag=True, help="No progress and no summary."),
+)
+
+
+def _with(options: tuple) -> Callable:
+    """All of some options or arguments, in order."""
+    return lambda command: reduce(lambda wrapped, option: option(wrapped), reversed(options), command)
+
+
+@click.command("score-elements")
+@_with(shared)
+@click.argument("elements", type=click.Path(), required=False, metavar="[ELEMENTS]")
+@click.option("-o", "--out", required=True, type=click.Path(), help="The file to write; its ending is its format.")
+@click.option(
+    "--passes",
+    default=1,
+    show_default=True,
+    help="1: one pass with all letters in sight, corrected by Bayes. K: K passes, each with every K-th letter masked.",
+)
+@click.option("--window", type=int, help="Letters read around each piece of an element; default as in training.")
+@click.option(
+    "--background",
+    default=500,
+    type=click.IntRange(min=0),
+    show_default=True,
+    help="Windows drawn from the genome for each step of length; 0: no z.",
+)
+@click.option("--seed", default=0, show_default=True, help="Which windows are drawn.")
+@click.option(
+    "--length",
+    type=click.IntRange(min=0),
+    help="Fine-tuned: letters read around each summit or middle; default as in training; 0: the element itself.",
+)
+@click.option("--tile", metavar="CONTIGS", help="In place of ELEMENTS: whole contigs, between commas, or all.")
+@click.option("--stride", default=128, show_default=True, help="With --tile, fine-tuned: letters that share a value.")
+@click.option("--track", metavar="SCORE", help="The score of a bigWig or bedGraph; default the first.")
+@_with(resumable)
+def score_elements(
+    model: str,
+    genome: str,
+    elements: str | None,
+    out: str,
+    passes: int,
+    window: int | None,
+    background: int,
+    seed: int,
+    length: int | None,
+    tile: str | None,
+    **options,
+) -> None:
+    """Score every element of a BED: ELEMENTS in (0-based half-open; plain or gzipped), scored file out.
+
+    MODEL is a folder that finetune or pretrain wrote, GENOME the FASTA.
+
+    \b
+    A fine-tuned MODEL: probabilities (p_LABEL), or numbers in the labels' units, of
+    as many letters as in training around each summit (narrowPeak) or middle.
+    A pretrained MODEL:
+      loglik     mean log-likelihood of the element's letters, each given all the
+                 others, in nats; 0: certain, -1.39: chance
+      entropy    mean entropy of the model's letters, in bits; 2: no idea
+      *_z        both in standard deviations from the mean of the n windows nearest
+                 in GC among --background windows of about the same length (steps of
+                 2**0.5), drawn from the same genome
+    One pass in sight reads letters that are not masked; what training showed of such
+    letters is taken off by Bayes (see llr_unmasked of score-variants).
+
+    \b
+    OUT by its name:
+      .bed.gz .bed             the columns of ELEMENTS (six at least), then the scores
+      .tsv.gz .tsv .parquet    the same as a table; - is TSV on standard output
+      .bw .bigWig .bedGraph[.gz]   one score along the genome, the mean where elements
+                               overlap; with --tile a value for every letter (pretrained)
+                               or every --stride letters (fine-tuned)
+
+    Every element is answered, in order: by numbers, or by . with the reason (unknown_contig, off_contig, all_n,
+    too_long: over 131,072 letters). A score depends on genome, element, model and options alone, never on the
+    elements beside it; an element on - is read there, and a pretrained model says the same of both strands.
+
+    Killed, it goes on with --resume. On a cluster, run --shard 1/10 to 10/10 with one OUT, then:
+    orchid-genomics merge OUT.parts -o OUT.
+    """
+    from orchid_genomics.score.elements import Options
+    from orchid_genomics.tasks.score_elements import score_elements as task
+
+    how = Options(window, passes, background, seed, length)
+    task(model, genome, elements, out, how, tuple(tile.split(",")) if tile else (), **options)
+
+
+COMMANDS = (dataset, score_elements)

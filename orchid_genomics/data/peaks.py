@@ -77,12 +77,11 @@ def centred(bed: Bed, genome: Genome, length: int) -> Elements:
     strand = np.array([place.strand for place in bed], "U1")
     backward = strand == "-"
     if has_summits(bed):
-        middle = np.array(bed.summits(), np.int64)
+        start = around(np.array(bed.summits(), np.int64), backward, length)
     else:
         first = np.fromiter((place.start for place in bed), np.int64, len(bed))
         last = np.fromiter((place.end for place in bed), np.int64, len(bed))
-        middle = np.where(backward, last - 1 - (last - first) // 2, first + (last - first) // 2)
-    start = middle - np.where(backward, (length - 1) // 2, length // 2)
+        start = middle_start(first, last, backward, length)
     windows = Windows(genome, contig, start, length)
     names = np.array([place.name for place in bed], object)
     found = Elements(windows, strand, np.zeros(len(bed), np.int8), names)
@@ -91,6 +90,17 @@ def centred(bed: Bed, genome: Genome, length: int) -> Elements:
     first_of = np.array([seen.setdefault(key, row) == row for row, key in enumerate(keys)], bool)
     found = found.keep(first_of, "the same window as another peak")
     return found.keep(found.windows.composition()[0] > 0, "no known letter")
+
+
+def around(letter: np.ndarray, backward: np.ndarray, length: int) -> np.ndarray:
+    """Starts of the windows that have `letter` (0-based) as number length // 2 when read on their strand."""
+    return letter - np.where(backward, (length - 1) // 2, length // 2)
+
+
+def middle_start(first: np.ndarray, last: np.ndarray, backward: np.ndarray, length: int) -> np.ndarray:
+    """Starts of the windows around the middles of [first, last), each middle being that of the strand."""
+    half = (last - first) // 2
+    return around(np.where(backward, last - 1 - half, first + half), backward, length)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,144 @@
+"""A BED and a model become a scored BED, or contigs and a model a track; every element is answered, in order."""
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from orchid_genomics.errors import InputError
+from orchid_genomics.genome.fasta import Genome
+from orchid_genomics.model.pretrained import OrchidModel
+from orchid_genomics.score.element_files import TRACKS, ElementFile, form, identity_of, kind_of, rendered, summit
+from orchid_genomics.score.elements import REASONS, ElementScores, ElementScoring, Options
+from orchid_genomics.score.stream import Job, Stats, parse_shard, stream
+from orchid_genomics.score.summary import lines_of, sums_of, total
+from orchid_genomics.sequence import Interval
+from orchid_genomics.tasks.score_variants import on_device
+
+TASK = "score-elements"
+BLOCK = 256  # elements, or tiles, that are answered, saved and lost together
+
+
+def score_elements(
+    model: str | Path,
+    genome: str | Path,
+    elements: str | Path | None,
+    out: str | Path,
+    options: Options | None = None,
+    tile: Sequence[str] = (),
+    stride: int = 128,
+    track: str | None = None,
+    shard: str | None = None,
+    resume: bool = False,
+    device: str = "auto",
+    quiet: bool = False,
+) -> Stats | None:
+    """Score the elements of a BED, or with `tile` whole contigs ("all": every one), into `out`; see the command's help.
+
+    Returns the summary; None for a shard. Raises InputError for inputs or options that cannot be, before any work.
+    """
+    out, part = Path(out), parse_shard(shard) if shard else (1, 1)
+    kind = kind_of(out, TRACKS) if tile else kind_of(out)
+    if (elements is None) != bool(tile):
+        raise InputError("IN.bed", "is missing" if not tile else "and --tile are both given", "one of the two")
+    if str(out) == "-" and (shard or resume):
+        raise InputError("--out", "- leaves no parts to resume or merge", "a file")
+    if elements and out.exists() and Path(elements).exists() and out.samefile(elements):
+        raise InputError("--out", f"{out} is the input", "another name")
+    opened = Genome(genome)
+    loaded = on_device(OrchidModel.from_pretrained(model), device)
+    scoring = ElementScoring(loaded, opened, replace(options or Options(), **({"background": 0} if tile else {})))
+    names = [column.name for column in scoring.columns]
+    if track and track not in names:
+        raise InputError("--track", f"unknown score {track!r}", f"possible: {', '.join(names)}")
+    said = {"model": loaded.hash(), "genome": opened.checksum()[:12], **scoring.said}
+    track = (track or names[0]) if kind in TRACKS else None
+    if tile:
+        tiles = Tiles(scoring, opened, tile, stride, track)
+        identity = identity_of(said | tiles.said, scoring.columns, kind, None, track)
+        records, count, answer, unit = tiles, len(tiles), tiles.answer, "tiles"
+    else:
+        file = ElementFile.survey(elements, opened)
+        identity = identity_of(said | {"input": file.checksum}, scoring.columns, kind, file, track)
+        records, count, answer, unit = file, file.records, _answerer(file, scoring, identity), "elements"
+    if kind in TRACKS:
+        identity["contigs"] = dict(opened.contigs)
+    job = Job(TASK, out, identity, count, BLOCK, part, resume)
+    blocks = stream(job, records, answer, form(identity), unit, quiet)
+    return None if blocks is None else finish(blocks, identity, out, quiet)
+
+
+def _answerer(file: ElementFile, scoring: ElementScoring, identity: dict[str, Any]) -> Callable:
+    """A function from the records of a block to its answers and stats."""
+
+    def answer(records: list) -> tuple[Any, Stats]:
+        places = [file.place(record) for record in records]
+        found = scoring(places, [summit(record) for record in records])
+        return rendered(identity, records, places, found), _stats(found)
+
+    return answer
+
+
+class Tiles:
+    """Contigs cut into tiles, in order of name; a model with a letters head answers letter by letter, a fine-tuned one
+    by a window around each tile of `stride` letters.
+    """
+
+    def __init__(
+        self, scoring: ElementScoring, genome: Genome, contigs: Sequence[str], stride: int, track: str
+    ) -> None:
+        self.scoring = scoring
+        names = (
+            list(genome.contigs) if list(contigs) == ["all"] else [genome.contig(name, "--tile") for name in contigs]
+        )
+        self.contigs = sorted((name, genome.contigs[name]) for name in set(names))
+        self.column = [column.name for column in scoring.columns].index(track)
+        self.letters = scoring.likelihood is not None
+        self.core = scoring.likelihood.reader.core if self.letters else stride
+        if not self.letters and not scoring.length:
+            raise InputError("--length", "the model does not say what it was trained on", "letters of each window")
+        if self.core < 1:
+            raise InputError("--stride", f"{stride}", "1 letter or more")
+        self.said = {"tile": ",".join(name for name, _ in self.contigs), "stride": self.core}
+
+    def __len__(self) -> int:
+        return sum(-(-size // self.core) for _, size in self.contigs)
+
+    def __iter__(self) -> Iterator[Interval]:
+        for name, size in self.contigs:
+            for start in range(0, size, self.core):
+                yield Interval(name, start, min(start + self.core, size))
+
+    def answer(self, tiles: list[Interval]) -> tuple[Any, Stats]:
+        """Values along every tile, and stats."""
+        if self.letters:
+            found = [letters[self.column] for letters in self.scoring.likelihood.letters(tiles)]
+        else:
+            rows = self.scoring(tiles).values[:, self.column].tolist()
+            found = [[value] * len(tile) for tile, value in zip(tiles, rows, strict=True)]
+        sums = sums_of(np.concatenate([np.asarray(values, np.float64) for values in found]))
+        stats = {"elements": len(tiles), "scored": len(tiles), "reasons": {}, "columns": {"letters": sums}}
+        return [(tile.contig, tile.start, values) for tile, values in zip(tiles, found, strict=True)], stats
+
+
+def _stats(found: ElementScores) -> Stats:
+    reasons = {why: found.why.count(why) for why in sorted({*found.why} - {""})}
+    columns = {column.name: sums_of(found.values[:, i]) for i, column in enumerate(found.columns)}
+    count = len(found.why)
+    return {"elements": count, "scored": count - sum(reasons.values()), "reasons": reasons, "columns": columns}
+
+
+def finish(blocks: Sequence[Stats], identity: dict[str, Any], out: Path, quiet: bool = False) -> Stats:
+    """The summary of a job that is whole, said on stderr."""
+    whole = total(blocks)
+    unit = "tiles" if "tile" in identity else "elements"
+    if not quiet:
+        print(f"{whole['elements']:,} {unit}: {whole['scored']:,} scored", file=sys.stderr)
+        for why, count in sorted(whole["reasons"].items(), key=lambda item: -item[1]):
+            print(f"  not scored: {count:,} {why} ({REASONS[why]})", file=sys.stderr)
+        for line in lines_of(whole["columns"]):
+            print(line, file=sys.stderr)
+    return {key: identity[key] for key in ("model", "genome")} | whole

@@ -63,6 +63,12 @@ def _windows(_: click.Context, __: click.Parameter, text: str | None) -> tuple[i
     show_default=True,
     help="A REF that the genome does not have: no score, stop before any work, or score against the genome's letters.",
 )
+@click.option(
+    "--calibration",
+    metavar="CAL",
+    type=click.Path(),
+    help="A background from calibrate: adds percentile, z and n to each score of single letters. Not pathogenicity.",
+)
 @click.option("--prefix", default="ORCHID", show_default=True, help="What the INFO names begin with.")
 @click.option("--shard", metavar="I/N", help="Score one of N parts of the file, for merge.")
 @click.option("--resume", is_flag=True, help="Go on with the parts that a killed run left in OUT.parts.")

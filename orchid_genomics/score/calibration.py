@@ -4,9 +4,10 @@ The trap: a background belongs to one model, genome, window and score. And it sa
 model, never that it is pathogenic.
 """
 
+import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -86,13 +87,13 @@ class Calibration:
         return found
 
     def _columns(self, column: Column) -> tuple[Column, ...]:
-        by = f"of its trinucleotide and alternate letter in the {self.name}"
+        by = f"of its trinucleotide and alternate letter in the {self.name} {self.digest()}"
         about = {
             "percentile": f"Percentile of {column.name} among changes {by}, kept 1/n off 0 and 100; not pathogenicity",
             "z": f"{column.name} in standard deviations from the mean {by}; not pathogenicity",
             "n": f"Sampled changes {by}",
         }
-        return tuple(replace(column, name=f"{column.name}_{word}", about=text) for word, text in about.items())
+        return tuple(Column(f"{column.name}_{word}", text) for word, text in about.items())
 
     def _function(self, genome: Genome, own: list[tuple[int, str]]) -> Callable:
         def judge(variants: Sequence[Variant | None], values: np.ndarray) -> np.ndarray:
@@ -102,16 +103,23 @@ class Calibration:
 
         return judge
 
-    def save(self) -> None:
-        """Write the file, whole or not at all."""
-        values = {"format": FORMAT, **{key: value for key, value in asdict(self).items() if key != "path"}}
+    def digest(self) -> str:
+        """Twelve hex digits of the SHA-256 of all but its path: what outputs name as their background."""
+        return hashlib.sha256(self._text().encode()).hexdigest()[:12]
+
+    def _text(self) -> str:
+        values = {key: value for key, value in vars(self).items() if key != "path"}
         values["backgrounds"] = {
             column: {context: [float(f"{score:.5g}") for score in scores] for context, scores in each.items()}
             for column, each in self.backgrounds.items()
         }
+        return json.dumps({"format": FORMAT, **values}) + "\n"
+
+    def save(self) -> None:
+        """Write the file, whole or not at all."""
         try:
             with replacing(self.path) as temporary:
-                temporary.write_text(json.dumps(values) + "\n")
+                temporary.write_text(self._text())
         except OSError as error:
             raise MachineError(self.path, f"cannot be written ({error.strerror})", "a folder with room") from None
 

@@ -16,6 +16,7 @@ from orchid_genomics.genome.fasta import Genome
 from orchid_genomics.genome.index import replacing
 from orchid_genomics.genome.vcf import Vcf
 from orchid_genomics.model.pretrained import OrchidModel
+from orchid_genomics.score.calibration import Calibration
 from orchid_genomics.score.preflight import all_match, contigs_of, preflight
 from orchid_genomics.score.stream import BLOCK, Job, Stats, parse_shard, stream
 from orchid_genomics.score.summary import lines, stats_of, total
@@ -38,6 +39,7 @@ def score_variants(
     shard: str | None = None,
     resume: bool = False,
     device: str = "auto",
+    calibration: str | Path | None = None,
     quiet: bool = False,
 ) -> Stats | None:
     """Score every ALT of a VCF or BCF (`-`: standard input) into `out`; see the command's help.
@@ -54,6 +56,8 @@ def score_variants(
     with source(variants) as vcf:
         opened = Genome(genome)
         scoring = Scoring(on_device(OrchidModel.from_pretrained(model), device), opened, scores, windows, on_mismatch)
+        if calibration is not None:
+            Calibration.load(calibration).add_to(scoring)
         names = info_names(scoring, prefix)
         survey = vcf.survey(names if kind in ("vcf.gz", "vcf", "bcf") else ())
         contigs = contigs_of(survey, opened, vcf.shown)

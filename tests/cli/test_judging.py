@@ -238,3 +238,32 @@ def test_calibrate_says_what_it_learned(folder, capsys):
     assert "neutral background (n.bed): 300 sites" in capsys.readouterr().out
     run("calibrate", folder / "model", folder / "g.fa", "-o", folder / "no" / "cal.json", exit_code=1)
     assert "its folder is not there; a folder that is" in capsys.readouterr().err
+
+
+def test_a_calibrated_file_says_percentile_and_z_and_names_its_background(folder, tmp_path, capsys):
+    import pysam
+
+    run("calibrate", folder / "model", folder / "g.fa", "-o", tmp_path / "cal.json", "--sites", 1_000)
+    (tmp_path / "v.vcf").write_text(
+        "##fileformat=VCFv4.2\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
+        + "".join(f"t\t{at}\t.\t{random_letters(2_000, 9)[at - 1]}\tA,C,G,T\t.\t.\t.\n" for at in range(101, 141))
+        + f"t\t150\t.\t{random_letters(2_000, 9)[149]}\tATTT\t.\t.\t.\n"
+    )
+    words = ["score-variants", folder / "model", folder / "g.fa", tmp_path / "v.vcf", "--scores", "llr_unmasked"]
+    run(*words, "-o", tmp_path / "o.vcf.gz", "--calibration", tmp_path / "cal.json")
+    with pysam.VariantFile(str(tmp_path / "o.vcf.gz")) as file:
+        assert "not pathogenicity" in file.header.info["ORCHID_LLR_UNMASKED_Z"].description
+        assert "genome background" in file.header.info["ORCHID_LLR_UNMASKED_N"].description
+        *records, indel = list(file)
+    some = [z for record in records for z in record.info["ORCHID_LLR_UNMASKED_Z"] if z is not None]
+    assert len(some) > 30
+    assert abs(np.mean(some)) < 1
+    for record in records:
+        for percentile, n in zip(
+            record.info["ORCHID_LLR_UNMASKED_PERCENTILE"], record.info["ORCHID_LLR_UNMASKED_N"], strict=True
+        ):
+            assert n is None or 100 / n - 1e-3 <= percentile <= 100 - 100 / n + 1e-3
+    assert indel.info["ORCHID_LLR_UNMASKED_Z"] == (None,)
+    run(*words, "-o", tmp_path / "p.vcf.gz", "--calibration", tmp_path / "cal.json", "--window", 128, exit_code=1)
+    assert "cal.json: is for the window 64, not 128; orchid-genomics calibrate, again" in capsys.readouterr().err
+    assert not (tmp_path / "p.vcf.gz").exists()

@@ -22,4 +22,26 @@ def finetune(recipe: str, overrides: tuple[str, ...], out: str | None, resume: b
     task(recipe, out, overrides, resume)
 
 
-COMMANDS = (finetune,)
+@click.command()
+@click.argument("model", type=click.Path())
+@click.argument("data", type=click.Path())
+@click.option("--split", type=click.Choice(["train", "validation", "test", "all"]), help="Rows to score.")
+@click.option("--sequence", metavar="COLUMN", help="The column of sequences of a table; default sequence.")
+@click.option("--label", metavar="COLUMN", help="The column of labels of a table; default label.")
+@click.option("-o", "--out", metavar="JSON", help="Write the scores as JSON, too.")
+def evaluate(
+    model: str, data: str, split: str | None, sequence: str | None, label: str | None, out: str | None
+) -> None:
+    """Score the fine-tuned MODEL on DATA: a table (TSV, CSV), HDF5, or a recipe with [data].
+
+    By default the test rows of data that have a split, else all rows. Thresholds are those that fine-tuning chose on its
+    validation rows. Places in DATA are 0-based half-open.
+    """
+    from orchid_genomics.tasks.evaluate import evaluate as task
+
+    columns = {name: column for name, column in (("sequence", sequence), ("label", label)) if column}
+    for line in task(model, data, split, out, columns):
+        click.echo(line)
+
+
+COMMANDS = (finetune, evaluate)

@@ -31,12 +31,15 @@ class ArraysRecipe(LabelledRecipe):
 def read_arrays(recipe: ArraysRecipe) -> Rows:
     """All rows of the file. Raises InputError for a file that is not one of ours, or whose datasets do not fit."""
     path = recipe.path
+    if not path.is_file():
+        raise InputError(path, "cannot be read (no such file)", f"an HDF5 of format {FORMAT!r}")
     try:
         with h5py.File(path, "r") as file:
             return _rows(file, path)
     except OSError as error:
-        reason = error.strerror or "is no HDF5, or damaged"
-        raise InputError(path, f"cannot be read ({reason})", f"an HDF5 of format {FORMAT!r}") from None
+        raise InputError(
+            path, f"cannot be read (no HDF5, or damaged: {error})", f"an HDF5 of format {FORMAT!r}"
+        ) from None
 
 
 def _rows(file: h5py.File, path: Path) -> Rows:

@@ -3,13 +3,14 @@
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from orchid_genomics.data.arrays import ArraysRecipe, read_arrays
 from orchid_genomics.data.elements import BedRecipe, FastaRecipe, read_beds, read_fastas
-from orchid_genomics.data.labelled import LabelledRecipe, LabelledSet
+from orchid_genomics.data.labelled import LabelledRecipe, LabelledSet, Rows
 from orchid_genomics.data.tables import TableRecipe, read_table
 from orchid_genomics.data.targets import build
+from orchid_genomics.recipe import Strict, load
 
 SetRecipe = Annotated[TableRecipe | BedRecipe | FastaRecipe | ArraysRecipe, Field(discriminator="kind")]
 READERS = {"table": read_table, "bed": read_beds, "fasta": read_fastas, "hdf5": read_arrays}
@@ -17,10 +18,27 @@ READERS = {"table": read_table, "bed": read_beds, "fasta": read_fastas, "hdf5": 
 
 def opened(recipe: LabelledRecipe) -> LabelledSet:
     """The set of a recipe. Raises InputError for what a user can mend, with file and line."""
-    return build(READERS[recipe.kind](recipe), recipe)
+    return build(rows_of(recipe), recipe)
 
 
-def recipe_of(path: str | Path) -> LabelledRecipe:
-    """What a bare file is taken for: HDF5 by its name, else a table with the usual column names."""
+class _HasData(Strict):
+    """The part of a recipe that names its data; the rest is another's."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+    data: SetRecipe
+
+
+def recipe_of(path: str | Path, **columns: str | tuple[str, ...]) -> LabelledRecipe:
+    """What a file is taken for: the [data] of a recipe (.toml, or a run's recipe.json), HDF5, or a table.
+
+    `columns` are the names of a table's columns where they are not the usual ones.
+    """
     path = Path(path)
-    return ArraysRecipe(path=path) if path.suffix in (".h5", ".hdf5") else TableRecipe(path=path)
+    if path.suffix in (".toml", ".json"):
+        return load(path, _HasData).data
+    return ArraysRecipe(path=path) if path.suffix in (".h5", ".hdf5") else TableRecipe(path=path, **columns)
+
+
+def rows_of(recipe: LabelledRecipe) -> Rows:
+    """The rows of a recipe's data as they stand, neither split nor told apart."""
+    return READERS[recipe.kind](recipe)

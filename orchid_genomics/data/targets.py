@@ -42,6 +42,51 @@ def build(rows: Rows, recipe: LabelledRecipe) -> LabelledSet:
     return found
 
 
+def for_model(rows: Rows, task: str, labels: tuple[str, ...], bin: int, split: str | None, longest: int) -> LabelledSet:
+    """Rows as a trained model's answers are told apart: its task, its labels in their order, one split or all rows.
+
+    Raises InputError for a label that the model does not know, or rows of another kind than it answers.
+    """
+    check_tokens(rows, longest)
+    if rows.bin != bin:
+        raise InputError(rows.name, f"has numbers for every {rows.bin} nt", f"the model's: {bin} (0: one answer a row)")
+    if task in ("binary", "multiclass"):
+        target = _known(rows, labels)
+    else:
+        _, names, target = answers_of(rows, task)
+        if len(names) != len(labels):
+            raise InputError(rows.name, f"has {len(names)} labels ({listed(names)})", f"the model's: {listed(labels)}")
+    group = _families(rows)
+    whole = np.full(len(rows.tokens), SPLITS.index("test"), np.int8)
+    found = LabelledSet(
+        rows.name, task, labels, rows.tokens, target, whole, group, rows.where, rows.places,
+        {"+", "-"} <= {place.strand for place in rows.places or ()}, bin,
+    )  # fmt: skip
+    if split is None:
+        return found
+    if rows.split is None:
+        raise InputError(rows.name, "has no split column", "no --split, for all rows")
+    kept = np.flatnonzero(split_of(rows, LabelledRecipe(), group) == SPLITS.index(split))
+    if not len(kept):
+        raise InputError(rows.name, f"no row is in {split}", "another --split, or none for all rows")
+    return found.take(kept)
+
+
+def _known(rows: Rows, labels: tuple[str, ...]) -> np.ndarray:
+    """Classes (N,) by the model's labels; 1 and 1.0 are one label."""
+    index = {label: code for code, label in enumerate(labels)}
+    found = np.empty(len(rows.tokens), np.int64)
+    for row, text in enumerate(rows.label):
+        word = str(text).strip()
+        number = _parsed([word]) if word not in index else None
+        word = word if number is None else f"{number[0]:g}"
+        if word not in index:
+            what = "is missing" if word.lower() in _MISSING else f"{str(text).strip()!r} is unknown"
+            raise InputError(rows.where[row], f"the label {what}", f"the model's labels: {listed(labels)}")
+        found[row] = index[word]
+    return found
+
+
 def answers_of(rows: Rows, task: str) -> tuple[str, tuple[str, ...], np.ndarray]:
     """The task, the labels' names and the targets (N,), (N, K) or (N, P, K)."""
     if isinstance(rows.label, np.ndarray) and rows.label.ndim > 1:

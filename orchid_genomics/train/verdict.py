@@ -95,8 +95,8 @@ def verdict(data: LabelledSet, model: Fitted, others: Sequence[Fitted | Answered
         answer, target, _ = flat(data, validation, on_validation)
         thresholds = thresholds_of(data.task, answer, target)
         tuned = _score(data.task, answer, target, thresholds)[first]
-        sure, whole = _on(data, test, on_test, thresholds, loci, None)
-        rest, _ = _on(data, test, on_test, thresholds, loci, apart)
+        sure, whole = on_rows(data, test, on_test, thresholds, loci)
+        rest, _ = on_rows(data, test, on_test, thresholds, loci, apart)
         kept.setdefault("model", whole)
         lines.append(Line(
             MODEL if arm is model else arm.name, sure, tuned, tuple(thresholds.tolist()), _chosen(arm), arm.parameters,
@@ -141,13 +141,13 @@ def _score(task: str, answer: np.ndarray, target: np.ndarray, thresholds: np.nda
     return {name: float(value[0]) for name, value in found.items()}
 
 
-def _on(
+def on_rows(
     data: LabelledSet,
     rows: np.ndarray,
     found: np.ndarray,
     thresholds: np.ndarray,
     loci: np.ndarray,
-    inside: np.ndarray | None,
+    inside: np.ndarray | None = None,
 ) -> tuple[dict[str, Estimate], dict[str, np.ndarray]]:
     """Estimates on some rows, and the scores of the whole and of each sample (1 + S,)."""
     if inside is not None:

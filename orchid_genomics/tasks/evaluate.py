@@ -1,0 +1,101 @@
+"""A fine-tuned model on labelled data it is given: every score over the whole set, beside the constant answer."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from orchid_genomics.data.labelled import LabelledSet
+from orchid_genomics.data.sets import recipe_of, rows_of
+from orchid_genomics.data.targets import for_model
+from orchid_genomics.errors import InputError
+from orchid_genomics.genome.index import replacing
+from orchid_genomics.model.pretrained import OrchidModel
+from orchid_genomics.train import ranks as processes
+from orchid_genomics.train.answers import number
+from orchid_genomics.train.finetuning import answers_on
+from orchid_genomics.train.run import writable
+from orchid_genomics.train.scores import NAMES, Estimate
+from orchid_genomics.train.verdict import families, on_rows
+
+
+def evaluate(
+    folder: str | Path,
+    path: str | Path,
+    split: str | None = None,
+    out: str | Path | None = None,
+    columns: dict[str, str] | None = None,
+) -> Iterator[str]:
+    """Lines: the scores of the model in `folder` on the rows of `path` (a table, HDF5, or a recipe with [data]).
+
+    Thresholds are those that fine-tuning chose on validation. Without `split`, the test rows of data that have a split,
+    else all rows. Raises InputError for a label that the model does not know.
+    """
+    model = OrchidModel.from_pretrained(folder)
+    head = model.recipe.head
+    if head is None or head.kind == "letters":
+        found = "no head" if head is None else "a head of letters"
+        raise InputError(folder, f"has {found}, and answers no labels", "a fine-tuned model: orchid-genomics finetune")
+    recipe = recipe_of(path, **(columns or {}))
+    rows = rows_of(recipe)
+    chosen = split or ("test" if rows.split is not None else None)
+    bin = head.bin if head.kind == "tracks" else 0
+    data = for_model(rows, head.task, head.labels, bin, None if chosen == "all" else chosen, recipe.longest)
+    yield f"model  {folder} (hash {model.hash()}): {head.task}, {', '.join(head.labels)}; strand = {head.strand}"
+    yield f"data   {data.name}: {len(data):,} rows" + (f", split {chosen}" if chosen else ", all rows")
+    found = _scores(model, data)
+    yield from _table(data, found)
+    if out is not None:
+        values = {name: {key: asdict(score) for key, score in scores.items()} for name, scores in found.items()}
+        written = {"model": model.hash(), "data": data.name, "split": chosen, "rows": len(data), "scores": values}
+        with writable(Path(out), "a folder with room"), replacing(Path(out)) as part:
+            part.write_text(json.dumps(written, indent=2) + "\n")
+
+
+def _scores(model: OrchidModel, data: LabelledSet) -> dict[str, dict[str, Estimate]]:
+    """Scores of the model and of the constant answer, with intervals over families or loci."""
+    head, rows = model.recipe.head, np.arange(len(data))
+    device = processes.start("auto").device
+    answer = answers_on(model.to(device), data, rows, head, device)
+    told = _told(model.provenance, len(head.labels), head.task)
+    loci = families(data)
+    constant = _constant(data, answer)
+    return {
+        "model": on_rows(data, rows, answer, told, loci)[0],
+        "the same answer for all": on_rows(data, rows, constant, told, loci)[0],
+    }
+
+
+def _told(provenance: dict[str, Any], labels: int, task: str) -> np.ndarray:
+    """The thresholds that fine-tuning chose; one half where the folder does not say."""
+    count = 1 if task == "binary" else labels
+    found = np.array(provenance.get("labelled", {}).get("thresholds", []), float)
+    return found if len(found) == count else np.full(count, 0.5)
+
+
+def _constant(data: LabelledSet, answer: np.ndarray) -> np.ndarray:
+    """The commonest class, or the mean: what the rows themselves would have everybody answer."""
+    if data.task == "multiclass":
+        mean = np.bincount(data.target, minlength=len(data.labels)) / len(data)
+    else:
+        target = data.target if data.target.ndim > 1 else data.target[:, None]
+        mean = np.nanmean(target.reshape(-1, target.shape[-1]), 0)
+    return np.broadcast_to(mean, answer.shape).astype(float)
+
+
+def _table(data: LabelledSet, found: dict[str, dict[str, Estimate]]) -> Iterator[str]:
+    if not found["model"]:
+        raise InputError(data.name, "all rows have one label", "rows that differ")
+    names = NAMES[data.task]
+    rows = [["", *names]]
+    for name, scores in found.items():
+        spans = (f"{number(s.value)} ({number(s.low)}-{number(s.high)})" for s in (scores[key] for key in names))
+        rows.append([name, *spans])
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    yield ""
+    for row in rows:
+        yield "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip()
+    yield "95 % intervals by bootstrap over families or loci"

@@ -20,6 +20,7 @@ from orchid_genomics.score.scorers import SCORERS
 from orchid_genomics.score.simple import conserved, counted, looked_up, random_weights
 from orchid_genomics.score.variants import Scoring, trained_length
 
+_TOGETHER = 8192  # variants scored at once: neighbours share their windows
 PATHS = ("labels", "regions", "genome", "model", "conservation")
 
 
@@ -152,7 +153,7 @@ def _baselines(
         for each in (each for each in picked if each.plain and each.score in SCORERS):
             say(f"{each.score} with random weights")
             scoring = Scoring(untrained, genome, (each.score,), (each.window or trained_length(model),))
-            parts = [scoring(variants[i : i + 512]).values[:, 0] for i in range(0, len(variants), 512)]
+            parts = [scoring(variants[i : i + _TOGETHER]).values[:, 0] for i in range(0, len(variants), _TOGETHER)]
             found[f"{each.text}, random weights"] = each.sign * np.concatenate(parts)
     return {name: values for name, values in found.items() if np.isfinite(values).any()}
 

@@ -1,0 +1,30 @@
+#!/bin/sh
+# What variants.md reports: sh variants.sh MODEL OUT (a folder for the files; about 100 MB)
+set -e
+model=$(realpath "$1")
+mkdir -p "$2"
+out=$(realpath "$2")
+cd "$(dirname "$0")"
+
+# Every single-letter change of 200 genes of the test chromosomes, classified; those that overlap another gene are left out
+# (as is the last tenth of every coding sequence).
+orchid-genomics mutate sacCer3.fa.gz sacCer3.ensembl99.gff3.gz --contigs chrVII,chrXIII --genes 200 -o "$out/orfs.vcf.gz"
+
+# All of them from one pass a window; every change at one letter in 50 masked as well.
+orchid-genomics score-variants "$model" sacCer3.fa.gz "$out/orfs.vcf.gz" --scores llr_unmasked -o "$out/unmasked.vcf.gz"
+zcat "$out/orfs.vcf.gz" | awk '/^#/ || $2 % 50 == 0' |
+    orchid-genomics score-variants "$model" sacCer3.fa.gz - --scores llr,llr_unmasked -o "$out/masked.vcf.gz"
+
+judge() { # scores, a name, then what is compared
+    scores=$1 name=$2
+    shift 2
+    orchid-genomics evaluate-variants "$out/$scores.vcf.gz" "$@" --strata CONTEXT --genome sacCer3.fa.gz --model "$model" \
+        --json "$out/$scores.$name.json" > "$out/$scores.$name.txt"
+}
+
+for scores in unmasked masked; do
+    judge $scores stop --label BCSQ --positive stop_gained --negative synonymous
+    judge $scores missense --label BCSQ --positive missense --negative synonymous
+    judge $scores frame --label FRAME --positive in_frame --negative out_of_frame --strata STOP
+done
+cat "$out"/unmasked.*.txt "$out"/masked.*.txt

@@ -8,11 +8,18 @@ from orchid_genomics.train.verdict import Line, Verdict, mean_interval
 
 def number(value: float) -> str:
     """Three decimals, a dash for what cannot be computed."""
-    return "-" if value != value else f"{value:.3f}"
+    return "-" if value != value else f"{value + 0.0:.3f}".replace("-0.000", "0.000")
 
 
 def span(found: Estimate) -> str:
-    return f"{number(found.value)} ({number(found.low)}-{number(found.high)})"
+    """A value and its interval."""
+    return f"{number(found.value)} ({between(found)})"
+
+
+def between(found: Estimate) -> str:
+    """The ends of an interval: 0.1-0.2, or -0.1 to 0.2 where a dash would be a sign."""
+    low, high = number(found.low), number(found.high)
+    return f"{low} to {high}" if "-" in low + high else f"{low}-{high}"
 
 
 def text(verdict: Verdict) -> str:
@@ -53,7 +60,7 @@ def _table(lines: Sequence[Line], names: Sequence[str], comparator: str, of, tit
         first = scores[names[0]]
         mark = " *" if line.name == comparator else ""
         cells.append([
-            line.name + mark, number(first.value), f"{number(first.low)}-{number(first.high)}",
+            line.name + mark, number(first.value), between(first),
             *(number(scores[name].value) for name in names[1:]), f"{line.parameters:,}", line.chosen,
         ])  # fmt: skip
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]

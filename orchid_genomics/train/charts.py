@@ -130,7 +130,7 @@ def _ticks(low: float, high: float) -> list[float]:
     raw = (high - low) / 4
     power = 10.0 ** np.floor(np.log10(raw))
     step = next(power * nice for nice in (1, 2, 2.5, 5, 10) if power * nice >= raw * 0.999)
-    return [round(float(v), 10) for v in np.arange(np.ceil(low / step) * step, high + step * 1e-6, step)]
+    return [round(float(v), 10) + 0.0 for v in np.arange(np.ceil(low / step) * step, high + step * 1e-6, step)]
 
 
 def _legend(names: Sequence[tuple[str, str, bool]]) -> list[str]:

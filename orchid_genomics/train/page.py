@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from orchid_genomics.data.labelled import LabelledSet
-from orchid_genomics.train.answers import number, seeds_line, span
+from orchid_genomics.train.answers import between, number, seeds_line
 from orchid_genomics.train.charts import COLOURS, Series, chart, matrix
 from orchid_genomics.train.finetuning import Fitted, flat, monitor
 from orchid_genomics.train.scores import NAMES, auroc, confusion
@@ -23,7 +23,8 @@ h1 { font-size: 1.5rem; margin-bottom: .4rem } h2 { font-size: 1.1rem; margin: 2
 .yes { border-color: #3a9a5b; background: #eef7f1 } .no { border-color: #c2701c; background: #fdf4ea }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums } caption { text-align: left; color: #555 }
 th, td { padding: .3rem .7rem; text-align: right; border-bottom: 1px solid #e2e2e2; white-space: nowrap }
-th:first-child, td:first-child, td.words { text-align: left } tr.ours { background: #f5eef7; font-weight: 600 }
+th:first-child, td:first-child, .words { text-align: left }
+td small { display: block; color: #666; font-weight: 400 } tr.ours { background: #f5eef7; font-weight: 600 }
 .charts { display: flex; flex-wrap: wrap; gap: 1rem } .charts svg { border: 1px solid #eee; border-radius: 4px }
 .wide { overflow-x: auto } pre { font-size: 12px; overflow-x: auto; background: #f7f7f7; padding: .8rem }
 """
@@ -94,7 +95,7 @@ def table(found: Verdict, of: Any, caption: str) -> str:
         scores = of(line)
         if not scores:
             continue
-        cells = "".join(f"<td>{span(scores[name])}</td>" for name in names)
+        cells = "".join(f"<td>{number(s.value)}<small>{between(s)}</small></td>" for s in map(scores.get, names))
         gap = "" if line is found.lines[0] else _gap(line, found.first)
         mark = " *" if line.name == found.comparator else ""
         ours = ' class="ours"' if line is found.lines[0] else ""
@@ -104,13 +105,14 @@ def table(found: Verdict, of: Any, caption: str) -> str:
         )
     return (
         f'<div class="wide"><table><caption>{escape(caption)}</caption><tr><th></th>{head}'
-        f"<th>model minus it, {found.first}</th><th>parameters</th><th>chosen</th></tr>{''.join(rows)}</table></div>"
+        f"<th>model minus it, {found.first}</th><th>parameters</th><th class='words'>chosen</th></tr>"
+        f"{''.join(rows)}</table></div>"
     )
 
 
 def _gap(line: Line, first: str) -> str:
     gap = line.minus[first]
-    return f"{gap.value:+.3f} ({gap.low:+.3f} to {gap.high:+.3f})"
+    return f"{gap.value:+.3f}<small>{gap.low:+.3f} to {gap.high:+.3f}</small>"
 
 
 def _apart(found: Verdict) -> str:

@@ -16,7 +16,7 @@ import pysam
 from orchid_genomics.errors import InputError, missing_extra
 from orchid_genomics.genome.index import replacing
 from orchid_genomics.genome.text import END_OF_FILE
-from orchid_genomics.genome.vcf import quiet, with_contigs
+from orchid_genomics.genome.vcf import quiet, with_contigs, with_lines
 
 LONGEST_TBI = 1 << 29  # places that a .tbi can hold; .csi beyond
 VCF_INDEX = {"preset": "vcf"}
@@ -37,6 +37,7 @@ class TextFormat:
     farthest: int = 0
 
     def write(self, answers: Iterable[bytes], part: Path) -> None:
+        part.touch()  # an OSError that says why, where pysam would end the process
         with pysam.BGZFile(str(part), "wb") as file:
             file.write(b"".join(answers))
 
@@ -61,6 +62,7 @@ class TextFormat:
                     with gzip.open(part) as text:
                         shutil.copyfileobj(text, file)
             return
+        out.touch()
         with pysam.BGZFile(str(out), "wb") as file:
             file.write(self.head)
         with out.open("r+b") as file:
@@ -92,10 +94,13 @@ class BcfFormat:
         self.text.write(answers, part)
 
     def join(self, parts: Iterable[Path], out: Path) -> None:
-        text = out.with_name(f".{out.name}.vcf.gz")
+        text, parts = out.with_name(f".{out.name}.vcf.gz"), list(parts)
         try:
             self.text.whole(parts, text)
             with quiet(), ExitStack() as stack:
+                if missing := _missing(text):  # a record with a name that is not declared cannot be written
+                    head = with_lines(self.text.head.splitlines(keepends=True), missing)
+                    TextFormat(head).whole(parts, text)
                 temporary = stack.enter_context(replacing(out))
                 _to_bcf(text, temporary)
                 if self.indexed:
@@ -114,16 +119,19 @@ class BcfFormat:
             text.unlink(missing_ok=True)
 
 
-def _to_bcf(text: Path, out: Path) -> None:
-    """Twice through: names that the header forgot to declare are known only at the end."""
-    with pysam.VariantFile(str(text)) as whole:
-        for _ in whole:
+def _missing(text: Path) -> list[str]:
+    """Header lines for the names that records use and the header forgot: htslib makes them up as it reads."""
+    with pysam.VariantFile(str(text)) as file:
+        before = set(str(file.header).splitlines())
+        for _ in file:
             pass
-        header = whole.header.copy()
-    with pysam.VariantFile(str(text)) as lines, pysam.VariantFile(str(out), "wb", header=header) as file:
-        for record in lines:
-            record.translate(header)
-            file.write(record)
+        return [line for line in str(file.header).splitlines() if line not in before]
+
+
+def _to_bcf(text: Path, out: Path) -> None:
+    with pysam.VariantFile(str(text)) as file, pysam.VariantFile(str(out), "wb", header=file.header) as made:
+        for record in file:
+            made.write(record)
 
 
 @dataclass(frozen=True)

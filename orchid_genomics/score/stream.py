@@ -218,6 +218,8 @@ def _same(folder: Path, before: dict[str, Any], now: dict[str, Any]) -> None:
     old, new = ({**manifest, **manifest["identity"], "identity": None} for manifest in (before, now))
     changed = [key for key in {**old, **new} if old.get(key) != new.get(key)]
     if changed:
+        plain = [key for key in changed if len(str(old.get(key))) <= 80 and not isinstance(old.get(key), list | dict)]
+        changed = plain or changed  # what follows from an option is not said beside it
         shown = ", ".join(_change(key, old.get(key), new.get(key)) for key in changed[:4])
         raise InputError(folder, f"belongs to another job: {shown}", "the same inputs and options, or another -o")
 

@@ -65,7 +65,7 @@ def score_variants(
         if on_mismatch == "error":
             all_match(vcf, contigs, opened)
         identity = identity_of(scoring, survey, kind, prefix, scoring.model.hash(), opened.checksum())
-        block = max(16, min(BLOCK, _LETTERS // max(scoring.windows)))
+        block = min(BLOCK, max(16, _LETTERS // max(scoring.windows)))
         job = Job(TASK, out, identity, survey.records, block, part, resume)
         answer = scorer(vcf, scoring, contigs, kind, names)
         blocks = stream(job, vcf.lines(), answer, form(identity), "variants", quiet)

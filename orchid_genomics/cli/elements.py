@@ -57,7 +57,13 @@ shared = (
 resumable = (
     click.option("--shard", metavar="I/N", help="Answer one of N parts of the job, for merge."),
     click.option("--resume", is_flag=True, help="Go on with the parts that a killed run left in OUT.parts."),
-    click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True),
+    click.option(
+        "--device",
+        type=click.Choice(["auto", "cpu", "cuda"]),
+        default="auto",
+        show_default=True,
+        help="Where the model runs; auto: a GPU where there is one.",
+    ),
     click.option("--quiet", is_flag=True, help="No progress and no summary."),
 )
 
@@ -69,7 +75,7 @@ def _with(options: tuple) -> Callable:
 
 @click.command("score-elements")
 @_with(shared)
-@click.argument("elements", type=click.Path(), required=False, metavar="[ELEMENTS]")
+@click.argument("elements", type=click.Path(), required=False)
 @click.option("-o", "--out", required=True, type=click.Path(), help="The file to write; its ending is its format.")
 @click.option(
     "--passes",

@@ -79,10 +79,6 @@ class ElementFile:
             found = f"no contig of {genome.path.name}: {listed(seen)}"
             raise InputError(path, found, f"possible: {listed(genome.contigs)}")
         names = {name: known.get(name, name) for name in seen}
-        if not ordered:
-            warnings.warn(
-                f"{path}: is not sorted by place; answered in its order, without index", GenomeNote, stacklevel=2
-            )
         return cls(path, count, checksum(path), names, ordered, farthest, columns, {"+", "-"} <= strands)
 
     def __iter__(self) -> Iterator[Record]:
@@ -109,6 +105,10 @@ def identity_of(
 
     `options` name inputs by checksum; `track` is the column of a track.
     """
+    if file and not file.ordered and kind.endswith(".gz"):
+        warnings.warn(
+            f"{file.path}: is not sorted by place; answered in its order, without index", GenomeNote, stacklevel=2
+        )
     about = {"orchid-genomics": __version__, **{key: value for key, value in options.items() if key != "input"}}
     line = "#" + "; ".join(f"{key} {value}" for key, value in about.items()).replace(" ", "=", 1)
     own = [*(column.name for column in columns), "why"]

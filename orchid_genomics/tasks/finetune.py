@@ -182,6 +182,7 @@ def provenance_of(
             "labels": list(data.labels),
             "thresholds": list(found.lines[0].thresholds),
             "rows": {split: len(data.rows(split)) for split in ("train", "validation", "test")},
+            "lengths": [int(data.lengths.min()), int(data.lengths.max())],
             "notes": list(data.notes),
         },
         "evaluation": [],

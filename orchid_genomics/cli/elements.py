@@ -153,4 +153,47 @@ def score_elements(
     task(model, genome, elements, out, how, tuple(tile.split(",")) if tile else (), **options)
 
 
-COMMANDS = (dataset, score_elements)
+@click.command()
+@_with(shared)
+@click.argument("elements", type=click.Path())
+@click.option("-o", "--out", required=True, type=click.Path(), help="The HDF5 to write, OUT.h5.")
+@click.option(
+    "--pool",
+    type=click.Choice(["mean", "none"]),
+    default="mean",
+    show_default=True,
+    help="mean: one vector an element; none: one for each of its letters, 5' to 3' on its strand.",
+)
+@click.option(
+    "--strand",
+    type=click.Choice(["auto", "both", "forward"]),
+    default="auto",
+    show_default=True,
+    help="both: the half of the channels that both strands share; forward: all; auto: forward if the BED has + and -.",
+)
+@click.option(
+    "--window",
+    type=click.IntRange(min=0),
+    help="Letters read around each piece of an element; 0: the element alone (default of fine-tuned models).",
+)
+@click.option(
+    "--dtype", type=click.Choice(["float32", "float16"]), default="float32", show_default=True, help="Of vectors."
+)
+@_with(resumable)
+def embed(model: str, genome: str, elements: str, out: str, **options) -> None:
+    """Embed every element of a BED: ELEMENTS in (0-based half-open), an HDF5 of vectors out.
+
+    MODEL is a folder that pretrain or finetune wrote, GENOME the FASTA. The file holds the vectors, chunked and
+    compressed, the elements in their order, and the hashes of model and genome; every element has its row, NaN with a
+    reason in `why` where it cannot be read (unknown_contig, off_contig, all_n, too_long: over 131,072 letters).
+    The schema is in orchid_genomics.data.embeddings, whose Embeddings reads it; so does any HDF5 library.
+
+    An element's vectors depend on genome, element, model and options alone. Killed, it goes on with --resume; --shard
+    and orchid-genomics merge work as for score-elements.
+    """
+    from orchid_genomics.tasks.embed import embed as task
+
+    task(model, genome, elements, out, **options)
+
+
+COMMANDS = (dataset, score_elements, embed)

@@ -47,7 +47,7 @@ class ElementFile:
 
     Attributes: `records` how many; `checksum`; `names` every contig of the file to that of the genome, or to itself
     where the genome has none such; `ordered` whether a tabix index is possible; `farthest` the largest end; `columns`
-    the most columns of a record; `stranded` whether both strands occur.
+    the most columns of a record; `stranded` whether both strands occur; `longest` the most letters.
     """
 
     path: Path
@@ -58,16 +58,17 @@ class ElementFile:
     farthest: int
     columns: int
     stranded: bool
+    longest: int
 
     @classmethod
     def survey(cls, path: str | Path, genome: Genome) -> "ElementFile":
         """Raises InputError for a file that is no BED, is empty, or has no contig of the genome."""
         path = Path(path)
-        count, farthest, columns, ordered = 0, 0, 0, True
+        count, farthest, longest, columns, ordered = 0, 0, 0, 0, True
         last, seen, strands = ("", 0), {}, set()
         for record in read_records(path):
             place = record.place
-            count, farthest = count + 1, max(farthest, place.end)
+            count, farthest, longest = count + 1, max(farthest, place.end), max(longest, len(place))
             columns = max(columns, 3 + len(record.columns))
             ordered &= place.start >= last[1] if place.contig == last[0] else place.contig not in seen
             seen[place.contig], last = None, (place.contig, place.start)
@@ -79,7 +80,7 @@ class ElementFile:
             found = f"no contig of {genome.path.name}: {listed(seen)}"
             raise InputError(path, found, f"possible: {listed(genome.contigs)}")
         names = {name: known.get(name, name) for name in seen}
-        return cls(path, count, checksum(path), names, ordered, farthest, columns, {"+", "-"} <= strands)
+        return cls(path, count, checksum(path), names, ordered, farthest, columns, {"+", "-"} <= strands, longest)
 
     def __iter__(self) -> Iterator[Record]:
         return read_records(self.path)

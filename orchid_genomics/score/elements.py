@@ -16,6 +16,7 @@ from orchid_genomics.errors import InputError
 from orchid_genomics.genome.fasta import Genome
 from orchid_genomics.model.heads import answers
 from orchid_genomics.model.pretrained import OrchidModel
+from orchid_genomics.model.rows import BATCH, LONGEST, batches, padded
 from orchid_genomics.score.background import Background
 from orchid_genomics.score.likelihood import Likelihood
 from orchid_genomics.score.reader import Reader
@@ -23,8 +24,6 @@ from orchid_genomics.score.scorers import Column
 from orchid_genomics.score.variants import trained_length
 from orchid_genomics.sequence import CODE, DNA, Interval
 
-BATCH = 1 << 14  # letters of one forward pass
-LONGEST = 131_072  # letters of an element, unless the model was trained on longer ones
 REASONS = {
     "unknown_contig": "the genome has no such contig",
     "off_contig": "reaches beyond the end of its contig",
@@ -137,23 +136,11 @@ def predict(model: OrchidModel, rows: Sequence[np.ndarray]) -> np.ndarray:
     with torch.inference_mode():
         for batch in batches([len(rows[row]) for row in order], letters):
             some = [order[at] for at in batch]
-            tokens = np.full((len(some), max(len(rows[row]) for row in some)), DNA.pad, np.uint8)
-            for at, row in enumerate(some):
-                tokens[at, : len(rows[row])] = rows[row] & CODE
-            out = answers(recipe, model(torch.from_numpy(tokens).to(device))).double().cpu().numpy()
+            tokens = padded([rows[row] for row in some]).to(device)
+            out = answers(recipe, model(tokens)).double().cpu().numpy()
             for at, row in enumerate(some):
                 found[row] = out[at] if out.ndim == 2 else out[at, : max(len(rows[row]) // recipe.bin, 1)].mean(0)
     return np.array(found, np.float64).reshape(len(rows), -1)
-
-
-def batches(lengths: Sequence[int], letters: int = BATCH) -> list[range]:
-    """Runs of rows, sorted by length, of at most so many letters of the longest (or one row)."""
-    found, start = [], 0
-    for at, length in enumerate(lengths):
-        if (at - start + 1) * length > letters and at > start:
-            found.append(range(start, at))
-            start = at
-    return [*found, range(start, len(lengths))] if lengths else []
 
 
 def read(genome: Genome, place: Interval, length: int = 0, summit: int | None = None) -> np.ndarray:

@@ -11,7 +11,7 @@ from random_models import letters_model, random_letters, random_model, write_gen
 
 from orchid_genomics.errors import InputError, RecipeError
 from orchid_genomics.score.background import NEAREST, drawn, gc_share, step
-from orchid_genomics.score.elements import ElementScoring, Options, batches, predict, read, score_elements
+from orchid_genomics.score.elements import ElementScoring, Options, predict, read, score_elements
 from orchid_genomics.score.likelihood import Likelihood, pieces
 from orchid_genomics.score.reader import Reader
 from orchid_genomics.sequence import CODE, DNA, Interval
@@ -203,12 +203,6 @@ def test_a_genome_too_small_for_a_background_gives_no_z(model, tmp_path):
 
 def test_steps_of_length_are_within_a_fifth():
     assert all(0.83 < step(length) / length < 1.21 for length in range(6, 5000))
-
-
-def test_batches_hold_a_bound_of_letters():
-    assert batches([]) == []
-    assert batches([1, 2, 3, 3], 6) == [range(2), range(2, 4)]
-    assert batches([5, 9], 6) == [range(1), range(1, 2)]
 
 
 def test_a_model_that_cannot_is_refused(genome, model):

@@ -1,0 +1,126 @@
+"""Embeddings of elements as HDF5: written once by `embed`, read here; chunked, so that any element is read alone.
+
+Schema, ``format = "orchid-genomics-embeddings/1"``, N elements in the order of their BED, C channels:
+
+====================  ==========================  =======================================================
+`vectors`             (N, C), or (letters, C)     one a element, NaN where it has none; with pool "none" one
+                                                  a letter, 5' to 3' on the element's strand
+`offsets`             (N + 1,) int64              pool "none": letters of element i are offsets[i]:offsets[i + 1]
+`chrom start end`     (N,) text, int64, int64     0-based half-open, names as in the BED
+`strand name why`     (N,) text                   why: a reason where there is no vector, else ""
+attributes            -                           format, version, model and genome (hashes), pool, strand,
+                                                  window (letters read around each piece; 0: the element alone)
+====================  ==========================  =======================================================
+
+The trap: with strand "forward" the last half of the channels changes sign on the other strand; "both" leaves it out.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from orchid_genomics.errors import InputError
+from orchid_genomics.sequence import Interval
+
+FORMAT = "orchid-genomics-embeddings/1"
+TEXTS, NUMBERS = ("chrom", "strand", "name", "why"), ("start", "end")
+_CHUNK = 1 << 16  # numbers of a chunk, at most, beyond one row
+
+Part = dict[str, np.ndarray]
+"""Some elements in order: `vectors` (rows, C), `letters` (n,) rows of each, and the columns of the schema."""
+
+
+class Embeddings:
+    """A file of embeddings, opened; a sequence of the vectors of its elements.
+
+    Attributes: `about` the file's attributes; `intervals` the elements; `why` the reason of each without a vector.
+    Raises InputError for a file that is missing, damaged or not one of ours.
+
+    >>> with Embeddings("promoters.h5") as found:  # doctest: +SKIP
+    ...     X = found.matrix()
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        import h5py
+
+        self.path = Path(path)
+        try:
+            self._file = h5py.File(self.path, "r")
+        except OSError as error:
+            reason = "No such file" if not self.path.exists() else str(error)
+            raise InputError(self.path, f"cannot be read ({reason})", "an HDF5 of orchid-genomics embed") from None
+        self.about: dict[str, Any] = dict(self._file.attrs)
+        if self.about.get("format") != FORMAT:
+            found = f"is not an HDF5 of ours (format {self.about.get('format')!r})"
+            self.close()
+            raise InputError(self.path, found, "one of orchid-genomics embed")
+        columns = {name: self._file[name].asstr()[()].tolist() for name in TEXTS}
+        places = zip(columns["chrom"], *(self._file[name][()].tolist() for name in NUMBERS), strict=True)
+        self.intervals = [
+            Interval(*place, strand, name)
+            for place, strand, name in zip(places, columns["strand"], columns["name"], strict=True)
+        ]
+        self.why: list[str] = columns["why"]
+        self._offsets = self._file["offsets"][()] if "offsets" in self._file else None
+
+    def close(self) -> None:
+        self._file.close()
+
+    def __enter__(self) -> "Embeddings":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __len__(self) -> int:
+        return len(self.intervals)
+
+    def __getitem__(self, i: int) -> np.ndarray:
+        """The vector (C,) of element `i`, or with pool "none" those of its letters (n, C); none where `why` says so."""
+        i = range(len(self))[i]
+        vectors = self._file["vectors"]
+        return vectors[i] if self._offsets is None else vectors[self._offsets[i] : self._offsets[i + 1]]
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return (self[i] for i in range(len(self)))
+
+    def matrix(self) -> np.ndarray:
+        """All vectors as they lie: (N, C), or (letters, C) with pool "none"."""
+        return self._file["vectors"][()]
+
+
+def write_embeddings(path: Path, about: dict[str, Any], parts: Iterable[Callable[[], Part]], dtype: str) -> None:
+    """Write a file of the schema from functions that give its parts in order, each called twice; memory is one part's.
+
+    The same parts give the same bytes. Raises InputError when there is no part.
+    """
+    import h5py
+
+    parts = list(parts)
+    if not parts:
+        raise InputError(path, "has no element", "at least one")
+    sizes = [(len(part["letters"]), *part["vectors"].shape) for part in (read() for read in parts)]
+    count, rows, width = sum(size[0] for size in sizes), sum(size[1] for size in sizes), sizes[0][2]
+    with h5py.File(path, "w") as file:
+        file.attrs.update({"format": FORMAT, **about})
+        chunk = (max(1, min(rows, _CHUNK // width)), width)
+        packed = {"compression": "gzip", "compression_opts": 4, "shuffle": True}
+        file.create_dataset("vectors", (rows, width), dtype, chunks=chunk, **packed)
+        for name in TEXTS:
+            file.create_dataset(name, (count,), h5py.string_dtype(), chunks=(min(count, 4096),), **packed)
+        for name in NUMBERS:
+            file.create_dataset(name, (count,), np.int64, chunks=(min(count, 4096),), **packed)
+        if about["pool"] == "none":
+            file.create_dataset("offsets", (count + 1,), np.int64)
+        at, row = 0, 0
+        for read in parts:
+            part = read()
+            n, size = len(part["letters"]), len(part["vectors"])
+            file["vectors"][row : row + size] = part["vectors"]
+            for name in (*TEXTS, *NUMBERS):
+                file[name][at : at + n] = part[name].astype(object) if name in TEXTS else part[name]
+            if about["pool"] == "none":
+                file["offsets"][at + 1 : at + n + 1] = row + np.cumsum(part["letters"])
+            at, row = at + n, row + size

@@ -1,0 +1,134 @@
+"""A BED and a model become an HDF5 of vectors (`data.embeddings`); every element has its row, in order."""
+
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from orchid_genomics import __version__
+from orchid_genomics.data.embeddings import Part, write_embeddings
+from orchid_genomics.errors import InputError
+from orchid_genomics.genome.bed import Record
+from orchid_genomics.genome.fasta import Genome
+from orchid_genomics.genome.index import replacing
+from orchid_genomics.model.pretrained import OrchidModel
+from orchid_genomics.score.element_files import ElementFile
+from orchid_genomics.score.elements import LONGEST, REASONS, check
+from orchid_genomics.score.stream import Job, Stats, parse_shard, stream
+from orchid_genomics.score.summary import total
+from orchid_genomics.score.variants import trained_length
+from orchid_genomics.score.vectors import ElementVectors, Pooling
+from orchid_genomics.tasks.score_variants import on_device
+
+TASK = "embed"
+BLOCK = 256  # elements that are answered, saved and lost together
+_LETTERS = 1 << 19  # of a block, where every letter has a vector
+
+
+def embed(
+    model: str | Path,
+    genome: str | Path,
+    elements: str | Path,
+    out: str | Path,
+    pool: Pooling = "mean",
+    strand: Literal["auto", "both", "forward"] = "auto",
+    window: int | None = None,
+    dtype: Literal["float32", "float16"] = "float32",
+    shard: str | None = None,
+    resume: bool = False,
+    device: str = "auto",
+    quiet: bool = False,
+) -> Stats | None:
+    """Embed the elements of a BED into the HDF5 `out`; see the command's help.
+
+    Returns the summary; None for a shard. Raises InputError for inputs or options that cannot be, before any work.
+    """
+    out, part = Path(out), parse_shard(shard) if shard else (1, 1)
+    if not out.name.endswith((".h5", ".hdf5")):
+        raise InputError("--out", f"{out.name!r} is no name of an HDF5", "one that ends in .h5 or .hdf5")
+    opened = Genome(genome)
+    loaded = on_device(OrchidModel.from_pretrained(model), device)
+    file = ElementFile.survey(elements, opened)
+    if strand == "auto":
+        strand = "forward" if file.stranded else "both"
+    head = loaded.recipe.head
+    if window is None:
+        window = trained_length(loaded) if head is None or head.kind == "letters" else 0
+    vectors = ElementVectors(loaded.encoder, opened, window, pool, strand)
+    about = {"version": __version__, "model": loaded.hash(), "genome": opened.checksum()}
+    about |= {"pool": pool, "strand": strand, "window": window}
+    kind = out.name.rpartition(".")[2]
+    identity = {"input": file.checksum, **about, "dtype": dtype, "kind": kind, "about": list(about)}
+    block = BLOCK if pool == "mean" else max(1, min(BLOCK, _LETTERS // min(file.longest, LONGEST)))
+    job = Job(TASK, out, identity, file.records, block, part, resume)
+    blocks = stream(job, file, _answerer(file, vectors), form(identity), "elements", quiet)
+    return None if blocks is None else finish(blocks, identity, out, quiet)
+
+
+def _answerer(file: ElementFile, vectors: ElementVectors) -> Callable:
+    """A function from the records of a block to its part of the file, and stats."""
+
+    def answer(records: Sequence[Record]) -> tuple[Part, Stats]:
+        places = [file.place(record) for record in records]
+        why = [check(place, vectors.genome) for place in places]
+        found = iter(vectors([place for place, reason in zip(places, why, strict=True) if not reason]))
+        none = np.full((1 if vectors.pool == "mean" else 0, vectors.width), np.nan, np.float32)
+        rows = [none if reason else next(found) for reason in why]
+        shown = [record.place for record in records]
+        part = {
+            "vectors": np.concatenate(rows),
+            "letters": np.array([len(row) for row in rows], np.int64),
+            "chrom": np.array([place.contig for place in shown]),
+            "start": np.array([place.start for place in shown], np.int64),
+            "end": np.array([place.end for place in shown], np.int64),
+            "strand": np.array([place.strand for place in shown]),
+            "name": np.array([place.name for place in shown]),
+            "why": np.array(why),
+        }
+        reasons = {reason: why.count(reason) for reason in sorted({*why} - {""})}
+        return part, {"elements": len(why), "embedded": why.count(""), "reasons": reasons}
+
+    return answer
+
+
+@dataclass(frozen=True)
+class VectorsFormat:
+    """Parts as npz, joined to one HDF5. Parameters: `about` its attributes; `dtype` of the vectors."""
+
+    about: dict[str, Any]
+    dtype: str
+
+    def write(self, answers: Part, part: Path) -> None:
+        with part.open("wb") as file:
+            np.savez(file, **answers)
+
+    def join(self, parts: Iterable[Path], out: Path) -> None:
+        with replacing(out) as temporary:
+            write_embeddings(temporary, self.about, [partial(_read, part) for part in parts], self.dtype)
+
+
+def _read(part: Path) -> Part:
+    with np.load(part) as saved:
+        return dict(saved)
+
+
+def form(identity: dict[str, Any]) -> VectorsFormat:
+    """How the parts of a job are written and joined."""
+    return VectorsFormat({name: identity[name] for name in identity["about"]}, identity["dtype"])
+
+
+def finish(blocks: Sequence[Stats], identity: dict[str, Any], out: Path, quiet: bool = False) -> Stats:
+    """The summary of a job that is whole, said on stderr."""
+    whole = total(blocks)
+    if not quiet:
+        how = {"mean": "one vector each", "none": "one vector a letter"}[identity["pool"]]
+        seen = f"in windows of {identity['window']:,} nt" if identity["window"] else "alone"
+        print(f"{whole['elements']:,} elements: {whole['embedded']:,} embedded, {how}, seen {seen}", file=sys.stderr)
+        print(f"  strand {identity['strand']}", file=sys.stderr)
+        for why, count in sorted(whole["reasons"].items(), key=lambda item: -item[1]):
+            print(f"  not embedded: {count:,} {why} ({REASONS[why]})", file=sys.stderr)
+    return whole

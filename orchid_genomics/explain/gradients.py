@@ -1,21 +1,14 @@
-"""Attribution by gradients: input x gradient, and integrated gradients with the error that is left.
+"""Attribution by one gradient: input x gradient, corrected for what one-hot columns have in common.
 
 The trap: one-hot columns sum to 1, so the part of a gradient that is the same for all four letters of a column means
 nothing and is subtracted (Majdandzic et al. 2023, "Correcting gradient-based interpretations of deep neural networks
-for genomics"); integrated gradients need no correction, for they multiply differences of columns.
+for genomics"). Methods that multiply differences of columns need no such correction.
 """
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor, nn
-
-from orchid_genomics.explain.references import shuffled
-
-STEPS, MOST_STEPS = 16, 256
-REFERENCES = 4
-"""Shuffles that integrated gradients start from."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +17,7 @@ class Attribution:
 
     Attributes: `hypothetical` (N, 4, L), what each letter would contribute there; `projected` (N, L), what the letter
     that is there contributes (0 at N); `difference` (N,), f(sequence) - f(reference), and `error` (N,), how far the
-    sum of `projected` is from it - both NaN for methods that promise no sum; `steps`, of the integral (0: none).
+    sum of `projected` is from it - both NaN for methods that promise no sum; `steps`, gradients of an integral (0: none).
     """
 
     hypothetical: Tensor
@@ -35,11 +28,16 @@ class Attribution:
 
     @classmethod
     def of(cls, x_N4L: Tensor, hypothetical: Tensor, difference: Tensor | None = None, steps: int = 0) -> "Attribution":
-        """From hypothetical attributions, with the error when there is a difference that they must sum to."""
+        """From hypothetical attributions, with the error when there is a difference that they must sum to.
+
+        Those of a column without a letter become 0.
+        """
+        hypothetical = hypothetical * (x_N4L.sum(1, keepdim=True) > 0)
         projected = (hypothetical * x_N4L.to(hypothetical)).sum(1)
         if difference is None:
             difference = torch.full((len(projected),), torch.nan)
-        error = (projected.double().sum(1) - difference.double()).abs().to(projected.dtype)
+        difference = difference.to(projected)
+        error = (projected.double().sum(1) - difference.double()).abs().to(projected)
         return cls(hypothetical, projected, difference, error, steps)
 
 
@@ -51,41 +49,9 @@ def input_x_gradient(model: nn.Module, x_N4L: Tensor, output: int = 0, batch: in
     """
     parts = []
     for rows in x_N4L.split(batch):
-        slope = _slope(model, rows, output)
+        slope = slope_of(model, rows, output)
         parts.append((slope - slope.mean(1, keepdim=True)).cpu())
     return Attribution.of(x_N4L.cpu(), torch.cat(parts))
-
-
-def integrated_gradients(
-    model: nn.Module,
-    x_N4L: Tensor,
-    references_NR4L: Tensor | None = None,
-    output: int = 0,
-    batch: int = 16,
-    steps: int = STEPS,
-    tolerance: float = 1e-3,
-    most_steps: int = MOST_STEPS,
-) -> Attribution:
-    """The gradient averaged on the straight lines from references, times the difference (Sundararajan et al. 2017).
-
-    Each integral is a Gauss-Legendre sum of `steps` gradients, doubled up to `most_steps` until the attributions of a
-    sequence sum to f(sequence) - mean f(references) within `tolerance` of that; `error` holds what is left. The
-    references default to dinucleotide shuffles; see `explain.references` for why not to a constant one.
-
-    `model`, `output`, `batch` as in `input_x_gradient`; `batch` bounds the points of the lines that run at once.
-    Cost: R x `steps` forward and backward passes a sequence (less than twice that in all when they are doubled).
-    """
-    if references_NR4L is None:
-        references_NR4L = shuffled(x_N4L, REFERENCES)
-    parts = []
-    for x, references in zip(x_N4L.split(1), references_NR4L.to(x_N4L), strict=True):
-        count = steps
-        found = _integrated(model, x, references, output, batch, count)
-        while (found.error > tolerance * found.difference.abs()).any() and 2 * count <= most_steps:
-            count *= 2
-            found = _integrated(model, x, references, output, batch, count)
-        parts.append(found)
-    return joined(parts)
 
 
 def joined(parts: list[Attribution]) -> Attribution:
@@ -95,27 +61,7 @@ def joined(parts: list[Attribution]) -> Attribution:
     return Attribution(*whole, steps=max(part.steps for part in parts))
 
 
-def _integrated(
-    model: nn.Module, x: Tensor, references_R4L: Tensor, output: int, batch: int, steps: int
-) -> Attribution:
-    nodes, weights = np.polynomial.legendre.leggauss(steps)
-    alphas = torch.as_tensor((nodes + 1) / 2).to(x).repeat(len(references_R4L))
-    shares = torch.as_tensor(weights / 2 / len(references_R4L)).to(x).repeat(len(references_R4L))
-    which = torch.arange(len(references_R4L), device=x.device).repeat_interleave(steps)
-    hypothetical, before = torch.zeros_like(x), []
-    with torch.no_grad():
-        after = model(x)[:, output]
-        for some in references_R4L.split(batch):
-            before.append(model(some)[:, output])
-    for alpha, share, rows in zip(*(part.split(batch) for part in (alphas, shares, which)), strict=True):
-        reference = references_R4L[rows]
-        slope = _slope(model, reference + alpha[:, None, None] * (x - reference), output) * share[:, None, None]
-        hypothetical += (slope - (reference * slope).sum(1, keepdim=True)).sum(0)
-    hypothetical = hypothetical * (x.sum(1, keepdim=True) > 0)  # an N stays N in the references
-    return Attribution.of(x.cpu(), hypothetical.cpu(), (after - torch.cat(before).mean()).cpu(), steps)
-
-
-def _slope(model: nn.Module, x_N4L: Tensor, output: int) -> Tensor:
+def slope_of(model: nn.Module, x_N4L: Tensor, output: int) -> Tensor:
     """The gradient of an output by its input, (N, 4, L)."""
     x_N4L = x_N4L.detach().requires_grad_()
     with torch.enable_grad():

@@ -21,10 +21,7 @@ def mutate(
 
     Raises InputError for a region that does not lie within the sequence.
     """
-    L = x_N4L.shape[-1]
-    end = L if end is None else end
-    if not 0 <= start < end <= L:
-        raise InputError("region", f"{start} to {end}", f"0-based half-open places within 0 to {L}")
+    start, end = region_of(x_N4L, start, end)
     with torch.no_grad():
         return torch.stack([_effects(model, x_4L, start, end, output, batch) for x_4L in x_N4L])
 
@@ -37,6 +34,15 @@ def _effects(model: nn.Module, x_4L: Tensor, start: int, end: int, output: int, 
         mutants = substituted(x_4L, some, where + start)
         effects[some.cpu(), where.cpu()] = (model(mutants)[:, output] - before).cpu()
     return effects
+
+
+def region_of(x_N4L: Tensor, start: int, end: int | None) -> tuple[int, int]:
+    """The places of a region. Raises InputError when it does not lie within the sequence."""
+    L = x_N4L.shape[-1]
+    end = L if end is None else end
+    if not 0 <= start < end <= L:
+        raise InputError("region", f"{start} to {end}", f"0-based half-open places within 0 to {L}")
+    return start, end
 
 
 def substituted(x_4L: Tensor, letters_M: Tensor, places_M: Tensor) -> Tensor:

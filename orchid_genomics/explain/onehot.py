@@ -34,6 +34,9 @@ class OneHot(nn.Module):
       over its bins; ``"name@100"``, ``"name@center"``: the bin of a track that holds that letter
     * None, with a pooled head: all of its outputs
 
+    `span` (start, end), 0-based half-open, are the letters that a target of letters or tracks speaks of, where the
+    sequence has more on both sides for context: what is summed or averaged, and where its places count from.
+
     Columns are in the order A, C, G, T; what is missing of 1 in a column goes to N. T is 1 but for None with a head of
     several outputs. `target.name` says what was chosen.
 
@@ -47,17 +50,24 @@ class OneHot(nn.Module):
     >>> captum.attr.IntegratedGradients(wrapped).attribute(x_N4L, target=0)  # doctest: +SKIP
     """
 
-    def __init__(self, model: OrchidModel, target: str | int | None = None) -> None:
+    def __init__(
+        self, model: OrchidModel, target: str | int | None = None, span: tuple[int, int] | None = None
+    ) -> None:
         super().__init__()
         if model.recipe.encoder.alphabet != DNA.name:
             raise InputError("model", f"reads {model.recipe.encoder.alphabet}", "attributions are of models of DNA")
         self.model = model
         self.target: Target = read_target(target, model)
+        self.span = span
         self.unfused = Unfused(model.encoder)
 
     def forward(self, x_N4L: Tensor) -> Tensor:
         """The target (N, T) of one-hot or mixed letters."""
         return self.target.of(self, x_N4L)
+
+    def spanned(self, x_N4L: Tensor) -> slice:
+        """The columns that the target speaks of."""
+        return slice(*(self.span or (0, x_N4L.shape[-1])))
 
     def predictions(self, x_N4L: Tensor, hidden_L: Tensor | None = None) -> Tensor:
         """What the model's head says: (N, L, 4) logits of letters, (N, T) of a pooled head, (N, bins, T) of tracks.

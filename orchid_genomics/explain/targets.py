@@ -55,10 +55,12 @@ class Track(Target):
 
     def of(self, model: "OneHot", x_N4L: Tensor) -> Tensor:
         out_NB = model.predictions(x_N4L)[..., self.index]
-        if not self.place:
-            return out_NB.mean(1, keepdim=True)
-        bin = _place(self, x_N4L) // model.model.recipe.head.bin
-        return out_NB[:, bin, None] if bin < out_NB.shape[1] else out_NB[:, -1:] * 0
+        letters, last = model.model.recipe.head.bin, out_NB.shape[1] - 1
+        if self.place:
+            return out_NB[:, min(_place(self, model, x_N4L) // letters, last), None]
+        span = model.spanned(x_N4L)
+        first = min(span.start // letters, last)
+        return out_NB[:, first : max(-(-span.stop // letters), first + 1)].mean(1, keepdim=True)
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ class Likelihood(Target):
     place: str
 
     def of(self, model: "OneHot", x_N4L: Tensor) -> Tensor:
-        place = _place(self, x_N4L)
+        place = _place(self, model, x_N4L)
         hidden_L = torch.arange(x_N4L.shape[-1], device=x_N4L.device) == place
         return log_likelihoods(model, x_N4L, hidden_L)[:, place, self.letter, None]
 
@@ -81,23 +83,27 @@ class PseudoLikelihood(Target):
     passes: int | None
 
     def of(self, model: "OneHot", x_N4L: Tensor) -> Tensor:
+        span = model.spanned(x_N4L)
         if self.passes is None:
-            return _shared(model, log_likelihoods(model, x_N4L), x_N4L)
-        place_L = torch.arange(x_N4L.shape[-1], device=x_N4L.device) % self.passes
+            return _shared(model, log_likelihoods(model, x_N4L)[:, span], x_N4L[..., span])
+        place_L = torch.arange(x_N4L.shape[-1], device=x_N4L.device) - span.start
+        inside_L = (place_L >= 0) & (place_L < span.stop - span.start)
         total = 0
-        for turn in range(min(self.passes, len(place_L))):
-            hidden_L = place_L == turn
+        for turn in range(min(self.passes, span.stop - span.start)):
+            hidden_L = inside_L & (place_L % self.passes == turn)
             logs_NLV = log_likelihoods(model, x_N4L, hidden_L)[:, hidden_L]
             total = total + _shared(model, logs_NLV, x_N4L[..., hidden_L])
         return total
 
 
-def _place(target: Likelihood | Track, x_N4L: Tensor) -> int:
-    L = x_N4L.shape[-1]
+def _place(target: Likelihood | Track, model: "OneHot", x_N4L: Tensor) -> int:
+    """The column of a target's letter."""
+    span = model.spanned(x_N4L)
+    L = span.stop - span.start
     place = L // 2 if target.place == "center" else int(target.place)
     if place >= L:
         raise InputError("target", f"{target.name} of a sequence of {L:,} letters", f"places 0 to {L - 1}, 0-based")
-    return place
+    return span.start + place
 
 
 def log_likelihoods(model: "OneHot", x_N4L: Tensor, hidden_L: Tensor | None = None) -> Tensor:

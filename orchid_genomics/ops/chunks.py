@@ -16,8 +16,9 @@ import torch
 from torch import Tensor
 
 CHUNK = 2048  # positions taken together on a CPU: fewer calls, for which two threads wait for each other
-GROUP_BYTES = {"cpu": 8 << 20, "cuda": 256 << 20}  # of the float32 rows transformed together, over all threads
+GROUP_BYTES = {"cpu": 4 << 20, "cuda": 256 << 20}  # of the float32 rows that one thread transforms together
 MIN_ROWS = 4  # every call plans its transform anew, and a lone row is planned for many threads
+KEPT = 32 << 20  # bytes: the largest freed block that glibc learns from
 Piece = TypeVar("Piece")
 
 
@@ -29,13 +30,10 @@ def pieces(x_BDL: Tensor) -> list[tuple[int, int, int]]:
     return [(row, edges[i], edges[i + 1]) for row in range(B) for i in range(parts)]
 
 
-def groups(rows: int, numbers: int, device: torch.device, share: int = 1) -> list[slice]:
-    """Rows of `numbers` real numbers to transform together: few enough for the cache, enough for every thread.
-
-    `share` divides the memory that they may take.
-    """
+def groups(rows: int, numbers: int, device: torch.device) -> list[slice]:
+    """Rows of `numbers` real numbers to transform together: few enough for the cache, enough for every thread."""
     threads = torch.get_num_threads() if device.type == "cpu" else 1
-    fitting = GROUP_BYTES.get(device.type, 8 << 20) // (4 * max(numbers, 1) * threads * share)
+    fitting = GROUP_BYTES.get(device.type, 4 << 20) // (4 * max(numbers, 1))
     count = -(-rows // max(1, fitting, min(MIN_ROWS, -(-rows // threads)))) if rows else 0
     count = min(rows, -(-count // threads) * threads)
     edges = [rows * i // max(count, 1) for i in range(count + 1)]
@@ -50,6 +48,8 @@ def each(
     Item i always goes to worker i modulo the number of threads, so sums do not depend on timing. Inference mode and
     autocast belong to a thread: the first is carried over, the second is off (callers choose every dtype themselves).
     """
+    if device.type == "cpu":
+        _keep_freed()
     threads = torch.get_num_threads() if device.type == "cpu" else 1
     workers, inference = min(threads, len(items)), torch.is_inference_mode_enabled()
 
@@ -76,6 +76,15 @@ def _pool(threads: int) -> ThreadPoolExecutor:
     list(pool.map(begin, range(threads)))
     torch.set_num_threads(threads)  # the initialisers changed the default of threads yet to come
     return pool
+
+
+@lru_cache(maxsize=1)
+def _keep_freed() -> None:
+    """Let glibc keep up to 64 MB of freed memory for the next piece rather than give it back and fault it in again.
+
+    It gives back what is free beyond twice the largest block that it ever mapped and freed; so map one and free it.
+    """
+    torch.empty(KEPT - (1 << 16), dtype=torch.uint8)
 
 
 def wrapped(x_DL: Tensor, first: int, last: int) -> Tensor:

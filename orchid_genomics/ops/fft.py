@@ -1,22 +1,18 @@
 """The operator by real FFTs: three transforms forward, five backward, only its real inputs kept between.
 
 The trap: half-spectrum sums weigh DC and (even L) Nyquist once and every other bin twice. Channels are taken in
-groups that stay in cache; no complex tensor of the batch's size is ever stored. A torch custom operator, so that
-`torch.compile` sees one opaque node; inside a compiled graph torch forgets lazy conjugates (`.conj()` does nothing),
-so that every conjugate here is physical.
+groups; no complex tensor of the batch's size is ever stored, and what happens between the transforms is in
+`ops.spectra`. A torch custom operator, so that `torch.compile` sees one opaque node; inside a compiled graph torch
+forgets lazy conjugates (`.conj()` does nothing), so that every conjugate here is physical.
 """
 
 import torch
 from torch import Tensor
 
 from orchid_genomics.errors import NumericError
-from orchid_genomics.ops.chunks import each
-from orchid_genomics.ops.reference import TINY
-
-GROUP_BYTES = {"cpu": 4 << 20, "cuda": 256 << 20}  # of one float32 (B, group, L) slice, over all threads
-MIN_ROWS = 4  # a lone row is transformed several times slower than one of four
-
-Maybe = Tensor | None
+from orchid_genomics.ops.chunks import each, groups
+from orchid_genomics.ops.frequency import half_weigh
+from orchid_genomics.ops.spectra import Given, Maybe, Room
 
 
 @torch.library.custom_op("orchid::long_conv_fft", mutates_args=())
@@ -33,23 +29,22 @@ def long_conv(
     """See `ops.long_conv`: the fused forward pass, group by group."""
     L = z_BDL.shape[-1]
     y_BDL = torch.empty_like(z_BDL, memory_format=torch.contiguous_format)
+    parts = _groups(z_BDL, static_CF)
 
-    def work(rows: slice, _: None) -> None:
+    def work(rows: slice, room: Room) -> None:
+        given = _given(rows, static_CF, gain_CF, taps_CJ, kind, bound)
         for here, reverse in _strands(rows, z_BDL, static_CF):
-            Z = torch.fft.rfft(_real(z_BDL[:, here]))
+            Z, power, mean = room.transform(z_BDL[:, here]), None, None
             _finite(Z[..., 0], "z")
-            if kind == "static":
-                H = _apart(static_CF[rows])
-            else:
-                _, power, mean = _power(v_BDL[:, here], mask_BL)
-                strength = _strength(power, _bounded(power, mean, bound), kind)
-                H = _filter(static_CF[rows], gain_CF[rows], strength.to(Z.dtype), _some(taps_CJ, rows), L)
-            Z *= H.conj_physical_() if reverse else H
+            if kind != "static":
+                power, mean = room.measure(room.transform(_centred(v_BDL[:, here], mask_BL)))
+                _finite(mean, "v")
+            room.multiply(Z, power, mean, given, reverse)
             y = torch.fft.irfft(Z, n=L)
-            _blame(y[..., 0], static=static_CF[rows], gain=gain_CF, taps=taps_CJ)
+            _blame(y[..., 0], static=given.static, gain=gain_CF, taps=taps_CJ)
             y_BDL[:, here] = y
 
-    each(_groups(z_BDL, static_CF), work, z_BDL.device, lambda: None)
+    each(parts, work, z_BDL.device, lambda: _room(z_BDL, parts, taps_CJ))
     return y_BDL
 
 
@@ -68,42 +63,31 @@ def backward(
     """Gradients of z, v, static, gain and taps; the spectra are computed again rather than kept."""
     L = z_BDL.shape[-1]
     dz, dv = torch.empty_like(z_BDL), torch.zeros_like(v_BDL) if kind == "static" else torch.empty_like(v_BDL)
-    dstatic = torch.zeros_like(static_CF)
-    dgain = torch.zeros_like(static_CF if gain_CF is None else gain_CF)
+    whole = torch.empty_like if z_BDL.numel() else torch.zeros_like  # without rows nobody writes them
+    dstatic = whole(static_CF)
+    dgain = torch.zeros_like(static_CF) if gain_CF is None else whole(gain_CF)
     dtaps = torch.zeros(0) if taps_CJ is None else torch.zeros_like(taps_CJ)
+    parts = _groups(z_BDL, static_CF)
 
-    def work(rows: slice, _: None) -> None:
+    def work(rows: slice, room: Room) -> None:
+        given = _given(rows, static_CF, gain_CF, taps_CJ, kind, bound)
+        sums = [dstatic[rows], None if gain_CF is None else dgain[rows], _some(dtaps, rows, taps_CJ)]
         for here, reverse in _strands(rows, z_BDL, static_CF):
-            DY = torch.fft.rfft(_real(dy_BDL[:, here]))
-            Q = torch.fft.rfft(_real(z_BDL[:, here])).conj_physical_().mul_(DY)
-            if kind == "static":
-                H = _apart(static_CF[rows])
-            else:
-                gain, taps = gain_CF[rows], _some(taps_CJ, rows)
-                V, power, mean = _power(v_BDL[:, here], mask_BL)
-                bounded = _bounded(power, mean, bound)
-                strength = _strength(power, bounded, kind)
-                complex_strength = strength.to(V.dtype)
-                H = _filter(static_CF[rows], gain, complex_strength, taps, L)
-            dz[:, here] = torch.fft.irfft(DY.mul_(H if reverse else H.conj_physical_()), n=L)
-            if reverse:
-                Q.conj_physical_()
-            dstatic[rows] += Q[0] if len(Q) == 1 else Q.sum(0)
-            if kind == "static":
-                continue
-            if taps is not None:
-                dtaps[rows] += _taps_gradient(Q, gain * complex_strength, taps.shape[1], L)
-                Q = _frequency_conv(Q, taps, L)
-            through = torch.mul(gain.real, Q.real).addcmul_(gain.imag, Q.imag)
-            slope = through.mul_(_slope(strength, bounded, mean, kind))
-            shared = _whole_sum(power.mul_(slope), L) / (L * mean)
-            dgain[rows] += Q.mul_(complex_strength)[0] if len(Q) == 1 else Q.mul_(complex_strength).sum(0)
-            dv[:, here] = _centred(torch.fft.irfft(V.mul_(slope.sub_(shared).mul_(2 / mean)), n=L), mask_BL)
+            V = power = mean = None
+            Z = room.transform(z_BDL[:, here])
+            DY = room.transform(dy_BDL[:, here], 2 / L)
+            if kind != "static":
+                V = room.transform(_centred(v_BDL[:, here], mask_BL))
+                power, mean = room.measure(V)
+            slope = room.differentiate(DY, Z, power, mean, given, reverse, sums)
+            del Z
+            _put(torch.fft.irfft(DY, n=L), L / 2, dz[:, here])
+            if V is not None:
+                room.backproject(V, slope, power, mean)
+                dv[:, here] = _centred(torch.fft.irfft(V, n=L), mask_BL)
 
-    each(_groups(z_BDL, static_CF), work, z_BDL.device, lambda: None)
-    for spectrum in (dstatic, dgain):
-        _half_weigh(spectrum.mul_(2 / L), L)
-    return [dz, dv, dstatic, dgain, dtaps]
+    each(parts, work, z_BDL.device, lambda: _room(z_BDL, parts, taps_CJ))
+    return [dz, dv, half_weigh(dstatic, L), half_weigh(dgain, L), dtaps]
 
 
 @long_conv.register_fake
@@ -133,28 +117,32 @@ long_conv.register_autograd(_differentiate, setup_context=_keep)
 
 
 def _groups(z_BDL: Tensor, static_CF: Tensor) -> list[slice]:
-    """Rows of the spectra to take together: few enough for the cache, enough for every thread."""
+    """Rows of the spectra to take together."""
     B, _, L = z_BDL.shape
-    C = static_CF.shape[0] if z_BDL.numel() else 0  # a transform of no rows is an error
-    threads = torch.get_num_threads() if z_BDL.device.type == "cpu" else 1
-    rows = max(MIN_ROWS, GROUP_BYTES.get(z_BDL.device.type, 4 << 20) // (4 * L * threads))
-    size = max(1, min(rows // max(B, 1), -(-C // threads)))
-    return [slice(first, min(first + size, C)) for first in range(0, C, size)]
+    return groups(static_CF.shape[0], B * L, z_BDL.device) if z_BDL.numel() else []  # no transform of no rows
+
+
+def _room(z_BDL: Tensor, parts: list[slice], taps_CJ: Maybe) -> Room | None:
+    """The buffers of a worker: taps along frequency want the whole spectrum in one run."""
+    if not parts:
+        return None
+    dtype = torch.float64 if z_BDL.dtype == torch.float64 else torch.float32
+    rows = max(rows.stop - rows.start for rows in parts)
+    return Room(z_BDL.shape[0], rows, z_BDL.shape[-1], dtype, z_BDL.device, taps_CJ is not None)
+
+
+def _given(rows: slice, static_CF: Tensor, gain_CF: Maybe, taps_CJ: Maybe, kind: str, bound: float) -> Given:
+    return Given(static_CF[rows], _some(gain_CF, rows, gain_CF), _some(taps_CJ, rows, taps_CJ), kind, bound)
+
+
+def _some(spectra: Maybe, rows: slice, only_with: Maybe) -> Maybe:
+    return None if only_with is None else spectra[rows]
 
 
 def _strands(rows: slice, z_BDL: Tensor, static_CF: Tensor) -> list[tuple[slice, bool]]:
     """The channels of these rows, and whether they read them conjugated (the second strand of pairs)."""
     D, C = z_BDL.shape[1], static_CF.shape[0]
     return [(slice(rows.start + s * C, rows.stop + s * C), s == 1) for s in range(D // C)]
-
-
-def _some(taps: Maybe, rows: slice) -> Maybe:
-    return None if taps is None else taps[rows]
-
-
-def _real(x: Tensor) -> Tensor:
-    """Transforms run in float32 whatever the activations (float64 stays)."""
-    return x if x.dtype == torch.float64 else x.float()
 
 
 def _finite(sums: Tensor, name: str) -> None:
@@ -175,112 +163,14 @@ def _centred(v: Tensor, mask_BL: Maybe) -> Tensor:
     """v less its mean over real letters, zero elsewhere; without a mask the DC bin does it instead."""
     if mask_BL is None:
         return v
+    v = v if v.dtype == torch.float64 else v.float()
     mask = mask_BL[:, None].to(v.dtype)
     mean = (v * mask).sum(-1, keepdim=True) / mask.sum(-1, keepdim=True).clamp(min=1)
     return (v - mean) * mask
 
 
-def _power(v_BGL: Tensor, mask_BL: Maybe) -> tuple[Tensor, Tensor, Tensor]:
-    """The transform of centred v, its power, and the mean of that over all bins."""
-    v = _centred(_real(v_BGL), mask_BL)
-    V = torch.fft.rfft(v)
-    V[..., 0] = 0
-    power = torch.mul(V.real, V.real).addcmul_(V.imag, V.imag)
-    mean = _whole_sum(power, v.shape[-1]) / v.shape[-1] + TINY
-    _finite(mean, "v")
-    return V, power, mean
-
-
-def _whole_sum(half: Tensor, L: int) -> Tensor:
-    """The sum over the whole spectrum of something even, given its half."""
-    total = 2 * half.sum(-1, keepdim=True) - half[..., :1]
-    return total - half[..., -1:] if L % 2 == 0 else total
-
-
-def _bounded(power: Tensor, mean: Tensor, bound: float) -> Tensor:
-    """mean + power / bound: what power is divided by."""
-    return torch.add(mean, power, alpha=1 / bound)
-
-
-def _strength(power: Tensor, bounded: Tensor, kind: str) -> Tensor:
-    strength = power / bounded
-    return strength if kind == "correlation" else strength.sqrt_()
-
-
-def _slope(strength: Tensor, bounded: Tensor, mean: Tensor, kind: str) -> Tensor:
-    """d strength / d (power / mean), in place of `bounded`; 0 where the magnitude is 0 and has no slope."""
-    slope = torch.div(mean, bounded, out=bounded).square_()
-    if kind == "magnitude":
-        slope = torch.where(strength > 0, slope / (2 * strength), 0)
-    return slope
-
-
-def _filter(static: Tensor, gain: Tensor, strength: Tensor, taps: Maybe, L: int) -> Tensor:
-    """The whole filter's spectrum (B, G, F) from a complex strength; rows lie apart, see `_apart`."""
-    if taps is not None:
-        return _frequency_conv(gain * strength, taps, L).add_(static)
-    out = _apart(strength, copy=False)
-    return torch.addcmul(static.expand_as(out), gain.expand_as(out), strength, out=out)
-
-
-def _apart(spectrum: Tensor, copy: bool = True) -> Tensor:
-    """A tensor like this whose rows do not touch in memory.
-
-    A complex product rounds differently in the vectors of the processor and in what is left over; with rows apart it
-    starts afresh at each one, so that a row's result is the same, bit by bit, in every batch.
-    """
-    F = spectrum.shape[-1]
-    out = spectrum.new_empty(*spectrum.shape[:-1], F + 1)[..., :F]
-    return out.copy_(spectrum) if copy else out
-
-
-def _half_weigh(spectrum: Tensor, L: int) -> Tensor:
-    spectrum[..., 0] *= 0.5
-    if L % 2 == 0:
-        spectrum[..., -1] *= 0.5
-    return spectrum
-
-
-def _shifted(spectrum: Tensor, j: int, L: int) -> Tensor:
-    """The half spectrum read j bins away (..., F), mirrored at both ends as that of real taps is."""
-    F = spectrum.shape[-1]
-    place = torch.arange(-abs(j), F + abs(j), device=spectrum.device) % L
-    below, above = place[: abs(j)], place[F + abs(j) :]
-    ends = [
-        torch.where(p < F, _read(spectrum, p), _read(spectrum, (L - p) % L).conj_physical()) for p in (below, above)
-    ]
-    if j > 0:
-        return torch.cat((ends[0], spectrum), -1)[..., :F]
-    return torch.cat((spectrum, ends[1]), -1)[..., -F:]
-
-
-def _read(spectrum: Tensor, place: Tensor) -> Tensor:
-    return spectrum[..., place.clamp(max=spectrum.shape[-1] - 1)]
-
-
-def _frequency_conv(spectrum: Tensor, taps_GJ: Tensor, L: int) -> Tensor:
-    """Conjugate-symmetric taps along frequency, as shifted adds; self-adjoint over the whole spectrum."""
-    _real_ends(spectrum, L)
-    out = _apart(spectrum)
-    for j in range(1, taps_GJ.shape[1] + 1):
-        tap = taps_GJ[:, j - 1, None]
-        out.addcmul_(tap.expand_as(out), _shifted(spectrum, j, L))
-        out.addcmul_(tap.conj_physical().expand_as(out), _shifted(spectrum, -j, L))
-    return out
-
-
-def _taps_gradient(Q: Tensor, spectrum: Tensor, count: int, L: int) -> Tensor:
-    """(2 / L) times the whole-spectrum sum of Q[k] conj(U[k - j]), for j = 1..count; (G, count)."""
-    _real_ends(spectrum, L)
-    columns = []
-    for j in range(1, count + 1):
-        pair = Q * _shifted(spectrum, j, L).conj_physical() + Q.conj_physical() * _shifted(spectrum, -j, L)
-        columns.append(_half_weigh(pair, L).sum((0, -1)))
-    return torch.stack(columns, -1) * (2 / L)
-
-
-def _real_ends(spectrum: Tensor, L: int) -> None:
-    """Drop the imaginary parts at DC and (even L) Nyquist in place: real taps have none."""
-    spectrum.imag[..., 0] = 0
-    if L % 2 == 0:
-        spectrum.imag[..., -1] = 0
+def _put(result: Tensor, scale: float, out: Tensor) -> None:
+    if result.dtype == out.dtype:
+        torch.mul(result, scale, out=out)
+    else:
+        out.copy_(result.mul_(scale))

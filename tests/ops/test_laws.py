@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from orchid_genomics.model.filters import short_conv, tap_spectrum
-from orchid_genomics.ops import BACKENDS, fft, long_conv
+from orchid_genomics.ops import BACKENDS, chunks, long_conv
 from orchid_genomics.ops.reference import fourier, half_weights
 
 FAST = [name for name in BACKENDS if name not in ("reference", "triton")]  # test_triton.py: interpreted, so fewer
@@ -90,7 +90,7 @@ def test_every_backend_equals_the_sum_with_side_taps_pairs_and_masks(backend, L,
 def test_groups_of_channels_and_threads_do_not_show(backend, monkeypatch):
     leaves, rest = inputs(B=2, D=6, L=33, side=1, paired=True)
     whole = run(backend, leaves, rest)
-    monkeypatch.setitem(fft.GROUP_BYTES, "cpu", 1)
+    monkeypatch.setitem(chunks.GROUP_BYTES, "cpu", 1)
     agree(run(backend, leaves, rest), whole, 1e-12)
     threads = torch.get_num_threads()
     try:

@@ -1,0 +1,71 @@
+"""The convolution along frequency with conjugate-symmetric taps, as shifted adds over half spectra, and its gradient.
+
+The trap: at both ends a half spectrum goes on as its mirrored conjugate, and DC and (even L) Nyquist are real.
+"""
+
+import torch
+from torch import Tensor
+
+
+def apart(spectrum: Tensor, copy: bool = True) -> Tensor:
+    """A tensor like this whose rows do not touch in memory.
+
+    A complex product rounds differently in the vectors of the processor and in what is left over; with rows apart it
+    starts afresh at each one, so that a row's result is the same, bit by bit, in every batch.
+    """
+    F = spectrum.shape[-1]
+    out = spectrum.new_empty(*spectrum.shape[:-1], F + 1)[..., :F]
+    return out.copy_(spectrum) if copy else out
+
+
+def half_weigh(spectrum: Tensor, L: int) -> Tensor:
+    """Half of DC and (even L) Nyquist, in place: they stand once in a whole spectrum and every other bin twice."""
+    spectrum[..., 0] *= 0.5
+    if L % 2 == 0:
+        spectrum[..., -1] *= 0.5
+    return spectrum
+
+
+def convolve(spectrum: Tensor, taps_GJ: Tensor, L: int) -> Tensor:
+    """Conjugate-symmetric taps along frequency, t_0 = 1; self-adjoint over the whole spectrum."""
+    _real_ends(spectrum, L)
+    out = apart(spectrum)
+    for j in range(1, taps_GJ.shape[1] + 1):
+        tap = taps_GJ[:, j - 1, None]
+        out.addcmul_(tap.expand_as(out), _shifted(spectrum, j, L))
+        out.addcmul_(tap.conj_physical().expand_as(out), _shifted(spectrum, -j, L))
+    return out
+
+
+def taps_gradient(Q: Tensor, spectrum: Tensor, count: int, L: int) -> Tensor:
+    """The whole-spectrum sum of Q[k] conj(U[k - j]), inner bins counted once, for j = 1..count; (G, count)."""
+    _real_ends(spectrum, L)
+    columns = []
+    for j in range(1, count + 1):
+        pair = Q * _shifted(spectrum, j, L).conj_physical() + Q.conj_physical() * _shifted(spectrum, -j, L)
+        columns.append(half_weigh(pair, L).sum((0, -1)))
+    return torch.stack(columns, -1)
+
+
+def _shifted(spectrum: Tensor, j: int, L: int) -> Tensor:
+    """The half spectrum read j bins away (..., F), mirrored at both ends as that of real taps is."""
+    F = spectrum.shape[-1]
+    place = torch.arange(-abs(j), F + abs(j), device=spectrum.device) % L
+    below, above = place[: abs(j)], place[F + abs(j) :]
+    ends = [
+        torch.where(p < F, _read(spectrum, p), _read(spectrum, (L - p) % L).conj_physical()) for p in (below, above)
+    ]
+    if j > 0:
+        return torch.cat((ends[0], spectrum), -1)[..., :F]
+    return torch.cat((spectrum, ends[1]), -1)[..., -F:]
+
+
+def _read(spectrum: Tensor, place: Tensor) -> Tensor:
+    return spectrum[..., place.clamp(max=spectrum.shape[-1] - 1)]
+
+
+def _real_ends(spectrum: Tensor, L: int) -> None:
+    """Drop the imaginary parts at DC and (even L) Nyquist in place: real taps have none."""
+    spectrum.imag[..., 0] = 0
+    if L % 2 == 0:
+        spectrum.imag[..., -1] = 0

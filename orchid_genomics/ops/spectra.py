@@ -1,0 +1,171 @@
+"""What one worker of the FFT operator does to spectra: power, strength, filter and their gradients, in short runs.
+
+A run of frequencies stays in cache while a dozen calls pass over it, all of them into buffers made once. The trap:
+complex products round differently in the vectors of the processor and in what is left over, so runs end at multiples
+of a vector and rows of the buffers lie apart; a row then gives the same bits in every batch.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from orchid_genomics.ops import frequency
+from orchid_genomics.ops.reference import TINY
+
+RUN = 1 << 17  # complex numbers passed over together on a CPU
+VECTOR = 64  # a multiple of every processor's vectors, unrolled
+STAGED = 1 << 13  # from this length on a transform reads faster from a copy in cache
+
+Maybe = Tensor | None
+as_real = torch.view_as_real
+
+
+class Given(NamedTuple):
+    """What conditions the rows of one group: spectra (R, F), taps (R, J); kind and bound."""
+
+    static: Tensor
+    gain: Maybe
+    taps: Maybe
+    kind: str
+    bound: float
+
+
+class Room:
+    """The buffers of one worker for at most `rows` rows of B sequences of length L."""
+
+    def __init__(self, B: int, rows: int, L: int, dtype: torch.dtype, device: torch.device, whole: bool) -> None:
+        self.L, self.F = L, L // 2 + 1
+        step = self.F if whole or device.type != "cpu" else max(VECTOR, RUN // max(B * rows, 1) // VECTOR * VECTOR)
+        count = max(1, round(self.F / step))
+        self.widths = [step] * (count - 1) + [self.F - step * (count - 1)]
+        shape, real = (B, rows), {"dtype": dtype, "device": device}
+        shared = torch.empty(*shape, 2 * self.F, **real)  # what is staged is gone before power is measured
+        self.staged = shared[..., :L] if device.type == "cpu" and L >= STAGED else None
+        self.power, self.slope = shared.split(self.F, -1)
+        self.bounded, self.strength = torch.empty(2, *shape, max(self.widths), **real)
+        wide = {"dtype": torch.complex128 if dtype == torch.float64 else torch.complex64, "device": device}
+        self.one, self.two = torch.empty(2, *shape, max(self.widths) + 1, **wide)
+
+    def runs(self, *spectra: Maybe) -> zip:
+        """These tensors (..., F) run by run; None stays None."""
+        none = [None] * len(self.widths)
+        return zip(*(none if s is None else s.split(self.widths, -1) for s in spectra), strict=True)
+
+    def transform(self, x_BRL: Tensor, scale: float = 1.0) -> Tensor:
+        """rfft of scale times x, in float32 whatever the activations (float64 stays)."""
+        if self.staged is None:
+            x = x_BRL.to(self.power.dtype)
+            return torch.fft.rfft(x if scale == 1.0 else x * scale)
+        staged = self.staged[:, : x_BRL.shape[1]]
+        if x_BRL.dtype == staged.dtype and scale != 1.0:
+            torch.mul(x_BRL, scale, out=staged)
+        else:
+            staged.copy_(x_BRL)
+            if scale != 1.0:
+                staged.mul_(scale)
+        return torch.fft.rfft(staged)
+
+    def measure(self, V: Tensor) -> tuple[Tensor, Tensor]:
+        """The power (B, R, F) of a transform, whose DC bin is set to 0, and its mean over all bins (B, R, 1).
+
+        It stands where `transform` stages what it reads: transform everything first.
+        """
+        V[..., 0] = 0
+        power = self.power[:, : V.shape[1]]
+        for v, p in self.runs(V, power):
+            square = self.one[:, : V.shape[1], : v.shape[-1]]
+            torch.mul(as_real(v), as_real(v), out=as_real(square))
+            torch.add(square.real, square.imag, out=p)
+        return power, whole_sum(power, self.L).div_(self.L).add_(TINY)
+
+    def multiply(self, Z: Tensor, power: Maybe, mean: Maybe, given: Given, reverse: bool) -> None:
+        """Multiply Z by the whole filter's spectrum, in place; the power's buffer is used up."""
+        for z, p, static, gain in self.runs(Z, power, given.static, given.gain):
+            one = self.one[:, : Z.shape[1], : z.shape[-1]]
+            if p is None:
+                h = one.copy_(static)
+            else:
+                torch.add(mean, p, alpha=1 / given.bound, out=self.bounded[:, : Z.shape[1], : z.shape[-1]])
+                p.div_(self.bounded[:, : Z.shape[1], : z.shape[-1]])
+                h = self._filter(static, gain, one.copy_(p if given.kind == "correlation" else p.sqrt_()), given.taps)
+            z.mul_(h.conj_physical_() if reverse else h)
+
+    def _filter(self, static: Tensor, gain: Tensor, strength: Tensor, taps: Maybe, out: Maybe = None) -> Tensor:
+        """static + conv(gain strength), into `out` or in place of the complex strength."""
+        if taps is not None:  # one run is the whole spectrum then
+            return frequency.convolve(gain * strength, taps, self.L).add_(static)
+        out = strength if out is None else out
+        return torch.addcmul(static.expand_as(out), gain.expand_as(out), strength, out=out)
+
+    def differentiate(
+        self, DY: Tensor, Z: Tensor, power: Maybe, mean: Maybe, given: Given, reverse: bool, sums: list[Maybe]
+    ) -> Tensor:
+        """DY becomes the transform of dz; gradients of static, gain and taps go to `sums`; that of power is returned.
+
+        DY comes with a factor 2 / L, which all of them keep; Z and the power's buffer are used up.
+        """
+        R = Z.shape[1]
+        slope = self.slope[:, :R]
+        dstatic, dgain, dtaps = sums
+        runs = self.runs(DY, Z, power, slope, given.static, given.gain, dstatic, dgain)
+        for dy, q, p, s, static, gain, to_static, to_gain in runs:
+            one, two, bounded, strength = (
+                t[:, :R, : q.shape[-1]] for t in (self.one, self.two, self.bounded, self.strength)
+            )
+            if p is None:
+                h = one.copy_(static)
+            else:
+                torch.add(mean, p, alpha=1 / given.bound, out=bounded)
+                torch.div(p, bounded, out=strength)
+                one.copy_(strength if given.kind == "correlation" else strength.sqrt_())
+                h = self._filter(static, gain, one, given.taps, out=two)
+            two_or_q = q.conj_physical_()
+            torch.mul(two_or_q, dy, out=q)
+            dy.mul_(h if reverse else h.conj_physical_())
+            if reverse:
+                q.conj_physical_()
+            _add(to_static, q, reverse)
+            if p is None:
+                continue
+            if given.taps is not None:
+                dtaps += frequency.taps_gradient(q, gain * one, dtaps.shape[1], self.L)
+                q = frequency.convolve(q, given.taps, self.L)
+            torch.mul(as_real(gain), as_real(q), out=as_real(two))
+            torch.add(two.real, two.imag, out=s)
+            _add(to_gain, one.mul_(q), reverse)
+            s.mul_(_slope(strength, bounded, mean, given.kind))
+            p.mul_(s)
+        return slope
+
+    def backproject(self, V: Tensor, slope: Tensor, power: Tensor, mean: Tensor) -> None:
+        """V becomes the transform of dv from the slope of its strength; `power` holds their product."""
+        shared = whole_sum(power, self.L) / (self.L * mean)
+        scale = self.L / mean  # 2 / mean, less the factor 2 / L in the slope
+        for v, s in self.runs(V, slope):
+            one = self.one[:, : V.shape[1], : v.shape[-1]]
+            v.mul_(one.copy_(s.sub_(shared).mul_(scale)))
+
+
+def whole_sum(half: Tensor, L: int) -> Tensor:
+    """The sum over the whole spectrum of something even, given its half."""
+    total = 2 * half.sum(-1, keepdim=True) - half[..., :1]
+    return total - half[..., -1:] if L % 2 == 0 else total
+
+
+def _slope(strength: Tensor, bounded: Tensor, mean: Tensor, kind: str) -> Tensor:
+    """d strength / d (power / mean), in place of `bounded`; 0 where the magnitude is 0 and has no slope."""
+    slope = torch.div(mean, bounded, out=bounded).square_()
+    if kind == "magnitude":
+        slope = torch.where(strength > 0, slope / (2 * strength), 0)
+    return slope
+
+
+def _add(total: Tensor, part_BRF: Tensor, also: bool) -> None:
+    """The sum over the batch, added to what another strand left there or in place of it."""
+    if also:
+        total += part_BRF[0] if len(part_BRF) == 1 else part_BRF.sum(0)
+    elif len(part_BRF) == 1:
+        total.copy_(part_BRF[0])
+    else:
+        torch.sum(part_BRF, 0, out=total)

@@ -65,10 +65,10 @@ def _finetune(recipe: FinetuneRecipe, folder: Path, ranks: processes.Ranks, resu
         fits = folder / "fits" if len(splits) == 1 else folder / "fits" / f"fold{number_}"
         if len(splits) > 1:
             say(f"fold {number_ + 1} of {len(splits)}")
-        measured.append(_measured(recipe, part, fits, ranks, say, notes))
+        measured.append((part, *_measured(recipe, part, fits, ranks, say, notes)))
     if ranks.main:
-        seconds = {"all": time.monotonic() - clock, "training": sum(arms[0].seconds for _, arms in measured)}
-        _written(run, recipe, data, measured, seconds)
+        seconds = {"all": time.monotonic() - clock, "training": sum(arms[0].seconds for *_, arms in measured)}
+        _written(run, recipe, measured, seconds)
     return run.model
 
 
@@ -119,20 +119,17 @@ def notes_of(recipe: FinetuneRecipe, data: LabelledSet, model: OrchidModel) -> l
 def _written(
     run: Run,
     recipe: FinetuneRecipe,
-    data: LabelledSet,
-    measured: list[tuple[Verdict, list[Fitted | Answered]]],
+    measured: list[tuple[LabelledSet, Verdict, list[Fitted | Answered]]],
     seconds: dict[str, float],
 ) -> None:
-    """Model folder, evaluation.json, report.html, and the answer on stdout."""
-    best, (found, arms) = max(enumerate(measured), key=lambda each: each[1][0].lines[0].validation)
+    """Model folder (of the best fold on validation), evaluation.json, report.html, and the answer on stdout."""
+    data, found, arms = max(measured, key=lambda each: each[1].lines[0].validation)
+    folds = [each for _, each, _ in measured] if len(measured) > 1 else []
     model = arms[0].model
-    answer = text(found) if len(measured) == 1 else _over_folds([each for each, _ in measured])
+    answer = _over_folds(folds) if folds else text(found)
     provenance = provenance_of(recipe, data, found, seconds)
     model.save_pretrained(run.model, provenance, card(model, data, answer))
-    values = {
-        "verdict": found.values(),
-        "folds": [each.values() for each, _ in measured] if best or measured[1:] else [],
-    }
+    values = {"verdict": found.values(), "folds": [each.values() for each in folds]}
     run.write(run.folder / "evaluation.json", values)
     curves = [Curves(arm.name, arm.logs) for arm in arms if isinstance(arm, Fitted)]
     with writable(run.folder / "report.html", "a disk with room"), replacing(run.folder / "report.html") as part:

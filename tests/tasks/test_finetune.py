@@ -2,12 +2,16 @@
 
 import gzip
 import json
+import re
 
+import h5py
 import numpy as np
 import pytest
+import torch
 
 from orchid_genomics.cli import main
 from orchid_genomics.model.pretrained import OrchidModel
+from orchid_genomics.train.run import Run
 
 RECIPE = """
 [data]
@@ -84,3 +88,187 @@ def test_a_run_ends_with_an_answer_a_model_and_a_report(recipe, tmp_path, capsys
     model = OrchidModel.from_pretrained(tmp_path / "run" / "model")
     assert model.recipe.head.labels == ("0", "1")
     assert model.provenance["labelled"]["rows"] == {"train": 240, "validation": 80, "test": 80}
+
+
+def run(recipe, out, *overrides):
+    main(["finetune", str(recipe), "-o", str(out), *(word for each in overrides for word in ("--set", each))])
+
+
+QUICK = ("training.epochs=1", "baselines.simple=false")
+
+
+def test_a_run_that_was_killed_ends_with_the_same_weights(recipe, tmp_path, capsys, monkeypatch):
+    words = ("training.epochs=2", "training.rates=[1e-2, 3e-3]", "training.seeds=[0, 1]", "baselines.simple=false")
+    run(recipe, tmp_path / "whole", *words)
+    saved = []
+
+    def once(self, name, state, save=Run.save):
+        save(self, name, state)
+        saved.append(name)
+        if len(saved) == 3:
+            raise SystemExit(143)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Run, "save", once)
+        with pytest.raises(SystemExit):
+            run(recipe, tmp_path / "killed", *words)
+    assert not (tmp_path / "killed" / "model").exists()
+    overrides = [word for each in words for word in ("--set", each)]
+    main(["finetune", str(recipe), "-o", str(tmp_path / "killed"), "--resume", *overrides])
+    hashes = {OrchidModel.from_pretrained(tmp_path / name / "model").hash() for name in ("whole", "killed")}
+    assert len(hashes) == 1
+    found = [json.loads((tmp_path / name / "evaluation.json").read_text()) for name in ("whole", "killed")]
+    assert found[0] == found[1]
+    assert len(found[0]["verdict"]["seeds"]["model"]) == 3
+    capsys.readouterr()
+
+
+@pytest.fixture
+def pretrained(small, tmp_path, capsys):
+    """An encoder pretrained for a moment; its folder."""
+    main(["pretrain", str(small), "-o", str(tmp_path / "pre"), "--set", "evaluation.sites=0"])
+    capsys.readouterr()
+    return tmp_path / "pre" / "model"
+
+
+def from_pretrained(recipe, pretrained):
+    words = RECIPE.replace("[model]\nwidth = 16\ndepth = 1\n", "").strip()
+    recipe.write_text(f'pretrained = "{pretrained}"\n{words}\n')
+
+
+@pytest.mark.parametrize("layers", [None, 0, 1])
+def test_what_is_frozen_stays_as_pretraining_left_it(recipe, tmp_path, capsys, pretrained, layers):
+    from_pretrained(recipe, pretrained)
+    run(recipe, tmp_path / "run", *QUICK, *([] if layers is None else [f"training.layers={layers}"]))
+    out = capsys.readouterr().out
+    trained = {None: "all weights", 0: "the head alone", 1: "the head and the last 1 layers"}[layers]
+    assert f"Trained: {trained}." in out
+    assert "random weights" in out
+    before, after = OrchidModel.from_pretrained(pretrained), OrchidModel.from_pretrained(tmp_path / "run" / "model")
+    ours = dict(after.encoder.named_parameters())
+    changed = {name for name, p in before.encoder.named_parameters() if not torch.equal(p, ours[name])}
+    if layers == 0:
+        assert not changed
+    elif layers == 1:  # of one
+        assert "letters.free" not in changed
+        assert any(name.startswith("blocks.0") for name in changed)
+    else:
+        assert "letters.free" in changed
+
+
+def test_the_report_says_how_many_test_loci_pretraining_saw(recipe, tmp_path, capsys, pretrained):
+    write_set(tmp_path / "set.tsv.gz", planted(400, 0), lambda row: ("a" if row % 2 else "t", row * 10, "+"))
+    from_pretrained(recipe, pretrained)
+    run(recipe, tmp_path / "run", *QUICK)
+    out = capsys.readouterr().out
+    seen = int(re.search(r"Pretraining on genome.fa saw (\d+) of 80 test loci", out)[1])
+    assert 0 < seen <= 40, "half of the rows lie on the contig that pretraining tested"
+    assert "Strand: both (the same answer on both strands; the data name no strand, or only one)." in out
+
+
+def test_stranded_rows_get_a_forward_head_and_the_report_says_so(recipe, tmp_path, capsys):
+    write_set(tmp_path / "set.tsv.gz", planted(400, 0), lambda row: ("c", row * 500, "+-"[row // 2 % 2]))
+    run(recipe, tmp_path / "run", *QUICK)
+    words = "Strand: forward (sequences are read on their own strand; following the strand column of the data)."
+    assert words in capsys.readouterr().out
+    assert OrchidModel.from_pretrained(tmp_path / "run" / "model").recipe.head.strand == "forward"
+    run(recipe, tmp_path / "blind", *QUICK, "head.strand=both")
+    assert "Strand: both (the same answer on both strands; as the recipe says)." in capsys.readouterr().out
+
+
+def test_folds_give_a_mean_and_its_interval(recipe, tmp_path, capsys):
+    run(recipe, tmp_path / "run", *QUICK, "training.folds=3", "data.train_rows=100")
+    out = capsys.readouterr().out
+    assert "over 3 folds" in out.splitlines()[0]
+    assert "95 % intervals by Student's t" in out
+    found = json.loads((tmp_path / "run" / "evaluation.json").read_text())
+    assert len(found["folds"]) == 3
+
+
+@pytest.mark.parametrize("form", ["multilabel", "regression", "multiclass", "tracks"])
+def test_every_kind_of_answer_runs_whole_and_is_evaluated_again(recipe, tmp_path, capsys, form):
+    write_form(tmp_path, form)
+    kind, name = ("hdf5", "form.h5") if form == "tracks" else ("table", "form.tsv")
+    recipe.write_text(RECIPE.replace('kind = "table"', f'kind = "{kind}"').replace("set.tsv.gz", name))
+    cnn = ("baselines.cnn=true", "baselines.cnn_rates=[1e-3]") if form == "regression" else ()
+    run(recipe, tmp_path / "run", "training.epochs=1", *cnn)
+    first = capsys.readouterr().out.splitlines()[0]
+    model = tmp_path / "run" / "model"
+    main(["evaluate", str(model), str(tmp_path / name), "-o", str(tmp_path / "scores.json")])
+    out = capsys.readouterr().out
+    scores = json.loads((tmp_path / "scores.json").read_text())["scores"]["model"]
+    told = json.loads((tmp_path / "run" / "evaluation.json").read_text())["verdict"]
+    for score, value in told["lines"][0]["scores"].items():
+        assert scores[score]["value"] == pytest.approx(value["value"], abs=1e-6), score
+    assert f"{told['first']} {told['lines'][0]['scores'][told['first']]['value']:.3f}" in first
+    assert "split test" in out
+
+
+def write_form(tmp_path, form):
+    rng = np.random.default_rng(0)
+    rows = [("".join(rng.choice(list("ACGT"), 40 + 20 * (n % 2))), ("train", "dev", "test")[n % 3]) for n in range(90)]
+    if form == "tracks":
+        with h5py.File(tmp_path / "form.h5", "w") as file:
+            file.attrs["format"], file.attrs["bin"], file.attrs["labels"] = "orchid-genomics/labelled/1", 5, ["gc"]
+            file.create_dataset("sequence", data=[row[0] for row in rows], dtype=h5py.string_dtype())
+            file.create_dataset("split", data=[row[1] for row in rows], dtype=h5py.string_dtype())
+            counts = np.zeros((90, 12, 1))
+            for n, (letters, _) in enumerate(rows):
+                for bin in range(len(letters) // 5):
+                    counts[n, bin] = sum(letter in "GC" for letter in letters[5 * bin : 5 * bin + 5])
+            file.create_dataset("label", data=counts)
+        return
+    label = {
+        "multilabel": lambda n, letters: f"{n // 3 % 2}{n // 6 % 2}",
+        "regression": lambda n, letters: letters.count("G") / len(letters),
+        "multiclass": lambda n, letters: "abc"[n // 3 % 3],
+    }[form]
+    header = "label:x,y" if form == "multilabel" else "label"
+    lines = [f"{letters}\t{label(n, letters)}\t{split}" for n, (letters, split) in enumerate(rows)]
+    (tmp_path / "form.tsv").write_text("\n".join([f"sequence\t{header}\tsplit", *lines]) + "\n")
+
+
+def fault(capsys, *words) -> str:
+    with pytest.raises(SystemExit) as stop:
+        main([str(word) for word in words])
+    err = capsys.readouterr().err
+    assert stop.value.code == 1
+    assert err.count("\n") == 1, err
+    return err.strip()
+
+
+def test_a_wrong_recipe_is_one_line_and_writes_nothing(recipe, tmp_path, capsys):
+    def refused(*overrides):
+        words = [word for each in overrides for word in ("--set", each)]
+        line = fault(capsys, "finetune", recipe, "-o", tmp_path / "run", *words)
+        assert not (tmp_path / "run").exists()
+        return line
+
+    assert "either pretrained, a model folder, or [model], an encoder from scratch" in refused("pretrained=x")
+    assert "training.layers: 3 of 1 layers; 0 to 1" in refused("training.layers=3")
+    assert "training.folds: 2 folds leave none to train on" in refused("training.folds=2")
+    assert "set.tsv.gz: has no column 'seq'; its columns: chrom, start, end, strand, label, split, sequence" in refused(
+        "data.sequence=seq"
+    )
+    assert "head.kind: unknown key; possible: other, pool, queries, strand" in refused("head.kind=pooled")
+    assert "either path, or train, validation and test" in refused("data.train=x.tsv")
+    assert "none.tsv: cannot be read (No such file or directory)" in refused("data.path=none.tsv")
+
+
+def test_evaluate_refuses_what_the_model_cannot_answer(recipe, tmp_path, capsys, pretrained):
+    run(recipe, tmp_path / "run", *QUICK)
+    capsys.readouterr()
+    model = tmp_path / "run" / "model"
+    (tmp_path / "other.csv").write_text("sequence,label\nACGTACGTAC,0\nACGTACGTAA,enhancer\n")
+    line = fault(capsys, "evaluate", model, tmp_path / "other.csv")
+    assert line.endswith("other.csv line 3: the label 'enhancer' is unknown; the model's labels: 0, 1")
+    (tmp_path / "one.csv").write_text("sequence,label\nACGTACGTAC,0\nACGTACGTAA,0\n")
+    assert "one.csv: all rows have one label; rows that differ" in fault(
+        capsys, "evaluate", model, tmp_path / "one.csv"
+    )
+    line = fault(capsys, "evaluate", model, tmp_path / "one.csv", "--split", "test")
+    assert "one.csv: has no split column; no --split, for all rows" in line
+    line = fault(capsys, "evaluate", pretrained, tmp_path / "one.csv")
+    assert "has a head of letters, and answers no labels; a fine-tuned model: orchid-genomics finetune" in line
+    main(["evaluate", str(model), str(recipe)])
+    assert "80 rows, split test" in capsys.readouterr().out

@@ -13,6 +13,7 @@ import numpy as np
 from orchid_genomics.score.ranking import Area, Ranking, difference, rank
 
 LOWER = frozenset(("llr", "llr_unmasked", "indel", "indel_letters", "entropy"))  # means: more likely to matter
+FEWEST = 5  # rows of either class in a group that is ranked apart
 _OWN = re.compile(
     r"(?:^|_)(llr_unmasked|llr|indel_letters|indel|cosine|l2|entropy|delta_\w+?)(?:_(\d+))?(_percentile|_z|_n)?$", re.I
 )
@@ -75,7 +76,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Judgement:
-    """All groups, and what should be said about the rows. `alone`: groups of one class (name, positives, negatives)."""
+    """All groups, and notes about the rows. `alone`: groups with too few of a class (name, positives, negatives)."""
 
     groups: tuple[Group, ...]
     alone: tuple[tuple[str, int, int], ...]
@@ -88,7 +89,7 @@ class Judgement:
         parts += ["\n" + _table(group, self.strata) for group in self.groups]
         if self.alone:
             listed = "; ".join(f"{name} ({p:,} positive, {n:,} negative)" for name, p, n in self.alone)
-            parts.append(f"\none class alone, nothing to rank: {listed}")
+            parts.append(f"\nunder {FEWEST} of a class, not ranked apart: {listed}")
         return "\n".join(parts)
 
     def values(self) -> dict[str, Any]:
@@ -113,12 +114,12 @@ class Question:
     seed: int = 0
 
     def judged(self, strata: str = "", notes: Sequence[str] = ()) -> Judgement:
-        """Every group with rows of both classes, `all` first."""
+        """Every group with five rows of either class, `all` (whatever it has) first."""
         groups, alone = [], []
         for name, inside in {"all": np.ones(len(self.positive), bool), **self.groups}.items():
             positives = int(self.positive[inside].sum())
             negatives = int(inside.sum()) - positives
-            if not positives or not negatives:
+            if min(positives, negatives) < (1 if name == "all" else FEWEST):
                 alone.append((name, positives, negatives))
                 continue
             lines = tuple(line for score in self.scores if (line := self._line(score, inside)) is not None)
@@ -150,7 +151,7 @@ class Question:
 
 def _table(group: Group, strata: str) -> str:
     head = [group.name, "variants", "base rate", "AUROC", "95 % interval", "AUPRC", "95 % interval"]
-    head += [f"within {strata}", "95 % interval"] if strata else []
+    head += [f"within {strata}", "95 % interval", "pairs"] if strata else []
     lead = "first - this" + (f" (within {strata})" if strata else "")
     cells = [[*head, lead]]
     for line in group.lines:
@@ -158,7 +159,7 @@ def _table(group: Group, strata: str) -> str:
         count = ranked.positives + ranked.negatives
         row = [line.score, f"{count:,}", f"{ranked.base_rate:.3f}" if count else "-"]
         row += [*_area(ranked.auroc), *_area(ranked.auprc)]
-        row += _area(line.within.auroc) if line.within else []
+        row += [*_area(line.within.auroc), _short(line.within.pairs)] if line.within else []
         cells.append([*row, _lead(line.lead)])
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     text = [[row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])] for row in cells]
@@ -169,6 +170,11 @@ def _area(area: Area | None) -> list[str]:
     if area is None or np.isnan(area.value):
         return ["-", "-"]
     return [f"{area.value:.3f}", "-" if np.isnan(area.low) else f"{area.low:.3f}-{area.high:.3f}"]
+
+
+def _short(count: int) -> str:
+    """A count in three digits or so."""
+    return f"{count:,}" if count < 100_000 else f"{count / 1e6:,.1f} M" if count < 1e9 else f"{count / 1e9:,.1f} G"
 
 
 def _lead(area: Area | None) -> str:

@@ -24,7 +24,7 @@ class Area:
 
 @dataclass(frozen=True)
 class Ranking:
-    """What a score does with `positives` and `negatives` rows of `clusters` clusters in `strata` strata.
+    """What a score does with `positives` and `negatives` rows of `clusters` clusters; `pairs` of them in `strata` strata.
 
     Rows of a stratum without the other class have no partner and are not counted. `auprc` is None within strata.
     """
@@ -35,6 +35,7 @@ class Ranking:
     negatives: int
     clusters: int
     strata: int
+    pairs: int
 
     @property
     def base_rate(self) -> float:
@@ -61,10 +62,10 @@ def rank(
     rows = _Rows.of([np.asarray(score, float)], positive, cluster, strata)
     if rows is None:
         nothing = Area(np.nan, np.nan, np.nan)
-        return Ranking(nothing, None if strata is not None else nothing, *_classes(positive), 0, 0)
+        return Ranking(nothing, None if strata is not None else nothing, *_classes(positive), 0, 0, 0)
     auroc, auprc = rows.exact(0)
     found = [np.concatenate(part) for part in zip(*rows.resampled(0, samples, seed), strict=True)]
-    counts = (int(rows.positive.sum()), int((~rows.positive).sum()), rows.clusters, rows.strata)
+    counts = (int(rows.positive.sum()), int((~rows.positive).sum()), rows.clusters, rows.strata, rows.pairs)
     whole = None if strata is not None else _area(auprc, found[1])
     return Ranking(_area(auroc, found[0]), whole, *counts)
 
@@ -141,6 +142,11 @@ class _Rows:
             drawn = rng.multinomial(groups, np.full(groups, 1 / groups), size=min(_CHUNK, samples - at))
             weights = drawn.T.astype(np.float32)
             yield _areas(*((table @ weights).astype(float) for table in tables), stratum)
+
+    @property
+    def pairs(self) -> int:
+        positive, negative = (np.bincount(self.stratum[side], minlength=self.strata) for side in self._sides)
+        return int((positive * negative).sum())
 
     @property
     def _sides(self) -> tuple[np.ndarray, np.ndarray]:

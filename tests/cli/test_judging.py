@@ -91,7 +91,7 @@ def test_from_genome_to_areas_in_strata_beside_all_baselines(folder, scored, cap
     for name in ("ORCHID_LLR_UNMASKED", "look-up of contexts, out of fold", "counts, 6 on both sides"):
         assert f"\n{name} " in out
     assert "\nORCHID_LLR_UNMASKED, random weights " in out
-    assert "one class alone, nothing to rank: synonymous (0 positive, " in out
+    assert "under 5 of a class, not ranked apart: synonymous (0 positive, " in out
     values = json.loads((folder / "out.json").read_text())
     assert [group["name"] for group in values["groups"]] == ["all"]
     within = values["groups"][0]["lines"][0]["within"]

@@ -52,7 +52,7 @@ def test_strata_remove_what_the_stratum_alone_explains():
 def test_rows_without_a_partner_in_their_stratum_do_not_count():
     score, positive = np.array([1.0, 2, 3, 4]), np.array([False, True, True, True])
     found = rank(score, positive, np.arange(4), np.array(["a", "a", "b", "b"]), samples=10)
-    assert (found.positives, found.negatives, found.strata, found.clusters) == (1, 1, 1, 2)
+    assert (found.positives, found.negatives, found.strata, found.clusters, found.pairs) == (1, 1, 1, 2, 1)
     assert found.auroc.value == 1
     assert found.auprc is None
 

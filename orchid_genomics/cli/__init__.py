@@ -6,7 +6,7 @@ import warnings
 import click
 
 from orchid_genomics import __version__
-from orchid_genomics.cli import elements, genome, judging, learning, model, process, train, variants
+from orchid_genomics.cli import elements, explain, genome, judging, learning, model, process, train, variants
 from orchid_genomics.errors import OrchidError, say
 
 
@@ -19,7 +19,7 @@ def group() -> None:
     """
 
 
-for family in (train, model, genome, variants, elements, learning, judging):
+for family in (train, model, genome, variants, elements, learning, judging, explain):
     for command in family.COMMANDS:
         group.add_command(command)
 

@@ -17,7 +17,7 @@ class Attribution:
 
     Attributes: `hypothetical` (N, 4, L), what each letter would contribute there; `projected` (N, L), what the letter
     that is there contributes (0 at N); `difference` (N,), f(sequence) - f(reference), and `error` (N,), how far the
-    sum of `projected` is from it - both NaN for methods that promise no sum; `steps`, gradients of an integral (0: none).
+    sum of `projected` is from it - both NaN for methods that promise no sum; `steps`, gradients of an integral (or 0).
     """
 
     hypothetical: Tensor

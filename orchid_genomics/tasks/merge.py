@@ -6,12 +6,13 @@ from pathlib import Path
 from orchid_genomics.errors import InputError
 from orchid_genomics.score import element_files, variant_files
 from orchid_genomics.score.stream import Stats, join, parts_of, read_manifest
-from orchid_genomics.tasks import embed, score_elements, score_variants
+from orchid_genomics.tasks import embed, explain, score_elements, score_variants
 
 JOBS = {  # a task -> its format, and what it says last
     score_variants.TASK: (variant_files.form, score_variants.finish),
     score_elements.TASK: (element_files.form, score_elements.finish),
     embed.TASK: (embed.form, embed.finish),
+    explain.TASK: (explain.form, explain.finish),
 }
 
 

@@ -1,0 +1,81 @@
+"""Commands about why: explain."""
+
+import click
+
+from orchid_genomics.cli.elements import _with, resumable
+from orchid_genomics.cli.elements import shared as model_and_genome
+
+
+@click.command()
+@_with(model_and_genome)
+@click.argument("elements", type=click.Path(), metavar="IN.bed")
+@click.option(
+    "-o",
+    "--out",
+    required=True,
+    multiple=True,
+    type=click.Path(),
+    help="The file to write; its ending is its format. May be repeated: the same numbers in several formats.",
+)
+@click.option(
+    "--method",
+    type=click.Choice(["gradient", "integrated", "deeplift", "ism", "dependency"]),
+    default="gradient",
+    show_default=True,
+    help="See below.",
+)
+@click.option("--target", metavar="TARGET", help="What is explained; default pll, or the head's only output.")
+@click.option("--window", type=int, help="Letters read around each region; default the region alone.")
+@click.option(
+    "--references",
+    type=click.IntRange(min=1),
+    help="Dinucleotide shuffles to compare with; default 2 for integrated, 10 for deeplift.",
+)
+@click.option("--seed", default=0, show_default=True, help="Which shuffles are drawn.")
+@click.option(
+    "--tolerance", default=1e-3, show_default=True, help="How far sums may be off, as a share of the difference."
+)
+@click.option(
+    "--most-steps", default=1024, show_default=True, help="Gradients that integrated gradients may take for a region."
+)
+@_with(resumable)
+def explain(model: str, genome: str, elements: str, out: tuple[str, ...], **options) -> None:
+    """Say which letters of the regions of a BED (0-based half-open) a prediction of MODEL stands on.
+
+    MODEL is a folder that pretrain or finetune wrote, GENOME the FASTA. Every region is answered; those that cannot be
+    are counted with the reason (unknown_contig, off_contig, all_n, too_long).
+
+    \b
+    --method
+      gradient     input x gradient, less the mean over the four letters; fast, local
+      integrated   gradients along the lines from shuffles; the error of the sum is
+                   stored, and steps are added where it is too large
+      deeplift     DeepLIFT/SHAP against shuffles (tangermeme), with exact rules
+      ism          every substitution of every letter: what the change does
+      dependency   L x L: how the prediction of each letter (columns) changes when
+                   another (rows) is substituted; pretrained models, up to 4,096 nt
+    --target
+      pll          pretrained: the sum of log p over the region's letters, all shown
+      pll-hidden   the same in eight passes, each letter hidden when it is predicted
+      A@100        log p of A at letter 100 (0-based, as read), hidden; or A@center
+      NAME, 3      fine-tuned: an output by name or number; a track also NAME@100
+    OUT by its name
+      .h5          one_hot, hypothetical (N, 4, L), projected (N, L), difference,
+                   error, steps, intervals; effects (ism) and dependency (N, L, L)
+      .npz         the same arrays (held in memory)
+      .bw .bigWig .bedGraph[.gz]   projected, 1 nt a value, for browsers to draw as
+                   letters; the mean where regions overlap
+
+    Arrays run along a region as it is read, on its strand; tracks along the forward strand. The other strand gives
+    the mirrored numbers. Killed, it goes on with --resume. On a cluster, run --shard 1/10 to 10/10 with one OUT, then:
+    orchid-genomics merge OUT.parts -o OUT.
+    """
+    from orchid_genomics.explain.regions import Options
+    from orchid_genomics.tasks.explain import explain as task
+
+    names = ("method", "target", "window", "references", "seed", "tolerance", "most_steps")
+    how = Options(**{name: options.pop(name) for name in names})
+    task(model, genome, elements, out, how, **options)
+
+
+COMMANDS = (explain,)

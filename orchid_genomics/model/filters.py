@@ -141,13 +141,12 @@ class Conditioning(nn.Module):
     def forward(self, L: int) -> tuple[Tensor, Tensor | None]:
         """Gain (C, F) and side taps; a product of tap spectra has 2 K - 1 taps, so one real product makes it."""
         with torch.autocast(self.taps.device.type, enabled=False):
-            both = self.taps if self.kind == "correlation" else torch.cat((self.taps, self.taps))
-            gain = tap_spectrum(cross_taps(both[0], both[1]), L)
-            if self.kind == "magnitude":
-                root = (gain.real.clamp(min=0) + 1e-12).sqrt()
-                gain = torch.complex(root, torch.zeros_like(root))
             side = None if self.side is None else torch.view_as_complex(self.side)
-            return gain * self.strength[:, None], side
+            if self.kind == "correlation":  # linear in the crossed taps: the strength multiplies those
+                return tap_spectrum(cross_taps(self.taps[0], self.taps[1]) * self.strength[:, None], L), side
+            square = tap_spectrum(cross_taps(self.taps[0], self.taps[0]), L).real
+            root = (square.clamp(min=0) + 1e-12).sqrt() * self.strength[:, None]
+            return torch.complex(root, torch.zeros_like(root)), side
 
 
 def cross_taps(q_CK: Tensor, k_CK: Tensor) -> Tensor:

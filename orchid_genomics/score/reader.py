@@ -53,7 +53,7 @@ class Reader:
         if window < 64 or window % 2:
             raise InputError("--window", f"{window:,} nt", "an even number of letters, 64 or more")
         self.model, self.genome, self.window = model.eval(), genome, window
-        self.flank, self.core = window // 4, window // 2
+        self.flank, self.core = window // 4, 3 * window // 4
         self.longest = window - 1 - 2 * self.flank
         self.device = next(model.parameters()).device
         self.batch = max(1, _LETTERS.get(self.device.type, 1 << 20) // window)

@@ -134,8 +134,8 @@ SCORERS: dict[str, Scorer] = {
             ),
         ),
         SUBSTITUTIONS,
-        "a quarter of the window",
-        "1 a tile, for all variants in its central half",
+        "an eighth of the window",
+        "1 a tile, for all variants in its central three quarters",
     ),
     "entropy": Scorer(
         entropy,

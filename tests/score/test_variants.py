@@ -73,7 +73,7 @@ def test_an_mnv_is_the_sum_over_its_changed_letters_masked_together(model, genom
 
 def test_llr_unmasked_reads_one_tile_and_takes_log_3_off_the_letter_in_sight(model, genome):
     variant = snv(genome, "c1", 300)
-    start = 300 // 64 * 64 - 32
+    start = 300 // 96 * 96 - 16
     with torch.inference_mode():
         logs = model.encode(torch.from_numpy(genome.tokens("c1", start, start + 128).copy())[None])[0, 300 - start]
     expected = logs["ACGT".index(variant.alt)] - (logs["ACGT".index(variant.ref)] - np.log(3))
@@ -194,7 +194,7 @@ def test_alts_of_a_site_share_a_pass(model, genome, monkeypatch):
     Scoring(model, genome, ["llr", "entropy"], [128])(site)
     assert sum(rows) == 1
     rows.clear()
-    Scoring(model, genome, ["llr_unmasked"], [128])([snv(genome, "c1", p) for p in range(256, 320)])
+    Scoring(model, genome, ["llr_unmasked"], [128])([snv(genome, "c1", p) for p in range(288, 384)])
     assert sum(rows) == 1
     rows.clear()
     Scoring(model, genome, ["embedding"], [128])(site)

@@ -24,7 +24,7 @@ class Area:
 
 @dataclass(frozen=True)
 class Ranking:
-    """What a score does with `positives` and `negatives` rows of `clusters` clusters; `pairs` of them in `strata` strata.
+    """What a score does with `positives` and `negatives` rows of `clusters` clusters: `pairs` of them in `strata`.
 
     Rows of a stratum without the other class have no partner and are not counted. `auprc` is None within strata.
     """

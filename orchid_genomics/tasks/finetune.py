@@ -26,7 +26,7 @@ from orchid_genomics.train.finetuning import FinetuneRecipe, Fitted, build, cnn,
 from orchid_genomics.train.page import Curves, page
 from orchid_genomics.train.run import Run, writable
 from orchid_genomics.train.simple import Answered, simple
-from orchid_genomics.train.verdict import Verdict, mean_interval, seen_in_pretraining, verdict
+from orchid_genomics.train.verdict import RANDOM, Verdict, mean_interval, seen_in_pretraining, verdict
 
 
 def finetune(
@@ -68,7 +68,7 @@ def _finetune(recipe: FinetuneRecipe, folder: Path, ranks: processes.Ranks, resu
         measured.append((part, *_measured(recipe, part, fits, ranks, say, notes)))
     if ranks.main:
         seconds = {"all": time.monotonic() - clock, "training": sum(arms[0].seconds for *_, arms in measured)}
-        _written(run, recipe, measured, seconds)
+        _written(run, recipe, measured, seconds, ranks.device)
     return run.model
 
 
@@ -87,7 +87,7 @@ def _measured(
     chosen = recipe.baselines
     if recipe.pretrained and chosen.random:
         make = partial(build, recipe, data, fresh=True)
-        others.append(train_arm("random weights", make, recipe, data, rates, fits, ranks, say))
+        others.append(train_arm(RANDOM, make, recipe, data, rates, fits, ranks, say))
     if chosen.cnn and not data.bin:
         one = recipe.model_copy(update={"training": recipe.training.model_copy(update={"layers": None})})
         others.append(train_arm("small CNN", partial(cnn, one, data), one, data, chosen.cnn_rates, fits, ranks, say))
@@ -100,6 +100,8 @@ def notes_of(recipe: FinetuneRecipe, data: LabelledSet, model: OrchidModel) -> l
     """What a reader must know: the strand, what was trained, what was dropped or drawn, what pretraining saw."""
     strand = strand_of(recipe, data)
     reads = {"both": "the same answer on both strands", "forward": "sequences are read on their own strand"}[strand]
+    if strand == "both" and model.recipe.encoder.strands == "dense":
+        reads = "a random strand in every step of training; a dense encoder has no exact law"
     why = "as the recipe says" if recipe.head.strand != "auto" else "following the strand column of the data"
     if recipe.head.strand == "auto" and not data.stranded:
         why = "the data name no strand, or only one"
@@ -121,15 +123,16 @@ def _written(
     recipe: FinetuneRecipe,
     measured: list[tuple[LabelledSet, Verdict, list[Fitted | Answered]]],
     seconds: dict[str, float],
+    device: torch.device,
 ) -> None:
     """Model folder (of the best fold on validation), evaluation.json, report.html, and the answer on stdout."""
     data, found, arms = max(measured, key=lambda each: each[1].lines[0].validation)
     folds = [each for _, each, _ in measured] if len(measured) > 1 else []
     model = arms[0].model
     answer = _over_folds(folds) if folds else text(found)
-    provenance = provenance_of(recipe, data, found, seconds)
+    provenance = provenance_of(recipe, data, found, seconds, device)
     model.save_pretrained(run.model, provenance, card(model, data, answer))
-    values = {"verdict": found.values(), "folds": [each.values() for each in folds]}
+    values = {"verdict": found.values(), "folds": [each.values() for each in folds], "answer": answer}
     run.write(run.folder / "evaluation.json", values)
     curves = [Curves(arm.name, arm.logs) for arm in arms if isinstance(arm, Fitted)]
     with writable(run.folder / "report.html", "a disk with room"), replacing(run.folder / "report.html") as part:
@@ -158,7 +161,7 @@ def _over_folds(found: list[Verdict]) -> str:
 
 
 def provenance_of(
-    recipe: FinetuneRecipe, data: LabelledSet, found: Verdict, seconds: dict[str, float]
+    recipe: FinetuneRecipe, data: LabelledSet, found: Verdict, seconds: dict[str, float], device: torch.device
 ) -> dict[str, Any]:
     """Where a fine-tuned model comes from, and how it scored."""
     given = OrchidModel.from_pretrained(recipe.pretrained) if recipe.pretrained else None
@@ -166,9 +169,7 @@ def provenance_of(
         "version": __version__,
         "torch": torch.__version__,
         "python": platform.python_version(),
-        "machine": torch.cuda.get_device_name()
-        if torch.cuda.is_available()
-        else f"{torch.get_num_threads()} CPU threads",
+        "machine": torch.cuda.get_device_name() if device.type == "cuda" else f"{torch.get_num_threads()} CPU threads",
         "seconds": {name: round(value, 1) for name, value in seconds.items()},
         "recipe": json.loads(recipe.model_dump_json()),
         "genomes": given.provenance.get("genomes", []) if given else [],

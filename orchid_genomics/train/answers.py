@@ -26,7 +26,7 @@ def text(verdict: Verdict) -> str:
     """The whole answer, aligned, for a terminal and a model card."""
     names = NAMES[verdict.task]
     rows = verdict.rows
-    lines = [verdict.sentence(), *verdict.notes, ""]
+    lines = [verdict.sentence(), *filter(None, [verdict.pretraining()]), *verdict.notes, ""]
     lines += _table(verdict.lines, names, verdict.comparator, lambda line: line.scores, f"test, {rows['test']:,} rows")
     lines += [
         "",

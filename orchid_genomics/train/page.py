@@ -49,16 +49,18 @@ def page(
     """The whole report as HTML."""
     best = next((arm for arm in arms if arm.name == found.comparator), arms[-1])
     shown = [("model", arms[0]), (found.comparator, best)]
-    notes = "".join(f"<li>{escape(note)}</li>" for note in found.notes)
+    notes = "".join(f"<li>{escape(note)}</li>" for note in (found.pretraining(), *found.notes) if note)
     counts = "".join(f"<li>{escape(name)}: {count:,}</li>" for name, count in found.rows.items())
     charts = [*training(curves, data.task), *pictures(data, found, shown)]
-    rows = found.rows["test"]
+    rows, first = found.rows["test"], answer.splitlines()[0]
+    folds = f"<h2>Over the folds</h2><pre>{escape(answer)}</pre><p>Below: the best fold on validation.</p>"
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>{escape(data.name)}: fine-tuning report</title><style>{_STYLE}</style></head><body>
 <h1>{escape(data.name)}</h1>
-<p class="verdict {"yes" if found.better else "no"}">{escape(answer.splitlines()[0])}</p>
+<p class="verdict {"no" if "does NOT" in first else "yes"}">{escape(first)}</p>
 <ul>{notes}</ul>
+{folds if first != found.sentence() else ""}
 <h2>Beside the alternatives</h2>
 {
         table(

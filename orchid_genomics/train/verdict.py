@@ -24,7 +24,7 @@ SHARED, COPIED = (
     0.8,
 )  # letters of a stretch that counts as shared; share of letters in such that is a near-duplicate
 _LOCUS = 10_000  # letters of a genome that are drawn together
-MODEL = "model"
+MODEL, RANDOM = "model", "random weights"
 
 
 @dataclass(frozen=True)
@@ -75,9 +75,20 @@ class Verdict:
             f"({gap.low:+.3f} to {gap.high:+.3f})."
         )
 
+    def pretraining(self) -> str:
+        """Whether the weights that the model began from helped; nothing where it began from random ones."""
+        line = next((line for line in self.lines if line.name == RANDOM), None)
+        if line is None:
+            return ""
+        gap = line.minus[self.first]
+        says = "helps" if gap.low > 0 else "hurts" if gap.high < 0 else "does not clearly help"
+        spread = f"{gap.value:+.3f} ({gap.low:+.3f} to {gap.high:+.3f})"
+        return f"Pretraining {says}: {self.first} {spread} against the same encoder from random weights."
+
     def values(self) -> dict[str, Any]:
         """For evaluation.json."""
-        return {**asdict(self), "better": self.better, "sentence": self.sentence()}
+        said = {"sentence": self.sentence(), "pretraining": self.pretraining()}
+        return {**asdict(self), "better": self.better, **said}
 
 
 def verdict(data: LabelledSet, model: Fitted, others: Sequence[Fitted | Answered], notes: Sequence[str]) -> Verdict:

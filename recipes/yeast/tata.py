@@ -12,7 +12,9 @@ Writes tata.tsv (a line a site, 0-based half-open), tata.txt (the tables) and ta
 import argparse
 import csv
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +22,7 @@ import torch
 
 from orchid_genomics import draw
 from orchid_genomics.draw.canvas import INK, MUTED, OURS, axes
-from orchid_genomics.explain import OneHot, input_x_gradient, mutate, one_hot
+from orchid_genomics.explain import OneHot, mutate, one_hot
 from orchid_genomics.genome.bed import Places, read_bed
 from orchid_genomics.genome.fasta import Genome
 from orchid_genomics.model.pretrained import OrchidModel
@@ -37,8 +39,7 @@ SCORES = {
     "certainty": "bits of certainty, each letter hidden in turn (2 - entropy)",
     "likelihood": "log2 p of the letters, each hidden in turn",
     "context": "log2 p of the letters, all eight hidden",
-    "gradient": "input x gradient on the hidden pseudo-likelihood of the window",
-    "mutation": "loss of pseudo-likelihood when a letter is substituted",
+    "mutation": "loss of the inner half's pseudo-likelihood when a letter is substituted, nats",
 }
 
 
@@ -143,16 +144,14 @@ def by_model(model: OrchidModel, tokens_NL: np.ndarray, say) -> dict[str, np.nda
     blind_NWV = hidden_logs(model, tokens_NL, range(first, first + WORD))
     say("hidden letters")
     found = of_letters(logs_NWV, blind_NWV, true_NW)
-    explained = {"gradient": OneHot(model, "pll-hidden"), "mutation": OneHot(model, "pll")}
-    found |= {name: np.empty(len(tokens_NL)) for name in explained}
+    found["mutation"] = np.empty(len(tokens_NL))
+    explained, quarter = OneHot(model, "pll"), tokens_NL.shape[1] // 4
     for row, tokens in enumerate(tokens_NL):
-        x_14L = one_hot(tokens[None])
-        projected = input_x_gradient(explained["gradient"], x_14L).projected[0]
-        found["gradient"][row] = float(projected[word].sum())
-        effects = mutate(explained["mutation"], x_14L, word.start, word.stop, batch=12)
+        x_14L = one_hot(tokens[None, quarter:-quarter])
+        effects = mutate(explained, x_14L, first - quarter, first - quarter + WORD, batch=24)
         found["mutation"][row] = -float(effects.sum()) / (3 * WORD)
-        if row % 100 == 0:
-            say(f"attributions: {row} of {len(tokens_NL)}")
+        if row % 20 == 0:
+            say(f"mutations: {row} of {len(tokens_NL)}")
     return found
 
 
@@ -290,13 +289,21 @@ def picture(drawn: list[tuple], path: Path) -> None:
     draw.save(ax, path)
 
 
+def kept(path: str, make: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Scores that an earlier run left at `path`, or made now and left there."""
+    if not Path(path).exists():
+        np.savez(path, **make())
+    with np.load(path) as scores:
+        return dict(scores)
+
+
 def main() -> None:
     words = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     words.add_argument("model", type=Path)
     words.add_argument("tata", type=Path)
     words.add_argument("tss", type=Path)
     words.add_argument("-o", "--out", default="tata")
-    words.add_argument("--window", type=int, default=1024)
+    words.add_argument("--window", type=int, default=512)
     words.add_argument("--random", type=int, default=1, help="models with random weights, seeds 1 to this")
     chosen = words.parse_args()
     genome = Genome(HERE / "sacCer3.fa.gz")
@@ -311,10 +318,12 @@ def main() -> None:
 
     model = OrchidModel.from_pretrained(chosen.model)
     around = np.isin(tokens_NL[:, chosen.window // 2 - 100 : chosen.window // 2 + 100], (0, 3)).mean(1)
-    scores = {f"model {model.hash()[:6]}": by_model(model, tokens_NL, say)}
+    about = f"{chosen.out}.{model.hash()}.{chosen.window}.{len(found)}"
+    scores = {"model": kept(f"{about}.npz", lambda: by_model(model, tokens_NL, say))}
     for seed in range(1, chosen.random + 1):
         torch.manual_seed(seed)
-        scores[f"random weights, {seed}"] = by_model(OrchidModel(model.recipe).eval(), tokens_NL, say)
+        blank = OrchidModel(model.recipe).eval()
+        scores[f"random weights, {seed}"] = kept(f"{about}.{seed}.npz", partial(by_model, blank, tokens_NL, say))
     scores["counts, 6 + 6"] = by_counts(genome, tokens_NL)
     scores["A and T within 100"] = {"certainty": around}
     table, drawn = lines_of(found, scores)

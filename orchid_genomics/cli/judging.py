@@ -18,9 +18,9 @@ def mutate(
     """Write every single-letter change of the coding sequences of ANNOTATION (GFF3 or GenBank) as a VCF.
 
     Each is classified in the words of bcftools csq (INFO BCSQ): synonymous, missense, stop_gained, start_lost,
-    stop_lost. CONTEXT is the change with its neighbours on the coding strand; STOP the stop word that it makes and
-    FRAME whether that is read as a codon. Genes that overlap another gene's CDS, or are no whole reading frame, are
-    left out and counted. Places in a VCF are 1-based.
+    stop_lost. CONTEXT is the change with its neighbours on the coding strand, CODON_LETTER its place in the codon
+    (1 to 3); STOP the stop word that it makes and FRAME whether that is read as a codon. Genes that overlap another
+    gene's CDS, or are no whole reading frame, are left out and counted. Places in a VCF are 1-based.
     """
     from orchid_genomics.tasks.mutate import mutate as task
 

@@ -45,8 +45,9 @@ class Change:
     """One letter of a coding sequence changed.
 
     `position` 0-based; `ref` and `alt` as on the forward strand; `consequence` and `csq` in the words of bcftools csq;
-    `context` such as ``T[C>A]A`` on the coding strand; `stop` the stop word that the change makes, if it makes exactly
-    one, and `frame` whether that is read as a codon: "in_frame" or "out_of_frame".
+    `context` such as ``T[C>A]A`` on the coding strand; `letter` 1 to 3, its place in the codon; `stop` the stop word
+    that the change makes, if it makes exactly one, and `frame` whether that is read as a codon: "in_frame" or
+    "out_of_frame".
     """
 
     contig: str
@@ -56,6 +57,7 @@ class Change:
     consequence: str
     csq: str
     context: str
+    letter: int
     stop: str
     frame: str
 
@@ -142,7 +144,7 @@ def changes(coding: CodingSequence, genome: Genome, code: Code, last: float = 0.
             csq = "|".join((*names, f"{position + 1}{old}>{new}"))
             context = f"{before}[{DNA.letters[ref]}>{DNA.letters[alt]}]{after}"
             made = _stop(words, code, place, alt - ref)
-            yield Change(coding.contig, position, old, new, consequence, csq, context, *made)
+            yield Change(coding.contig, position, old, new, consequence, csq, context, offset + 1, *made)
 
 
 def _words(coding: CodingSequence) -> list[int]:

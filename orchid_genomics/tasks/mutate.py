@@ -17,6 +17,7 @@ _LONGEST_TBI = 1 << 29
 _INFO = """\
 ##INFO=<ID=BCSQ,Number=.,Type=String,Description="Consequence|gene|transcript|biotype|strand|amino_acid_change|dna_change">
 ##INFO=<ID=CONTEXT,Number=1,Type=String,Description="The change and its two neighbours on the coding strand">
+##INFO=<ID=CODON_LETTER,Number=1,Type=Integer,Description="Which letter of its codon is changed, 1 to 3">
 ##INFO=<ID=STOP,Number=1,Type=String,Description="The stop word that the change makes, where it makes exactly one">
 ##INFO=<ID=FRAME,Number=1,Type=String,Description="Whether that word is a codon: in_frame or out_of_frame">
 """
@@ -78,7 +79,7 @@ def _lines(
 
 
 def _line(change: Change) -> str:
-    info = f"BCSQ={change.csq};CONTEXT={change.context}"
+    info = f"BCSQ={change.csq};CONTEXT={change.context};CODON_LETTER={change.letter}"
     info += f";STOP={change.stop};FRAME={change.frame}" if change.stop else ""
     return f"{change.contig}\t{change.position + 1}\t.\t{change.ref}\t{change.alt}\t.\t.\t{info}\n"
 

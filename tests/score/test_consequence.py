@@ -53,6 +53,7 @@ def test_every_change_is_what_the_translation_says(tmp_path, strand):
         alt = change.alt if strand == "+" else str(Seq(change.alt).complement())
         assert change.ref == letters[change.position]
         assert change.consequence == expected(ORF, place, alt)
+        assert change.letter == place % 3 + 1
         around = f"GG{ORF}CC"
         assert change.context == f"{around[place + 1]}[{ORF[place]}>{alt}]{around[place + 3]}"
         fields = change.csq.split("|")

@@ -86,7 +86,7 @@ def _with(options: tuple) -> Callable:
 @click.option("--window", type=int, help="Letters read around each piece of an element; default as in training.")
 @click.option(
     "--background",
-    default=500,
+    default=200,
     type=click.IntRange(min=0),
     show_default=True,
     help="Windows drawn from the genome for each step of length; 0: no z.",
@@ -125,9 +125,9 @@ def score_elements(
       loglik     mean log-likelihood of the element's letters, each given all the
                  others, in nats; 0: certain, -1.39: chance
       entropy    mean entropy of the model's letters, in bits; 2: no idea
-      *_z        both in standard deviations from the mean of the n windows nearest
-                 in GC among --background windows of about the same length (steps of
-                 2**0.5), drawn from the same genome
+      *_z        both in standard deviations from the mean of n windows of the same
+                 genome: the quarter nearest in GC of --background windows of about
+                 the same length (steps of 2**0.5)
     One pass in sight reads letters that are not masked; what training showed of such
     letters is taken off by Bayes (see llr_unmasked of score-variants). On yeast
     promoters it ranks elements as 64 masked passes do at r = .95; 8 passes at .97.

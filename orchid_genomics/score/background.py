@@ -13,8 +13,9 @@ from orchid_genomics.data.sampling import mixed
 from orchid_genomics.genome.fasta import Genome
 from orchid_genomics.sequence import CODE, DNA, Interval
 
-NEAREST = 100  # windows that an element is held against
-_LETTERS = 1 << 20  # of all windows of one length, at most, where that leaves NEAREST of them
+FEWEST = 30  # windows that an element is held against, at least
+_SHARE = 4  # and one of so many that were drawn
+_LETTERS = 1 << 19  # of all windows of one length, at most, where that leaves a choice among them
 _DRAW = 54  # stream of the hash
 _KNOWN = 0.9  # share of known letters of a window
 
@@ -34,11 +35,13 @@ class Background:
     def z(self, place: Interval, values: np.ndarray) -> np.ndarray:
         """The scores (C,) of a place in standard deviations from the mean of its background, and its size (C + 1,).
 
-        NaN where fewer than 30 windows could be drawn: the genome is too small for the length.
+        The background is the quarter of the drawn windows that is nearest in GC, 30 at least; NaN where there are
+        fewer, for the genome is too small for the length.
         """
         gc, scores = self.of(step(len(place)))
-        nearest = np.argsort(np.abs(gc - gc_share(self.genome, place)), kind="stable")[:NEAREST]
-        if len(nearest) < 30:
+        count = max(FEWEST, len(gc) // _SHARE)
+        nearest = np.argsort(np.abs(gc - gc_share(self.genome, place)), kind="stable")[:count]
+        if len(nearest) < FEWEST:
             return np.append(np.full(len(values), np.nan), len(nearest))
         spread = scores[nearest].std(0, ddof=1)
         return np.append((values - scores[nearest].mean(0)) / np.where(spread > 0, spread, np.nan), len(nearest))
@@ -46,7 +49,7 @@ class Background:
     def of(self, length: int) -> tuple[np.ndarray, np.ndarray]:
         """GC (M,) and scores (M, C) of the windows of one length."""
         if length not in self._kept:
-            places = drawn(self.genome, length, min(self.windows, max(_LETTERS // length, NEAREST)), self.seed)
+            places = drawn(self.genome, length, min(self.windows, max(_LETTERS // length, _SHARE * FEWEST)), self.seed)
             gc = np.array([gc_share(self.genome, place) for place in places])
             self._kept[length] = gc, self.values(places)
         return self._kept[length]

@@ -28,6 +28,7 @@ TRACKS = ("bw", "bigWig", "bedGraph.gz", "bedGraph")
 KINDS = ("bed.gz", "bed", "tsv.gz", "tsv", "parquet", *TRACKS)
 _NARROWPEAK = ("signalValue", "pValue", "qValue", "peak")
 _BED12 = ("thickStart", "thickEnd", "itemRgb", "blockCount", "blockSizes", "blockStarts")
+_STRETCH = 1 << 22  # letters of a track that are put together at once
 _FEWEST = 6  # columns of a BED before ours: what stands in the fourth is read as a name, in the fifth as a score
 
 
@@ -152,7 +153,10 @@ def rendered(
     """Records and their scores as `form` takes them."""
     if identity["kind"] in TRACKS:
         column = found[identity["track"]]
-        return [(place.contig, place.start, [value] * len(place)) for place, value in zip(places, column, strict=True)]
+        return [
+            (place.contig, place.start, np.full(len(place), value, np.float32))
+            for place, value in zip(places, column, strict=True)
+        ]
     if identity["kind"] == "parquet":
         return _table(records, found)
     lines = []
@@ -187,8 +191,7 @@ def _table(records: Sequence[Record], found: ElementScores) -> dict[str, list[An
 class TrackFormat:
     """Values along contigs; where places overlap, their mean. `contigs` are all of the genome, name to length.
 
-    Answers are (contig, start, values); a part is an npz. Joining needs the memory of the longest contig, 12 bytes a
-    letter.
+    Answers are (contig, start, values); a part is an npz. Joining needs the memory of one part and one stretch.
     """
 
     contigs: dict[str, int]
@@ -206,29 +209,44 @@ class TrackFormat:
         write_track(out, self.contigs, self._pieces(list(parts)))
 
     def _pieces(self, parts: list[Path]) -> Iterator[Piece]:
-        """The means of every contig, in order of name."""
-        inside = [_numbers(np.load(part)["places"]) for part in parts]
+        """The means of every contig, in order of name, a stretch at a time."""
+        spans = [(part, _spans(part)) for part in parts]
         for code, (name, size) in enumerate(sorted(self.contigs.items())):
-            total, count = np.zeros(size), np.zeros(size, np.float32)
-            for part in [part for part, codes in zip(parts, inside, strict=True) if code in codes]:
-                with np.load(part) as saved:
-                    _add(saved["places"], saved["values"], code, total, count)
-            if count.any():
-                yield name, 0, np.where(count > 0, total / np.maximum(count, 1), np.nan).astype(np.float32)
+            mine = [(part, *span[code]) for part, span in spans if code in span]
+            for start in range(0, size, _STRETCH):
+                end = min(start + _STRETCH, size)
+                here = [part for part, first, last in mine if first < end and last > start]
+                if here:
+                    yield name, start, _means(here, code, start, end)
 
 
-def _numbers(places: np.ndarray) -> set[int]:
-    return set(np.unique(places[:, 0]).tolist())
+def _spans(part: Path) -> dict[int, tuple[int, int]]:
+    """First and last letter of a part on each of its contigs."""
+    with np.load(part) as saved:
+        places = saved["places"]
+    ends = places[:, 1] + places[:, 2]
+    found = {}
+    for code in np.unique(places[:, 0]).tolist():
+        rows = places[:, 0] == code
+        found[code] = int(places[rows, 1].min()), int(ends[rows].max())
+    return found
 
 
-def _add(places: np.ndarray, values: np.ndarray, code: int, total: np.ndarray, count: np.ndarray) -> None:
-    ends = np.cumsum(places[:, 2])
-    for (contig, start, length), end in zip(places.tolist(), ends.tolist(), strict=True):
-        if contig == code:
-            mine = values[end - length : end][: len(total) - start]
-            known = ~np.isnan(mine)
-            total[start : start + len(mine)][known] += mine[known]
-            count[start : start + len(mine)] += known
+def _means(parts: Sequence[Path], code: int, start: int, end: int) -> np.ndarray:
+    """The mean of all values at each letter of a stretch, in the order of the parts; NaN where there is none."""
+    total, count = np.zeros(end - start), np.zeros(end - start, np.int32)
+    for part in parts:
+        with np.load(part) as saved:
+            places, values = saved["places"], saved["values"]
+        at = np.cumsum(places[:, 2]) - places[:, 2]
+        inside = (places[:, 0] == code) & (places[:, 1] < end) & (places[:, 1] + places[:, 2] > start)
+        for (_, first, length), begin in zip(places[inside].tolist(), at[inside].tolist(), strict=True):
+            low, high = max(first, start), min(first + length, end)
+            own = values[begin + low - first : begin + high - first]
+            known = ~np.isnan(own)
+            total[low - start : high - start][known] += own[known]
+            count[low - start : high - start] += known
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan).astype(np.float32)
 
 
 def reasons() -> str:

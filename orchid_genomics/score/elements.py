@@ -60,7 +60,7 @@ class Options:
 
     window: int | None = None
     passes: int = 1
-    background: int = 500
+    background: int = 200
     seed: int = 0
     length: int | None = None
 

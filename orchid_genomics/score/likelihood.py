@@ -1,7 +1,7 @@
 """How likely a model finds the letters of an element, each given all the others: pseudo-log-likelihood and entropy.
 
 The trap: a number may depend on the element alone. So its windows are laid symmetrically around its own middle (both
-strands read the same), and only their central half is read, far from where a circular window joins its ends.
+strands read the same), and only their central part is read, away from where a circular window joins its ends.
 """
 
 import math

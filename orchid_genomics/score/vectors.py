@@ -25,7 +25,7 @@ Pooling = Literal["mean", "none"]
 class ElementVectors:
     """An encoder and a genome made ready to embed elements.
 
-    `window` letters are read around each piece of an element, of which the central half counts; 0: the element alone.
+    `window` letters are read around each piece of an element, of which the central part counts; 0: the element alone.
     Raises InputError for a window that is odd or below 64 letters.
     """
 
@@ -67,7 +67,7 @@ class ElementVectors:
             yield read(self.genome, place) & CODE, slice(0, n), out
             return
         codes = self.genome.tokens(place.contig, place.start, place.end) & CODE
-        for first, last in pieces(n, self.window // 2):
+        for first, last in pieces(n, 3 * self.window // 4):
             side = (self.window - 1 - (last - first)) // 2
             inside = codes[first:last].tobytes()
             window = around(self.genome, place.contig, place.start + first, place.start + last, inside, self.window)

@@ -14,7 +14,10 @@ from orchid_genomics.cli import main
 from orchid_genomics.genome.bed import read_bed
 from orchid_genomics.genome.fasta import Genome
 from orchid_genomics.genome.tracks import Track
+from orchid_genomics.model.pretrained import OrchidModel
+from orchid_genomics.score import element_files
 from orchid_genomics.score.elements import score_elements
+from orchid_genomics.score.reader import Reader
 from orchid_genomics.sequence import Interval
 from orchid_genomics.tasks import score_elements as task
 
@@ -146,7 +149,9 @@ def test_a_fine_tuned_model_gives_probabilities_around_summits(folder):
     np.testing.assert_allclose(values, expected, atol=1e-5)
 
 
-def test_a_track_of_elements_is_their_mean_where_they_overlap(folder):
+@pytest.mark.parametrize("stretch", [1 << 22, 7])
+def test_a_track_of_elements_is_their_mean_where_they_overlap(folder, monkeypatch, stretch):
+    monkeypatch.setattr(element_files, "_STRETCH", stretch)
     (folder / "two.bed").write_text("c1\t10\t30\nc1\t20\t40\nc10\t5\t15\n")
     run(out="out.tsv", source=("two.bed",))
     first, second, third = (float(row[7]) for row in rows_of(folder / "out.tsv")[2:])
@@ -167,8 +172,9 @@ def test_tiles_give_every_letter_a_value_whatever_the_contigs_asked_for(folder):
     values = track.values("c2", 0, 260)
     assert np.isnan(values[:100]).all()
     assert not np.isnan(values[100:]).any()
-    found = score_elements("model", "genome.fa", [Interval("c1", 32, 64)], background=0)
-    np.testing.assert_allclose(track.mean("c1", 32, 64), found["loglik"][0], rtol=1e-5)
+    core = Reader(OrchidModel.from_pretrained("model"), Genome("genome.fa"), 64).core
+    found = score_elements("model", "genome.fa", [Interval("c1", core, 2 * core)], background=0)
+    np.testing.assert_allclose(track.mean("c1", core, 2 * core), found["loglik"][0], rtol=1e-5)
 
 
 def test_tiles_of_a_fine_tuned_model_share_a_value_a_stride(folder):

@@ -74,6 +74,7 @@ def run(path: Path, model: Path, folder: Path) -> tuple[str, str]:
     said, words = io.StringIO(), [str(model), str(folder / "genome.fa"), str(path), "-o", str(folder / "out.vcf.gz")]
     code = 0
     with contextlib.redirect_stderr(said), warnings.catch_warnings():
+        warnings.simplefilter("always")
         try:
             command(["score-variants", *words])
         except SystemExit as stop:

@@ -152,7 +152,7 @@ class Vcf:
         names = {name.encode() for name in taken}
         found, digest = Survey(self.header), hashlib.sha256(b"".join(self.header))
         self._declared(names)
-        contig, place = None, 0
+        contig, place = None, -1
         for number, line in self.lines():
             record = self.parse(number, line)
             if names and (held := names & info_keys(line)):
@@ -160,7 +160,7 @@ class Vcf:
             digest.update(line + b"\n")
             if record.contig != contig:
                 found.ordered &= record.contig not in found.contigs
-                contig, place = record.contig, 0
+                contig, place = record.contig, -1
             found.ordered &= place <= record.start
             place = record.start
             found.contigs[contig] = found.contigs.get(contig, 0) + 1

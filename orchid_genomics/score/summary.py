@@ -66,11 +66,9 @@ def lines(whole: Stats) -> Iterator[str]:
     yield from lines_of(whole["columns"])
     for pair, sums in whole["windows"].items():
         yield from _against(pair, sums)
-    bits = {window: sums["bits"] / sums["n"] for window, sums in whole["context"].items() if sums["n"]}
-    for short, long in pairwise(bits):
-        gain = bits[short] - bits[long]
-        verdict = f"more context helped by {gain:.4f}" if gain > 0 else f"more context did not help ({gain:.4f})"
-        yield f"  masked REF letters: {bits[short]:.4f} bits at {short} nt, {bits[long]:.4f} at {long} nt: {verdict}"
+    for pair, sums in whole["context"].items():
+        if sums["n"]:
+            yield _helped(pair, sums)
     for window, sums in ((window, sums) for window, sums in whole["ends"].items() if sums["n"]):
         moved, stand, n = sums["moved"] / sums["n"], sums["stand"] / sums["n"], sums["n"]
         changed = f"log-odds move by {moved:.4f} of {stand:.4f} nats ({n:,} sites)"
@@ -121,17 +119,16 @@ def _reference(scoring: Scoring, found: Scores) -> Stats:
     """Bits of the masked reference letters at every window, where there are several; no forward pass more."""
     if len(scoring.windows) < 2 or not {"llr", "entropy"} & set(scoring.scores):
         return {}
-    said = {}
+    sites = {(e.contig, e.start, e.changed): e for e in _substitutions(scoring, found)}.values()
+    bits = []
     for reader in scoring.readers:
-        events = _substitutions(scoring, found)
-        sites = {(e.contig, e.start, e.changed): e for e in events}
-        logs = reader.masked(list(sites.values()))
-        nats = [
-            -float(log[i, e.ref[at]])
-            for log, e in zip(logs, sites.values(), strict=True)
-            for i, at in enumerate(e.changed)
-        ]
-        said[f"{reader.window:,}"] = {"n": len(nats), "bits": sum(nats) / math.log(2)}
+        logs = reader.masked(list(sites))
+        each = [log[i, e.ref[at]] for log, e in zip(logs, sites, strict=True) for i, at in enumerate(e.changed)]
+        bits.append(-np.array(each, float) / math.log(2))
+    said = {}
+    for (short, x), (long, y) in pairwise(zip(scoring.windows, bits, strict=True)):
+        sums = {"short": x.sum(), "long": y.sum(), "squares": ((x - y) ** 2).sum()}
+        said[f"{short} {long}"] = {"n": len(x)} | {name: float(value) for name, value in sums.items()}
     return said
 
 
@@ -165,6 +162,16 @@ def _add(one: Any, other: Any, name: str = "") -> Any:
 def _moments(sums: Stats) -> tuple[float, float]:
     mean = sums["sum"] / sums["n"]
     return mean, math.sqrt(max(sums["squares"] / sums["n"] - mean**2, 0.0))
+
+
+def _helped(pair: str, sums: Stats) -> str:
+    """Whether the longer window knows the masked reference letters better, with an interval as of independent sites."""
+    n, (short, long) = sums["n"], pair.split()
+    gain = (sums["short"] - sums["long"]) / n
+    margin = 1.96 * math.sqrt(max(sums["squares"] / n - gain**2, 0.0) / n)
+    verdict = "no clear difference" if abs(gain) <= margin else "more context helped" if gain > 0 else "it did worse"
+    bits = f"{sums['short'] / n:.4f} bits at {int(short):,} nt, {sums['long'] / n:.4f} at {int(long):,} nt"
+    return f"  masked REF letters: {bits}: {verdict} ({gain:+.4f} +- {margin:.4f})"
 
 
 def _against(pair: str, sums: Stats) -> Sequence[str]:

@@ -244,9 +244,8 @@ def test_a_ladder_of_windows_says_whether_context_helped(folder, capsys):
     assert set(info(after[0])) == {"ORCHID_LLR_64", "ORCHID_LLR_128"}
     said = capsys.readouterr().err
     assert re.search(r"llr_128 against llr_64: r -?\d\.\d+, mean shift [+-]\d\.\d+, mean distance \d\.\d+", said)
-    assert re.search(
-        r"masked REF letters: \d\.\d{4} bits at 64 nt, \d\.\d{4} at 128 nt: more context (helped by|did not)", said
-    )
+    verdict = "(more context helped|it did worse|no clear difference)"
+    assert re.search(rf"masked REF letters: \d\.\d{{4}} bits at 64 nt, \d\.\d{{4}} at 128 nt: {verdict} \(", said)
     assert re.search(r"edge sensitivity, ends of the 64-nt window exchanged: log-odds move by", said)
 
 

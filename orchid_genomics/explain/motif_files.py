@@ -1,0 +1,125 @@
+"""Motifs by file or by name: MEME, JASPAR and TRANSFAC matrices, or JASPAR's own database (it comes with pyjaspar).
+
+The trap: a MEME file holds probabilities, which a reader that wants counts rounds; so they are read as they stand.
+"""
+
+import io
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from orchid_genomics.errors import InputError, missing_extra
+from orchid_genomics.genome.bed import read_lines
+
+_FORMATS = "a motif file (MEME, JASPAR or TRANSFAC), or jaspar:NAME, jaspar:MA0108, jaspar:fungi"
+_TAXA = ("vertebrates", "plants", "insects", "nematodes", "fungi", "urochordates")
+
+
+@dataclass(frozen=True, eq=False)
+class Motif:
+    """A motif: its `id`, its `name`, and probabilities (4, L) of A, C, G, T."""
+
+    id: str
+    name: str
+    matrix: np.ndarray
+
+    def __len__(self) -> int:
+        return self.matrix.shape[1]
+
+
+def read_motifs(source: str | Path) -> list[Motif]:
+    """The motifs of a file (plain or gzipped), or of JASPAR by ``jaspar:`` and a name, an ID or a group of species.
+
+    Raises InputError for a file that holds no motif or a name that JASPAR does not have, MachineError without the
+    `explain` extra where JASPAR is asked.
+    """
+    kind, _, name = str(source).partition(":")
+    if kind.lower() == "jaspar" and name:
+        return _of_jaspar(name)
+    text = "".join(f"{line}\n" for _, line in read_lines(Path(source)))
+    try:
+        found = _parsed(text)
+    except (ValueError, IndexError, KeyError, AttributeError, TypeError) as error:
+        raise InputError(source, f"is no motif file ({error or type(error).__name__})", _FORMATS) from None
+    bad = [motif.id for motif in found if not len(motif) or not np.isfinite(motif.matrix).all()]
+    if not found or bad:
+        what = f"motif {bad[0]} holds no probabilities" if bad else "holds no motif"
+        raise InputError(source, what, _FORMATS)
+    return found
+
+
+def _parsed(text: str) -> list[Motif]:
+    words = text.split()
+    if words[:2] == ["MEME", "version"] or "\nletter-probability matrix" in text:
+        return _of_meme(text)
+    if words and words[0].startswith(">"):
+        return _of_biopython(text, "jaspar" if "[" in text else "pfm-four-columns")
+    if words and words[0] in ("VV", "AC", "ID", "XX", "NA", "DE", "PO", "P0"):
+        return _of_biopython(text, "transfac")
+    return []
+
+
+def _of_meme(text: str) -> list[Motif]:
+    """Every MOTIF with the rows of its letter-probability matrix."""
+    found, id, name, rows, left = [], "", "", [], 0
+    for line in text.splitlines():
+        words = line.split()
+        if words[:1] == ["MOTIF"]:
+            id, name, left = words[1], " ".join(words[2:]) or words[1], 0
+        elif line.startswith("letter-probability matrix"):
+            left, rows = int(line.split("w=")[1].split()[0]), []
+        elif left and words:
+            rows.append([float(word) for word in words])
+            left -= 1
+            if not left:
+                found.append(Motif(id, name, _probabilities(np.array(rows).T)))
+    if left:
+        raise ValueError(f"motif {id} is cut short")
+    return found
+
+
+def _of_biopython(text: str, form: str) -> list[Motif]:
+    from Bio import BiopythonWarning, motifs
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", BiopythonWarning)
+        return [_motif(motif) for motif in motifs.parse(io.StringIO(text), form)]
+
+
+def _motif(motif) -> Motif:
+    fields = motif if isinstance(motif, dict) else {}  # TRANSFAC's fields are the motif's items
+    id = getattr(motif, "matrix_id", None) or fields.get("AC") or fields.get("ID") or motif.name or ""
+    name = fields.get("NA") or fields.get("ID") or motif.name or id
+    return Motif(str(id), str(name), _probabilities(np.array([motif.counts[letter] for letter in "ACGT"], float)))
+
+
+def _probabilities(matrix: np.ndarray) -> np.ndarray:
+    if matrix.ndim != 2 or len(matrix) != 4:
+        raise ValueError("a matrix has not four letters")
+    total = matrix.sum(0)
+    if (matrix < 0).any() or (total <= 0).any():
+        raise ValueError("a column has negative numbers or none at all")
+    return matrix / total
+
+
+def _of_jaspar(name: str) -> list[Motif]:
+    try:
+        from pyjaspar import jaspardb
+    except ImportError:
+        raise missing_extra("pyjaspar", "explain") from None
+    database = jaspardb()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if name.lower() in _TAXA:
+            found: Sequence = database.fetch_motifs(collection="CORE", tax_group=[name.lower()])
+        elif name[:2].upper() == "MA" and name[2:3].isdigit():
+            found = [motif for motif in [database.fetch_motif_by_id(name.upper())] if motif is not None]
+        else:
+            found = database.fetch_motifs_by_name(name)
+    if not found:
+        where = f"jaspar:{name}"
+        raise InputError(where, f"{database.release} has no such motif", f"a name, an ID, or {', '.join(_TAXA)}")
+    return [_motif(motif) for motif in found]

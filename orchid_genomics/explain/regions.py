@@ -72,6 +72,14 @@ class Explaining:
         self.longest = min(longest(model), MOST_MAPPED) if self.options.method == "dependency" else longest(model)
         self.device = next(model.parameters()).device
 
+    def fit(self, shortest: int) -> None:
+        """Raises InputError when the target speaks of a letter that the shortest region does not have."""
+        target = self.onehot.target
+        place = getattr(target, "place", "")
+        if place.isdecimal() and int(place) >= shortest:
+            found = f"{target.name} of a region of {shortest:,} letters"
+            raise InputError("--target", found, f"places 0 to {shortest - 1}, 0-based")
+
     def __call__(self, places: Sequence[Interval]) -> list[Found | str]:
         """For each place its arrays, or a key of `score.elements.REASONS`.
 

@@ -2,15 +2,23 @@
 
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from orchid_genomics import __version__
+from orchid_genomics.draw import canvas
+from orchid_genomics.draw.lanes import read_lane
 from orchid_genomics.errors import InputError
 from orchid_genomics.explain.arrays import KINDS, Explained, ExplainFormat
+from orchid_genomics.explain.browsers import MOST_REGIONS, browser_files
+from orchid_genomics.explain.motif_files import read_motifs
+from orchid_genomics.explain.page import Page
 from orchid_genomics.explain.regions import Explaining, Options
 from orchid_genomics.genome.bed import read_records
 from orchid_genomics.genome.fasta import Genome
+from orchid_genomics.genome.tracks import BIGWIG
 from orchid_genomics.model.pretrained import OrchidModel
 from orchid_genomics.score.element_files import ElementFile, kind_of
 from orchid_genomics.score.elements import REASONS
@@ -20,6 +28,26 @@ from orchid_genomics.tasks.score_variants import on_device
 TASK = "explain"
 BLOCK = 16  # regions that are explained, saved and lost together
 _MORE = {"ism": ("effects",), "dependency": ("dependency",)}
+
+
+@dataclass(frozen=True)
+class Beside:
+    """What is written beside the numbers: a page in one file (OUT.html), an IGV session and UCSC track lines.
+
+    `annotation` (BED, GFF3, GenBank) is shown in them; seqlets are matched to the `motifs` of a file or of JASPAR on the page.
+    """
+
+    html: bool = False
+    session: bool = False
+    annotation: Sequence[str | Path] = ()
+    motifs: str | None = None
+
+    def page(self, identity: dict[str, Any], about: dict[str, Any], genome: Genome) -> Page:
+        """The page of a run, its annotation and motifs read."""
+        canvas.required()
+        known = None if self.motifs is None else read_motifs(self.motifs)
+        about = about | ({"motifs": self.motifs} if self.motifs else {})
+        return Page(identity, about, [read_lane(path, genome) for path in self.annotation], known)
 
 
 def explain(
@@ -32,22 +60,29 @@ def explain(
     resume: bool = False,
     device: str = "auto",
     quiet: bool = False,
+    beside: Beside | None = None,
 ) -> Stats | None:
     """Explain every region of a BED into `out` (one file, or several of the same numbers); see the command's help.
 
+    `beside` says what else is written beside the first `out`.
+
     Returns the summary; None for a shard. Raises InputError for inputs or options that cannot be, before any work.
     """
-    options = options or Options()
+    options, beside = options or Options(), beside or Beside()
     outs = [Path(path) for path in ([out] if isinstance(out, str | Path) else out)]
     kind, *_ = [kind_of(path, KINDS) for path in outs]
     part = parse_shard(shard) if shard else (1, 1)
-    if shard and len(outs) > 1:
-        raise InputError("--out", "several files of one shard", "one; merge makes the file")
+    if shard and (len(outs) > 1 or beside.html or beside.session):
+        raise InputError("--shard", "makes one part of one file", "one --out, without --html or --session")
+    tracks = [path for path in outs if path.name.lower().endswith(BIGWIG)]
+    if beside.session and not tracks:
+        raise InputError("--session", f"{outs[0]} is no bigWig, which browsers draw as letters", "-o OUT.bw")
     opened = Genome(genome)
     loaded = on_device(OrchidModel.from_pretrained(model), device)
     explaining = Explaining(loaded, opened, options)
     file = ElementFile.survey(elements, opened)
-    lengths = (len(record.place) for record in read_records(Path(elements)))
+    lengths = [len(record.place) for record in read_records(Path(elements))]
+    explaining.fit(min(lengths))
     identity = {
         "orchid-genomics": __version__,
         "model": loaded.hash(),
@@ -67,8 +102,21 @@ def explain(
         "contigs": dict(opened.contigs),
     }
     job = Job(TASK, outs[0], identity, file.records, BLOCK, part, resume)
-    blocks = stream(job, file, _answerer(file, explaining), ExplainFormat(identity, outs[1:]), "regions", quiet)
-    return None if blocks is None else finish(blocks, identity, outs[0], quiet)
+    page = outs[0].with_name(f"{outs[0].name.split('.')[0]}.html")
+    also = [page] if beside.html else []
+    about = {"model": f"{model} ({loaded.hash()})", "genome": f"{opened.path.name} ({opened.checksum()[:12]})"}
+    form = ExplainFormat(identity, [*outs[1:], *also], beside.page(identity, about, opened) if beside.html else None)
+    blocks = stream(job, file, _answerer(file, explaining), form, "regions", quiet)
+    if blocks is None:
+        return None
+    if beside.session:
+        name = f"{Path(model).name} {identity['method']} {identity['target']}".strip()
+        places = [file.place(record) for record in islice(read_records(Path(elements)), MOST_REGIONS)]
+        also += browser_files({name: tracks[0]}, genome, places, beside.annotation, opened.contigs)
+    stats = finish(blocks, identity, outs[0], quiet)
+    if also and not quiet:
+        print("also written: " + ", ".join(map(str, also)), file=sys.stderr)
+    return stats
 
 
 def form(identity: dict[str, Any]) -> ExplainFormat:

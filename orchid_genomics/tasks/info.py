@@ -42,6 +42,10 @@ def _origin(provenance: dict[str, Any]) -> Iterator[str]:
     if "recall" in provenance:
         seen = ", ".join(f"{part['sequences']:,} of {part['length']:,}" for part in provenance["recall"]["seen"])
         yield f"recall       {provenance['recall']['symbols']} symbols; sequences seen: {seen} letters"
+    if "labelled" in provenance:
+        told = provenance["labelled"]
+        yield f"fine-tuned   {told['name']}: {told['task']}, {', '.join(told['labels'])}"
+        yield f"             {provenance['verdict']['sentence']}"
     for protocol in provenance["evaluation"]:
         rows = {name: [Score(**score) for score in scores] for name, scores in protocol["scores"].items()}
         yield ""

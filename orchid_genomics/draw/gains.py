@@ -6,7 +6,7 @@ The trap: models differ in what they know of a letter without any copy, so each 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from orchid_genomics.draw.canvas import CLASSES, FAINT, axes
+from orchid_genomics.draw.canvas import CLASSES, FAINT, MUTED, axes
 
 _BY_LENGTH, _BY_RATE = 0, 1  # tables of a lookup evaluation, in order
 
@@ -29,18 +29,23 @@ def gains(tables: Mapping[str, Sequence[Mapping[str, Any]]], ax: Any = None) -> 
         _line(panels[2], [(_number(row), _nearest(scores)) for row, scores in rates.items()], colour, name)
         if turned := _nearest(by_rate.get("other strand", [])):
             panels[2].plot([0], [turned["mean"]], "x", color=colour, ms=8)
+            panels[2].annotate(
+                "other strand", (0, turned["mean"]), xytext=(8, -3), textcoords="offset points", fontsize=8, color=MUTED
+            )
     labels = ("distance, kb", "length of the copy, nt", "substitutions, %")
     for panel, label in zip(panels, labels, strict=True):
         panel.axhline(0, color=FAINT, lw=1, zorder=0)
         panel.set_xlabel(label, fontsize=9)
         panel.tick_params(labelsize=8)
         panel.spines[["top", "right"]].set_visible(False)
+        panel.margins(y=0.15)
     for panel in panels[:2]:
+        measured = sorted({float(x) for line in panel.containers for x in line.lines[0].get_xdata()})
         panel.set_xscale("log")
-        panel.xaxis.set_major_formatter(lambda x, _: f"{x:,g}")
-        panel.xaxis.set_minor_formatter(lambda x, _: "")
+        panel.set_xticks(measured, [f"{x:,g}" for x in measured])
+        panel.set_xticks([], minor=True)
     panels[0].set_ylabel("gain, bits a masked letter", fontsize=9)
-    panels[0].legend(frameon=False, fontsize=8)
+    panels[0].legend(frameon=False, fontsize=8, loc="center left")
     return ax
 
 

@@ -18,7 +18,7 @@ from orchid_genomics.data.labelled import LabelledSet
 from orchid_genomics.sequence import CODE, DNA
 from orchid_genomics.train.scores import NAMES, scored, thresholds_of
 
-STRENGTHS = (0.1, 1.0, 10.0)
+STRENGTHS = (0.01, 0.1, 1.0, 10.0)
 GAPS = (1, 3, 5)
 LONGEST_POSITIONAL = 2000  # letters of a sequence whose every position is a feature
 

@@ -1,0 +1,42 @@
+"""The results table of `recipes/README.md` from finished runs: python recipes/elements/table.py RUN..."""
+
+import json
+import sys
+from pathlib import Path
+
+
+def cell(score: dict) -> str:
+    low, high = f"{score['low']:.3f}", f"{score['high']:.3f}"
+    return f"{score['value']:.3f} ({low} to {high})"
+
+
+def row(folder: Path) -> str:
+    found = json.loads((folder / "evaluation.json").read_text())["verdict"]
+    first, model = found["first"], found["lines"][0]
+    best = next(line for line in found["lines"] if line["name"] == found["comparator"])
+    others = [
+        f"{line['name']} {line['scores'][first]['value']:.3f}"
+        for line in found["lines"][1:]
+        if line is not best and line["scores"] and not line["name"].startswith(("majority", "mean"))
+    ]
+    gap = best["minus"][first]
+    apart = model["apart"].get(first)
+    shared = next(count for name, count in found["rows"].items() if name.startswith("sharing"))
+    rest = f"{apart['value']:.3f} on {found['rows']['test'] - shared:,} rows" if shared and apart else "as all"
+    verdict = "**beats**" if found["better"] else "does not beat"
+    return (
+        f"| `{folder.name}` | {first} | {model['parameters']:,} | **{cell(model['scores'][first])}** | {rest} | "
+        f"{best['name']} {cell(best['scores'][first])} | {gap['value']:+.3f} ({gap['low']:+.3f} to {gap['high']:+.3f}), "
+        f"{verdict} | {'; '.join(others)} |"
+    )
+
+
+def main(runs: list[str]) -> None:
+    print("| run | score | parameters | encoder | apart from shared 30-mers | best alternative | difference | others |")
+    print("| --- | --- | --- | --- | --- | --- | --- | --- |")
+    for run in runs:
+        print(row(Path(run)))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -24,9 +24,10 @@ def row(folder: Path) -> str:
     shared = next(count for name, count in found["rows"].items() if name.startswith("sharing"))
     rest = f"{apart['value']:.3f} on {found['rows']['test'] - shared:,} rows" if shared and apart else "as all"
     verdict = "**beats**" if found["better"] else "does not beat"
+    between = f"{gap['low']:+.3f} to {gap['high']:+.3f}"
     return (
         f"| `{folder.name}` | {first} | {model['parameters']:,} | **{cell(model['scores'][first])}** | {rest} | "
-        f"{best['name']} {cell(best['scores'][first])} | {gap['value']:+.3f} ({gap['low']:+.3f} to {gap['high']:+.3f}), "
+        f"{best['name']} {cell(best['scores'][first])} | {gap['value']:+.3f} ({between}), "
         f"{verdict} | {'; '.join(others)} |"
     )
 

@@ -1,7 +1,8 @@
 """Every kind of labelled data behind one name: `opened(recipe)` reads, checks and splits it."""
 
+import hashlib
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field
 
@@ -42,3 +43,19 @@ def recipe_of(path: str | Path, **columns: str | tuple[str, ...]) -> LabelledRec
 def rows_of(recipe: LabelledRecipe) -> Rows:
     """The rows of a recipe's data as they stand, neither split nor told apart."""
     return READERS[recipe.kind](recipe)
+
+
+def checksums(recipe: LabelledRecipe) -> dict[str, str]:
+    """The SHA-256 of every file that a recipe names, by its path."""
+    found: dict[str, str] = {}
+    todo: list[Any] = [recipe.model_dump()]
+    while todo:
+        value = todo.pop()
+        if isinstance(value, Path):
+            with value.open("rb") as file:
+                found[str(value)] = hashlib.file_digest(file, "sha256").hexdigest()
+        elif isinstance(value, dict):
+            todo += value.values()
+        elif isinstance(value, list | tuple):
+            todo += value
+    return found

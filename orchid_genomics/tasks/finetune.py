@@ -14,7 +14,7 @@ import torch
 
 from orchid_genomics import __version__
 from orchid_genomics.data.labelled import LabelledSet
-from orchid_genomics.data.sets import opened
+from orchid_genomics.data.sets import checksums, opened
 from orchid_genomics.data.targets import folds_of
 from orchid_genomics.errors import InputError
 from orchid_genomics.genome.index import replacing
@@ -52,7 +52,10 @@ def _finetune(recipe: FinetuneRecipe, folder: Path, ranks: processes.Ranks, resu
     model = build(recipe, data, recipe.training.seeds[0])
     notes = notes_of(recipe, data, model)
     splits = folds_of(data, recipe.training.folds) if recipe.training.folds else [data]
-    run.begin()  # the first thing written, once nothing is wrong
+    inputs = checksums(recipe.data)
+    if recipe.pretrained is not None:
+        inputs[str(recipe.pretrained)] = OrchidModel.from_pretrained(recipe.pretrained).hash()
+    run.begin(inputs)  # the first thing written, once nothing is wrong
 
     def say(line: str) -> None:
         if ranks.main:
@@ -68,7 +71,7 @@ def _finetune(recipe: FinetuneRecipe, folder: Path, ranks: processes.Ranks, resu
         measured.append((part, *_measured(recipe, part, fits, ranks, say, notes)))
     if ranks.main:
         seconds = {"all": time.monotonic() - clock, "training": sum(arms[0].seconds for *_, arms in measured)}
-        _written(run, recipe, measured, seconds, ranks.device)
+        _written(run, recipe, measured, seconds, inputs, ranks.device)
     return run.model
 
 
@@ -123,6 +126,7 @@ def _written(
     recipe: FinetuneRecipe,
     measured: list[tuple[LabelledSet, Verdict, list[Fitted | Answered]]],
     seconds: dict[str, float],
+    inputs: dict[str, str],
     device: torch.device,
 ) -> None:
     """Model folder (of the best fold on validation), evaluation.json, report.html, and the answer on stdout."""
@@ -131,6 +135,7 @@ def _written(
     model = arms[0].model
     answer = _over_folds(folds) if folds else text(found)
     provenance = provenance_of(recipe, data, found, seconds, device)
+    provenance["labelled"]["files"] = {Path(path).name: digest for path, digest in inputs.items()}
     model.save_pretrained(run.model, provenance, card(model, data, answer))
     values = {"verdict": found.values(), "folds": [each.values() for each in folds], "answer": answer}
     run.write(run.folder / "evaluation.json", values)

@@ -125,6 +125,9 @@ def test_a_run_that_was_killed_ends_with_the_same_weights(recipe, tmp_path, caps
     assert found[0] == found[1]
     assert len(found[0]["verdict"]["seeds"]["model"]) == 3
     capsys.readouterr()
+    write_set(tmp_path / "set.tsv.gz", planted(400, 1))
+    line = fault(capsys, "finetune", recipe, "-o", tmp_path / "killed", "--resume", *overrides)
+    assert "set.tsv.gz: changed since the run began (SHA-256 " in line
 
 
 @pytest.fixture

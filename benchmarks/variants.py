@@ -26,7 +26,7 @@ from orchid_genomics.score.preflight import contigs_of
 from orchid_genomics.score.reader import Reader
 from orchid_genomics.score.variants import Scoring
 from orchid_genomics.sequence import Variant
-from orchid_genomics.tasks.score_variants import score_variants
+from orchid_genomics.tasks.score_variants import block_of, score_variants
 
 DATA = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
 VCF = DATA / "variants" / "1000G_20_1-4Mb.b37.vcf.gz"
@@ -87,10 +87,11 @@ def snvs(given: argparse.Namespace, genome: Genome) -> list[Variant]:
 
 
 def timed(scoring: Scoring, variants: list[Variant]) -> tuple[float, np.ndarray]:
-    """Seconds a variant and the values of the first column; blocks of 512, as the command has them."""
+    """Seconds a variant and the values of the first column; in blocks, as the command has them."""
     scoring(variants[:8])
     begun = time.perf_counter()
-    values = [scoring(variants[i : i + 512]).values[:, 0] for i in range(0, len(variants), 512)]
+    size = block_of(scoring)
+    values = [scoring(variants[i : i + size]).values[:, 0] for i in range(0, len(variants), size)]
     return (time.perf_counter() - begun) / len(variants), np.concatenate(values)
 
 

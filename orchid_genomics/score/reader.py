@@ -142,18 +142,18 @@ class Reader:
     def edge(self, event: Event, tiled: bool = False) -> tuple[float, float]:
         """How far a changed letter's log-odds move when the window's ends are swapped, and how far from 0 they stand.
 
-        Means over the three other letters, nats.
+        Means over the three other letters, nats. One forward pass more, for what was read is kept.
         """
-        place = event.start + event.changed[0]
+        place, ref = event.start + event.changed[0], event.ref[event.changed[0]]
         if tiled:
-            tile = place // self.core
+            tile, unmasking = place // self.core, self.unmasking
             row, at = self._tile(event.contig, tile), place - self._tile_start(tile)
         else:
-            key = (event.contig, event.start, event.end, event.changed)
+            key, unmasking = (event.contig, event.start, event.end, event.changed), 0.0
             row, at = self._masked_row(key), self._places(key)[0]
-        logs = self.letters(np.stack([row, swapped_ends(row)]), self.unmasking if tiled else 0.0)[:, at]
-        ref = event.ref[event.changed[0]]
-        odds = np.delete(logs - logs[:, ref, None], ref, axis=1)
+        plain = (self.shown if tiled else self.masked)([event])[0][0]
+        swapped = self.letters(swapped_ends(row)[None], unmasking)[0, at]
+        odds = [np.delete(logs - logs[ref], ref) for logs in (plain, swapped)]
         return float(np.abs(odds[1] - odds[0]).mean()), float(np.abs(odds[0]).mean())
 
     def _masked_row(self, key: tuple) -> np.ndarray:

@@ -42,7 +42,8 @@ class Scorer:
 
     Parameters: `score` gives a row of numbers for each of some events of `kinds`; `columns` what they are, or a
     function of the model; `flank` letters needed on each side of the event, and `passes` its cost in forward passes, in
-    words; `needs` the head: "letters", "head" (any other) or "" (the encoder alone).
+    words; `needs` the head: "letters", "head" (any other) or "" (the encoder alone); `shared` whether neighbours share
+    its passes, whose cost is then that of the place and not of the variants.
     """
 
     score: Callable[[Reader, Sequence[Event]], Sequence[Sequence[float]]]
@@ -51,6 +52,7 @@ class Scorer:
     flank: str
     passes: str
     needs: str = "letters"
+    shared: bool = False
 
     def of(self, model: OrchidModel) -> tuple[Column, ...]:
         return self.columns(model) if callable(self.columns) else self.columns
@@ -136,6 +138,7 @@ SCORERS: dict[str, Scorer] = {
         SUBSTITUTIONS,
         "an eighth of the window",
         "1 a tile, for all variants in its central three quarters",
+        shared=True,
     ),
     "entropy": Scorer(
         entropy,

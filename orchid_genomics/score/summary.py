@@ -15,7 +15,7 @@ from orchid_genomics.score.scorers import SUBSTITUTIONS
 from orchid_genomics.score.variants import REASONS, Scores, Scoring
 
 Stats = dict[str, Any]
-EDGES = 4  # sites of a block, at most, at which the ends of their window are exchanged
+EDGES = 128  # masked sites for each at which the ends of its window are exchanged; of one-pass ones, one a block
 
 
 def stats_of(scoring: Scoring, found: Scores, records: int) -> Stats:
@@ -133,13 +133,13 @@ def _reference(scoring: Scoring, found: Scores) -> Stats:
 
 
 def _ends(scoring: Scoring, found: Scores) -> Stats:
-    """What the ends of a window do to some substitutions of the block; two rows more each."""
+    """What the ends of a window do to some substitutions of the block; a forward pass more each."""
     names = set(scoring.scores)
     masked, tiled = bool({"llr", "entropy"} & names), "llr_unmasked" in names
     events = _substitutions(scoring, found)
     said = {}
     for reader in scoring.readers if masked or tiled else ():
-        sites = [reader.edge(e, tiled=not masked) for e in events[:: -(-len(events) // EDGES) or 1]]
+        sites = [reader.edge(e, tiled=not masked) for e in (events[::EDGES] if masked else events[:1])]
         moved, stand = (sum(site[i] for site in sites) for i in (0, 1))
         said[f"{reader.window:,}"] = {"n": len(sites), "moved": moved, "stand": stand}
     return said

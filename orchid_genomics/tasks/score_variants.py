@@ -18,13 +18,14 @@ from orchid_genomics.genome.vcf import Vcf
 from orchid_genomics.model.pretrained import OrchidModel
 from orchid_genomics.score.calibration import Calibration
 from orchid_genomics.score.preflight import all_match, contigs_of, preflight
+from orchid_genomics.score.scorers import SCORERS
 from orchid_genomics.score.stream import BLOCK, Job, Stats, parse_shard, stream
 from orchid_genomics.score.summary import lines, stats_of, total
 from orchid_genomics.score.variant_files import form, identity_of, info_names, kind_of, rendered
 from orchid_genomics.score.variants import OnMismatch, Scoring
 
 TASK = "score-variants"
-_LETTERS = 1 << 19  # of the windows of one block: long windows have short blocks, so that a kill costs little
+_LETTERS = 1 << 19  # of the windows of one block, so that a kill costs little
 
 
 def score_variants(
@@ -65,11 +66,18 @@ def score_variants(
         if on_mismatch == "error":
             all_match(vcf, contigs, opened)
         identity = identity_of(scoring, survey, kind, prefix, scoring.model.hash(), opened.checksum())
-        block = min(BLOCK, max(16, _LETTERS // max(scoring.windows)))
+        block = block_of(scoring)
         job = Job(TASK, out, identity, survey.records, block, part, resume)
         answer = scorer(vcf, scoring, contigs, kind, names)
         blocks = stream(job, vcf.lines(), answer, form(identity), "variants", quiet)
     return None if blocks is None else finish(blocks, identity, out, quiet)
+
+
+def block_of(scoring: Scoring) -> int:
+    """Records a block: few where each costs a long window, many where neighbours share their passes."""
+    if all(SCORERS[name].shared for name in scoring.scores):
+        return 4 * BLOCK
+    return min(BLOCK, max(16, _LETTERS // max(scoring.windows)))
 
 
 def scorer(vcf: Vcf, scoring: Scoring, contigs: dict[str, str], kind: str, names: Sequence[str]) -> Callable:

@@ -4,12 +4,16 @@ Tokens to logits (forward: no gradients, eval mode; forward + backward: the grad
 float32 on the CPU, all models in one process and in turn. Run by ``python benchmarks/block.py``.
 
 The trap: parameters differ (ours has the fewest), so the table prints them; positions a second is what is compared.
+With ``--save``, lengths measured apart come together in results/block.json, each with its commit; ``--saved`` prints
+that file's tables and ``--plot`` draws it.
 """
 
 import argparse
+import json
 import math
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import measure
@@ -24,7 +28,14 @@ from orchid_genomics.model.pretrained import ModelRecipe, OrchidModel
 LENGTHS = (1024, 4096, 16_384, 32_768, 65_536, 131_072, 262_144)
 LONGEST = {("transformer", False): 32_768, ("transformer", True): 16_384}
 """Where the quadratic peer stops, forward and with backward."""
+LABELS = {
+    "orchid": "Orchid",
+    "orchid dense": "Orchid, dense strands",
+    "hyena": "HyenaDNA form",
+    "transformer": "transformer (SDPA)",
+}
 NAMES = ("orchid", "orchid dense", "hyena", "transformer")
+COLOURS = {"orchid": "#1b6ca8", "orchid dense": "#7fb2d8", "hyena": "#d1783c", "transformer": "#777777"}
 STEEP = 16_384
 """The exponent of time against length is fitted from here on."""
 
@@ -107,41 +118,104 @@ def main() -> None:
     options.add_argument("--repeats", type=int, default=5)
     options.add_argument("--quick", action="store_true", help="1k, 16k and 131k, two rounds, memory at the last")
     options.add_argument("--markdown", action="store_true", help="what benchmarks/README.md holds: tables, no progress")
-    options.add_argument("--save", action="store_true", help="also write benchmarks/results/block.json, for the plot")
+    options.add_argument(
+        "--save", action="store_true", help="also write these lengths into benchmarks/results/block.json"
+    )
+    options.add_argument("--saved", action="store_true", help="measure nothing: print the tables of that file")
+    options.add_argument("--plot", action="store_true", help="draw benchmarks/block.png from that file")
     chosen = options.parse_args()
     if "orchid" not in chosen.models:
         options.error("--models: orchid is what the others are compared with")
+    found = saved() if chosen.saved else measured(chosen)
+    if chosen.save:
+        keep(found)
+    report(found)
+    if chosen.plot:
+        print(f"\n{plot(saved())}")
+
+
+def measured(chosen: argparse.Namespace) -> dict[str, Any]:
+    """Time and memory at the chosen lengths."""
     torch.set_num_threads(chosen.threads)
     lengths = [1024, 16_384, 131_072] if chosen.quick else sorted(chosen.lengths)
     most = min(2, chosen.repeats) if chosen.quick else chosen.repeats
-    heading = (
-        f"{measure.machine()}; width {chosen.width}, {chosen.depth} layers, batch 1; medians of up to {most} rounds"
-    )
+    machine, commit = measure.machine().rsplit("; commit ", 1)
     models = {name: built(name, chosen.width, chosen.depth) for name in chosen.models}
     rows = []
     for backward in (False, True):
         for length in lengths:
-            rows.append(compare(models, length, backward, most))
+            rows.append({**compare(models, length, backward, most), "commit": commit})
             if not chosen.markdown:
                 told = "  ".join(f"{name} {value:.4g} s" for name, value in rows[-1]["seconds"].items())
                 print(f"{'forward + backward' if backward else 'forward'} {length:,}: {told}", flush=True)
-    counts = {name: sum(p.numel() for p in model.parameters()) for name, model in models.items()}
-    memory = {}
+    memory: dict[str, dict[str, int]] = {}
     for length in lengths[-1:] if chosen.quick else lengths:
         for name in models:
             if length <= LONGEST.get((name, True), length):
                 shape = {"width": chosen.width, "depth": chosen.depth, "length": length, "threads": chosen.threads}
-                memory.setdefault(length, {})[name] = measure.in_fresh_process(peak, name=name, backward=True, **shape)
-    report(heading, rows, counts, memory)
-    if chosen.save:
-        measure.save("block", {"machine": heading, "parameters": counts, "rows": rows, "memory": memory})
+                memory.setdefault(str(length), {})[name] = measure.in_fresh_process(
+                    peak, name=name, backward=True, **shape
+                )
+    return {
+        "machine": f"{machine}; width {chosen.width}, {chosen.depth} layers, batch 1; medians of up to {most} rounds",
+        "parameters": {name: sum(p.numel() for p in model.parameters()) for name, model in models.items()},
+        "rows": rows,
+        "memory": memory,
+    }
 
 
-def report(heading: str, rows: list[dict[str, Any]], counts: dict[str, int], memory: dict[int, dict[str, int]]) -> None:
+def saved() -> dict[str, Any]:
+    path = measure.RESULTS / "block.json"
+    if not path.exists():
+        raise SystemExit(f"{path}: not there; measure first, with --save")
+    return json.loads(path.read_text())
+
+
+def keep(found: dict[str, Any]) -> None:
+    """Write what was measured over what the file holds of other lengths."""
+    earlier = saved() if (measure.RESULTS / "block.json").exists() else {"rows": [], "memory": {}}
+    new = {(row["length"], row["backward"]) for row in found["rows"]}
+    rows = [row for row in earlier["rows"] if (row["length"], row["backward"]) not in new] + found["rows"]
+    rows.sort(key=lambda row: (row["backward"], row["length"]))
+    memory = {**earlier["memory"], **found["memory"]}
+    measure.save("block", {**found, "rows": rows, "memory": {key: memory[key] for key in sorted(memory, key=int)}})
+
+
+def plot(found: dict[str, Any]) -> Path:
+    """Nucleotides a second against length, forward and with backward, on logarithmic axes."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, panels = pyplot.subplots(1, 2, figsize=(9, 3.6), sharey=True, layout="constrained")
+    for panel, backward in zip(panels, (False, True), strict=True):
+        rows = [row for row in found["rows"] if row["backward"] == backward]
+        for name in found["parameters"]:
+            points = [(row["length"], row["length"] / row["seconds"][name]) for row in rows if name in row["seconds"]]
+            panel.plot(*zip(*points, strict=True), marker="o", markersize=4, color=COLOURS[name], label=LABELS[name])
+        lengths = [row["length"] for row in rows]
+        panel.set(xscale="log", yscale="log", xlabel="letters in one sequence")
+        panel.set_title("forward + backward" if backward else "forward", fontsize=11)
+        panel.set_xticks(lengths, [f"{length // 1024}k" for length in lengths])
+        panel.minorticks_off()
+        ticks = [3_000, 10_000, 30_000, 100_000]
+        panel.set_yticks(ticks, [f"{tick:,}" for tick in ticks])
+        panel.grid(color="#dddddd", linewidth=0.6)
+        panel.spines[["top", "right"]].set_visible(False)
+    panels[0].set_ylabel("letters a second, CPU")
+    panels[1].legend(frameon=False, fontsize=9, loc="best")
+    path = measure.HERE / "block.png"
+    figure.savefig(path, dpi=150)
+    return path
+
+
+def report(found: dict[str, Any]) -> None:
     """Print thousands of nucleotides a second, how many times as fast ours is, the exponents and the memory."""
-    names = list(counts)
-    print(f"\n{heading}\n")
-    print(measure.table(["model", "parameters"], [[name, count] for name, count in counts.items()]))
+    rows, names = found["rows"], list(found["parameters"])
+    commits = ", ".join(dict.fromkeys(row["commit"] for row in rows))
+    print(f"\n{found['machine']}; commit {commits}\n")
+    print(measure.table(["model", "parameters"], [list(pair) for pair in found["parameters"].items()]))
     for backward, title in ((False, "Forward"), (True, "Forward + backward")):
         chosen = [row for row in rows if row["backward"] == backward]
         others = [name for name in names if name != "orchid"]
@@ -158,8 +232,8 @@ def report(heading: str, rows: list[dict[str, Any]], counts: dict[str, int], mem
         print(f"\n**{title}**: knt/s, then how many times as fast orchid is\n\n{measure.table(head, lines)}")
     print("\n**Peak memory of forward + backward**: MiB\n")
     lines = [
-        [f"{length:,}", *(found[name] / 2**20 if name in found else None for name in names)]
-        for length, found in memory.items()
+        [f"{int(length):,}", *(peaks[name] / 2**20 if name in peaks else None for name in names)]
+        for length, peaks in found["memory"].items()
     ]
     print(measure.table(["length", *names], lines))
 

@@ -50,7 +50,7 @@ def integrated_gradients(
     shuffles; see `explain.references` for why not to a constant one.
 
     `model` maps (N, 4, L) to (N, T) (a `OneHot`), `output` is the column of T, `batch` how many points of the lines
-    run at once (6 at least), which bounds the memory. Cost: 12 R gradients a sequence at least.
+    run at once, which bounds the memory. Cost: 12 R gradients a sequence at least.
     """
     if references_NR4L is None:
         references_NR4L = shuffled(x_N4L, REFERENCES)
@@ -94,7 +94,8 @@ class _Line:
             starts, ends = (torch.tensor([piece[i] for piece in some]).to(self.x) for i in (1, 2))
             alphas = starts[:, None] + self.nodes * (ends - starts)[:, None]
             rows = [piece.reference for piece in some for _ in range(NODES)]
-            slopes = slope_of(self.model, self.points(rows, alphas.flatten()), self.output)
+            points = self.points(rows, alphas.flatten()).split(self.batch)
+            slopes = torch.cat([slope_of(self.model, some_points, self.output) for some_points in points])
             slopes = (slopes.view(len(some), NODES, *slopes.shape[1:]) * self.weights[:, None, None]).sum(1)
             slopes *= (ends - starts)[:, None, None]
             changes = ((self.x - references) * slopes).double().sum((1, 2)).tolist()

@@ -29,8 +29,8 @@ from orchid_genomics.sequence import CODE, DNA, Interval
 
 LETTERS = 1 << 14
 """Letters of one batch, over all of its rows."""
-MOST_MAPPED = 4096
-"""Letters of a region that gets a dependency map (64 MiB of float32)."""
+MOST = {"dependency": 4096, "deeplift": 16_384}
+"""Letters of the longest region of methods whose memory grows: 64 MiB for a map, some GB for the unfused form."""
 Found = dict[str, np.ndarray]
 
 
@@ -69,7 +69,7 @@ class Explaining:
                 raise InputError("--target", "says nothing to a dependency map", "--method dependency without --target")
             if model.recipe.head.kind != "letters":
                 raise InputError("--method", "dependency is of models that predict letters", "a pretrained model")
-        self.longest = min(longest(model), MOST_MAPPED) if self.options.method == "dependency" else longest(model)
+        self.longest = min(longest(model), MOST.get(self.options.method, longest(model)))
         self.device = next(model.parameters()).device
 
     def fit(self, shortest: int) -> None:

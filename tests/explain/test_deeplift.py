@@ -53,3 +53,14 @@ def test_a_span_is_what_the_target_speaks_of_and_all_letters_may_matter(tiny_mod
 def test_a_sequence_without_letters_is_answered(tiny_model):
     found = deeplift(OneHot(tiny_model), one_hot(torch.full((1, 32), DNA.n, dtype=torch.uint8)))
     assert (found.projected == 0).all()
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # captum's, of its hooks
+def test_captums_own_deeplift_misses_by_more_than_the_difference(trained):
+    from captum.attr import DeepLift
+
+    model, x = OneHot(trained[0]), trained[1]
+    reference = shuffled(x, 1)[:, 0]
+    found = DeepLift(model).attribute(x.clone().requires_grad_(), reference, target=0).sum()
+    difference = (model(x) - model(reference)).sum()
+    assert (found - difference).abs() > difference.abs()

@@ -151,7 +151,7 @@ def test_what_cannot_be_is_one_line_before_any_work(files, tmp_path, options, me
 def test_a_region_longer_than_the_model_reads_is_answered(tiny_model, genome, monkeypatch):
     from orchid_genomics.explain import regions
 
-    monkeypatch.setattr(regions, "MOST_MAPPED", 30)
+    monkeypatch.setitem(regions.MOST, "dependency", 30)
     assert Explaining(tiny_model, genome, Options("dependency"))([Interval("chr1", 0, 31)]) == ["too_long"]
 
 

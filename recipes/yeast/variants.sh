@@ -25,6 +25,7 @@ judge() { # scores, a name, then what is compared
 for scores in unmasked masked; do
     judge $scores stop --label BCSQ --positive stop_gained --negative synonymous
     judge $scores missense --label BCSQ --positive missense --negative synonymous
+    judge $scores letter --label BCSQ --positive stop_gained --negative missense --strata CODON_LETTER
     judge $scores frame --label FRAME --positive in_frame --negative out_of_frame --strata STOP
 done
 cat "$out"/unmasked.*.txt "$out"/masked.*.txt

@@ -8,6 +8,7 @@ from typing import Any
 
 from orchid_genomics.draw.canvas import CLASSES, FAINT, MUTED, axes
 
+_WORDS = {"textcoords": "offset points", "fontsize": 8, "color": MUTED}
 _BY_LENGTH, _BY_RATE = 0, 1  # tables of a lookup evaluation, in order
 
 
@@ -18,8 +19,11 @@ def gains(tables: Mapping[str, Sequence[Mapping[str, Any]]], ax: Any = None) -> 
     Copy length and divergence are shown at the nearest distance that holds them; a cross is a copy on the other strand.
     """
     ax = axes(ax, (10.5, 3.6))
+    from matplotlib.ticker import LogLocator, NullLocator
+
     ax.set_axis_off()
     panels = [ax.inset_axes((left, 0, 0.28, 1)) for left in (0.0, 0.36, 0.72)]
+    crosses = None
     for (name, found), colour in zip(tables.items(), CLASSES, strict=False):
         by_length, by_rate = (found[place]["scores"] for place in (_BY_LENGTH, _BY_RATE))
         rates = {row: scores for row, scores in by_rate.items() if row.endswith("diverged")}
@@ -29,9 +33,9 @@ def gains(tables: Mapping[str, Sequence[Mapping[str, Any]]], ax: Any = None) -> 
         _line(panels[2], [(_number(row), _nearest(scores)) for row, scores in rates.items()], colour, name)
         if turned := _nearest(by_rate.get("other strand", [])):
             panels[2].plot([0], [turned["mean"]], "x", color=colour, ms=8)
-            panels[2].annotate(
-                "other strand", (0, turned["mean"]), xytext=(8, -3), textcoords="offset points", fontsize=8, color=MUTED
-            )
+            crosses = turned["mean"]
+    if crosses is not None:
+        panels[2].annotate("other strand", (0, crosses), xytext=(9, -3), **_WORDS)
     labels = ("distance, kb", "length of the copy, nt", "substitutions, %")
     for panel, label in zip(panels, labels, strict=True):
         panel.axhline(0, color=FAINT, lw=1, zorder=0)
@@ -40,12 +44,12 @@ def gains(tables: Mapping[str, Sequence[Mapping[str, Any]]], ax: Any = None) -> 
         panel.spines[["top", "right"]].set_visible(False)
         panel.margins(y=0.15)
     for panel in panels[:2]:
-        measured = sorted({float(x) for line in panel.containers for x in line.lines[0].get_xdata()})
         panel.set_xscale("log")
-        panel.set_xticks(measured, [f"{x:,g}" for x in measured])
-        panel.set_xticks([], minor=True)
+        panel.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        panel.xaxis.set_major_formatter(lambda x, _: f"{x:,g}")
+        panel.xaxis.set_minor_locator(NullLocator())
     panels[0].set_ylabel("gain, bits a masked letter", fontsize=9)
-    panels[0].legend(frameon=False, fontsize=8, loc="center left")
+    panels[0].legend(frameon=False, fontsize=8, loc="lower left")
     return ax
 
 

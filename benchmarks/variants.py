@@ -80,10 +80,29 @@ def command(given: argparse.Namespace, scores: str, out: str) -> None:
 
 
 def snvs(given: argparse.Namespace, genome: Genome) -> list[Variant]:
+    """Those of the VCF in its order, or so many random changes of the genome, in order."""
+    if given.random:
+        return changes(genome, given.random)
     vcf = Vcf(given.vcf)
     names = contigs_of(vcf.survey(), genome, str(given.vcf))
     alleles = (allele for record in vcf.records() for allele in record.alleles(names.get(record.contig)))
     return [allele for allele in alleles if isinstance(allele, Variant) and allele.kind == "SNV"]
+
+
+def changes(genome: Genome, count: int) -> list[Variant]:
+    """Random letters of the test chromosomes of yeast, or of all contigs where there are none, and random others."""
+    rng, letters = np.random.default_rng(0), "ACGT"
+    contigs = [name for name in ("chrVII", "chrXIII") if name in genome.contigs] or list(genome.contigs)
+    sizes = np.array([genome.contigs[name] for name in contigs])
+    places = np.sort(rng.choice(sizes.sum(), count, replace=False))
+    found = []
+    for place, step in zip(places.tolist(), rng.integers(1, 4, count).tolist(), strict=True):
+        contig = int(np.searchsorted(np.cumsum(sizes), place, side="right"))
+        start = place - int(sizes[:contig].sum())
+        base = genome.letters(contigs[contig], start, start + 1).decode().upper()
+        if base in letters:
+            found.append(Variant(contigs[contig], start, base, letters[(letters.index(base) + step) % 4]))
+    return found
 
 
 def timed(scoring: Scoring, variants: list[Variant]) -> tuple[float, np.ndarray]:
@@ -118,6 +137,7 @@ def main() -> None:
     words.add_argument("--every", type=int, default=25, help="take every so many records through the command")
     words.add_argument("--sites", type=int, default=300, help="SNV scored by both")
     words.add_argument("--dense", type=int, default=1000, help="SNV in a row for the cost of llr_unmasked")
+    words.add_argument("--random", type=int, help="score so many random changes of GENOME in place of the VCF's SNV")
     words.add_argument("--window", type=int, default=1024)
     words.add_argument("--only", choices=["command", "agreement"])
     given = words.parse_args()

@@ -15,17 +15,17 @@ orchid-genomics score-variants "$model" sacCer3.fa.gz "$out/orfs.vcf.gz" --score
 zcat "$out/orfs.vcf.gz" | awk '/^#/ || $2 % 50 == 0' |
     orchid-genomics score-variants "$model" sacCer3.fa.gz - --scores llr,llr_unmasked -o "$out/masked.vcf.gz"
 
-judge() { # scores, a name, then what is compared
-    scores=$1 name=$2
-    shift 2
+judge() { # scores, baselines, a name, then what is compared
+    scores=$1 baselines=$2 name=$3
+    shift 3
     orchid-genomics evaluate-variants "$out/$scores.vcf.gz" "$@" --strata CONTEXT --genome sacCer3.fa.gz --model "$model" \
-        --json "$out/$scores.$name.json" > "$out/$scores.$name.txt"
+        --baselines $baselines --json "$out/$scores.$name.json" > "$out/$scores.$name.txt"
 }
 
-for scores in unmasked masked; do
-    judge $scores stop --label BCSQ --positive stop_gained --negative synonymous
-    judge $scores missense --label BCSQ --positive missense --negative synonymous
-    judge $scores letter --label BCSQ --positive stop_gained --negative missense --strata CODON_LETTER
-    judge $scores frame --label FRAME --positive in_frame --negative out_of_frame --strata STOP
+for files in "unmasked look-up,counts,random" "masked look-up,counts"; do # $files: two words
+    judge $files stop --label BCSQ --positive stop_gained --negative synonymous
+    judge $files frame --label FRAME --positive in_frame --negative out_of_frame --strata STOP
+    judge $files letter --label BCSQ --positive stop_gained --negative missense --strata CODON_LETTER
+    judge $files missense --label BCSQ --positive missense --negative synonymous
 done
 cat "$out"/unmasked.*.txt "$out"/masked.*.txt

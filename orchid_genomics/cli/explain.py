@@ -38,6 +38,10 @@ from orchid_genomics.cli.elements import shared as model_and_genome
 @click.option(
     "--most-steps", default=1024, show_default=True, help="Gradients that integrated gradients may take for a region."
 )
+@click.option("--html", is_flag=True, help="Also OUT.html: logos, maps and a table on one page for any browser.")
+@click.option("--session", is_flag=True, help="Also OUT.igv.xml and OUT.ucsc.txt, which open OUT.bw as letters.")
+@click.option("--annotation", multiple=True, type=click.Path(), help="A BED or GFF3 to show in both. May be repeated.")
+@click.option("--motifs", metavar="MOTIFS", help="A motif file, or jaspar:fungi, to match on the page of --html.")
 @_with(resumable)
 def explain(model: str, genome: str, elements: str, out: tuple[str, ...], **options) -> None:
     """Say which letters of the regions of a BED (0-based half-open) a prediction of MODEL stands on.
@@ -71,11 +75,13 @@ def explain(model: str, genome: str, elements: str, out: tuple[str, ...], **opti
     orchid-genomics merge OUT.parts -o OUT.
     """
     from orchid_genomics.explain.regions import Options
+    from orchid_genomics.tasks.explain import Beside
     from orchid_genomics.tasks.explain import explain as task
 
     names = ("method", "target", "window", "references", "seed", "tolerance", "most_steps")
     how = Options(**{name: options.pop(name) for name in names})
-    task(model, genome, elements, out, how, **options)
+    beside = Beside(*(options.pop(name) for name in ("html", "session", "annotation", "motifs")))
+    task(model, genome, elements, out, how, beside=beside, **options)
 
 
 COMMANDS = (explain,)

@@ -22,6 +22,12 @@ CLASSES = ("#7b2d8b", "#e69f00", "#0072b2", "#56b4e9", "#c1341b", "#109648", "#8
 _KILO = 20_000  # letters from which an axis counts in kb
 
 
+def required() -> None:
+    """Raises MachineError naming the extra when matplotlib is not installed; for asking before long work."""
+    if not find_spec("matplotlib"):
+        raise missing_extra("matplotlib", "draw")
+
+
 def axes(ax: Any, size: tuple[float, float]) -> Any:
     """The given axes, or new ones (inches) on a figure that no window system shows.
 
@@ -29,8 +35,7 @@ def axes(ax: Any, size: tuple[float, float]) -> Any:
     """
     if ax is not None:
         return ax
-    if not find_spec("matplotlib"):
-        raise missing_extra("matplotlib", "draw")
+    required()
     from matplotlib.figure import Figure
 
     return Figure(figsize=size, layout="constrained").subplots()

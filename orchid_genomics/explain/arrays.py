@@ -5,7 +5,7 @@ trap: in a track values stand on the forward strand, and where regions overlap i
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -36,10 +36,14 @@ class Explained(NamedTuple):
 
 @dataclass(frozen=True)
 class ExplainFormat:
-    """Parts as npz; joined as what `identity["kind"]` says (a kind of KINDS), and as the files of `also` beside it."""
+    """Parts as npz; joined as what `identity["kind"]` says (a kind of KINDS), and as the files of `also` beside it.
+
+    `page` writes those of `also` that end in .html.
+    """
 
     identity: Mapping[str, Any]
     also: Sequence[Path] = ()
+    page: Callable[[Path, Iterable[Explained]], None] | None = None
 
     def write(self, answers: Iterable[Explained], part: Path) -> None:
         answers = list(answers)
@@ -69,6 +73,8 @@ class ExplainFormat:
         for path in (out, *self.also):
             if path.name.endswith(TRACKS):
                 TrackFormat(dict(self.identity["contigs"])).join(parts, path)
+            elif path.suffix == ".html" and self.page is not None:
+                self.page(path, (each for part in parts for each in rows_of(part)))
             elif path.suffix == ".h5":
                 _write_h5(path, parts, self.identity)
             else:

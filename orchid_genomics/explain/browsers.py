@@ -15,7 +15,7 @@ from orchid_genomics.genome.index import replacing
 from orchid_genomics.genome.tracks import BIGWIG
 from orchid_genomics.sequence import Interval
 
-_MOST_REGIONS = 500
+MOST_REGIONS = 500
 _ROOM = 20  # letters shown on either side of the first region
 
 
@@ -89,7 +89,7 @@ def igv_session(
         settings = {"clazz": "org.broad.igv.track.FeatureTrack", "id": names[path], "name": path.name.split(".")[0]}
         ElementTree.SubElement(below, "Track", settings, displayMode="EXPANDED", visible="true")
     regions = ElementTree.SubElement(root, "Regions")
-    for place in places[:_MOST_REGIONS]:
+    for place in places[:MOST_REGIONS]:
         about = {"chromosome": place.contig, "start": str(place.start), "end": str(place.end)}
         ElementTree.SubElement(regions, "Region", about, description=place.name or str(place))
     ElementTree.indent(root)

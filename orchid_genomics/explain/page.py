@@ -1,7 +1,7 @@
 """One self-contained HTML page about an `explain` run, for readers without Python; places in its words are 1-based."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +10,12 @@ import numpy as np
 from orchid_genomics import draw
 from orchid_genomics.draw import html
 from orchid_genomics.draw.canvas import divided
+from orchid_genomics.explain.arrays import Explained
+from orchid_genomics.explain.motif_files import Motif
+from orchid_genomics.explain.motifs import Match, call_seqlets, match_motifs, on_genome
 from orchid_genomics.genome.index import replacing
-from orchid_genomics.sequence import Interval
+from orchid_genomics.score.elements import REASONS
+from orchid_genomics.sequence import CODE, Interval
 
 SHORT, ZOOM, LETTERS = 240, 120, 2_000
 """A region up to SHORT letters is one logo; of a longer one the heaviest ZOOM letters; up to LETTERS a map."""
@@ -20,25 +24,64 @@ MOST = 30
 
 
 @dataclass(frozen=True)
-class Explained:
-    """A region as it is read: `tokens` (L,), `values` (L,) of its letters, a dependency map (L, L) or None.
-
-    `facts` are columns of the table of regions, such as the completeness error.
-    """
-
-    place: Interval
-    tokens: np.ndarray
-    values: np.ndarray
-    dependency: np.ndarray | None = None
-    facts: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Found:
+class Known:
     """A motif met in the regions: its matrix (4, L), and the columns of its line in the table."""
 
     matrix: np.ndarray
     facts: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Page:
+    """What a run's page says beside its regions; called with the path and the regions, it writes it.
+
+    `identity` is that of the run, `about` more words of provenance; seqlets are matched to `motifs` where given.
+    """
+
+    identity: Mapping[str, Any]
+    about: Mapping[str, Any]
+    lanes: Sequence[draw.Lane] = ()
+    motifs: Sequence[Motif] | None = None
+
+    def __call__(self, path: Path, regions: Iterable[Explained]) -> None:
+        kept = [each if n < MOST else each._replace(found=_light(each)) for n, each in enumerate(regions)]
+        identity = self.identity
+        method, target = identity["method"], identity["target"]
+        unit = "bits" if method == "dependency" else "nats" if target.startswith("pll") or "@" in target else target
+        title = f"What a model reads in {len(kept):,} region{'s' * (len(kept) != 1)}"
+        lead = f"{_METHODS[method]}{f', of {target}' if target else ''}. Positions are 1-based."
+        names = ("window", "references", "seed", "orchid-genomics")
+        provenance = {**self.about, "method": method, "target": target, **{name: identity[name] for name in names}}
+        known = None if self.motifs is None else self._known(kept)
+        facts = {name: value for name, value in provenance.items() if value != ""}
+        lanes = {"lanes": self.lanes, "motifs": known, "notes": _NOTES.get(method, ())}
+        write_page(path, title, lead, kept, unit=unit, provenance=facts, **lanes)
+
+    def _known(self, regions: Sequence[Explained]) -> list[Known]:
+        shown = [each for each in regions if not each.why]
+        seqlets = call_seqlets([each.found["projected"] for each in shown])
+        matches = match_motifs(seqlets, [each.found["tokens"] for each in shown], self.motifs)
+        return known_motifs(matches, [each.place for each in shown])
+
+
+def _light(region: Explained) -> dict[str, Any]:
+    """A region's arrays but those that only its own pictures need."""
+    return {name: region.found[name] for name in ("tokens", "projected", "difference", "error") if not region.why}
+
+
+_METHODS = {
+    "gradient": "Input × gradient, less the mean over the four letters",
+    "integrated": "Integrated gradients against dinucleotide shuffles",
+    "deeplift": "DeepLIFT against dinucleotide shuffles",
+    "ism": "In-silico mutagenesis: a letter's height is the mean over what else it could be",
+    "dependency": "Nucleotide dependencies: a letter's height is the mean of what its substitution does to the others",
+}
+_NOTES = {
+    "gradient": (
+        "A gradient is taken at the sequence itself, near which a model of letters may be flat: compare with "
+        "--method ism before reading much into it.",
+    ),
+}
 
 
 def write_page(
@@ -49,7 +92,7 @@ def write_page(
     *,
     unit: str = "attribution",
     lanes: Sequence[draw.Lane] = (),
-    motifs: Sequence[Found] | None = None,
+    motifs: Sequence[Known] | None = None,
     notes: Sequence[str] = (),
     provenance: Mapping[str, Any] | None = None,
 ) -> None:
@@ -59,7 +102,7 @@ def write_page(
     """
     parts = [html.paragraph(note) for note in notes]
     parts += [html.heading("Regions"), *_summary(regions)]
-    for region in regions[:MOST]:
+    for region in [each for each in regions if not each.why][:MOST]:
         parts += _pictures(region, unit, lanes)
     if motifs is not None:
         parts += [html.heading("Motifs"), *_motifs(motifs)]
@@ -70,17 +113,21 @@ def write_page(
 
 
 def _summary(regions: Sequence[Explained]) -> list[str]:
-    extra = list(dict.fromkeys(name for region in regions for name in region.facts))
-    head = ["region (1-based)", "name", "letters", "sum", "heaviest letter", *extra]
+    head = ["region (1-based)", "name", "letters", "sum", "heaviest letter", "sum must be", "off by"]
     rows = []
     for region in regions:
-        at = int(np.nanargmax(np.abs(region.values)))
-        letter = draw.of_letters(np.ones(1), region.tokens[at : at + 1])[:, 0]
-        base = "ACGT"[int(letter.argmax())] if letter.any() else "N"
-        heaviest = f"{base} at {_position(region.place, at):,} ({region.values[at]:+.3g})"
-        about = [str(region.place), region.place.name, f"{len(region.place):,}", f"{np.nansum(region.values):+.3g}"]
-        rows.append([*about, heaviest, *(region.facts.get(name, "") for name in extra)])
-    parts = [html.table(head, rows)]
+        place, found = region.place, region.found
+        about = [str(place), place.name, f"{len(place):,}"]
+        if region.why:
+            rows.append([*about, "", f"not explained: {REASONS.get(region.why, region.why)}", "", ""])
+            continue
+        values, at = found["projected"], int(np.nanargmax(np.abs(found["projected"])))
+        base = "ACGTN"[min(int(found["tokens"][at] & CODE), 4)]
+        heaviest = f"{base} at {_position(place, at):,} ({values[at]:+.3g})"
+        wanted = [f"{found[name]:.3g}" if np.isfinite(found[name]) else "" for name in ("difference", "error")]
+        rows.append([*about, f"{np.nansum(values):+.3g}", heaviest, *wanted])
+    kept = [i for i in range(len(head)) if i < 5 or any(row[i] for row in rows)]
+    parts = [html.table([head[i] for i in kept], [[row[i] for i in kept] for row in rows])]
     if len(regions) > MOST:
         parts.append(html.paragraph(f"The first {MOST} of {len(regions):,} regions are drawn."))
     return parts
@@ -92,27 +139,26 @@ def _position(place: Interval, at: int) -> int:
 
 
 def _pictures(region: Explained, unit: str, lanes: Sequence[draw.Lane]) -> list[str]:
-    place, short = region.place, len(region.place) <= SHORT
+    place, found = region.place, region.found
     parts = [html.heading(f"{place.name} {place}".strip(), 3)]
-    if short:
+    if len(place) <= SHORT:
         parts.append(html.figure(_logo(region, unit, lanes), alt=f"Logo of the attributions of {place}"))
     else:
-        zoom = heaviest(region)
-        ax = draw.zoomed(region.values, region.tokens, place, zoom, lanes, unit=unit)
+        zoom = heaviest(place, found["projected"])
+        ax = draw.zoomed(found["projected"], found["tokens"], place, zoom, lanes, unit=unit)
         words = f"Above all letters of the region, below the {len(zoom)} that weigh most together, {zoom} (1-based)."
         parts.append(html.figure(ax, words, many=True))
-    if region.dependency is not None and len(region.dependency) <= LETTERS:
-        ax = draw.dependency(region.dependency, place, tokens=region.tokens)
+    if "dependency" in found and len(place) <= LETTERS:
+        ax = draw.dependency(found["dependency"], place, tokens=found["tokens"])
         words = "Dependency map: how the prediction of each letter (columns) changes when another (rows) is mutated."
         parts.append(html.figure(ax, words, many=True))
     return parts
 
 
-def heaviest(region: Explained, length: int = ZOOM) -> Interval:
-    """The window of `length` letters whose attributions are largest together, on the region's strand."""
-    place = region.place
-    weight = np.concatenate([[0.0], np.cumsum(np.nan_to_num(np.abs(region.values)))])
-    length = min(length, len(region.values))
+def heaviest(place: Interval, values: np.ndarray, length: int = ZOOM) -> Interval:
+    """The window of `length` letters of a place whose `values` (L,) are largest together, on the place's strand."""
+    weight = np.concatenate([[0.0], np.cumsum(np.nan_to_num(np.abs(values)))])
+    length = min(length, len(values))
     at = int(np.argmax(weight[length:] - weight[:-length]))
     start = place.end - at - length if place.strand == "-" else place.start + at
     return Interval(place.contig, start, start + length, place.strand, place.name)
@@ -120,18 +166,34 @@ def heaviest(region: Explained, length: int = ZOOM) -> Interval:
 
 def _logo(region: Explained, unit: str, lanes: Sequence[draw.Lane]) -> Any:
     """The logo of a short region with its lanes below."""
-    shown = [lane for lane in lanes if any(each.overlaps(region.place) for each in lane.places)]
+    place, values, tokens = region.place, region.found["projected"], region.found["tokens"]
+    shown = [lane for lane in lanes if any(each.overlaps(place) for each in lane.places)]
     if not shown:
-        return draw.logo(region.values, region.place, tokens=region.tokens, unit=unit)
-    width = min(14.0, max(5.0, len(region.place) / 9))
+        return draw.logo(values, place, tokens=tokens, unit=unit)
+    width = min(14.0, max(5.0, len(place) / 9))
     top, *rest = divided(None, width, [1.4, *[0.5] * len(shown)], [0.08] * len(shown))
-    draw.logo(region.values, region.place, top, tokens=region.tokens, unit=unit, name=False)
+    draw.logo(values, place, top, tokens=tokens, unit=unit, name=False)
     for number, (ax, lane) in enumerate(zip(rest, shown, strict=True), 1):
-        draw.lane(lane, region.place, ax, name=number == len(shown))
+        draw.lane(lane, place, ax, name=number == len(shown))
     return top
 
 
-def _motifs(motifs: Sequence[Found]) -> list[str]:
+def known_motifs(matches: Sequence[Match], places: Sequence[Interval], most: float = 0.05) -> list[Known]:
+    """The motifs that seqlets of `places` look like with a q-value up to `most`, those met most often first."""
+    grouped: dict[str, list[Match]] = {}
+    for match in matches:
+        if match.q <= most:
+            grouped.setdefault(match.motif.id, []).append(match)
+    found = []
+    for those in sorted(grouped.values(), key=lambda those: (-len(those), min(match.q for match in those))):
+        best = min(those, key=lambda match: match.q)
+        where = on_genome(best.seqlet, places[best.seqlet.region])
+        about = {"motif": best.motif.id, "name": best.motif.name, "seqlets": len(those), "best q": f"{best.q:.1e}"}
+        found.append(Known(best.motif.matrix, {**about, "best match (1-based)": str(where)}))
+    return found
+
+
+def _motifs(motifs: Sequence[Known]) -> list[str]:
     if not motifs:
         return [html.paragraph("No stretch of letters stood out, or none matched a motif of the file.")]
     head = ["logo", *dict.fromkeys(name for motif in motifs for name in motif.facts)]

@@ -34,7 +34,7 @@ _MORE = {"ism": ("effects",), "dependency": ("dependency",)}
 class Beside:
     """What is written beside the numbers: a page in one file (OUT.html), an IGV session and UCSC track lines.
 
-    `annotation` (BED, GFF3, GenBank) is shown in them; seqlets are matched to the `motifs` of a file or of JASPAR on the page.
+    `annotation` (BED, GFF3, GenBank) is shown in them; the page matches seqlets to `motifs` (see `read_motifs`).
     """
 
     html: bool = False

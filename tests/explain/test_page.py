@@ -9,16 +9,23 @@ import numpy as np
 import pytest
 
 from orchid_genomics import draw
-from orchid_genomics.explain.page import MOST, Explained, Found, heaviest, write_page
+from orchid_genomics.explain.arrays import Explained
+from orchid_genomics.explain.motif_files import Motif
+from orchid_genomics.explain.motifs import Match, Seqlet
+from orchid_genomics.explain.page import MOST, Known, heaviest, known_motifs, write_page
 from orchid_genomics.sequence import DNA, Interval
 
 
-def region(start: int, text: str, strand: str = "+", name: str = "", **options) -> Explained:
+def region(start: int, text: str, strand: str = "+", name: str = "", error: float = np.nan) -> Explained:
     values = np.zeros(len(text))
     values[2] = -0.5
-    return Explained(
-        Interval("chr1", start, start + len(text), strand, name), DNA.encode(text), values, None, **options
-    )
+    found = {
+        "tokens": DNA.encode(text),
+        "projected": values,
+        "difference": np.array(error * 1e4),
+        "error": np.array(error),
+    }
+    return Explained(Interval("chr1", start, start + len(text), strand, name), "", found)
 
 
 class Tags(HTMLParser):
@@ -44,12 +51,14 @@ class Tags(HTMLParser):
 
 @pytest.fixture
 def page(tmp_path):
+    long = {**region(1000, "A" * 300).found, "dependency": np.ones((300, 300))}
     regions = [
-        region(99, "ACGTACGTAC", name="first <promoter>", facts={"error": "1e-4"}),
+        region(99, "ACGTACGTAC", name="first <promoter>", error=1e-4),
         region(199, "ACGTACGTAC", "-"),
-        Explained(Interval("chr1", 1000, 1300), np.zeros(300, np.uint8), np.ones(300), np.ones((300, 300))),
+        Explained(Interval("chr1", 1000, 1300), "", long),
+        Explained(Interval("chr9", 5, 8), "unknown_contig", {}),
     ]
-    motifs = [Found(np.array([[9, 1], [1, 9], [1, 1], [1, 1]]), {"motif": "TBP & co", "q": "0.01"})]
+    motifs = [Known(np.array([[9, 1], [1, 9], [1, 1], [1, 1]]), {"motif": "TBP & co", "q": "0.01"})]
     lanes = [draw.Lane("genes", (Interval("chr1", 100, 150, "+", "ABC1"),), (), True)]
     path = tmp_path / "page.html"
     facts = {"model": "d5dafde6d240"}
@@ -71,7 +80,8 @@ def test_a_page_names_regions_letters_motifs_and_provenance(page):
     tags.feed(page.read_text())
     words = " | ".join(word for word in tags.words if word.strip())
     for expected in (
-        "chr1:100-109(+) | first <promoter> | 10 | -0.5 | G at 102 (-0.5) | 1e-4",
+        "chr1:100-109(+) | first <promoter> | 10 | -0.5 | G at 102 (-0.5) | 1 | 0.0001",
+        "chr9:6-8 | 3 | not explained: ",
         "chr1:200-209(-) |",
         "G at 207 (-0.5)",  # the third letter of the other strand
         "TBP & co | 0.01",
@@ -98,12 +108,24 @@ def test_no_motif_found_is_said(tmp_path):
     assert "none matched a motif of the file" in (tmp_path / "page.html").read_text()
 
 
+def test_motifs_are_listed_by_how_often_they_are_met_and_unlikely_ones_left_out():
+    common, rare = Motif("M1", "one", np.ones((4, 5)) / 4), Motif("M2", "two", np.ones((4, 5)) / 4)
+    hits = ((rare, 1e-9, 0), (common, 0.01, 1), (common, 0.001, 0), (rare, 0.5, 1))
+    matches = [Match(Seqlet(r, 2, 6, 1.0, 0.01), motif, q, q, "+", 0) for motif, q, r in hits]
+    places = [Interval("chr1", 100, 120, "-"), Interval("chr2", 0, 20, "+")]
+    found = [each.facts for each in known_motifs(matches, places)]
+    assert [(each["motif"], each["seqlets"], each["best q"]) for each in found] == [
+        ("M1", 2, "1.0e-03"),
+        ("M2", 1, "1.0e-09"),
+    ]
+    assert found[0]["best match (1-based)"] == "chr1:115-118(-)"
+
+
 @pytest.mark.parametrize(("strand", "start"), [("+", 1060), ("-", 1036)])
 def test_the_heaviest_letters_are_found_on_either_strand(strand, start):
     values = np.zeros(100)
     values[60:64] = -3.0
-    some = Explained(Interval("chr1", 1000, 1100, strand), np.zeros(100, np.uint8), values)
-    found = heaviest(some, 4)
+    found = heaviest(Interval("chr1", 1000, 1100, strand), values, 4)
     assert (found.start, found.end, found.strand) == (start, start + 4, strand)
 
 

@@ -1,0 +1,64 @@
+"""explain --html and --session as a user runs them: a page and browser files beside the numbers, or one clear line."""
+
+import pytest
+from random_models import letters_model, random_letters, write_genome
+
+from orchid_genomics.cli import main
+
+MEME = """MEME version 4
+
+ALPHABET= ACGT
+
+MOTIF M1 box
+letter-probability matrix: alength= 4 w= 4
+0.97 0.01 0.01 0.01
+0.01 0.97 0.01 0.01
+0.01 0.01 0.97 0.01
+0.01 0.01 0.01 0.97
+"""
+
+
+@pytest.fixture
+def words(tmp_path, monkeypatch):
+    """The command's first words, in a folder with a model, a genome, regions, genes and motifs."""
+    monkeypatch.chdir(tmp_path)
+    write_genome(tmp_path / "genome.fa", {"c1": random_letters(900), "c2": random_letters(300, 1)})
+    letters_model().save_pretrained(tmp_path / "model", {"report": {"length": 64}})
+    (tmp_path / "in.bed").write_text("c1\t100\t160\tone\t0\t-\nc2\t250\t400\ttoo far\n")
+    (tmp_path / "genes.bed").write_text("c1\t90\t150\tABC1\t0\t+\n")
+    (tmp_path / "motifs.meme").write_text(MEME)
+    return ["explain", "model", "genome.fa", "in.bed"]
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # of numba, compiling
+def test_a_page_and_a_session_lie_beside_the_track(words, tmp_path, capsys):
+    more = ["--method", "dependency", "--html", "--session", "--annotation", "genes.bed", "--motifs", "motifs.meme"]
+    main([*words, "-o", "out.bw", *more])
+    text = (tmp_path / "out.html").read_text()
+    assert "c1:101-160(-)" in text
+    assert "not explained" in text
+    assert text.count('src="data:image/') >= 2  # a logo and a map
+    assert "Motifs" in text
+    assert "motifs.meme" in text
+    assert 'renderer="DYNSEQ"' in (tmp_path / "out.igv.xml").read_text()
+    assert "genes.bed" in (tmp_path / "out.igv.xml").read_text()
+    assert "bigDataUrl=https://YOUR.SERVER/out.bw" in (tmp_path / "out.ucsc.txt").read_text()
+    assert "also written: out.html, out.igv.xml, out.ucsc.txt" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["-o", "out.h5", "--session"], "--session: out.h5 is no bigWig, which browsers draw as letters; -o OUT.bw"),
+        (["-o", "out.bw", "--html", "--shard", "1/2"], "--shard: makes one part of one file; one --out, without"),
+        (["-o", "out.bw", "--html", "--motifs", "in.bed"], "in.bed: holds no motif; a motif file (MEME"),
+        (["-o", "out.bw", "--html", "--annotation", "none.bed"], "none.bed: cannot be read"),
+    ],
+)
+def test_what_cannot_be_written_is_said_before_any_work(words, more, message, tmp_path, capsys):
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(SystemExit) as stopped:
+        main([*words, *more])
+    assert stopped.value.code == 1
+    assert f"error: {message}" in capsys.readouterr().err
+    assert sorted(each for each in tmp_path.iterdir() if each.suffix != ".fai") == before

@@ -10,6 +10,7 @@ import numpy as np
 
 _ROWS = 1 << 14  # ranks of a resampled table, over all strata
 _CLUSTERS = 1000  # more clusters than this are joined at random into so many
+_FEW = 5  # of fewer clusters no interval is made: they say nothing of how clusters differ
 _CHUNK = 100  # resamples at once
 
 
@@ -126,8 +127,8 @@ class _Rows:
         return float(auroc[0]), float(auprc[0])
 
     def resampled(self, which: int, samples: int, seed: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """AUROC and AUPRC of one score in every resample of the clusters, in pieces; none of a single cluster."""
-        if self.clusters == 1:
+        """AUROC and AUPRC of one score in every resample of the clusters, in pieces; none of under five clusters."""
+        if self.clusters < _FEW:
             yield np.zeros(0), np.zeros(0)
             return
         rng = np.random.default_rng(seed)

@@ -8,11 +8,12 @@ cd "$(dirname "$0")"
 
 # Every single-letter change of 200 genes of the test chromosomes, classified; those that overlap another gene are left out
 # (as is the last tenth of every coding sequence).
-orchid-genomics mutate sacCer3.fa.gz sacCer3.ensembl99.gff3.gz --contigs chrVII,chrXIII --genes 200 -o "$out/orfs.vcf.gz"
+orchid-genomics mutate sacCer3.fa.gz sacCer3.ensembl99.gff3.gz --contigs chrVII,chrXIII --genes "${GENES:-200}" \
+    -o "$out/orfs.vcf.gz"
 
 # All of them from one pass a window; every change at one letter in 50 masked as well.
 orchid-genomics score-variants "$model" sacCer3.fa.gz "$out/orfs.vcf.gz" --scores llr_unmasked -o "$out/unmasked.vcf.gz"
-zcat "$out/orfs.vcf.gz" | awk '/^#/ || $2 % 50 == 0' |
+zcat "$out/orfs.vcf.gz" | awk -v every="${EVERY:-50}" '/^#/ || $2 % every == 0' |
     orchid-genomics score-variants "$model" sacCer3.fa.gz - --scores llr,llr_unmasked -o "$out/masked.vcf.gz"
 
 judge() { # scores, baselines, a name, then what is compared

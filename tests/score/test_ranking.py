@@ -76,7 +76,7 @@ def test_the_interval_is_that_of_resampling_whole_clusters(stratified):
 def test_a_resample_of_the_table_is_a_resample_of_the_rows(seed):
     score, positive, cluster, strata = drawn(seed, rows=40)
     rows = ranking._Rows.of([score], positive, cluster, strata)
-    if rows is None:
+    if rows is None or rows.clusters < 5:
         return
     (areas, _), *_ = rows.resampled(0, 5, seed)
     rng = np.random.default_rng(seed)
@@ -115,13 +115,14 @@ def test_a_difference_is_paired():
     assert (same.value, same.low, same.high) == (0, 0, 0)
 
 
-def test_nothing_to_rank_is_nan_and_one_cluster_has_no_interval():
+def test_nothing_to_rank_is_nan_and_a_handful_of_clusters_has_no_interval():
     one_class = rank(np.arange(3.0), np.ones(3, bool), np.arange(3))
     assert np.isnan(one_class.auroc.value)
     assert (one_class.positives, one_class.negatives) == (3, 0)
-    single = rank(np.arange(4.0), np.array([0, 1, 0, 1], bool), np.zeros(4))
-    assert single.auroc.value == 0.75
-    assert np.isnan(single.auroc.low)
+    for clusters in (1, 4, 5):
+        found = rank(np.arange(10.0), np.arange(10) % 2 == 1, np.arange(10) % clusters)
+        assert found.auroc.value == 0.6
+        assert np.isnan(found.auroc.low) == (clusters < 5)
 
 
 def test_the_order_of_rows_is_nothing():

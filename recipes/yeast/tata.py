@@ -205,6 +205,13 @@ def by_counts(genome: Genome, tokens_NL: np.ndarray) -> dict[str, np.ndarray]:
     return found | {"mutation": change / (3 * WORD)}
 
 
+def without(score: np.ndarray, around: np.ndarray, found: list[Site]) -> np.ndarray:
+    """What is left of a score (N,) once a line in the share of A and T around, and the word's mean, are taken out."""
+    words = np.array([site.word for site in found])
+    columns = np.stack([around, *(words == word for word in np.unique(words))], 1).astype(float)
+    return score - columns @ np.linalg.lstsq(columns, score, rcond=None)[0]
+
+
 def averaged(found: list[Site], score: np.ndarray) -> tuple[np.ndarray, ...]:
     """One row a promoter and stratum: mean score, whether bound, promoter, stratum."""
     keys = np.array([f"{site.promoter}\t{site.stratum}\t{int(site.bound)}" for site in found])
@@ -325,7 +332,8 @@ def main() -> None:
         blank = OrchidModel(model.recipe).eval()
         scores[f"random weights, {seed}"] = kept(f"{about}.{seed}.npz", partial(by_model, blank, tokens_NL, say))
     scores["counts, 6 + 6"] = by_counts(genome, tokens_NL)
-    scores["A and T within 100"] = {"certainty": around}
+    left = {name: without(values, around, found) for name, values in scores["model"].items()}
+    scores |= {"A and T within 100": {"certainty": around}, "model without A and T": left}
     table, drawn = lines_of(found, scores)
     lines += table
     print(*table, sep="\n")

@@ -5,41 +5,25 @@ from random_models import letters_model, random_letters, write_genome
 
 from orchid_genomics.cli import main
 
-MEME = """MEME version 4
-
-ALPHABET= ACGT
-
-MOTIF M1 box
-letter-probability matrix: alength= 4 w= 4
-0.97 0.01 0.01 0.01
-0.01 0.97 0.01 0.01
-0.01 0.01 0.97 0.01
-0.01 0.01 0.01 0.97
-"""
-
 
 @pytest.fixture
 def words(tmp_path, monkeypatch):
-    """The command's first words, in a folder with a model, a genome, regions, genes and motifs."""
+    """The command's first words, in a folder with a model, a genome, regions and genes."""
     monkeypatch.chdir(tmp_path)
     write_genome(tmp_path / "genome.fa", {"c1": random_letters(900), "c2": random_letters(300, 1)})
     letters_model().save_pretrained(tmp_path / "model", {"report": {"length": 64}})
     (tmp_path / "in.bed").write_text("c1\t100\t160\tone\t0\t-\nc2\t250\t400\ttoo far\n")
     (tmp_path / "genes.bed").write_text("c1\t90\t150\tABC1\t0\t+\n")
-    (tmp_path / "motifs.meme").write_text(MEME)
     return ["explain", "model", "genome.fa", "in.bed"]
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # of numba, compiling
 def test_a_page_and_a_session_lie_beside_the_track(words, tmp_path, capsys):
-    more = ["--method", "dependency", "--html", "--session", "--annotation", "genes.bed", "--motifs", "motifs.meme"]
+    more = ["--method", "dependency", "--html", "--session", "--annotation", "genes.bed"]
     main([*words, "-o", "out.bw", *more])
     text = (tmp_path / "out.html").read_text()
     assert "c1:101-160(-)" in text
     assert "not explained" in text
     assert text.count('src="data:image/') >= 2  # a logo and a map
-    assert "Motifs" in text
-    assert "motifs.meme" in text
     assert 'renderer="DYNSEQ"' in (tmp_path / "out.igv.xml").read_text()
     assert "genes.bed" in (tmp_path / "out.igv.xml").read_text()
     assert "bigDataUrl=https://YOUR.SERVER/out.bw" in (tmp_path / "out.ucsc.txt").read_text()

@@ -105,7 +105,8 @@ def _outputs(model: OrchidModel) -> tuple[Column, ...]:
     labels = recipe.labels[1:] if getattr(recipe, "task", "") == "binary" else recipe.labels
     unit = "in the labels' units" if recipe.task == "regression" else "log-odds"
     words = ["".join(letter if letter.isalnum() else "_" for letter in label) for label in labels]
-    names = [word if words.count(word) == 1 else f"{word}_{i + 1}" for i, word in enumerate(words)]
+    upper = [word.upper() for word in words]  # as INFO names are
+    names = [word if upper.count(word.upper()) == 1 else f"{word}_{i + 1}" for i, word in enumerate(words)]
     about = (
         "Output {} of the model with the alternate letters minus with the reference, {}; > 0: the alternate has more"
     )

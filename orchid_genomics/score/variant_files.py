@@ -37,8 +37,13 @@ def info_names(scoring: Scoring, prefix: str) -> list[str]:
     return [f"{prefix}_{column.name.upper()}" for column in scoring.columns] + [f"{prefix}_WHY"]
 
 
-def identity_of(scoring: Scoring, survey: Survey, kind: str, prefix: str, model: str, genome: str) -> dict[str, Any]:
-    """All that decides a byte of the output, as JSON: a resumed run or another shard must say the same."""
+def identity_of(
+    scoring: Scoring, survey: Survey, kind: str, prefix: str, model: str, genome: str, calibration: str = ""
+) -> dict[str, Any]:
+    """All that decides a byte of the output, as JSON: a resumed run or another shard must say the same.
+
+    `model`, `genome` and `calibration` are checksums.
+    """
     options = {
         "input": survey.checksum,
         "model": model,
@@ -47,7 +52,13 @@ def identity_of(scoring: Scoring, survey: Survey, kind: str, prefix: str, model:
         "window": ",".join(map(str, scoring.windows)),
         "on REF mismatch": scoring.on_mismatch,
     }
-    about = {key: value[:12] if key == "genome" else value for key, value in options.items() if key != "input"}
+    if calibration:
+        options["calibration"] = calibration
+    about = {
+        key: value[:12] if key in ("genome", "calibration") else value
+        for key, value in options.items()
+        if key != "input"
+    }
     about = {"orchid-genomics": __version__, **about}
     line = f"##{'; '.join(f'{key} {value}' for key, value in about.items())}".replace(" ", "=", 1)
     columns = [(column.name, column.about, column.window) for column in scoring.columns]

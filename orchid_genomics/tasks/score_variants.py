@@ -1,5 +1,6 @@
 """A VCF and a model become a scored VCF: every record is answered, in order, and none is changed but for its INFO."""
 
+import hashlib
 import json
 import shutil
 import sys
@@ -65,7 +66,8 @@ def score_variants(
         preflight(vcf, survey, contigs, opened)
         if on_mismatch == "error":
             all_match(vcf, contigs, opened)
-        identity = identity_of(scoring, survey, kind, prefix, scoring.model.hash(), opened.checksum())
+        sums = (scoring.model.hash(), opened.checksum(), checksum(calibration) if calibration else "")
+        identity = identity_of(scoring, survey, kind, prefix, *sums)
         block = block_of(scoring)
         job = Job(TASK, out, identity, survey.records, block, part, resume)
         answer = scorer(vcf, scoring, contigs, kind, names)
@@ -105,6 +107,11 @@ def finish(blocks: Sequence[Stats], identity: dict[str, Any], out: Path, quiet: 
         except OSError as error:
             raise MachineError(path, f"cannot be written ({error.strerror})", "a folder with room") from None
     return summary
+
+
+def checksum(path: str | Path) -> str:
+    """The SHA-256 of a small file, in hexadecimal."""
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 
 @contextmanager

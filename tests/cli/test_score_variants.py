@@ -416,3 +416,18 @@ def test_a_changed_job_is_not_resumed(folder, refused, capsys):
     message = refused("merge", folder / "out.vcf.gz", "-o", folder / "out.tsv.gz")
     assert message == "error: --out: 'out.tsv.gz', but the parts are vcf.gz; a name that ends in .vcf.gz"
     assert "holds no parts of a job" in refused("merge", folder / "model", "-o", folder / "out.vcf.gz")
+
+
+def test_another_calibration_is_another_job(folder, refused, capsys):
+    words = ["calibrate", str(folder / "model"), str(folder / "genome.fa"), "--sites", "100", "--scores", "llr"]
+    for seed in ("0", "1"):
+        main([*words, "--seed", seed, "-o", str(folder / f"cal{seed}.json")])
+    run(folder, "--shard", "1/1", "--scores", "llr", "--calibration", str(folder / "cal0.json"), out="whole.vcf.gz")
+    assert "ORCHID_LLR_Z" in text(folder / "whole.vcf.gz").upper()
+    run(folder, "--shard", "1/2", "--scores", "llr", "--calibration", str(folder / "cal0.json"))
+    files = (folder / "model", folder / "genome.fa", folder / "in.vcf", "-o", folder / "out.vcf.gz")
+    capsys.readouterr()
+    message = refused(
+        "score-variants", *files, "--scores", "llr", "--shard", "2/2", "--calibration", folder / "cal1.json"
+    )
+    assert "belongs to another job: calibration " in message

@@ -14,7 +14,7 @@ from orchid_genomics.score.variants import Scoring, check, score_variants, train
 from orchid_genomics.sequence import CODE, DNA, Variant
 
 ALL = ("llr", "llr_unmasked", "entropy", "indel", "embedding")
-POOLED = {"kind": "pooled", "task": "multilabel", "labels": ("open", "TF-1", "TF 1")}
+POOLED = {"kind": "pooled", "task": "multilabel", "labels": ("open", "TF-1", "tf 1")}
 
 
 def snv(genome, contig, start, step=1):
@@ -112,7 +112,7 @@ def test_a_head_says_what_it_says_of_both_windows(genome):
     model = random_model(POOLED)
     variants = some(genome)
     found = score_variants(model, genome, variants, None, [128])
-    assert [column.name for column in found.columns] == ["delta_open", "delta_TF_1_2", "delta_TF_1_3"]
+    assert [column.name for column in found.columns] == ["delta_open", "delta_TF_1_2", "delta_tf_1_3"]
     assert np.isfinite(found.values).all()
     tokens = genome.tokens("c1", 300 - 63, 300 + 65) & CODE
     tokens[-1] = DNA.n

@@ -83,24 +83,7 @@ def explain(
     file = ElementFile.survey(elements, opened)
     lengths = [len(record.place) for record in read_records(Path(elements))]
     explaining.fit(min(lengths))
-    identity = {
-        "orchid-genomics": __version__,
-        "model": loaded.hash(),
-        "genome": opened.checksum()[:12],
-        "input": file.checksum,
-        "method": options.method,
-        "target": explaining.onehot.target.name if options.method != "dependency" else "",
-        "references": options.references or 0,
-        "seed": options.seed,
-        "window": options.window or 0,
-        "tolerance": options.tolerance,
-        "most_steps": options.most_steps,
-        "kind": kind,
-        "records": file.records,
-        "longest": max((n for n in lengths if n <= explaining.longest), default=1),
-        "arrays": ["hypothetical", "projected", "difference", "error", "steps", *_MORE.get(options.method, ())],
-        "contigs": dict(opened.contigs),
-    }
+    identity = _identity(explaining, file, lengths, loaded.hash()) | {"kind": kind}
     job = Job(TASK, outs[0], identity, file.records, BLOCK, part, resume)
     page = outs[0].with_name(f"{outs[0].name.split('.')[0]}.html")
     also = [page] if beside.html else []
@@ -117,6 +100,28 @@ def explain(
     if also and not quiet:
         print("also written: " + ", ".join(map(str, also)), file=sys.stderr)
     return stats
+
+
+def _identity(explaining: Explaining, file: ElementFile, lengths: Sequence[int], model: str) -> dict[str, Any]:
+    """All that decides a byte of the output, as JSON, but for its format; `model` is its hash."""
+    options = explaining.options
+    return {
+        "orchid-genomics": __version__,
+        "model": model,
+        "genome": explaining.genome.checksum()[:12],
+        "input": file.checksum,
+        "method": options.method,
+        "target": explaining.onehot.target.name if options.method != "dependency" else "",
+        "references": options.references or 0,
+        "seed": options.seed,
+        "window": options.window or 0,
+        "tolerance": options.tolerance,
+        "most_steps": options.most_steps,
+        "records": file.records,
+        "longest": max((n for n in lengths if n <= explaining.longest), default=1),
+        "arrays": ["hypothetical", "projected", "difference", "error", "steps", *_MORE.get(options.method, ())],
+        "contigs": dict(explaining.genome.contigs),
+    }
 
 
 def form(identity: dict[str, Any]) -> ExplainFormat:

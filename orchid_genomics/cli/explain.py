@@ -8,7 +8,7 @@ from orchid_genomics.cli.elements import shared as model_and_genome
 
 @click.command()
 @_with(model_and_genome)
-@click.argument("elements", type=click.Path(), metavar="IN.bed")
+@click.argument("elements", type=click.Path())
 @click.option(
     "-o",
     "--out",
@@ -44,7 +44,7 @@ from orchid_genomics.cli.elements import shared as model_and_genome
 @click.option("--motifs", metavar="MOTIFS", help="A motif file, or jaspar:fungi, to match on the page of --html.")
 @_with(resumable)
 def explain(model: str, genome: str, elements: str, out: tuple[str, ...], **options) -> None:
-    """Say which letters of the regions of a BED (0-based half-open) a prediction of MODEL stands on.
+    """Say which letters of ELEMENTS, regions of a BED (0-based half-open), a prediction of MODEL stands on.
 
     MODEL is a folder that pretrain or finetune wrote, GENOME the FASTA. Every region is answered; those that cannot be
     are counted with the reason (unknown_contig, off_contig, all_n, too_long).

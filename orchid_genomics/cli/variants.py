@@ -21,7 +21,7 @@ what it looks like. A score depends on genome, variant, model and window alone, 
 compares what the model expects of a place: it is not pathogenicity.
 
 \b
-Scores (default: llr,indel for a pretrained model, delta for a fine-tuned one, embedding for an encoder alone):
+Scores (default: llr,indel for a pretrained model, delta for a fine-tuned one, embedding without a head):
 {plain()}
 
 Symbolic ALTs have no score. An event longer than half the window has none either.
@@ -72,7 +72,9 @@ def _windows(_: click.Context, __: click.Parameter, text: str | None) -> tuple[i
 @click.option("--prefix", default="ORCHID", show_default=True, help="What the INFO names begin with.")
 @click.option("--shard", metavar="I/N", help="Score one of N parts of the file, for merge.")
 @click.option("--resume", is_flag=True, help="Go on with the parts that a killed run left in OUT.parts.")
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@click.option(
+    "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True, help="Where to compute."
+)
 def score_variants(model: str, genome: str, variants: str, scores: str | None, **options) -> None:
     from orchid_genomics.tasks.score_variants import score_variants as task
 
@@ -86,7 +88,8 @@ def merge(shards: tuple[str, ...], out: str) -> None:
     """Put the parts of one job together: SHARDS are the OUT.parts folders that --shard left.
 
     Checks that they belong to one job (same input, model, genome and options) and that no part is missing. The bytes,
-    decompressed, are those of a run without shards. The folders stay; remove them when you have seen the result.
+    decompressed, are those of a run without shards. The folders stay; remove them when you have seen the result. Places
+    stay as the format has them: VCF 1-based, BED 0-based half-open.
     """
     from orchid_genomics.tasks.merge import merge as task
 

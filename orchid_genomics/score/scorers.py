@@ -237,7 +237,8 @@ def plain(width: int = 108) -> str:
     for name, scorer in SCORERS.items():
         row = next(row for row in table() if row[0] == name)
         kinds = "every type" if scorer.kinds == KINDS else ", ".join(scorer.kinds)
-        lines.append(f"  {name:<13} {kinds}; flank: {scorer.flank}; forward passes: {scorer.passes}")
         indent = " " * 16
+        needs = f"  {name:<13} {kinds}; flank: {scorer.flank}; forward passes: {scorer.passes}"
+        lines += textwrap.wrap(needs, width, subsequent_indent=indent)
         lines += textwrap.wrap(row[7].replace("`", ""), width, initial_indent=indent, subsequent_indent=indent)
     return "\n".join(lines)

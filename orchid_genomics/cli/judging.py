@@ -15,7 +15,7 @@ import click
 def mutate(
     genome: str, annotation: str, out: str, contigs: str | None, genes: int | None, last: float, table: int, seed: int
 ) -> None:
-    """Write every single-letter change of the coding sequences that ANNOTATION (GFF3 or GenBank) has on GENOME, as a VCF.
+    """Write every single-letter change of the coding sequences of ANNOTATION (GFF3 or GenBank) on GENOME, as a VCF.
 
     Each is classified in the words of bcftools csq (INFO BCSQ): synonymous, missense, stop_gained, start_lost,
     stop_lost. CONTEXT is the change with its neighbours on the coding strand, CODON_LETTER its place in the codon

@@ -41,7 +41,9 @@ from orchid_genomics.cli.elements import shared as model_and_genome
 @click.option("--html", is_flag=True, help="Also OUT.html: logos, maps and a table on one page for any browser.")
 @click.option("--session", is_flag=True, help="Also OUT.igv.xml and OUT.ucsc.txt, which open OUT.bw as letters.")
 @click.option("--annotation", multiple=True, type=click.Path(), help="A BED or GFF3 to show in both. May be repeated.")
-@click.option("--motifs", metavar="MOTIFS", help="A motif file, or jaspar:fungi, to match on the page of --html.")
+@click.option(
+    "--motifs", metavar="MOTIFS", help="Also OUT.motifs.tsv: seqlets matched to a motif file, or jaspar:fungi."
+)
 @_with(resumable)
 def explain(model: str, genome: str, elements: str, out: tuple[str, ...], **options) -> None:
     """Say which letters of ELEMENTS, regions of a BED (0-based half-open), a prediction of MODEL stands on.

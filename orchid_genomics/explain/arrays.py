@@ -6,7 +6,7 @@ trap: in a track values stand on the forward strand, and where regions overlap i
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -38,12 +38,12 @@ class Explained(NamedTuple):
 class ExplainFormat:
     """Parts as npz; joined as what `identity["kind"]` says (a kind of KINDS), and as the files of `also` beside it.
 
-    `page` writes those of `also` that end in .html.
+    `reports` are files beside them, each with what writes it from its path and the regions.
     """
 
     identity: Mapping[str, Any]
     also: Sequence[Path] = ()
-    page: Callable[[Path, Iterable[Explained]], None] | None = None
+    reports: Mapping[Path, Callable[[Path, Iterable[Explained]], None]] = field(default_factory=dict)
 
     def write(self, answers: Iterable[Explained], part: Path) -> None:
         answers = list(answers)
@@ -73,12 +73,12 @@ class ExplainFormat:
         for path in (out, *self.also):
             if path.name.endswith(TRACKS):
                 TrackFormat(dict(self.identity["contigs"])).join(parts, path)
-            elif path.suffix == ".html" and self.page is not None:
-                self.page(path, (each for part in parts for each in rows_of(part)))
             elif path.suffix == ".h5":
                 _write_h5(path, parts, self.identity)
             else:
                 _write_npz(path, parts, self.identity)
+        for path, write in self.reports.items():
+            write(path, (each for part in parts for each in rows_of(part)))
 
     def pipe(self, answers: Iterable[Any], out: Any) -> None:
         raise InputError("--out", "- is no file", "a name that ends in " + ", ".join(f".{kind}" for kind in KINDS))

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from orchid_genomics.errors import InputError, missing_extra
+from orchid_genomics.explain.arrays import Explained
 from orchid_genomics.explain.motif_files import Motif
 from orchid_genomics.explain.references import one_hot
 from orchid_genomics.genome.index import replacing
@@ -145,6 +146,25 @@ def write_matches(
     with replacing(Path(path)) as temporary:
         lines = ["#" + "\t".join(COLUMNS), *("\t".join(map(str, row_of(m, places, tokens).values())) for m in matches)]
         temporary.write_text("\n".join(lines) + "\n")
+
+
+@dataclass(frozen=True)
+class MotifTable:
+    """Called with a path and the regions of a run, it writes the matches of their seqlets (`write_matches`)."""
+
+    motifs: Sequence[Motif]
+
+    def __call__(self, path: Path, regions: Iterable[Explained]) -> None:
+        write_matches(path, *matches_of(regions, self.motifs))
+
+
+def matches_of(
+    regions: Iterable[Explained], motifs: Sequence[Motif]
+) -> tuple[list[Match], list[Interval], list[np.ndarray]]:
+    """The motif nearest to every seqlet of the regions that were explained, with those regions' places and tokens."""
+    shown = [(each.place, each.found["tokens"], each.found["projected"]) for each in regions if not each.why]
+    places, tokens, projected = ([row[i] for row in shown] for i in range(3))
+    return match_motifs(call_seqlets(projected), tokens, motifs), places, tokens
 
 
 def row_of(match: Match, places: Sequence[Interval], tokens: Sequence[np.ndarray]) -> dict[str, str | int]:

@@ -12,7 +12,7 @@ from orchid_genomics.draw import html
 from orchid_genomics.draw.canvas import divided
 from orchid_genomics.explain.arrays import Explained
 from orchid_genomics.explain.motif_files import Motif
-from orchid_genomics.explain.motifs import Match, call_seqlets, match_motifs, on_genome
+from orchid_genomics.explain.motifs import Match, matches_of, on_genome
 from orchid_genomics.genome.index import replacing
 from orchid_genomics.score.elements import REASONS
 from orchid_genomics.sequence import CODE, Interval
@@ -52,16 +52,10 @@ class Page:
         lead = f"{_METHODS[method]}{f', of {target}' if target else ''}. Positions are 1-based."
         names = ("window", "references", "seed", "orchid-genomics")
         provenance = {**self.about, "method": method, "target": target, **{name: identity[name] for name in names}}
-        known = None if self.motifs is None else self._known(kept)
+        known = None if self.motifs is None else known_motifs(*matches_of(kept, self.motifs)[:2])
         facts = {name: value for name, value in provenance.items() if value != ""}
         lanes = {"lanes": self.lanes, "motifs": known, "notes": _NOTES.get(method, ())}
         write_page(path, title, lead, kept, unit=unit, provenance=facts, **lanes)
-
-    def _known(self, regions: Sequence[Explained]) -> list[Known]:
-        shown = [each for each in regions if not each.why]
-        seqlets = call_seqlets([each.found["projected"] for each in shown])
-        matches = match_motifs(seqlets, [each.found["tokens"] for each in shown], self.motifs)
-        return known_motifs(matches, [each.place for each in shown])
 
 
 def _light(region: Explained) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from orchid_genomics.errors import InputError
 from orchid_genomics.explain.arrays import KINDS, Explained, ExplainFormat
 from orchid_genomics.explain.browsers import MOST_REGIONS, browser_files
 from orchid_genomics.explain.motif_files import read_motifs
+from orchid_genomics.explain.motifs import MotifTable
 from orchid_genomics.explain.page import Page
 from orchid_genomics.explain.regions import Explaining, Options
 from orchid_genomics.genome.bed import read_records
@@ -34,7 +35,8 @@ _MORE = {"ism": ("effects",), "dependency": ("dependency",)}
 class Beside:
     """What is written beside the numbers: a page in one file (OUT.html), an IGV session and UCSC track lines.
 
-    `annotation` (BED, GFF3, GenBank) is shown in them; the page matches seqlets to `motifs` (see `read_motifs`).
+    `annotation` (BED, GFF3, GenBank) is shown in them; seqlets matched to `motifs` (see `read_motifs`) stand in
+    OUT.motifs.tsv, and on the page.
     """
 
     html: bool = False
@@ -42,12 +44,16 @@ class Beside:
     annotation: Sequence[str | Path] = ()
     motifs: str | None = None
 
-    def page(self, identity: dict[str, Any], about: dict[str, Any], genome: Genome) -> Page:
-        """The page of a run, its annotation and motifs read."""
-        canvas.required()
-        known = None if self.motifs is None else read_motifs(self.motifs)
-        about = about | ({"motifs": self.motifs} if self.motifs else {})
-        return Page(identity, about, [read_lane(path, genome) for path in self.annotation], known)
+    def reports(self, out: Path, identity: dict[str, Any], about: dict[str, Any], genome: Genome) -> dict[Path, Any]:
+        """The files to write from the regions, each with what writes it; motifs and annotation are read here."""
+        stem, known = out.name.split(".")[0], None if self.motifs is None else read_motifs(self.motifs)
+        reports: dict[Path, Any] = {} if known is None else {out.with_name(f"{stem}.motifs.tsv"): MotifTable(known)}
+        if self.html:
+            canvas.required()
+            about = about | ({"motifs": self.motifs} if self.motifs else {})
+            lanes = [read_lane(path, genome) for path in self.annotation]
+            reports[out.with_name(f"{stem}.html")] = Page(identity, about, lanes, known)
+        return reports
 
 
 def explain(
@@ -72,8 +78,8 @@ def explain(
     outs = [Path(path) for path in ([out] if isinstance(out, str | Path) else out)]
     kind, *_ = [kind_of(path, KINDS) for path in outs]
     part = parse_shard(shard) if shard else (1, 1)
-    if shard and (len(outs) > 1 or beside.html or beside.session):
-        raise InputError("--shard", "makes one part of one file", "one --out, without --html or --session")
+    if shard and (len(outs) > 1 or beside.html or beside.session or beside.motifs):
+        raise InputError("--shard", "makes one part of one file", "one --out, without --html, --session or --motifs")
     tracks = [path for path in outs if path.name.lower().endswith(BIGWIG)]
     if beside.session and not tracks:
         raise InputError("--session", f"{outs[0]} is no bigWig, which browsers draw as letters", "-o OUT.bw")
@@ -85,10 +91,9 @@ def explain(
     explaining.fit(min(lengths))
     identity = _identity(explaining, file, lengths, loaded.hash()) | {"kind": kind}
     job = Job(TASK, outs[0], identity, file.records, BLOCK, part, resume)
-    page = outs[0].with_name(f"{outs[0].name.split('.')[0]}.html")
-    also = [page] if beside.html else []
     about = {"model": f"{model} ({loaded.hash()})", "genome": f"{opened.path.name} ({opened.checksum()[:12]})"}
-    form = ExplainFormat(identity, [*outs[1:], *also], beside.page(identity, about, opened) if beside.html else None)
+    reports = beside.reports(outs[0], identity, about, opened)
+    form, also = ExplainFormat(identity, outs[1:], reports), list(reports)
     blocks = stream(job, file, _answerer(file, explaining), form, "regions", quiet)
     if blocks is None:
         return None

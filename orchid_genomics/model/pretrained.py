@@ -97,8 +97,12 @@ class OrchidModel(nn.Module):
             )
 
     def hash(self) -> str:
-        """Twelve hex digits of the SHA-256 over config and weights: what outputs name as their model."""
-        digest = hashlib.sha256(self.recipe.model_dump_json().encode())
+        """Twelve hex digits of the SHA-256 over config and weights: what outputs name as their model.
+
+        Of the config its kinds and what differs from the defaults, so that an option added later leaves it as it was.
+        """
+        kinds = f"{self.recipe.encoder.filter.kind} {self.recipe.head.kind if self.recipe.head else None}"
+        digest = hashlib.sha256(f"{kinds} {self.recipe.model_dump_json(exclude_defaults=True)}".encode())
         for name, tensor in sorted(self.state_dict().items()):
             digest.update(name.encode())
             digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())

@@ -10,6 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from orchid_genomics.errors import InputError, MachineError, OrchidError, RecipeError
 from orchid_genomics.model import pretrained
+from orchid_genomics.model.filters import MagnitudeRecipe
 from orchid_genomics.model.heads import LettersRecipe
 from orchid_genomics.model.orchid import Orchid, OrchidRecipe
 from orchid_genomics.model.pretrained import CARD, CONFIG, PROVENANCE, WEIGHTS, ModelRecipe, OrchidModel
@@ -41,8 +42,10 @@ def test_a_model_comes_back_the_same(tmp_path, shape):
 
 
 def test_the_hash_knows_weights_and_shape():
-    hashes = {new_model().hash(), new_model(1).hash(), new_model(short_taps=5).hash()}
-    assert len(hashes) == 3
+    other_kind = new_model(filter=MagnitudeRecipe())
+    other_kind.load_state_dict(new_model().state_dict())
+    hashes = {new_model().hash(), new_model(1).hash(), new_model(short_taps=5).hash(), other_kind.hash()}
+    assert len(hashes) == 4
     assert new_model().hash() == new_model().hash()
 
 

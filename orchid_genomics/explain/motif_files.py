@@ -4,9 +4,11 @@ The trap: a MEME file holds probabilities, which a reader that wants counts roun
 """
 
 import io
+import re
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 
 import numpy as np
@@ -63,21 +65,19 @@ def _parsed(text: str) -> list[Motif]:
 
 
 def _of_meme(text: str) -> list[Motif]:
-    """Every MOTIF with the rows of its letter-probability matrix."""
-    found, id, name, rows, left = [], "", "", [], 0
-    for line in text.splitlines():
-        words = line.split()
-        if words[:1] == ["MOTIF"]:
-            id, name, left = words[1], " ".join(words[2:]) or words[1], 0
-        elif line.startswith("letter-probability matrix"):
-            left, rows = int(line.split("w=")[1].split()[0]), []
-        elif left and words:
-            rows.append([float(word) for word in words])
-            left -= 1
-            if not left:
-                found.append(Motif(id, name, _probabilities(np.array(rows).T)))
-    if left:
-        raise ValueError(f"motif {id} is cut short")
+    """Every MOTIF with the rows of its letter-probability matrix; `w`, which the format leaves free, is checked."""
+    found = []
+    for block in re.split(r"^MOTIF\s+", text, flags=re.MULTILINE)[1:]:
+        words, *lines = [line.split() for line in block.splitlines() if line.strip()]
+        begins = [n for n, line in enumerate(lines) if line[:1] == ["letter-probability"]]
+        if not begins:
+            continue
+        rows = takewhile(lambda line: re.match(r"[\d.+-]", line[0]), lines[begins[0] + 1 :])
+        matrix = np.array([[float(word) for word in line] for line in rows]).T
+        width = re.search(r"\bw=\s*(\d+)", " ".join(lines[begins[0]]))
+        if width and matrix.shape[-1] != int(width[1]):
+            raise ValueError(f"motif {words[0]} is cut short")
+        found.append(Motif(words[0], " ".join(words[1:]) or words[0], _probabilities(matrix)))
     return found
 
 

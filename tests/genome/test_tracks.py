@@ -2,6 +2,7 @@
 
 import pickle
 import subprocess
+import sys
 from itertools import pairwise
 
 import numpy as np
@@ -171,4 +172,4 @@ if child == 0:
 assert os.waitpid(child, 0)[1] == 0
 """
     written(tmp_path / "t.bw", ("chr1", 0, np.arange(50)))
-    subprocess.run(["python", "-W", "error", "-c", program], check=True)
+    subprocess.run([sys.executable, "-W", "error", "-c", program], check=True)

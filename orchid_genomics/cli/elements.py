@@ -1,9 +1,8 @@
 """Commands about regulatory elements: dataset, score-elements, embed."""
 
-from collections.abc import Callable
-from functools import reduce
-
 import click
+
+from orchid_genomics.cli.options import model_and_genome, quiet, resumable, taking
 
 
 @click.command()
@@ -50,31 +49,8 @@ def dataset(peaks: str, genome: str, out: str, signal_mean: str, exclude: tuple[
         click.echo(line)
 
 
-shared = (
-    click.argument("model", type=click.Path()),
-    click.argument("genome", type=click.Path()),
-)
-resumable = (
-    click.option("--shard", metavar="I/N", help="Answer one of N parts of the job, for merge."),
-    click.option("--resume", is_flag=True, help="Go on with the parts that a killed run left in OUT.parts."),
-    click.option(
-        "--device",
-        type=click.Choice(["auto", "cpu", "cuda"]),
-        default="auto",
-        show_default=True,
-        help="Where the model runs; auto: a GPU where there is one.",
-    ),
-    click.option("--quiet", is_flag=True, help="No progress and no summary."),
-)
-
-
-def _with(options: tuple) -> Callable:
-    """All of some options or arguments, in order."""
-    return lambda command: reduce(lambda wrapped, option: option(wrapped), reversed(options), command)
-
-
 @click.command("score-elements")
-@_with(shared)
+@taking(model_and_genome)
 @click.argument("elements", type=click.Path(), required=False)
 @click.option("-o", "--out", required=True, type=click.Path(), help="The file to write; its ending is its format.")
 @click.option(
@@ -100,7 +76,7 @@ def _with(options: tuple) -> Callable:
 @click.option("--tile", metavar="CONTIGS", help="In place of ELEMENTS: whole contigs, between commas, or all.")
 @click.option("--stride", default=128, show_default=True, help="With --tile, fine-tuned: letters that share a value.")
 @click.option("--track", metavar="SCORE", help="The score of a bigWig or bedGraph; default the first.")
-@_with(resumable)
+@taking(resumable + quiet)
 def score_elements(
     model: str,
     genome: str,
@@ -155,7 +131,7 @@ def score_elements(
 
 
 @click.command()
-@_with(shared)
+@taking(model_and_genome)
 @click.argument("elements", type=click.Path())
 @click.option("-o", "--out", required=True, type=click.Path(), help="The HDF5 to write, OUT.h5.")
 @click.option(
@@ -180,7 +156,7 @@ def score_elements(
 @click.option(
     "--dtype", type=click.Choice(["float32", "float16"]), default="float32", show_default=True, help="Of vectors."
 )
-@_with(resumable)
+@taking(resumable + quiet)
 def embed(model: str, genome: str, elements: str, out: str, **options) -> None:
     """Embed every element of a BED: ELEMENTS in (0-based half-open), an HDF5 of vectors out.
 

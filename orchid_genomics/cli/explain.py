@@ -2,12 +2,11 @@
 
 import click
 
-from orchid_genomics.cli.elements import _with, resumable
-from orchid_genomics.cli.elements import shared as model_and_genome
+from orchid_genomics.cli.options import model_and_genome, quiet, resumable, taking
 
 
 @click.command()
-@_with(model_and_genome)
+@taking(model_and_genome)
 @click.argument("elements", type=click.Path())
 @click.option(
     "-o",
@@ -44,7 +43,7 @@ from orchid_genomics.cli.elements import shared as model_and_genome
 @click.option(
     "--motifs", metavar="MOTIFS", help="Also OUT.motifs.tsv: seqlets matched to a motif file, or jaspar:fungi."
 )
-@_with(resumable)
+@taking(resumable + quiet)
 def explain(model: str, genome: str, elements: str, out: tuple[str, ...], **options) -> None:
     """Say which letters of ELEMENTS, regions of a BED (0-based half-open), a prediction of MODEL stands on.
 

@@ -2,6 +2,7 @@
 
 import click
 
+from orchid_genomics.cli.options import model_and_genome, resumable, taking
 from orchid_genomics.score.scorers import SCORERS, plain
 
 _HELP = f"""Score every ALT of a VCF: VARIANTS in (.vcf, .vcf.gz, .bcf, or - for standard input), annotated file out.
@@ -42,8 +43,7 @@ def _windows(_: click.Context, __: click.Parameter, text: str | None) -> tuple[i
 
 
 @click.command("score-variants", help=_HELP)
-@click.argument("model", type=click.Path())
-@click.argument("genome", type=click.Path())
+@taking(model_and_genome)
 @click.argument("variants", type=click.Path())
 @click.option("-o", "--out", required=True, type=click.Path(), help="The file to write; its ending is its format.")
 @click.option("--scores", metavar="A,B", help=f"Scores, several in one pass: {', '.join(SCORERS)}.")
@@ -70,11 +70,7 @@ def _windows(_: click.Context, __: click.Parameter, text: str | None) -> tuple[i
     help="A background from calibrate: adds percentile, z and n to each score of single letters. Not pathogenicity.",
 )
 @click.option("--prefix", default="ORCHID", show_default=True, help="What the INFO names begin with.")
-@click.option("--shard", metavar="I/N", help="Score one of N parts of the file, for merge.")
-@click.option("--resume", is_flag=True, help="Go on with the parts that a killed run left in OUT.parts.")
-@click.option(
-    "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True, help="Where to compute."
-)
+@taking(resumable)
 def score_variants(model: str, genome: str, variants: str, scores: str | None, **options) -> None:
     from orchid_genomics.tasks.score_variants import score_variants as task
 

@@ -1,7 +1,8 @@
 """Lookup by other models, and a picture of all: the sequences, objective, loop and tables of a recipe with copies.
 
 Run by ``python benchmarks/lookup.py RECIPE MODEL OUT.json [KEY=VALUE ...]``: MODEL is hyena or transformer (trained
-here, at the recipe's width and depth) or a model folder (measured as it is); the tables are printed and written to OUT.
+here, at the recipe's width and depth; short=3 gives the transformer a short convolution) or a model folder (measured as
+it is); the tables are printed and written to OUT.
 Then ``python benchmarks/lookup.py draw OUT.png NAME=FILE.json ...`` draws the tables of several models.
 """
 
@@ -9,7 +10,7 @@ import json
 import sys
 from pathlib import Path
 
-from trained import PEERS, measured
+from trained import PEERS, measured, split
 
 from orchid_genomics import draw
 from orchid_genomics.genome.index import replacing
@@ -19,10 +20,11 @@ from orchid_genomics.train import ranks as processes
 from orchid_genomics.train.sources import LookupRunRecipe, opened
 
 
-def measure(path: str, model: str, out: str, *overrides: str) -> None:
+def measure(path: str, model: str, out: str, *words: str) -> None:
+    options, overrides = split(words)
     recipe = load(path, LookupRunRecipe, overrides)
     if model in PEERS:
-        _, protocols, said = measured(recipe, model)
+        _, protocols, said = measured(recipe, model, **options)
     else:
         source, ranks = opened(recipe), processes.start(recipe.training.device)
         protocols = source.evaluate(OrchidModel.from_pretrained(model), recipe.stages()[-1].length, ranks, print)

@@ -1,22 +1,21 @@
 """A transformer on associative recall: the same sequences, objective, loop and table as the recipe that is named.
 
-Run by ``python benchmarks/recall.py recipes/recall/128.toml [heads=H] [KEY=VALUE ...]``; writes nothing. The peer
-(attention over the whole window by torch's scaled_dot_product_attention, rotary positions) has the recipe's width and
-depth; heads of 32 channels unless told.
+Run by ``python benchmarks/recall.py recipes/recall/128.toml [heads=H] [short=3] [KEY=VALUE ...]``; writes nothing. The
+peer (attention over the whole window by torch's scaled_dot_product_attention, rotary positions) has the recipe's width
+and depth; heads of 32 channels unless told, a short convolution if told.
 """
 
 import sys
 
-from trained import measured
+from trained import measured, split
 
 from orchid_genomics.recipe import load
 from orchid_genomics.train.sources import RecallRunRecipe
 
 
 def main(path: str, *words: str) -> None:
-    heads = [int(word.removeprefix("heads=")) for word in words if word.startswith("heads=")]
-    recipe = load(path, RecallRunRecipe, [word for word in words if not word.startswith("heads=")])
-    _, protocols, said = measured(recipe, "transformer", **({"heads": heads[-1]} if heads else {}))
+    options, overrides = split(words)
+    _, protocols, said = measured(load(path, RecallRunRecipe, overrides), "transformer", **options)
     for protocol in protocols:
         print(protocol.text())
     print(said)

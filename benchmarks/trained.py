@@ -1,10 +1,13 @@
 """Peers trained as our own models are: a recipe's sequences, objective, loop and tables, with another model in it.
 
-The trap: `Hyena` is causal. It is trained on the same masked letters, of which it reads the left side alone; its gain
-is taken against its own control, with the first copy to the left of the second, where it can read it.
+A transformer has no short convolution, so to see the letter before costs it a layer; `short=3` gives it one on its
+queries, keys and values, as the other two have. The trap: `Hyena` is causal. It is trained on the same masked letters,
+of which it reads the left side alone; its gain is taken against its own control, with the first copy to the left of the
+second, where it can read it.
 """
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -21,14 +24,30 @@ from orchid_genomics.train.run import BEST, Run
 from orchid_genomics.train.sources import opened
 
 PEERS = {"transformer": Transformer, "hyena": Hyena}
+OPTIONS = "heads", "short"
+
+
+class Short(nn.Module):
+    """Depthwise taps over the letter and those beside it, begun around identity."""
+
+    def __init__(self, channels: int, taps: int) -> None:
+        super().__init__()
+        self.taps = nn.Conv1d(channels, channels, taps, padding="same", groups=channels)
+        with torch.no_grad():
+            self.taps.weight[:, :, taps // 2] += 1.0
+
+    def forward(self, x_BLD: Tensor) -> Tensor:
+        return self.taps(x_BLD.transpose(1, 2)).transpose(1, 2)
 
 
 class Encoder(nn.Module):
     """A peer whose last layer gives logits over the recipe's alphabet; it keeps its activations and its precision."""
 
-    def __init__(self, kind: str, recipe: RunRecipe, letters: int, codes: int, **options: int) -> None:
+    def __init__(self, kind: str, recipe: RunRecipe, letters: int, codes: int, short: int = 0, **options: int) -> None:
         super().__init__()
         self.peer = PEERS[kind](recipe.model.width, recipe.model.depth, codes, **options)
+        for layer in self.peer.layers if short else ():
+            layer.mixer.inside = nn.Sequential(layer.mixer.inside, Short(3 * recipe.model.width, short))
         self.peer.head = nn.Linear(recipe.model.width, letters)
 
     def prepare(self, checkpointing: bool, activations: torch.dtype) -> None:
@@ -47,6 +66,13 @@ class Peer(nn.Module):
         if mask_BL is not None:
             raise SystemExit("a peer reads rows of one length")
         return self.encoder.peer(tokens_BL)
+
+
+def split(words: Sequence[str]) -> tuple[dict[str, int], list[str]]:
+    """The words KEY=VALUE of a peer's own options, and the rest: what changes the recipe."""
+    pairs = [word.partition("=") for word in words]
+    own = {name: int(value) for name, _, value in pairs if name in OPTIONS}
+    return own, [word for word, (name, _, _) in zip(words, pairs, strict=True) if name not in OPTIONS]
 
 
 def measured(recipe: RunRecipe, kind: str, **options: int) -> tuple[nn.Module, list[Protocol], str]:

@@ -13,16 +13,14 @@ from orchid_genomics import __version__
 from orchid_genomics.data.embeddings import Part, write_embeddings
 from orchid_genomics.errors import InputError
 from orchid_genomics.genome.bed import Record
-from orchid_genomics.genome.fasta import Genome
 from orchid_genomics.genome.index import replacing
-from orchid_genomics.model.pretrained import OrchidModel
 from orchid_genomics.score.element_files import ElementFile
 from orchid_genomics.score.elements import LONGEST, REASONS, check
-from orchid_genomics.score.stream import Job, Stats, parse_shard, stream
+from orchid_genomics.score.opening import destination, opened
+from orchid_genomics.score.stream import Job, Stats, stream
 from orchid_genomics.score.summary import total
 from orchid_genomics.score.variants import trained_length
 from orchid_genomics.score.vectors import ElementVectors, Pooling
-from orchid_genomics.tasks.score_variants import on_device
 
 TASK = "embed"
 BLOCK = 256  # elements that are answered, saved and lost together
@@ -47,19 +45,18 @@ def embed(
 
     Returns the summary; None for a shard. Raises InputError for inputs or options that cannot be, before any work.
     """
-    out, part = Path(out), parse_shard(shard) if shard else (1, 1)
+    out, part = destination(out, elements, shard, resume)
     if not out.name.endswith((".h5", ".hdf5")):
         raise InputError("--out", f"{out.name!r} is no name of an HDF5", "one that ends in .h5 or .hdf5")
-    opened = Genome(genome)
-    loaded = on_device(OrchidModel.from_pretrained(model), device)
-    file = ElementFile.survey(elements, opened)
+    loaded, fasta = opened(model, genome, device)
+    file = ElementFile.survey(elements, fasta)
     if strand == "auto":
         strand = "forward" if file.stranded else "both"
     head = loaded.recipe.head
     if window is None:
         window = trained_length(loaded) if head is None or head.kind == "letters" else 0
-    vectors = ElementVectors(loaded.encoder, opened, window, pool, strand)
-    about = {"version": __version__, "model": loaded.hash(), "genome": opened.checksum()}
+    vectors = ElementVectors(loaded.encoder, fasta, window, pool, strand)
+    about = {"version": __version__, "model": loaded.hash(), "genome": fasta.checksum()}
     about |= {"pool": pool, "strand": strand, "window": window}
     kind = out.name.rpartition(".")[2]
     identity = {"input": file.checksum, **about, "dtype": dtype, "kind": kind, "about": list(about)}

@@ -14,9 +14,9 @@ from orchid_genomics.data.targets import for_model
 from orchid_genomics.errors import InputError
 from orchid_genomics.genome.index import replacing
 from orchid_genomics.model.pretrained import OrchidModel
-from orchid_genomics.train import ranks as processes
 from orchid_genomics.train.answers import number
 from orchid_genomics.train.finetuning import answers_on
+from orchid_genomics.train.ranks import device_of
 from orchid_genomics.train.run import writable
 from orchid_genomics.train.scores import NAMES, Estimate
 from orchid_genomics.train.verdict import families, on_rows
@@ -58,7 +58,7 @@ def evaluate(
 def _scores(model: OrchidModel, data: LabelledSet) -> dict[str, dict[str, Estimate]]:
     """Scores of the model and of the constant answer, with intervals over families or loci."""
     head, rows = model.recipe.head, np.arange(len(data))
-    device = processes.start("auto").device
+    device = device_of()
     answer = answers_on(model.to(device), data, rows, head, device)
     told = _told(model.provenance, len(head.labels), head.task)
     loci = families(data)

@@ -20,11 +20,10 @@ from orchid_genomics.explain.regions import Explaining, Options
 from orchid_genomics.genome.bed import read_records
 from orchid_genomics.genome.fasta import Genome
 from orchid_genomics.genome.tracks import BIGWIG
-from orchid_genomics.model.pretrained import OrchidModel
 from orchid_genomics.score.element_files import ElementFile, kind_of
 from orchid_genomics.score.elements import REASONS
-from orchid_genomics.score.stream import Job, Stats, parse_shard, stream
-from orchid_genomics.tasks.score_variants import on_device
+from orchid_genomics.score.opening import destination, opened
+from orchid_genomics.score.stream import Job, Stats, stream
 
 TASK = "explain"
 BLOCK = 16  # regions that are explained, saved and lost together
@@ -75,24 +74,23 @@ def explain(
     Returns the summary; None for a shard. Raises InputError for inputs or options that cannot be, before any work.
     """
     options, beside = options or Options(), beside or Beside()
-    outs = [Path(path) for path in ([out] if isinstance(out, str | Path) else out)]
+    places = [destination(path, elements, shard, resume) for path in ([out] if isinstance(out, str | Path) else out)]
+    outs, part = [path for path, _ in places], places[0][1]
     kind, *_ = [kind_of(path, KINDS) for path in outs]
-    part = parse_shard(shard) if shard else (1, 1)
     if shard and (len(outs) > 1 or beside.html or beside.session or beside.motifs):
         raise InputError("--shard", "makes one part of one file", "one --out, without --html, --session or --motifs")
     tracks = [path for path in outs if path.name.lower().endswith(BIGWIG)]
     if beside.session and not tracks:
         raise InputError("--session", f"{outs[0]} is no bigWig, which browsers draw as letters", "-o OUT.bw")
-    opened = Genome(genome)
-    loaded = on_device(OrchidModel.from_pretrained(model), device)
-    explaining = Explaining(loaded, opened, options)
-    file = ElementFile.survey(elements, opened)
+    loaded, fasta = opened(model, genome, device)
+    explaining = Explaining(loaded, fasta, options)
+    file = ElementFile.survey(elements, fasta)
     lengths = [len(record.place) for record in read_records(Path(elements))]
     explaining.fit(min(lengths))
     identity = _identity(explaining, file, lengths, loaded.hash()) | {"kind": kind}
     job = Job(TASK, outs[0], identity, file.records, BLOCK, part, resume)
-    about = {"model": f"{model} ({loaded.hash()})", "genome": f"{opened.path.name} ({opened.checksum()[:12]})"}
-    reports = beside.reports(outs[0], identity, about, opened)
+    about = {"model": f"{model} ({loaded.hash()})", "genome": f"{fasta.path.name} ({fasta.checksum()[:12]})"}
+    reports = beside.reports(outs[0], identity, about, fasta)
     form, also = ExplainFormat(identity, outs[1:], reports), list(reports)
     blocks = stream(job, file, _answerer(file, explaining), form, "regions", quiet)
     if blocks is None:
@@ -100,7 +98,7 @@ def explain(
     if beside.session:
         name = f"{Path(model).name} {identity['method']} {identity['target']}".strip()
         places = [file.place(record) for record in islice(read_records(Path(elements)), MOST_REGIONS)]
-        also += browser_files({name: tracks[0]}, genome, places, beside.annotation, opened.contigs)
+        also += browser_files({name: tracks[0]}, genome, places, beside.annotation, fasta.contigs)
     stats = finish(blocks, identity, outs[0], quiet)
     if also and not quiet:
         print("also written: " + ", ".join(map(str, also)), file=sys.stderr)

@@ -10,13 +10,12 @@ import numpy as np
 
 from orchid_genomics.errors import InputError
 from orchid_genomics.genome.fasta import Genome
-from orchid_genomics.model.pretrained import OrchidModel
 from orchid_genomics.score.element_files import TRACKS, ElementFile, form, identity_of, kind_of, rendered, summit
 from orchid_genomics.score.elements import REASONS, ElementScores, ElementScoring, Options
-from orchid_genomics.score.stream import Job, Stats, parse_shard, stream
+from orchid_genomics.score.opening import destination, opened
+from orchid_genomics.score.stream import Job, Stats, stream
 from orchid_genomics.score.summary import lines_of, sums_of, total
 from orchid_genomics.sequence import Interval
-from orchid_genomics.tasks.score_variants import on_device
 
 TASK = "score-elements"
 BLOCK = 256  # elements, or tiles, that are answered, saved and lost together
@@ -40,32 +39,27 @@ def score_elements(
 
     Returns the summary; None for a shard. Raises InputError for inputs or options that cannot be, before any work.
     """
-    out, part = Path(out), parse_shard(shard) if shard else (1, 1)
+    out, part = destination(out, elements, shard, resume)
     kind = kind_of(out, TRACKS) if tile else kind_of(out)
     if (elements is None) != bool(tile):
         raise InputError("IN.bed", "is missing" if not tile else "and --tile are both given", "one of the two")
-    if str(out) == "-" and (shard or resume):
-        raise InputError("--out", "- leaves no parts to resume or merge", "a file")
-    if elements and out.exists() and Path(elements).exists() and out.samefile(elements):
-        raise InputError("--out", f"{out} is the input", "another name")
-    opened = Genome(genome)
-    loaded = on_device(OrchidModel.from_pretrained(model), device)
-    scoring = ElementScoring(loaded, opened, replace(options or Options(), **({"background": 0} if tile else {})))
+    loaded, fasta = opened(model, genome, device)
+    scoring = ElementScoring(loaded, fasta, replace(options or Options(), **({"background": 0} if tile else {})))
     names = [column.name for column in scoring.columns]
     if track and track not in names:
         raise InputError("--track", f"unknown score {track!r}", f"possible: {', '.join(names)}")
-    said = {"model": loaded.hash(), "genome": opened.checksum()[:12], **scoring.said}
+    said = {"model": loaded.hash(), "genome": fasta.checksum()[:12], **scoring.said}
     track = (track or names[0]) if kind in TRACKS else None
     if tile:
-        tiles = Tiles(scoring, opened, tile, stride, track)
+        tiles = Tiles(scoring, fasta, tile, stride, track)
         identity = identity_of(said | tiles.said, scoring.columns, kind, None, track)
         records, count, answer, unit = tiles, len(tiles), tiles.answer, "tiles"
     else:
-        file = ElementFile.survey(elements, opened)
+        file = ElementFile.survey(elements, fasta)
         identity = identity_of(said | {"input": file.checksum}, scoring.columns, kind, file, track)
         records, count, answer, unit = file, file.records, _answerer(file, scoring, identity), "elements"
     if kind in TRACKS:
-        identity["contigs"] = dict(opened.contigs)
+        identity["contigs"] = dict(fasta.contigs)
     job = Job(TASK, out, identity, count, BLOCK, part, resume)
     blocks = stream(job, records, answer, form(identity), unit, quiet)
     return None if blocks is None else finish(blocks, identity, out, quiet)

@@ -10,17 +10,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from orchid_genomics.errors import InputError, MachineError
-from orchid_genomics.genome.fasta import Genome
+from orchid_genomics.errors import MachineError
 from orchid_genomics.genome.index import replacing
 from orchid_genomics.genome.vcf import Vcf
-from orchid_genomics.model.pretrained import OrchidModel
 from orchid_genomics.score.calibration import Calibration
+from orchid_genomics.score.opening import destination, opened
 from orchid_genomics.score.preflight import all_match, contigs_of, preflight
 from orchid_genomics.score.scorers import SCORERS
-from orchid_genomics.score.stream import BLOCK, Job, Stats, parse_shard, stream
+from orchid_genomics.score.stream import BLOCK, Job, Stats, stream
 from orchid_genomics.score.summary import lines, stats_of, total
 from orchid_genomics.score.variant_files import form, identity_of, info_names, kind_of, rendered
 from orchid_genomics.score.variants import OnMismatch, Scoring
@@ -49,24 +46,20 @@ def score_variants(
     Returns the summary, which is also in ``<out>.summary.json`` and, unless `quiet`, on stderr; None for a shard.
     Raises InputError for inputs or options that cannot be, before any work.
     """
-    out, part = Path(out), parse_shard(shard) if shard else (1, 1)
+    out, part = destination(out, variants, shard, resume)
     kind = kind_of(out)
-    if str(out) == "-" and (shard or resume):
-        raise InputError("--out", "- leaves no parts to resume or merge", "a file")
-    if str(variants) != "-" and out.exists() and Path(variants).exists() and out.samefile(variants):
-        raise InputError("--out", f"{out} is the input", "another name")
     with source(variants) as vcf:
-        opened = Genome(genome)
-        scoring = Scoring(on_device(OrchidModel.from_pretrained(model), device), opened, scores, windows, on_mismatch)
+        loaded, fasta = opened(model, genome, device)
+        scoring = Scoring(loaded, fasta, scores, windows, on_mismatch)
         if calibration is not None:
             Calibration.load(calibration).add_to(scoring)
         names = info_names(scoring, prefix)
         survey = vcf.survey(names if kind in ("vcf.gz", "vcf", "bcf") else ())
-        contigs = contigs_of(survey, opened, vcf.shown)
-        preflight(vcf, survey, contigs, opened)
+        contigs = contigs_of(survey, fasta, vcf.shown)
+        preflight(vcf, survey, contigs, fasta)
         if on_mismatch == "error":
-            all_match(vcf, contigs, opened)
-        sums = (scoring.model.hash(), opened.checksum(), checksum(calibration) if calibration else "")
+            all_match(vcf, contigs, fasta)
+        sums = (loaded.hash(), fasta.checksum(), checksum(calibration) if calibration else "")
         identity = identity_of(scoring, survey, kind, prefix, *sums)
         block = block_of(scoring)
         job = Job(TASK, out, identity, survey.records, block, part, resume)
@@ -124,12 +117,3 @@ def source(variants: str | Path) -> Iterator[Vcf]:
         shutil.copyfileobj(sys.stdin.buffer, file)
         file.flush()
         yield Vcf(file.name, "standard input")
-
-
-def on_device(model: OrchidModel, device: str) -> OrchidModel:
-    """The model where it shall run; "auto" is a GPU where there is one. Raises MachineError when there is none."""
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    if device == "cuda" and not torch.cuda.is_available():
-        raise MachineError("--device", "no CUDA device was found", "cpu, or auto")
-    return model.to(device)

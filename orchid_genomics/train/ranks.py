@@ -59,17 +59,27 @@ class Ranks:
             dist.destroy_process_group()
 
 
+def device_of(name: str = "auto", where: str = "--device") -> torch.device:
+    """The device of a name, "auto" being a GPU where there is one; this rank's own under torchrun.
+
+    Raises MachineError, at the option or key `where`, for "cuda" on a machine without.
+    """
+    gpu = torch.cuda.is_available()
+    if name == "cuda" and not gpu:
+        raise MachineError(where, "no CUDA device was found", "cpu, or auto")
+    if name == "cpu" or not gpu:
+        return torch.device("cpu")
+    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+
+
 def start(device: str = "auto") -> Ranks:
     """Join what torchrun started (NCCL on CUDA, gloo on CPU), or stand alone. `device`: auto, cpu or cuda."""
     world, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
-    if device == "cuda" and not torch.cuda.is_available():
-        raise MachineError("training.device", "cuda is not available here", "--set training.device=cpu")
-    kind = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-    place = torch.device(kind, int(os.environ.get("LOCAL_RANK", "0"))) if kind == "cuda" else torch.device("cpu")
-    if kind == "cuda":
+    place = device_of(device, "training.device")
+    if place.type == "cuda":
         torch.cuda.set_device(place)
     if world > 1:
-        dist.init_process_group("nccl" if kind == "cuda" else "gloo")
+        dist.init_process_group("nccl" if place.type == "cuda" else "gloo")
     return Ranks(rank, world, place)
 
 

@@ -201,4 +201,4 @@ def test_cuda_on_a_machine_without(refused, small):
     if torch.cuda.is_available():
         pytest.skip("this machine has cuda")
     message = both(refused, small, "--set", "training.device=cuda")
-    assert message == "error: training.device: cuda is not available here; --set training.device=cpu"
+    assert message == "error: training.device: no CUDA device was found; cpu, or auto"

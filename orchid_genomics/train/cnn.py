@@ -2,6 +2,7 @@
 
 Two convolutions with pooling, then the maximum over places; where sequences are read on their own strand and are of one
 length, sixteen stretches side by side in place of one maximum. Strand-blind sets: the better of both strands' maxima.
+The trap: rows are padded in training and not in prediction, so padding is cut or masked, and a row answers the same.
 """
 
 import torch
@@ -32,21 +33,30 @@ class SmallCNN(nn.Module):
         self.register_buffer("scale", scale)
 
     def forward(self, tokens_BL: Tensor) -> Tensor:
-        codes = (tokens_BL & CODE).long()
-        table = torch.zeros(DNA.size, 4, device=codes.device)
-        table[:4] = torch.eye(4, device=codes.device)
-        x_BCL = table[codes].transpose(1, 2)
-        found = self._features(x_BCL)
+        """Rows may end in PAD, which is no letter: a row answers the same however far it is padded."""
+        codes_BL = (tokens_BL & CODE).long()
+        letters_B = (codes_BL != DNA.pad).sum(1)
+        codes_BL = codes_BL[:, : int(letters_B.max())]
+        found = self._features(codes_BL)
         if self.strand == "both":
-            found = torch.maximum(found, self._features(x_BCL.flip(1, 2)))  # A C G T reversed is T G C A
+            found = torch.maximum(found, self._features(_turned(codes_BL, letters_B)))
         return self.out(found) * self.scale + self.shift
 
     def encode(self, tokens_BL: Tensor, mask_BL: Tensor | None = None) -> Tensor:
-        """The same; padding is no letter, and reads as zeros."""
+        """The same; the mask says nothing that the tokens do not."""
         return self.forward(tokens_BL)
 
-    def _features(self, x_BCL: Tensor) -> Tensor:
-        h = nn.functional.max_pool1d(self.first(x_BCL).relu(), 4, ceil_mode=True)
-        h = self.second(h).relu()
+    def _features(self, codes_BL: Tensor) -> Tensor:
+        real_BCL = (codes_BL != DNA.pad)[:, None].float()
+        x_BCL = nn.functional.one_hot(codes_BL, DNA.size)[..., :4].float().transpose(1, 2)
+        h = nn.functional.max_pool1d(self.first(x_BCL).relu() * real_BCL, 4, ceil_mode=True)
+        h = self.second(h).relu() * nn.functional.max_pool1d(real_BCL, 4, ceil_mode=True)
         pooled = nn.functional.adaptive_max_pool1d(h, STRETCHES) if self.anchored else h.amax(2, keepdim=True)
         return pooled.flatten(1)
+
+
+def _turned(codes_BL: Tensor, letters_B: Tensor) -> Tensor:
+    """The other strand of every row, padded at its end as before."""
+    at_BL = letters_B[:, None] - 1 - torch.arange(codes_BL.shape[1], device=codes_BL.device)
+    complement = torch.tensor(DNA.complement_codes, device=codes_BL.device)
+    return torch.where(at_BL >= 0, complement[codes_BL.gather(1, at_BL.clamp(min=0))], DNA.pad)

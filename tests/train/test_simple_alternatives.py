@@ -100,3 +100,16 @@ def test_the_small_cnn_answers_the_same_for_both_strands_when_it_should():
     both, forward = SmallCNN(1, "both", False, *one).eval(), SmallCNN(1, "forward", True, *one).eval()
     torch.testing.assert_close(both(other), both(tokens))
     assert (forward(other) - forward(tokens)).abs().min() > 1e-4
+
+
+@pytest.mark.parametrize("strand", ["both", "forward"])
+def test_the_small_cnn_answers_the_same_however_far_a_row_is_padded(strand):
+    torch.manual_seed(0)
+    whole, lengths = torch.zeros(1), (61, 61) if strand == "forward" else (61, 38)
+    rows = [torch.from_numpy(DNA.encode(random_texts(1, length, seed)[0])) for seed, length in enumerate(lengths)]
+    cnn = SmallCNN(1, strand, strand == "forward", whole, torch.ones(1)).eval()
+    padded = torch.full((2, 96), DNA.pad, dtype=torch.uint8)
+    for row, tokens in enumerate(rows):
+        padded[row, : len(tokens)] = tokens
+    alone = torch.cat([cnn(tokens[None]) for tokens in rows])
+    torch.testing.assert_close(cnn.encode(padded, (padded != DNA.pad).float()), alone)

@@ -17,7 +17,7 @@ from orchid_genomics.model.pretrained import OrchidModel
 from orchid_genomics.train.answers import number
 from orchid_genomics.train.finetuning import answers_on
 from orchid_genomics.train.ranks import device_of
-from orchid_genomics.train.run import writable
+from orchid_genomics.train.run import finite, writable
 from orchid_genomics.train.scores import NAMES, Estimate
 from orchid_genomics.train.verdict import families, on_rows
 
@@ -52,7 +52,7 @@ def evaluate(
         values = {name: {key: asdict(score) for key, score in scores.items()} for name, scores in found.items()}
         written = {"model": model.hash(), "data": data.name, "split": chosen, "rows": len(data), "scores": values}
         with writable(Path(out), "a folder with room"), replacing(Path(out)) as part:
-            part.write_text(json.dumps(written, indent=2) + "\n")
+            part.write_text(json.dumps(finite(written), indent=2) + "\n")
 
 
 def _scores(model: OrchidModel, data: LabelledSet) -> dict[str, dict[str, Estimate]]:

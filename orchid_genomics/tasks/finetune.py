@@ -24,7 +24,7 @@ from orchid_genomics.train import ranks as processes
 from orchid_genomics.train.answers import number, span, text
 from orchid_genomics.train.finetuning import FinetuneRecipe, Fitted, build, cnn, strand_of, train_arm
 from orchid_genomics.train.page import Curves, page
-from orchid_genomics.train.run import Run, writable
+from orchid_genomics.train.run import Run, finite, writable
 from orchid_genomics.train.simple import Answered, simple
 from orchid_genomics.train.verdict import RANDOM, Verdict, mean_interval, seen_in_pretraining, verdict
 
@@ -170,7 +170,7 @@ def provenance_of(
 ) -> dict[str, Any]:
     """Where a fine-tuned model comes from, and how it scored."""
     given = OrchidModel.from_pretrained(recipe.pretrained) if recipe.pretrained else None
-    return {
+    return finite({
         "version": __version__,
         "torch": torch.__version__,
         "python": platform.python_version(),
@@ -190,7 +190,7 @@ def provenance_of(
         },
         "evaluation": [],
         "verdict": found.values(),
-    }
+    })  # fmt: skip
 
 
 def card(model: OrchidModel, data: LabelledSet, answer: str) -> str:

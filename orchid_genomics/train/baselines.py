@@ -65,15 +65,21 @@ class Counts:
         return [(min(m, self.left), min(m, self.right)) for m in reach]
 
     def tuned(
-        self, contigs: Sequence[np.ndarray], hidden: Sequence[np.ndarray] | None = None, most: int = 200_000
+        self,
+        contigs: Sequence[np.ndarray],
+        hidden: Sequence[np.ndarray] | None = None,
+        inside: Sequence[np.ndarray] | None = None,
+        most: int = 200_000,
     ) -> "Counts":
         """The same counts with the likeliest weights for (validation) `contigs`.
 
         With `hidden` (a bool array (L,) a contig) the targets are the hidden letters, seen as in `bits`; without, every
-        letter, all neighbours visible. At most `most` targets are used, evenly spaced.
+        letter, all neighbours visible. `inside` (the same) are the letters that may be targets, where not the whole
+        contig is held out. At most `most` targets are used, evenly spaced.
         """
-        masks = [None] * len(contigs) if hidden is None else hidden
-        targets = [_targets(tokens, mask) for tokens, mask in zip(contigs, masks, strict=True)]
+        none: list[None] = [None] * len(contigs)
+        masks, parts = hidden or none, inside or none
+        targets = [_targets(*each) for each in zip(contigs, masks, parts, strict=True)]
         step = -(-sum(map(len, targets)) // most)
         if step == 0:
             raise InputError("validation", "no known letter among the targets", "contigs with A C G T")
@@ -136,10 +142,12 @@ class Counts:
             yield share_N4, size * _SHARES + quarter, seen
 
 
-def _targets(tokens: np.ndarray, hidden: np.ndarray | None) -> np.ndarray:
-    """Places of the known letters, of the hidden ones when some are hidden."""
+def _targets(tokens: np.ndarray, hidden: np.ndarray | None, inside: np.ndarray | None) -> np.ndarray:
+    """Places of the known letters; of those hidden, and of those inside, where there are such."""
     known = (tokens & 0x7F) < 4
-    return np.flatnonzero(known if hidden is None else known & hidden)
+    for part in (hidden, inside):
+        known = known if part is None else known & part
+    return np.flatnonzero(known)
 
 
 def _likeliest(evidence: list[tuple[np.ndarray, ...]], weights: np.ndarray) -> np.ndarray:
@@ -182,8 +190,9 @@ def baselines(
     train: Iterable[np.ndarray],
     validation: Sequence[np.ndarray],
     hidden: Sequence[np.ndarray] | None = None,
+    inside: Sequence[np.ndarray] | None = None,
     shapes: Sequence[tuple[int, int]] = SHAPES,
 ) -> list[Counts]:
-    """The count models of `shapes` from one count of `train`, tuned on `validation` under the masks `hidden`."""
+    """The count models of `shapes` from one count of `train`, tuned on `validation`: see `Counts.tuned`."""
     kmers = Kmers.count(train, max(left + right + 1 for left, right in shapes))
-    return [Counts(kmers, left, right).tuned(validation, hidden) for left, right in shapes]
+    return [Counts(kmers, left, right).tuned(validation, hidden, inside) for left, right in shapes]

@@ -148,12 +148,12 @@ def _training(corpus: Corpus, number: int, split: Any) -> list[np.ndarray]:
 
 
 def _counts(train: list[np.ndarray], validation: Sequence[HeldOut]) -> list[tuple[Counts, Counts]]:
-    """Each count model, tuned under the masks and with every neighbour visible (on validation alone)."""
-    tokens = [piece.tokens for piece in validation]
-    if not tokens:
+    """Each count model, tuned under the masks and with every neighbour visible (on validation letters alone)."""
+    if not validation:
         return [(counts, counts) for counts in baselines(train, train[:1])]
-    found = baselines(train, tokens, [piece.hidden & piece.inside for piece in validation])
-    return [(counts, counts.tuned(tokens)) for counts in found]
+    tokens, inside = [piece.tokens for piece in validation], [piece.inside for piece in validation]
+    found = baselines(train, tokens, [piece.hidden for piece in validation], inside)
+    return [(counts, counts.tuned(tokens, inside=inside)) for counts in found]
 
 
 def _labels(

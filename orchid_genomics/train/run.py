@@ -5,6 +5,7 @@ under a temporary name and renamed.
 """
 
 import json
+import math
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -86,7 +87,7 @@ class Run:
     def write(self, path: Path, values: Any) -> None:
         """Write JSON whole; raises MachineError, with what stood there before still in place."""
         with writable(path, "a disk with room"), replacing(path) as part:
-            part.write_text(json.dumps(values, indent=2) + "\n")
+            part.write_text(json.dumps(finite(values), indent=2, allow_nan=False) + "\n")
 
     def load(self, name: str, device: torch.device) -> dict[str, Any] | None:
         """A checkpoint, or None when there is none yet. Raises InputError when it is damaged."""
@@ -123,6 +124,15 @@ class Run:
             kept = [line for line in self.lines() if line.get("step", 0) <= step]
             with writable(self.log_path, "a disk with room"), replacing(self.log_path) as part:
                 part.write_text("".join(json.dumps(line) + "\n" for line in kept))
+
+
+def finite(values: Any) -> Any:
+    """The same values with None for every NaN or infinity, which JSON has no word for (`NaN` is Python's own)."""
+    if isinstance(values, Mapping):
+        return {key: finite(value) for key, value in values.items()}
+    if isinstance(values, list | tuple):
+        return [finite(value) for value in values]
+    return None if isinstance(values, float) and not math.isfinite(values) else values
 
 
 @contextmanager

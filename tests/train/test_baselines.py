@@ -171,6 +171,20 @@ def test_tuning_helps_on_what_it_was_tuned_on():
     assert tuned.bits(validation, np.arange(2100)).mean() < rough.bits(validation, np.arange(2100)).mean()
 
 
+def test_tuning_reads_the_held_out_part_of_a_contig_alone():
+    train, held = random_dna(3000, 14), random_dna(700, 13)
+    around = np.concatenate([train, held, train])  # a contig whose ends are training: counts know those by heart
+    inside = np.zeros(len(around), bool)
+    inside[3000:3700] = True
+    rough = Counts.fit([train], 4, 4)
+    tuned = rough.tuned([around], inside=[inside])
+    alone = rough.tuned([around[2996:3704]], inside=[inside[2996:3704]])
+    np.testing.assert_array_equal(tuned.weights, alone.weights)
+    whole = rough.tuned([around])
+    at = np.flatnonzero(inside)
+    assert tuned.bits(around, at).mean() < whole.bits(around, at).mean() - 0.05
+
+
 def test_more_letters_than_the_tables_hold(small):
     with pytest.raises(ValueError, match="4 letters before and 3 after, of 7-mers"):
         Counts(small.kmers, 4, 3)

@@ -36,6 +36,14 @@ def state(step, size=1000):
     return {"step": step, "model": {"weight": torch.full((size,), float(step))}}
 
 
+def test_json_holds_null_for_what_is_no_number(run):
+    values = {"a": [1.5, float("nan")], "b": ({"c": float("-inf")}, "NaN", 3, True, None)}
+    run.write(run.folder / "found.json", values)
+    text = (run.folder / "found.json").read_text()
+    assert json.loads(text, parse_constant=pytest.fail) == {"a": [1.5, None], "b": [{"c": None}, "NaN", 3, True, None]}
+    assert values["b"][0]["c"] == float("-inf")
+
+
 def files(folder):
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 

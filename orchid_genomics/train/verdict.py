@@ -209,11 +209,11 @@ def shared_letters(data: LabelledSet, rows: np.ndarray) -> np.ndarray:
     On either strand.
     """
     train = _joined(data, data.rows("train"))
-    found = np.zeros(len(rows))
-    shortest = int(min(SHARED, data.lengths[rows].min()))
-    covered = repeated([train], [data.tokens[row] for row in rows], shortest)
-    for at, inside in enumerate(covered):
-        found[at] = inside.mean()
+    sizes, found = np.minimum(data.lengths[rows], SHARED), np.zeros(len(rows))
+    for size in np.unique(sizes):
+        some = np.flatnonzero(sizes == size)
+        covered = repeated([train], [data.tokens[rows[at]] for at in some], int(size))
+        found[some] = [inside.mean() for inside in covered]
     return found
 
 

@@ -114,6 +114,16 @@ def test_a_test_row_that_shares_thirty_letters_with_training_is_counted_and_scor
     assert line.apart["accuracy"].value == pytest.approx((answer == data.target[test][kept]).mean())
 
 
+def test_a_short_test_row_does_not_change_what_the_others_share():
+    data = labelled()
+    test, train = data.rows("test"), data.rows("train")
+    data.tokens[test[0]] = data.tokens[train[0]][:12]
+    data.tokens[test[1]][:] = data.tokens[train[1]]
+    shared = shared_letters(data, test)
+    assert shared[:2].tolist() == [1.0, 1.0]
+    assert not shared[2:].any()  # sixty letters at random share twelve with training, but never thirty
+
+
 def test_rows_of_a_locus_are_drawn_together():
     data = labelled(places=True)
     assert len(set(families(data).tolist())) == ROWS // 10

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from orchid_genomics.score.ranking import Area, Ranking, difference, rank
+from orchid_genomics.score.ranking import Ranking, difference, rank
+from orchid_genomics.train.scores import Estimate
 
 LOWER = frozenset(("llr", "llr_unmasked", "indel", "indel_letters", "entropy"))  # means: more likely to matter
 FEWEST = 5  # rows of either class in a group that is ranked apart
@@ -61,7 +62,7 @@ class Line:
     score: str
     rank: Ranking
     within: Ranking | None
-    lead: Area | None
+    lead: Estimate | None
 
 
 @dataclass(frozen=True)
@@ -166,7 +167,7 @@ def _table(group: Group, strata: str) -> str:
     return "\n".join("  ".join(row).rstrip() for row in text)
 
 
-def _area(area: Area | None) -> list[str]:
+def _area(area: Estimate | None) -> list[str]:
     if area is None or np.isnan(area.value):
         return ["-", "-"]
     return [f"{area.value:.3f}", "-" if np.isnan(area.low) else f"{area.low:.3f}-{area.high:.3f}"]
@@ -177,7 +178,7 @@ def _short(count: int) -> str:
     return f"{count:,}" if count < 100_000 else f"{count / 1e6:,.1f} M" if count < 1e9 else f"{count / 1e9:,.1f} G"
 
 
-def _lead(area: Area | None) -> str:
+def _lead(area: Estimate | None) -> str:
     if area is None or np.isnan(area.value):
         return "" if area is None else "-"
     interval = "-" if np.isnan(area.low) else f"{area.low:+.3f} to {area.high:+.3f}"

@@ -8,19 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from orchid_genomics.train.scores import Estimate, areas_of_ranks
+
 _ROWS = 1 << 14  # ranks of a resampled table, over all strata
 _CLUSTERS = 1000  # more clusters than this are joined at random into so many
 _FEW = 5  # of fewer clusters no interval is made: they say nothing of how clusters differ
 _CHUNK = 100  # resamples at once
-
-
-@dataclass(frozen=True)
-class Area:
-    """An area under a curve with its 95 % interval; NaN where there is nothing to rank or to resample."""
-
-    value: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True)
@@ -30,8 +23,8 @@ class Ranking:
     Rows of a stratum without the other class have no partner and are not counted. `auprc` is None within strata.
     """
 
-    auroc: Area
-    auprc: Area | None
+    auroc: Estimate
+    auprc: Estimate | None
     positives: int
     negatives: int
     clusters: int
@@ -62,13 +55,13 @@ def rank(
     """
     rows = _Rows.of([np.asarray(score, float)], positive, cluster, strata)
     if rows is None:
-        nothing = Area(np.nan, np.nan, np.nan)
+        nothing = Estimate(np.nan, np.nan, np.nan)
         return Ranking(nothing, None if strata is not None else nothing, *_classes(positive), 0, 0, 0)
     auroc, auprc = rows.exact(0)
     found = [np.concatenate(part) for part in zip(*rows.resampled(0, samples, seed), strict=True)]
     counts = (int(rows.positive.sum()), int((~rows.positive).sum()), rows.clusters, rows.strata, rows.pairs)
-    whole = None if strata is not None else _area(auprc, found[1])
-    return Ranking(_area(auroc, found[0]), whole, *counts)
+    whole = None if strata is not None else Estimate.of(auprc, found[1])
+    return Ranking(Estimate.of(auroc, found[0]), whole, *counts)
 
 
 def difference(
@@ -79,16 +72,16 @@ def difference(
     strata: np.ndarray | None = None,
     samples: int = 1000,
     seed: int = 0,
-) -> Area:
+) -> Estimate:
     """AUROC of `one` minus that of `other` on the same rows and resamples: above 0, `one` leads.
 
     Much narrower than the two intervals apart. Parameters as in `rank`.
     """
     rows = _Rows.of([np.asarray(one, float), np.asarray(other, float)], positive, cluster, strata)
     if rows is None:
-        return Area(np.nan, np.nan, np.nan)
+        return Estimate(np.nan, np.nan, np.nan)
     first, second = (np.concatenate([part[0] for part in rows.resampled(i, samples, seed)]) for i in (0, 1))
-    return _area(rows.exact(0)[0] - rows.exact(1)[0], first - second)
+    return Estimate.of(rows.exact(0)[0] - rows.exact(1)[0], first - second)
 
 
 @dataclass(frozen=True)
@@ -122,8 +115,8 @@ class _Rows:
         """AUROC and AUPRC of one score, each distinct value its own rank."""
         row, stratum = self._ranks(self.scores[which], None)
         size = len(stratum)
-        counts = [np.bincount(row[side], minlength=size)[:, None].astype(float) for side in self._sides]
-        auroc, auprc = _areas(*counts, stratum)
+        counts = [np.bincount(row[side], minlength=size)[None].astype(float) for side in self._sides]
+        auroc, auprc = areas_of_ranks(*counts, stratum)
         return float(auroc[0]), float(auprc[0])
 
     def resampled(self, which: int, samples: int, seed: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -137,12 +130,12 @@ class _Rows:
         row, stratum = self._ranks(self.scores[which], max(2, _ROWS // self.strata))
         tables = []
         for side in self._sides:
-            flat = np.bincount(row[side] * groups + group[side], minlength=len(stratum) * groups)
-            tables.append(flat.reshape(len(stratum), groups).astype(np.float32))
+            flat = np.bincount(group[side] * len(stratum) + row[side], minlength=len(stratum) * groups)
+            tables.append(flat.reshape(groups, len(stratum)).astype(np.float32))
         for at in range(0, samples, _CHUNK):
             drawn = rng.multinomial(groups, np.full(groups, 1 / groups), size=min(_CHUNK, samples - at))
-            weights = drawn.T.astype(np.float32)
-            yield _areas(*((table @ weights).astype(float) for table in tables), stratum)
+            weights = drawn.astype(np.float32)
+            yield areas_of_ranks(*((weights @ table).astype(float) for table in tables), stratum)
 
     @property
     def pairs(self) -> int:
@@ -173,31 +166,6 @@ class _Rows:
         row = np.empty(len(score), np.int64)
         row[order] = np.cumsum(new) - 1
         return row, stratum[new]
-
-
-def _areas(positives: np.ndarray, negatives: np.ndarray, stratum: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """AUROC and AUPRC (S,) of S tables of counts (rows, S), ranks ascending within strata; NaN without a pair.
-
-    The AUPRC looks over all ranks, and means something in one stratum alone.
-    """
-    starts = np.flatnonzero(np.concatenate([[True], stratum[1:] != stratum[:-1]]))
-    below = np.cumsum(negatives, axis=0) - negatives
-    below -= below[starts][stratum]
-    right = (positives * (below + negatives / 2)).sum(axis=0)
-    pairs = (np.add.reduceat(positives, starts) * np.add.reduceat(negatives, starts)).sum(axis=0)
-    true, false = (np.cumsum(counts[::-1], axis=0) for counts in (positives, negatives))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        auprc = np.nansum(positives[::-1] * true / (true + false), axis=0) / true[-1]
-        return np.where(pairs > 0, right / pairs, np.nan), np.where(pairs > 0, auprc, np.nan)
-
-
-def _area(value: float, samples: np.ndarray) -> Area:
-    """The interval of what could be ranked: a resample may hold one class alone."""
-    usable = samples[np.isfinite(samples)]
-    if 2 * len(usable) < max(len(samples), 1):
-        return Area(value, np.nan, np.nan)
-    low, high = np.quantile(usable, [0.025, 0.975])
-    return Area(value, float(low), float(high))
 
 
 def _numbers(labels: np.ndarray) -> np.ndarray:

@@ -12,7 +12,7 @@ from orchid_genomics.data.labelled import LabelledSet
 from orchid_genomics.train.answers import between, number, seeds_line
 from orchid_genomics.train.charts import COLOURS, Series, chart, matrix
 from orchid_genomics.train.finetuning import Fitted, flat, monitor
-from orchid_genomics.train.scores import NAMES, auroc, confusion
+from orchid_genomics.train.scores import NAMES, areas, confusion
 from orchid_genomics.train.simple import Answered
 from orchid_genomics.train.verdict import Line, Verdict
 
@@ -246,7 +246,7 @@ def per_label(data: LabelledSet, shown: Sequence[tuple[str, Fitted | Answered]])
         for _, arm in shown:
             answer, target = _answers(data, arm)
             positive = _truth(data, target, k)
-            one = auroc(answer[:, k], positive, np.ones((1, len(positive))))[0]
+            one = areas(answer[:, k], positive, np.ones((1, len(positive))))[0][0]
             cells += f"<td>{number(float(one))}</td>"
         rows.append(f"<tr><td>{escape(label)}</td><td>{int(positive.sum()):,}</td>{cells}</tr>")
     head = "".join(f"<th>AUROC, {escape(name)}</th>" for name, _ in shown)

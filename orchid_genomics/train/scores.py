@@ -11,20 +11,28 @@ import numpy as np
 SAMPLES = 1000
 
 
-def auroc(score: np.ndarray, truth: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Area under the ROC curve (S,) of `score` (N,) for `truth` (N,) bool under `weights` (S, N); ties count half."""
-    _, positive, negative = _by_threshold(score, truth, weights)
+def areas(score: np.ndarray, truth: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """AUROC and AUPRC (S,) of `score` (N,) for `truth` (N,) bool under `weights` (S, N)."""
+    return areas_of_ranks(*_by_threshold(score, truth, weights)[1:])
+
+
+def areas_of_ranks(
+    positive: np.ndarray, negative: np.ndarray, stratum: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """AUROC and AUPRC (S,) of the weight (S, T) of positives and negatives at each of T ranks; NaN without a pair.
+
+    AUROC is the share of pairs in the right order, a tie counting one half; within each `stratum` (T,) if given, whose
+    ranks stand together and ascend. AUPRC is average precision, a step at each rank, and looks over all strata.
+    """
+    starts = np.zeros(1, np.intp) if stratum is None else np.flatnonzero(np.diff(stratum, prepend=stratum[0] - 1))
     below = negative.cumsum(1) - negative
-    area = (positive * (below + negative / 2)).sum(1)
-    return _ratio(area, positive.sum(1) * negative.sum(1))
-
-
-def auprc(score: np.ndarray, truth: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Average precision (S,): precision at every threshold, weighted by the recall it adds."""
-    _, positive, negative = _by_threshold(-score, truth, weights)
-    hits, called = positive.cumsum(1), (positive + negative).cumsum(1)
+    if stratum is not None:
+        below -= below[:, starts[stratum]]
+    pairs = (np.add.reduceat(positive, starts, 1) * np.add.reduceat(negative, starts, 1)).sum(1)
+    hits, called = (counts[:, ::-1].cumsum(1) for counts in (positive, positive + negative))
     precision = np.divide(hits, called, out=np.zeros_like(hits), where=called > 0)
-    return _ratio((precision * positive).sum(1), positive.sum(1))
+    auprc = _ratio((precision * positive[:, ::-1]).sum(1), hits[:, -1])
+    return _ratio((positive * (below + negative / 2)).sum(1), pairs), np.where(pairs > 0, auprc, np.nan)
 
 
 def _by_threshold(score: np.ndarray, truth: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -101,13 +109,18 @@ def _ratio(top: np.ndarray, bottom: np.ndarray) -> np.ndarray:
 
 
 def best_threshold(score: np.ndarray, truth: np.ndarray) -> float:
-    """The threshold of the highest MCC: a score at or above it is called positive. Halfway between two scores."""
+    """The threshold of the highest MCC, of equals that of the highest accuracy; at or above it is called positive.
+
+    Halfway between two scores, or at or just above all of them: a constant answer is the commoner class.
+    """
     values, positive, negative = _by_threshold(score, truth.astype(bool), np.ones((1, len(score))))
-    above_p = positive[0][::-1].cumsum()[::-1]
-    above_n = negative[0][::-1].cumsum()[::-1]
+    above_p = np.append(positive[0][::-1].cumsum()[::-1], 0.0)
+    above_n = np.append(negative[0][::-1].cumsum()[::-1], 0.0)
     P, N = above_p[0], above_n[0]
     table = np.stack([np.stack([N - above_n, above_n], 1), np.stack([P - above_p, above_p], 1)], 1)
-    best = int(np.argmax(mcc(table)))
+    best = int(np.lexsort((accuracy(table), mcc(table)))[-1])
+    if best == len(values):
+        return float(values[-1] + 1e-6 * max(1.0, abs(values[-1])))
     return float(values[best] if best == 0 else (values[best - 1] + values[best]) / 2)
 
 
@@ -127,9 +140,8 @@ def scored(
     if task == "multiclass":
         each = [(answers[:, k], target == k) for k in range(answers.shape[1]) if 0 < (target == k).sum() < len(target)]
         table = confusion(answers.argmax(1), target, answers.shape[1], weights)
-        ranked = {"AUROC": auroc, "AUPRC": auprc}
-        found = {name: np.mean([score(*pair, weights) for pair in each], 0) for name, score in ranked.items()}
-        return {"MCC": mcc(table), **found, "accuracy": accuracy(table), "F1": f1(table)}
+        auroc, auprc = np.mean([areas(*pair, weights) for pair in each], 0)
+        return {"MCC": mcc(table), "AUROC": auroc, "AUPRC": auprc, "accuracy": accuracy(table), "F1": f1(table)}
     truth = target[:, None] if target.ndim == 1 else target
     if task == "regression":
         kinds = {"Pearson": pearson, "Spearman": spearman, "R2": r2, "MSE": squared_error}
@@ -141,8 +153,8 @@ def scored(
         if positive.all() or not positive.any():
             continue
         table = confusion((answers[:, k] >= thresholds[k]).astype(int), positive.astype(int), 2, weights)
-        rows["AUROC"].append(auroc(answers[:, k], positive, weights))
-        rows["AUPRC"].append(auprc(answers[:, k], positive, weights))
+        for name, area in zip(("AUROC", "AUPRC"), areas(answers[:, k], positive, weights), strict=True):
+            rows[name].append(area)
         for name, score in (("MCC", mcc), ("accuracy", accuracy), ("F1", f1)):
             rows[name].append(score(table))
     return {name: np.mean(found, 0) if found else np.full(len(weights), np.nan) for name, found in rows.items()}
@@ -167,8 +179,17 @@ def drawn(group: np.ndarray, samples: int = SAMPLES, seed: int = 0) -> np.ndarra
 
 @dataclass(frozen=True)
 class Estimate:
-    """A score with its 95 % interval."""
+    """A score with its 95 % interval; NaN where there is nothing to score or to resample."""
 
     value: float
     low: float
     high: float
+
+    @classmethod
+    def of(cls, value: float, samples: np.ndarray) -> "Estimate":
+        """With the interval of the resamples that have a score (one may hold a single class), if half of them have."""
+        known = samples[np.isfinite(samples)]
+        if 2 * len(known) < max(len(samples), 1):
+            return cls(float(value), np.nan, np.nan)
+        low, high = np.quantile(known, [0.025, 0.975])
+        return cls(float(value), float(low), float(high))

@@ -188,9 +188,7 @@ def _samples(count: int) -> int:
 
 def _estimate(values: np.ndarray) -> Estimate:
     """The whole set's value (the first) and the interval of the samples."""
-    known = values[1:][np.isfinite(values[1:])]
-    low, high = np.quantile(known, [0.025, 0.975]) if len(known) else (np.nan, np.nan)
-    return Estimate(float(values[0]), float(low), float(high))
+    return Estimate.of(values[0], values[1:])
 
 
 def _minus(ours: dict[str, np.ndarray], theirs: dict[str, np.ndarray]) -> dict[str, Estimate]:

@@ -17,7 +17,7 @@ def test_where_a_job_writes_and_which_part_of_it(tmp_path):
 
 @pytest.mark.parametrize(("shard", "resume"), [("1/2", False), (None, True)])
 def test_standard_output_leaves_no_parts(shard, resume):
-    with pytest.raises(InputError, match="^--out: - leaves no parts to resume or merge; a file$"):
+    with pytest.raises(InputError, match=r"^--out: - leaves no parts to resume or merge; a file$"):
         destination("-", "in.vcf", shard, resume)
 
 
@@ -34,5 +34,5 @@ def test_the_device_of_a_name():
         assert device_of() == device_of("cuda") == torch.device("cuda", 0)
         return
     assert device_of() == torch.device("cpu")
-    with pytest.raises(MachineError, match="^--device: no CUDA device was found; cpu, or auto$"):
+    with pytest.raises(MachineError, match=r"^--device: no CUDA device was found; cpu, or auto$"):
         device_of("cuda")

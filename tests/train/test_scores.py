@@ -8,7 +8,7 @@ from scipy import stats
 from sklearn import metrics
 
 from orchid_genomics.train import scores
-from orchid_genomics.train.scores import NAMES, best_threshold, confusion, drawn, scored, thresholds_of
+from orchid_genomics.train.scores import NAMES, Estimate, areas, best_threshold, confusion, drawn, scored, thresholds_of
 
 SEEDS = st.integers(0, 10_000)
 
@@ -28,9 +28,20 @@ def ranked(seed: int, rows: int = 60):
 @given(SEEDS)
 def test_ranking_scores_are_those_of_scikit_learn(seed):
     score, truth, weights = ranked(seed)
-    for name, theirs in (("auroc", metrics.roc_auc_score), ("auprc", metrics.average_precision_score)):
-        wanted = [theirs(truth, score, sample_weight=row) for row in weights]
-        np.testing.assert_allclose(getattr(scores, name)(score, truth, weights), wanted, rtol=1e-9)
+    theirs = metrics.roc_auc_score, metrics.average_precision_score
+    for area, score_of in zip(areas(score, truth, weights), theirs, strict=True):
+        wanted = [score_of(truth, score, sample_weight=row) for row in weights]
+        np.testing.assert_allclose(area, wanted, rtol=1e-9)
+
+
+def test_a_sample_of_one_class_has_no_areas_and_few_such_samples_leave_an_interval():
+    weights = np.array([[1.0, 1, 1], [0, 1, 1], [1, 0, 0], [1, 1, 1]])
+    found = areas(np.array([0.1, 0.7, 0.4]), np.array([False, True, True]), weights)
+    np.testing.assert_array_equal(found, [[1, np.nan, np.nan, 1]] * 2)
+    assert Estimate.of(found[0][0], found[0][1:3]).value == 1
+    assert np.isnan(Estimate.of(1.0, found[0][1:]).low)
+    assert Estimate.of(1.0, found[0]) == Estimate(1.0, 1.0, 1.0)
+    assert np.isnan(Estimate.of(1.0, np.zeros(0)).high)
 
 
 @settings(max_examples=30, deadline=None)
@@ -71,6 +82,14 @@ def test_the_threshold_has_the_highest_mcc_of_all(seed):
     score, truth, _ = ranked(seed)
     best = max(metrics.matthews_corrcoef(truth, score >= cut) for cut in np.r_[np.unique(score), np.inf])
     assert metrics.matthews_corrcoef(truth, score >= best_threshold(score, truth)) == pytest.approx(best)
+
+
+@pytest.mark.parametrize("positive", [0.2, 0.8])
+def test_a_constant_answer_is_the_commoner_class(positive):
+    truth = np.arange(100) < 100 * positive
+    constant = np.full((100, 1), positive, np.float32)
+    cut = np.array([best_threshold(constant[:, 0], truth)])
+    assert scored("binary", constant, truth.astype(int), cut, np.ones((1, 100)))["accuracy"] == 0.8
 
 
 def test_what_never_varies_scores_nothing_rather_than_nan():

@@ -65,7 +65,7 @@ def _scores(model: OrchidModel, data: LabelledSet) -> dict[str, dict[str, Estima
     constant = _constant(data, answer)
     return {
         "model": on_rows(data, rows, answer, told, loci)[0],
-        "the same answer for all": on_rows(data, rows, constant, told, loci)[0],
+        "the same answer for all": on_rows(data, rows, constant, np.full(len(told), 0.5), loci)[0],
     }
 
 

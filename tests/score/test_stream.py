@@ -153,7 +153,7 @@ def test_a_wrong_shard(text):
 
 
 def test_progress_says_what_is_left(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("orchid_genomics.score.progress.PLAIN_SECONDS", 0.0)
+    monkeypatch.setattr("orchid_genomics.train.progress.PLAIN_SECONDS", 0.0)
     stream(job(tmp_path / "out", shard=(2, 2)), range(10), answer, Lines())
     said = capsys.readouterr().err.splitlines()
     assert said[0] == "this shard: 4 of 10 records"

@@ -7,7 +7,7 @@ no error rate; the q-values of matches are Benjamini and Hochberg's over all pai
 
 import warnings
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -148,23 +148,29 @@ def write_matches(
         temporary.write_text("\n".join(lines) + "\n")
 
 
-@dataclass(frozen=True)
+Matched = tuple[list[Match], list[Interval], list[np.ndarray]]
+
+
+@dataclass
 class MotifTable:
-    """Called with a path and the regions of a run, it writes the matches of their seqlets (`write_matches`)."""
+    """Called with a path and the regions of a run, it writes the matches of their seqlets (`write_matches`).
+
+    They are looked for once: a page of the same regions asks the table.
+    """
 
     motifs: Sequence[Motif]
+    _matched: Matched | None = field(default=None, init=False)
 
     def __call__(self, path: Path, regions: Iterable[Explained]) -> None:
-        write_matches(path, *matches_of(regions, self.motifs))
+        write_matches(path, *self.matched(regions))
 
-
-def matches_of(
-    regions: Iterable[Explained], motifs: Sequence[Motif]
-) -> tuple[list[Match], list[Interval], list[np.ndarray]]:
-    """The motif nearest to every seqlet of the regions that were explained, with those regions' places and tokens."""
-    shown = [(each.place, each.found["tokens"], each.found["projected"]) for each in regions if not each.why]
-    places, tokens, projected = ([row[i] for row in shown] for i in range(3))
-    return match_motifs(call_seqlets(projected), tokens, motifs), places, tokens
+    def matched(self, regions: Iterable[Explained]) -> Matched:
+        """The motif nearest to every seqlet of the regions that were explained, with the places and tokens of those."""
+        if self._matched is None:
+            shown = [(each.place, each.found["tokens"], each.found["projected"]) for each in regions if not each.why]
+            places, tokens, projected = ([row[i] for row in shown] for i in range(3))
+            self._matched = match_motifs(call_seqlets(projected), tokens, self.motifs), places, tokens
+        return self._matched
 
 
 def row_of(match: Match, places: Sequence[Interval], tokens: Sequence[np.ndarray]) -> dict[str, str | int]:

@@ -11,8 +11,7 @@ from orchid_genomics import draw
 from orchid_genomics.draw import html
 from orchid_genomics.draw.canvas import divided
 from orchid_genomics.explain.arrays import Explained
-from orchid_genomics.explain.motif_files import Motif
-from orchid_genomics.explain.motifs import Match, matches_of, on_genome
+from orchid_genomics.explain.motifs import Match, MotifTable, on_genome
 from orchid_genomics.genome.index import replacing
 from orchid_genomics.score.elements import REASONS
 from orchid_genomics.sequence import CODE, Interval
@@ -35,13 +34,13 @@ class Known:
 class Page:
     """What a run's page says beside its regions; called with the path and the regions, it writes it.
 
-    `identity` is that of the run, `about` more words of provenance; seqlets are matched to `motifs` where given.
+    `identity` is that of the run, `about` more words of provenance; motifs are those of the run's table.
     """
 
     identity: Mapping[str, Any]
     about: Mapping[str, Any]
     lanes: Sequence[draw.Lane] = ()
-    motifs: Sequence[Motif] | None = None
+    motifs: MotifTable | None = None
 
     def __call__(self, path: Path, regions: Iterable[Explained]) -> None:
         kept = [each if n < MOST else each._replace(found=_light(each)) for n, each in enumerate(regions)]
@@ -52,7 +51,7 @@ class Page:
         lead = f"{_METHODS[method]}{f', of {target}' if target else ''}. Positions are 1-based."
         names = ("window", "references", "seed", "orchid-genomics")
         provenance = {**self.about, "method": method, "target": target, **{name: identity[name] for name in names}}
-        known = None if self.motifs is None else known_motifs(*matches_of(kept, self.motifs)[:2])
+        known = None if self.motifs is None else known_motifs(*self.motifs.matched(kept)[:2])
         facts = {name: value for name, value in provenance.items() if value != ""}
         lanes = {"lanes": self.lanes, "motifs": known, "notes": _NOTES.get(method, ())}
         write_page(path, title, lead, kept, unit=unit, provenance=facts, **lanes)

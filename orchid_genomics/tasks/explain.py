@@ -45,8 +45,8 @@ class Beside:
 
     def reports(self, out: Path, identity: dict[str, Any], about: dict[str, Any], genome: Genome) -> dict[Path, Any]:
         """The files to write from the regions, each with what writes it; motifs and annotation are read here."""
-        stem, known = out.name.split(".")[0], None if self.motifs is None else read_motifs(self.motifs)
-        reports: dict[Path, Any] = {} if known is None else {out.with_name(f"{stem}.motifs.tsv"): MotifTable(known)}
+        stem, known = out.name.split(".")[0], None if self.motifs is None else MotifTable(read_motifs(self.motifs))
+        reports: dict[Path, Any] = {} if known is None else {out.with_name(f"{stem}.motifs.tsv"): known}
         if self.html:
             canvas.required()
             about = about | ({"motifs": self.motifs} if self.motifs else {})

@@ -4,6 +4,8 @@ import pytest
 from random_models import letters_model, random_letters, write_genome
 
 from orchid_genomics.cli import main
+from orchid_genomics.explain import motifs
+from orchid_genomics.explain.motifs import match_motifs
 
 
 @pytest.fixture
@@ -30,7 +32,9 @@ def test_a_page_and_a_session_lie_beside_the_track(words, tmp_path, capsys):
     assert "also written: out.html, out.igv.xml, out.ucsc.txt" in capsys.readouterr().err
 
 
-def test_matches_of_motifs_are_a_table_of_their_own_and_the_page_names_their_file(words, tmp_path):
+def test_matches_of_motifs_are_a_table_of_their_own_and_the_page_names_their_file(words, tmp_path, monkeypatch):
+    looked = []
+    monkeypatch.setattr(motifs, "match_motifs", lambda *given: looked.append(given) or match_motifs(*given))
     (tmp_path / "in.bed").write_text("c1\t100\t250\tone\t0\t-\n")
     matrix = "".join("0.91 0.03 0.03 0.03\n0.03 0.03 0.03 0.91\n" for _ in range(4))
     (tmp_path / "TA.meme").write_text(
@@ -43,6 +47,7 @@ def test_matches_of_motifs_are_a_table_of_their_own_and_the_page_names_their_fil
     assert {row["motif"] for row in rows} == {"M1"}
     assert all(100 <= int(row["start"]) < int(row["end"]) <= 250 and row["strand"] == "-" for row in rows)
     assert "TA.meme" in (tmp_path / "out.html").read_text()
+    assert len(looked) == 1, "what takes seconds is done once for both files"
 
 
 @pytest.mark.parametrize(

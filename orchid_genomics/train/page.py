@@ -22,11 +22,11 @@ h1 { font-size: 1.5rem; margin-bottom: .4rem } h2 { font-size: 1.1rem; margin: 2
 .verdict { padding: .8rem 1rem; border-left: 6px solid; font-weight: 600 }
 .yes { border-color: #3a9a5b; background: #eef7f1 } .no { border-color: #c2701c; background: #fdf4ea }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums } caption { text-align: left; color: #555 }
-th, td { padding: .3rem .7rem; text-align: right; border-bottom: 1px solid #e2e2e2; white-space: nowrap }
+th, td { padding: .3rem .45rem; text-align: right; border-bottom: 1px solid #e2e2e2; white-space: nowrap }
 th:first-child, td:first-child, .words { text-align: left }
 .words { white-space: normal; min-width: 8rem }
 td small { display: block; color: #666; font-weight: 400 } tr.ours { background: #f5eef7; font-weight: 600 }
-.charts { display: flex; flex-wrap: wrap; gap: 1rem } .charts svg { border: 1px solid #eee; border-radius: 4px }
+.charts { display: flex; flex-wrap: wrap; gap: .4rem } .charts svg { border: 1px solid #eee; border-radius: 4px }
 .wide { overflow-x: auto } pre { font-size: 12px; overflow-x: auto; background: #f7f7f7; padding: .8rem }
 """
 
@@ -51,7 +51,8 @@ def page(
     best = next((arm for arm in arms if arm.name == found.comparator), arms[-1])
     shown = [("model", arms[0]), (found.comparator, best)]
     notes = "".join(f"<li>{escape(note)}</li>" for note in (found.pretraining(), *found.notes) if note)
-    counts = "".join(f"<li>{escape(name)}: {count:,}</li>" for name, count in found.rows.items())
+    words = {"test": "test rows", "families": "families or loci"}
+    counts = "".join(f"<li>{escape(words.get(name, name))}: {count:,}</li>" for name, count in found.rows.items())
     charts = [*training(curves, data.task), *pictures(data, found, shown)]
     rows, first = found.rows["test"], answer.splitlines()[0]
     folds = f"<h2>Over the folds</h2><pre>{escape(answer)}</pre><p>Below: the best fold on validation.</p>"

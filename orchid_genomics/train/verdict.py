@@ -19,10 +19,8 @@ from orchid_genomics.train.finetuning import Fitted, flat
 from orchid_genomics.train.scores import NAMES, Estimate, drawn, scored, thresholds_of
 from orchid_genomics.train.simple import Answered
 
-SHARED, COPIED = (
-    30,
-    0.8,
-)  # letters of a stretch that counts as shared; share of letters in such that is a near-duplicate
+SHARED = 30  # letters of a stretch that counts as shared
+COPIED = 0.8  # share of letters in such stretches that makes a near-duplicate
 _LOCUS = 10_000  # letters of a genome that are drawn together
 MODEL, RANDOM = "model", "random weights"
 
@@ -198,7 +196,7 @@ def _minus(ours: dict[str, np.ndarray], theirs: dict[str, np.ndarray]) -> dict[s
 def _chosen(arm: Fitted | Answered) -> str:
     if isinstance(arm, Answered):
         return arm.chosen
-    return f"rate {arm.rate:g} of {len(arm.tried)}" if len(arm.tried) > 1 else f"rate {arm.rate:g}"
+    return f"rate {arm.rate:g}, best of {len(arm.tried)}" if len(arm.tried) > 1 else f"rate {arm.rate:g}"
 
 
 def shared_letters(data: LabelledSet, rows: np.ndarray) -> np.ndarray:

@@ -16,18 +16,33 @@ import torch
 from torch import Tensor
 
 CHUNK = 2048  # positions taken together on a CPU: fewer calls, for which two threads wait for each other
+CHUNK_GPU = 1 << 17
 GROUP_BYTES = {"cpu": 4 << 20, "cuda": 256 << 20}  # of the float32 rows that one thread transforms together
 MIN_ROWS = 4  # every call plans its transform anew, and a lone row is planned for many threads
 KEPT = 32 << 20  # bytes: the largest freed block that glibc learns from
-Piece = TypeVar("Piece")
+Item = TypeVar("Item")
+Piece = tuple[slice, int, int]
+"""Rows, first and last position."""
 
 
-def pieces(x_BDL: Tensor) -> list[tuple[int, int, int]]:
-    """(row, first, last position) of every piece; on a GPU each row whole."""
+def pieces(x_BDL: Tensor) -> list[Piece]:
+    """Every piece: a part of one row, or several short rows whole.
+
+    A call costs as much as a thousand positions, so that rows of a hundred go together.
+    """
     B, _, L = x_BDL.shape
-    parts = 1 if x_BDL.device.type != "cpu" else -(-L // CHUNK)
-    edges = [L * i // parts for i in range(parts + 1)]
-    return [(row, edges[i], edges[i + 1]) for row in range(B) for i in range(parts)]
+    cpu = x_BDL.device.type == "cpu"
+    size, threads = (CHUNK, torch.get_num_threads()) if cpu else (CHUNK_GPU, 1)
+    count = -(-B * L // (max(1, size // max(L, 1)) * L)) if 0 < L <= size else B
+    rows = _edges(B, min(B, -(-count // threads) * threads))
+    places = _edges(L, -(-L // size) if cpu else 1)
+    return [(slice(*some), *part) for some in rows for part in places]
+
+
+def _edges(size: int, count: int) -> list[tuple[int, int]]:
+    """`count` neighbouring ranges of about one size."""
+    edges = [size * i // max(count, 1) for i in range(count + 1)]
+    return list(pairwise(edges))
 
 
 def groups(rows: int, numbers: int, device: torch.device) -> list[slice]:
@@ -36,12 +51,11 @@ def groups(rows: int, numbers: int, device: torch.device) -> list[slice]:
     fitting = GROUP_BYTES.get(device.type, 4 << 20) // (4 * max(numbers, 1))
     count = -(-rows // max(1, fitting, min(MIN_ROWS, -(-rows // threads)))) if rows else 0
     count = min(rows, -(-count // threads) * threads)
-    edges = [rows * i // max(count, 1) for i in range(count + 1)]
-    return [slice(*edge) for edge in pairwise(edges)]
+    return [slice(*edge) for edge in _edges(rows, count)]
 
 
 def each(
-    items: Sequence[Piece], work: Callable[[Piece, Any], None], device: torch.device, own: Callable[[], Any]
+    items: Sequence[Item], work: Callable[[Item, Any], None], device: torch.device, own: Callable[[], Any]
 ) -> list:
     """Call work(item, owned) for every item; `own()` makes what one worker holds (partial sums); all are returned.
 

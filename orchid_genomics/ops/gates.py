@@ -9,7 +9,7 @@ The trap: `weight` comes with the norm's scale and the butterflies' 1 / sqrt 2 f
 import torch
 from torch import Tensor
 
-from orchid_genomics.ops.chunks import each, pieces, wrapped
+from orchid_genomics.ops.chunks import Piece, each, pieces, wrapped
 from orchid_genomics.ops.products import (
     by_half,
     flown,
@@ -37,15 +37,15 @@ def enter(
     k = taps.shape[-1] // 2
     outs = [torch.empty(B, halves, D // halves, L, dtype=weight.dtype, device=x_BDL.device) for _ in range(3)]
 
-    def work(piece: tuple[int, int, int], _: None) -> None:
-        row, first, last = piece
-        _, _, h = _entered(x_BDL, weight, bias, mask_BL, halves, (row, first - k, last + k))
-        z, v, s2 = (out[row, :, :, first:last] for out in outs)
+    def work(piece: Piece, _: None) -> None:
+        rows, first, last = piece
+        _, _, h = _entered(x_BDL, weight, bias, mask_BL, halves, (rows, first - k, last + k))
+        z, v, s2 = (out[rows, :, :, first:last] for out in outs)
         s1 = _convolved(h[0], taps[0])
         _convolved(h[1], taps[1], out=s2)
         _convolved(h[2], taps[2], out=v)
         if mask_BL is not None:
-            v *= mask_BL[row, first:last]
+            v *= mask_BL[rows, None, None, first:last]
         torch.mul(v, s1, out=z)
 
     each(pieces(x_BDL), work, x_BDL.device, lambda: None)
@@ -53,14 +53,19 @@ def enter(
 
 
 def _entered(
-    x_BDL: Tensor, weight: Tensor, bias: Tensor | None, mask_BL: Tensor | None, halves: int, piece: tuple[int, int, int]
+    x_BDL: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    mask_BL: Tensor | None,
+    halves: int,
+    piece: Piece,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Normed x (D, n), its scale (n) and the masked products in the paired basis (3, halves, C, n)."""
-    row, first, last = piece
-    normed, rms = normalise(wrapped(x_BDL[row], first, last), weight.dtype)
+    """Normed x (R, D, n), its scale (R, 1, n) and the masked products in the paired basis (3, R, halves, C, n)."""
+    rows, first, last = piece
+    normed, rms = normalise(wrapped(x_BDL[rows], first, last), weight.dtype)
     h = flown(product(weight, bias, normed), halves, 3)
     if mask_BL is not None:
-        h *= wrapped(mask_BL[row], first, last)
+        h *= wrapped(mask_BL[rows, None, None], first, last)
     return normed, rms, h
 
 
@@ -88,35 +93,35 @@ def enter_backward(
     halves: int,
 ) -> list[Tensor]:
     """Gradients of x, weight, bias and taps; a chunk computes 2 (K // 2) neighbours on each side again."""
-    D, K = x_BDL.shape[1], taps.shape[-1]
+    K = taps.shape[-1]
     k = K // 2
     dx_BDL = torch.empty_like(x_BDL, memory_format=torch.contiguous_format)
-    reverse = taps.flip(-1)
+    reverse = taps.flip(-1)[:, None]
 
-    def work(piece: tuple[int, int, int], sums: list) -> None:
-        row, first, last = piece
+    def work(piece: Piece, sums: list) -> None:
+        rows, first, last = piece
         n = last - first
-        normed, rms, h = _entered(x_BDL, weight, bias, mask_BL, halves, (row, first - 2 * k, last + 2 * k))
+        normed, rms, h = _entered(x_BDL, weight, bias, mask_BL, halves, (rows, first - 2 * k, last + 2 * k))
         s1, v = _convolved(h[0], taps[0]), _convolved(h[2], taps[2])
-        dz, dv, ds2 = (by_half(wrapped(d[row], first - k, last + k), halves) for d in (dz_BDL, dv_BDL, ds2_BDL))
-        dc = torch.empty(3, halves, D // halves, n + 2 * k, dtype=v.dtype, device=v.device)
+        dz, dv, ds2 = (by_half(wrapped(d[rows], first - k, last + k), halves) for d in (dz_BDL, dv_BDL, ds2_BDL))
+        dc = torch.empty(*h.shape[:-1], n + 2 * k, dtype=v.dtype, device=v.device)
         torch.addcmul(dv, dz, s1, out=dc[2])
         dc[1] = ds2
         if mask_BL is not None:
-            mask = wrapped(mask_BL[row], first - k, last + k)
+            mask = wrapped(mask_BL[rows, None, None], first - k, last + k)
             dc[2] *= mask
             v = v * mask
         torch.mul(dz, v, out=dc[0])
         centre = dc[..., k : k + n]
         for j in range(K):
-            sums[2][..., j] += (centre * h[..., 3 * k - j : 3 * k - j + n]).sum(-1)
+            sums[2][..., j] += (centre * h[..., 3 * k - j : 3 * k - j + n]).sum((1, -1))
         dh = _convolved(dc, reverse)
         if mask_BL is not None:
-            dh *= mask_BL[row, first:last]
+            dh *= mask_BL[rows, None, None, first:last]
         din = unflown(dh, weight.shape[0])
-        inner = normed[:, 2 * k : 2 * k + n]
+        inner = normed[..., 2 * k : 2 * k + n]
         dnormed = product_backward(din, weight, inner, sums[0], sums[1])
-        dx_BDL[row, :, first:last] = normalise_backward(dnormed, inner, rms[2 * k : 2 * k + n])
+        dx_BDL[rows, :, first:last] = normalise_backward(dnormed, inner, rms[..., 2 * k : 2 * k + n])
 
     partial = each(pieces(x_BDL), work, x_BDL.device, lambda: zeros_like_all(weight, bias, taps))
     return [dx_BDL, *summed(partial, weight.dtype)]
@@ -139,12 +144,12 @@ def leave(
     """x + W fly((y + skip z) s2); skip (D)."""
     out_BDL = torch.empty_like(x_BDL, memory_format=torch.contiguous_format)
 
-    def work(piece: tuple[int, int, int], _: None) -> None:
-        row, first, last = piece
-        x, y, z, s2 = (t[row, :, first:last] for t in (x_BDL, y_BDL, z_BDL, s2_BDL))
+    def work(piece: Piece, _: None) -> None:
+        rows, first, last = piece
+        x, y, z, s2 = (t[rows, :, first:last] for t in (x_BDL, y_BDL, z_BDL, s2_BDL))
         u = torch.addcmul(y, z, skip[:, None]).mul_(s2)
-        out = product(weight, bias, fly(by_half(u, halves)).view(u.shape))
-        torch.add(x, out.view(x.shape), out=out_BDL[row, :, first:last])
+        out = product(weight, bias, fly(by_half(u, halves)))
+        torch.add(x, out.view(x.shape), out=out_BDL[rows, :, first:last])
 
     each(pieces(x_BDL), work, x_BDL.device, lambda: None)
     return out_BDL
@@ -164,18 +169,18 @@ def leave_backward(
     """Gradients of y, z, s2, skip, weight and bias; that of x is dout itself."""
     outs = [torch.empty_like(y_BDL, memory_format=torch.contiguous_format) for _ in range(3)]
 
-    def work(piece: tuple[int, int, int], sums: list) -> None:
-        row, first, last = piece
-        dout, y, z, s2 = (t[row, :, first:last] for t in (dout_BDL, y_BDL, z_BDL, s2_BDL))
-        dy, dz, ds2 = (out[row, :, first:last] for out in outs)
+    def work(piece: Piece, sums: list) -> None:
+        rows, first, last = piece
+        dout, y, z, s2 = (t[rows, :, first:last] for t in (dout_BDL, y_BDL, z_BDL, s2_BDL))
+        dy, dz, ds2 = (out[rows, :, first:last] for out in outs)
         t = torch.addcmul(y, z, skip[:, None])
-        u = fly(by_half(t * s2, halves)).view(t.shape)
-        du = product_backward(dout.reshape(weight.shape[0], weight.shape[1], -1), weight, u, sums[1], sums[2])
-        du = fly(by_half(du, halves)).view(t.shape)
+        u = fly(by_half(t * s2, halves))
+        du = product_backward(dout.reshape(len(dout), *weight.shape[:2], -1), weight, u, sums[1], sums[2])
+        du = fly(by_half(du, halves))
         torch.mul(du, t, out=ds2)
         torch.mul(du, s2, out=dy)
         torch.mul(dy, skip[:, None], out=dz)
-        sums[0].add_((dy * z).sum(-1))
+        sums[0].add_((dy * z).sum((0, -1)))
 
     partial = each(pieces(y_BDL), work, y_BDL.device, lambda: zeros_like_all(skip, weight, bias))
     return [*outs, *summed(partial, y_BDL.dtype)]

@@ -7,7 +7,7 @@ The trap: `weight` comes with the norm's scale and the butterflies' 1 / sqrt 2 f
 import torch
 from torch import Tensor
 
-from orchid_genomics.ops.chunks import each, pieces
+from orchid_genomics.ops.chunks import Piece, each, pieces
 from orchid_genomics.ops.products import (
     by_half,
     flown,
@@ -33,13 +33,13 @@ def gated_mlp(
     """x + W_out fly(value GELU(gate)), with (value, gate) = fly(W_in norm(x)); (B, D, L)."""
     y_BDL = torch.empty_like(x_BDL, memory_format=torch.contiguous_format)
 
-    def work(piece: tuple[int, int, int], _: None) -> None:
-        row, first, last = piece
-        x = x_BDL[row, :, first:last]
+    def work(piece: Piece, _: None) -> None:
+        rows, first, last = piece
+        x = x_BDL[rows, :, first:last]
         value, gate = flown(product(w_in, b_in, normalise(x, w_in.dtype)[0]), halves, 2)
         u = torch.nn.functional.gelu(gate).mul_(value)
-        out = product(w_out, b_out, fly(u).view(-1, last - first))
-        torch.add(x, out.view(x.shape), out=y_BDL[row, :, first:last])
+        out = product(w_out, b_out, fly(u))
+        torch.add(x, out.view(x.shape), out=y_BDL[rows, :, first:last])
 
     each(pieces(x_BDL), work, x_BDL.device, lambda: None)
     return y_BDL
@@ -58,21 +58,21 @@ def gated_mlp_backward(
     """Gradients of x, w_in, b_in, w_out, b_out."""
     dx_BDL = torch.empty_like(x_BDL, memory_format=torch.contiguous_format)
 
-    def work(piece: tuple[int, int, int], sums: list) -> None:
-        row, first, last = piece
-        x, dy = x_BDL[row, :, first:last], dy_BDL[row, :, first:last]
+    def work(piece: Piece, sums: list) -> None:
+        rows, first, last = piece
+        x, dy = x_BDL[rows, :, first:last], dy_BDL[rows, :, first:last]
         normed, rms = normalise(x, w_in.dtype)
         value, gate = flown(product(w_in, b_in, normed), halves, 2)
         active = torch.nn.functional.gelu(gate)
-        dout = dy.reshape(w_out.shape[0], w_out.shape[1], -1)
-        du = product_backward(dout, w_out, fly(value * active).view(-1, last - first), sums[2], sums[3])
-        du = fly(by_half(du, halves))
+        dout = dy.reshape(len(dy), *w_out.shape[:2], -1)
+        du = product_backward(dout, w_out, fly(value * active), sums[2], sums[3])
+        du = fly(by_half(du, halves)).view(value.shape)
         dpair = torch.empty(2, *value.shape, dtype=value.dtype, device=x.device)
         torch.mul(du, active, out=dpair[0])
         torch.ops.aten.gelu_backward.grad_input(du.mul_(value), gate, grad_input=dpair[1])
         din = unflown(dpair, w_in.shape[0])
         dnormed = product_backward(din, w_in, normed, sums[0], sums[1])
-        torch.add(dy, normalise_backward(dnormed, normed, rms), out=dx_BDL[row, :, first:last])
+        torch.add(dy, normalise_backward(dnormed, normed, rms), out=dx_BDL[rows, :, first:last])
 
     partial = each(pieces(x_BDL), work, x_BDL.device, lambda: zeros_like_all(w_in, b_in, w_out, b_out))
     return [dx_BDL, *summed(partial, w_in.dtype)]

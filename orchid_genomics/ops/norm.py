@@ -6,7 +6,7 @@
 import torch
 from torch import Tensor
 
-from orchid_genomics.ops.chunks import each, pieces
+from orchid_genomics.ops.chunks import Piece, each, pieces
 from orchid_genomics.ops.products import normalise, normalise_backward, shape, shapes, summed, zeros_like_all
 
 
@@ -15,10 +15,10 @@ def norm(x_BDL: Tensor, scale_D: Tensor) -> Tensor:
     """x over its root mean square over channels, times a scale a channel; (B, D, L)."""
     y_BDL = torch.empty_like(x_BDL, memory_format=torch.contiguous_format)
 
-    def work(piece: tuple[int, int, int], _: None) -> None:
-        row, first, last = piece
-        normed, _ = normalise(x_BDL[row, :, first:last], x_BDL.dtype)
-        torch.mul(normed, scale_D[:, None], out=y_BDL[row, :, first:last])
+    def work(piece: Piece, _: None) -> None:
+        rows, first, last = piece
+        normed, _ = normalise(x_BDL[rows, :, first:last], x_BDL.dtype)
+        torch.mul(normed, scale_D[:, None], out=y_BDL[rows, :, first:last])
 
     each(pieces(x_BDL), work, x_BDL.device, lambda: None)
     return y_BDL
@@ -29,12 +29,12 @@ def norm_backward(dy_BDL: Tensor, x_BDL: Tensor, scale_D: Tensor) -> list[Tensor
     """Gradients of x and scale."""
     dx_BDL = torch.empty_like(x_BDL, memory_format=torch.contiguous_format)
 
-    def work(piece: tuple[int, int, int], sums: list) -> None:
-        row, first, last = piece
-        dy = dy_BDL[row, :, first:last]
-        normed, rms = normalise(x_BDL[row, :, first:last], x_BDL.dtype)
-        sums[0] += (dy * normed).sum(-1)
-        dx_BDL[row, :, first:last] = normalise_backward(dy * scale_D[:, None], normed, rms)
+    def work(piece: Piece, sums: list) -> None:
+        rows, first, last = piece
+        dy = dy_BDL[rows, :, first:last]
+        normed, rms = normalise(x_BDL[rows, :, first:last], x_BDL.dtype)
+        sums[0] += (dy * normed).sum((0, -1))
+        dx_BDL[rows, :, first:last] = normalise_backward(dy * scale_D[:, None], normed, rms)
 
     partial = each(pieces(x_BDL), work, x_BDL.device, lambda: zeros_like_all(scale_D))
     return [dx_BDL, *summed(partial, scale_D.dtype)]

@@ -1,8 +1,9 @@
 """What the fused parts of a block share: products, butterflies and norms on chunks, forward and backward.
 
-Shapes: weights (G, parts * O, I), G = halves * blocks; bias (parts * O * blocks) of half 0; chunks (D, n). The trap:
-`fly` leaves out the butterfly's 1 / sqrt 2, which is folded into the weights (`model.strands.Mix.folded`). The type of
-the weights is that of the activations (bfloat16 on a GPU); the residual stream x keeps its own.
+Shapes: weights (G, parts * O, I), G = halves * blocks; bias (parts * O * blocks) of half 0; chunks (R, D, n) of R rows.
+The trap: `fly` leaves out the butterfly's 1 / sqrt 2, which is folded into the weights (`model.strands.Mix.folded`),
+and each row is multiplied on its own, R products of n columns and never one of R n: so it gives the same bits in every
+batch. The type of the weights is that of the activations (bfloat16 on a GPU); the residual stream x keeps its own.
 """
 
 import torch
@@ -11,81 +12,90 @@ from torch import Tensor
 EPS = 1e-6
 
 
-def by_half(x: Tensor, halves: int) -> Tensor:
-    """(halves * rest, n) -> (halves, rest, n)."""
-    return x.reshape(halves, -1, x.shape[-1])
+def by_half(x_RDn: Tensor, halves: int) -> Tensor:
+    """(R, halves * rest, n) -> (R, halves, rest, n)."""
+    return x_RDn.reshape(len(x_RDn), halves, -1, x_RDn.shape[-1])
 
 
-def fly(x_HRn: Tensor) -> Tensor:
-    """The butterfly without its 1 / sqrt 2 over dim 0 (two halves); one half stays as it is."""
-    if x_HRn.shape[0] == 1:
-        return x_HRn
-    out = torch.empty_like(x_HRn)
-    torch.add(x_HRn[0], x_HRn[1], out=out[0])
-    torch.sub(x_HRn[0], x_HRn[1], out=out[1])
-    return out
+def fly(x_RHCn: Tensor) -> Tensor:
+    """The butterfly without its 1 / sqrt 2 over dim 1 (two halves); one half stays as it is. (R, H * C, n)."""
+    R, halves, _, n = x_RHCn.shape
+    if halves == 2:
+        one, other = x_RHCn.unbind(1)
+        x_RHCn = torch.empty_like(x_RHCn)
+        torch.add(one, other, out=x_RHCn[:, 0])
+        torch.sub(one, other, out=x_RHCn[:, 1])
+    return x_RHCn.view(R, -1, n)
 
 
-def flown(out_GOn: Tensor, halves: int, parts: int) -> Tensor:
-    """Products in the paired basis, part by part: (parts, halves, channels, n), contiguous for the calls to come."""
-    G, O, n = out_GOn.shape
-    by_part = out_GOn.view(halves, G // halves, parts, O // parts, n)
+def flown(out_RGOn: Tensor, halves: int, parts: int) -> Tensor:
+    """Products in the paired basis, part by part: (parts, R, halves, channels, n), contiguous for the calls to come."""
+    R, G, O, n = out_RGOn.shape
+    by_part = out_RGOn.view(R, halves, G // halves, parts, O // parts, n)
     if halves == 1:
-        return by_part[0].transpose(0, 1).reshape(parts, 1, -1, n)
-    paired = torch.empty(parts, 2, G // 2, O // parts, n, dtype=out_GOn.dtype, device=out_GOn.device)
-    for part in range(parts):
-        torch.add(by_part[0, :, part], by_part[1, :, part], out=paired[part, 0])
-        torch.sub(by_part[0, :, part], by_part[1, :, part], out=paired[part, 1])
-    return paired.view(parts, 2, -1, n)
+        return by_part[:, 0].permute(2, 0, 1, 3, 4).reshape(parts, R, 1, -1, n)
+    paired = torch.empty(parts, R, 2, G // 2, O // parts, n, dtype=out_RGOn.dtype, device=out_RGOn.device)
+    one, other = (by_part[:, half].permute(2, 0, 1, 3, 4) for half in range(2))
+    torch.add(one, other, out=paired[:, :, 0])
+    torch.sub(one, other, out=paired[:, :, 1])
+    return paired.view(parts, R, 2, -1, n)
 
 
-def unflown(d_PHCn: Tensor, G: int) -> Tensor:
-    """The way back for gradients: (parts, halves, channels, n) -> (G, parts * O, n)."""
-    parts, halves, _, n = d_PHCn.shape
-    by_part = d_PHCn.view(parts, halves, G // halves, -1, n)
-    out = torch.empty(halves, G // halves, parts, by_part.shape[3], n, dtype=d_PHCn.dtype, device=d_PHCn.device)
-    for part in range(parts):
-        if halves == 1:
-            out[0, :, part] = by_part[part, 0]
-        else:
-            torch.add(by_part[part, 0], by_part[part, 1], out=out[0, :, part])
-            torch.sub(by_part[part, 0], by_part[part, 1], out=out[1, :, part])
-    return out.view(G, -1, n)
+def unflown(d_PRHCn: Tensor, G: int) -> Tensor:
+    """The way back for gradients: (parts, R, halves, channels, n) -> (R, G, parts * O, n)."""
+    parts, R, halves, _, n = d_PRHCn.shape
+    by_part = d_PRHCn.view(parts, R, halves, G // halves, -1, n).permute(1, 2, 3, 0, 4, 5)
+    if halves == 1:
+        return by_part.reshape(R, G, -1, n)
+    out = torch.empty(by_part.shape, dtype=d_PRHCn.dtype, device=d_PRHCn.device)
+    torch.add(by_part[:, 0], by_part[:, 1], out=out[:, 0])
+    torch.sub(by_part[:, 0], by_part[:, 1], out=out[:, 1])
+    return out.view(R, G, -1, n)
 
 
-def normalise(x_Dn: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """x over its root mean square as activations of `dtype`, and one over that root in the stream's own."""
-    rms = (x_Dn * x_Dn).sum(0).div_(x_Dn.shape[0]).add_(EPS).rsqrt_()
-    return (x_Dn * rms).to(dtype), rms
+def normalise(x_RDn: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """x over its root mean square as activations of `dtype`, and one over that root (R, 1, n) in the stream's own."""
+    rms = (x_RDn * x_RDn).sum(1, keepdim=True).div_(x_RDn.shape[1]).add_(EPS).rsqrt_()
+    return (x_RDn * rms).to(dtype), rms
 
 
-def normalise_backward(dn_Dn: Tensor, n_Dn: Tensor, rms: Tensor) -> Tensor:
-    dn_Dn = dn_Dn.to(rms.dtype)
-    share = (dn_Dn * n_Dn).sum(0).div_(n_Dn.shape[0])
-    return dn_Dn.addcmul_(n_Dn, share, value=-1).mul_(rms)
+def normalise_backward(dn_RDn: Tensor, n_RDn: Tensor, rms: Tensor) -> Tensor:
+    dn_RDn = dn_RDn.to(rms.dtype)
+    share = (dn_RDn * n_RDn).sum(1, keepdim=True).div_(n_RDn.shape[1])
+    return dn_RDn.addcmul_(n_RDn, share, value=-1).mul_(rms)
 
 
-def product(weight: Tensor, bias: Tensor | None, x_Dn: Tensor) -> Tensor:
-    """(G, O, n) of weight (G, O, I) and x (G * I, n); bias on the first half."""
-    out = torch.bmm(weight, x_Dn.reshape(weight.shape[0], weight.shape[2], -1))
+def product(weight: Tensor, bias: Tensor | None, x_RDn: Tensor) -> Tensor:
+    """(R, G, O, n) of weight (G, O, I) and x (R, G * I, n); bias on the first half."""
+    out = _times(weight, x_RDn)
     if bias is not None:
         blocks = bias.numel() // weight.shape[1]
-        out[:blocks] += bias.view(blocks, -1, 1)
+        out[:, :blocks] += bias.view(blocks, -1, 1)
     return out
 
 
-def product_backward(dout_GOn: Tensor, weight: Tensor, x_Dn: Tensor, dweight: Tensor, dbias: Tensor | None) -> Tensor:
+def _times(weight: Tensor, x: Tensor) -> Tensor:
+    """(R, G, O, n) of weight (G, O, I) and x, which holds (R, G, I, n): a product for each row and group."""
+    R, n = len(x), x.shape[-1]
+    G, O, I = weight.shape
+    weights = weight.expand(R, G, O, I).reshape(R * G, O, I)
+    return torch.bmm(weights, x.reshape(R * G, I, n)).view(R, G, O, n)
+
+
+def product_backward(dout_RGOn: Tensor, weight: Tensor, x_RDn: Tensor, dweight: Tensor, dbias: Tensor | None) -> Tensor:
     """The gradient of x from that of the product; those of weight and bias are added to what is given."""
+    R, _, n = x_RDn.shape
+    G, O, I = weight.shape
     if dbias is not None:
-        blocks = dbias.numel() // weight.shape[1]
-        dbias += dout_GOn[:blocks].sum(-1).view(-1)
-    dout_GOn = dout_GOn.to(weight.dtype)
-    x_GnI = x_Dn.reshape(weight.shape[0], weight.shape[2], -1).transpose(1, 2)
-    if dweight.dtype == x_Dn.dtype:
-        dweight.baddbmm_(dout_GOn, x_GnI)
+        blocks = dbias.numel() // O
+        dbias += dout_RGOn[:, :blocks].sum((0, -1)).view(-1)
+    dout_RGOn = dout_RGOn.to(weight.dtype)
+    dout, x_nI = dout_RGOn.reshape(R * G, O, n), x_RDn.reshape(R * G, I, n).transpose(1, 2)
+    if R == 1 and dweight.dtype == x_RDn.dtype:
+        dweight.baddbmm_(dout, x_nI)
     else:
-        dweight += torch.bmm(dout_GOn, x_GnI)
-    return torch.bmm(weight.transpose(1, 2), dout_GOn).view(x_Dn.shape)
+        dweight += torch.bmm(dout, x_nI).view(R, G, O, I).sum(0, dtype=dweight.dtype)
+    return _times(weight.transpose(1, 2), dout_RGOn).view(x_RDn.shape)
 
 
 def zeros_like_all(*tensors: Tensor | None) -> list[Tensor | None]:

@@ -6,6 +6,8 @@ Everything else (a bug of ours) is an ordinary exception with its traceback.
 import os
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 PATIENCE = 10.0  # seconds in which rank 0 is expected to meet what another rank met
 
@@ -44,6 +46,25 @@ class TrainingError(OrchidError):
 def missing_extra(package: str, extra: str) -> MachineError:
     """The error for an optional library that is not installed."""
     return MachineError(package, "is not installed", f'pip install "orchid-genomics[{extra}]"')
+
+
+def reason(error: BaseException) -> str:
+    """What the system said, in its own words; else the first line of the error."""
+    return getattr(error, "strerror", None) or (str(error).splitlines() or [type(error).__name__])[0]
+
+
+@contextmanager
+def writable(path: object, possible: str = "a folder with room") -> Iterator[None]:
+    """What fails to be written within is a MachineError: a full disk, a folder that nobody may write in."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        cause = error
+        while not isinstance(cause, OSError) and cause.__context__ is not None:
+            cause = cause.__context__  # torch says "unexpected pos" where the disk said that it is full
+        if not isinstance(cause, OSError):
+            raise
+        raise MachineError(path, f"cannot be written ({reason(cause)})", possible) from None
 
 
 class NumericError(OrchidError):

@@ -6,7 +6,9 @@ import subprocess
 import sys
 import time
 
-from orchid_genomics.errors import InputError, say
+import pytest
+
+from orchid_genomics.errors import InputError, MachineError, say, writable
 
 LAUNCH = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--no-python"]
 ALONE = """
@@ -72,3 +74,23 @@ def test_torchrun_says_what_one_rank_alone_met(small, tmp_path):
     assert done.returncode == 1
     (line,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
     assert line.startswith(f"error: rank 1 of 2: {small}: data.length: ")
+
+
+def full(path):
+    """As torch does of a disk that is full."""
+    try:
+        path.write_text("")
+    except OSError:
+        raise RuntimeError("unexpected pos") from None
+
+
+def test_what_cannot_be_written_is_the_machines_fault_in_the_systems_words(tmp_path):
+    with (
+        pytest.raises(MachineError, match=r"^out: cannot be written \(Is a directory\); a folder .*$"),
+        writable("out"),
+    ):
+        tmp_path.write_text("")
+    with pytest.raises(MachineError, match=r"\(No such file or directory\); -o x$"), writable("out", "-o x"):
+        full(tmp_path / "none" / "x")
+    with pytest.raises(RuntimeError, match="a bug"), writable("out"):
+        raise RuntimeError("a bug")

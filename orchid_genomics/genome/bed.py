@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import pysam
 
-from orchid_genomics.errors import InputError, MachineError
+from orchid_genomics.errors import InputError, writable
 from orchid_genomics.genome.fasta import Genome
 from orchid_genomics.genome.index import replacing
 from orchid_genomics.sequence import Interval
@@ -168,20 +168,17 @@ def write_bed(path: str | Path, rows: Iterable[Interval | tuple]) -> None:
         if any(mark in str(word) for word in record for mark in "\t\n\r"):
             raise InputError(path, f"a tab or line break in {record!r}", "words without")
     text = ["\t".join(map(str, record)) + "\n" for record in records]
-    try:
-        with ExitStack() as stack:
-            temporary = stack.enter_context(replacing(path))
-            temporary.touch()  # an OSError that says why, where pysam would end the process
-            if path.suffix != ".gz":
-                temporary.write_text("".join(text))
-                return
-            seen = {contig: place for place, contig in enumerate(dict.fromkeys(record[0] for record in records))}
-            order = sorted(range(len(text)), key=lambda i: (seen[records[i][0]], *records[i][1:3]))
-            with pysam.BGZFile(str(temporary), "wb") as file:
-                file.write("".join(text[i] for i in order).encode())
-            tabix(stack, temporary, path, max((record[2] for record in records), default=0))
-    except OSError as error:
-        raise MachineError(path, f"cannot be written ({error.strerror})", "a folder with room") from None
+    with writable(path), ExitStack() as stack:
+        temporary = stack.enter_context(replacing(path))
+        temporary.touch()  # an OSError that says why, where pysam would end the process
+        if path.suffix != ".gz":
+            temporary.write_text("".join(text))
+            return
+        seen = {contig: place for place, contig in enumerate(dict.fromkeys(record[0] for record in records))}
+        order = sorted(range(len(text)), key=lambda i: (seen[records[i][0]], *records[i][1:3]))
+        with pysam.BGZFile(str(temporary), "wb") as file:
+            file.write("".join(text[i] for i in order).encode())
+        tabix(stack, temporary, path, max((record[2] for record in records), default=0))
 
 
 def tabix(stack: ExitStack, temporary: Path, path: Path, longest: int) -> None:

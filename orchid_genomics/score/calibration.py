@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from orchid_genomics.errors import InputError, MachineError
+from orchid_genomics.errors import InputError, writable
 from orchid_genomics.genome.bed import merge
 from orchid_genomics.genome.fasta import Genome
 from orchid_genomics.genome.index import replacing
@@ -117,11 +117,8 @@ class Calibration:
 
     def save(self) -> None:
         """Write the file, whole or not at all."""
-        try:
-            with replacing(self.path) as temporary:
-                temporary.write_text(self._text())
-        except OSError as error:
-            raise MachineError(self.path, f"cannot be written ({error.strerror})", "a folder with room") from None
+        with writable(self.path), replacing(self.path) as temporary:
+            temporary.write_text(self._text())
 
     @classmethod
     def load(cls, path: str | Path) -> "Calibration":

@@ -20,10 +20,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
-from orchid_genomics.errors import InputError, MachineError
+from orchid_genomics.errors import InputError, writable
 from orchid_genomics.genome.index import replacing
 from orchid_genomics.score.progress import Progress
 
+_ROOM = "a folder with room; then --resume goes on"
 BLOCK = 512  # records that are answered, saved and lost together
 MANIFEST = "manifest.json"
 Stats = dict[str, Any]  # what a block says about itself, as JSON: counts and sums that a summary adds up
@@ -148,7 +149,7 @@ def cut(records: Iterable[Any], job: Job, wanted: Sequence[int]) -> Iterator[tup
 
 def save(folder: Path, block: int, answers: Any, stats: Stats, form: Format) -> None:
     """Write one block; its part appears last, so that a part that is there is whole and has its stats."""
-    with _writable(folder):
+    with writable(folder, _ROOM):
         with replacing(_part(folder, block).with_suffix(".json")) as temporary:
             temporary.write_text(json.dumps(stats))
         with replacing(_part(folder, block)) as temporary:
@@ -182,7 +183,7 @@ def join(folders: Sequence[Path], manifest: dict[str, Any], out: Path, form: For
         gap = f"{len(missing)} of {blocks} blocks are missing, the first from record {first + 1:,} (1-based)"
         raise InputError(out, gap, "every shard of the job, each run to its end")
     parts = [found[block] for block in range(blocks)]
-    with _writable(out):
+    with writable(out, _ROOM):
         form.join(parts, out)
     return [json.loads(part.with_suffix(".json").read_text()) for part in parts]
 
@@ -203,7 +204,7 @@ def _begin(job: Job) -> None:
         if not job.resume and any(_part(folder, block).exists() for block in job.mine):
             raise InputError(folder, "holds parts of this job already", "--resume to go on, or remove the folder")
         return
-    with _writable(job.out):
+    with writable(job.out, _ROOM):
         staged = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
         with replacing(staged / MANIFEST) as temporary:
             temporary.write_text(json.dumps(job.manifest))
@@ -271,12 +272,3 @@ def _pipe(job: Job, records: Iterable, score: Callable, form: Format, unit: str,
             sys.stdout = None
             raise SystemExit(128 + signal.SIGPIPE) from None
     return stats
-
-
-@contextmanager
-def _writable(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise MachineError(path, f"cannot be written ({reason})", "a folder with room; then --resume goes on") from None

@@ -18,7 +18,7 @@ from orchid_genomics.data.duplicates import K, near_duplicates
 from orchid_genomics.data.peaks import SPLITS, Elements, SplitPlan
 from orchid_genomics.data.splits import regions
 from orchid_genomics.data.windows import Windows
-from orchid_genomics.errors import InputError, MachineError
+from orchid_genomics.errors import InputError, writable
 from orchid_genomics.genome.bed import Bed, Places, read_bed
 from orchid_genomics.genome.fasta import Genome
 from orchid_genomics.genome.index import replacing
@@ -142,18 +142,15 @@ def _signal(rows: Rows, track: Track, covered: bool) -> np.ndarray:
 def _write(out: Path, genome: Genome, rows: Rows, kept: np.ndarray) -> None:
     names, places, split = tuple(genome.contigs), rows.places(), rows.split
     order = sorted(kept.tolist(), key=lambda row: (*places[row][:3], rows.source[row] != "peak", row))
-    try:
-        with replacing(out) as temporary:
-            temporary.touch()
-            with pysam.BGZFile(str(temporary), "wb") if out.suffix == ".gz" else temporary.open("wb") as file:
-                file.write(("\t".join(HEADER) + "\n").encode())
-                for row in order:
-                    contig, start, end, strand, name = places[row]
-                    words = names[contig], start, end, strand, f"{rows.label[row]:.7g}", SPLITS[split[row]]
-                    words += DNA.decode(rows.tokens[row]), rows.source[row], name or "."
-                    file.write(("\t".join(map(str, words)) + "\n").encode())
-    except OSError as error:
-        raise MachineError(out, f"cannot be written ({error.strerror})", "a folder with room") from None
+    with writable(out), replacing(out) as temporary:
+        temporary.touch()
+        with pysam.BGZFile(str(temporary), "wb") if out.suffix == ".gz" else temporary.open("wb") as file:
+            file.write(("\t".join(HEADER) + "\n").encode())
+            for row in order:
+                contig, start, end, strand, name = places[row]
+                words = names[contig], start, end, strand, f"{rows.label[row]:.7g}", SPLITS[split[row]]
+                words += DNA.decode(rows.tokens[row]), rows.source[row], name or "."
+                file.write(("\t".join(map(str, words)) + "\n").encode())
 
 
 def _about_peaks(found: Elements, bed: Bed) -> list[str]:

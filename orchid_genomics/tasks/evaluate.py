@@ -11,13 +11,13 @@ import numpy as np
 from orchid_genomics.data.labelled import LabelledSet
 from orchid_genomics.data.sets import recipe_of, rows_of
 from orchid_genomics.data.targets import for_model
-from orchid_genomics.errors import InputError
+from orchid_genomics.errors import InputError, writable
 from orchid_genomics.genome.index import replacing
 from orchid_genomics.model.pretrained import OrchidModel
 from orchid_genomics.train.answers import number
 from orchid_genomics.train.finetuning import answers_on
 from orchid_genomics.train.ranks import device_of
-from orchid_genomics.train.run import finite, writable
+from orchid_genomics.train.run import finite
 from orchid_genomics.train.scores import NAMES, Estimate
 from orchid_genomics.train.verdict import families, on_rows
 
@@ -51,7 +51,7 @@ def evaluate(
     if out is not None:
         values = {name: {key: asdict(score) for key, score in scores.items()} for name, scores in found.items()}
         written = {"model": model.hash(), "data": data.name, "split": chosen, "rows": len(data), "scores": values}
-        with writable(Path(out), "a folder with room"), replacing(Path(out)) as part:
+        with writable(out), replacing(Path(out)) as part:
             part.write_text(json.dumps(finite(written), indent=2) + "\n")
 
 

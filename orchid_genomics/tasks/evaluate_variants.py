@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from orchid_genomics.errors import InputError, MachineError
+from orchid_genomics.errors import InputError, writable
 from orchid_genomics.genome.fasta import Genome
 from orchid_genomics.genome.index import replacing
 from orchid_genomics.genome.names import listed
@@ -46,12 +46,8 @@ def options_of(
 
 def save(found: Judgement, path: str | Path) -> None:
     """Write the numbers as JSON, whole or not at all."""
-    path = Path(path)
-    try:
-        with replacing(path) as temporary:
-            temporary.write_text(json.dumps(found.values(), indent=1) + "\n")
-    except OSError as error:
-        raise MachineError(path, f"cannot be written ({error.strerror})", "a folder with room") from None
+    with writable(path), replacing(Path(path)) as temporary:
+        temporary.write_text(json.dumps(found.values(), indent=1) + "\n")
 
 
 def _split(texts: Sequence[str]) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pysam
 
-from orchid_genomics.errors import InputError, MachineError
+from orchid_genomics.errors import InputError, writable
 from orchid_genomics.genome import index
 from orchid_genomics.genome.annotation import Annotation, read_annotation
 from orchid_genomics.genome.bed import write_bed
@@ -44,16 +44,15 @@ def features(
         raise InputError(annotation, "has no genes, transcripts or CDS", "an annotation of genes")
     staging = out.parent / f".{out.name}.{os.getpid()}.tmp"
     try:
-        staging.mkdir(parents=True)
-        for name, places in beds.items():
-            write_bed(staging / name, places)
-        if found.sequences and genome is None:
-            _write_genome(staging / "genome.fa.gz", found)
-        out.mkdir(exist_ok=True)
-        for file in sorted(staging.iterdir()):
-            os.replace(file, out / file.name)
-    except OSError as error:
-        raise MachineError(out, f"cannot be written ({error.strerror})", "a folder with room") from None
+        with writable(out):
+            staging.mkdir(parents=True)
+            for name, places in beds.items():
+                write_bed(staging / name, places)
+            if found.sequences and genome is None:
+                _write_genome(staging / "genome.fa.gz", found)
+            out.mkdir(exist_ok=True)
+            for file in sorted(staging.iterdir()):
+                os.replace(file, out / file.name)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
     return {name: len(places) for name, places in beds.items()}

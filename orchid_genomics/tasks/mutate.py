@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pysam
 
-from orchid_genomics.errors import InputError, MachineError
+from orchid_genomics.errors import InputError, writable
 from orchid_genomics.genome.annotation import read_annotation
 from orchid_genomics.genome.fasta import Genome
 from orchid_genomics.genome.index import replacing
@@ -87,21 +87,18 @@ def _line(change: Change) -> str:
 def _write(out: Path, genome: Genome, lines: Iterator[str]) -> None:
     sizes = "".join(f"##contig=<ID={name},length={length}>\n" for name, length in genome.contigs.items())
     header = f"##fileformat=VCFv4.3\n{sizes}{_INFO}#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
-    try:
-        with ExitStack() as stack:
-            temporary = stack.enter_context(replacing(out))
-            temporary.touch()  # an OSError that says why, where pysam would end the process
-            if out.suffix != ".gz":
-                with temporary.open("w") as text:
-                    text.write(header)
-                    text.writelines(lines)
-                return
-            with pysam.BGZFile(str(temporary), "wb") as file:
-                file.write(header.encode())
-                for line in lines:
-                    file.write(line.encode())
-            csi = max(genome.contigs.values()) > _LONGEST_TBI
-            index = stack.enter_context(replacing(Path(f"{out}.{'csi' if csi else 'tbi'}")))
-            pysam.tabix_index(str(temporary), force=True, preset="vcf", csi=csi, keep_original=True, index=str(index))
-    except OSError as error:
-        raise MachineError(out, f"cannot be written ({error.strerror})", "a folder with room") from None
+    with writable(out), ExitStack() as stack:
+        temporary = stack.enter_context(replacing(out))
+        temporary.touch()  # an OSError that says why, where pysam would end the process
+        if out.suffix != ".gz":
+            with temporary.open("w") as text:
+                text.write(header)
+                text.writelines(lines)
+            return
+        with pysam.BGZFile(str(temporary), "wb") as file:
+            file.write(header.encode())
+            for line in lines:
+                file.write(line.encode())
+        csi = max(genome.contigs.values()) > _LONGEST_TBI
+        index = stack.enter_context(replacing(Path(f"{out}.{'csi' if csi else 'tbi'}")))
+        pysam.tabix_index(str(temporary), force=True, preset="vcf", csi=csi, keep_original=True, index=str(index))

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from orchid_genomics.errors import MachineError
+from orchid_genomics.errors import writable
 from orchid_genomics.genome.index import replacing
 from orchid_genomics.genome.vcf import Vcf
 from orchid_genomics.score.calibration import Calibration
@@ -94,11 +94,8 @@ def finish(blocks: Sequence[Stats], identity: dict[str, Any], out: Path, quiet: 
         print(line, file=sys.stderr)
     if str(out) != "-":
         path = out.with_name(f"{out.name}.summary.json")
-        try:
-            with replacing(path) as temporary:
-                temporary.write_text(json.dumps(summary, indent=2) + "\n")
-        except OSError as error:
-            raise MachineError(path, f"cannot be written ({error.strerror})", "a folder with room") from None
+        with writable(path), replacing(path) as temporary:
+            temporary.write_text(json.dumps(summary, indent=2) + "\n")
     return summary
 
 

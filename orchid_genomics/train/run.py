@@ -7,15 +7,14 @@ under a temporary name and renamed.
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from pydantic import BaseModel
 
-from orchid_genomics.errors import InputError, MachineError, TrainingError
+from orchid_genomics.errors import InputError, TrainingError, reason, writable
 from orchid_genomics.genome.index import replacing
 
 NEWEST, BEST = "newest.pt", "best.pt"
@@ -98,7 +97,7 @@ class Run:
             return torch.load(path, map_location=device, weights_only=True)
         except Exception as error:
             other = f"{BEST} in its place" if name == NEWEST else f"{NEWEST} in its place"
-            raise InputError(path, f"is damaged ({_reason(error)})", other) from None
+            raise InputError(path, f"is damaged ({reason(error)})", other) from None
 
     def log(self, **values: Any) -> None:
         """Append one line to log.jsonl."""
@@ -135,29 +134,11 @@ def finite(values: Any) -> Any:
     return None if isinstance(values, float) and not math.isfinite(values) else values
 
 
-@contextmanager
-def writable(path: Path, possible: str) -> Iterator[None]:
-    """What fails to be written within is a MachineError: a full disk, a folder that nobody may write in."""
-    try:
-        yield
-    except (OSError, RuntimeError) as error:
-        cause = error
-        while not isinstance(cause, OSError) and cause.__context__ is not None:
-            cause = cause.__context__  # torch says "unexpected pos" where the disk said that it is full
-        if not isinstance(cause, OSError):
-            raise
-        raise MachineError(path, f"cannot be written ({_reason(cause)})", possible) from None
-
-
 def _read(path: Path, possible: str) -> Any:
     try:
         return json.loads(path.read_text())
     except (OSError, ValueError) as error:
-        raise InputError(path, f"cannot be read ({_reason(error)})", possible) from None
-
-
-def _reason(error: BaseException) -> str:
-    return getattr(error, "strerror", None) or (str(error).splitlines() or [type(error).__name__])[0]
+        raise InputError(path, f"cannot be read ({reason(error)})", possible) from None
 
 
 def _flat(values: Any, key: str = "") -> dict[str, Any]:

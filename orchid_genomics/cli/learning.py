@@ -34,7 +34,8 @@ def evaluate(
 ) -> None:
     """Score the fine-tuned MODEL on DATA: a table (TSV, CSV), HDF5, or a recipe with [data].
 
-    By default the test rows of data that have a split, else all rows. Thresholds are those that fine-tuning chose on
+    By default the test rows of data that have a split (contigs of a recipe, a split column, or the split of fine-tuning
+    for its own files), else all rows. Thresholds are those that fine-tuning chose on
     its validation rows. Places in DATA are 0-based half-open.
     """
     from orchid_genomics.tasks.evaluate import evaluate as task

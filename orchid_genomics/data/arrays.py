@@ -67,7 +67,7 @@ def _rows(file: h5py.File, path: Path) -> Rows:
     labels = values if values.ndim > 1 else [str(value) for value in values.tolist()]
     return Rows(
         path.name, where, tokens, labels, tuple(str(name) for name in file.attrs.get("labels", ())),
-        _text(file, "split"), _places(file, where), _text(file, "group"), bin,
+        _text(file, "split"), _places(file, where), _text(file, "group"), bin, _text(file, "strand") or (),
     )  # fmt: skip
 
 

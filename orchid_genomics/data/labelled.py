@@ -58,6 +58,13 @@ class Rows:
     group: Sequence[str] | None = None
     bin: int = 0
     """Letters of one number of a track; 0 where labels are of whole sequences."""
+    strands: Sequence[str] = ()
+    """The strand column, where there are no places to say it."""
+
+    @property
+    def stranded(self) -> bool:
+        """Whether rows are read on either strand, each on its own."""
+        return {"+", "-"} <= {*self.strands, *(place.strand for place in self.places or ())}
 
 
 @dataclass(frozen=True)

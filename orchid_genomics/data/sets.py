@@ -8,9 +8,10 @@ from pydantic import ConfigDict, Field
 
 from orchid_genomics.data.arrays import ArraysRecipe, read_arrays
 from orchid_genomics.data.elements import BedRecipe, FastaRecipe, read_beds, read_fastas
+from orchid_genomics.data.holdout import folds_of
 from orchid_genomics.data.labelled import LabelledRecipe, LabelledSet, Rows
 from orchid_genomics.data.tables import TableRecipe, read_table
-from orchid_genomics.data.targets import build
+from orchid_genomics.data.targets import build, whole
 from orchid_genomics.recipe import Strict, load
 
 SetRecipe = Annotated[TableRecipe | BedRecipe | FastaRecipe | ArraysRecipe, Field(discriminator="kind")]
@@ -20,6 +21,11 @@ READERS = {"table": read_table, "bed": read_beds, "fasta": read_fastas, "hdf5": 
 def opened(recipe: LabelledRecipe) -> LabelledSet:
     """The set of a recipe. Raises InputError for what a user can mend, with file and line."""
     return build(rows_of(recipe), recipe)
+
+
+def folded(recipe: LabelledRecipe, folds: int) -> list[LabelledSet]:
+    """The same rows divided anew, a set for each fold; a split that the file or the recipe gives is set aside."""
+    return folds_of(whole(rows_of(recipe), recipe.task, recipe.longest), folds, recipe)
 
 
 class _HasData(Strict):

@@ -20,6 +20,7 @@ from orchid_genomics.recipe import RecipePath
 from orchid_genomics.sequence import DNA, Interval
 
 PLACE = ("chrom", "start", "end")
+_STRANDS = {"+": "+", "-": "-", "1": "+", "+1": "+", "-1": "-", ".": ".", "*": ".", "": "."}  # 1 and -1 as Ensembl's
 
 
 class TableRecipe(LabelledRecipe):
@@ -56,7 +57,7 @@ def read_table(recipe: TableRecipe) -> Rows:
     joined = {
         key: None if any(getattr(part, key) is None for part in parts.values())
         else [value for part in parts.values() for value in getattr(part, key)]
-        for key in ("where", "tokens", "label", "split", "places", "group")
+        for key in ("where", "tokens", "label", "split", "places", "group", "strands")
     }  # fmt: skip
     return Rows(name="/".join(recipe.train.parent.parts[-2:]), names=names.pop(), **joined)
 
@@ -73,7 +74,7 @@ def _read(path: Path, recipe: TableRecipe, split: str | None) -> Rows:
     group_at = _optional(path, columns, recipe.group, "group")
     place_at = [columns.index(name) for name in PLACE] if set(PLACE) <= set(columns) else None
     strand_at = columns.index("strand") if "strand" in columns else None
-    where, tokens, label, splits, places, groups = [], [], [], [], [], []
+    where, tokens, label, splits, places, groups, strands = [], [], [], [], [], [], []
     for number, words in lines:
         here = f"{path} line {number}"
         if len(words) != len(columns):
@@ -85,14 +86,15 @@ def _read(path: Path, recipe: TableRecipe, split: str | None) -> Rows:
             splits.append(words[split_at])
         if group_at is not None:
             groups.append(words[group_at])
+        strands.append("." if strand_at is None else _strand(words[strand_at], here))
         if place_at is not None:
-            places.append(_place([words[at] for at in place_at], "." if strand_at is None else words[strand_at], here))
+            places.append(_place([words[at] for at in place_at], strands[-1], here))
     if len(label_at) > 1:
         label = _many(label, where)
     return Rows(
         path.name, where, tokens, label, names,
         [split] * len(tokens) if split is not None else splits if split_at is not None else None,
-        places if place_at is not None else None, groups if group_at is not None else None,
+        places if place_at is not None else None, groups if group_at is not None else None, strands=strands,
     )  # fmt: skip
 
 
@@ -144,7 +146,10 @@ def _place(words: list[str], strand: str, where: str) -> Interval:
     contig, start, end = (word.strip() for word in words)
     if not (start.removeprefix("-").isdecimal() and end.isdecimal()):
         raise InputError(where, f"start {start!r} and end {end!r} are not whole numbers", "0-based half-open places")
-    strand = strand.strip() or "."
-    if strand not in ("+", "-", ".", "*"):
-        raise InputError(where, f"strand {strand!r}", "+, - or .")
-    return Interval(contig, int(start), int(end), "." if strand == "*" else strand)
+    return Interval(contig, int(start), int(end), strand)
+
+
+def _strand(word: str, where: str) -> str:
+    if word.strip() not in _STRANDS:
+        raise InputError(where, f"strand {word!r}", "+, - or .")
+    return _STRANDS[word.strip()]

@@ -3,51 +3,45 @@
 Nothing is guessed silently: what a label column was taken for is printed, and `data.task` says otherwise.
 """
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from orchid_genomics.data.labelled import SPLIT_NAMES, SPLITS, LabelledRecipe, LabelledSet, Rows, check_tokens, keys_of
-from orchid_genomics.data.sampling import mixed
+from orchid_genomics.data.holdout import checked, split_of
+from orchid_genomics.data.labelled import SPLITS, LabelledRecipe, LabelledSet, Rows, check_tokens, keys_of
 from orchid_genomics.errors import InputError
-from orchid_genomics.genome.bed import Places
 from orchid_genomics.genome.names import listed
 
-_FAMILY, _DRAWN, _FOLD = 41, 42, 43  # streams of the hash
-_STRETCH = 1_000_000  # letters of a contig that stay in one fold where contigs are few
 _MOST_CLASSES = 100
 _MISSING = ("", ".", "na", "nan", "none", "null")
 
 
-def build(rows: Rows, recipe: LabelledRecipe) -> LabelledSet:
-    """The checked set of some rows. Raises InputError for what the module and `LabelledRecipe` name."""
-    check_tokens(rows, recipe.longest)
-    task, labels, target = answers_of(rows, recipe.task)
-    group = _families(rows)
-    split = split_of(rows, recipe, group)
-    strands = {place.strand for place in rows.places or ()}
-    found = LabelledSet(
-        rows.name, task, labels, rows.tokens, target, split, group, rows.where, rows.places, {"+", "-"} <= strands,
+def whole(rows: Rows, task: str = "auto", longest: int = 131_072) -> LabelledSet:
+    """The checked rows, all of them in training. Raises InputError for what the module and `LabelledRecipe` name."""
+    check_tokens(rows, longest)
+    task, labels, target = answers_of(rows, task)
+    split = np.zeros(len(rows.tokens), np.int8)
+    return LabelledSet(
+        rows.name, task, labels, rows.tokens, target, split, _families(rows), rows.where, rows.places, rows.stranded,
         rows.bin,
     )  # fmt: skip
-    found = without_conflicts(found, recipe.conflicts)
-    _each_split(found)
-    found = _noted(found)
-    train = found.rows("train")
-    if recipe.train_rows is not None and recipe.train_rows < len(train):
-        drawn = train[np.argsort(mixed(_DRAWN, train), kind="stable")[: recipe.train_rows]]
-        kept = np.sort(np.concatenate([drawn, found.rows("validation"), found.rows("test")]))
-        found = found.take(kept, f"trained on {len(drawn):,} rows drawn at random from {len(train):,}")
-    return found
 
 
-def for_model(rows: Rows, task: str, labels: tuple[str, ...], bin: int, split: str | None, longest: int) -> LabelledSet:
+def build(rows: Rows, recipe: LabelledRecipe) -> LabelledSet:
+    """The checked and split set of some rows. Raises InputError as `whole` and `holdout.checked` do."""
+    found = whole(rows, recipe.task, recipe.longest)
+    return checked(replace(found, split=split_of(found, rows.split, recipe)), recipe)
+
+
+def for_model(
+    rows: Rows, task: str, labels: tuple[str, ...], bin: int, split: str | None, recipe: LabelledRecipe
+) -> LabelledSet:
     """Rows as a trained model's answers are told apart: its task, its labels in their order, one split or all rows.
 
-    Raises InputError for a label that the model does not know, or rows of another kind than it answers.
+    `recipe` says how they are split. Raises InputError for a label that the model does not know, or rows of another
+    kind than it answers.
     """
-    check_tokens(rows, longest)
+    check_tokens(rows, recipe.longest)
     if rows.bin != bin:
         raise InputError(rows.name, f"has numbers for every {rows.bin} nt", f"the model's: {bin} (0: one answer a row)")
     if task in ("binary", "multiclass"):
@@ -56,17 +50,13 @@ def for_model(rows: Rows, task: str, labels: tuple[str, ...], bin: int, split: s
         _, names, target = answers_of(rows, task)
         if len(names) != len(labels):
             raise InputError(rows.name, f"has {len(names)} labels ({listed(names)})", f"the model's: {listed(labels)}")
-    group = _families(rows)
-    whole = np.full(len(rows.tokens), SPLITS.index("test"), np.int8)
     found = LabelledSet(
-        rows.name, task, labels, rows.tokens, target, whole, group, rows.where, rows.places,
-        {"+", "-"} <= {place.strand for place in rows.places or ()}, bin,
+        rows.name, task, labels, rows.tokens, target, np.full(len(rows.tokens), SPLITS.index("test"), np.int8),
+        _families(rows), rows.where, rows.places, rows.stranded, bin,
     )  # fmt: skip
     if split is None:
         return found
-    if rows.split is None:
-        raise InputError(rows.name, "has no split column", "no --split, for all rows")
-    kept = np.flatnonzero(split_of(rows, LabelledRecipe(), group) == SPLITS.index(split))
+    kept = np.flatnonzero(split_of(found, rows.split, recipe) == SPLITS.index(split))
     if not len(kept):
         raise InputError(rows.name, f"no row is in {split}", "another --split, or none for all rows")
     return found.take(kept)
@@ -163,127 +153,3 @@ def _families(rows: Rows) -> np.ndarray:
     keys = rows.group if rows.group is not None else keys_of(rows.tokens, "both")
     index: dict = {}
     return np.array([index.setdefault(key, len(index)) for key in keys], np.int64)
-
-
-def split_of(rows: Rows, recipe: LabelledRecipe, group: np.ndarray) -> np.ndarray:
-    """0 train, 1 validation, 2 test, by contigs, as given, or by shares of families."""
-    if recipe.test_contigs or recipe.validation_contigs:
-        return _by_contig(rows, recipe)
-    if rows.split is not None:
-        found = np.full(len(rows.tokens), -1, np.int8)
-        for row, word in enumerate(rows.split):
-            code = SPLIT_NAMES.get(str(word).strip().lower())
-            if code is None:
-                raise InputError(rows.where[row], f"the split {word!r} is unknown", "train, validation or test")
-            found[row] = code
-        return found
-    place = (mixed(_FAMILY, group) >> np.uint64(11)).astype(float) / (1 << 53)
-    return np.where(place < recipe.test_share, 2, np.where(place < recipe.test_share + recipe.validation_share, 1, 0))
-
-
-def _by_contig(rows: Rows, recipe: LabelledRecipe) -> np.ndarray:
-    if rows.places is None:
-        raise InputError(rows.name, "has no coordinates", "chrom, start and end, or no test_contigs")
-    known = {place.contig for place in rows.places}
-    wanted = dict.fromkeys(recipe.validation_contigs, 1) | dict.fromkeys(recipe.test_contigs, 2)
-    unknown = [name for name in wanted if name not in known]
-    if unknown:
-        raise InputError(rows.name, f"no row on contig {unknown[0]!r}", f"possible: {listed(sorted(known))}")
-    both = set(recipe.validation_contigs) & set(recipe.test_contigs)
-    if both:
-        raise InputError(rows.name, f"{min(both)} is in both validation_contigs and test_contigs", "one split a contig")
-    return np.array([wanted.get(place.contig, 0) for place in rows.places], np.int8)
-
-
-def without_conflicts(found: LabelledSet, how: str) -> LabelledSet:
-    """Refuse, or drop, training and validation rows whose sequence has another answer in a later split.
-
-    Equal on its own strand counts as equal where rows are stranded, else on either. Numbers are never in conflict.
-    """
-    if found.task in ("regression",) or found.bin:
-        return found
-    keys = keys_of(found.tokens, "forward" if found.stranded else "both")
-    answer = [np.asarray(row).tobytes() for row in found.target]
-    last: dict[bytes, int] = {}
-    for row in np.argsort(-found.split, kind="stable"):  # test first: its answer stands
-        last.setdefault(keys[row], int(row))
-    bad = [
-        r for r, key in enumerate(keys) if answer[last[key]] != answer[r] and found.split[last[key]] > found.split[r]
-    ]
-    if not bad:
-        return found
-    if how == "error":
-        row, other = bad[0], last[keys[bad[0]]]
-        where = f"{SPLITS[found.split[row]]} row {found.where[row]}"
-        text = f"the sequence has another label in {SPLITS[found.split[other]]} ({found.where[other]})"
-        raise InputError(where, f"{text}; {len(bad):,} such rows", 'data.conflicts = "drop" leaves them out')
-    kept = np.setdiff1d(np.arange(len(found)), bad)
-    return found.take(kept, f"dropped {len(bad):,} rows whose sequence has another label in a later split")
-
-
-def _each_split(found: LabelledSet) -> None:
-    """Every split has rows; every class of validation and test is in training, and training has two."""
-    for split in SPLITS:
-        if not len(found.rows(split)):
-            raise InputError(
-                found.name, f"no row is in {split}", "a split column, contigs, or shares that fill all three"
-            )
-    if found.task not in ("binary", "multiclass"):
-        return
-    known = set(found.target[found.rows("train")].tolist())
-    for split in ("validation", "test"):
-        for row in found.rows(split):
-            if found.target[row] not in known:
-                label = found.labels[found.target[row]]
-                seen = listed(found.labels[code] for code in sorted(known))
-                raise InputError(found.where[row], f"the label {label!r} of {split} is unknown in training", seen)
-
-
-def _noted(found: LabelledSet) -> LabelledSet:
-    """The overlap check: rows of validation and test whose letters training reads."""
-    if found.places is None:
-        return found
-    train = Places.from_intervals(found.places[row] for row in found.rows("train"))
-    held = np.concatenate([found.rows("validation"), found.rows("test")])
-    touching = sum(
-        bool(train.touches(p.contig, np.array([p.start]), np.array([p.end]))[0]) for p in _places(found, held)
-    )
-    note = f"validation and test rows that share letters of the genome with training rows: {touching:,}"
-    return found.take(np.arange(len(found)), note)
-
-
-def _places(found: LabelledSet, rows: np.ndarray) -> Sequence:
-    return [found.places[row] for row in rows]
-
-
-def folds_of(data: LabelledSet, folds: int) -> list[LabelledSet]:
-    """The set divided `folds` times: every row is tested once; the next fold validates, the others train.
-
-    Whole contigs stay together where there are enough of them, else stretches of 1 Mb; families where there are no
-    coordinates. Raises InputError for fewer than three folds, or fewer such units than folds.
-    """
-    if folds < 3:
-        raise InputError("training.folds", f"{folds} folds leave none to train on", "3 or more, or 0 for the split")
-    units = data.group
-    if data.places is not None:
-        contigs = [place.contig for place in data.places]
-        few = len(set(contigs)) < folds
-        keys = [(place.contig, place.start // _STRETCH if few else 0) for place in data.places]
-        index = {key: number for number, key in enumerate(sorted(set(keys)))}
-        units = np.array([index[key] for key in keys])
-    names, counts = np.unique(units, return_counts=True)
-    if len(names) < folds:
-        raise InputError(data.name, f"has {len(names)} families for {folds} folds", f"at most {len(names)} folds")
-    order = np.lexsort((mixed(_FOLD, names), -counts))  # the largest first, each into the smallest fold so far
-    sizes, of = np.zeros(folds, np.int64), np.zeros(int(names.max()) + 1, np.int64)
-    for at in order:
-        fold = int(sizes.argmin())
-        of[names[at]], sizes[fold] = fold, sizes[fold] + counts[at]
-    fold = of[units]
-    found = []
-    for test in range(folds):
-        split = np.where(fold == test, 2, np.where(fold == (test + 1) % folds, 1, 0)).astype(np.int8)
-        part = replace(data, split=split)
-        _each_split(part)
-        found.append(part)
-    return found

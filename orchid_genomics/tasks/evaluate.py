@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from orchid_genomics.data.labelled import LabelledSet
-from orchid_genomics.data.sets import recipe_of, rows_of
+from orchid_genomics.data.labelled import LabelledRecipe, LabelledSet, Rows
+from orchid_genomics.data.sets import checksums, recipe_of, rows_of
 from orchid_genomics.data.targets import for_model
 from orchid_genomics.errors import InputError, writable
 from orchid_genomics.genome.index import replacing
@@ -31,8 +31,9 @@ def evaluate(
 ) -> Iterator[str]:
     """Lines: the scores of the model in `folder` on the rows of `path` (a table, HDF5, or a recipe with [data]).
 
-    Thresholds are those that fine-tuning chose on validation. Without `split`, the test rows of data that have a split,
-    else all rows. Raises InputError for a label that the model does not know.
+    Thresholds are those that fine-tuning chose on validation. Without `split`, the test rows of data that have a split
+    (the recipe's contigs, the split column, or, for the files that the model was fine-tuned on, its own), else all
+    rows. Raises InputError for a label that the model does not know.
     """
     model = OrchidModel.from_pretrained(folder)
     head = model.recipe.head
@@ -41,11 +42,16 @@ def evaluate(
         raise InputError(folder, f"has {found}, and answers no labels", "a fine-tuned model: orchid-genomics finetune")
     recipe = recipe_of(path, **(columns or {}))
     rows = rows_of(recipe)
-    chosen = split or ("test" if rows.split is not None else None)
+    plan, notes = _plan(recipe, rows, model.provenance)
+    if split not in (None, "all") and plan is None:
+        raise InputError(rows.name, "has no split column", "no --split, for all rows")
+    chosen = split or ("test" if plan else None)
     bin = head.bin if head.kind == "tracks" else 0
-    data = for_model(rows, head.task, head.labels, bin, None if chosen == "all" else chosen, recipe.longest)
+    one = None if chosen in (None, "all") else chosen
+    data = for_model(rows, head.task, head.labels, bin, one, plan or recipe)
     yield f"model  {folder} (hash {model.hash()}): {head.task}, {', '.join(head.labels)}; strand = {head.strand}"
     yield f"data   {data.name}: {len(data):,} rows" + (f", split {chosen}" if chosen else ", all rows")
+    yield from (f"note   {note}" for note in notes)
     found = _scores(model, data)
     yield from _table(data, found)
     if out is not None:
@@ -53,6 +59,24 @@ def evaluate(
         written = {"model": model.hash(), "data": data.name, "split": chosen, "rows": len(data), "scores": values}
         with writable(out), replacing(Path(out)) as part:
             part.write_text(json.dumps(finite(written), indent=2) + "\n")
+
+
+def _plan(recipe: LabelledRecipe, rows: Rows, provenance: dict[str, Any]) -> tuple[LabelledRecipe | None, list[str]]:
+    """What says which rows are held out (None: nothing does), and what a reader must know of it."""
+    told = provenance.get("recipe", {})
+    known = provenance.get("labelled", {}).get("files", {}).values()
+    ours = bool(known) and set(checksums(recipe).values()) <= set(known)
+    folds = told.get("training", {}).get("folds", 0)
+    notes = []
+    if ours and folds:
+        notes.append(f"the model was fine-tuned on {folds} folds of this very file: it has seen most of these rows")
+    if recipe.validation_contigs or recipe.test_contigs:
+        return recipe, notes
+    if ours and not folds:
+        names = ("validation_contigs", "test_contigs", "validation_share", "test_share")
+        held = {name: told["data"][name] for name in names if name in told.get("data", {})}
+        return recipe.model_copy(update=held), ["the model was fine-tuned on this very file, split as here"]
+    return (None if rows.split is None else recipe), notes
 
 
 def _scores(model: OrchidModel, data: LabelledSet) -> dict[str, dict[str, Estimate]]:

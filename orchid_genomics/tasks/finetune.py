@@ -14,9 +14,8 @@ import torch
 
 from orchid_genomics import __version__
 from orchid_genomics.data.labelled import LabelledSet
-from orchid_genomics.data.sets import checksums, opened
-from orchid_genomics.data.targets import folds_of
-from orchid_genomics.errors import InputError
+from orchid_genomics.data.sets import checksums, folded, opened
+from orchid_genomics.errors import InputError, writable
 from orchid_genomics.genome.index import replacing
 from orchid_genomics.model.pretrained import OrchidModel
 from orchid_genomics.recipe import load
@@ -24,7 +23,7 @@ from orchid_genomics.train import ranks as processes
 from orchid_genomics.train.answers import number, span, text
 from orchid_genomics.train.finetuning import FinetuneRecipe, Fitted, build, cnn, strand_of, train_arm
 from orchid_genomics.train.page import Curves, page
-from orchid_genomics.train.run import Run, finite, writable
+from orchid_genomics.train.run import Run, finite
 from orchid_genomics.train.simple import Answered, simple
 from orchid_genomics.train.verdict import RANDOM, Verdict, mean_interval, seen_in_pretraining, verdict
 
@@ -48,10 +47,9 @@ def finetune(
 def _finetune(recipe: FinetuneRecipe, folder: Path, ranks: processes.Ranks, resume: bool) -> Path:
     clock = time.monotonic()
     run = Run(folder, recipe, resume, writes=ranks.main)
-    data = opened(recipe.data)
-    model = build(recipe, data, recipe.training.seeds[0])
-    notes = notes_of(recipe, data, model)
-    splits = folds_of(data, recipe.training.folds) if recipe.training.folds else [data]
+    folds = recipe.training.folds
+    splits = folded(recipe.data, folds) if folds else [opened(recipe.data)]
+    model = build(recipe, splits[0], recipe.training.seeds[0])
     inputs = checksums(recipe.data)
     if recipe.pretrained is not None:
         inputs[str(recipe.pretrained)] = OrchidModel.from_pretrained(recipe.pretrained).hash()
@@ -61,13 +59,14 @@ def _finetune(recipe: FinetuneRecipe, folder: Path, ranks: processes.Ranks, resu
         if ranks.main:
             print(line, file=sys.stderr, flush=True)
 
-    for line in (*data.describe(), *notes):
-        say(line)
     measured = []
     for number_, part in enumerate(splits):
-        fits = folder / "fits" if len(splits) == 1 else folder / "fits" / f"fold{number_}"
-        if len(splits) > 1:
-            say(f"fold {number_ + 1} of {len(splits)}")
+        fits = folder / "fits" / f"fold{number_}" if folds else folder / "fits"
+        if folds:
+            say(f"fold {number_ + 1} of {folds}")
+        notes = notes_of(recipe, part, model)
+        for line in (*part.describe(), *notes):
+            say(line)
         measured.append((part, *_measured(recipe, part, fits, ranks, say, notes)))
     if ranks.main:
         seconds = {"all": time.monotonic() - clock, "training": sum(arms[0].seconds for *_, arms in measured)}
@@ -140,7 +139,7 @@ def _written(
     values = {"verdict": found.values(), "folds": [each.values() for each in folds], "answer": answer}
     run.write(run.folder / "evaluation.json", values)
     curves = [Curves(arm.name, arm.logs) for arm in arms if isinstance(arm, Fitted)]
-    with writable(run.folder / "report.html", "a disk with room"), replacing(run.folder / "report.html") as part:
+    with writable(run.folder / "report.html"), replacing(run.folder / "report.html") as part:
         part.write_text(page(data, found, arms, curves, answer, provenance), encoding="utf-8")
     print(answer)
     print(f"\nmodel:  {run.model}\nreport: {run.folder / 'report.html'}")
@@ -158,11 +157,20 @@ def _over_folds(found: list[Verdict]) -> str:
         f"The encoder {says} the best alternative on validation, {comparator}: {first} {number(mean[names[0]].value)} "
         f"against {number(mean[comparator].value)} over {len(found)} folds, a difference of {gap.value:+.3f} "
         f"({gap.low:+.3f} to {gap.high:+.3f}).",
-        *found[0].notes,
+        *_notes_of_folds(found),
         "",
     ]
     lines += [f"{name:<26} {first} {span(mean[name])}" for name in names]
     return "\n".join([*lines, "", f"means over {len(found)} folds, 95 % intervals by Student's t"])
+
+
+def _notes_of_folds(found: list[Verdict]) -> list[str]:
+    """What holds for every fold once; what differs with the number of its fold."""
+    notes = {}
+    for fold, each in enumerate(found, 1):
+        for note in each.notes:
+            notes.setdefault(note, []).append(str(fold))
+    return [note if len(folds) == len(found) else f"Fold {', '.join(folds)}: {note}" for note, folds in notes.items()]
 
 
 def provenance_of(

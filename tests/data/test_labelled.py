@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from orchid_genomics.data.arrays import FORMAT, ArraysRecipe, write_arrays
 from orchid_genomics.data.elements import BedRecipe, ClassBed, ClassFasta, FastaRecipe
 from orchid_genomics.data.epochs import Epochs
-from orchid_genomics.data.sets import opened, recipe_of, rows_of
+from orchid_genomics.data.labelled import LabelledRecipe
+from orchid_genomics.data.sets import folded, opened, recipe_of, rows_of
 from orchid_genomics.data.tables import TableRecipe
-from orchid_genomics.data.targets import folds_of, for_model
+from orchid_genomics.data.targets import for_model
 from orchid_genomics.errors import InputError, OrchidError
 from orchid_genomics.sequence import CODE, DNA
 
@@ -97,12 +98,12 @@ def test_a_task_follows_its_labels(tmp_path, header, label, task, labels):
 
 
 def test_several_columns_are_several_numbers_or_bits(tmp_path):
-    rows = [f"{turned(row)},{row % 2},{row // 2 % 2},{row / 3:.3f}" for row in range(30)]
+    rows = [f"{turned(row)},{row % 2},{row // 2 % 2},{row / 3:.3f}" for row in range(90)]
     path = tmp_path / "t.csv"
     path.write_text("\n".join(["sequence,a,b,x", *rows]) + "\n")
     assert opened(TableRecipe(path=path, label=("a", "b"))).task == "multilabel"
     found = opened(TableRecipe(path=path, label=("a", "x")))
-    assert (found.task, found.labels, found.target.shape) == ("regression", ("a", "x"), (30, 2))
+    assert (found.task, found.labels, found.target.shape) == ("regression", ("a", "x"), (90, 2))
 
 
 def test_whole_chromosomes_are_held_out_and_families_stay_together(tmp_path):
@@ -118,20 +119,60 @@ def test_whole_chromosomes_are_held_out_and_families_stay_together(tmp_path):
     assert all(len(set(grouped.split[5 * family : 5 * family + 5])) == 1 for family in range(40))
 
 
+def test_rows_that_share_letters_of_the_genome_stay_together_where_the_split_is_ours(tmp_path):
+    rows = [
+        f"chr1\t{row // 3 * 100 + row % 3 * 20}\t{row // 3 * 100 + row % 3 * 20 + 30}\t{row % 2}\t{turned(row, 30)}"
+        for row in range(300)
+    ]  # three windows a stretch, each over the next
+    rows += [f"chr2\t{row * 100}\t{row * 100 + 30}\t{row % 2}\t{turned(3 * row, 30)}" for row in range(100)]  # copies
+    found = opened(table(tmp_path, rows, "chrom\tstart\tend\tlabel\tsequence", conflicts="drop"))
+    assert found.notes[-1].endswith("with training rows: 0")
+    assert not any("of a family" in note for note in found.notes)
+    named = {len(found.rows(split)) for split in ("train", "validation", "test")}
+    assert min(named) >= 12
+
+
+def test_a_family_that_a_given_split_parts_is_counted(tmp_path):
+    rows = [f"{turned(r)}\t{r % 2}\tg{r // 5}\t{('train', 'dev', 'test')[r % 3]}" for r in range(30)]
+    found = opened(table(tmp_path, rows, "sequence\tlabel\tgroup\tsplit"))
+    assert found.notes == (
+        "validation and test rows of a family (the group column, else equal letters) that is in training too: 20",
+    )
+
+
+def test_a_strand_column_counts_without_coordinates(tmp_path):
+    rows = [f"{turned(r)}\t{r % 2}\t{'+-'[r // 2 % 2]}\t{('train', 'dev', 'test')[r % 3]}" for r in range(24)]
+    recipe = table(tmp_path, rows, "sequence\tlabel\tstrand\tsplit")
+    assert opened(recipe).stranded
+    assert opened(
+        table(
+            tmp_path,
+            [row.replace("\t-\t", "\t-1\t").replace("\t+\t", "\t1\t") for row in rows],
+            "sequence\tlabel\tstrand\tsplit",
+        )
+    ).stranded
+    assert not opened(
+        table(tmp_path, [row.replace("\t-\t", "\t+\t") for row in rows], "sequence\tlabel\tstrand\tsplit")
+    ).stranded
+    assert "line 2: strand 'plus'; +, - or ." in fault(
+        table(tmp_path, [rows[0].replace("+", "plus")], "sequence\tlabel\tstrand\tsplit")
+    )
+
+
 def test_windows_that_overlap_across_splits_are_counted(tmp_path):
     rows = [*lines(), f"chr1\t10\t50\t+\t1\ttest\t{turned(99)}"]  # over row 0, which trains
     assert opened(table(tmp_path, rows)).notes[-1].endswith("with training rows: 1")
 
 
 def test_folds_test_every_row_once_and_keep_contigs_whole(tmp_path):
-    found = opened(table(tmp_path, lines(60)))
-    folds = folds_of(found, 3)
+    recipe = table(tmp_path, lines(60, split=lambda row: "train"))  # a split of the file is set aside
+    folds = folded(recipe, 3)
     tested = np.concatenate([fold.rows("test") for fold in folds])
     assert sorted(tested) == list(range(60))
     for fold in folds:
         assert all(len({fold.split[row] for row in range(60) if row % 3 == contig}) == 1 for contig in range(3))
     with pytest.raises(InputError, match=r"training\.folds: 2 folds leave none to train on"):
-        folds_of(found, 2)
+        folded(recipe, 2)
 
 
 def test_a_share_of_training_is_drawn_and_said(tmp_path):
@@ -164,12 +205,12 @@ def test_beds_on_a_genome_are_read_on_their_strand(tmp_path):
 
 def test_a_fasta_for_each_class(tmp_path):
     for label, first in (("enhancer", 0), ("other", 100)):
-        text = "".join(f">s{n}\n{turned(first + n)[:20]}\n{turned(first + n)[20:]}\n" for n in range(60))
+        text = "".join(f">s{n}\n{turned(first + n)[:20]}\n{turned(first + n)[20:]}\n" for n in range(90))
         (tmp_path / f"{label}.fa").write_text(text)
     classes = tuple(ClassFasta(fasta=tmp_path / f"{label}.fa", label=label) for label in ("enhancer", "other"))
     found = opened(FastaRecipe(classes=classes))
-    assert (found.task, found.labels, len(found)) == ("binary", ("enhancer", "other"), 120)
-    assert DNA.decode(found.tokens[60]) == turned(100)
+    assert (found.task, found.labels, len(found)) == ("binary", ("enhancer", "other"), 180)
+    assert DNA.decode(found.tokens[90]) == turned(100)
     (tmp_path / "other.fa").write_text("ACGT\n")
     assert "other.fa line 1: is no FASTA (no > before the letters)" in fault(FastaRecipe(classes=classes))
 
@@ -262,6 +303,11 @@ def test_an_hdf5_of_others_is_refused(tmp_path):
             "has no column 'label'; its columns: chrom, start, end, strand, y, split",
         ),
         (lines(12, split=lambda r: "train"), HEADER, "no row is in validation; a split column, contigs, or shares"),
+        (
+            lines(12, label=lambda r: 1 if r % 3 == 2 else r // 3 % 2),
+            HEADER,
+            "all 4 rows of test have the label '1'; answers that differ in train, validation and test",
+        ),
         ([], HEADER, "has no row; one labelled sequence at least"),
     ],
     ids=lambda value: value[:40] if isinstance(value, str) and value != HEADER else "",
@@ -302,12 +348,15 @@ def test_a_sequence_with_another_label_in_a_later_split_is_refused_or_dropped(tm
 
 def test_labels_are_told_apart_as_the_model_knows_them(tmp_path):
     rows = rows_of(table(tmp_path, lines(12, lambda r: ("1.0", "0")[r % 2])))
-    found = for_model(rows, "binary", ("0", "1"), 0, "test", 1000)
+    recipe = LabelledRecipe()
+    found = for_model(rows, "binary", ("0", "1"), 0, "test", recipe)
     assert found.target.tolist() == [1 - row % 2 for row in range(12) if row % 3 == 2]
     with pytest.raises(InputError, match=r"line 2: the label '1.0' is unknown; the model's labels: no, yes"):
-        for_model(rows, "binary", ("no", "yes"), 0, None, 1000)
+        for_model(rows, "binary", ("no", "yes"), 0, None, recipe)
     with pytest.raises(InputError, match=r"no row is in validation"):
-        for_model(rows_of(table(tmp_path, lines(4, split=lambda r: "test"))), "binary", ("0", "1"), 0, "validation", 99)
+        for_model(
+            rows_of(table(tmp_path, lines(4, split=lambda r: "test"))), "binary", ("0", "1"), 0, "validation", recipe
+        )
 
 
 @settings(max_examples=40, deadline=None)

@@ -272,6 +272,24 @@ def test_a_wrong_recipe_is_one_line_and_writes_nothing(recipe, tmp_path, capsys)
     assert "none.tsv: cannot be read (No such file or directory)" in refused("data.path=none.tsv")
 
 
+def test_evaluate_holds_out_what_fine_tuning_held_out(recipe, tmp_path, capsys):
+    write_set(tmp_path / "set.tsv.gz", planted(400, 0), lambda row: (f"chr{row // 2 % 5}", row * 500, "+"))
+    contigs = ('data.validation_contigs=["chr3"]', 'data.test_contigs=["chr4"]')  # another split than the column's
+    run(recipe, tmp_path / "run", *QUICK, *contigs)
+    told = json.loads((tmp_path / "run" / "evaluation.json").read_text())["verdict"]["lines"][0]["scores"]
+    capsys.readouterr()
+    for data in (tmp_path / "run" / "recipe.json", tmp_path / "set.tsv.gz"):
+        main(["evaluate", str(tmp_path / "run" / "model"), str(data), "-o", str(tmp_path / "scores.json")])
+        assert "80 rows, split test" in capsys.readouterr().out
+        found = json.loads((tmp_path / "scores.json").read_text())["scores"]["model"]
+        assert found["AUROC"]["value"] == pytest.approx(told["AUROC"]["value"], abs=1e-6)
+    main(["evaluate", str(tmp_path / "run" / "model"), str(tmp_path / "set.tsv.gz"), "--split", "all"])
+    assert "the model was fine-tuned on this very file" in capsys.readouterr().out
+    (tmp_path / "other.csv").write_text("".join(["sequence,label\n", *(f"{s},{y}\n" for s, y in planted(40, 9))]))
+    main(["evaluate", str(tmp_path / "run" / "model"), str(tmp_path / "other.csv")])
+    assert "40 rows, all rows" in capsys.readouterr().out
+
+
 def test_evaluate_refuses_what_the_model_cannot_answer(recipe, tmp_path, capsys, pretrained):
     run(recipe, tmp_path / "run", *QUICK)
     capsys.readouterr()

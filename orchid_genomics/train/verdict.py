@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from orchid_genomics.data.holdout import joined
 from orchid_genomics.data.labelled import LabelledSet
 from orchid_genomics.genome.bed import Places
+from orchid_genomics.genome.names import shared
 from orchid_genomics.sequence import DNA, Interval
 from orchid_genomics.train.counts import repeated
 from orchid_genomics.train.finetuning import Fitted, flat
@@ -220,12 +222,12 @@ def _joined(data: LabelledSet, rows: np.ndarray) -> np.ndarray:
 
 
 def families(data: LabelledSet) -> np.ndarray:
-    """What the bootstrap draws together (N,): rows of one family, or of one 10-kb locus where there are coordinates."""
+    """What the bootstrap draws together (N,): rows of one family, and of one 10-kb locus where there are coordinates."""
     if data.places is None:
         return data.group
     index: dict = {}
     keys = [(place.contig, place.start // _LOCUS) for place in data.places]
-    return np.array([index.setdefault(key, len(index)) for key in keys], np.int64)
+    return joined(data.group, np.array([index.setdefault(key, len(index)) for key in keys], np.int64))
 
 
 def seen_in_pretraining(data: LabelledSet, provenance: dict[str, Any]) -> str:

@@ -127,6 +127,10 @@ def test_a_short_test_row_does_not_change_what_the_others_share():
 def test_rows_of_a_locus_are_drawn_together():
     data = labelled(places=True)
     assert len(set(families(data).tolist())) == ROWS // 10
+    data.group[:] = np.arange(ROWS) // 2 * 2  # pairs, of which some stand in two loci
+    data.group[[0, 399]] = 7  # and one family at both ends
+    assert len(set(families(data).tolist())) == ROWS // 10 - 1
+    assert families(data)[0] == families(data)[399]
     assert len(set(families(labelled()).tolist())) == ROWS
 
 

@@ -121,7 +121,7 @@ def score_elements(
     elements beside it; an element on - is read there, and a pretrained model says the same of both strands.
 
     Killed, it goes on with --resume. On a cluster, run --shard 1/10 to 10/10 with one OUT, then:
-    orchid-genomics merge OUT.parts -o OUT.
+    orchid-genomics merge OUT.parts -o OUT. A summary is printed at the end and lies in OUT.summary.json.
     """
     from orchid_genomics.score.elements import Options
     from orchid_genomics.tasks.score_elements import score_elements as task
@@ -166,7 +166,7 @@ def embed(model: str, genome: str, elements: str, out: str, **options) -> None:
     The schema is in orchid_genomics.data.embeddings, whose Embeddings reads it; so does any HDF5 library.
 
     An element's vectors depend on genome, element, model and options alone. Killed, it goes on with --resume; --shard
-    and orchid-genomics merge work as for score-elements.
+    and orchid-genomics merge work as for score-elements. A summary is printed at the end and lies in OUT.summary.json.
     """
     from orchid_genomics.tasks.embed import embed as task
 

@@ -73,7 +73,7 @@ def explain(model: str, genome: str, elements: str, out: tuple[str, ...], **opti
 
     Arrays run along a region as it is read, on its strand; tracks along the forward strand. The other strand gives
     the mirrored numbers. Killed, it goes on with --resume. On a cluster, run --shard 1/10 to 10/10 with one OUT, then:
-    orchid-genomics merge OUT.parts -o OUT.
+    orchid-genomics merge OUT.parts -o OUT. A summary is printed at the end and lies in OUT.summary.json.
     """
     from orchid_genomics.explain.regions import Options
     from orchid_genomics.tasks.explain import Beside

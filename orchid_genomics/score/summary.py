@@ -1,16 +1,21 @@
-"""What a run of variants came to: sums that blocks keep and add up, then lines for a person.
+"""What a job came to: sums that blocks keep and add up, then lines for a person and a file beside the output.
 
 The trap: a summary must be the same for one run and for merged shards, so a block may say sums alone, of itself alone.
 """
 
+import json
 import math
+import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from orchid_genomics.errors import writable
+from orchid_genomics.genome.index import replacing
 from orchid_genomics.score.scorers import SUBSTITUTIONS
 from orchid_genomics.score.variants import REASONS, Scores, Scoring
 
@@ -61,8 +66,7 @@ def lines(whole: Stats) -> Iterator[str]:
     yield f"{whole['records']:,} records, {whole['alts']:,} ALTs: {whole['scored']:,} scored"
     if whole["types"]:
         yield "  " + ", ".join(f"{kind} {n['scored']:,} of {n['alts']:,}" for kind, n in whole["types"].items())
-    for why, count in sorted(whole["reasons"].items(), key=lambda item: -item[1]):
-        yield f"  not scored: {count:,} {why} ({REASONS[why]})"
+    yield from reasons_of(whole["reasons"], "not scored", REASONS)
     yield from lines_of(whole["columns"])
     for pair, sums in whole["windows"].items():
         yield from _against(pair, sums)
@@ -73,6 +77,26 @@ def lines(whole: Stats) -> Iterator[str]:
         moved, stand, n = sums["moved"] / sums["n"], sums["stand"] / sums["n"], sums["n"]
         changed = f"log-odds move by {moved:.4f} of {stand:.4f} nats ({n:,} sites)"
         yield f"  edge sensitivity, ends of the {window}-nt window exchanged: {changed}"
+
+
+def reasons_of(reasons: dict[str, int], what: str, words: Mapping[str, str]) -> Iterator[str]:
+    """A line for every reason that something was not answered, with what it means; the commonest first."""
+    for why, count in sorted(reasons.items(), key=lambda item: -item[1]):
+        yield f"  {what}: {count:,} {why} ({words[why]})"
+
+
+def told(summary: Stats, text: Iterable[str], out: Path, quiet: bool) -> Stats:
+    """The summary of a whole job: its text on stderr unless `quiet`, itself in OUT.summary.json beside a file `out`.
+
+    Raises MachineError when it cannot be written.
+    """
+    if not quiet:
+        print("\n".join(text), file=sys.stderr)
+    if str(out) != "-":
+        path = out.with_name(f"{out.name}.summary.json")
+        with writable(path), replacing(path) as temporary:
+            temporary.write_text(json.dumps(summary, indent=2) + "\n")
+    return summary
 
 
 def lines_of(columns: dict[str, Stats]) -> Iterator[str]:

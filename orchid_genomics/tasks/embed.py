@@ -1,6 +1,5 @@
 """A BED and a model become an HDF5 of vectors (`data.embeddings`); every element has its row, in order."""
 
-import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -18,11 +17,12 @@ from orchid_genomics.score.element_files import ElementFile
 from orchid_genomics.score.elements import LONGEST, REASONS, check
 from orchid_genomics.score.opening import destination, opened
 from orchid_genomics.score.stream import Job, Stats, stream
-from orchid_genomics.score.summary import total
+from orchid_genomics.score.summary import reasons_of, told, total
 from orchid_genomics.score.variants import trained_length
 from orchid_genomics.score.vectors import ElementVectors, Pooling
 
 TASK = "embed"
+SAID = ("model", "genome", "input", "pool", "strand", "window", "dtype")
 BLOCK = 256  # elements that are answered, saved and lost together
 _LETTERS = 1 << 19  # of a block, where every letter has a vector
 
@@ -43,7 +43,8 @@ def embed(
 ) -> Stats | None:
     """Embed the elements of a BED into the HDF5 `out`; see the command's help.
 
-    Returns the summary; None for a shard. Raises InputError for inputs or options that cannot be, before any work.
+    Returns the summary, which is also in ``<out>.summary.json`` and, unless `quiet`, on stderr; None for a shard.
+    Raises InputError for inputs or options that cannot be, before any work.
     """
     out, part = destination(out, elements, shard, resume)
     if not out.name.endswith((".h5", ".hdf5")):
@@ -119,13 +120,10 @@ def form(identity: dict[str, Any]) -> VectorsFormat:
 
 
 def finish(blocks: Sequence[Stats], identity: dict[str, Any], out: Path, quiet: bool = False) -> Stats:
-    """The summary of a job that is whole, said on stderr."""
+    """The summary of a job that is whole: said on stderr, written beside its output."""
     whole = total(blocks)
-    if not quiet:
-        how = {"mean": "one vector each", "none": "one vector a letter"}[identity["pool"]]
-        seen = f"in windows of {identity['window']:,} nt" if identity["window"] else "alone"
-        print(f"{whole['elements']:,} elements: {whole['embedded']:,} embedded, {how}, seen {seen}", file=sys.stderr)
-        print(f"  strand {identity['strand']}", file=sys.stderr)
-        for why, count in sorted(whole["reasons"].items(), key=lambda item: -item[1]):
-            print(f"  not embedded: {count:,} {why} ({REASONS[why]})", file=sys.stderr)
-    return whole
+    how = {"mean": "one vector each", "none": "one vector a letter"}[identity["pool"]]
+    seen = f"in windows of {identity['window']:,} nt" if identity["window"] else "alone"
+    first = f"{whole['elements']:,} elements: {whole['embedded']:,} embedded, {how}, seen {seen}"
+    text = [first, f"  strand {identity['strand']}", *reasons_of(whole["reasons"], "not embedded", REASONS)]
+    return told({key: identity[key] for key in SAID} | whole, text, out, quiet)

@@ -24,8 +24,10 @@ from orchid_genomics.score.element_files import ElementFile, kind_of
 from orchid_genomics.score.elements import REASONS
 from orchid_genomics.score.opening import destination, opened
 from orchid_genomics.score.stream import Job, Stats, stream
+from orchid_genomics.score.summary import reasons_of, told, total
 
 TASK = "explain"
+SAID = ("model", "genome", "input", "method", "target", "references", "seed", "window")
 BLOCK = 16  # regions that are explained, saved and lost together
 _MORE = {"ism": ("effects",), "dependency": ("dependency",)}
 
@@ -71,7 +73,8 @@ def explain(
 
     `beside` says what else is written beside the first `out`.
 
-    Returns the summary; None for a shard. Raises InputError for inputs or options that cannot be, before any work.
+    Returns the summary, which is also in ``<out>.summary.json`` and, unless `quiet`, on stderr; None for a shard.
+    Raises InputError for inputs or options that cannot be, before any work.
     """
     options, beside = options or Options(), beside or Beside()
     places = [destination(path, elements, shard, resume) for path in ([out] if isinstance(out, str | Path) else out)]
@@ -156,27 +159,20 @@ def _stats(found: Sequence[Explained]) -> Stats:
 
 
 def finish(blocks: Sequence[Stats], identity: dict[str, Any], out: Path, quiet: bool = False) -> Stats:
-    """The summary of a job that is whole, said on stderr."""
+    """The summary of a job that is whole: said on stderr, written beside its output."""
+    whole = total({key: block[key] for key in ("regions", "reasons")} for block in blocks)
     errors = sorted(error for block in blocks for error in block["errors"])
-    reasons: dict[str, int] = {}
-    for block in blocks:
-        for why, count in block["reasons"].items():
-            reasons[why] = reasons.get(why, 0) + count
-    regions = sum(block["regions"] for block in blocks)
-    explained = regions - sum(reasons.values())
-    summary = {"regions": regions, "explained": explained, "reasons": reasons}
+    regions, reasons = whole["regions"], whole["reasons"]
+    summary = {"regions": regions, "explained": regions - sum(reasons.values()), "reasons": reasons}
     if errors:
         wide = sum(error > identity["tolerance"] for error in errors)
         summary |= {"error_median": errors[len(errors) // 2], "error_largest": errors[-1], "error_beyond": wide}
-    if not quiet:
-        print("\n".join(_lines(summary, identity)), file=sys.stderr)
-    return {key: identity[key] for key in ("model", "genome", "method", "target")} | summary
+    return told({key: identity[key] for key in SAID} | summary, _lines(summary, identity), out, quiet)
 
 
 def _lines(summary: Stats, identity: dict[str, Any]) -> list[str]:
     lines = [f"{summary['regions']:,} regions: {summary['explained']:,} explained by {identity['method']}"]
-    for why, count in sorted(summary["reasons"].items(), key=lambda item: -item[1]):
-        lines.append(f"  not explained: {count:,} {why} ({REASONS[why]})")
+    lines += reasons_of(summary["reasons"], "not explained", REASONS)
     if "error_largest" in summary:
         lines.append(
             f"  sums against differences: off by {summary['error_median']:.1e} of the difference (median), "

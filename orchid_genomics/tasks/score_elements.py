@@ -1,6 +1,5 @@
 """A BED and a model become a scored BED, or contigs and a model a track; every element is answered, in order."""
 
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,10 +13,11 @@ from orchid_genomics.score.element_files import TRACKS, ElementFile, form, ident
 from orchid_genomics.score.elements import REASONS, ElementScores, ElementScoring, Options
 from orchid_genomics.score.opening import destination, opened
 from orchid_genomics.score.stream import Job, Stats, stream
-from orchid_genomics.score.summary import lines_of, sums_of, total
+from orchid_genomics.score.summary import lines_of, reasons_of, sums_of, told, total
 from orchid_genomics.sequence import Interval
 
 TASK = "score-elements"
+SAID = ("model", "genome", "input", "tile", "stride", "length", "window", "passes", "background", "seed", "track")
 BLOCK = 256  # elements, or tiles, that are answered, saved and lost together
 
 
@@ -37,7 +37,8 @@ def score_elements(
 ) -> Stats | None:
     """Score the elements of a BED, or with `tile` whole contigs ("all": every one), into `out`; see the command's help.
 
-    Returns the summary; None for a shard. Raises InputError for inputs or options that cannot be, before any work.
+    Returns the summary, which is also in ``<out>.summary.json`` and, unless `quiet`, on stderr; None for a shard.
+    Raises InputError for inputs or options that cannot be, before any work.
     """
     out, part = destination(out, elements, shard, resume)
     kind = kind_of(out, TRACKS) if tile else kind_of(out)
@@ -126,13 +127,8 @@ def _stats(found: ElementScores) -> Stats:
 
 
 def finish(blocks: Sequence[Stats], identity: dict[str, Any], out: Path, quiet: bool = False) -> Stats:
-    """The summary of a job that is whole, said on stderr."""
+    """The summary of a job that is whole: said on stderr, written beside its output."""
     whole = total(blocks)
-    unit = "tiles" if "tile" in identity else "elements"
-    if not quiet:
-        print(f"{whole['elements']:,} {unit}: {whole['scored']:,} scored", file=sys.stderr)
-        for why, count in sorted(whole["reasons"].items(), key=lambda item: -item[1]):
-            print(f"  not scored: {count:,} {why} ({REASONS[why]})", file=sys.stderr)
-        for line in lines_of(whole["columns"]):
-            print(line, file=sys.stderr)
-    return {key: identity[key] for key in ("model", "genome")} | whole
+    first = f"{whole['elements']:,} {'tiles' if 'tile' in identity else 'elements'}: {whole['scored']:,} scored"
+    text = [first, *reasons_of(whole["reasons"], "not scored", REASONS), *lines_of(whole["columns"])]
+    return told({key: identity[key] for key in SAID if key in identity} | whole, text, out, quiet)

@@ -1,7 +1,6 @@
 """A VCF and a model become a scored VCF: every record is answered, in order, and none is changed but for its INFO."""
 
 import hashlib
-import json
 import shutil
 import sys
 import tempfile
@@ -10,19 +9,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from orchid_genomics.errors import writable
-from orchid_genomics.genome.index import replacing
 from orchid_genomics.genome.vcf import Vcf
 from orchid_genomics.score.calibration import Calibration
 from orchid_genomics.score.opening import destination, opened
 from orchid_genomics.score.preflight import all_match, contigs_of, preflight
 from orchid_genomics.score.scorers import SCORERS
 from orchid_genomics.score.stream import BLOCK, Job, Stats, stream
-from orchid_genomics.score.summary import lines, stats_of, total
+from orchid_genomics.score.summary import lines, stats_of, told, total
 from orchid_genomics.score.variant_files import form, identity_of, info_names, kind_of, rendered
 from orchid_genomics.score.variants import OnMismatch, Scoring
 
 TASK = "score-variants"
+SAID = ("model", "genome", "input", "scores", "window", "on REF mismatch")
 _LETTERS = 1 << 19  # of the windows of one block, so that a kill costs little
 
 
@@ -88,15 +86,8 @@ def scorer(vcf: Vcf, scoring: Scoring, contigs: dict[str, str], kind: str, names
 
 def finish(blocks: Sequence[Stats], identity: dict[str, Any], out: Path, quiet: bool = False) -> Stats:
     """The summary of a job that is whole: said on stderr, written beside its output."""
-    said = ("model", "genome", "input", "scores", "window", "on REF mismatch")
-    summary = {key: identity[key] for key in said} | total(blocks)
-    for line in () if quiet else lines(total(blocks)):
-        print(line, file=sys.stderr)
-    if str(out) != "-":
-        path = out.with_name(f"{out.name}.summary.json")
-        with writable(path), replacing(path) as temporary:
-            temporary.write_text(json.dumps(summary, indent=2) + "\n")
-    return summary
+    whole = total(blocks)
+    return told({key: identity[key] for key in SAID} | whole, lines(whole), out, quiet)
 
 
 def checksum(path: str | Path) -> str:

@@ -85,6 +85,7 @@ def test_shards_and_kills_give_the_bytes_of_one_run(folder, monkeypatch, pool):
         run("--pool", pool, "--shard", shard, out="many.h5")
     main(["merge", "many.h5.parts", "-o", "many.h5"])
     assert (folder / "many.h5").read_bytes() == (folder / "one.h5").read_bytes()
+    assert (folder / "many.h5.summary.json").read_bytes() == (folder / "one.h5.summary.json").read_bytes()
     real, calls = task.ElementVectors.__call__, []
 
     def dies(self, places):

@@ -1,6 +1,7 @@
 """score-elements as a user runs it: every element answered in order, the same bytes however it was run."""
 
 import gzip
+import json
 import signal
 import subprocess
 import sys
@@ -45,6 +46,10 @@ def run(*words, model="model", out="out.bed.gz", source=("in.bed",), more=("--ba
     main(["score-elements", model, "genome.fa", *source, "-o", out, *map(str, more), *map(str, words)])
 
 
+def summary(path):
+    return json.loads(path.with_name(f"{path.name}.summary.json").read_text())
+
+
 def rows_of(path):
     text = gzip.decompress(path.read_bytes()).decode() if path.suffix == ".gz" else path.read_text()
     return [line.split("\t") for line in text.splitlines()]
@@ -85,8 +90,23 @@ def test_shards_merge_to_the_bytes_of_one_run(folder, kind):
     run(out=f"one.{kind}")
     for shard in ("2/3", "1/3", "3/3"):
         run("--shard", shard, out=f"many.{kind}")
+    assert not (folder / f"many.{kind}.summary.json").exists()
     main(["merge", f"many.{kind}.parts", "-o", f"many.{kind}"])
     assert whole(f"many.{kind}") == whole(f"one.{kind}")
+    assert summary(folder / f"many.{kind}") == summary(folder / f"one.{kind}")
+
+
+def test_a_summary_says_what_was_asked_and_what_came(folder, capsys):
+    run(out="out.tsv")
+    found = summary(folder / "out.tsv")
+    assert (found["window"], found["passes"], found["elements"], found["scored"]) == (64, 1, 30, 27)
+    assert found["model"] == OrchidModel.from_pretrained("model").hash()
+    assert found["reasons"] == {"all_n": 1, "off_contig": 1, "unknown_contig": 1}
+    column = [float(row[6]) for row in rows_of(folder / "out.tsv")[2:] if row[6] != "."]
+    assert found["columns"]["loglik"]["n"] == len(column) == 27
+    assert found["columns"]["loglik"]["sum"] == pytest.approx(sum(column), rel=1e-4)
+    run("--tile", "c2", out="t.bw", source=(), more=())
+    assert (summary(folder / "t.bw")["tile"], summary(folder / "t.bw")["columns"]["letters"]["n"]) == ("c2", 160)
 
 
 def test_killed_and_resumed_the_bytes_are_those_of_one_run(folder, monkeypatch):
@@ -108,6 +128,7 @@ def test_killed_and_resumed_the_bytes_are_those_of_one_run(folder, monkeypatch):
     run("--resume", out="two.tsv")
     assert len(calls) == 5  # two blocks were kept
     assert (folder / "two.tsv").read_bytes() == (folder / "one.tsv").read_bytes()
+    assert summary(folder / "two.tsv") == summary(folder / "one.tsv")
 
 
 def test_another_model_or_option_does_not_resume(folder, refused_line):

@@ -222,7 +222,7 @@ def _joined(data: LabelledSet, rows: np.ndarray) -> np.ndarray:
 
 
 def families(data: LabelledSet) -> np.ndarray:
-    """What the bootstrap draws together (N,): rows of one family, and of one 10-kb locus where there are coordinates."""
+    """What the bootstrap draws together (N,): rows of a family, and of a 10-kb locus where there are coordinates."""
     if data.places is None:
         return data.group
     index: dict = {}
@@ -244,12 +244,14 @@ def seen_in_pretraining(data: LabelledSet, provenance: dict[str, Any]) -> str:
         for contig, places in genome["seen"].items()
         for start, end in places
     ]
-    known = {contig for genome in genomes for contig in genome["contigs"]}
+    known = {contig: None for genome in genomes for contig in genome["contigs"]}
     places, test = Places.from_intervals(seen), data.rows("test")
     rows = [data.places[row] for row in test]
-    if not any(place.contig in known for place in rows):
+    name = shared([place.contig for place in rows], known, data.name, names)
+    if not name:
         return f"Pretraining read {names}, which has none of the contigs of the test rows."
     touched = sum(
-        bool(places.touches(place.contig, np.array([place.start]), np.array([place.end]))[0]) for place in rows
+        bool(places.touches(name.get(place.contig, ""), np.array([place.start]), np.array([place.end]))[0])
+        for place in rows
     )
     return f"Pretraining on {names} saw {touched:,} of {len(rows):,} test loci (by contig name and place)."

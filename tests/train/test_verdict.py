@@ -11,6 +11,7 @@ import pytest
 from torch import nn
 
 from orchid_genomics.data.labelled import LabelledSet
+from orchid_genomics.genome.names import GenomeNote
 from orchid_genomics.sequence import DNA, Interval
 from orchid_genomics.train.answers import text
 from orchid_genomics.train.charts import Series, chart, matrix
@@ -140,6 +141,9 @@ def test_what_pretraining_saw_is_counted_by_place():
     assert seen_in_pretraining(data, {"genomes": [genome]}) == (
         "Pretraining on g.fa saw 15 of 200 test loci (by contig name and place)."
     )
+    plain = {**genome, "contigs": {"1": 10**6}, "seen": {"1": genome["seen"]["chr1"]}}
+    with pytest.warns(GenomeNote, match="contigs renamed to those of g.fa: chr1 -> 1"):
+        assert "saw 15 of 200 test loci" in seen_in_pretraining(data, {"genomes": [plain]})
     other_genome = {**genome, "contigs": {"I": 5}, "seen": {}}
     assert "has none of the contigs of the test rows" in seen_in_pretraining(data, {"genomes": [other_genome]})
     assert "no coordinates" in seen_in_pretraining(labelled(), {"genomes": [genome]})

@@ -24,10 +24,10 @@ h1 { font-size: 1.5rem; margin-bottom: .4rem } h2 { font-size: 1.1rem; margin: 2
 table { border-collapse: collapse; font-variant-numeric: tabular-nums } caption { text-align: left; color: #555 }
 th, td { padding: .3rem .45rem; text-align: right; border-bottom: 1px solid #e2e2e2; white-space: nowrap }
 th:first-child, td:first-child, .words { text-align: left }
-.words { white-space: normal; min-width: 8rem }
+th, .words { white-space: normal } .words { min-width: 8rem }
 td small { display: block; color: #666; font-weight: 400 } tr.ours { background: #f5eef7; font-weight: 600 }
 .charts { display: flex; flex-wrap: wrap; gap: .4rem } .charts svg { border: 1px solid #eee; border-radius: 4px }
-.wide { overflow-x: auto } pre { font-size: 12px; overflow-x: auto; background: #f7f7f7; padding: .8rem }
+.wide { overflow-x: auto; margin-bottom: 1rem } pre { font-size: 12px; overflow-x: auto; background: #f7f7f7; padding: .8rem }
 """
 
 

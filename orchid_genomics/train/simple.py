@@ -18,7 +18,8 @@ from orchid_genomics.data.labelled import LabelledSet
 from orchid_genomics.sequence import CODE, DNA
 from orchid_genomics.train.scores import NAMES, scored, thresholds_of
 
-STRENGTHS = (0.01, 0.1, 1.0, 10.0)
+STRENGTHS = (0.001, 0.01, 0.1, 1.0, 10.0)  # ascending, as they grow slower to fit
+_WORSE = 2  # strengths in a row that are no better, and end the search
 GAPS = (1, 3, 5)
 LONGEST_POSITIONAL = 2000  # letters of a sequence whose every position is a feature
 
@@ -82,6 +83,7 @@ def _best(
     best: tuple[float, Answered] | None = None
     for words, make in features:
         x = make()
+        highest, worse = -np.inf, 0
         for strength in strengths:
             answer = _fitted(data.task, x[train], data.target[train], strength)
             found = answer(x[validation])
@@ -89,6 +91,9 @@ def _best(
             if best is None or score > best[0]:
                 chosen = ", ".join(filter(None, (words, f"C = {strength:g}")))
                 best = score, Answered(name, found, answer(x[test]), chosen, x.shape[1] + 1)
+            highest, worse = max(highest, score), 0 if score > highest else worse + 1
+            if worse == _WORSE:
+                break
     return best[1]
 
 

@@ -1,6 +1,7 @@
 """Labelled elements: BEDs on a genome, or one FASTA for each class.
 
-A place is read as its BED says, or as `length` letters around its centre, on its strand; N beyond its contig.
+A place is read as its BED says, or as `length` letters around its summit or middle, on its strand; N beyond its contig.
+The trap: training and scoring must read the same letters, so both ask `data.peaks` where a window lies.
 """
 
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Literal
 from pydantic import Field
 
 from orchid_genomics.data.labelled import LabelledRecipe, Rows
+from orchid_genomics.data.peaks import has_summits, window
 from orchid_genomics.errors import InputError
 from orchid_genomics.genome.bed import read_bed, read_lines
 from orchid_genomics.genome.fasta import Genome
@@ -30,7 +32,7 @@ class BedRecipe(LabelledRecipe):
     fasta: RecipePath
     classes: tuple[ClassBed, ...] = Field(min_length=1)
     length: int | None = Field(default=None, gt=0)
-    """Letters around the centre of every record; the record itself when not given."""
+    """Letters around the summit (narrowPeak) or middle of every record; the record itself when not given."""
 
 
 class ClassFasta(Strict):
@@ -52,9 +54,11 @@ def read_beds(recipe: BedRecipe) -> Rows:
     genome = Genome(recipe.fasta)
     where, places, labels, tokens = [], [], [], []
     for part in recipe.classes:
-        for number, place in enumerate(read_bed(part.bed, genome), 1):
+        bed = read_bed(part.bed, genome)
+        summits = bed.summits() if has_summits(bed) else [None] * len(bed)
+        for number, (place, summit) in enumerate(zip(bed, summits, strict=True), 1):
             if recipe.length is not None:
-                place = place.resize(recipe.length)
+                place = window(place, recipe.length, summit)
             where.append(f"{part.bed} record {number}")
             places.append(place)
             labels.append(part.label if part.label is not None else place.name)

@@ -103,6 +103,16 @@ def middle_start(first: np.ndarray, last: np.ndarray, backward: np.ndarray, leng
     return around(np.where(backward, last - 1 - half, first + half), backward, length)
 
 
+def window(place: Interval, length: int, summit: int | None = None) -> Interval:
+    """The `length` letters around the summit (0-based on its contig) or the middle of a place; see the module."""
+    backward = place.strand == "-"
+    if summit is None:
+        start = middle_start(place.start, place.end, backward, length)
+    else:
+        start = around(summit, backward, length)
+    return Interval(place.contig, int(start), int(start) + length, place.strand, place.name)
+
+
 @dataclass(frozen=True)
 class SplitPlan:
     """Places of validation and test (whole contigs, or stretches of one); all else is training."""

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from orchid_genomics.data.peaks import around, middle_start
+from orchid_genomics.data.peaks import window
 from orchid_genomics.errors import InputError
 from orchid_genomics.genome.fasta import Genome
 from orchid_genomics.model.heads import answers
@@ -145,11 +145,8 @@ def predict(model: OrchidModel, rows: Sequence[np.ndarray]) -> np.ndarray:
 
 def read(genome: Genome, place: Interval, length: int = 0, summit: int | None = None) -> np.ndarray:
     """Tokens of a place on its strand, or of `length` letters around its summit or middle; N beyond the contig."""
-    start, end, backward = place.start, place.end, place.strand == "-"
-    if length:
-        start = int(middle_start(start, end, backward, length) if summit is None else around(summit, backward, length))
-        end = start + length
-    return genome.tokens(place.contig, start, end, "-" if backward else "+")
+    place = window(place, length, summit) if length else place
+    return genome.tokens(place.contig, place.start, place.end, "-" if place.strand == "-" else "+")
 
 
 def check(place: Interval, genome: Genome, longest: int = LONGEST) -> str:

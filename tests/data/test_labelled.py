@@ -16,6 +16,10 @@ from orchid_genomics.data.sets import folded, opened, recipe_of, rows_of
 from orchid_genomics.data.tables import TableRecipe
 from orchid_genomics.data.targets import for_model
 from orchid_genomics.errors import InputError, OrchidError
+from orchid_genomics.genome.bed import read_records
+from orchid_genomics.genome.fasta import Genome
+from orchid_genomics.score.element_files import summit
+from orchid_genomics.score.elements import read
 from orchid_genomics.sequence import CODE, DNA
 
 HEADER = "#chrom\tstart\tend\tstrand\tlabel\tsplit\tsequence"
@@ -201,6 +205,25 @@ def test_beds_on_a_genome_are_read_on_their_strand(tmp_path):
     wide = opened(recipe.model_copy(update={"length": 60}))
     assert set(wide.lengths.tolist()) == {60}
     assert (wide.places[1].start, wide.places[1].end) == (50, 110)
+
+
+def test_training_on_beds_reads_the_windows_that_scoring_reads(tmp_path):
+    letters = turned(1, 3000)
+    (tmp_path / "g.fa").write_text("".join(f">chr{n}\n{letters}\n" for n in (1, 2, 3)))
+    genome, classes = Genome(tmp_path / "g.fa"), []
+    for label, tail in (("peak", "\t1\t-1\t-1\t{summit}"), ("rest", "")):
+        rows = [(f"chr{1 + n % 3}", 100 + 60 * n, 141 + n % 2 + 60 * n, "+-"[n // 3 % 2], 7 + n % 9) for n in range(30)]
+        text = "".join(f"{c}\t{s}\t{e}\t.\t0\t{d}{tail.format(summit=at)}\n" for c, s, e, d, at in rows)
+        (tmp_path / f"{label}.bed").write_text(text)
+        classes.append(ClassBed(bed=tmp_path / f"{label}.bed", label=label))
+    recipe = BedRecipe(
+        fasta=tmp_path / "g.fa", classes=tuple(classes), length=30, validation_contigs=("chr2",),
+        test_contigs=("chr3",), conflicts="drop",
+    )  # fmt: skip
+    found = rows_of(recipe)
+    records = [record for part in classes for record in read_records(part.bed)]
+    for record, tokens in zip(records, found.tokens, strict=True):
+        assert np.array_equal(tokens, read(genome, record.place, 30, summit(record)))
 
 
 def test_a_fasta_for_each_class(tmp_path):

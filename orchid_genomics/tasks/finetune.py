@@ -25,6 +25,7 @@ from orchid_genomics.train.finetuning import FinetuneRecipe, Fitted, build, cnn,
 from orchid_genomics.train.page import Curves, page
 from orchid_genomics.train.run import Run, finite
 from orchid_genomics.train.simple import Answered, simple
+from orchid_genomics.train.supervised import balanced
 from orchid_genomics.train.verdict import RANDOM, Verdict, mean_interval, seen_in_pretraining, verdict
 
 
@@ -50,6 +51,8 @@ def _finetune(recipe: FinetuneRecipe, folder: Path, ranks: processes.Ranks, resu
     folds = recipe.training.folds
     splits = folded(recipe.data, folds) if folds else [opened(recipe.data)]
     model = build(recipe, splits[0], recipe.training.seeds[0])
+    if recipe.training.class_weights == "balanced":
+        balanced(splits[0])  # refused before any work
     inputs = checksums(recipe.data)
     if recipe.pretrained is not None:
         inputs[str(recipe.pretrained)] = OrchidModel.from_pretrained(recipe.pretrained).hash()

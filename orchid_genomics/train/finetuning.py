@@ -59,6 +59,7 @@ class SupervisedRecipe(Strict):
     layers: int | None = Field(default=None, ge=0)
     """How many of the last layers are trained; all when not given, 0 for the head alone (a probe)."""
     class_weights: Literal["none", "balanced"] = "none"
+    """balanced: every class, or the two answers of every label, have the same say in the loss."""
     noise: float = Field(default=0.0, ge=0, lt=1)
     """Share of the letters shown as MASK in training."""
     checks: int = Field(default=1, gt=0)
@@ -266,7 +267,7 @@ def _fit(
     flip = strand_of(recipe, data) == "both" and isinstance(model, OrchidModel)
     flip = flip and model.recipe.encoder.strands == "dense"
     epochs = Epochs(data.tokens, data.rows("train"), padded_lengths(data), training.batch, flip)
-    weights = balanced(data) if training.class_weights == "balanced" and data.target.ndim == 1 else None
+    weights = balanced(data) if training.class_weights == "balanced" else None
     words = f"validation_1-{monitor(data.task)}"
     objective = Supervised(data, epochs, weights, training.noise, words)
     every = max(1, epochs.steps // training.checks)

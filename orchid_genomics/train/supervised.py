@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from orchid_genomics.data.epochs import Epochs
 from orchid_genomics.data.labelled import LabelledSet
+from orchid_genomics.errors import RecipeError
 from orchid_genomics.model.orchid import transform_length
 from orchid_genomics.sequence import CODE, DNA
 from orchid_genomics.train.objectives import fraction, mixed
@@ -58,7 +59,7 @@ class Supervised:
             codes = torch.where(hidden & (codes < DNA.count), DNA.mask, codes)
         real = codes != DNA.pad
         target = self.data.target[examples]
-        if self.class_weights is not None:
+        if self.class_weights is not None and target.ndim == 1:
             weights = weights * self.class_weights[target]
         if self.data.bin:
             weights = weights * np.isfinite(target).any(2).sum(1)
@@ -72,14 +73,19 @@ class Supervised:
 
     def loss(self, outputs: Tensor, batch: Examples) -> Tensor:
         """The sum over rows (tracks: bins) of weight times nats, or times squared error in units of the spread."""
-        each = row_losses(self.data, outputs.float(), batch.target, self.scale)
+        each = row_losses(self.data, outputs.float(), batch.target, self.scale, self.class_weights)
         if self.data.bin:
             return (each * (batch.weights_BL > 0)[:, None]).sum()
         return (each * batch.weights_BL).sum()
 
 
-def row_losses(data: LabelledSet, outputs: Tensor, target: Tensor, scale: np.ndarray) -> Tensor:
-    """The loss of every row (B,), or of every bin (B, P); 0 where a track has no number."""
+def row_losses(
+    data: LabelledSet, outputs: Tensor, target: Tensor, scale: np.ndarray, weights: np.ndarray | None = None
+) -> Tensor:
+    """The loss of every row (B,), or of every bin (B, P); 0 where a track has no number.
+
+    `weights` (2, K) of 0 and 1 of every label: of a multi-label set alone, the others' are those of rows.
+    """
     if data.task == "binary":
         return functional.binary_cross_entropy_with_logits(outputs[:, 0], target.float(), reduction="none")
     if data.task == "multiclass":
@@ -91,6 +97,9 @@ def row_losses(data: LabelledSet, outputs: Tensor, target: Tensor, scale: np.nda
     target = torch.where(known, target, 0.0)
     if data.task == "multilabel":
         each = functional.binary_cross_entropy_with_logits(outputs, target, reduction="none")
+        if weights is not None:
+            zero, one = torch.from_numpy(weights).to(each)
+            each = each * torch.where(target > 0, one, zero)
     else:
         each = ((outputs - target) / torch.from_numpy(scale).to(outputs)).square()
     return (each * known).sum(-1) / known.sum(-1).clamp(min=1)
@@ -105,9 +114,19 @@ def units(data: LabelledSet) -> tuple[np.ndarray, np.ndarray]:
 
 
 def balanced(data: LabelledSet) -> np.ndarray:
-    """Weights (classes,) that give every class the same say in the loss; they average 1 over training rows."""
-    counts = np.bincount(data.target[data.rows("train")], minlength=len(data.labels))
-    return (counts.sum() / (max((counts > 0).sum(), 1) * np.maximum(counts, 1))).astype(np.float32)
+    """Weights that give every class the same say in the loss, (classes,), or 0 and 1 of every label, (2, K).
+
+    They average 1 over training rows. Raises RecipeError for answers that are no classes.
+    """
+    if data.bin or data.task == "regression":
+        found = "balanced, for numbers" if data.task == "regression" else "balanced, for tracks"
+        raise RecipeError("training.class_weights", found, '"none", or a set of classes or labels')
+    target = data.target[data.rows("train")]
+    if data.task == "multilabel":
+        counts = np.stack([(target == 0).sum(0), (target > 0).sum(0)])
+    else:
+        counts = np.bincount(target, minlength=len(data.labels))
+    return (len(target) / (np.maximum((counts > 0).sum(0), 1) * np.maximum(counts, 1))).astype(np.float32)
 
 
 def padded_lengths(data: LabelledSet) -> np.ndarray:

@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from orchid_genomics.data.epochs import Epochs
 from orchid_genomics.data.labelled import LabelledSet
+from orchid_genomics.errors import RecipeError
 from orchid_genomics.model.heads import PooledRecipe, TracksRecipe
 from orchid_genomics.model.orchid import OrchidRecipe, transform_length
 from orchid_genomics.model.pretrained import ModelRecipe, OrchidModel
@@ -79,6 +80,23 @@ def test_balanced_classes_have_the_same_say():
     assert weights[train].mean() == pytest.approx(1.0)
     batch = shown(objective(data, class_weights=weights))
     assert torch.equal(batch.weights_BL, torch.from_numpy(weights)[batch.target])
+
+
+def test_balanced_labels_have_the_same_say_and_numbers_have_none():
+    data = labelled("multilabel", lengths=(60,), rows=40)
+    data.target[:, 0] = np.arange(40) % 5 == 0
+    weights, train = balanced(data), data.target[data.rows("train")]
+    for label in range(2):
+        said = [weights[bit, label] * (train[:, label] == bit).sum() for bit in (0, 1)]
+        assert said[0] == pytest.approx(said[1])
+        assert sum(said) == pytest.approx(len(train))
+    found = objective(data, class_weights=weights)
+    batch, outputs = shown(found), torch.randn(8, 2)
+    each = functional.binary_cross_entropy_with_logits(outputs, batch.target, reduction="none")
+    each = each * torch.from_numpy(np.where(batch.target.numpy() > 0, weights[1], weights[0]))
+    torch.testing.assert_close(found.loss(outputs, batch), each.mean(1).sum())
+    with pytest.raises(RecipeError, match=r"training\.class_weights: balanced, for numbers; \"none\""):
+        balanced(labelled("regression"))
 
 
 def test_noise_hides_a_share_of_the_letters_and_never_an_n():

@@ -82,6 +82,8 @@ class BaselinesRecipe(Strict):
     cnn_rates: tuple[float, ...] = Field(default=(1e-3, 3e-3), min_length=1)
     random: bool = True
     """The same encoder from random weights, where the model begins from given ones."""
+    random_spread: float = Field(default=0.5, ge=0)
+    """Spread of its short taps (`model.short_spread`): begun at identity they stand on a plateau, a straw man."""
 
 
 class FinetuneRecipe(Strict):
@@ -152,7 +154,7 @@ def head_of(recipe: FinetuneRecipe, data: LabelledSet) -> PooledRecipe | TracksR
 
 
 def build(recipe: FinetuneRecipe, data: LabelledSet, seed: int, fresh: bool = False) -> OrchidModel:
-    """The untrained model of one seed; `fresh` leaves the pretrained weights out."""
+    """The untrained model of one seed; `fresh` leaves the pretrained weights out, and spreads the short taps."""
     given = OrchidModel.from_pretrained(recipe.pretrained) if recipe.pretrained else None
     encoder = given.recipe.encoder if given else recipe.model
     if encoder.alphabet != "dna":
@@ -160,6 +162,8 @@ def build(recipe: FinetuneRecipe, data: LabelledSet, seed: int, fresh: bool = Fa
     if encoder.filter.longest is None:
         longest = float(padded_lengths(data).max())
         encoder = encoder.model_copy(update={"filter": encoder.filter.model_copy(update={"longest": longest})})
+    if fresh:
+        encoder = encoder.model_copy(update={"short_spread": recipe.baselines.random_spread})
     torch.manual_seed(seed)
     model = OrchidModel(ModelRecipe(encoder=encoder, head=head_of(recipe, data)))
     if given and not fresh:

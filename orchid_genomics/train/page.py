@@ -27,7 +27,8 @@ th:first-child, td:first-child, .words { text-align: left }
 th, .words { white-space: normal } .words { min-width: 8rem }
 td small { display: block; color: #666; font-weight: 400 } tr.ours { background: #f5eef7; font-weight: 600 }
 .charts { display: flex; flex-wrap: wrap; gap: .4rem } .charts svg { border: 1px solid #eee; border-radius: 4px }
-.wide { overflow-x: auto; margin-bottom: 1rem } pre { font-size: 12px; overflow-x: auto; background: #f7f7f7; padding: .8rem }
+.wide { overflow-x: auto; margin-bottom: 1rem }
+pre { font-size: 12px; overflow-x: auto; background: #f7f7f7; padding: .8rem }
 """
 
 

@@ -10,7 +10,10 @@ import pytest
 import torch
 
 from orchid_genomics.cli import main
+from orchid_genomics.data.sets import opened
 from orchid_genomics.model.pretrained import OrchidModel
+from orchid_genomics.recipe import load
+from orchid_genomics.train.finetuning import FinetuneRecipe, build
 from orchid_genomics.train.run import Run
 
 RECIPE = """
@@ -161,6 +164,22 @@ def test_what_is_frozen_stays_as_pretraining_left_it(recipe, tmp_path, capsys, p
         assert any(name.startswith("blocks.0") for name in changed)
     else:
         assert "letters.free" in changed
+
+
+@pytest.mark.parametrize("spread", [0.0, 0.5])
+def test_random_weights_beside_given_ones_begin_as_a_model_from_scratch_would(recipe, pretrained, spread):
+    from_pretrained(recipe, pretrained)
+    read = load(recipe, FinetuneRecipe, (f"baselines.random_spread={spread}",))
+    data = opened(read.data)
+    given, fresh = build(read, data, 0), build(read, data, 0, fresh=True)
+    taps = fresh.encoder.blocks[0].mixer.short.detach()
+    centre = torch.zeros_like(taps)
+    centre[..., taps.shape[-1] // 2] = 1
+    assert torch.equal(taps, centre) == (spread == 0)
+    assert 0.8 * spread <= float((taps - centre).std()) <= 1.2 * spread
+    source = OrchidModel.from_pretrained(pretrained)
+    assert torch.equal(given.encoder.blocks[0].mixer.short, source.encoder.blocks[0].mixer.short)
+    assert not torch.equal(given.encoder.letters.free, fresh.encoder.letters.free)
 
 
 def test_the_report_says_how_many_test_loci_pretraining_saw(recipe, tmp_path, capsys, pretrained):

@@ -35,7 +35,7 @@ def test_every_recipe_is_read_and_its_data_lie_where_its_readme_says(path):
         ("head.pool=max", r"head\.pool: 'max'; possible: 'mean', 'center' or 'attention'"),
         ("data.kind=parquet", r"data: unknown kind 'parquet'; possible: 'table', 'bed', 'fasta', 'hdf5'"),
         ("training.folds=99", r"training\.folds: "),
-        ("baselines.svm=true", r"baselines\.svm: unknown key; possible: cnn, cnn_rates, random, simple, sizes"),
+        ("baselines.svm=true", r"baselines\.svm: unknown key; possible: cnn, cnn_rates, random, random_spread, simple"),
     ],
 )
 def test_a_wrong_word_is_one_line_with_what_was_possible(override, message):

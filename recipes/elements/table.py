@@ -5,9 +5,13 @@ import sys
 from pathlib import Path
 
 
+def number(value: float | None, sign: str = "") -> str:
+    """Three decimals; a dash for null, which is what cannot be computed."""
+    return "-" if value is None else f"{value:{sign}.3f}"
+
+
 def cell(score: dict) -> str:
-    low, high = f"{score['low']:.3f}", f"{score['high']:.3f}"
-    return f"{score['value']:.3f} ({low} to {high})"
+    return f"{number(score['value'])} ({number(score['low'])} to {number(score['high'])})"
 
 
 def row(folder: Path) -> str:
@@ -15,19 +19,19 @@ def row(folder: Path) -> str:
     first, model = found["first"], found["lines"][0]
     best = next(line for line in found["lines"] if line["name"] == found["comparator"])
     others = [
-        f"{line['name']} {line['scores'][first]['value']:.3f}"
+        f"{line['name']} {number(line['scores'][first]['value'])}"
         for line in found["lines"][1:]
         if line is not best and line["scores"] and not line["name"].startswith(("majority", "mean"))
     ]
     gap = best["minus"][first]
     apart = model["apart"].get(first)
     shared = next(count for name, count in found["rows"].items() if name.startswith("sharing"))
-    rest = f"{apart['value']:.3f} on {found['rows']['test'] - shared:,} rows" if shared and apart else "as all"
+    rest = f"{number(apart['value'])} on {found['rows']['test'] - shared:,} rows" if shared and apart else "as all"
     verdict = "**beats**" if found["better"] else "does not beat"
-    between = f"{gap['low']:+.3f} to {gap['high']:+.3f}"
+    between = f"{number(gap['low'], '+')} to {number(gap['high'], '+')}"
     return (
         f"| `{folder.name}` | {first} | {model['parameters']:,} | **{cell(model['scores'][first])}** | {rest} | "
-        f"{best['name']} {cell(best['scores'][first])} | {gap['value']:+.3f} ({between}), "
+        f"{best['name']} {cell(best['scores'][first])} | {number(gap['value'], '+')} ({between}), "
         f"{verdict} | {'; '.join(others)} |"
     )
 

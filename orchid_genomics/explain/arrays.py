@@ -16,10 +16,9 @@ from orchid_genomics.errors import InputError
 from orchid_genomics.explain.references import one_hot
 from orchid_genomics.explain.regions import Found
 from orchid_genomics.genome.index import replacing
-from orchid_genomics.score.element_files import TrackFormat
+from orchid_genomics.score.element_files import TRACKS, TrackFormat
 from orchid_genomics.sequence import Interval
 
-TRACKS = ("bw", "bigWig", "bedGraph.gz", "bedGraph", "bedgraph.gz", "bedgraph")
 KINDS = ("h5", "npz", *TRACKS)
 _PLACE = ("contig", "start", "end", "strand", "name", "why")
 _ABOUT = ("difference", "error", "steps")

@@ -24,22 +24,12 @@ from orchid_genomics.score.formats import ParquetFormat, TextFormat
 from orchid_genomics.score.scorers import Column
 from orchid_genomics.sequence import Interval
 
-TRACKS = ("bw", "bigWig", "bedGraph.gz", "bedGraph")
+TRACKS = ("bw", "bigWig", "bedGraph.gz", "bedGraph", "bedgraph.gz", "bedgraph")
 KINDS = ("bed.gz", "bed", "tsv.gz", "tsv", "parquet", *TRACKS)
 _NARROWPEAK = ("signalValue", "pValue", "qValue", "peak")
 _BED12 = ("thickStart", "thickEnd", "itemRgb", "blockCount", "blockSizes", "blockStarts")
 _STRETCH = 1 << 22  # letters of a track that are put together at once
 _FEWEST = 6  # columns of a BED before ours: what stands in the fourth is read as a name, in the fifth as a score
-
-
-def kind_of(out: Path, kinds: Sequence[str] = KINDS) -> str:
-    """The format of an output by its name, as in KINDS; standard output is TSV."""
-    if str(out) == "-" and "tsv" in kinds:
-        return "tsv"
-    for kind in kinds:
-        if out.name.endswith(f".{kind}") and out.name != f".{kind}":
-            return kind
-    raise InputError("--out", f"{out.name!r} names no format", ", ".join(f".{kind}" for kind in kinds))
 
 
 @dataclass(frozen=True)

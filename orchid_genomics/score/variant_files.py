@@ -6,7 +6,6 @@ a path or a shard, so that parts of one job join to the same bytes wherever they
 
 import re
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 from orchid_genomics import __version__
@@ -15,19 +14,9 @@ from orchid_genomics.genome.vcf import Record, Survey, info_text, number, with_l
 from orchid_genomics.score.formats import TSV_INDEX, VCF_INDEX, BcfFormat, ParquetFormat, TextFormat
 from orchid_genomics.score.variants import REASONS, Scores, Scoring
 
-ENDINGS = (".vcf.gz", ".vcf", ".bcf", ".tsv.gz", ".tsv", ".parquet")
+KINDS = ("vcf.gz", "vcf", "bcf", "tsv.gz", "tsv", "parquet")
 _PLACE = ("chrom", "pos", "id", "ref", "alt", "type")
 _WHY = f"Why an ALT has no score: {'; '.join(f'{code} ({words})' for code, words in REASONS.items())}"
-
-
-def kind_of(out: Path) -> str:
-    """The format of an output by its name, as in `ENDINGS` without the dot; standard output is VCF."""
-    if str(out) == "-":
-        return "vcf"
-    for ending in ENDINGS:
-        if out.name.endswith(ending) and out.name != ending:
-            return ending[1:]
-    raise InputError("--out", f"{out.name!r} names no format", f"{', '.join(ENDINGS)} or - (VCF to standard output)")
 
 
 def info_names(scoring: Scoring, prefix: str) -> list[str]:

@@ -24,10 +24,12 @@ from orchid_genomics.genome.fasta import Genome
 from orchid_genomics.genome.index import replacing
 from orchid_genomics.genome.names import listed
 from orchid_genomics.genome.tracks import Track
+from orchid_genomics.score.output import kind_of
 from orchid_genomics.sequence import DNA
 
 HEADER = ("#chrom", "start", "end", "strand", "label", "split", "sequence", "source", "name")
 Negatives = Literal["matched", "shuffled"]
+_APART = 0.1  # a gap of two distributions beyond which they are said to differ
 
 
 @dataclass
@@ -78,8 +80,7 @@ def dataset(
     same bytes. Raises InputError for files, contigs and options that do not fit.
     """
     out = Path(out)
-    if not out.name.endswith((".tsv", ".tsv.gz")):
-        raise InputError(out, "is no name of a labelled set", "one that ends in .tsv or .tsv.gz")
+    kind_of(out, ("tsv.gz", "tsv"))
     if length < K:
         raise InputError("--length", f"windows of {length} nt", f"{K} nt or more")
     if signal is not None and negatives == "shuffled" and ratio:
@@ -97,7 +98,7 @@ def dataset(
     twin = near_duplicates(rows.tokens, rows.split)
     kept = np.flatnonzero(~twin | keep_duplicates)
     _write(out, fasta, rows, kept)
-    lines = [*_about_peaks(found, bed), *_about_negatives(found, rows, negatives, ratio)]
+    lines = [*_about_peaks(found, bed), *_about_negatives(found, rows, kept, negatives, ratio)]
     lines += _about_labels(rows, signal, covered)
     return [*lines, _about_twins(rows, twin, keep_duplicates), *_about_rows(rows, kept)]
 
@@ -163,7 +164,7 @@ def _about_peaks(found: Elements, bed: Bed) -> list[str]:
     return lines
 
 
-def _about_negatives(found: Elements, rows: Rows, kind: Negatives, ratio: int) -> list[str]:
+def _about_negatives(found: Elements, rows: Rows, kept: np.ndarray, kind: Negatives, ratio: int) -> list[str]:
     if not ratio:
         return ["negatives    none (--ratio 0)"]
     count, wanted = len(rows.tokens) - len(found), ratio * len(found)
@@ -176,16 +177,18 @@ def _about_negatives(found: Elements, rows: Rows, kind: Negatives, ratio: int) -
         lines.append(
             f"             {wanted - count:,} fewer than --ratio {ratio} asks for: no window was left to match"
         )
-    shares = np.array([background.composition(row) for row in rows.tokens])
-    is_peak = np.arange(len(shares)) < len(found)
+    shares = np.array([background.composition(rows.tokens[row]) for row in kept])  # of what is written
+    is_peak, of = kept < len(found), rows.split[kept]
     lines.append("             share of letters    peaks  negatives  largest gap of the distributions (KS)")
     for code, split in enumerate(SPLITS):
-        inside = rows.split == code
+        inside = of == code
         if (inside & is_peak).any() and (inside & ~is_peak).any():
             for each in background.agreement(shares[inside & is_peak], shares[inside & ~is_peak]):
-                lines.append(
-                    f"             {split:<10} {each.feature:<11} {each.mean:.4f}     {each.other:.4f}  {each.gap:.4f}"
-                )
+                share = f"{split:<10} {each.feature:<11} {each.mean:.4f}     {each.other:.4f}  {each.gap:.4f}"
+                apart = each.gap > max(_APART, 2 * each.chance)
+                lines.append(f"             {share}{'  NOT MATCHED' if apart else ''}")
+    if any(line.endswith("NOT MATCHED") for line in lines):
+        lines.append("             a classifier can tell by that share alone: a lower --ratio, a shorter --length")
     return lines
 
 
@@ -211,4 +214,6 @@ def _about_rows(rows: Rows, kept: np.ndarray) -> list[str]:
         inside = kept[rows.split[kept] == code]
         peaks = int(is_peak[inside].sum())
         lines.append(f"{split:<12} {len(inside):,} rows: {peaks:,} peaks, {len(inside) - peaks:,} negatives")
+    if not all((rows.split[kept] == code).any() for code in range(len(SPLITS))):
+        lines.append("             finetune wants rows in all three: --validation and --test, or its own folds")
     return lines

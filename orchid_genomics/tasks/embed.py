@@ -10,12 +10,12 @@ import numpy as np
 
 from orchid_genomics import __version__
 from orchid_genomics.data.embeddings import Part, write_embeddings
-from orchid_genomics.errors import InputError
 from orchid_genomics.genome.bed import Record
 from orchid_genomics.genome.index import replacing
 from orchid_genomics.score.element_files import ElementFile
 from orchid_genomics.score.elements import LONGEST, REASONS, check
-from orchid_genomics.score.opening import destination, opened
+from orchid_genomics.score.opening import opened
+from orchid_genomics.score.output import destination, kind_of
 from orchid_genomics.score.stream import Job, Stats, stream
 from orchid_genomics.score.summary import reasons_of, told, total
 from orchid_genomics.score.variants import trained_length
@@ -47,8 +47,7 @@ def embed(
     Raises InputError for inputs or options that cannot be, before any work.
     """
     out, part = destination(out, elements, shard, resume)
-    if not out.name.endswith((".h5", ".hdf5")):
-        raise InputError("--out", f"{out.name!r} is no name of an HDF5", "one that ends in .h5 or .hdf5")
+    kind = kind_of(out, ("h5", "hdf5"))
     loaded, fasta = opened(model, genome, device)
     file = ElementFile.survey(elements, fasta)
     if strand == "auto":
@@ -59,7 +58,6 @@ def embed(
     vectors = ElementVectors(loaded.encoder, fasta, window, pool, strand)
     about = {"version": __version__, "model": loaded.hash(), "genome": fasta.checksum()}
     about |= {"pool": pool, "strand": strand, "window": window}
-    kind = out.name.rpartition(".")[2]
     identity = {"input": file.checksum, **about, "dtype": dtype, "kind": kind, "about": list(about)}
     block = BLOCK if pool == "mean" else max(1, min(BLOCK, _LETTERS // min(file.longest, LONGEST)))
     job = Job(TASK, out, identity, file.records, block, part, resume)

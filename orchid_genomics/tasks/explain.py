@@ -20,9 +20,10 @@ from orchid_genomics.explain.regions import Explaining, Options
 from orchid_genomics.genome.bed import read_records
 from orchid_genomics.genome.fasta import Genome
 from orchid_genomics.genome.tracks import BIGWIG
-from orchid_genomics.score.element_files import ElementFile, kind_of
+from orchid_genomics.score.element_files import ElementFile
 from orchid_genomics.score.elements import REASONS
-from orchid_genomics.score.opening import destination, opened
+from orchid_genomics.score.opening import opened
+from orchid_genomics.score.output import destination, kind_of
 from orchid_genomics.score.stream import Job, Stats, stream
 from orchid_genomics.score.summary import reasons_of, told, total
 

@@ -12,6 +12,7 @@ from orchid_genomics.genome.annotation import read_annotation
 from orchid_genomics.genome.fasta import Genome
 from orchid_genomics.genome.index import replacing
 from orchid_genomics.score.consequence import Change, Code, CodingSequence, changes, coding_sequences, drawn
+from orchid_genomics.score.output import kind_of
 
 _LONGEST_TBI = 1 << 29
 _INFO = """\
@@ -49,8 +50,7 @@ def mutate(
     is left out; `table` the NCBI number of the genetic code. `out` ends in .vcf or .vcf.gz (bgzipped, with an index).
     """
     out = Path(out)
-    if not out.name.endswith((".vcf", ".vcf.gz")):
-        raise InputError(out, "is no name for a VCF", "a name that ends in .vcf or .vcf.gz")
+    kind_of(out, ("vcf.gz", "vcf"))
     if not 0 <= last < 1:
         raise InputError("--last", f"{last:g}", "a share of each coding sequence, from 0 to under 1")
     code, opened = Code(table), Genome(genome)

@@ -9,9 +9,10 @@ import numpy as np
 
 from orchid_genomics.errors import InputError
 from orchid_genomics.genome.fasta import Genome
-from orchid_genomics.score.element_files import TRACKS, ElementFile, form, identity_of, kind_of, rendered, summit
+from orchid_genomics.score.element_files import KINDS, TRACKS, ElementFile, form, identity_of, rendered, summit
 from orchid_genomics.score.elements import REASONS, ElementScores, ElementScoring, Options
-from orchid_genomics.score.opening import destination, opened
+from orchid_genomics.score.opening import opened
+from orchid_genomics.score.output import destination, kind_of
 from orchid_genomics.score.stream import Job, Stats, stream
 from orchid_genomics.score.summary import lines_of, reasons_of, sums_of, told, total
 from orchid_genomics.sequence import Interval
@@ -41,9 +42,9 @@ def score_elements(
     Raises InputError for inputs or options that cannot be, before any work.
     """
     out, part = destination(out, elements, shard, resume)
-    kind = kind_of(out, TRACKS) if tile else kind_of(out)
+    kind = kind_of(out, TRACKS) if tile else kind_of(out, KINDS, piped="tsv")
     if (elements is None) != bool(tile):
-        raise InputError("IN.bed", "is missing" if not tile else "and --tile are both given", "one of the two")
+        raise InputError("ELEMENTS", "is missing" if not tile else "and --tile are both given", "one of the two")
     loaded, fasta = opened(model, genome, device)
     scoring = ElementScoring(loaded, fasta, replace(options or Options(), **({"background": 0} if tile else {})))
     names = [column.name for column in scoring.columns]

@@ -11,12 +11,13 @@ from typing import Any
 
 from orchid_genomics.genome.vcf import Vcf
 from orchid_genomics.score.calibration import Calibration
-from orchid_genomics.score.opening import destination, opened
+from orchid_genomics.score.opening import opened
+from orchid_genomics.score.output import destination, kind_of
 from orchid_genomics.score.preflight import all_match, contigs_of, preflight
 from orchid_genomics.score.scorers import SCORERS
 from orchid_genomics.score.stream import BLOCK, Job, Stats, stream
 from orchid_genomics.score.summary import lines, stats_of, told, total
-from orchid_genomics.score.variant_files import form, identity_of, info_names, kind_of, rendered
+from orchid_genomics.score.variant_files import KINDS, form, identity_of, info_names, rendered
 from orchid_genomics.score.variants import OnMismatch, Scoring
 
 TASK = "score-variants"
@@ -45,7 +46,7 @@ def score_variants(
     Raises InputError for inputs or options that cannot be, before any work.
     """
     out, part = destination(out, variants, shard, resume)
-    kind = kind_of(out)
+    kind = kind_of(out, KINDS, piped="vcf")
     with source(variants) as vcf:
         loaded, fasta = opened(model, genome, device)
         scoring = Scoring(loaded, fasta, scores, windows, on_mismatch)

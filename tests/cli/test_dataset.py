@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from orchid_genomics.cli import main
+from orchid_genomics.data.negatives import composition
 from orchid_genomics.data.tables import TableRecipe, read_table
 from orchid_genomics.data.targets import build
 from orchid_genomics.genome.fasta import Genome
@@ -133,9 +134,26 @@ def test_near_duplicates_across_splits_are_removed_and_excluded_places_avoided(f
     )
     assert not test & rest
     assert not any(row[0] == "a" and int(row[1]) < 700 for row in rows)
+    for label, at in (("1", 3), ("0", 4)):  # the agreement that is printed is that of the rows that are written
+        mine = [composition(DNA.encode(row[6]))[1] for row in rows if row[4] == label and row[5] == "train"]
+        line = next(line for line in said if line.split()[:2] == ["train", "soft-masked"])
+        assert float(line.split()[at - 1]) == pytest.approx(np.mean(mine), abs=1e-4)
     kept = run(capsys, *words, "--keep-duplicates")
     assert any("kept (--keep-duplicates)" in line for line in kept)
     assert len(read(files / "set.tsv")) > len(rows) + 1
+
+
+def test_negatives_that_do_not_match_and_splits_without_rows_are_said(files, capsys):
+    at = [*range(400, 11_000, 600)]  # peaks of G and C in a genome of all four letters
+    letters = (files / "g.fa").read_text().splitlines()
+    for start in at:
+        letters[1] = letters[1][: start - 10] + "GC" * 40 + letters[1][start + 70 :]
+    (files / "g.fa").write_text("\n".join(letters) + "\n")
+    (files / "gc.bed").write_text("".join(f"a\t{start}\t{start + 60}\n" for start in at))
+    said = run(capsys, "dataset", files / "gc.bed", files / "g.fa", "-o", files / "gc.tsv", "--length", 60)
+    assert next(line for line in said if line.split()[:2] == ["train", "GC"]).endswith("NOT MATCHED")
+    assert not next(line for line in said if line.split()[:2] == ["train", "N"]).endswith("NOT MATCHED")
+    assert said[-1].strip() == "finetune wants rows in all three: --validation and --test, or its own folds"
 
 
 def refused(capsys, *words) -> str:
@@ -150,7 +168,7 @@ def refused(capsys, *words) -> str:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["-o", "set.bed"], "set.bed: is no name of a labelled set; one that ends in .tsv or .tsv.gz"),
+        (["-o", "set.bed"], "--out: 'set.bed' names no format; .tsv.gz, .tsv"),
         (["--length", 20], "--length: windows of 20 nt; 30 nt or more"),
         (["--test", "chrZ"], "--test: unknown contig 'chrZ'; possible: a, b, c"),
         (["--test", "c:3001-3002"], "--test: holds no window of a peak; contigs with peaks: a, b, c"),

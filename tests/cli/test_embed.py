@@ -129,7 +129,7 @@ def test_strand_and_window_follow_the_bed_and_the_model(folder):
 @pytest.mark.parametrize(
     ("words", "out", "message"),
     [
-        ((), "out.npz", "--out: 'out.npz' is no name of an HDF5; one that ends in .h5 or .hdf5"),
+        ((), "out.npz", "--out: 'out.npz' names no format; .h5, .hdf5"),
         (("--window", 63), "o.h5", "--window: 63 nt; 0 (the element alone), or an even number, 64 or more"),
         ((), "none/o.h5", "none/o.h5: cannot be written (No such file or directory)"),
     ],

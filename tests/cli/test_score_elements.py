@@ -231,8 +231,8 @@ def refused_line(folder, capsys):
     ("words", "options", "message"),
     [
         ((), {"out": "out.vcf"}, "--out: 'out.vcf' names no format; .bed.gz, .bed, .tsv.gz"),
-        ((), {"source": ()}, "IN.bed: is missing; one of the two"),
-        (("--tile", "c1"), {"out": "o.bw"}, "IN.bed: and --tile are both given; one of the two"),
+        ((), {"source": ()}, "ELEMENTS: is missing; one of the two"),
+        (("--tile", "c1"), {"out": "o.bw"}, "ELEMENTS: and --tile are both given; one of the two"),
         (("--tile", "c1"), {"source": ()}, "--out: 'out.bed.gz' names no format; .bw, .bigWig"),
         (("--tile", "c7"), {"out": "o.bw", "source": ()}, "--tile: unknown contig 'c7'; possible: c1, c2, c10"),
         (("--track", "x"), {"out": "o.bw"}, "--track: unknown score 'x'; possible: loglik, entropy"),

@@ -392,7 +392,10 @@ def test_a_truncated_file(folder, refused, size):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["-o", "out.txt"], "--out: 'out.txt' names no format; .vcf.gz, .vcf, .bcf, .tsv.gz, .tsv, .parquet or -"),
+        (
+            ["-o", "out.txt"],
+            "--out: 'out.txt' names no format; .vcf.gz, .vcf, .bcf, .tsv.gz, .tsv, .parquet, or -",
+        ),
         (["-o", "-", "--resume"], "--out: - leaves no parts to resume or merge; a file"),
         (["-o", "in.vcf"], "in.vcf is the input; another name"),
         (["-o", "o.vcf", "--prefix", "2b"], "--prefix: '2b'; a letter, then letters, digits and _"),

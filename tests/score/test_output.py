@@ -1,10 +1,12 @@
 """What every job checks before any work, in the words that its user reads."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
 from orchid_genomics.errors import InputError, MachineError
-from orchid_genomics.score.opening import destination
+from orchid_genomics.score.output import destination, kind_of
 from orchid_genomics.train.ranks import device_of
 
 
@@ -26,6 +28,15 @@ def test_no_job_writes_over_its_input_by_whatever_name(tmp_path):
     (tmp_path / "other.bed").symlink_to(tmp_path / "in.bed")
     with pytest.raises(InputError, match=r"other\.bed is the input; another name$"):
         destination(tmp_path / "other.bed", tmp_path / "in.bed", None, False)
+
+
+def test_a_name_says_its_format_and_the_longest_ending_comes_first():
+    assert kind_of(Path("a.bed.gz"), ("bed.gz", "bed", "gz")) == "bed.gz"
+    assert kind_of(Path("-"), ("tsv", "bed"), piped="tsv") == "tsv"
+    with pytest.raises(InputError, match=r"^--out: '\.bed' names no format; \.bed, or - \(BED to standard output\)$"):
+        kind_of(Path("x/.bed"), ("bed",), piped="bed")
+    with pytest.raises(InputError, match=r"^--out: '-' names no format; \.h5$"):
+        kind_of(Path("-"), ("h5",))
 
 
 def test_the_device_of_a_name():

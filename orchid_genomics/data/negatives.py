@@ -125,18 +125,23 @@ def shuffled(elements: Elements, ratio: int, seed: int) -> list[np.ndarray]:
 
 @dataclass(frozen=True)
 class Agreement:
-    """How two sets agree in one share: their means, and the largest gap between their distributions (KS, 0 to 1)."""
+    """How two sets agree in one share: their means, and the largest gap between their distributions (KS, 0 to 1).
+
+    `chance` is the gap that two sets of these sizes, drawn alike, stay under 95 % of the time.
+    """
 
     feature: str
     mean: float
     other: float
     gap: float
+    chance: float
 
 
 def agreement(shares_NF: np.ndarray, others_MF: np.ndarray) -> list[Agreement]:
     """Means and Kolmogorov-Smirnov gaps of each of FEATURES between two sets of compositions."""
+    chance = 1.358 * float(np.sqrt(1 / len(shares_NF) + 1 / len(others_MF)))
     return [
-        Agreement(name, float(a.mean()), float(b.mean()), _gap(a, b))
+        Agreement(name, float(a.mean()), float(b.mean()), _gap(a, b), chance)
         for name, a, b in zip(FEATURES, shares_NF.T, others_MF.T, strict=True)
     ]
 

@@ -49,7 +49,7 @@ def gains(tables: Mapping[str, Sequence[Mapping[str, Any]]], ax: Any = None) -> 
         panel.xaxis.set_major_formatter(lambda x, _: f"{x:,g}")
         panel.xaxis.set_minor_locator(NullLocator())
     panels[0].set_ylabel("gain, bits a masked letter", fontsize=9)
-    panels[0].legend(frameon=False, fontsize=8, loc="lower left")
+    panels[0].legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(0, -0.16), ncols=3)
     return ax
 
 

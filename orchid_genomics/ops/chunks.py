@@ -1,41 +1,35 @@
-"""Work cut into pieces that stay in cache, spread over threads.
+"""Work cut into pieces that stay in cache.
 
-One small torch call after another on a piece that fits in L2 runs several times faster than each call over the whole
-tensor, and pieces scale over cores where the threads inside a small call do not. The trap: sums over pieces (weight
-gradients) must be added in one order, so every worker owns its pieces and its own partial sums.
+One small torch call after another on a piece that fits in cache runs several times faster than each call over the whole
+tensor. The trap: a call costs as much as a thousand positions, so that pieces must not be small either; and threads
+belong inside the calls, for Python threads that share out the pieces wait for each other. What is done to a piece is a
+function of its own, so that its buffers are free, and still in cache, when the next piece asks for some.
 """
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
+from collections.abc import Callable
+from functools import lru_cache, wraps
 from itertools import pairwise
-from threading import Barrier
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
-CHUNK = 2048  # positions taken together on a CPU: fewer calls, for which two threads wait for each other
-CHUNK_GPU = 1 << 17
-GROUP_BYTES = {"cpu": 4 << 20, "cuda": 256 << 20}  # of the float32 rows that one thread transforms together
+CHUNK = {"cpu": 2048, "cuda": 1 << 17}  # positions taken together
+GROUP_BYTES = {"cpu": 4 << 20, "cuda": 256 << 20}  # of the float32 rows that are transformed together, a thread
 MIN_ROWS = 4  # every call plans its transform anew, and a lone row is planned for many threads
 KEPT = 32 << 20  # bytes: the largest freed block that glibc learns from
-Item = TypeVar("Item")
 Piece = tuple[slice, int, int]
 """Rows, first and last position."""
+Answer = TypeVar("Answer")
 
 
 def pieces(x_BDL: Tensor) -> list[Piece]:
-    """Every piece: a part of one row, or several short rows whole.
-
-    A call costs as much as a thousand positions, so that rows of a hundred go together.
-    """
+    """Every piece: a part of one row, or several short rows whole. On a GPU no row is cut."""
     B, _, L = x_BDL.shape
     cpu = x_BDL.device.type == "cpu"
-    size, threads = (CHUNK, torch.get_num_threads()) if cpu else (CHUNK_GPU, 1)
-    count = -(-B * L // (max(1, size // max(L, 1)) * L)) if 0 < L <= size else B
-    rows = _edges(B, min(B, -(-count // threads) * threads))
-    places = _edges(L, -(-L // size) if cpu else 1)
+    size = CHUNK["cpu" if cpu else "cuda"]
+    rows = _edges(B, -(-B // max(1, size // max(L, 1))))
+    places = _edges(L, -(-L // size) if cpu else min(L, 1))
     return [(slice(*some), *part) for some in rows for part in places]
 
 
@@ -48,48 +42,22 @@ def _edges(size: int, count: int) -> list[tuple[int, int]]:
 def groups(rows: int, numbers: int, device: torch.device) -> list[slice]:
     """Rows of `numbers` real numbers to transform together: few enough for the cache, enough for every thread."""
     threads = torch.get_num_threads() if device.type == "cpu" else 1
-    fitting = GROUP_BYTES.get(device.type, 4 << 20) // (4 * max(numbers, 1))
-    count = -(-rows // max(1, fitting, min(MIN_ROWS, -(-rows // threads)))) if rows else 0
-    count = min(rows, -(-count // threads) * threads)
+    fitting = threads * GROUP_BYTES.get(device.type, 4 << 20) // (4 * max(numbers, 1))
+    count = -(-rows // max(1, fitting, min(max(MIN_ROWS, threads), rows))) if rows else 0
     return [slice(*edge) for edge in _edges(rows, count)]
 
 
-def each(
-    items: Sequence[Item], work: Callable[[Item, Any], None], device: torch.device, own: Callable[[], Any]
-) -> list:
-    """Call work(item, owned) for every item; `own()` makes what one worker holds (partial sums); all are returned.
+def as_given(function: Callable[..., Answer]) -> Callable[..., Answer]:
+    """Run it on its tensors in their own types, whatever the autocast: callers choose every dtype themselves."""
 
-    Item i always goes to worker i modulo the number of threads, so sums do not depend on timing. Inference mode and
-    autocast belong to a thread: the first is carried over, the second is off (callers choose every dtype themselves).
-    """
-    if device.type == "cpu":
-        _keep_freed()
-    threads = torch.get_num_threads() if device.type == "cpu" else 1
-    workers, inference = min(threads, len(items)), torch.is_inference_mode_enabled()
+    @wraps(function)
+    def run(first: Tensor, *rest: Any, **named: Any) -> Answer:
+        if first.device.type == "cpu":
+            _keep_freed()
+        with torch.autocast(first.device.type, enabled=False):
+            return function(first, *rest, **named)
 
-    def run(worker: int) -> Any:
-        with torch.inference_mode(inference), torch.no_grad(), torch.autocast(device.type, enabled=False):
-            owned = own()
-            for item in items[worker :: max(workers, 1)]:
-                work(item, owned)
-        return owned
-
-    if threads == 1 or not items:
-        return [run(0)]
-    return list(_pool(threads).map(run, range(workers)))  # even a lone item: products on two threads round otherwise
-
-
-@lru_cache(maxsize=1)
-def _pool(threads: int) -> ThreadPoolExecutor:
-    pool, met = ThreadPoolExecutor(threads, "orchid", torch.set_num_threads, (1,)), Barrier(threads)
-
-    def begin(_: int) -> None:
-        met.wait()  # until every thread has begun: a later one would change the number of threads of others
-        torch.get_num_threads()
-
-    list(pool.map(begin, range(threads)))
-    torch.set_num_threads(threads)  # the initialisers changed the default of threads yet to come
-    return pool
+    return run
 
 
 @lru_cache(maxsize=1)

@@ -10,12 +10,13 @@ import torch
 from torch import Tensor
 
 from orchid_genomics.errors import NumericError
-from orchid_genomics.ops.chunks import each, groups
+from orchid_genomics.ops.chunks import as_given, groups
 from orchid_genomics.ops.frequency import half_weigh
 from orchid_genomics.ops.spectra import Given, Maybe, Room
 
 
 @torch.library.custom_op("orchid::long_conv_fft", mutates_args=())
+@as_given
 def long_conv(
     z_BDL: Tensor,
     v_BDL: Tensor,
@@ -30,8 +31,9 @@ def long_conv(
     L = z_BDL.shape[-1]
     y_BDL = torch.empty_like(z_BDL, memory_format=torch.contiguous_format)
     parts = _groups(z_BDL, static_CF)
+    room = _room(z_BDL, parts, taps_CJ)
 
-    def work(rows: slice, room: Room) -> None:
+    def work(rows: slice) -> None:
         given = _given(rows, static_CF, gain_CF, taps_CJ, kind, bound)
         for here, reverse in _strands(rows, z_BDL, static_CF):
             Z, power, mean = room.transform(z_BDL[:, here]), None, None
@@ -44,11 +46,13 @@ def long_conv(
             _blame(y[..., 0], static=given.static, gain=gain_CF, taps=taps_CJ)
             y_BDL[:, here] = y
 
-    each(parts, work, z_BDL.device, lambda: _room(z_BDL, parts, taps_CJ))
+    for rows in parts:
+        work(rows)
     return y_BDL
 
 
 @torch.library.custom_op("orchid::long_conv_fft_backward", mutates_args=())
+@as_given
 def backward(
     dy_BDL: Tensor,
     z_BDL: Tensor,
@@ -68,8 +72,9 @@ def backward(
     dgain = torch.zeros_like(static_CF) if gain_CF is None else whole(gain_CF)
     dtaps = torch.zeros(0) if taps_CJ is None else torch.zeros_like(taps_CJ)
     parts = _groups(z_BDL, static_CF)
+    room = _room(z_BDL, parts, taps_CJ)
 
-    def work(rows: slice, room: Room) -> None:
+    def work(rows: slice) -> None:
         given = _given(rows, static_CF, gain_CF, taps_CJ, kind, bound)
         sums = [dstatic[rows], None if gain_CF is None else dgain[rows], _some(dtaps, rows, taps_CJ)]
         for here, reverse in _strands(rows, z_BDL, static_CF):
@@ -86,7 +91,8 @@ def backward(
                 room.backproject(V, slope, power, mean)
                 dv[:, here] = _centred(torch.fft.irfft(V, n=L), mask_BL)
 
-    each(parts, work, z_BDL.device, lambda: _room(z_BDL, parts, taps_CJ))
+    for rows in parts:
+        work(rows)
     return [dz, dv, half_weigh(dstatic, L), half_weigh(dgain, L), dtaps]
 
 

@@ -9,7 +9,7 @@ The trap: `weight` comes with the norm's scale and the butterflies' 1 / sqrt 2 f
 import torch
 from torch import Tensor
 
-from orchid_genomics.ops.chunks import Piece, each, pieces, wrapped
+from orchid_genomics.ops.chunks import Piece, as_given, pieces, wrapped
 from orchid_genomics.ops.products import (
     by_half,
     flown,
@@ -29,6 +29,7 @@ from orchid_genomics.ops.products import (
 
 
 @torch.library.custom_op("orchid::enter", mutates_args=())
+@as_given
 def enter(
     x_BDL: Tensor, weight: Tensor, bias: Tensor | None, taps: Tensor, mask_BL: Tensor | None, halves: int
 ) -> list[Tensor]:
@@ -37,8 +38,7 @@ def enter(
     k = taps.shape[-1] // 2
     outs = [torch.empty(B, halves, D // halves, L, dtype=weight.dtype, device=x_BDL.device) for _ in range(3)]
 
-    def work(piece: Piece, _: None) -> None:
-        rows, first, last = piece
+    def work(rows: slice, first: int, last: int) -> None:
         _, _, h = _entered(x_BDL, weight, bias, mask_BL, halves, (rows, first - k, last + k))
         z, v, s2 = (out[rows, :, :, first:last] for out in outs)
         s1 = _convolved(h[0], taps[0])
@@ -48,7 +48,8 @@ def enter(
             v *= mask_BL[rows, None, None, first:last]
         torch.mul(v, s1, out=z)
 
-    each(pieces(x_BDL), work, x_BDL.device, lambda: None)
+    for piece in pieces(x_BDL):
+        work(*piece)
     return [out.view(B, D, L) for out in outs]
 
 
@@ -81,6 +82,7 @@ def _convolved(h: Tensor, taps: Tensor, out: Tensor | None = None) -> Tensor:
 
 
 @torch.library.custom_op("orchid::enter_backward", mutates_args=())
+@as_given
 def enter_backward(
     dz_BDL: Tensor,
     dv_BDL: Tensor,
@@ -97,9 +99,9 @@ def enter_backward(
     k = K // 2
     dx_BDL = torch.empty_like(x_BDL, memory_format=torch.contiguous_format)
     reverse = taps.flip(-1)[:, None]
+    sums = zeros_like_all(weight, bias, taps)
 
-    def work(piece: Piece, sums: list) -> None:
-        rows, first, last = piece
+    def work(rows: slice, first: int, last: int) -> None:
         n = last - first
         normed, rms, h = _entered(x_BDL, weight, bias, mask_BL, halves, (rows, first - 2 * k, last + 2 * k))
         s1, v = _convolved(h[0], taps[0]), _convolved(h[2], taps[2])
@@ -123,14 +125,16 @@ def enter_backward(
         dnormed = product_backward(din, weight, inner, sums[0], sums[1])
         dx_BDL[rows, :, first:last] = normalise_backward(dnormed, inner, rms[..., 2 * k : 2 * k + n])
 
-    partial = each(pieces(x_BDL), work, x_BDL.device, lambda: zeros_like_all(weight, bias, taps))
-    return [dx_BDL, *summed(partial, weight.dtype)]
+    for piece in pieces(x_BDL):
+        work(*piece)
+    return [dx_BDL, *summed(sums, weight.dtype)]
 
 
 # --- out of the long convolution ----------------------------------------------------------------------------------
 
 
 @torch.library.custom_op("orchid::leave", mutates_args=())
+@as_given
 def leave(
     x_BDL: Tensor,
     y_BDL: Tensor,
@@ -144,18 +148,19 @@ def leave(
     """x + W fly((y + skip z) s2); skip (D)."""
     out_BDL = torch.empty_like(x_BDL, memory_format=torch.contiguous_format)
 
-    def work(piece: Piece, _: None) -> None:
-        rows, first, last = piece
+    def work(rows: slice, first: int, last: int) -> None:
         x, y, z, s2 = (t[rows, :, first:last] for t in (x_BDL, y_BDL, z_BDL, s2_BDL))
         u = torch.addcmul(y, z, skip[:, None]).mul_(s2)
         out = product(weight, bias, fly(by_half(u, halves)))
         torch.add(x, out.view(x.shape), out=out_BDL[rows, :, first:last])
 
-    each(pieces(x_BDL), work, x_BDL.device, lambda: None)
+    for piece in pieces(x_BDL):
+        work(*piece)
     return out_BDL
 
 
 @torch.library.custom_op("orchid::leave_backward", mutates_args=())
+@as_given
 def leave_backward(
     dout_BDL: Tensor,
     y_BDL: Tensor,
@@ -168,9 +173,9 @@ def leave_backward(
 ) -> list[Tensor]:
     """Gradients of y, z, s2, skip, weight and bias; that of x is dout itself."""
     outs = [torch.empty_like(y_BDL, memory_format=torch.contiguous_format) for _ in range(3)]
+    sums = zeros_like_all(skip, weight, bias)
 
-    def work(piece: Piece, sums: list) -> None:
-        rows, first, last = piece
+    def work(rows: slice, first: int, last: int) -> None:
         dout, y, z, s2 = (t[rows, :, first:last] for t in (dout_BDL, y_BDL, z_BDL, s2_BDL))
         dy, dz, ds2 = (out[rows, :, first:last] for out in outs)
         t = torch.addcmul(y, z, skip[:, None])
@@ -182,8 +187,9 @@ def leave_backward(
         torch.mul(dy, skip[:, None], out=dz)
         sums[0].add_((dy * z).sum((0, -1)))
 
-    partial = each(pieces(y_BDL), work, y_BDL.device, lambda: zeros_like_all(skip, weight, bias))
-    return [*outs, *summed(partial, y_BDL.dtype)]
+    for piece in pieces(y_BDL):
+        work(*piece)
+    return [*outs, *summed(sums, y_BDL.dtype)]
 
 
 # --- autograd and shapes for torch.compile ---

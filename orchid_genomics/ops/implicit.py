@@ -11,7 +11,7 @@ import math
 import torch
 from torch import Tensor
 
-from orchid_genomics.ops.chunks import CHUNK, each, groups
+from orchid_genomics.ops.chunks import CHUNK, as_given, groups
 from orchid_genomics.ops.products import summed, zeros_like_all
 
 LONGEST_LAG = 131_072  # nucleotides; the lag at which the log-lag feature is 1
@@ -33,6 +33,7 @@ def signed_lags(first: int, last: int, L: int, like: Tensor) -> Tensor:
 
 
 @torch.library.custom_op("orchid::implicit_spectrum", mutates_args=())
+@as_given
 def spectrum(
     w_first: Tensor, b_first: Tensor, w_second: Tensor, b_second: Tensor, w_last: Tensor, rate: Tensor, L: int
 ) -> Tensor:
@@ -43,24 +44,27 @@ def spectrum(
     parameters = (w_first, b_first, w_second, b_second, w_last, rate)
     taps_CL = torch.empty(len(rate), L, dtype=rate.dtype, device=rate.device)
 
-    def work(piece: tuple[int, int], _: None) -> None:
-        *_, m, taper = _network(signed_lags(*piece, L, rate), *parameters)
-        torch.mul(m, taper, out=taps_CL[:, slice(*piece)])
+    def work(first: int, last: int) -> None:
+        *_, m, taper = _network(signed_lags(first, last, L, rate), *parameters)
+        torch.mul(m, taper, out=taps_CL[:, first:last])
 
-    each(_pieces(L, rate), work, rate.device, lambda: None)
+    for piece in _pieces(L, rate):
+        work(*piece)
     if L % 2 == 0:
         *_, m, taper = _network(_middle(L, rate), *parameters)
         taps_CL[:, L // 2] = (m * taper)[:, 0].add_(taps_CL[:, L // 2]).mul_(0.5)
     spectrum_CF = torch.empty(len(rate), L // 2 + 1, dtype=_complex(rate), device=rate.device)
 
-    def transform(rows: slice, _: None) -> None:
+    def transform(rows: slice) -> None:
         spectrum_CF[rows] = torch.fft.rfft(taps_CL[rows])
 
-    each(groups(len(rate), L, rate.device), transform, rate.device, lambda: None)
+    for rows in groups(len(rate), L, rate.device):
+        transform(rows)
     return spectrum_CF
 
 
 @torch.library.custom_op("orchid::implicit_spectrum_backward", mutates_args=())
+@as_given
 def spectrum_backward(
     dspectrum_CF: Tensor,
     w_first: Tensor,
@@ -75,24 +79,27 @@ def spectrum_backward(
     parameters = (w_first, b_first, w_second, b_second, w_last, rate)
     dtaps_CL = torch.empty(len(rate), L, dtype=rate.dtype, device=rate.device)
 
-    def transform(rows: slice, _: None) -> None:
+    def transform(rows: slice) -> None:
         half = dspectrum_CF[rows] * (L / 2)  # the inverse counts inner bins twice
         half[:, 0] *= 2
         if L % 2 == 0:
             half[:, -1] *= 2
         dtaps_CL[rows] = torch.fft.irfft(half, n=L)
 
-    each(groups(len(rate), L, rate.device), transform, rate.device, lambda: None)
+    for rows in groups(len(rate), L, rate.device):
+        transform(rows)
     if L % 2 == 0:
         dtaps_CL[:, L // 2] *= 0.5
+    sums = zeros_like_all(*parameters)
 
-    def work(piece: tuple[int, int], sums: list) -> None:
-        _network_backward(dtaps_CL[:, slice(*piece)], signed_lags(*piece, L, rate), parameters, sums)
+    def work(first: int, last: int) -> None:
+        _network_backward(dtaps_CL[:, first:last], signed_lags(first, last, L, rate), parameters, sums)
 
-    partial = each(_pieces(L, rate), work, rate.device, lambda: zeros_like_all(*parameters))
+    for piece in _pieces(L, rate):
+        work(*piece)
     if L % 2 == 0:
-        _network_backward(dtaps_CL[:, L // 2, None], _middle(L, rate), parameters, partial[0])
-    return summed(partial, rate.dtype)
+        _network_backward(dtaps_CL[:, L // 2, None], _middle(L, rate), parameters, sums)
+    return summed(sums, rate.dtype)
 
 
 def _network(
@@ -124,7 +131,7 @@ def _network_backward(dtaps: Tensor, lag: Tensor, parameters: tuple[Tensor, ...]
 
 
 def _pieces(L: int, like: Tensor) -> list[tuple[int, int]]:
-    size = 4 * CHUNK if like.device.type == "cpu" else L  # narrower than a block's pieces
+    size = 4 * CHUNK["cpu"] if like.device.type == "cpu" else L  # narrower than a block's pieces
     return [(first, min(first + size, L)) for first in range(0, L, size)]
 
 

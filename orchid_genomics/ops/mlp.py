@@ -7,7 +7,7 @@ The trap: `weight` comes with the norm's scale and the butterflies' 1 / sqrt 2 f
 import torch
 from torch import Tensor
 
-from orchid_genomics.ops.chunks import Piece, each, pieces
+from orchid_genomics.ops.chunks import as_given, pieces
 from orchid_genomics.ops.products import (
     by_half,
     flown,
@@ -27,25 +27,27 @@ from orchid_genomics.ops.products import (
 
 
 @torch.library.custom_op("orchid::gated_mlp", mutates_args=())
+@as_given
 def gated_mlp(
     x_BDL: Tensor, w_in: Tensor, b_in: Tensor | None, w_out: Tensor, b_out: Tensor | None, halves: int
 ) -> Tensor:
     """x + W_out fly(value GELU(gate)), with (value, gate) = fly(W_in norm(x)); (B, D, L)."""
     y_BDL = torch.empty_like(x_BDL, memory_format=torch.contiguous_format)
 
-    def work(piece: Piece, _: None) -> None:
-        rows, first, last = piece
+    def work(rows: slice, first: int, last: int) -> None:
         x = x_BDL[rows, :, first:last]
         value, gate = flown(product(w_in, b_in, normalise(x, w_in.dtype)[0]), halves, 2)
         u = torch.nn.functional.gelu(gate).mul_(value)
         out = product(w_out, b_out, fly(u))
         torch.add(x, out.view(x.shape), out=y_BDL[rows, :, first:last])
 
-    each(pieces(x_BDL), work, x_BDL.device, lambda: None)
+    for piece in pieces(x_BDL):
+        work(*piece)
     return y_BDL
 
 
 @torch.library.custom_op("orchid::gated_mlp_backward", mutates_args=())
+@as_given
 def gated_mlp_backward(
     dy_BDL: Tensor,
     x_BDL: Tensor,
@@ -57,9 +59,9 @@ def gated_mlp_backward(
 ) -> list[Tensor]:
     """Gradients of x, w_in, b_in, w_out, b_out."""
     dx_BDL = torch.empty_like(x_BDL, memory_format=torch.contiguous_format)
+    sums = zeros_like_all(w_in, b_in, w_out, b_out)
 
-    def work(piece: Piece, sums: list) -> None:
-        rows, first, last = piece
+    def work(rows: slice, first: int, last: int) -> None:
         x, dy = x_BDL[rows, :, first:last], dy_BDL[rows, :, first:last]
         normed, rms = normalise(x, w_in.dtype)
         value, gate = flown(product(w_in, b_in, normed), halves, 2)
@@ -74,8 +76,9 @@ def gated_mlp_backward(
         dnormed = product_backward(din, w_in, normed, sums[0], sums[1])
         torch.add(dy, normalise_backward(dnormed, normed, rms), out=dx_BDL[rows, :, first:last])
 
-    partial = each(pieces(x_BDL), work, x_BDL.device, lambda: zeros_like_all(w_in, b_in, w_out, b_out))
-    return [dx_BDL, *summed(partial, w_in.dtype)]
+    for piece in pieces(x_BDL):
+        work(*piece)
+    return [dx_BDL, *summed(sums, w_in.dtype)]
 
 
 def _gradients(ctx, dy: Tensor):

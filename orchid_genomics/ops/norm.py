@@ -6,38 +6,41 @@
 import torch
 from torch import Tensor
 
-from orchid_genomics.ops.chunks import Piece, each, pieces
+from orchid_genomics.ops.chunks import as_given, pieces
 from orchid_genomics.ops.products import normalise, normalise_backward, shape, shapes, summed, zeros_like_all
 
 
 @torch.library.custom_op("orchid::norm", mutates_args=())
+@as_given
 def norm(x_BDL: Tensor, scale_D: Tensor) -> Tensor:
     """x over its root mean square over channels, times a scale a channel; (B, D, L)."""
     y_BDL = torch.empty_like(x_BDL, memory_format=torch.contiguous_format)
 
-    def work(piece: Piece, _: None) -> None:
-        rows, first, last = piece
+    def work(rows: slice, first: int, last: int) -> None:
         normed, _ = normalise(x_BDL[rows, :, first:last], x_BDL.dtype)
         torch.mul(normed, scale_D[:, None], out=y_BDL[rows, :, first:last])
 
-    each(pieces(x_BDL), work, x_BDL.device, lambda: None)
+    for piece in pieces(x_BDL):
+        work(*piece)
     return y_BDL
 
 
 @torch.library.custom_op("orchid::norm_backward", mutates_args=())
+@as_given
 def norm_backward(dy_BDL: Tensor, x_BDL: Tensor, scale_D: Tensor) -> list[Tensor]:
     """Gradients of x and scale."""
     dx_BDL = torch.empty_like(x_BDL, memory_format=torch.contiguous_format)
+    sums = zeros_like_all(scale_D)
 
-    def work(piece: Piece, sums: list) -> None:
-        rows, first, last = piece
+    def work(rows: slice, first: int, last: int) -> None:
         dy = dy_BDL[rows, :, first:last]
         normed, rms = normalise(x_BDL[rows, :, first:last], x_BDL.dtype)
         sums[0] += (dy * normed).sum((0, -1))
         dx_BDL[rows, :, first:last] = normalise_backward(dy * scale_D[:, None], normed, rms)
 
-    partial = each(pieces(x_BDL), work, x_BDL.device, lambda: zeros_like_all(scale_D))
-    return [dx_BDL, *summed(partial, scale_D.dtype)]
+    for piece in pieces(x_BDL):
+        work(*piece)
+    return [dx_BDL, *summed(sums, scale_D.dtype)]
 
 
 norm.register_autograd(

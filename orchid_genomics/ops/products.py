@@ -99,7 +99,7 @@ def product_backward(dout_RGOn: Tensor, weight: Tensor, x_RDn: Tensor, dweight: 
 
 
 def zeros_like_all(*tensors: Tensor | None) -> list[Tensor | None]:
-    """What partial sums start from: float32 at least, for bfloat16 loses a sum over many chunks."""
+    """What sums over pieces start from: float32 at least, for bfloat16 loses a sum over many."""
     return [None if t is None else torch.zeros(t.shape, dtype=_wide(t.dtype), device=t.device) for t in tensors]
 
 
@@ -107,9 +107,8 @@ def _wide(dtype: torch.dtype) -> torch.dtype:
     return torch.promote_types(dtype, torch.float32)
 
 
-def summed(partial: list[list[Tensor | None]], dtype: torch.dtype) -> list[Tensor]:
-    """Partial sums of the workers, added in their order; a missing bias is an empty tensor."""
-    sums = [None if group[0] is None else sum(group[1:], group[0]) for group in zip(*partial, strict=True)]
+def summed(sums: list[Tensor | None], dtype: torch.dtype) -> list[Tensor]:
+    """The sums over all pieces as numbers of `dtype`; a missing bias is an empty tensor."""
     return [torch.zeros(0) if total is None else total.to(dtype) for total in sums]
 
 

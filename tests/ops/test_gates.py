@@ -13,7 +13,7 @@ LENGTHS = [1, 2, 3, 7, 8, 13, 16, 24]  # chunks of 8: within one, over one and t
 
 @pytest.fixture(autouse=True)
 def small_chunks(monkeypatch):
-    monkeypatch.setattr(chunks, "CHUNK", 8)
+    monkeypatch.setitem(chunks.CHUNK, "cpu", 8)
 
 
 @pytest.fixture
@@ -106,7 +106,7 @@ def test_the_size_of_chunks_does_not_show(layer, monkeypatch):
     inputs = sample(2, 8, 50, torch.float64, masked=True)[: 2 if isinstance(layer, Mixer) else 1]
     results = []
     for size in (1, 7, 50, 4096):
-        monkeypatch.setattr(chunks, "CHUNK", size)
+        monkeypatch.setitem(chunks.CHUNK, "cpu", size)
         results.append(fused_and_plain(layer, *inputs)[0])
     for result in results[1:]:
         for ours, first in zip(result, results[0], strict=True):

@@ -50,10 +50,8 @@ def _rows(file: h5py.File, path: Path) -> Rows:
     for name in ("sequence", "label"):
         if name not in file:
             raise InputError(path, f"has no dataset {name!r}", f"it holds: {', '.join(file) or 'nothing'}")
+    _check_datasets(file, path)
     count = len(file["sequence"])
-    short = [name for name in file if len(file[name]) != count]
-    if short:
-        raise InputError(path, f"{short[0]} has {len(file[short[0]]):,} rows, sequence {count:,}", "as many of each")
     where = [f"{path} row {row + 1}" for row in range(count)]
     tokens = [DNA.encode(text, here) for text, here in zip(file["sequence"].asstr()[:], where, strict=True)]
     label = file["label"]
@@ -69,6 +67,21 @@ def _rows(file: h5py.File, path: Path) -> Rows:
         path.name, where, tokens, labels, tuple(str(name) for name in file.attrs.get("labels", ())),
         _text(file, "split"), _places(file, where), _text(file, "group"), bin, _text(file, "strand") or (),
     )  # fmt: skip
+
+
+def _check_datasets(file: h5py.File, path: Path) -> None:
+    """Every dataset has a row for each sequence, and numbers where there must be numbers."""
+    if h5py.check_string_dtype(file["sequence"].dtype) is None:
+        raise InputError(path, f"sequence holds {file['sequence'].dtype}", "text of IUPAC letters")
+    count = file["sequence"].shape[:1]
+    for name, data in file.items():
+        if not isinstance(data, h5py.Dataset) or data.shape[:1] != count or not count:
+            found = f"{data.shape[0]:,} rows" if getattr(data, "shape", ()) else "no rows"
+            rows = f"{count[0]:,}" if count else "none"
+            raise InputError(path, f"{name} has {found}, sequence {rows}", "as many of each")
+    for name in {"start", "end"} & set(file):
+        if file[name].dtype.kind not in "iu":
+            raise InputError(path, f"{name} holds no whole numbers", "0-based half-open places")
 
 
 def _check_tracks(values: np.ndarray, tokens: list[np.ndarray], bin: int, where: list[str]) -> None:

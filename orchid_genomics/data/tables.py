@@ -104,15 +104,17 @@ def _words(path: Path) -> Iterator[tuple[int, list[str]]]:
     first = next(rows, None)
     if first is None:
         return
-    mark = "\t" if "\t" in first[1] else ","
-    yield first[0], next(csv.reader([first[1]], delimiter=mark))
+    header = first[1].removeprefix("\ufeff")  # the mark that spreadsheets put before UTF-8
+    mark = "\t" if "\t" in header else ","
+    yield first[0], next(csv.reader([header], delimiter=mark))
     for number, line in rows:
         yield number, next(csv.reader([line], delimiter=mark)) if '"' in line else line.split(mark)
 
 
 def _column(path: Path, columns: list[str], name: str) -> int:
-    if name not in columns:
-        raise InputError(path, f"has no column {name!r}", f"its columns: {listed(columns, 12)}")
+    if columns.count(name) != 1:
+        found = f"{columns.count(name)} columns {name!r}" if name in columns else f"no column {name!r}"
+        raise InputError(path, f"has {found}", f"its columns: {listed(columns, 12)}")
     return columns.index(name)
 
 

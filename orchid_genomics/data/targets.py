@@ -123,6 +123,9 @@ def _numbers(rows: Rows, target: np.ndarray, task: str) -> tuple:
     own = "multilabel" if is_bits and task != "regression" else "regression"
     if task not in ("auto", own):
         raise InputError(rows.name, "the labels are not all 0 or 1", 'data.task = "regression"')
+    if rows.names and len(rows.names) != target.shape[-1]:
+        found = f"has {target.shape[-1]} labels a row and {len(rows.names)} names ({listed(rows.names)})"
+        raise InputError(rows.name, found, "a name for each")
     names = rows.names or ("label",) * (target.shape[-1] == 1) or tuple(f"{n + 1}" for n in range(target.shape[-1]))
     for number, name in enumerate(names):
         column = target[..., number]

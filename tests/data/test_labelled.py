@@ -55,6 +55,14 @@ def fault(recipe) -> str:
     return line
 
 
+def test_a_table_of_a_spreadsheet_begins_with_a_mark_and_a_column_stands_once(tmp_path):
+    recipe = table(tmp_path, lines())
+    recipe.path.write_text(recipe.path.read_text().lstrip("#"), encoding="utf-8-sig")
+    assert opened(recipe).places is not None
+    double = fault(table(tmp_path, [f"{line}\t5" for line in lines()], f"{HEADER}\tlabel"))
+    assert "has 2 columns 'label'; its columns: chrom, start, end, strand, label, split, sequence, label" in double
+
+
 def test_a_table_gives_sequences_answers_splits_and_places(tmp_path):
     found = opened(table(tmp_path, lines()))
     assert (found.task, found.labels, found.stranded) == ("binary", ("0", "1"), True)
@@ -278,6 +286,22 @@ def test_an_hdf5_of_others_is_refused(tmp_path):
         file.create_dataset("x", data=[1, 2])
     line = fault(ArraysRecipe(path=path))
     assert f"is not a labelled set of this tool (format None; holds x); attribute format = {FORMAT!r}" in line
+    for message, data in {
+        "sequence holds int64; text of IUPAC letters": {"sequence": [1, 2], "label": [0, 1]},
+        "label has 1 rows, sequence 2; as many of each": {"sequence": ["AC", "GT"], "label": [0]},
+        "label has no rows, sequence 2; as many of each": {"sequence": ["AC", "GT"], "label": 5},
+        "start holds no whole numbers; 0-based half-open places": {
+            "sequence": ["AC", "GT"], "label": [0, 1], "chrom": ["a", "a"], "start": ["1", "2"], "end": [3, 4]
+        },
+        "theirs.h5: has 2 labels a row and 3 names (a, b, c); a name for each": {
+            "sequence": ["AC", "GT"], "label": [[0, 1], [1, 0]]
+        },
+    }.items():  # fmt: skip
+        with h5py.File(path, "w") as file:
+            file.attrs.update({"format": FORMAT, "labels": ["a", "b", "c"]})
+            for name, values in data.items():
+                file[name] = values
+        assert message in fault(ArraysRecipe(path=path))
     path.write_bytes(b"no HDF5")
     assert "cannot be read (no HDF5, or damaged" in fault(ArraysRecipe(path=path))
     assert "cannot be read (no such file)" in fault(ArraysRecipe(path=tmp_path / "none.h5"))

@@ -10,7 +10,14 @@ from orchid_genomics.cli import elements, explain, genome, judging, learning, mo
 from orchid_genomics.errors import OrchidError, say
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+class Ordered(click.Group):
+    """Commands in the order of work, not of the alphabet."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        return list(self.commands)
+
+
+@click.group(cls=Ordered, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="orchid-genomics")
 def group() -> None:
     """Long-sequence DNA models: from a genome to a trained Orchid encoder.
@@ -19,7 +26,7 @@ def group() -> None:
     """
 
 
-for family in (train, model, genome, variants, elements, learning, judging, explain):
+for family in (genome, train, model, learning, variants, judging, elements, explain):
     for command in family.COMMANDS:
         group.add_command(command)
 

@@ -2,13 +2,13 @@
 
 import click
 
-from orchid_genomics.cli.options import model_and_genome, quiet, resumable, taking
+from orchid_genomics.cli.options import RESUMED, listed, model_and_genome, out, resumable, seed, taking
 
 
-@click.command()
+@click.command(short_help="Peaks to a labelled set.")
 @click.argument("peaks", type=click.Path())
 @click.argument("genome", type=click.Path())
-@click.option("-o", "--out", required=True, type=click.Path(), help="The labelled set, SET.tsv or SET.tsv.gz.")
+@out("SET", "The labelled set to write, SET.tsv or SET.tsv.gz.")
 @click.option("--length", default=512, show_default=True, help="Letters of every window.")
 @click.option(
     "--negatives",
@@ -18,12 +18,19 @@ from orchid_genomics.cli.options import model_and_genome, quiet, resumable, taki
     help="Other windows of the genome with the same GC, repeats and N; or the peaks' letters, dinucleotide-shuffled.",
 )
 @click.option("--ratio", default=1, type=click.IntRange(min=0), show_default=True, help="Negatives for each peak.")
-@click.option("--exclude", multiple=True, type=click.Path(), help="A BED that no window may touch; may be repeated.")
+@click.option(
+    "--exclude", multiple=True, type=click.Path(), metavar="BED", help="No window may touch it; may be repeated."
+)
 @click.option("--validation", default="", metavar="CONTIGS", help="Held out for validation: chr5,chr11.")
 @click.option(
     "--test", default="", metavar="CONTIGS", help="Held out for the test: chr7, or a stretch chr20:1-9000000 (1-based)."
 )
-@click.option("--signal", type=click.Path(), help="A bigWig or bedGraph whose mean over each window is the label.")
+@click.option(
+    "--signal",
+    type=click.Path(),
+    metavar="TRACK",
+    help="A bigWig or bedGraph whose mean over each window is the label.",
+)
 @click.option(
     "--signal-mean",
     type=click.Choice(["mean0", "mean"]),
@@ -32,7 +39,7 @@ from orchid_genomics.cli.options import model_and_genome, quiet, resumable, taki
     help="mean0: letters without a value count as zero (coverage); mean: they do not count (scores).",
 )
 @click.option("--keep-duplicates", is_flag=True, help="Count near-duplicates across splits, but keep them.")
-@click.option("--seed", default=0, show_default=True, help="Decides which negatives are drawn.")
+@seed("which negatives are drawn")
 def dataset(peaks: str, genome: str, out: str, signal_mean: str, exclude: tuple[str, ...], **options) -> None:
     """Turn PEAKS (narrowPeak or BED, 0-based half-open) on a GENOME (FASTA) into a labelled set for finetune.
 
@@ -49,10 +56,10 @@ def dataset(peaks: str, genome: str, out: str, signal_mean: str, exclude: tuple[
         click.echo(line)
 
 
-@click.command("score-elements")
+@click.command("score-elements", epilog=RESUMED, short_help="Score every element of a BED, or every letter.")
 @taking(model_and_genome)
 @click.argument("elements", type=click.Path(), required=False)
-@click.option("-o", "--out", required=True, type=click.Path(), help="The file to write; its ending is its format.")
+@out("OUT", "The file to write; its ending is its format.")
 @click.option(
     "--passes",
     default=1,
@@ -67,16 +74,18 @@ def dataset(peaks: str, genome: str, out: str, signal_mean: str, exclude: tuple[
     show_default=True,
     help="Windows drawn from the genome for each step of length; 0: no z.",
 )
-@click.option("--seed", default=0, show_default=True, help="Which windows are drawn.")
+@seed("which windows are drawn")
 @click.option(
     "--length",
     type=click.IntRange(min=0),
     help="Fine-tuned: letters read around each summit or middle; default as in training; 0: the element itself.",
 )
-@click.option("--tile", metavar="CONTIGS", help="In place of ELEMENTS: whole contigs, between commas, or all.")
+@click.option(
+    "--tile", metavar="CONTIGS", callback=listed, help="In place of ELEMENTS: whole contigs, between commas, or all."
+)
 @click.option("--stride", default=128, show_default=True, help="With --tile, fine-tuned: letters that share a value.")
 @click.option("--track", metavar="SCORE", help="The score of a bigWig or bedGraph; default the first.")
-@taking(resumable + quiet)
+@taking(resumable)
 def score_elements(
     model: str,
     genome: str,
@@ -87,12 +96,11 @@ def score_elements(
     background: int,
     seed: int,
     length: int | None,
-    tile: str | None,
     **options,
 ) -> None:
     """Score every element of a BED: ELEMENTS in (0-based half-open; plain or gzipped), scored file out.
 
-    MODEL is a folder that finetune or pretrain wrote, GENOME the FASTA.
+    MODEL is a folder that pretrain or finetune wrote, GENOME the FASTA.
 
     \b
     A fine-tuned MODEL: probabilities (p_LABEL), or numbers in the labels' units, of
@@ -119,21 +127,18 @@ def score_elements(
     Every element is answered, in order: by numbers, or by . with the reason (unknown_contig, off_contig, all_n,
     too_long: over 131,072 letters). A score depends on genome, element, model and options alone, never on the
     elements beside it; an element on - is read there, and a pretrained model says the same of both strands.
-
-    Killed, it goes on with --resume. On a cluster, run --shard 1/10 to 10/10 with one OUT, then:
-    orchid-genomics merge OUT.parts -o OUT. A summary is printed at the end and lies in OUT.summary.json.
     """
     from orchid_genomics.score.elements import Options
     from orchid_genomics.tasks.score_elements import score_elements as task
 
     how = Options(window, passes, background, seed, length)
-    task(model, genome, elements, out, how, tuple(tile.split(",")) if tile else (), **options)
+    task(model, genome, elements, out, how, **options)
 
 
-@click.command()
+@click.command(epilog=RESUMED, short_help="Vectors of every element of a BED, as HDF5.")
 @taking(model_and_genome)
 @click.argument("elements", type=click.Path())
-@click.option("-o", "--out", required=True, type=click.Path(), help="The HDF5 to write, OUT.h5.")
+@out("OUT", "The HDF5 to write, OUT.h5.")
 @click.option(
     "--pool",
     type=click.Choice(["mean", "none"]),
@@ -151,12 +156,13 @@ def score_elements(
 @click.option(
     "--window",
     type=click.IntRange(min=0),
-    help="Letters read around each piece of an element; 0: the element alone (default of fine-tuned models).",
+    help="Letters read around each piece of an element; default as in training (pretrained), 0: the element alone "
+    "(fine-tuned).",
 )
 @click.option(
-    "--dtype", type=click.Choice(["float32", "float16"]), default="float32", show_default=True, help="Of vectors."
+    "--dtype", type=click.Choice(["float32", "float16"]), default="float32", show_default=True, help="Of the vectors."
 )
-@taking(resumable + quiet)
+@taking(resumable)
 def embed(model: str, genome: str, elements: str, out: str, **options) -> None:
     """Embed every element of a BED: ELEMENTS in (0-based half-open), an HDF5 of vectors out.
 
@@ -165,8 +171,7 @@ def embed(model: str, genome: str, elements: str, out: str, **options) -> None:
     reason in `why` where it cannot be read (unknown_contig, off_contig, all_n, too_long: over 131,072 letters).
     The schema is in orchid_genomics.data.embeddings, whose Embeddings reads it; so does any HDF5 library.
 
-    An element's vectors depend on genome, element, model and options alone. Killed, it goes on with --resume; --shard
-    and orchid-genomics merge work as for score-elements. A summary is printed at the end and lies in OUT.summary.json.
+    An element's vectors depend on genome, element, model and options alone.
     """
     from orchid_genomics.tasks.embed import embed as task
 

@@ -2,26 +2,19 @@
 
 import click
 
-from orchid_genomics.cli.options import model_and_genome, quiet, resumable, taking
+from orchid_genomics.cli.options import RESUMED, model_and_genome, out, resumable, seed, taking
 
 
-@click.command()
+@click.command(epilog=RESUMED, short_help="Which letters a prediction stands on.")
 @taking(model_and_genome)
 @click.argument("elements", type=click.Path())
-@click.option(
-    "-o",
-    "--out",
-    required=True,
-    multiple=True,
-    type=click.Path(),
-    help="The file to write; its ending is its format. May be repeated: the same numbers in several formats.",
-)
+@out("OUT", "The file to write; its ending is its format; may be repeated: the same numbers in several.", multiple=True)
 @click.option(
     "--method",
     type=click.Choice(["gradient", "integrated", "deeplift", "ism", "dependency"]),
     default="gradient",
     show_default=True,
-    help="See below.",
+    help="See above.",
 )
 @click.option("--target", metavar="TARGET", help="What is explained; default pll, or the head's only output.")
 @click.option("--window", type=int, help="Letters read around each region; default the region alone.")
@@ -30,7 +23,7 @@ from orchid_genomics.cli.options import model_and_genome, quiet, resumable, taki
     type=click.IntRange(min=1),
     help="Dinucleotide shuffles to compare with; default 2 for integrated, 10 for deeplift.",
 )
-@click.option("--seed", default=0, show_default=True, help="Which shuffles are drawn.")
+@seed("which shuffles are drawn")
 @click.option(
     "--tolerance", default=1e-3, show_default=True, help="How far sums may be off, as a share of the difference."
 )
@@ -39,11 +32,17 @@ from orchid_genomics.cli.options import model_and_genome, quiet, resumable, taki
 )
 @click.option("--html", is_flag=True, help="Also OUT.html: logos, maps and a table on one page for any browser.")
 @click.option("--session", is_flag=True, help="Also OUT.igv.xml and OUT.ucsc.txt, which open OUT.bw as letters.")
-@click.option("--annotation", multiple=True, type=click.Path(), help="A BED or GFF3 to show in both. May be repeated.")
+@click.option(
+    "--annotation",
+    multiple=True,
+    type=click.Path(),
+    metavar="FILE",
+    help="A BED, GFF3 or GenBank to show on page and in session; may be repeated.",
+)
 @click.option(
     "--motifs", metavar="MOTIFS", help="Also OUT.motifs.tsv: seqlets matched to a motif file, or jaspar:fungi."
 )
-@taking(resumable + quiet)
+@taking(resumable)
 def explain(model: str, genome: str, elements: str, out: tuple[str, ...], **options) -> None:
     """Say which letters of ELEMENTS, regions of a BED (0-based half-open), a prediction of MODEL stands on.
 
@@ -72,8 +71,7 @@ def explain(model: str, genome: str, elements: str, out: tuple[str, ...], **opti
                    letters; the mean where regions overlap
 
     Arrays run along a region as it is read, on its strand; tracks along the forward strand. The other strand gives
-    the mirrored numbers. Killed, it goes on with --resume. On a cluster, run --shard 1/10 to 10/10 with one OUT, then:
-    orchid-genomics merge OUT.parts -o OUT. A summary is printed at the end and lies in OUT.summary.json.
+    the mirrored numbers.
     """
     from orchid_genomics.explain.regions import Options
     from orchid_genomics.tasks.explain import Beside

@@ -2,11 +2,15 @@
 
 import click
 
+from orchid_genomics.cli.options import out
 
-@click.command()
+
+@click.command(short_help="GFF3 or GenBank to BEDs.")
 @click.argument("annotation", type=click.Path())
-@click.option("-o", "--out", required=True, type=click.Path(), help="The folder to write; made when missing.")
-@click.option("--genome", type=click.Path(), help="A FASTA whose contig names and ends the features must fit.")
+@out("FOLDER", "The folder to write; made when missing.")
+@click.option(
+    "--genome", type=click.Path(), metavar="FASTA", help="A FASTA whose contig names and ends the features must fit."
+)
 @click.option("--upstream", default=500, show_default=True, help="Letters of a promoter before the gene's 5' end.")
 @click.option("--downstream", default=0, show_default=True, help="Letters of a promoter after the gene's 5' end.")
 def features(annotation: str, out: str, genome: str | None, upstream: int, downstream: int) -> None:

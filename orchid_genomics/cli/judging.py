@@ -2,19 +2,24 @@
 
 import click
 
+from orchid_genomics.cli.options import device, lengths, listed, model_and_genome, out, quiet, seed, taking
 
-@click.command()
+
+@click.command(short_help="Every single-letter change of coding sequences, as VCF.")
 @click.argument("genome", type=click.Path())
 @click.argument("annotation", type=click.Path())
-@click.option("-o", "--out", required=True, type=click.Path(), help="The VCF to write: .vcf, or .vcf.gz with an index.")
-@click.option("--contigs", help="Contigs whose genes are changed, between commas; default all.")
+@out("VCF", "The VCF to write: .vcf, or .vcf.gz with an index.")
+@click.option(
+    "--contigs",
+    metavar="CONTIGS",
+    callback=listed,
+    help="Contigs whose genes are changed, between commas; default all.",
+)
 @click.option("--genes", type=click.IntRange(min=1), help="Draw so many genes; default all.")
 @click.option("--last", default=0.1, show_default=True, help="Share at the end of each coding sequence left out.")
 @click.option("--table", default=1, show_default=True, help="Genetic code, by its NCBI number.")
-@click.option("--seed", default=0, show_default=True, help="Which genes are drawn.")
-def mutate(
-    genome: str, annotation: str, out: str, contigs: str | None, genes: int | None, last: float, table: int, seed: int
-) -> None:
+@seed("which genes are drawn")
+def mutate(genome: str, annotation: str, out: str, **options) -> None:
     """Write every single-letter change of the coding sequences of ANNOTATION (GFF3 or GenBank) on GENOME, as a VCF.
 
     Each is classified in the words of bcftools csq (INFO BCSQ): synonymous, missense, stop_gained, start_lost,
@@ -24,7 +29,7 @@ def mutate(
     """
     from orchid_genomics.tasks.mutate import mutate as task
 
-    found = task(genome, annotation, out, contigs.split(",") if contigs else (), genes, last, table, seed)
+    found = task(genome, annotation, out, **options)
     click.echo(f"genes\t{found.genes:,} of {found.readable:,}")
     for consequence, count in sorted(found.changes.items()):
         click.echo(f"{consequence}\t{count:,}")
@@ -32,27 +37,35 @@ def mutate(
         click.echo(f"left out, {reason}\t{count:,} genes")
 
 
-@click.command()
-@click.argument("model", type=click.Path())
-@click.argument("genome", type=click.Path())
-@click.option("-o", "--out", required=True, type=click.Path(), help="The calibration to write, such as CAL.json.")
-@click.option("--neutral", type=click.Path(), help="A BED (0-based half-open) of neutral sequence to sample instead.")
-@click.option("--scores", help="Scores of single letters, between commas; default llr_unmasked, the cheapest.")
-@click.option("--window", help="Letters the model sees, between commas; default as it was trained.")
+@click.command(short_help="Learn the background of scores on a genome.")
+@taking(model_and_genome)
+@out("CAL", "The calibration to write, such as CAL.json.")
+@click.option(
+    "--neutral",
+    type=click.Path(),
+    metavar="BED",
+    help="Neutral sequence (0-based half-open) to sample in place of all.",
+)
+@click.option(
+    "--scores",
+    metavar="A,B",
+    callback=listed,
+    help="Scores of single-letter changes; default llr_unmasked, the cheapest.",
+)
+@click.option(
+    "--window",
+    "windows",
+    metavar="N,M",
+    callback=lengths,
+    help="Letters read around each letter; default as in training.",
+)
 @click.option("--sites", default=20_000, type=click.IntRange(min=100), show_default=True, help="Letters to sample.")
-@click.option("--seed", default=0, show_default=True, help="Which letters are sampled.")
-def calibrate(
-    model: str,
-    genome: str,
-    out: str,
-    neutral: str | None,
-    scores: str | None,
-    window: str | None,
-    sites: int,
-    seed: int,
-) -> None:
+@seed("which letters are sampled")
+@taking(device + quiet)
+def calibrate(model: str, genome: str, out: str, **options) -> None:
     """Learn what the scores of MODEL are on GENOME at large: what score-variants --calibration compares with.
 
+    MODEL is a folder that pretrain or finetune wrote, GENOME the FASTA.
     All three changes of letters sampled from the whole genome ("genome background", which is not neutral: some of
     it is under selection), or from --neutral, are scored and kept by trinucleotide and alternate letter, both
     strands as one. score-variants then adds to each score of a single-letter change a percentile within that
@@ -63,41 +76,63 @@ def calibrate(
     from orchid_genomics.tasks.calibrate import calibrate as task
     from orchid_genomics.tasks.calibrate import lines
 
-    names = scores.split(",") if scores else None
-    for line in lines(task(model, genome, out, neutral, names, _whole(window), sites, seed)):
+    found = task(model, genome, out, **options)
+    for line in () if options["quiet"] else lines(found):
         click.echo(line)
 
 
-def _whole(text: str | None) -> list[int] | None:
-    """Numbers between commas."""
-    if text is None:
-        return None
-    if not all(part.strip().isdecimal() for part in text.split(",")):
-        raise click.BadParameter(f"{text!r} is no list of whole numbers", param_hint="--window")
-    return [int(part) for part in text.split(",")]
-
-
-@click.command("evaluate-variants")
+@click.command("evaluate-variants", short_help="AUROC and AUPRC of scored, labelled variants.")
 @click.argument("scored", type=click.Path())
 @click.option("--label", required=True, metavar="KEY", help="INFO key or column with the classes, such as CLNSIG.")
-@click.option("--positive", multiple=True, metavar="VALUES", help="Its values that are positive, between commas.")
-@click.option("--negative", multiple=True, metavar="VALUES", help="Its values that are negative, between commas.")
-@click.option("--labels", type=click.Path(), help="A TSV, VCF or parquet with more columns for the same variants.")
-@click.option("--score", "scores", multiple=True, metavar="NAME", help="A score; -NAME: lower means positive.")
+@click.option(
+    "--positive", multiple=True, metavar="VALUES", help="Its positive values, between commas; may be repeated."
+)
+@click.option(
+    "--negative", multiple=True, metavar="VALUES", help="Its negative values, between commas; may be repeated."
+)
+@click.option(
+    "--labels", type=click.Path(), metavar="FILE", help="A TSV, VCF or parquet with more columns for the same variants."
+)
+@click.option(
+    "--score",
+    "scores",
+    multiple=True,
+    metavar="NAME",
+    help="A score; -NAME: lower means positive; may be repeated; default all of ours.",
+)
 @click.option("--consequence", metavar="KEY", help="Where the consequence stands; default CSQ, BCSQ, ANN, MC ...")
 @click.option("--cluster", metavar="KEY", help="What is resampled together; default the gene, else 100 kb.")
-@click.option("--strata", multiple=True, metavar="KEY", help="Rank within this too; `context`: trinucleotide x ALT.")
-@click.option("--only", multiple=True, metavar="KEY=VALUES", help="Keep variants with one of these values.")
-@click.option("--regions", type=click.Path(), help="Keep variants in a BED (0-based half-open).")
-@click.option("--genome", type=click.Path(), help="The FASTA: for contexts and the baselines below.")
-@click.option("--model", type=click.Path(), help="The model: for counts of its training, and random weights.")
+@click.option(
+    "--strata",
+    multiple=True,
+    metavar="KEY",
+    help="Rank within this too; context: trinucleotide x ALT; may be repeated.",
+)
+@click.option(
+    "--only", multiple=True, metavar="KEY=VALUES", help="Keep variants with one of these values; may be repeated."
+)
+@click.option("--regions", type=click.Path(), metavar="BED", help="Keep variants in these places (0-based half-open).")
+@click.option("--genome", type=click.Path(), metavar="FASTA", help="For contexts and the baselines below.")
+@click.option("--model", type=click.Path(), metavar="MODEL", help="For counts of its training, and random weights.")
 @click.option("--frequency", metavar="KEY", help="Allele frequency, a baseline: rarer means positive.")
-@click.option("--conservation", type=click.Path(), help="A bigWig or bedGraph, a baseline: higher means positive.")
-@click.option("--baselines", default="look-up,counts,random", show_default=True, help="Which of these; or none.")
+@click.option(
+    "--conservation",
+    type=click.Path(),
+    metavar="TRACK",
+    help="A bigWig or bedGraph, a baseline: higher means positive.",
+)
+@click.option(
+    "--baselines",
+    metavar="A,B",
+    default="look-up,counts,random",
+    show_default=True,
+    help="Which of those above; or none.",
+)
 @click.option("--samples", default=1000, type=click.IntRange(min=1), show_default=True, help="Resamples of clusters.")
-@click.option("--seed", default=0, show_default=True, help="Decides folds, resamples and random weights.")
-@click.option("--json", "json_out", type=click.Path(), help="Write the same numbers there.")
-def evaluate_variants(scored: str, json_out: str | None, **words) -> None:
+@seed("folds, resamples and random weights")
+@click.option("-o", "--out", metavar="JSON", help="Write the same numbers as JSON, too.")
+@taking(device)
+def evaluate_variants(scored: str, out: str | None, **words) -> None:
     """Say how well the scores of SCORED (VCF, BCF, TSV, parquet) tell positive from negative variants.
 
     AUROC and AUPRC (beside the base rate, the AUPRC of no knowledge) over all labelled variants, by type and by
@@ -118,8 +153,8 @@ def evaluate_variants(scored: str, json_out: str | None, **words) -> None:
 
     found = task(scored, options_of(**words), lambda text: click.echo(f"{text} ...", err=True))
     click.echo(found.text())
-    if json_out:
-        save(found, json_out)
+    if out:
+        save(found, out)
 
 
 COMMANDS = (mutate, calibrate, evaluate_variants)

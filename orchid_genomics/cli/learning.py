@@ -2,14 +2,11 @@
 
 import click
 
-from orchid_genomics.cli.train import overrides, recipe
+from orchid_genomics.cli.options import device, recipe, run, taking
 
 
-@click.command()
-@recipe
-@overrides
-@click.option("-o", "--out", metavar="RUN", help="Run folder; default runs/<name of the recipe>.")
-@click.option("--resume", is_flag=True, help="Go on with the run in that folder from its newest checkpoints.")
+@click.command(short_help="Train on labelled data, print the answer beside others.")
+@taking(recipe + run)
 def finetune(recipe: str, overrides: tuple[str, ...], out: str | None, resume: bool) -> None:
     """Train on the labelled data of RECIPE (TOML), then print the answer beside its alternatives.
 
@@ -22,17 +19,20 @@ def finetune(recipe: str, overrides: tuple[str, ...], out: str | None, resume: b
     task(recipe, out, overrides, resume)
 
 
-@click.command()
+@click.command(short_help="Score a fine-tuned model on labelled data.")
 @click.argument("model", type=click.Path())
 @click.argument("data", type=click.Path())
-@click.option("--split", type=click.Choice(["train", "validation", "test", "all"]), help="Rows to score.")
+@click.option(
+    "--split", type=click.Choice(["train", "validation", "test", "all"]), help="Rows to score; default see above."
+)
 @click.option("--sequence", metavar="COLUMN", help="The column of sequences of a table; default sequence.")
 @click.option("--label", metavar="COLUMN", help="The column of labels of a table; default label.")
 @click.option("-o", "--out", metavar="JSON", help="Write the scores as JSON, too.")
+@taking(device)
 def evaluate(
-    model: str, data: str, split: str | None, sequence: str | None, label: str | None, out: str | None
+    model: str, data: str, split: str | None, sequence: str | None, label: str | None, out: str | None, device: str
 ) -> None:
-    """Score the fine-tuned MODEL on DATA: a table (TSV, CSV), HDF5, or a recipe with [data].
+    """Score MODEL, a folder that finetune wrote, on DATA: a table (TSV, CSV), HDF5, or a recipe with [data].
 
     By default the test rows of data that have a split (contigs of a recipe, a split column, or the split of fine-tuning
     for its own files), else all rows. Thresholds are those that fine-tuning chose on
@@ -41,7 +41,7 @@ def evaluate(
     from orchid_genomics.tasks.evaluate import evaluate as task
 
     columns = {name: column for name, column in (("sequence", sequence), ("label", label)) if column}
-    for line in task(model, data, split, out, columns):
+    for line in task(model, data, split, out, columns, device):
         click.echo(line)
 
 

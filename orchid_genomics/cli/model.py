@@ -3,7 +3,7 @@
 import click
 
 
-@click.command()
+@click.command(short_help="What a model folder holds.")
 @click.argument("model", type=click.Path())
 def info(model: str) -> None:
     """Say what a MODEL folder holds: shape, parameters, hash, what it was trained on, how it scored.

@@ -5,17 +5,11 @@ import sys
 
 import click
 
-recipe = click.argument("recipe", type=click.Path())
-overrides = click.option(
-    "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override one key, such as model.depth=12."
-)
+from orchid_genomics.cli.options import recipe, run, taking
 
 
-@click.command()
-@recipe
-@overrides
-@click.option("-o", "--out", metavar="RUN", help="Run folder; default runs/<name of the recipe>.")
-@click.option("--resume", is_flag=True, help="Go on with the run in that folder from its newest checkpoint.")
+@click.command(short_help="Train an encoder on genomes, print it beside baselines.")
+@taking(recipe + run)
 @click.option(
     "--processes",
     default=1,
@@ -27,8 +21,11 @@ def pretrain(recipe: str, overrides: tuple[str, ...], out: str | None, resume: b
     """Pretrain an Orchid encoder on the genomes of RECIPE (TOML), then print it beside its baselines.
 
     Contigs are split whole; BED files in the recipe are 0-based half-open. The run folder holds recipe.json,
-    log.jsonl, checkpoints/ and model/. SIGTERM or Ctrl-C saves and exits. For several machines:
-    torchrun --nnodes N --nproc-per-node GPUS -m orchid_genomics pretrain RECIPE
+    log.jsonl, checkpoints/ and model/. SIGTERM or Ctrl-C saves and exits.
+
+    \b
+    For several machines:
+      torchrun --nnodes N --nproc-per-node GPUS -m orchid_genomics pretrain RECIPE
     """
     from orchid_genomics.tasks.pretrain import load, run_recipe
     from orchid_genomics.tasks.pretrain import pretrain as task
@@ -45,9 +42,8 @@ def pretrain(recipe: str, overrides: tuple[str, ...], out: str | None, resume: b
     os.execv(sys.executable, [sys.executable, *torchrun, "-m", "orchid_genomics", "pretrain", recipe, *words])
 
 
-@click.command()
-@recipe
-@overrides
+@click.command(short_help="What pretraining would take, before any of it.")
+@taking(recipe)
 @click.option("--steps", default=3, type=click.IntRange(min=1), show_default=True, help="Steps to measure.")
 def plan(recipe: str, overrides: tuple[str, ...], steps: int) -> None:
     """Say what pretraining RECIPE would take, before any of it: windows, letters, parameters, memory, time.
@@ -61,4 +57,4 @@ def plan(recipe: str, overrides: tuple[str, ...], steps: int) -> None:
         click.echo(line)
 
 
-COMMANDS = (pretrain, plan)
+COMMANDS = (plan, pretrain)

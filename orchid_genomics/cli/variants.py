@@ -2,7 +2,7 @@
 
 import click
 
-from orchid_genomics.cli.options import model_and_genome, resumable, taking
+from orchid_genomics.cli.options import RESUMED, lengths, listed, model_and_genome, out, quiet, resumable, taking
 from orchid_genomics.score.scorers import SCORERS, plain
 
 _HELP = f"""Score every ALT of a VCF: VARIANTS in (.vcf, .vcf.gz, .bcf, or - for standard input), annotated file out.
@@ -26,33 +26,25 @@ Scores (default: llr,indel for a pretrained model, delta for a fine-tuned one, e
 {plain()}
 
 Symbolic ALTs have no score. An event longer than half the window has none either.
-
-Killed, it goes on with --resume. On a cluster, run --shard 1/10 to 10/10 with one OUT, then:
-orchid-genomics merge OUT.parts -o OUT. Either way the bytes, decompressed, are those of one run. A summary is printed
-at the end and lies in OUT.summary.json.
 """
 
 
-def _windows(_: click.Context, __: click.Parameter, text: str | None) -> tuple[int, ...] | None:
-    if text is None:
-        return None
-    words = text.replace("_", "").split(",")
-    if not all(word.strip().isdigit() for word in words):
-        raise click.BadParameter(f"{text!r} is not one or more lengths, such as 1024 or 1024,8192")
-    return tuple(int(word) for word in words)
-
-
-@click.command("score-variants", help=_HELP)
+@click.command("score-variants", help=_HELP, epilog=RESUMED, short_help="Score every ALT of a VCF.")
 @taking(model_and_genome)
 @click.argument("variants", type=click.Path())
-@click.option("-o", "--out", required=True, type=click.Path(), help="The file to write; its ending is its format.")
-@click.option("--scores", metavar="A,B", help=f"Scores, several in one pass: {', '.join(SCORERS)}.")
+@out("OUT", "The file to write; its ending is its format.")
+@click.option(
+    "--scores",
+    metavar="A,B",
+    callback=listed,
+    help=f"Scores, several in one pass: {', '.join(SCORERS)}; default see above.",
+)
 @click.option(
     "--window",
     "windows",
     metavar="N,M",
-    callback=_windows,
-    help="Letters that the model reads around a variant; default as in training. Several give a column each, and the "
+    callback=lengths,
+    help="Letters read around each variant; default as in training. Several give a column each, and the "
     "summary says whether context helped.",
 )
 @click.option(
@@ -71,16 +63,17 @@ def _windows(_: click.Context, __: click.Parameter, text: str | None) -> tuple[i
 )
 @click.option("--prefix", default="ORCHID", show_default=True, help="What the INFO names begin with.")
 @taking(resumable)
-def score_variants(model: str, genome: str, variants: str, scores: str | None, **options) -> None:
+def score_variants(model: str, genome: str, variants: str, **options) -> None:
     from orchid_genomics.tasks.score_variants import score_variants as task
 
-    task(model, genome, variants, scores=scores.split(",") if scores else None, **options)
+    task(model, genome, variants, **options)
 
 
-@click.command()
+@click.command(short_help="Join the parts that --shard left.")
 @click.argument("shards", nargs=-1, required=True, type=click.Path())
-@click.option("-o", "--out", required=True, type=click.Path(), help="The file to write.")
-def merge(shards: tuple[str, ...], out: str) -> None:
+@out("OUT", "The file to write; its ending is that of the OUT of the shards.")
+@taking(quiet)
+def merge(shards: tuple[str, ...], out: str, quiet: bool) -> None:
     """Put the parts of one job together: SHARDS are the OUT.parts folders that --shard left.
 
     Checks that they belong to one job (same input, model, genome and options) and that no part is missing. The bytes,
@@ -89,7 +82,7 @@ def merge(shards: tuple[str, ...], out: str) -> None:
     """
     from orchid_genomics.tasks.merge import merge as task
 
-    task(shards, out)
+    task(shards, out, quiet)
 
 
 COMMANDS = (score_variants, merge)

@@ -43,6 +43,7 @@ class Options:
     baselines: tuple[str, ...] = BASELINES
     samples: int = 1000
     seed: int = 0
+    device: str = "auto"
 
 
 @dataclass(frozen=True, eq=False)

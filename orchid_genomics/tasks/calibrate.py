@@ -5,9 +5,8 @@ from pathlib import Path
 
 from orchid_genomics.errors import InputError
 from orchid_genomics.genome.bed import read_bed
-from orchid_genomics.genome.fasta import Genome
-from orchid_genomics.model.pretrained import OrchidModel
 from orchid_genomics.score.calibration import FEWEST, Calibration, learned
+from orchid_genomics.score.opening import opened
 from orchid_genomics.score.progress import Progress
 from orchid_genomics.score.variants import Scoring
 
@@ -21,6 +20,7 @@ def calibrate(
     windows: Sequence[int] | None = None,
     sites: int = 20_000,
     seed: int = 0,
+    device: str = "auto",
     quiet: bool = False,
 ) -> Calibration:
     """Learn and write the background of `scores` (default llr_unmasked, which costs the fewest passes).
@@ -31,10 +31,10 @@ def calibrate(
     out = Path(out)
     if not out.parent.is_dir():
         raise InputError(out, "its folder is not there", "a folder that is")
-    opened = Genome(genome)
-    places = None if neutral is None else list(read_bed(neutral, opened))
+    loaded, fasta = opened(model, genome, device)
+    places = None if neutral is None else list(read_bed(neutral, fasta))
     name = "genome background" if neutral is None else f"neutral background ({Path(neutral).name})"
-    scoring = Scoring(OrchidModel.from_pretrained(model), opened, scores or ("llr_unmasked",), windows)
+    scoring = Scoring(loaded, fasta, scores or ("llr_unmasked",), windows)
     with Progress(3 * sites, 3 * sites, 0, "changes", quiet) as progress:
         found = learned(out, scoring, places, name, sites, seed, progress.add)
     found.save()

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from orchid_genomics.data.labelled import LabelledRecipe, LabelledSet, Rows
 from orchid_genomics.data.sets import checksums, recipe_of, rows_of
@@ -28,6 +29,7 @@ def evaluate(
     split: str | None = None,
     out: str | Path | None = None,
     columns: dict[str, str] | None = None,
+    device: str = "auto",
 ) -> Iterator[str]:
     """Lines: the scores of the model in `folder` on the rows of `path` (a table, HDF5, or a recipe with [data]).
 
@@ -35,7 +37,7 @@ def evaluate(
     (the recipe's contigs, the split column, or, for the files that the model was fine-tuned on, its own), else all
     rows. Raises InputError for a label that the model does not know.
     """
-    model = OrchidModel.from_pretrained(folder)
+    place, model = device_of(device), OrchidModel.from_pretrained(folder)
     head = model.recipe.head
     if head is None or head.kind == "letters":
         found = "no head" if head is None else "a head of letters"
@@ -52,7 +54,7 @@ def evaluate(
     yield f"model  {folder} (hash {model.hash()}): {head.task}, {', '.join(head.labels)}; strand = {head.strand}"
     yield f"data   {data.name}: {len(data):,} rows" + (f", split {chosen}" if chosen else ", all rows")
     yield from (f"note   {note}" for note in notes)
-    found = _scores(model, data)
+    found = _scores(model.to(place), data, place)
     yield from _table(data, found)
     if out is not None:
         values = {name: {key: asdict(score) for key, score in scores.items()} for name, scores in found.items()}
@@ -79,11 +81,10 @@ def _plan(recipe: LabelledRecipe, rows: Rows, provenance: dict[str, Any]) -> tup
     return (None if rows.split is None else recipe), notes
 
 
-def _scores(model: OrchidModel, data: LabelledSet) -> dict[str, dict[str, Estimate]]:
+def _scores(model: OrchidModel, data: LabelledSet, device: torch.device) -> dict[str, dict[str, Estimate]]:
     """Scores of the model and of the constant answer, with intervals over families or loci."""
     head, rows = model.recipe.head, np.arange(len(data))
-    device = device_of()
-    answer = answers_on(model.to(device), data, rows, head, device)
+    answer = answers_on(model, data, rows, head, device)
     told = _told(model.provenance, len(head.labels), head.task)
     loci = families(data)
     constant = _constant(data, answer)

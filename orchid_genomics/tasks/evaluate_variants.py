@@ -19,6 +19,7 @@ from orchid_genomics.score.labels import names_of
 from orchid_genomics.score.scorers import SCORERS
 from orchid_genomics.score.simple import conserved, counted, looked_up, random_weights
 from orchid_genomics.score.variants import Scoring, trained_length
+from orchid_genomics.train.ranks import device_of
 
 _TOGETHER = 8192  # variants scored at once: neighbours share their windows
 PATHS = ("labels", "regions", "genome", "model", "conservation")
@@ -92,6 +93,7 @@ def _checked(options: Options) -> Options:
         raise InputError("--strata context", "needs the letters around each variant", "--genome FASTA")
     if options.model and options.genome is None:
         raise InputError("--model", "its baselines read the genome", "--genome FASTA")
+    device_of(options.device)
     return options
 
 
@@ -145,7 +147,7 @@ def _baselines(
         name, ratio = counted(model, genome, variants)
         found[name] = -ratio
     if "random" in options.baselines:
-        untrained = random_weights(model, options.seed)
+        untrained = random_weights(model, options.seed).to(device_of(options.device))
         for each in (each for each in picked if each.plain and each.score in SCORERS):
             say(f"{each.score} with random weights")
             scoring = Scoring(untrained, genome, (each.score,), (each.window or trained_length(model),))

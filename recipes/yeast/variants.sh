@@ -20,7 +20,7 @@ judge() { # scores, baselines, a name, then what is compared
     scores=$1 baselines=$2 name=$3
     shift 3
     orchid-genomics evaluate-variants "$out/$scores.vcf.gz" "$@" --strata CONTEXT --genome sacCer3.fa.gz --model "$model" \
-        --baselines $baselines --json "$out/$scores.$name.json" > "$out/$scores.$name.txt"
+        --baselines $baselines -o "$out/$scores.$name.json" > "$out/$scores.$name.txt"
 }
 
 for files in "unmasked look-up,counts,random" "masked look-up,counts"; do # $files: two words

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 
+import click
 import pytest
 
 from orchid_genomics import __version__
@@ -34,6 +35,30 @@ def test_every_option_and_argument_is_explained(command):
             assert parameter.help, f"--{parameter.name}"
         else:
             assert parameter.human_readable_name in words
+
+
+def test_an_option_of_several_commands_reads_the_same_everywhere():
+    """The same switch: the same values and default; the same words too, where what it does is the same."""
+    met: dict[str, tuple] = {}
+    for name, command in group.commands.items():
+        for option in (each for each in command.params if each.param_type_name == "option"):
+            if option.opts[0] in ("--device", "--shard", "--quiet", "--set"):
+                said = option.help, option.metavar, str(option.type), option.default
+                assert met.setdefault(option.opts[0], said) == said, f"{name} {option.opts[0]}"
+            if option.is_flag is False and option.multiple:
+                assert "may be repeated" in option.help, f"{name} {option.opts[0]}"
+            if isinstance(option.type, click.Path):
+                assert option.metavar or "-o" not in option.opts, f"{name} {option.opts[0]}"
+            assert option.opts[0] != "--seed" or option.help.startswith("Decides "), name
+    assert len(met) == 4
+
+
+@pytest.mark.parametrize("columns", ["80", "110"])
+def test_every_command_is_named_by_a_whole_sentence(monkeypatch, capsys, columns):
+    monkeypatch.setenv("COLUMNS", columns)
+    lines = said(capsys, "--help")[1].split("Commands:\n")[1].splitlines()
+    assert len(lines) == len(group.commands)
+    assert all(line.endswith(".") and not line.endswith("...") for line in lines)
 
 
 def test_the_group_lists_every_command_and_the_version(capsys):

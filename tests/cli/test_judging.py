@@ -81,7 +81,7 @@ def test_every_change_of_every_gene_is_written_sorted_and_indexed(folder, capsys
 
 def test_from_genome_to_areas_in_strata_beside_all_baselines(folder, scored, capsys):
     words = ["--label", "BCSQ", "--positive", "stop_gained", "--negative", "synonymous", "--strata", "CONTEXT"]
-    extra = ["--genome", folder / "g.fa", "--model", folder / "model", "--json", folder / "out.json", "--samples", 50]
+    extra = ["--genome", folder / "g.fa", "--model", folder / "model", "-o", folder / "out.json", "--samples", 50]
     run("evaluate-variants", scored, *words, *extra)
     out = capsys.readouterr().out
     assert "BCSQ: " in out
@@ -109,7 +109,7 @@ def test_the_same_strata_by_the_genome_and_by_the_annotation(folder, scored, cap
             *words,
             "--genome",
             folder / "g.fa",
-            "--json",
+            "-o",
             folder / "out.json",
             "--samples",
             2,
@@ -145,7 +145,7 @@ def test_signs_types_and_clusters_of_a_table(tmp_path, capsys):
         "other",
         "--score",
         "-other",
-        "--json",
+        "-o",
         tmp_path / "o",
     )
     groups = json.loads((tmp_path / "o").read_text())["groups"]
@@ -159,7 +159,7 @@ def test_signs_types_and_clusters_of_a_table(tmp_path, capsys):
 def test_only_and_regions_keep_what_they_say(tmp_path, capsys):
     table = labelled(tmp_path, truth=False)
     (tmp_path / "r.bed").write_text("c\t20\t60\n")
-    words = ["--label", "class", "--positive", "bad", "--negative", "good", "--samples", 5, "--json", tmp_path / "o"]
+    words = ["--label", "class", "--positive", "bad", "--negative", "good", "--samples", 5, "-o", tmp_path / "o"]
     run("evaluate-variants", table, *words, "--only", "gene=g0,g1,g9", "--regions", tmp_path / "r.bed")
     first = json.loads((tmp_path / "o").read_text())["groups"][0]
     assert first["positives"] + first["negatives"] == 20

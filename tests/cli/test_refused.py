@@ -8,6 +8,7 @@ import warnings
 import pysam
 import pytest
 import torch
+from random_models import letters_model, random_letters, write_genome
 
 from orchid_genomics.cli import main
 
@@ -202,3 +203,27 @@ def test_cuda_on_a_machine_without(refused, small):
         pytest.skip("this machine has cuda")
     message = both(refused, small, "--set", "training.device=cuda")
     assert message == "error: training.device: no CUDA device was found; cpu, or auto"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("score-variants", "MODEL", "FASTA", "x", "-o", "OUT.vcf"),
+        ("score-elements", "MODEL", "FASTA", "x", "-o", "OUT.bed"),
+        ("embed", "MODEL", "FASTA", "x", "-o", "OUT.h5"),
+        ("explain", "MODEL", "FASTA", "x", "-o", "OUT.h5"),
+        ("calibrate", "MODEL", "FASTA", "-o", "OUT.json"),
+        ("evaluate", "MODEL", "x"),
+        ("evaluate-variants", "x", "--label", "class", "--model", "MODEL", "--genome", "FASTA"),
+    ],
+    ids=lambda words: words[0],
+)
+def test_every_command_that_runs_a_model_has_the_device_of_one_option(refused, tmp_path, words):
+    if torch.cuda.is_available():
+        pytest.skip("this machine has cuda")
+    write_genome(tmp_path / "genome.fa", {"c1": random_letters(200)})
+    (tmp_path / "x").write_text("##fileformat=VCFv4.3\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n")
+    letters_model().save_pretrained(tmp_path / "model")
+    places = {"MODEL": tmp_path / "model", "FASTA": tmp_path / "genome.fa", "x": tmp_path / "x"}
+    found = [places.get(word, tmp_path / word if word.startswith("OUT") else word) for word in words]
+    assert refused(*found, "--device", "cuda") == "error: --device: no CUDA device was found; cpu, or auto"

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from orchid_genomics.score.ranking import Ranking, difference, rank
+from orchid_genomics.train.run import finite
 from orchid_genomics.train.scores import Estimate
 
 LOWER = frozenset(("llr", "llr_unmasked", "indel", "indel_letters", "entropy"))  # means: more likely to matter
@@ -95,7 +96,7 @@ class Judgement:
 
     def values(self) -> dict[str, Any]:
         """The same as plain values for JSON; NaN as None."""
-        return _plain({**asdict(self), "alone": [list(each) for each in self.alone]})
+        return finite({**asdict(self), "alone": [list(each) for each in self.alone]})
 
 
 @dataclass(frozen=True, eq=False)
@@ -183,11 +184,3 @@ def _lead(area: Estimate | None) -> str:
         return "" if area is None else "-"
     interval = "-" if np.isnan(area.low) else f"{area.low:+.3f} to {area.high:+.3f}"
     return f"{area.value:+.3f} ({interval})"
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
-    return None if isinstance(value, float) and np.isnan(value) else value

@@ -13,6 +13,7 @@ import torch
 from orchid_genomics import __version__, draw
 from orchid_genomics.data.loader import batches
 from orchid_genomics.errors import OrchidError, say
+from orchid_genomics.genome.index import replacing
 from orchid_genomics.model.heads import LettersRecipe
 from orchid_genomics.model.pretrained import ModelRecipe, OrchidModel
 from orchid_genomics.recipe import load
@@ -20,7 +21,7 @@ from orchid_genomics.train import ranks as processes
 from orchid_genomics.train.fit import Fit, Stage
 from orchid_genomics.train.objectives import OBJECTIVES
 from orchid_genomics.train.report import Protocol
-from orchid_genomics.train.run import BEST, Run, replacing
+from orchid_genomics.train.run import BEST, Run, finite
 from orchid_genomics.train.sources import RunRecipe, Source, opened, run_recipe
 
 
@@ -126,7 +127,7 @@ def provenance_of(
         "seconds": {name: round(value, 1) for name, value in seconds.items()},
         "recipe": json.loads(recipe.model_dump_json()),
         **source.origin(recipe.stages()[-1].length, stages),
-        "evaluation": [protocol.values() for protocol in protocols],
+        "evaluation": finite([protocol.values() for protocol in protocols]),
     }
 
 

@@ -13,124 +13,29 @@ import argparse
 import csv
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
+from tata_sites import HERE, VALIDATION, WORD, Site, sites, training, windows
 
 from orchid_genomics import draw
 from orchid_genomics.draw.canvas import INK, MUTED, OURS, axes
 from orchid_genomics.explain import OneHot, mutate, one_hot
-from orchid_genomics.genome.bed import Places, read_bed
 from orchid_genomics.genome.fasta import Genome
 from orchid_genomics.model.pretrained import OrchidModel
 from orchid_genomics.score.ranking import rank
-from orchid_genomics.sequence import CODE, DNA, Interval
+from orchid_genomics.sequence import DNA
 from orchid_genomics.train.baselines import Counts
-from orchid_genomics.train.counts import repeated
 from orchid_genomics.train.evaluation import contig_tokens
 
-HERE = Path(__file__).parent
-TEST, VALIDATION, NEITHER = ("chrVII", "chrXIII"), ("chrV", "chrXI"), ("chrM",)
-WORD, UPSTREAM, BIN = 8, 200, 25
 SCORES = {
     "certainty": "bits of certainty, each letter hidden in turn (2 - entropy)",
     "likelihood": "log2 p of the letters, each hidden in turn",
     "context": "log2 p of the letters, all eight hidden",
     "mutation": "loss of the inner half's pseudo-likelihood when a letter is substituted, nats",
 }
-
-
-@dataclass(frozen=True)
-class Site:
-    """One occurrence of a word before a transcript's start; `distance` is letters from its middle to the start."""
-
-    place: Interval
-    word: str
-    promoter: str
-    distance: int
-    bound: bool
-
-    @property
-    def stratum(self) -> str:
-        return f"{self.word} {self.distance // BIN * BIN}"
-
-
-def matches(tokens: np.ndarray) -> np.ndarray:
-    """Starts of TATAWAWR in tokens (L,)."""
-    codes = tokens & CODE
-    wanted = [(3,), (0,), (3,), (0,), (0, 3), (0,), (0, 3), (0, 2)]
-    fits = [np.isin(codes[i : len(codes) - WORD + 1 + i], letters) for i, letters in enumerate(wanted)]
-    return np.flatnonzero(np.logical_and.reduce(fits))
-
-
-def occurrences(genome: Genome, contig: str, strand: str) -> list[Interval]:
-    """Every TATAWAWR of one strand of a contig."""
-    size = genome.contigs[contig]
-    starts = matches(genome.tokens(contig, 0, size, strand))
-    if strand == "-":
-        starts = size - WORD - starts
-    return [Interval(contig, int(start), int(start) + WORD, strand) for start in np.sort(starts)]
-
-
-def sites(genome: Genome, tata: Path, tss: Path) -> tuple[list[Site], list[str]]:
-    """The sites of both classes, and what was left out, in words."""
-    known = {(each.contig, each.start, each.end, each.strand) for each in read_bed(tata, genome)}
-    taken = Places.from_intervals(Interval(*each) for each in known)
-    coding = Places.from_intervals(read_bed(HERE / "CDS.bed", genome))
-    train = (contig_tokens(genome, c) for c in genome.contigs if c not in TEST + VALIDATION + NEITHER)
-    copies = dict(zip(TEST, repeated(train, [contig_tokens(genome, c) for c in TEST]), strict=True))
-    starts: dict[tuple[str, str], list[tuple[int, str]]] = {}
-    for each in read_bed(tss, genome):
-        start = each.start if each.strand == "+" else each.end - 1
-        starts.setdefault((each.contig, each.strand), []).append((start, f"{each.name} {each}"))
-    found, left = [], {True: {}, False: {}}
-    for contig in TEST:
-        for strand in "+-":
-            where = np.array([start for start, _ in starts[contig, strand]])
-            for place in occurrences(genome, contig, strand):
-                bound = (contig, place.start, place.end, strand) in known
-                middle = place.start + WORD // 2 - (strand == "-")
-                distances = (where - middle) * (1 if strand == "+" else -1)
-                near = np.where(distances > 0, distances, 1 << 30)
-                best = int(near.argmin())
-                reason = ""
-                if near[best] > UPSTREAM:
-                    reason = f"not within {UPSTREAM} letters before a start"
-                elif coding.touches(contig, [place.start], [place.end])[0]:
-                    reason = "in coding sequence"
-                elif copies[contig][place.start : place.end].any():
-                    reason = "in sequence that recurs in training"
-                elif not bound and taken.touches(contig, *_span(where[best], strand))[0]:
-                    reason = "in a promoter with a bound site"
-                if reason:
-                    left[bound][reason] = left[bound].get(reason, 0) + 1
-                    continue
-                word = DNA.decode(genome.tokens(contig, place.start, place.end, strand))
-                found.append(Site(place, word, starts[contig, strand][best][1], int(near[best]), bound))
-    notes = [
-        f"{'bound' if bound else 'other'} TATAWAWR left out, {reason}: {count:,}"
-        for bound, reasons in left.items()
-        for reason, count in sorted(reasons.items())
-    ]
-    return found, notes
-
-
-def _span(start: int, strand: str) -> tuple[list[int], list[int]]:
-    first, last = (start - UPSTREAM, start) if strand == "+" else (start + 1, start + 1 + UPSTREAM)
-    return [max(first, 0)], [last]
-
-
-def windows(genome: Genome, found: list[Site], length: int) -> np.ndarray:
-    """Tokens (N, length) read on each site's strand, the word in the middle (at `length` // 2 - 4)."""
-    rows = []
-    for site in found:
-        shift = length // 2 - WORD // 2
-        start = site.place.start - shift if site.place.strand == "+" else site.place.end - length + shift
-        rows.append(genome.tokens(site.place.contig, start, start + length, site.place.strand))
-    return np.stack(rows) & CODE
 
 
 def by_model(model: OrchidModel, tokens_NL: np.ndarray, say) -> dict[str, np.ndarray]:
@@ -176,8 +81,7 @@ def hidden_logs(model: OrchidModel, tokens_NL: np.ndarray, hidden) -> np.ndarray
 
 def by_counts(genome: Genome, tokens_NL: np.ndarray) -> dict[str, np.ndarray]:
     """The scores that counts of six letters on both sides have; "mutation" reaches as far as they see."""
-    train = (contig_tokens(genome, c) for c in genome.contigs if c not in TEST + VALIDATION + NEITHER)
-    counts = Counts.fit(train, 6, 6).tuned([contig_tokens(genome, c) for c in VALIDATION])
+    counts = Counts.fit(training(genome), 6, 6).tuned([contig_tokens(genome, c) for c in VALIDATION])
     reach, middle = 2 * 6 + WORD, tokens_NL.shape[1] // 2 - WORD // 2
     rows_NK = np.ascontiguousarray(tokens_NL[:, middle - reach : middle + WORD + reach])
     K = rows_NK.shape[1]
@@ -213,44 +117,33 @@ def without(score: np.ndarray, around: np.ndarray, found: list[Site]) -> np.ndar
 
 
 def averaged(found: list[Site], score: np.ndarray) -> tuple[np.ndarray, ...]:
-    """One row a promoter and stratum: mean score, whether bound, promoter, stratum."""
+    """One row a promoter and stratum: mean score, whether bound, promoter, stratum (numbers from 0)."""
     keys = np.array([f"{site.promoter}\t{site.stratum}\t{int(site.bound)}" for site in found])
     names, which = np.unique(keys, return_inverse=True)
     promoter, stratum, bound = np.array([name.split("\t") for name in names]).T
-    return np.bincount(which, score) / np.bincount(which), bound == "1", promoter, stratum
+    number = np.unique(stratum, return_inverse=True)[1]
+    return np.bincount(which, score) / np.bincount(which), bound == "1", promoter, number
 
 
-def difference(score, bound, stratum) -> float:
-    """Bound less unbound within strata, each stratum weighing as many as its bound rows."""
-    total = weight = 0.0
-    for each in np.unique(stratum[bound]):
-        inside = stratum == each
-        if (inside & ~bound).any():
-            count = (inside & bound).sum()
-            total += count * (score[inside & bound].mean() - score[inside & ~bound].mean())
-            weight += count
-    return total / weight if weight else np.nan
-
-
-def permuted(score, bound, stratum, samples: int = 5000, seed: int = 0) -> float:
-    """Two-sided p of the difference when labels are shuffled within strata."""
-    rng, order = np.random.default_rng(seed), np.argsort(stratum, kind="stable")
-    score, bound, stratum = score[order], bound[order], np.unique(stratum[order], return_inverse=True)[1]
-    true = abs(difference(score, bound, stratum))
-    hits = 0
-    for _ in range(samples):
-        shuffled = bound[np.lexsort((rng.random(len(bound)), stratum))]
-        hits += abs(_fast(score, shuffled, stratum)) >= true - 1e-12
-    return (hits + 1) / (samples + 1)
-
-
-def _fast(score, bound, stratum) -> float:
-    """`difference` for strata that are numbers."""
+def difference(score: np.ndarray, bound: np.ndarray, stratum: np.ndarray) -> float:
+    """Bound less unbound within strata, each stratum weighing as many as its bound rows; NaN where none holds both."""
     size = stratum.max() + 1
     n1, n0 = (np.bincount(stratum[side], minlength=size) for side in (bound, ~bound))
     s1, s0 = (np.bincount(stratum[side], score[side], size) for side in (bound, ~bound))
     use = (n1 > 0) & (n0 > 0)
-    return float((n1[use] * (s1[use] / n1[use] - s0[use] / n0[use])).sum() / n1[use].sum())
+    return float((s1[use] - n1[use] * s0[use] / n0[use]).sum() / n1[use].sum()) if use.any() else np.nan
+
+
+def permuted(score: np.ndarray, bound: np.ndarray, stratum: np.ndarray, samples: int = 5000, seed: int = 0) -> float:
+    """Two-sided p of the difference when labels are shuffled within strata."""
+    rng, order = np.random.default_rng(seed), np.argsort(stratum, kind="stable")
+    score, bound, stratum = score[order], bound[order], stratum[order]
+    true = abs(difference(score, bound, stratum))
+    hits = 0
+    for _ in range(samples):
+        shuffled = bound[np.lexsort((rng.random(len(bound)), stratum))]
+        hits += abs(difference(score, shuffled, stratum)) >= true - 1e-12
+    return (hits + 1) / (samples + 1)
 
 
 def lines_of(found: list[Site], scores: dict[str, dict[str, np.ndarray]]) -> tuple[list[str], list[tuple]]:

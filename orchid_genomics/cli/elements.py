@@ -110,8 +110,9 @@ def score_elements(
                  others, in nats; 0: certain, -1.39: chance
       entropy    mean entropy of the model's letters, in bits; 2: no idea
       *_z        both in standard deviations from the mean of n windows of the same
-                 genome: the quarter nearest in GC of --background windows of about
-                 the same length (steps of 2**0.5)
+                 genome: of --background windows of about the same length (steps of
+                 2**0.5) those within .02 of the element's GC, the 30 nearest where
+                 those are fewer (ask for more where GC is extreme)
     One pass in sight reads letters that are not masked; what training showed of such
     letters is taken off by Bayes (see llr_unmasked of score-variants). On yeast
     promoters it ranks elements as 64 masked passes do at r = .95; 8 passes at .97.

@@ -1,7 +1,7 @@
 """What an element's score is worth: its distance from windows of the same genome, alike in length and GC.
 
 The trap: a background must not depend on the file that is scored. So windows are drawn by a hash of the seed and their
-length alone, in steps of length, and every element is held against those of its step that are nearest to it in GC.
+length alone, in steps of length, and every element is held against those of its step that are close to it in GC.
 """
 
 import math
@@ -9,12 +9,13 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from orchid_genomics.data.negatives import CLOSE
 from orchid_genomics.data.sampling import mixed
 from orchid_genomics.genome.fasta import Genome
 from orchid_genomics.sequence import CODE, DNA, Interval
 
 FEWEST = 30  # windows that an element is held against, at least
-_SHARE = 4  # and one of so many that were drawn
+_LEAST = 120  # windows that are drawn of one length, if so many are asked for
 _LETTERS = 1 << 19  # of all windows of one length, at most, where that leaves a choice among them
 _DRAW = 54  # stream of the hash
 _KNOWN = 0.9  # share of known letters of a window
@@ -35,12 +36,12 @@ class Background:
     def z(self, place: Interval, values: np.ndarray) -> np.ndarray:
         """The scores (C,) of a place in standard deviations from the mean of its background, and its size (C + 1,).
 
-        The background is the quarter of the drawn windows that is nearest in GC, 30 at least; NaN where there are
-        fewer, for the genome is too small for the length.
+        The background is the drawn windows within 0.02 of its GC, the 30 nearest where those are fewer; NaN where
+        there are no 30, for the genome is too small for the length.
         """
         gc, scores = self.of(step(len(place)))
-        count = max(FEWEST, len(gc) // _SHARE)
-        nearest = np.argsort(np.abs(gc - gc_share(self.genome, place)), kind="stable")[:count]
+        away = np.abs(gc - gc_share(self.genome, place))
+        nearest = np.argsort(away, kind="stable")[: max(FEWEST, int((away <= CLOSE).sum()))]
         if len(nearest) < FEWEST:
             return np.append(np.full(len(values), np.nan), len(nearest))
         spread = scores[nearest].std(0, ddof=1)
@@ -49,7 +50,7 @@ class Background:
     def of(self, length: int) -> tuple[np.ndarray, np.ndarray]:
         """GC (M,) and scores (M, C) of the windows of one length."""
         if length not in self._kept:
-            places = drawn(self.genome, length, min(self.windows, max(_LETTERS // length, _SHARE * FEWEST)), self.seed)
+            places = drawn(self.genome, length, min(self.windows, max(_LETTERS // length, _LEAST)), self.seed)
             gc = np.array([gc_share(self.genome, place) for place in places])
             self._kept[length] = gc, self.values(places)
         return self._kept[length]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from random_models import letters_model, random_letters, random_model, write_genome
 
 from orchid_genomics.errors import InputError, RecipeError
-from orchid_genomics.score.background import drawn, gc_share, step
+from orchid_genomics.score.background import Background, drawn, gc_share, step
 from orchid_genomics.score.elements import ElementScoring, Options, predict, read, score_elements
 from orchid_genomics.score.likelihood import Likelihood, pieces
 from orchid_genomics.score.reader import Reader
@@ -188,10 +188,25 @@ def test_z_is_the_distance_from_windows_alike_in_length_and_gc(model, tmp_path):
     row = scoring([place]).values[0]
     windows = drawn(genome, step(20), 150, 0)
     assert {len(window) for window in windows} == {step(20)}
-    nearest = sorted(windows, key=lambda window: abs(gc_share(genome, window) - gc_share(genome, place)))[: 150 // 4]
+    nearest = sorted(windows, key=lambda window: abs(gc_share(genome, window) - gc_share(genome, place)))[:30]
     scores = scoring.likelihood.means(nearest)
     np.testing.assert_allclose(row[2:4], (row[:2] - scores.mean(0)) / scores.std(0, ddof=1), rtol=1e-6)
-    assert row[4] == 150 // 4
+    assert row[4] == 30
+
+
+def test_more_windows_are_more_that_are_close_in_gc(model, tmp_path):
+    genome = write_genome(tmp_path / "g.fa", {"c": random_letters(30_000, 1)})
+    place = Interval("c", 400, 500)
+    for count in (200, 600):
+        background = Background(
+            genome, lambda places: np.array([[gc_share(genome, each)] for each in places]), count, 0
+        )
+        gc, _ = background.of(step(100))
+        close = np.abs(gc - gc_share(genome, place)) <= 0.02
+        assert close.sum() >= 30
+        z, n = background.z(place, np.array([gc_share(genome, place)]))
+        assert n == close.sum()
+        assert z == pytest.approx((gc_share(genome, place) - gc[close].mean()) / gc[close].std(ddof=1))
 
 
 def test_a_genome_too_small_for_a_background_gives_no_z(model, tmp_path):

@@ -58,7 +58,7 @@ def _split(texts: Sequence[str]) -> tuple[str, ...]:
 def evaluate_variants(scored: str | Path, options: Options, say: Callable[[str], None] = lambda _: None) -> Judgement:
     """Judge the scores of a file. `say` hears what takes time.
 
-    Raises InputError for a name that the file has not, a class without a variant, or a score without a value.
+    Raises InputError for a name that the file has not, a class without a variant, or an asked score without a value.
     """
     options = _checked(options)
     scored = Path(scored)
@@ -69,10 +69,12 @@ def evaluate_variants(scored: str | Path, options: Options, say: Callable[[str],
     genome = Genome(options.genome) if options.genome else None
     rows = read_rows(scored, options, picked, names, genome)
     columns = {each.text: each.sign * rows.table.numbers(each.column, "--score") for each in picked}
-    for name, values in columns.items():
-        if np.isnan(values).all():
-            found = f"{name} is missing for all {len(values):,} labelled variants"
-            raise InputError(scored, found, f"another --score: {listed(names, 30)}")
+    empty = [name for name, values in columns.items() if np.isnan(values).all()]
+    if empty and (options.scores or len(empty) == len(columns)):
+        found = f"{empty[0]} is missing for all {len(rows.positive):,} labelled variants"
+        raise InputError(scored, found, f"another --score: {listed(names, 30)}")
+    picked = [each for each in picked if each.text not in empty]
+    columns = {each.text: columns[each.text] for each in picked}
     cluster, what = clusters(rows, options)
     code = None
     if genome is not None:
@@ -82,7 +84,9 @@ def evaluate_variants(scored: str | Path, options: Options, say: Callable[[str],
     question = Question(
         rows.positive, cluster, columns, strata, _groups(rows), samples=options.samples, seed=options.seed
     )
-    return question.judged(" x ".join(options.strata), _notes(rows, options, cluster, what))
+    notes = _notes(rows, options, cluster, what)
+    notes += [f"left out, for no labelled variant has a value: {', '.join(empty)}"] if empty else []
+    return question.judged(" x ".join(options.strata), notes)
 
 
 def _checked(options: Options) -> Options:

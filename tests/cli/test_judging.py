@@ -213,6 +213,14 @@ def test_scores_that_are_all_missing_are_said_to_be(tmp_path, capsys):
     words = ["--label", "class", "--positive", "x", "--negative", "y"]
     run("evaluate-variants", tmp_path / "l.tsv", *words, exit_code=1)
     assert "l.tsv: llr is missing for all 2 labelled variants; another --score: " in capsys.readouterr().err
+    table = "chrom\tpos\tref\talt\tllr\tindel\tclass\nc\t1\tA\tC\t-1\t.\tx\nc\t2\tA\tC\t1\t.\ty\n"
+    (tmp_path / "l.tsv").write_text(table)
+    run("evaluate-variants", tmp_path / "l.tsv", *words)
+    out = capsys.readouterr().out
+    assert "left out, for no labelled variant has a value: indel\n" in out
+    assert "\nllr " in out
+    run("evaluate-variants", tmp_path / "l.tsv", *words, "--score", "llr", "--score", "indel", exit_code=1)
+    assert "l.tsv: indel is missing for all 2 labelled variants" in capsys.readouterr().err
     (tmp_path / "l.tsv").write_text("chrom\tpos\tref\talt\tmine\tclass\nc\t1\tA\tC\t.\tx\n")
     run("evaluate-variants", tmp_path / "l.tsv", *words, exit_code=1)
     assert "l.tsv: has no score of orchid-genomics; --score one of: " in capsys.readouterr().err

@@ -72,6 +72,11 @@ def encoded(sequences: Iterable[str | bytes | np.ndarray]) -> list[np.ndarray]:
     """Tokens of sequences. Raises InputError with the number (from 1) of one that is empty, all N, too long, no DNA."""
     if isinstance(sequences, str | bytes):
         raise InputError("sequences", "one text", "a list of sequences")
+    if getattr(sequences, "ndim", 1) == 2 and getattr(sequences, "dtype", None) != np.uint8:
+        table = np.asarray(sequences, object)  # a data frame would be read as the names of its columns
+        if table.shape[1] != 1:
+            raise InputError("sequences", f"a table of {table.shape[1]} columns", "one column of sequences")
+        sequences = table[:, 0]
     rows = []
     for number, sequence in enumerate(sequences, 1):
         where = f"sequence {number:,}"

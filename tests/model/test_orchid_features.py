@@ -110,6 +110,26 @@ def test_a_sequence_that_is_none_is_one_line(model, sequences, message):
         OrchidFeatures(model).fit(sequences)
 
 
+def test_a_column_of_a_table_is_its_sequences_and_not_its_name(model):
+    features = OrchidFeatures(model).fit(SEQUENCES)
+    wanted = features.transform(SEQUENCES)
+    column = np.array(SEQUENCES, object)[:, None]
+    assert np.array_equal(features.transform(column), wanted)
+
+    class Frame:  # iterates over the names of its columns, as data frames do
+        ndim = 2
+
+        def __iter__(self):
+            return iter(["DNA"])
+
+        def __array__(self, dtype=None, copy=None):
+            return column
+
+    assert np.array_equal(features.transform(Frame()), wanted)
+    with pytest.raises(InputError, match=r"sequences: a table of 2 columns; one column of sequences"):
+        features.transform(np.concatenate([column, column], 1))
+
+
 def test_a_parameter_that_is_not_possible_is_one_line(model):
     with pytest.raises(InputError, match="OrchidFeatures pool: 'max'; mean or center"):
         OrchidFeatures(model, pool="max").fit(["ACGT"])

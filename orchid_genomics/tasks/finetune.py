@@ -22,6 +22,7 @@ from orchid_genomics.recipe import load
 from orchid_genomics.train import ranks as processes
 from orchid_genomics.train.answers import number, span, text
 from orchid_genomics.train.finetuning import FinetuneRecipe, Fitted, build, cnn, strand_of, train_arm
+from orchid_genomics.train.local import local
 from orchid_genomics.train.page import Curves, page
 from orchid_genomics.train.run import Run, finite
 from orchid_genomics.train.simple import Answered, simple
@@ -93,10 +94,11 @@ def _measured(
     if recipe.pretrained and chosen.random:
         make = partial(build, recipe, data, fresh=True)
         others.append(train_arm(RANDOM, make, recipe, data, rates, fits, ranks, say))
-    if chosen.cnn and not data.bin:
+    if chosen.cnn:
         one = recipe.model_copy(update={"training": recipe.training.model_copy(update={"layers": None})})
         others.append(train_arm("small CNN", partial(cnn, one, data), one, data, chosen.cnn_rates, fits, ranks, say))
     others += simple(data, strand_of(recipe, data), say, chosen.sizes if chosen.simple else None)
+    others += local(data, say) if data.bin and chosen.simple else ()
     say("measuring the test split")
     return verdict(data, model, others, notes), [model, *others]
 

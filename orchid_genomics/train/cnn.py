@@ -21,11 +21,14 @@ class _Plain(nn.Module):
 
 
 class SmallCNN(nn.Module):
-    """Tokens (B, L) -> outputs (B, K), logits or numbers in units of the training labels."""
+    """Tokens (B, L) -> outputs (B, K), logits or numbers in units of the training labels.
 
-    def __init__(self, outputs: int, strand: str, anchored: bool, shift: Tensor, scale: Tensor) -> None:
+    With a `bin`, outputs (B, L // bin, K) of the strand as read: the maxima of bins, then seven of them side by side.
+    """
+
+    def __init__(self, outputs: int, strand: str, anchored: bool, shift: Tensor, scale: Tensor, bin: int = 0) -> None:
         super().__init__()
-        self.encoder, self.strand, self.anchored = _Plain(), strand, anchored and strand == "forward"
+        self.encoder, self.strand, self.anchored, self.bin = _Plain(), strand, anchored and strand == "forward", bin
         self.first = nn.Conv1d(4, 64, 15, padding=7)
         self.second = nn.Conv1d(64, 64, 7, padding=3)
         self.out = nn.Linear(64 * (STRETCHES if self.anchored else 1), outputs)
@@ -37,6 +40,8 @@ class SmallCNN(nn.Module):
         codes_BL = (tokens_BL & CODE).long()
         letters_B = (codes_BL != DNA.pad).sum(1)
         codes_BL = codes_BL[:, : int(letters_B.max())]
+        if self.bin:
+            return self.out(self._along(codes_BL).transpose(1, 2)) * self.scale + self.shift
         found = self._features(codes_BL)
         if self.strand == "both":
             found = torch.maximum(found, self._features(_turned(codes_BL, letters_B)))
@@ -45,6 +50,14 @@ class SmallCNN(nn.Module):
     def encode(self, tokens_BL: Tensor, mask_BL: Tensor | None = None) -> Tensor:
         """The same; the mask says nothing that the tokens do not."""
         return self.forward(tokens_BL)
+
+    def _along(self, codes_BL: Tensor) -> Tensor:
+        """(B, 64, bins); bins that are not full of letters are none."""
+        real_BCL = (codes_BL != DNA.pad)[:, None].float()
+        x_BCL = nn.functional.one_hot(codes_BL, DNA.size)[..., :4].float().transpose(1, 2)
+        full = -nn.functional.max_pool1d(-real_BCL, self.bin)
+        h = nn.functional.max_pool1d(self.first(x_BCL).relu() * real_BCL, self.bin) * full
+        return self.second(h).relu() * full
 
     def _features(self, codes_BL: Tensor) -> Tensor:
         real_BCL = (codes_BL != DNA.pad)[:, None].float()

@@ -194,7 +194,7 @@ def cnn(recipe: FinetuneRecipe, data: LabelledSet, seed: int) -> SmallCNN:
     lengths = data.lengths
     outputs = 1 if data.task == "binary" else len(data.labels)
     shift, scale = (torch.from_numpy(value) for value in units(data))
-    return SmallCNN(outputs, strand_of(recipe, data), bool(lengths.min() == lengths.max()), shift, scale)
+    return SmallCNN(outputs, strand_of(recipe, data), bool(lengths.min() == lengths.max()), shift, scale, data.bin)
 
 
 def answers_on(model: nn.Module, data: LabelledSet, rows: np.ndarray, head: Any, device: torch.device) -> np.ndarray:

@@ -40,7 +40,7 @@ def simple(
 ) -> Iterator[Answered]:
     """Each alternative in turn, trained on all training rows of `data`; `strand` as that of the model's head.
 
-    Without `sizes` of k-mers, and for tracks, the constant answer alone.
+    Without `sizes` of k-mers, and for tracks (whose others are in `local`), the constant answer alone.
     """
     yield _constant(data, data.rows("train"))
     if sizes is None or data.bin:

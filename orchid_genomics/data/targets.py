@@ -118,8 +118,7 @@ def _numbers(rows: Rows, target: np.ndarray, task: str) -> tuple:
     if target.ndim == 2 and not np.isfinite(target).all():
         at = int(np.flatnonzero(~np.isfinite(target).all(1))[0])
         raise InputError(rows.where[at], "the label is missing or not finite", "a number on every row")
-    values = set(np.unique(target[np.isfinite(target)][:100_000]).tolist())
-    is_bits = values <= {0.0, 1.0}
+    is_bits = bool(np.isin(target[np.isfinite(target)], (0.0, 1.0)).all())
     own = "multilabel" if is_bits and task != "regression" else "regression"
     if task not in ("auto", own):
         raise InputError(rows.name, "the labels are not all 0 or 1", 'data.task = "regression"')

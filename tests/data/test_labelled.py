@@ -280,6 +280,19 @@ def test_tracks_have_a_number_for_every_bin_and_none_beyond_a_row(tmp_path):
     assert "tracks.h5 row 1: 10 bins of 4 nt, labels for 9; a number for every bin" in fault(tracks(tmp_path, bins=9))
 
 
+def test_numbers_that_begin_with_zeros_are_numbers(tmp_path):
+    recipe = tracks(tmp_path)
+    with h5py.File(recipe.path, "a") as file:
+        del file["sequence"], file["label"], file["split"]
+        split = ["train"] * 4 + ["validation", "test"]
+        file.create_dataset("sequence", data=[turned(row, 80_000) for row in range(6)], dtype=h5py.string_dtype())
+        file.create_dataset("split", data=split, dtype=h5py.string_dtype())
+        label = np.zeros((6, 20_000, 2), np.float32)
+        label[:, ::7], label[3:, ::5] = 1, 3  # the first three rows hold 0 and 1 alone
+        file.create_dataset("label", data=label)
+    assert opened(recipe).task == "regression"
+
+
 def test_an_hdf5_of_others_is_refused(tmp_path):
     path = tmp_path / "theirs.h5"
     with h5py.File(path, "w") as file:

@@ -13,6 +13,11 @@ from orchid_genomics.errors import InputError
 from orchid_genomics.genome.names import listed
 
 _MOST_CLASSES = 100
+_NEGATIVE = (
+    "negative", "neg", "no", "none", "not", "false", "f", "other", "others", "rest", "background", "bg", "control",
+    "random", "shuffled", "inactive", "unbound", "closed", "decoy",
+)  # fmt: skip
+"""Words for the class that is not asked about, of two; else the first of the alphabet is."""
 _MISSING = ("", ".", "na", "nan", "none", "null")
 
 
@@ -101,6 +106,8 @@ def _classes(rows: Rows, text: list[str], numbers: np.ndarray | None, task: str)
     if numbers is not None:
         text = [f"{number:g}" for number in numbers]
     names = sorted(set(text), key=(lambda word: float(word)) if numbers is not None else str)
+    if len(names) == 2 and numbers is None:  # the second is the positive one
+        names.sort(key=lambda word: word.lower() not in _NEGATIVE)
     if len(names) == 1:
         raise InputError(rows.name, f"all {len(text):,} rows have the label {names[0]!r}", "two classes at least")
     if len(names) > _MOST_CLASSES:

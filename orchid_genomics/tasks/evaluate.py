@@ -15,7 +15,7 @@ from orchid_genomics.data.targets import for_model
 from orchid_genomics.errors import InputError, writable
 from orchid_genomics.genome.index import replacing
 from orchid_genomics.model.pretrained import OrchidModel
-from orchid_genomics.train.answers import number
+from orchid_genomics.train.answers import span
 from orchid_genomics.train.finetuning import answers_on
 from orchid_genomics.train.ranks import device_of
 from orchid_genomics.train.run import finite
@@ -53,6 +53,8 @@ def evaluate(
     data = for_model(rows, head.task, head.labels, bin, one, plan or recipe)
     yield f"model  {folder} (hash {model.hash()}): {head.task}, {', '.join(head.labels)}; strand = {head.strand}"
     yield f"data   {data.name}: {len(data):,} rows" + (f", split {chosen}" if chosen else ", all rows")
+    if head.task in ("binary", "multilabel") and not model.provenance.get("labelled", {}).get("thresholds"):
+        notes.append("the model folder names no thresholds: 0.5")
     yield from (f"note   {note}" for note in notes)
     found = _scores(model.to(place), data, place)
     yield from _table(data, found)
@@ -117,8 +119,7 @@ def _table(data: LabelledSet, found: dict[str, dict[str, Estimate]]) -> Iterator
     names = NAMES[data.task]
     rows = [["", *names]]
     for name, scores in found.items():
-        spans = (f"{number(s.value)} ({number(s.low)}-{number(s.high)})" for s in (scores[key] for key in names))
-        rows.append([name, *spans])
+        rows.append([name, *(span(scores[key]) for key in names)])
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     yield ""
     for row in rows:

@@ -115,6 +115,8 @@ def notes_of(recipe: FinetuneRecipe, data: LabelledSet, model: OrchidModel) -> l
     layers = recipe.training.layers
     trained = {None: "all weights", 0: "the head alone"}.get(layers, f"the head and the last {layers} layers")
     found = [f"Strand: {strand} ({reads}; {why}).", f"Trained: {trained}."]
+    if data.task == "binary":
+        found.append(f"Positive: {data.labels[1]} (AUPRC, F1 and the probability are of it).")
     found += [f"Data: {note}." for note in data.notes]
     if recipe.pretrained is None:
         return [*found, "Pretraining: none, the encoder begins from random weights."]

@@ -240,7 +240,7 @@ def test_a_fasta_for_each_class(tmp_path):
         (tmp_path / f"{label}.fa").write_text(text)
     classes = tuple(ClassFasta(fasta=tmp_path / f"{label}.fa", label=label) for label in ("enhancer", "other"))
     found = opened(FastaRecipe(classes=classes))
-    assert (found.task, found.labels, len(found)) == ("binary", ("enhancer", "other"), 180)
+    assert (found.task, found.labels, len(found)) == ("binary", ("other", "enhancer"), 180)  # the second is positive
     assert DNA.decode(found.tokens[90]) == turned(100)
     (tmp_path / "other.fa").write_text("ACGT\n")
     assert "other.fa line 1: is no FASTA (no > before the letters)" in fault(FastaRecipe(classes=classes))

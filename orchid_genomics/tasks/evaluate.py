@@ -51,6 +51,8 @@ def evaluate(
     bin = head.bin if head.kind == "tracks" else 0
     one = None if chosen in (None, "all") else chosen
     data = for_model(rows, head.task, head.labels, bin, one, plan or recipe)
+    if len(np.unique(data.target[np.isfinite(data.target)] if bin else data.target, axis=0)) < 2:
+        raise InputError(data.name, "all rows have one label", "rows that differ")
     yield f"model  {folder} (hash {model.hash()}): {head.task}, {', '.join(head.labels)}; strand = {head.strand}"
     yield f"data   {data.name}: {len(data):,} rows" + (f", split {chosen}" if chosen else ", all rows")
     if head.task in ("binary", "multilabel") and not model.provenance.get("labelled", {}).get("thresholds"):
@@ -114,8 +116,6 @@ def _constant(data: LabelledSet, answer: np.ndarray) -> np.ndarray:
 
 
 def _table(data: LabelledSet, found: dict[str, dict[str, Estimate]]) -> Iterator[str]:
-    if not found["model"]:
-        raise InputError(data.name, "all rows have one label", "rows that differ")
     names = NAMES[data.task]
     rows = [["", *names]]
     for name, scores in found.items():

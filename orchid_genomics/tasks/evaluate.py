@@ -51,7 +51,8 @@ def evaluate(
     bin = head.bin if head.kind == "tracks" else 0
     one = None if chosen in (None, "all") else chosen
     data = for_model(rows, head.task, head.labels, bin, one, plan or recipe)
-    if len(np.unique(data.target[np.isfinite(data.target)] if bin else data.target, axis=0)) < 2:
+    answers = data.target.reshape(-1, data.target.shape[-1] if data.target.ndim > 1 else 1)
+    if len(np.unique(answers[np.isfinite(answers).all(1)], axis=0)) < 2:
         raise InputError(data.name, "all rows have one label", "rows that differ")
     yield f"model  {folder} (hash {model.hash()}): {head.task}, {', '.join(head.labels)}; strand = {head.strand}"
     yield f"data   {data.name}: {len(data):,} rows" + (f", split {chosen}" if chosen else ", all rows")

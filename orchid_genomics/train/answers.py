@@ -6,6 +6,9 @@ from orchid_genomics.train.scores import NAMES, Estimate
 from orchid_genomics.train.verdict import Line, Verdict, mean_interval
 
 
+FEW = 20  # families below which a bootstrap over them is rough
+
+
 def number(value: float) -> str:
     """Three decimals, a dash for what cannot be computed."""
     return "-" if value != value else f"{value + 0.0:.3f}".replace("-0.000", "0.000")
@@ -32,6 +35,8 @@ def text(verdict: Verdict) -> str:
         "",
         f"95 % intervals by bootstrap over {rows['families']:,} families or loci; * best alternative on validation",
     ]
+    if rows["families"] < FEW:
+        lines.append("so few families or loci make intervals that are narrower than the truth")
     shared = next(count for name, count in rows.items() if name.startswith("sharing"))
     lines.append(
         f"{shared:,} test rows share 30 letters with training (either strand), "

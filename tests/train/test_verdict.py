@@ -135,6 +135,14 @@ def test_rows_of_a_locus_are_drawn_together():
     assert len(set(families(labelled()).tolist())) == ROWS
 
 
+def test_few_families_are_said_to_make_rough_intervals():
+    data = labelled()
+    said = "so few families or loci make intervals that are narrower than the truth"
+    assert said not in text(verdict(data, model(data, 0.5), [other(data, "k-mers", 1.0)], []))
+    data.group[:] = np.arange(ROWS) % 9
+    assert said in text(verdict(data, model(data, 0.5), [other(data, "k-mers", 1.0)], []))
+
+
 def test_what_pretraining_saw_is_counted_by_place():
     data = labelled(places=True)
     genome = {"fasta": "g.fa", "contigs": {"chr1": 10**6}, "seen": {"chr1": [[200_000, 209_990], [395_050, 10**6]]}}

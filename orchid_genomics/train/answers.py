@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from orchid_genomics.train.scores import NAMES, Estimate
 from orchid_genomics.train.verdict import Line, Verdict, mean_interval
 
-
 FEW = 20  # families below which a bootstrap over them is rough
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from orchid_genomics.cli import main
 from orchid_genomics.genome.fasta import Genome
 
 if not torch.cuda.is_available():
@@ -100,3 +101,26 @@ def edge_cases() -> Path:
     if not folder.is_dir():
         pytest.skip("no ../shared/data/edge_cases here")
     return folder
+
+
+@pytest.fixture
+def refused(capsys, tmp_path):
+    """Run words; they must fail with one line, and leave every file as it was. Returns that line."""
+
+    def run(*words, code=1):
+        before = snapshot(tmp_path)
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as stop:
+            main([str(word) for word in words])
+        out, err = capsys.readouterr()
+        assert (stop.value.code, out) == (code, "")
+        assert err.count("\n") == 1, err
+        assert err.startswith("error: ")
+        assert snapshot(tmp_path) == before
+        return err.strip()
+
+    return run
+
+
+def snapshot(folder):
+    return {path: path.read_bytes() if path.is_file() else None for path in folder.rglob("*")}

@@ -102,7 +102,7 @@ def _place(target: Likelihood | Track, model: "OneHot", x_N4L: Tensor) -> int:
     L = span.stop - span.start
     place = L // 2 if target.place == "center" else int(target.place)
     if place >= L:
-        raise InputError("target", f"{target.name} of a sequence of {L:,} letters", f"places 0 to {L - 1}, 0-based")
+        raise InputError("--target", f"{target.name} of a sequence of {L:,} letters", f"places 0 to {L - 1}, 0-based")
     return span.start + place
 
 
@@ -148,7 +148,7 @@ def _of_letters(text: str, model: OrchidModel) -> Target:
 
 def _unknown(text: str, model: OrchidModel) -> InputError:
     found = f"the model has no {text!r}" if text else "not said, and the model has several"
-    return InputError("target", found, "it has " + ", ".join(possible(model)))
+    return InputError("--target", found, "it has " + ", ".join(possible(model)))
 
 
 def possible(model: OrchidModel) -> Sequence[str]:

@@ -30,7 +30,7 @@ def features(
     when anything is wrong.
     """
     if upstream < 0 or downstream < 0 or upstream + downstream == 0:
-        raise InputError("promoters", f"{upstream} letters upstream, {downstream} downstream", "0 or more, not both 0")
+        raise InputError("--upstream", f"{upstream} letters, --downstream {downstream}", "0 or more, not both 0")
     out = Path(out)
     if out.exists() and not out.is_dir():
         raise InputError(out, "is a file", "a folder")

@@ -14,19 +14,18 @@ def info(folder: str | Path) -> Iterator[str]:
     """Lines about the model in `folder`. Raises InputError for a folder that is missing, foreign or damaged."""
     model = OrchidModel.from_pretrained(folder)
     encoder, provenance = model.recipe.encoder, model.provenance
+    try:
+        origin = list(_origin(provenance)) if provenance else []
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        found = f"is damaged or not of this tool ({type(error).__name__}: {error})"
+        raise InputError(Path(folder) / PROVENANCE, found, "the file that pretrain wrote, or none") from None
     parameters = sum(p.numel() for p in model.parameters())
     yield f"model        {folder} (hash {model.hash()})"
     yield f"encoder      Orchid, width {encoder.width}, depth {encoder.depth}, {encoder.strands} strands"
     yield f"filter       {encoder.filter.kind}, decay lengths from {encoder.filter.shortest:g} nt"
     yield f"head         {model.recipe.head.kind if model.recipe.head else 'none: vectors'}"
     yield f"parameters   {parameters:,}"
-    if not provenance:
-        return
-    try:
-        yield from list(_origin(provenance))
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        found = f"is damaged or not of this tool ({type(error).__name__}: {error})"
-        raise InputError(Path(folder) / PROVENANCE, found, "the file that pretrain wrote, or none") from None
+    yield from origin
 
 
 def _origin(provenance: dict[str, Any]) -> Iterator[str]:

@@ -134,11 +134,8 @@ def test_strand_and_window_follow_the_bed_and_the_model(folder):
         ((), "none/o.h5", "none/o.h5: cannot be written (No such file or directory)"),
     ],
 )
-def test_what_cannot_be_is_one_line(folder, capsys, words, out, message):
-    with pytest.raises(SystemExit) as stop:
-        run(*words, out=out)
-    assert stop.value.code == 1
-    assert message in capsys.readouterr().err
+def test_what_cannot_be_is_one_line(folder, refused, words, out, message):
+    assert message in refused("embed", "model", "genome.fa", "in.bed", "-o", out, *words)
 
 
 def test_a_file_that_is_not_ours_is_one_line(folder):

@@ -85,13 +85,13 @@ def test_outputs_have_names_and_numbers(letters, made):
 @pytest.mark.parametrize(
     ("head", "target", "message"),
     [
-        (None, "CTCF", "target: the model has no 'CTCF'; it has pll, pll-hidden, A@100 (a letter"),
-        (None, "N@3", "target: the model has no 'N@3'"),
-        ("several", "SPI1", "target: the model has no 'SPI1'; it has CTCF, REST, MAX"),
-        ("several", 3, "target: the model has no '3'; it has CTCF, REST, MAX"),
-        ("one", "pll", "target: the model has no 'pll'; it has 1"),
-        ("tracks", None, "target: not said, and the model has several; it has plus, minus, plus@100"),
-        ("tracks", "plus@x", "target: the model has no 'plus@x'"),
+        (None, "CTCF", "--target: the model has no 'CTCF'; it has pll, pll-hidden, A@100 (a letter"),
+        (None, "N@3", "--target: the model has no 'N@3'"),
+        ("several", "SPI1", "--target: the model has no 'SPI1'; it has CTCF, REST, MAX"),
+        ("several", 3, "--target: the model has no '3'; it has CTCF, REST, MAX"),
+        ("one", "pll", "--target: the model has no 'pll'; it has 1"),
+        ("tracks", None, "--target: not said, and the model has several; it has plus, minus, plus@100"),
+        ("tracks", "plus@x", "--target: the model has no 'plus@x'"),
     ],
 )
 def test_a_target_that_the_model_has_not_is_answered_with_those_it_has(head, target, message, made):
@@ -103,7 +103,7 @@ def test_a_target_that_the_model_has_not_is_answered_with_those_it_has(head, tar
 def test_a_place_beyond_the_sequence_is_one_line(tiny_model, letters):
     with pytest.raises(InputError) as error:
         OneHot(tiny_model, "A@40")(one_hot(letters(1, 40)))
-    assert str(error.value) == "target: A@40 of a sequence of 40 letters; places 0 to 39, 0-based"
+    assert str(error.value) == "--target: A@40 of a sequence of 40 letters; places 0 to 39, 0-based"
 
 
 def test_possible_targets_can_all_be_read(made):

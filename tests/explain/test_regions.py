@@ -134,7 +134,7 @@ def test_shards_merge_to_the_same_numbers_and_a_kill_resumes(files, tmp_path, mo
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (Options(target="CTCF"), "target: the model has no 'CTCF'; it has pll, pll-hidden"),
+        (Options(target="CTCF"), "--target: the model has no 'CTCF'; it has pll, pll-hidden"),
         (Options("dependency", "pll"), "--target: says nothing to a dependency map; --method dependency without"),
         (Options("magic"), "--method: unknown name 'magic'; gradient, integrated, deeplift, ism, dependency"),
         (Options(window=0), "--window: 0; 1 letter or more"),

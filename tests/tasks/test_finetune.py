@@ -104,7 +104,7 @@ def run(recipe, out, *overrides):
 QUICK = ("training.epochs=1", "baselines.simple=false")
 
 
-def test_a_run_that_was_killed_ends_with_the_same_weights(recipe, tmp_path, capsys, monkeypatch):
+def test_a_run_that_was_killed_ends_with_the_same_weights(recipe, tmp_path, capsys, monkeypatch, refused):
     words = ("training.epochs=2", "training.rates=[1e-2, 3e-3]", "training.seeds=[0, 1]", "baselines.simple=false")
     run(recipe, tmp_path / "whole", *words)
     saved = []
@@ -129,7 +129,7 @@ def test_a_run_that_was_killed_ends_with_the_same_weights(recipe, tmp_path, caps
     assert len(found[0]["verdict"]["seeds"]["model"]) == 3
     capsys.readouterr()
     write_set(tmp_path / "set.tsv.gz", planted(400, 1))
-    line = fault(capsys, "finetune", recipe, "-o", tmp_path / "killed", "--resume", *overrides)
+    line = refused("finetune", recipe, "-o", tmp_path / "killed", "--resume", *overrides)
     assert "set.tsv.gz: changed since the run began (SHA-256 " in line
 
 
@@ -264,31 +264,19 @@ def write_form(tmp_path, form):
     (tmp_path / "form.tsv").write_text("\n".join([f"sequence\t{header}\tsplit", *lines]) + "\n")
 
 
-def fault(capsys, *words) -> str:
-    with pytest.raises(SystemExit) as stop:
-        main([str(word) for word in words])
-    err = capsys.readouterr().err
-    assert stop.value.code == 1
-    assert err.count("\n") == 1, err
-    return err.strip()
+def test_a_wrong_recipe_is_one_line_and_writes_nothing(recipe, tmp_path, refused):
+    def wrong(override):
+        return refused("finetune", recipe, "-o", tmp_path / "run", "--set", override)
 
-
-def test_a_wrong_recipe_is_one_line_and_writes_nothing(recipe, tmp_path, capsys):
-    def refused(*overrides):
-        words = [word for each in overrides for word in ("--set", each)]
-        line = fault(capsys, "finetune", recipe, "-o", tmp_path / "run", *words)
-        assert not (tmp_path / "run").exists()
-        return line
-
-    assert "either pretrained, a model folder, or [model], an encoder from scratch" in refused("pretrained=x")
-    assert "training.layers: 3 of 1 layers; 0 to 1" in refused("training.layers=3")
-    assert "training.folds: 2 folds leave none to train on" in refused("training.folds=2")
-    assert "set.tsv.gz: has no column 'seq'; its columns: chrom, start, end, strand, label, split, sequence" in refused(
+    assert "either pretrained, a model folder, or [model], an encoder from scratch" in wrong("pretrained=x")
+    assert "training.layers: 3 of 1 layers; 0 to 1" in wrong("training.layers=3")
+    assert "training.folds: 2 folds leave none to train on" in wrong("training.folds=2")
+    assert "set.tsv.gz: has no column 'seq'; its columns: chrom, start, end, strand, label, split, sequence" in wrong(
         "data.sequence=seq"
     )
-    assert "head.kind: unknown key; possible: other, pool, queries, strand" in refused("head.kind=pooled")
-    assert "either path, or train, validation and test" in refused("data.train=x.tsv")
-    assert "none.tsv: cannot be read (No such file or directory)" in refused("data.path=none.tsv")
+    assert "head.kind: unknown key; possible: other, pool, queries, strand" in wrong("head.kind=pooled")
+    assert "either path, or train, validation and test" in wrong("data.train=x.tsv")
+    assert "none.tsv: cannot be read (No such file or directory)" in wrong("data.path=none.tsv")
 
 
 def test_evaluate_holds_out_what_fine_tuning_held_out(recipe, tmp_path, capsys):
@@ -309,20 +297,18 @@ def test_evaluate_holds_out_what_fine_tuning_held_out(recipe, tmp_path, capsys):
     assert "40 rows, all rows" in capsys.readouterr().out
 
 
-def test_evaluate_refuses_what_the_model_cannot_answer(recipe, tmp_path, capsys, pretrained):
+def test_evaluate_refuses_what_the_model_cannot_answer(recipe, tmp_path, capsys, refused, pretrained):
     run(recipe, tmp_path / "run", *QUICK)
     capsys.readouterr()
     model = tmp_path / "run" / "model"
     (tmp_path / "other.csv").write_text("sequence,label\nACGTACGTAC,0\nACGTACGTAA,enhancer\n")
-    line = fault(capsys, "evaluate", model, tmp_path / "other.csv")
+    line = refused("evaluate", model, tmp_path / "other.csv")
     assert line.endswith("other.csv line 3: the label 'enhancer' is unknown; the model's labels: 0, 1")
     (tmp_path / "one.csv").write_text("sequence,label\nACGTACGTAC,0\nACGTACGTAA,0\n")
-    assert "one.csv: all rows have one label; rows that differ" in fault(
-        capsys, "evaluate", model, tmp_path / "one.csv"
-    )
-    line = fault(capsys, "evaluate", model, tmp_path / "one.csv", "--split", "test")
+    assert "one.csv: all rows have one label; rows that differ" in refused("evaluate", model, tmp_path / "one.csv")
+    line = refused("evaluate", model, tmp_path / "one.csv", "--split", "test")
     assert "one.csv: has no split column; no --split, for all rows" in line
-    line = fault(capsys, "evaluate", pretrained, tmp_path / "one.csv")
+    line = refused("evaluate", pretrained, tmp_path / "one.csv")
     assert "has a head of letters, and answers no labels; a fine-tuned model: orchid-genomics finetune" in line
     main(["evaluate", str(model), str(recipe)])
     assert "80 rows, split test" in capsys.readouterr().out

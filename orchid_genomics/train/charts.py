@@ -10,7 +10,7 @@ from html import escape
 import numpy as np
 
 COLOURS = ("#7b2d8b", "#2a78b5", "#3a9a5b", "#c2701c", "#b8324f", "#5b6770")
-WIDTH, HEIGHT = 380, 290
+WIDTH, HEIGHT = 370, 290  # three side by side on a page
 LEFT, RIGHT, TOP, BOTTOM = 52, 14, 30, 44
 _MOST = 400  # points of a line; more are thinned, the ends kept
 

@@ -80,6 +80,7 @@ def _best(
 ) -> Answered:
     """The features and the strength that answer validation best (by the first score of the task)."""
     train, validation, test = (data.rows(split) for split in ("train", "validation", "test"))
+    outputs = 1 if data.task == "binary" else len(data.labels)
     best: tuple[float, Answered] | None = None
     for words, make in features:
         x = make()
@@ -90,7 +91,7 @@ def _best(
             score = first_score(data, found, validation)
             if best is None or score > best[0]:
                 chosen = ", ".join(filter(None, (words, f"C = {strength:g}")))
-                best = score, Answered(name, found, answer(x[test]), chosen, x.shape[1] + 1)
+                best = score, Answered(name, found, answer(x[test]), chosen, outputs * (x.shape[1] + 1))
             highest, worse = max(highest, score), 0 if score > highest else worse + 1
             if worse == _WORSE:
                 break

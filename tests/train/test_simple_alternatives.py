@@ -88,6 +88,8 @@ def test_answers_have_the_shape_of_the_task(task):
     }[task]
     for each in simple(made(texts, target, task, labels), "both", sizes=(3,)):
         assert each.validation.shape == each.test.shape == (20, len(labels)), each.name
+        if each.name == "GC content":
+            assert each.parameters == 3 * len(labels)
         if task == "multiclass":
             np.testing.assert_allclose(each.test.sum(1), 1, rtol=1e-6)
 

@@ -15,7 +15,7 @@ from orchid_genomics.data.labelled import SPLIT_NAMES, SPLITS, LabelledRecipe, L
 from orchid_genomics.data.sampling import mixed
 from orchid_genomics.errors import InputError
 from orchid_genomics.genome.bed import Places
-from orchid_genomics.genome.names import listed
+from orchid_genomics.genome.names import listed, shared
 from orchid_genomics.sequence import Interval
 
 _FAMILY, _DRAWN, _FOLD = 41, 42, 43  # streams of the hash
@@ -43,17 +43,17 @@ def split_of(found: LabelledSet, given: Sequence[str] | None, recipe: LabelledRe
 def _by_contig(found: LabelledSet, recipe: LabelledRecipe) -> np.ndarray:
     if found.places is None:
         raise InputError(found.name, "has no coordinates", "chrom, start and end, or no test_contigs")
-    known = {place.contig for place in found.places}
-    wanted = dict.fromkeys(recipe.validation_contigs, 1) | dict.fromkeys(recipe.test_contigs, 2)
-    unknown = [name for name in wanted if name not in known]
+    known = sorted({place.contig for place in found.places})
+    given = {1: set(recipe.validation_contigs), 2: set(recipe.test_contigs)}
+    own = shared(sorted(given[1] | given[2]), known, "validation_contigs and test_contigs", found.name)
+    unknown = sorted(name for names in given.values() for name in names if name not in own)
     if unknown:
-        raise InputError(found.name, f"no row on contig {unknown[0]!r}", f"possible: {listed(sorted(known))}")
-    both = set(recipe.validation_contigs) & set(recipe.test_contigs)
-    if both:
-        raise InputError(
-            found.name, f"{min(both)} is in both validation_contigs and test_contigs", "one split a contig"
-        )
-    return np.array([wanted.get(place.contig, 0) for place in found.places], np.int8)
+        raise InputError(found.name, f"no row on contig {unknown[0]!r}", f"possible: {listed(known)}")
+    validation, test = ({own[name] for name in names} for names in given.values())
+    if validation & test:
+        what = f"{min(validation & test)} is in both validation_contigs and test_contigs"
+        raise InputError(found.name, what, "one split a contig")
+    return np.array([2 if p.contig in test else 1 if p.contig in validation else 0 for p in found.places], np.int8)
 
 
 def joined(one: np.ndarray, other: np.ndarray) -> np.ndarray:

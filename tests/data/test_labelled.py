@@ -18,6 +18,7 @@ from orchid_genomics.data.targets import for_model
 from orchid_genomics.errors import InputError, OrchidError
 from orchid_genomics.genome.bed import read_records
 from orchid_genomics.genome.fasta import Genome
+from orchid_genomics.genome.names import GenomeNote
 from orchid_genomics.score.element_files import summit
 from orchid_genomics.score.elements import read
 from orchid_genomics.sequence import CODE, DNA
@@ -122,6 +123,11 @@ def test_whole_chromosomes_are_held_out_and_families_stay_together(tmp_path):
     found = opened(table(tmp_path, lines(60), validation_contigs=("chr2",), test_contigs=("chr3",)))
     for split, contig in (("train", "chr1"), ("validation", "chr2"), ("test", "chr3")):
         assert {found.places[row].contig for row in found.rows(split)} == {contig}
+    with pytest.warns(GenomeNote, match="contigs renamed to those of set.tsv: 2 -> chr2"):
+        again = opened(table(tmp_path, lines(60), validation_contigs=("2",), test_contigs=("chr3",)))
+    assert np.array_equal(again.split, found.split)
+    with pytest.raises(InputError, match="chr3 is in both validation_contigs and test_contigs; one split a contig"):
+        opened(table(tmp_path, lines(60), validation_contigs=("chr3",), test_contigs=("chr3",)))
     rows = [f"{turned(row // 4)}\t{row // 4 % 2}" for row in range(200)]  # four copies of each
     shares = opened(table(tmp_path, rows, "sequence\tlabel", validation_share=0.2, test_share=0.2))
     assert all(len(set(shares.split[4 * family : 4 * family + 4])) == 1 for family in range(50))

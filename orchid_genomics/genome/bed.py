@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pysam
@@ -181,14 +181,16 @@ def write_bed(path: str | Path, rows: Iterable[Interval | tuple]) -> None:
         tabix(stack, temporary, path, max((record[2] for record in records), default=0))
 
 
-def tabix(stack: ExitStack, temporary: Path, path: Path, longest: int) -> None:
+def tabix(stack: ExitStack, temporary: Path, path: Path, longest: int, **columns: Any) -> None:
     """Index the bgzipped `temporary` that will be `path`: `.tbi`, or `.csi` where a place lies beyond 512 Mb.
 
+    `columns` say where places stand, in the words of `pysam.tabix_index`; as in a BED when nothing is said.
     The index takes its name when the stack closes, and so does the file, whose `replacing` was entered before it.
     """
     csi = longest > _LONGEST_TBI
     index = stack.enter_context(replacing(Path(f"{path}.{'csi' if csi else 'tbi'}")))
-    pysam.tabix_index(str(temporary), force=True, preset="bed", csi=csi, keep_original=True, index=str(index))
+    words = columns or {"preset": "bed"}
+    pysam.tabix_index(str(temporary), force=True, csi=csi, keep_original=True, index=str(index), **words)
 
 
 def _record(row: Interval | tuple) -> tuple:

@@ -14,11 +14,11 @@ from typing import Any, BinaryIO
 import pysam
 
 from orchid_genomics.errors import InputError, missing_extra
+from orchid_genomics.genome.bed import tabix
 from orchid_genomics.genome.index import replacing
 from orchid_genomics.genome.text import END_OF_FILE
 from orchid_genomics.genome.vcf import quiet, with_contigs, with_lines
 
-LONGEST_TBI = 1 << 29  # places that a .tbi can hold; .csi beyond
 VCF_INDEX = {"preset": "vcf"}
 TSV_INDEX = {"seq_col": 0, "start_col": 1, "end_col": 1, "meta_char": "#"}  # 1-based places in column 2
 
@@ -46,11 +46,8 @@ class TextFormat:
             temporary = stack.enter_context(replacing(out))
             self.whole(parts, temporary)
             if self.index is not None and self.packed:
-                csi = self.farthest > LONGEST_TBI
-                index = stack.enter_context(replacing(Path(f"{out}.{'csi' if csi else 'tbi'}")))
-                words = {"force": True, "keep_original": True, "csi": csi, "index": str(index)}
                 with quiet():
-                    pysam.tabix_index(str(temporary), **self.index, **words)
+                    tabix(stack, temporary, out, self.farthest, **self.index)
             drop_index(out)  # one of an older file must not outlive it
 
     def whole(self, parts: Iterable[Path], out: Path) -> None:

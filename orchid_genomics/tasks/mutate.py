@@ -9,12 +9,12 @@ import pysam
 
 from orchid_genomics.errors import InputError, writable
 from orchid_genomics.genome.annotation import read_annotation
+from orchid_genomics.genome.bed import tabix
 from orchid_genomics.genome.fasta import Genome
 from orchid_genomics.genome.index import replacing
 from orchid_genomics.score.consequence import Change, Code, CodingSequence, changes, coding_sequences, drawn
 from orchid_genomics.score.output import kind_of
 
-_LONGEST_TBI = 1 << 29
 _INFO = """\
 ##INFO=<ID=BCSQ,Number=.,Type=String,Description="Consequence|gene|transcript|biotype|strand|amino_acid_change|dna_change">
 ##INFO=<ID=CONTEXT,Number=1,Type=String,Description="The change and its two neighbours on the coding strand">
@@ -99,6 +99,4 @@ def _write(out: Path, genome: Genome, lines: Iterator[str]) -> None:
             file.write(header.encode())
             for line in lines:
                 file.write(line.encode())
-        csi = max(genome.contigs.values()) > _LONGEST_TBI
-        index = stack.enter_context(replacing(Path(f"{out}.{'csi' if csi else 'tbi'}")))
-        pysam.tabix_index(str(temporary), force=True, preset="vcf", csi=csi, keep_original=True, index=str(index))
+        tabix(stack, temporary, out, max(genome.contigs.values()), preset="vcf")

@@ -44,6 +44,11 @@ def text(verdict: Verdict) -> str:
     if shared and verdict.lines[0].apart:
         title = f"test rows that share none, {rows['test'] - shared:,}"
         lines += ["", *_table(verdict.lines, names, verdict.comparator, lambda line: line.apart, title)]
+        gap = verdict.line(verdict.comparator).apart_minus[verdict.first]
+        lines.append(
+            f"on these the encoder's {verdict.first} minus that of {verdict.comparator} is {gap.value:+.3f} "
+            f"({gap.low:+.3f} to {gap.high:+.3f})"
+        )
     for name, values in verdict.seeds.items():
         lines.append(f"{name}, {len(values) - 1} seeds: {seeds_line(verdict.first, values)}")
     return "\n".join(lines)

@@ -12,9 +12,9 @@ from orchid_genomics.data.labelled import LabelledSet
 from orchid_genomics.train.answers import between, number, seeds_line
 from orchid_genomics.train.charts import COLOURS, Series, chart, matrix
 from orchid_genomics.train.finetuning import Fitted, flat, monitor
-from orchid_genomics.train.scores import NAMES, areas, confusion
+from orchid_genomics.train.scores import NAMES, Estimate, areas, confusion
 from orchid_genomics.train.simple import Answered
-from orchid_genomics.train.verdict import Line, Verdict
+from orchid_genomics.train.verdict import Verdict
 
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #222; max-width: 1200px; margin: 2rem auto; padding: 0 1.2rem; }
@@ -91,8 +91,8 @@ def _told(provenance: dict[str, Any]) -> dict[str, Any]:
     return {**kept, "genomes": genomes}
 
 
-def table(found: Verdict, of: Any, caption: str) -> str:
-    """Every line with all scores and intervals, the model's row marked."""
+def table(found: Verdict, of: Any, caption: str, minus: Any = lambda line: line.minus) -> str:
+    """Every line with all scores and intervals, the model's row marked; `of` and `minus` say which of its scores."""
     names = NAMES[found.task]
     head = "".join(f"<th>{name}</th>" for name in names)
     rows = []
@@ -101,7 +101,7 @@ def table(found: Verdict, of: Any, caption: str) -> str:
         if not scores:
             continue
         cells = "".join(f"<td>{number(s.value)}<small>{between(s)}</small></td>" for s in map(scores.get, names))
-        gap = "" if line is found.lines[0] else _gap(line, found.first)
+        gap = "" if line is found.lines[0] else _gap(minus(line)[found.first])
         mark = " *" if line.name == found.comparator else ""
         ours = ' class="ours"' if line is found.lines[0] else ""
         rows.append(
@@ -115,8 +115,7 @@ def table(found: Verdict, of: Any, caption: str) -> str:
     )
 
 
-def _gap(line: Line, first: str) -> str:
-    gap = line.minus[first]
+def _gap(gap: Estimate) -> str:
     return f"{gap.value:+.3f}<small>{gap.low:+.3f} to {gap.high:+.3f}</small>"
 
 
@@ -125,7 +124,7 @@ def _apart(found: Verdict) -> str:
     if not shared or not found.lines[0].apart:
         return ""
     rest = f"The {found.rows['test'] - shared:,} test rows that share no 30 letters with training"
-    return table(found, lambda line: line.apart, f"{rest} (the differences are those of all rows)")
+    return table(found, lambda line: line.apart, rest, lambda line: line.apart_minus)
 
 
 def _seeds(found: Verdict) -> str:

@@ -41,6 +41,8 @@ class Line:
     """Scores on the test rows that share no stretch with training."""
     minus: dict[str, Estimate]
     """The model's scores minus these, on the same bootstrap samples."""
+    apart_minus: dict[str, Estimate]
+    """The same on the test rows that share no stretch with training."""
 
 
 @dataclass(frozen=True)
@@ -107,11 +109,11 @@ def verdict(data: LabelledSet, model: Fitted, others: Sequence[Fitted | Answered
         thresholds = thresholds_of(data.task, answer, target)
         tuned = _score(data.task, answer, target, thresholds)[first]
         sure, whole = on_rows(data, test, on_test, thresholds, loci)
-        rest, _ = on_rows(data, test, on_test, thresholds, loci, apart)
-        kept.setdefault("model", whole)
+        rest, parts = on_rows(data, test, on_test, thresholds, loci, apart)
+        kept.setdefault("model", (whole, parts))
         lines.append(Line(
             MODEL if arm is model else arm.name, sure, tuned, tuple(thresholds.tolist()), _chosen(arm), arm.parameters,
-            rest, _minus(kept["model"], whole),
+            rest, *map(_minus, kept["model"], (whole, parts)),
         ))  # fmt: skip
     comparator = max(lines[1:], key=lambda line: line.validation).name
     rows = {

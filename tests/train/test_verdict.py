@@ -113,6 +113,11 @@ def test_a_test_row_that_shares_thirty_letters_with_training_is_counted_and_scor
     line = found.lines[0]
     answer = model(data, 0.5).test[0][kept, 0] >= line.thresholds[0]
     assert line.apart["accuracy"].value == pytest.approx((answer == data.target[test][kept]).mean())
+    theirs = found.lines[1]
+    gap = theirs.apart_minus["MCC"]
+    assert gap.value == pytest.approx(line.apart["MCC"].value - theirs.apart["MCC"].value)
+    assert gap.low < gap.value < gap.high
+    assert f"on these the encoder's MCC minus that of k-mers is {gap.value:+.3f}" in text(found)
 
 
 def test_a_short_test_row_does_not_change_what_the_others_share():

@@ -168,6 +168,9 @@ def test_fine_tuning(stranger):
     (code,) = blocks("Fine-tune on your elements", "python")
     with pytest.raises(TrainingError, match="runs/enhancers: holds a run already; --resume"):  # the one of the commands
         exec(code, {})
+    trained = code.replace('finetune("enhancers.toml", "runs/enhancers")', '"runs/enhancers/model"')
+    assert trained != code
+    exec(trained, {})
 
 
 def test_variants(stranger):

@@ -123,7 +123,7 @@ def score_elements(
       .tsv.gz .tsv .parquet    the same as a table; - is TSV on standard output
       .bw .bigWig .bedGraph[.gz]   one score along the genome, the mean where elements
                                overlap; with --tile a value for every letter (pretrained)
-                               or every --stride letters (fine-tuned)
+                               or every --stride letters (fine-tuned, read on +)
 
     Every element is answered, in order: by numbers, or by . with the reason (unknown_contig, off_contig, all_n,
     too_long: over 131,072 letters). A score depends on genome, element, model and options alone, never on the

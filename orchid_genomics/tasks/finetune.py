@@ -124,6 +124,8 @@ def notes_of(recipe: FinetuneRecipe, data: LabelledSet, model: OrchidModel) -> l
     longest, read = int(data.lengths.max()), given.recipe.encoder.filter.longest
     if read is not None and longest > read:
         found.append(f"Length: rows of up to {longest:,} nt, pretraining read windows of {read:,.0f} nt.")
+    if layers is not None and recipe.baselines.random:
+        found.append("Random weights: no more of them is trained than of the given ones, the rest stays random.")
     return [*found, seen_in_pretraining(data, given.provenance)]
 
 

@@ -153,6 +153,7 @@ def test_what_is_frozen_stays_as_pretraining_left_it(recipe, tmp_path, capsys, p
     out = capsys.readouterr().out
     trained = {None: "all weights", 0: "the head alone", 1: "the head and the last 1 layers"}[layers]
     assert f"Trained: {trained}." in out
+    assert ("Random weights: no more of them is trained" in out) == (layers is not None)
     assert "random weights" in out
     before, after = OrchidModel.from_pretrained(pretrained), OrchidModel.from_pretrained(tmp_path / "run" / "model")
     ours = dict(after.encoder.named_parameters())

@@ -16,7 +16,7 @@ from orchid_genomics.data.sampling import mixed
 from orchid_genomics.errors import InputError
 from orchid_genomics.genome.bed import Places
 from orchid_genomics.genome.names import listed, shared
-from orchid_genomics.sequence import Interval
+from orchid_genomics.sequence import CODE, Interval
 
 _FAMILY, _DRAWN, _FOLD = 41, 42, 43  # streams of the hash
 _STRETCH = 1_000_000  # letters of a contig that stay in one fold where contigs are few
@@ -114,7 +114,9 @@ def without_conflicts(found: LabelledSet, how: str) -> LabelledSet:
     if how == "error":
         row, other = bad[0], last[keys[bad[0]]]
         where = f"{SPLITS[found.split[row]]} row {found.where[row]}"
-        text = f"the sequence has another label in {SPLITS[found.split[other]]} ({found.where[other]})"
+        same = np.array_equal(found.tokens[row] & CODE, found.tokens[other] & CODE)
+        turned = "" if same else " on the other strand"
+        text = f"the sequence{turned} has another label in {SPLITS[found.split[other]]} ({found.where[other]})"
         raise InputError(where, f"{text}; {len(bad):,} such rows", 'data.conflicts = "drop" leaves them out')
     kept = np.setdiff1d(np.arange(len(found)), bad)
     return found.take(kept, f"dropped {len(bad):,} rows whose sequence has another label in a later split")

@@ -3,6 +3,9 @@
 import os
 from pathlib import Path
 
+import orchid_genomics  # noqa: F401  (before torch, as in a command: it says how threads wait)
+
+# isort: split
 import numpy as np
 import pytest
 import torch

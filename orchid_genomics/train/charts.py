@@ -88,7 +88,7 @@ def matrix(title: str, table: np.ndarray, labels: Sequence[str]) -> str:
             )
             colour = "#fff" if share > 0.5 else "#222"
             parts.append(_text(x + cell / 2 - 1, middle, f"{int(table[row, column]):,}", "middle", colour))
-    return _svg(parts, max(width, 240), height, title)
+    return _svg(parts, max(width, 240, 16 + 7.8 * len(title)), height, title)
 
 
 def _range(values: np.ndarray) -> tuple[float, float]:
@@ -136,7 +136,7 @@ def _ticks(low: float, high: float) -> list[float]:
 def _legend(names: Sequence[tuple[str, str, bool]]) -> list[str]:
     parts = []
     for at, (name, colour, dashed) in enumerate(names):
-        x, y = LEFT + (at % 2) * 160, 34 + 15 * (at // 2)
+        x, y = 10 + (at % 2) * WIDTH // 2, 34 + 15 * (at // 2)  # each column holds 24 letters
         dash = ' stroke-dasharray="4 3"' if dashed else ""
         parts.append(
             f'<line x1="{x}" x2="{x + 18}" y1="{y - 4}" y2="{y - 4}" stroke="{colour}" stroke-width="2.5"{dash}/>'

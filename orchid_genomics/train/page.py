@@ -173,10 +173,10 @@ def pictures(data: LabelledSet, found: Verdict, shown: Sequence[tuple[str, Fitte
                 continue
             score = answer[:, k]
             title = name if len(_columns(data)) == 1 else label
-            colour = COLOURS[(at + k) % len(COLOURS)]
-            roc.append(Series(title, *_roc(score, positive), colour, dashed=at > 0))
-            precision.append(Series(title, *_precision(score, positive), colour, dashed=at > 0))
-            calibration.append(Series(title, *reliability(score, positive), colour, dashed=at > 0))
+            look = COLOURS[(at + k) % len(COLOURS)], at > 0 or k // len(COLOURS) % 2 == 1  # colours end before labels
+            roc.append(Series(title, *_roc(score, positive), *look))
+            precision.append(Series(title, *_precision(score, positive), *look))
+            calibration.append(Series(title, *reliability(score, positive), *look))
         if data.task == "multilabel":
             continue
         line = found.lines[0] if at == 0 else found.line(found.comparator)

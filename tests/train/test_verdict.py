@@ -249,6 +249,19 @@ def test_charts_hold_their_points_inside_their_axes():
     assert ">1,234<" in matrix("m", np.array([[1234, 0], [3, 4]]), ("a", "b"))
 
 
+def test_long_names_stay_inside_their_picture():
+    """At 11 pixels a letter is 6.3 wide at most on average, at 13 bold ones 7.8."""
+    names = ["model", "gapped k-mer regression", "positional regression", "a" * 40]
+    drawing = chart("t", [Series(name, [0, 1], [0, 1]) for name in names], "x", "y")
+    width = float(re.search(r'width="(\d+)"', drawing)[1])
+    legend = re.findall(r'<text x="([\d.]+)" y="[\d.]+" font-size="11" text-anchor="start"[^>]*>([^<]+)<', drawing)
+    assert [text for _, text in legend] == [*names[:3], "a" * 23 + "…"]
+    assert all(float(x) + 6.3 * len(text) <= width for x, text in legend)
+    assert all(float(x) + 6.3 * len(text) < width / 2 + 10 for x, text in legend[::2]), "not into the second column"
+    title = "Confusion, gapped k-mer regression"
+    assert float(re.search(r'width="(\d+)"', matrix(title, np.eye(2), ("0", "1")))[1]) >= 8 + 7.8 * len(title)
+
+
 def test_reliability_of_a_calibrated_answer_lies_on_the_diagonal():
     rng = np.random.default_rng(0)
     score = rng.random(20_000)

@@ -129,7 +129,7 @@ def _groups(z_BDL: Tensor, static_CF: Tensor) -> list[slice]:
 
 
 def _room(z_BDL: Tensor, parts: list[slice], taps_CJ: Maybe) -> Room | None:
-    """The buffers of a worker: taps along frequency want the whole spectrum in one run."""
+    """The buffers of all groups: taps along frequency want the whole spectrum in one run."""
     if not parts:
         return None
     dtype = torch.float64 if z_BDL.dtype == torch.float64 else torch.float32

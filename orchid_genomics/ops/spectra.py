@@ -1,4 +1,4 @@
-"""What one worker of the FFT operator does to spectra: power, strength, filter and their gradients, in short runs.
+"""What the FFT operator does to spectra: power, strength, filter and their gradients, in short runs.
 
 A run of frequencies stays in cache while a dozen calls pass over it, all of them into buffers made once. The trap:
 complex products round differently in the vectors of the processor and in what is left over, so runs end at multiples
@@ -32,7 +32,7 @@ class Given(NamedTuple):
 
 
 class Room:
-    """The buffers of one worker for at most `rows` rows of B sequences of length L."""
+    """Buffers for at most `rows` rows of B sequences of length L, group after group."""
 
     def __init__(self, B: int, rows: int, L: int, dtype: torch.dtype, device: torch.device, whole: bool) -> None:
         self.L, self.F = L, L // 2 + 1

@@ -14,13 +14,13 @@ _STEP = 1 << 22  # letters turned into codes at once
 
 def either_strand(tokens: np.ndarray, k: int) -> np.ndarray:
     """Sorted distinct codes int64 of the k-mers (k <= 31) without N of tokens (L,), each as its smaller strand."""
-    forward, valid = _whole(tokens, k)
-    backward, _ = _whole(DNA.reverse_complement(tokens), k)
+    forward, valid = whole(tokens, k)
+    backward, _ = whole(DNA.reverse_complement(tokens), k)
     return np.unique(np.minimum(forward, backward[::-1])[valid])
 
 
-def _whole(tokens: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """All codes (L - k + 1,) at once, and which hold no unknown letter; none where L < k."""
+def whole(tokens: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """All codes int64 (L - k + 1,) at once, and which hold no unknown letter; none where L < k."""
     pieces = [(codes, valid) for _, codes, valid in coded(tokens, k)]
     return (
         np.concatenate([np.zeros(0, np.int64), *(codes for codes, _ in pieces)]),

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from orchid_genomics.data.labelled import LabelledSet
-from orchid_genomics.sequence import CODE, DNA
+from orchid_genomics.sequence.kmers import whole
 from orchid_genomics.train.scores import NAMES, scored, thresholds_of
 from orchid_genomics.train.simple import Answered
 
@@ -49,13 +49,9 @@ def around(tokens: np.ndarray, bin: int, k: int, flank: int) -> np.ndarray:
 
     With k = 1 the share of G and C. k-mers with an N are not counted; a 1 stands last.
     """
-    codes, bins = tokens & CODE, np.arange(len(tokens) // bin)
-    count = max(len(codes) - k + 1, 0)
-    code, known = np.zeros(count, np.int64), np.ones(count, bool)
-    for at in range(k):
-        part = codes[at : at + count]
-        code = code * 4 + np.minimum(part, 3)
-        known &= part < DNA.count
+    bins = np.arange(len(tokens) // bin)
+    code, known = whole(tokens, k)
+    count = len(code)
     columns = np.zeros((count + 1, 4**k), np.float32)
     columns[1:][np.flatnonzero(known), code[known]] = 1
     total = columns.cumsum(0, dtype=np.float64)

@@ -1,11 +1,13 @@
-"""Whole models at length: ours against the HyenaDNA form and an SDPA transformer of the same width and depth.
+"""Whole models at length: ours against the HyenaDNA form and an SDPA transformer of the same width
+and depth.
 
-Tokens to logits (forward: no gradients, eval mode; forward + backward: the gradient of every parameter), batch 1,
-float32 on the CPU, all models in one process and in turn. Run by ``python benchmarks/block.py``.
+Tokens to logits (forward: no gradients, eval mode; forward + backward: the gradient of every
+parameter), batch 1, float32 on the CPU, all models in one process and in turn. Run by ``python
+benchmarks/block.py``.
 
-The trap: parameters differ (ours has the fewest), so the table prints them; positions a second is what is compared.
-With ``--save``, lengths measured apart come together in results/block.json, each with its commit; ``--saved`` prints
-that file's tables and ``--plot`` draws it.
+The trap: parameters differ (ours has the fewest), so the table prints them; positions a second is
+what is compared. With ``--save``, lengths measured apart come together in results/block.json, each
+with its commit; ``--saved`` prints that file's tables and ``--plot`` draws it.
 """
 
 import argparse
@@ -35,7 +37,12 @@ LABELS = {
     "transformer": "transformer (SDPA)",
 }
 NAMES = ("orchid", "orchid dense", "hyena", "transformer")
-COLOURS = {"orchid": "#1b6ca8", "orchid dense": "#7fb2d8", "hyena": "#d1783c", "transformer": "#777777"}
+COLOURS = {
+    "orchid": "#1b6ca8",
+    "orchid dense": "#7fb2d8",
+    "hyena": "#d1783c",
+    "transformer": "#777777",
+}
 STEEP = 16_384
 """The exponent of time against length is fitted from here on."""
 
@@ -48,12 +55,16 @@ def built(name: str, width: int, depth: int) -> nn.Module:
         return peers.Transformer(width, depth)
     strands = "dense" if name == "orchid dense" else "equivariant"
     return OrchidModel(
-        ModelRecipe(encoder=OrchidRecipe(width=width, depth=depth, strands=strands), head=LettersRecipe())
+        ModelRecipe(
+            encoder=OrchidRecipe(width=width, depth=depth, strands=strands), head=LettersRecipe()
+        )
     )
 
 
 def tokens(length: int) -> Tensor:
-    return torch.randint(0, 4, (1, length), generator=torch.Generator().manual_seed(length)).to(torch.uint8)
+    return torch.randint(0, 4, (1, length), generator=torch.Generator().manual_seed(length)).to(
+        torch.uint8
+    )
 
 
 def step(model: nn.Module, tokens_BL: Tensor, backward: bool) -> Any:
@@ -75,8 +86,12 @@ def compare(models: dict[str, nn.Module], length: int, backward: bool, most: int
     """Seconds a pass of every model at one length, and ours against each."""
     x = tokens(length)
     fitting = [name for name in models if length <= LONGEST.get((name, backward), length)]
-    calls: dict[str, Callable[[], Any]] = {name: partial(step, models[name], x, backward) for name in fitting}
-    if length > STEEP:  # a round takes seconds: transforms are planned and code is warm from the shorter lengths
+    calls: dict[str, Callable[[], Any]] = {
+        name: partial(step, models[name], x, backward) for name in fitting
+    }
+    if (
+        length > STEEP
+    ):  # a round takes seconds: transforms are planned and code is warm from the shorter lengths
         times = measure.interleaved(calls, rounds(length, most), warm=False)
     else:
         times = measure.interleaved(calls, rounds(length, most))
@@ -85,7 +100,9 @@ def compare(models: dict[str, nn.Module], length: int, backward: bool, most: int
         "backward": backward,
         "seconds": {name: times.median(name) for name in fitting},
         "times ours": {name: times.ratio(name, "orchid") for name in fitting},
-        "times dense": {name: times.ratio(name, "orchid dense") for name in fitting if "orchid dense" in fitting},
+        "times dense": {
+            name: times.ratio(name, "orchid dense") for name in fitting if "orchid dense" in fitting
+        },
     }
 
 
@@ -101,7 +118,9 @@ def peak(name: str, width: int, depth: int, length: int, backward: bool, threads
 
 def exponent(seconds: dict[int, float]) -> float | None:
     """The least-squares slope of log seconds against log length."""
-    points = [(math.log(length), math.log(value)) for length, value in seconds.items() if length >= STEEP]
+    points = [
+        (math.log(length), math.log(value)) for length, value in seconds.items() if length >= STEEP
+    ]
     if len(points) < 3:
         return None
     x, y = (sum(column) / len(points) for column in zip(*points, strict=True))
@@ -116,13 +135,25 @@ def main() -> None:
     options.add_argument("--models", nargs="+", default=NAMES, choices=NAMES)
     options.add_argument("--threads", type=int, default=torch.get_num_threads())
     options.add_argument("--repeats", type=int, default=5)
-    options.add_argument("--quick", action="store_true", help="1k, 16k and 131k, two rounds, memory at the last")
-    options.add_argument("--markdown", action="store_true", help="what benchmarks/README.md holds: tables, no progress")
     options.add_argument(
-        "--save", action="store_true", help="also write these lengths into benchmarks/results/block.json"
+        "--quick", action="store_true", help="1k, 16k and 131k, two rounds, memory at the last"
     )
-    options.add_argument("--saved", action="store_true", help="measure nothing: print the tables of that file")
-    options.add_argument("--plot", action="store_true", help="draw benchmarks/block.png from that file")
+    options.add_argument(
+        "--markdown",
+        action="store_true",
+        help="what benchmarks/README.md holds: tables, no progress",
+    )
+    options.add_argument(
+        "--save",
+        action="store_true",
+        help="also write these lengths into benchmarks/results/block.json",
+    )
+    options.add_argument(
+        "--saved", action="store_true", help="measure nothing: print the tables of that file"
+    )
+    options.add_argument(
+        "--plot", action="store_true", help="draw benchmarks/block.png from that file"
+    )
     chosen = options.parse_args()
     if "orchid" not in chosen.models:
         options.error("--models: orchid is what the others are compared with")
@@ -146,19 +177,31 @@ def measured(chosen: argparse.Namespace) -> dict[str, Any]:
         for length in lengths:
             rows.append({**compare(models, length, backward, most), "commit": commit})
             if not chosen.markdown:
-                told = "  ".join(f"{name} {value:.4g} s" for name, value in rows[-1]["seconds"].items())
-                print(f"{'forward + backward' if backward else 'forward'} {length:,}: {told}", flush=True)
+                told = "  ".join(
+                    f"{name} {value:.4g} s" for name, value in rows[-1]["seconds"].items()
+                )
+                print(
+                    f"{'forward + backward' if backward else 'forward'} {length:,}: {told}",
+                    flush=True,
+                )
     memory: dict[str, dict[str, int]] = {}
     for length in lengths[-1:] if chosen.quick else lengths:
         for name in models:
             if length <= LONGEST.get((name, True), length):
-                shape = {"width": chosen.width, "depth": chosen.depth, "length": length, "threads": chosen.threads}
+                shape = {
+                    "width": chosen.width,
+                    "depth": chosen.depth,
+                    "length": length,
+                    "threads": chosen.threads,
+                }
                 memory.setdefault(str(length), {})[name] = measure.in_fresh_process(
                     peak, name=name, backward=True, **shape
                 )
     return {
         "machine": f"{machine}; width {chosen.width}, {chosen.depth} layers, batch 1; medians of up to {most} rounds",
-        "parameters": {name: sum(p.numel() for p in model.parameters()) for name, model in models.items()},
+        "parameters": {
+            name: sum(p.numel() for p in model.parameters()) for name, model in models.items()
+        },
         "rows": rows,
         "memory": memory,
     }
@@ -175,10 +218,15 @@ def keep(found: dict[str, Any]) -> None:
     """Write what was measured over what the file holds of other lengths."""
     earlier = saved() if (measure.RESULTS / "block.json").exists() else {"rows": [], "memory": {}}
     new = {(row["length"], row["backward"]) for row in found["rows"]}
-    rows = [row for row in earlier["rows"] if (row["length"], row["backward"]) not in new] + found["rows"]
+    rows = [row for row in earlier["rows"] if (row["length"], row["backward"]) not in new] + found[
+        "rows"
+    ]
     rows.sort(key=lambda row: (row["backward"], row["length"]))
     memory = {**earlier["memory"], **found["memory"]}
-    measure.save("block", {**found, "rows": rows, "memory": {key: memory[key] for key in sorted(memory, key=int)}})
+    measure.save(
+        "block",
+        {**found, "rows": rows, "memory": {key: memory[key] for key in sorted(memory, key=int)}},
+    )
 
 
 def plot(found: dict[str, Any]) -> Path:
@@ -192,8 +240,18 @@ def plot(found: dict[str, Any]) -> Path:
     for panel, backward in zip(panels, (False, True), strict=True):
         rows = [row for row in found["rows"] if row["backward"] == backward]
         for name in found["parameters"]:
-            points = [(row["length"], row["length"] / row["seconds"][name]) for row in rows if name in row["seconds"]]
-            panel.plot(*zip(*points, strict=True), marker="o", markersize=4, color=COLOURS[name], label=LABELS[name])
+            points = [
+                (row["length"], row["length"] / row["seconds"][name])
+                for row in rows
+                if name in row["seconds"]
+            ]
+            panel.plot(
+                *zip(*points, strict=True),
+                marker="o",
+                markersize=4,
+                color=COLOURS[name],
+                label=LABELS[name],
+            )
         lengths = [row["length"] for row in rows]
         panel.set(xscale="log", yscale="log", xlabel="letters in one sequence")
         panel.set_title("forward + backward" if backward else "forward", fontsize=11)
@@ -211,25 +269,36 @@ def plot(found: dict[str, Any]) -> Path:
 
 
 def report(found: dict[str, Any]) -> None:
-    """Print thousands of nucleotides a second, how many times as fast ours is, the exponents and the memory."""
+    """Print thousands of nucleotides a second, how many times as fast ours is, the exponents and
+    the memory.
+    """
     rows, names = found["rows"], list(found["parameters"])
     commits = ", ".join(dict.fromkeys(row["commit"] for row in rows))
     print(f"\n{found['machine']}; commit {commits}\n")
-    print(measure.table(["model", "parameters"], [list(pair) for pair in found["parameters"].items()]))
+    print(
+        measure.table(["model", "parameters"], [list(pair) for pair in found["parameters"].items()])
+    )
     for backward, title in ((False, "Forward"), (True, "Forward + backward")):
         chosen = [row for row in rows if row["backward"] == backward]
         others = [name for name in names if name != "orchid"]
         lines = [
             [f"{row['length']:,}"]
-            + [row["length"] / 1000 / row["seconds"][name] if name in row["seconds"] else None for name in names]
+            + [
+                row["length"] / 1000 / row["seconds"][name] if name in row["seconds"] else None
+                for name in names
+            ]
             + [row["times ours"].get(name) for name in others]
             for row in chosen
         ]
-        times = {name: {row["length"]: row["seconds"].get(name) for row in chosen} for name in names}
+        times = {
+            name: {row["length"]: row["seconds"].get(name) for row in chosen} for name in names
+        }
         fitted = [exponent({length: s for length, s in times[name].items() if s}) for name in names]
         lines.append([f"exponent from {STEEP:,}", *fitted, *(None for _ in others)])
         head = ["length", *names, *(f"orchid / {name}" for name in others)]
-        print(f"\n**{title}**: knt/s, then how many times as fast orchid is\n\n{measure.table(head, lines)}")
+        print(
+            f"\n**{title}**: knt/s, then how many times as fast orchid is\n\n{measure.table(head, lines)}"
+        )
     print("\n**Peak memory of forward + backward**: MiB\n")
     lines = [
         [f"{int(length):,}", *(peaks[name] / 2**20 if name in peaks else None for name in names)]

@@ -1,8 +1,10 @@
-"""Odd VCF files, one by one through score-variants: scored with every record kept, or one line and exit 1.
+"""Odd VCF files, one by one through score-variants: scored with every record kept, or one line and
+exit 1.
 
-Run by ``python benchmarks/corpus.py [FOLDER] [--refusals]``; FOLDER holds INDEX.tsv and the files (default
-../shared/data/edge_cases). For each file a genome is made up in which its REF letters stand where it says, so that
-what can be scored is. Exits with 1 when a file ends in a traceback, loses a record, or leaves anything half-written.
+Run by ``python benchmarks/corpus.py [FOLDER] [--refusals]``; FOLDER holds INDEX.tsv and the files
+(default ../shared/data/edge_cases). For each file a genome is made up in which its REF letters
+stand where it says, so that what can be scored is. Exits with 1 when a file ends in a traceback,
+loses a record, or leaves anything half-written.
 """
 
 import argparse
@@ -53,11 +55,22 @@ def make_genome(path: Path, text: bytes) -> None:
     rng, contigs = np.random.default_rng(0), defaultdict(dict)
     for line in records_of(text):
         words = line.split(b"\t")
-        if len(words) > 4 and words[1].isdigit() and words[0] and re.fullmatch(rb"[ACGTNacgtn]+", words[3]):
+        if (
+            len(words) > 4
+            and words[1].isdigit()
+            and words[0]
+            and re.fullmatch(rb"[ACGTNacgtn]+", words[3])
+        ):
             contigs[words[0].decode("latin-1")][int(words[1]) - 1] = words[3]
     with path.open("wb") as file:
         for name, places in (contigs or {"c": {}}).items():
-            end = max((at + len(ref) for at, ref in places.items() if at + len(ref) < LONGEST), default=0) + 300
+            end = (
+                max(
+                    (at + len(ref) for at, ref in places.items() if at + len(ref) < LONGEST),
+                    default=0,
+                )
+                + 300
+            )
             letters = bytearray(rng.choice(list(b"ACGT"), end).astype(np.uint8).tobytes())
             for at, ref in places.items():
                 if at >= 0 and at + len(ref) < end:
@@ -71,7 +84,10 @@ def run(path: Path, model: Path, folder: Path) -> tuple[str, str]:
     text = text_of(path)
     make_genome(folder / "genome.fa", text)
     before = {file: file.stat().st_mtime_ns for file in [*folder.rglob("*"), path]}
-    said, words = io.StringIO(), [str(model), str(folder / "genome.fa"), str(path), "-o", str(folder / "out.vcf.gz")]
+    said, words = (
+        io.StringIO(),
+        [str(model), str(folder / "genome.fa"), str(path), "-o", str(folder / "out.vcf.gz")],
+    )
     code = 0
     with contextlib.redirect_stderr(said), warnings.catch_warnings():
         warnings.simplefilter("always")
@@ -91,7 +107,11 @@ def run(path: Path, model: Path, folder: Path) -> tuple[str, str]:
         return "refused", last.removeprefix("error: ").replace(str(path), path.name)
     with gzip.open(folder / "out.vcf.gz") as file:
         made = records_of(file.read())
-    return ("scored", "") if kept(records_of(text), made) else ("FAULT", "records were changed or lost")
+    return (
+        ("scored", "")
+        if kept(records_of(text), made)
+        else ("FAULT", "records were changed or lost")
+    )
 
 
 def kept(given: list[bytes], made: list[bytes]) -> bool:
@@ -110,7 +130,9 @@ def kept(given: list[bytes], made: list[bytes]) -> bool:
 
 def small_model(folder: Path) -> Path:
     torch.manual_seed(0)
-    model = OrchidModel(ModelRecipe(encoder=OrchidRecipe(width=8, depth=1), head={"kind": "letters"}))
+    model = OrchidModel(
+        ModelRecipe(encoder=OrchidRecipe(width=8, depth=1), head={"kind": "letters"})
+    )
     model.save_pretrained(folder, {"report": {"length": 128}})
     return folder
 
@@ -118,11 +140,17 @@ def small_model(folder: Path) -> Path:
 def main() -> None:
     words = argparse.ArgumentParser(description=__doc__)
     words.add_argument("folder", nargs="?", type=Path, default=CORPUS)
-    words.add_argument("--refusals", action="store_true", help="print what was said of every file that was refused")
+    words.add_argument(
+        "--refusals", action="store_true", help="print what was said of every file that was refused"
+    )
     given = words.parse_args()
     torch.set_num_threads(1)
     with (given.folder / "INDEX.tsv").open() as file:
-        files = [row["file"] for row in csv.DictReader(file, delimiter="\t") if row["kind"] in ("vcf", "bcf")]
+        files = [
+            row["file"]
+            for row in csv.DictReader(file, delimiter="\t")
+            if row["kind"] in ("vcf", "bcf")
+        ]
     counts, said = defaultdict(Counter), []
     with tempfile.TemporaryDirectory() as top:
         os.environ["ORCHID_CACHE"] = f"{top}/cache"
@@ -131,7 +159,10 @@ def main() -> None:
             folder = Path(top) / str(number)
             folder.mkdir()
             outcome, words_said = run(given.folder / name, model, folder)
-            group = "/".join(part for part in name.split("/")[:-1] if part in ("passed", "failed")) or "files"
+            group = (
+                "/".join(part for part in name.split("/")[:-1] if part in ("passed", "failed"))
+                or "files"
+            )
             counts[f"{name.split('/')[0]} {group}"][outcome] += 1
             if outcome == "FAULT" or (given.refusals and outcome == "refused"):
                 said.append(f"{outcome} {name}: {words_said}")

@@ -1,9 +1,11 @@
-"""Elements a second, the share of time outside the model, and how well one pass agrees with masked passes.
+"""Elements a second, the share of time outside the model, and how well one pass agrees with masked
+passes.
 
-Run by ``python benchmarks/elements.py [MODEL] [--elements 64] [--agreement 0]`` on yeast promoters of chromosome VII, a
-test one (default model: the one in recipes/yeast), on one thread of a CPU. Outside the model is what remains when every
-forward pass answers at once with what it answered before. `--agreement N` scores N promoters with 1 to 64 passes; 64
-stand in for the truth, one pass for each letter, which costs 500.
+Run by ``python benchmarks/elements.py [MODEL] [--elements 64] [--agreement 0]`` on yeast promoters
+of chromosome VII, a test one (default model: the one in recipes/yeast), on one thread of a CPU.
+Outside the model is what remains when every forward pass answers at once with what it answered
+before. `--agreement N` scores N promoters with 1 to 64 passes; 64 stand in for the truth, one pass
+for each letter, which costs 500.
 """
 
 import argparse
@@ -56,9 +58,15 @@ def seconds(call: Callable[[], object]) -> float:
 def speed(model: OrchidModel, genome: Genome, places: list) -> list[list]:
     """Rows of the table: elements a second, and the share of time outside the encoder."""
     calls = {
-        "score-elements, 1 pass": lambda: ElementScoring(model, genome, Options(background=0))(places),
-        "score-elements, 4 passes": lambda: ElementScoring(model, genome, Options(passes=4, background=0))(places),
-        "embed, window 1,024": lambda: ElementVectors(model.encoder, genome, 1024, "mean", "both")(places),
+        "score-elements, 1 pass": lambda: ElementScoring(model, genome, Options(background=0))(
+            places
+        ),
+        "score-elements, 4 passes": lambda: ElementScoring(
+            model, genome, Options(passes=4, background=0)
+        )(places),
+        "embed, window 1,024": lambda: ElementVectors(model.encoder, genome, 1024, "mean", "both")(
+            places
+        ),
         "embed, alone": lambda: ElementVectors(model.encoder, genome, 0, "mean", "both")(places),
     }
     ElementScoring(model, genome, Options(background=0))(places[:16])  # first calls fill caches
@@ -72,8 +80,13 @@ def speed(model: OrchidModel, genome: Genome, places: list) -> list[list]:
 
 
 def agreement(model: OrchidModel, genome: Genome, places: list) -> list[list]:
-    """Rows of the table: each number of passes against the most, Pearson and Spearman, and what it costs."""
-    found = {n: ElementScoring(model, genome, Options(passes=n, background=0))(places).values for n in PASSES}
+    """Rows of the table: each number of passes against the most, Pearson and Spearman, and what it
+    costs.
+    """
+    found = {
+        n: ElementScoring(model, genome, Options(passes=n, background=0))(places).values
+        for n in PASSES
+    }
     rows = []
     for passes, values in found.items():
         row: list = [f"{passes}"]
@@ -92,14 +105,24 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(1)
     genome, model = Genome(YEAST / "sacCer3.fa.gz"), OrchidModel.from_pretrained(given.model)
-    places = [place for place in read_bed(YEAST / "promoters.bed", genome) if place.contig == "chrVII"]
+    places = [
+        place for place in read_bed(YEAST / "promoters.bed", genome) if place.contig == "chrVII"
+    ]
     print(f"{machine(1)}; yeast promoters of chrVII, up to 500 nt")
     if given.elements:
         rows = speed(model, genome, places[: given.elements])
         print(table(["", "elements/s", "outside the model"], rows))
     if given.agreement:
         rows = agreement(model, genome, places[: given.agreement])
-        names = ["passes", "loglik: r", "rank r", "shift, nats", "entropy: r", "rank r", "shift, bits"]
+        names = [
+            "passes",
+            "loglik: r",
+            "rank r",
+            "shift, nats",
+            "entropy: r",
+            "rank r",
+            "shift, bits",
+        ]
         print(table(names, rows))
 
 

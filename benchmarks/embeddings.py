@@ -1,9 +1,11 @@
-"""What vectors of elements are worth: a logistic regression on them, beside one on 5-mers of the same rows.
+"""What vectors of elements are worth: a logistic regression on them, beside one on 5-mers of the
+same rows.
 
-Run by ``python benchmarks/embeddings.py SET.tsv.gz NAME=FILE.h5 ...`` where SET has the columns of `dataset` and every
-FILE holds the vectors of its rows in their order, as `embed` writes them. The strength of the regression is chosen on
-validation, the test rows are read once; intervals by bootstrap over test rows. ``--random MODEL OUT`` writes the model
-folder OUT: MODEL with random weights, to be embedded as the third in the table.
+Run by ``python benchmarks/embeddings.py SET.tsv.gz NAME=FILE.h5 ...`` where SET has the columns of
+`dataset` and every FILE holds the vectors of its rows in their order, as `embed` writes them. The
+strength of the regression is chosen on validation, the test rows are read once; intervals by
+bootstrap over test rows. ``--random MODEL OUT`` writes the model folder OUT: MODEL with random
+weights, to be embedded as the third in the table.
 """
 
 import argparse
@@ -39,13 +41,18 @@ def scores(X: np.ndarray, y: np.ndarray, split: np.ndarray) -> list:
     """Width, strength chosen, AUROC and MCC of the test rows with 95 % intervals."""
     fitted = {}
     for C in STRENGTHS:
-        pipe = make_pipeline(StandardScaler(), LogisticRegression(C=C, max_iter=5000)).fit(X[split == 0], y[split == 0])
+        pipe = make_pipeline(StandardScaler(), LogisticRegression(C=C, max_iter=5000)).fit(
+            X[split == 0], y[split == 0]
+        )
         fitted[C] = roc_auc_score(y[split == 1], pipe.decision_function(X[split == 1])), pipe
     best = max(fitted, key=lambda C: fitted[C][0])
     said, true = fitted[best][1].decision_function(X[split == 2]), y[split == 2]
     rng, rows = np.random.default_rng(0), [X.shape[1], f"{best:g}"]
     drawn = [rng.integers(0, len(true), len(true)) for _ in range(ROUNDS)]
-    for score in (lambda i: roc_auc_score(true[i], said[i]), lambda i: matthews_corrcoef(true[i], said[i] > 0)):
+    for score in (
+        lambda i: roc_auc_score(true[i], said[i]),
+        lambda i: matthews_corrcoef(true[i], said[i] > 0),
+    ):
         low, high = np.percentile([score(i) for i in drawn], [2.5, 97.5])
         rows.append(f"{score(np.arange(len(true))):.3f} ({low:.3f}-{high:.3f})")
     return rows
@@ -62,14 +69,20 @@ def main() -> None:
     recipe = TableRecipe(path=given.set)
     data = build(read_table(recipe), recipe)
     text = [DNA.decode(tokens & CODE) for tokens in data.tokens]
-    kmers = CountVectorizer(analyzer="char", ngram_range=(5, 5), lowercase=False).fit_transform(text).toarray()
+    kmers = (
+        CountVectorizer(analyzer="char", ngram_range=(5, 5), lowercase=False)
+        .fit_transform(text)
+        .toarray()
+    )
     rows = [["5-mers", *scores(kmers.astype(float), data.target, data.split)]]
     for name, path in (word.split("=", 1) for word in given.embedded):
         with Embeddings(path) as found:
             if len(found) != len(data) or found.about["pool"] != "mean":
                 raise SystemExit(f"{path}: not one mean vector for each of the {len(data):,} rows")
             rows.append([name, *scores(found.matrix().astype(float), data.target, data.split)])
-    print(f"{data.name}: {[len(data.rows(split)) for split in ('train', 'validation', 'test')]} rows")
+    print(
+        f"{data.name}: {[len(data.rows(split)) for split in ('train', 'validation', 'test')]} rows"
+    )
     print(table(["features", "number", "C", "AUROC", "MCC"], rows))
 
 

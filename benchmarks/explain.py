@@ -1,7 +1,8 @@
-"""Seconds a region of every attribution method, and how far its sums are off: python benchmarks/explain.py MODEL FASTA.
+"""Seconds a region of every attribution method, and how far its sums are off: python
+benchmarks/explain.py MODEL FASTA.
 
-The regions are of 1,024 nt, evenly spread over --contig. ISM and dependency maps are measured on the 64 letters in the
-middle and counted up: both cost three forward passes a letter.
+The regions are of 1,024 nt, evenly spread over --contig. ISM and dependency maps are measured on
+the 64 letters in the middle and counted up: both cost three forward passes a letter.
 """
 
 import argparse
@@ -44,7 +45,10 @@ def main() -> None:
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=METHODS)
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
-    model, genome = OneHot(OrchidModel.from_pretrained(given.model), given.target), Genome(given.fasta)
+    model, genome = (
+        OneHot(OrchidModel.from_pretrained(given.model), given.target),
+        Genome(given.fasta),
+    )
     step = genome.contigs[given.contig] // (given.regions + 1)
     starts = [step * (i + 1) for i in range(given.regions)]
     xs = [one_hot(genome.tokens(given.contig, start, start + LENGTH)[None]) for start in starts]
@@ -57,7 +61,9 @@ def main() -> None:
         if name in ("ism", "dependency"):
             seconds *= LENGTH / PART
             found = []
-        error = max((float(each.error / each.difference.abs()) for each in found), default=float("nan"))
+        error = max(
+            (float(each.error / each.difference.abs()) for each in found), default=float("nan")
+        )
         steps = max((each.steps for each in found), default=0)
         print(f"{name:<12}{seconds:>12.2f}{error:>30.1e}{steps or '':>12}")
 

@@ -1,12 +1,14 @@
-"""The CUDA backend on a GPU: first whether it is right, then how fast, against floors and peers; one command.
+"""The CUDA backend on a GPU: first whether it is right, then how fast, against floors and peers;
+one command.
 
-The operator against the bytes that it cannot avoid moving, against its cuFFT transforms alone, the torch backend and
-FlashAttention; whole models, forward and backward, against the HyenaDNA form and a FlashAttention transformer from 1k
-to 1M; steps of pretraining. Activations are bfloat16, transforms float32. Run by ``python benchmarks/gpu.py``; without
-a CUDA GPU it says so and exits with 1.
+The operator against the bytes that it cannot avoid moving, against its cuFFT transforms alone, the
+torch backend and FlashAttention; whole models, forward and backward, against the HyenaDNA form and
+a FlashAttention transformer from 1k to 1M; steps of pretraining. Activations are bfloat16,
+transforms float32. Run by ``python benchmarks/gpu.py``; without a CUDA GPU it says so and exits
+with 1.
 
-The trap: a GPU is asked and does not answer until `synchronize`, so a call is timed with the wait at its end, and
-short ones many at a time.
+The trap: a GPU is asked and does not answer until `synchronize`, so a call is timed with the wait
+at its end, and short ones many at a time.
 """
 
 import argparse
@@ -43,8 +45,12 @@ def synchronize() -> None:
         torch.cuda.synchronize()
 
 
-def interleaved(calls: dict[str, Callable[[], Any]], rounds: int, least: float = 0.05) -> measure.Times:
-    """Seconds of every call in turn; each is repeated for `least` seconds, and waited for, in every round."""
+def interleaved(
+    calls: dict[str, Callable[[], Any]], rounds: int, least: float = 0.05
+) -> measure.Times:
+    """Seconds of every call in turn; each is repeated for `least` seconds, and waited for, in every
+    round.
+    """
     counts = {}
     for name, run in calls.items():
         run()  # compiles, plans transforms
@@ -73,9 +79,15 @@ def bandwidth(size: int = 1 << 30) -> float:
 
 
 def least_bytes(given: dict[str, Any], backward: bool) -> int:
-    """z and v read and y written once, spectra read once; backward: dy, z, v again, dz and dv, spectra and theirs."""
+    """z and v read and y written once, spectra read once; backward: dy, z, v again, dz and dv,
+    spectra and theirs.
+    """
     real = given["z_BDL"].numel() * given["z_BDL"].element_size()
-    spectra = sum(t.numel() * t.element_size() for t in given.values() if isinstance(t, Tensor) and t.is_complex())
+    spectra = sum(
+        t.numel() * t.element_size()
+        for t in given.values()
+        if isinstance(t, Tensor) and t.is_complex()
+    )
     return 3 * real + spectra + (5 * real + 2 * spectra if backward else 0)
 
 
@@ -94,7 +106,9 @@ def attention(q_BHLE: Tensor, dy: Tensor | None) -> Any:
     return y if dy is None else torch.autograd.grad(y, q_BHLE, dy)
 
 
-def operator_row(chosen: argparse.Namespace, length: int, kind: str, backward: bool, speed: float) -> dict[str, Any]:
+def operator_row(
+    chosen: argparse.Namespace, length: int, kind: str, backward: bool, speed: float
+) -> dict[str, Any]:
     """One line: our milliseconds, and how many times those of each floor and each other way."""
     batch, width = max(1, chosen.positions // length), chosen.width
     given = inputs(batch, width, length, kind, 0, True, torch.bfloat16, DEVICE)
@@ -106,10 +120,20 @@ def operator_row(chosen: argparse.Namespace, length: int, kind: str, backward: b
         "fft": partial(call, given, dy, "fft"),
     }
     if length <= chosen.attention:
-        q = torch.randn(batch, width // HEAD, length, HEAD, device=DEVICE, dtype=torch.bfloat16, requires_grad=backward)
+        q = torch.randn(
+            batch,
+            width // HEAD,
+            length,
+            HEAD,
+            device=DEVICE,
+            dtype=torch.bfloat16,
+            requires_grad=backward,
+        )
         calls["flash attention"] = partial(attention, q, torch.randn_like(q) if backward else None)
     times = interleaved(calls, chosen.rounds)
-    found = {name: times.ratio(name, "ours") for name in calls if name not in ("ours", "transforms")}
+    found = {
+        name: times.ratio(name, "ours") for name in calls if name not in ("ours", "transforms")
+    }
     return {
         "operator": kind,
         "length": length,
@@ -123,7 +147,9 @@ def operator_row(chosen: argparse.Namespace, length: int, kind: str, backward: b
 
 @contextmanager
 def wide_transforms() -> Iterator[None]:
-    """Autocast hands the peers' transforms bfloat16, which cuFFT lacks: theirs run in float32, as ours do."""
+    """Autocast hands the peers' transforms bfloat16, which cuFFT lacks: theirs run in float32, as
+    ours do.
+    """
     plain = torch.fft.rfft
     torch.fft.rfft = lambda x, *rest, **options: plain(x.float(), *rest, **options)
     try:
@@ -138,7 +164,9 @@ def built(name: str, width: int, depth: int) -> nn.Module:
         return peers.Hyena(width, depth).to(DEVICE)
     if name == "transformer":
         return peers.Transformer(width, depth, heads=max(1, width // HEAD)).to(DEVICE)
-    shape = OrchidRecipe(width=width, depth=depth, backend="fft" if name == "orchid, torch" else "triton")
+    shape = OrchidRecipe(
+        width=width, depth=depth, backend="fft" if name == "orchid, torch" else "triton"
+    )
     model = OrchidModel(ModelRecipe(encoder=shape, head=LettersRecipe())).to(DEVICE)
     model.encoder.prepare(checkpointing=False, activations=torch.bfloat16)
     return model
@@ -148,17 +176,33 @@ def model_pass(model: nn.Module, tokens_BL: Tensor, backward: bool) -> Any:
     """Tokens to logits, and the gradient of every parameter; bfloat16 activations for all."""
     model.train(backward)
     ours = isinstance(model, OrchidModel)
-    with torch.set_grad_enabled(backward), wide_transforms(), sdpa_kernel(SDPBackend.FLASH_ATTENTION):
+    with (
+        torch.set_grad_enabled(backward),
+        wide_transforms(),
+        sdpa_kernel(SDPBackend.FLASH_ATTENTION),
+    ):
         with torch.autocast(DEVICE, torch.bfloat16, enabled=not ours):
             logits = model.encode(tokens_BL) if ours else model(tokens_BL)
-        return torch.autograd.grad(logits.float().mean(), list(model.parameters())) if backward else logits
+        return (
+            torch.autograd.grad(logits.float().mean(), list(model.parameters()))
+            if backward
+            else logits
+        )
 
 
-def model_row(models: dict[str, nn.Module], chosen: argparse.Namespace, length: int, backward: bool) -> dict[str, Any]:
-    """Thousands of nucleotides a second of every model at one length, and how many times as fast ours is."""
+def model_row(
+    models: dict[str, nn.Module], chosen: argparse.Namespace, length: int, backward: bool
+) -> dict[str, Any]:
+    """Thousands of nucleotides a second of every model at one length, and how many times as fast
+    ours is.
+    """
     batch = max(1, chosen.positions // length)
     x = torch.randint(0, 4, (batch, length), device=DEVICE, dtype=torch.uint8)
-    fitting = {name: model for name, model in models.items() if name != "transformer" or length <= chosen.attention}
+    fitting = {
+        name: model
+        for name, model in models.items()
+        if name != "transformer" or length <= chosen.attention
+    }
     calls, short = {}, []
     for name, model in fitting.items():
         try:
@@ -168,10 +212,22 @@ def model_row(models: dict[str, nn.Module], chosen: argparse.Namespace, length: 
             short.append(name)
         torch.cuda.empty_cache()
     times = interleaved(calls, chosen.rounds)
-    rates = {name: batch * length / 1000 / times.median(name) if name in calls else None for name in models}
+    rates = {
+        name: batch * length / 1000 / times.median(name) if name in calls else None
+        for name in models
+    }
     others = [name for name in models if name != "orchid"]
-    faster = {f"orchid / {n}": times.ratio(n, "orchid") if {n, "orchid"} <= calls.keys() else None for n in others}
-    return {"length": length, "batch": batch, **rates, **faster, "out of memory": ", ".join(short) or "-"}
+    faster = {
+        f"orchid / {n}": times.ratio(n, "orchid") if {n, "orchid"} <= calls.keys() else None
+        for n in others
+    }
+    return {
+        "length": length,
+        "batch": batch,
+        **rates,
+        **faster,
+        "out of memory": ", ".join(short) or "-",
+    }
 
 
 def steps(chosen: argparse.Namespace) -> Iterator[list[str]]:
@@ -179,9 +235,18 @@ def steps(chosen: argparse.Namespace) -> Iterator[list[str]]:
     for length in (1024, 16_384, 131_072):
         for backend in ("triton", "fft"):
             values = {"model.backend": backend, "model.width": chosen.width, "data.length": length}
-            values |= {"training.device": "cuda", "training.batch": max(1, chosen.positions // length)}
-            told = list(plan(QUICK, tuple(f"{key}={value}" for key, value in values.items()), steps=10))
-            yield [backend, f"{length:,}", *(line for line in told if "nt/s" in line or "peak memory" in line)]
+            values |= {
+                "training.device": "cuda",
+                "training.batch": max(1, chosen.positions // length),
+            }
+            told = list(
+                plan(QUICK, tuple(f"{key}={value}" for key, value in values.items()), steps=10)
+            )
+            yield [
+                backend,
+                f"{length:,}",
+                *(line for line in told if "nt/s" in line or "peak memory" in line),
+            ]
 
 
 def table(rows: list[dict[str, Any]]) -> str:
@@ -194,21 +259,35 @@ def main() -> None:
     options.add_argument("--width", type=int, default=256, help="a multiple of 128")
     options.add_argument("--depth", type=int, default=2)
     options.add_argument("--lengths", type=int, nargs="+", default=LENGTHS)
-    options.add_argument("--positions", type=int, default=131_072, help="a batch holds so many at least")
-    options.add_argument("--attention", type=int, default=262_144, help="the longest window of the quadratic peers")
+    options.add_argument(
+        "--positions", type=int, default=131_072, help="a batch holds so many at least"
+    )
+    options.add_argument(
+        "--attention", type=int, default=262_144, help="the longest window of the quadratic peers"
+    )
     options.add_argument("--rounds", type=int, default=5)
     options.add_argument("--check", action="store_true", help="whether it is right, and no timing")
-    options.add_argument("--save", action="store_true", help="also write benchmarks/results/gpu.json")
+    options.add_argument(
+        "--save", action="store_true", help="also write benchmarks/results/gpu.json"
+    )
     chosen = options.parse_args()
     if not torch.cuda.is_available():
         sys.exit("gpu.py: this machine has no CUDA GPU; operator.py and block.py measure the CPU")
-    print(f"{torch.cuda.get_device_name()}; {measure.machine()}; medians of {chosen.rounds} rounds\n", flush=True)
+    print(
+        f"{torch.cuda.get_device_name()}; {measure.machine()}; medians of {chosen.rounds} rounds\n",
+        flush=True,
+    )
     apart = []
     for name, found, most in checked(DEVICE):
         apart += [] if found <= most else [name]  # NaN is not within anything
-        print(f"{'right' if found <= most else 'WRONG'} {found:.1e} (at most {most:.0e}): {name}", flush=True)
+        print(
+            f"{'right' if found <= most else 'WRONG'} {found:.1e} (at most {most:.0e}): {name}",
+            flush=True,
+        )
     if apart:
-        sys.exit(f"gpu.py: {len(apart)} comparisons are off; nothing is timed before they are mended")
+        sys.exit(
+            f"gpu.py: {len(apart)} comparisons are off; nothing is timed before they are mended"
+        )
     if not chosen.check:
         timed(chosen)
 
@@ -218,10 +297,18 @@ def timed(chosen: argparse.Namespace) -> None:
     print(f"\na copy moves {speed / 1e9:,.0f} GB/s, read and write both counted")
     for backward, title in ((False, "forward"), (True, "forward + backward")):
         kinds = ("correlation", "magnitude")
-        rows = [operator_row(chosen, n, kind, backward, speed) for n in chosen.lengths for kind in kinds]
+        rows = [
+            operator_row(chosen, n, kind, backward, speed) for n in chosen.lengths for kind in kinds
+        ]
         saved[f"operator, {title}"] = rows
-        print(f"\n**The operator, {title}**, width {chosen.width}, strand pairs\n\n{table(rows)}", flush=True)
-    models = {name: built(name, chosen.width, chosen.depth) for name in ("orchid", "orchid, torch", "hyena")}
+        print(
+            f"\n**The operator, {title}**, width {chosen.width}, strand pairs\n\n{table(rows)}",
+            flush=True,
+        )
+    models = {
+        name: built(name, chosen.width, chosen.depth)
+        for name in ("orchid", "orchid, torch", "hyena")
+    }
     models["transformer"] = built("transformer", chosen.width, chosen.depth)
     for backward, title in ((False, "forward"), (True, "forward + backward")):
         rows = [model_row(models, chosen, n, backward) for n in chosen.lengths]
@@ -235,7 +322,9 @@ def timed(chosen: argparse.Namespace) -> None:
     print(measure.table(["backend", "length", "a step", "memory"], saved["pretraining"]))
     if chosen.save:
         heading = f"{torch.cuda.get_device_name()}; {measure.machine()}"
-        measure.save("gpu", {"machine": heading, "options": vars(chosen), "copy bytes/s": speed, **saved})
+        measure.save(
+            "gpu", {"machine": heading, "options": vars(chosen), "copy bytes/s": speed, **saved}
+        )
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Whether the CUDA backend is right on this very GPU: what `gpu.py` runs before it times anything.
 
-The trap: a faster answer is worth nothing if it is another; so gradients are compared, and at lengths that matter.
+The trap: a faster answer is worth nothing if it is another; so gradients are compared, and at
+lengths that matter.
 """
 
 from collections.abc import Iterator
@@ -19,17 +20,30 @@ TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4, torch.bfloat16: 3e-2}
 
 
 def inputs(
-    batch: int, width: int, length: int, kind: str, side: int, pairs: bool, dtype: torch.dtype, device: str
+    batch: int,
+    width: int,
+    length: int,
+    kind: str,
+    side: int,
+    pairs: bool,
+    dtype: torch.dtype,
+    device: str,
 ) -> dict:
     """What `long_conv` takes, leaves that require gradients."""
     random = torch.Generator().manual_seed(length)
-    channels, wide = (width // 2 if pairs else width), torch.float64 if dtype == torch.float64 else torch.float32
+    channels, wide = (
+        (width // 2 if pairs else width),
+        torch.float64 if dtype == torch.float64 else torch.float32,
+    )
 
     def drawn(*shape: int) -> Tensor:
         return torch.randn(*shape, generator=random).to(device, wide)
 
     spectrum = torch.fft.rfft(drawn(channels, length)) / length**0.5
-    given = {"z_BDL": drawn(batch, width, length).to(dtype), "v_BDL": drawn(batch, width, length).to(dtype)}
+    given = {
+        "z_BDL": drawn(batch, width, length).to(dtype),
+        "v_BDL": drawn(batch, width, length).to(dtype),
+    }
     given["static_CF"] = spectrum
     if kind != "static":
         short = 0.1 * drawn(channels, 3) + torch.tensor([0.0, 1.0, 0.0], device=device)
@@ -47,7 +61,9 @@ def call(given: dict[str, Any], dy: Tensor | None, backend: str) -> list[Tensor]
         return [y]
     return [
         y,
-        *torch.autograd.grad(y, [t for t in given.values() if isinstance(t, Tensor)], dy, materialize_grads=True),
+        *torch.autograd.grad(
+            y, [t for t in given.values() if isinstance(t, Tensor)], dy, materialize_grads=True
+        ),
     ]
 
 
@@ -65,7 +81,12 @@ def checked(device: str) -> Iterator[tuple[str, float, float]]:
         (torch.bfloat16, "fft", (1024, 131_072)),
     ):
         for length in lengths:
-            for kind, side in (("correlation", 0), ("magnitude", 0), ("static", 0), ("correlation", 1)):
+            for kind, side in (
+                ("correlation", 0),
+                ("magnitude", 0),
+                ("static", 0),
+                ("correlation", 1),
+            ):
                 if kind == "magnitude" and dtype == torch.bfloat16:
                     continue  # the slope of a root at small power magnifies the rounding of v
                 given = inputs(2, 8, length, kind, side, True, dtype, device)
@@ -80,7 +101,9 @@ def checked(device: str) -> Iterator[tuple[str, float, float]]:
 
 def layers_apart(backend: str, device: str) -> tuple[float, float]:
     torch.manual_seed(0)
-    encoder = OrchidModel(ModelRecipe(encoder=OrchidRecipe(width=64, depth=2, backend=backend))).encoder.to(device)
+    encoder = OrchidModel(
+        ModelRecipe(encoder=OrchidRecipe(width=64, depth=2, backend=backend))
+    ).encoder.to(device)
     x = torch.randn(2, 64, 2048, device=device, requires_grad=True)
     results = []
     for plain in (False, True):

@@ -1,7 +1,8 @@
-"""Windows a second: reading, tokenising and strand-flipping 131,072 nt on one thread, beside a letter-by-letter loop.
+"""Windows a second: reading, tokenising and strand-flipping 131,072 nt on one thread, beside a
+letter-by-letter loop.
 
-Run by ``python benchmarks/loader.py``. The loop does what a common pretraining loader does: it fetches a
-string, looks up every letter in a dict, and complements by another dict.
+Run by ``python benchmarks/loader.py``. The loop does what a common pretraining loader does: it
+fetches a string, looks up every letter in a dict, and complements by another dict.
 """
 
 import gzip
@@ -59,18 +60,25 @@ def main() -> None:
         with gzip.open(FASTA) as packed, plain.open("wb") as out:
             shutil.copyfileobj(packed, out)
         for kept in (0, fasta.KEPT):
-            fasta.KEPT = kept  # a genome above this many letters is read from its file each time, as a human one is
+            # a genome above this many letters is read from its file each time, as a human one is
+            fasta.KEPT = kept
             for name, path in (("plain FASTA", plain), ("bgzip FASTA", FASTA)):
-                side_by_side(f"{name}, {'kept in memory' if kept else 'from the file'}", Genome(path))
+                side_by_side(
+                    f"{name}, {'kept in memory' if kept else 'from the file'}", Genome(path)
+                )
 
 
 def side_by_side(name: str, genome: Genome) -> None:
     contig, start = random_places(genome, 1)[0]
-    if not np.array_equal(ours(genome, contig, start) & 0x7F, letter_by_letter(genome, contig, start)):
+    if not np.array_equal(
+        ours(genome, contig, start) & 0x7F, letter_by_letter(genome, contig, start)
+    ):
         raise SystemExit(f"{name}: the two readers disagree at {contig}:{start}")
     house = statistics.median(rates(ours, genome, 200, 7))
     loop = statistics.median(rates(letter_by_letter, genome, 5, 7))
-    print(f"{name:29} {house:7,.0f} windows/s; letter by letter {loop:4,.0f}; ratio {house / loop:,.0f}")
+    print(
+        f"{name:29} {house:7,.0f} windows/s; letter by letter {loop:4,.0f}; ratio {house / loop:,.0f}"
+    )
 
 
 if __name__ == "__main__":

@@ -1,11 +1,14 @@
-"""The long convolution against the floor of its transforms and against the paper's unfused form, in one process.
+"""The long convolution against the floor of its transforms and against the paper's unfused form, in
+one process.
 
-The floor of a forward pass is three real transforms of (B, D, L) float32 tensors (rfft, rfft, irfft), that of forward
-and backward eight (five rfft, three irfft), in the fastest of three ways to call them: all channels at once, groups
-of channels one after another, groups spread over the threads. The operator has the static filter's spectrum given and
-gives its gradient and the gain's; the unfused form gives those of its taps. Run by ``python benchmarks/operator.py``.
+The floor of a forward pass is three real transforms of (B, D, L) float32 tensors (rfft, rfft,
+irfft), that of forward and backward eight (five rfft, three irfft), in the fastest of three ways to
+call them: all channels at once, groups of channels one after another, groups spread over the
+threads. The operator has the static filter's spectrum given and gives its gradient and the gain's;
+the unfused form gives those of its taps. Run by ``python benchmarks/operator.py``.
 
-The trap: the floor writes nothing that must last, so the operator pays for the pages of its outputs and it does not.
+The trap: the floor writes nothing that must last, so the operator pays for the pages of its outputs
+and it does not.
 """
 
 import argparse
@@ -33,8 +36,12 @@ SIDES = {
 }
 
 
-def inputs(batch: int, width: int, length: int, kind: str, side: int, pairs: bool = False) -> dict[str, Any]:
-    """What `long_conv` takes (leaves that require gradients); with `pairs`, spectra of half the channels."""
+def inputs(
+    batch: int, width: int, length: int, kind: str, side: int, pairs: bool = False
+) -> dict[str, Any]:
+    """What `long_conv` takes (leaves that require gradients); with `pairs`, spectra of half the
+    channels.
+    """
     torch.manual_seed(0)
     channels = width // 2 if pairs else width
     z, v = torch.randn(2, batch, width, length)
@@ -46,7 +53,9 @@ def inputs(batch: int, width: int, length: int, kind: str, side: int, pairs: boo
         "gain_CF": 0.1 * tap_spectrum(short, length),
         "taps_CJ": 0.1 * torch.randn(channels, side, dtype=torch.complex64) if side else None,
     }
-    leaves = {name: t if t is None else t.contiguous().requires_grad_() for name, t in given.items()}
+    leaves = {
+        name: t if t is None else t.contiguous().requires_grad_() for name, t in given.items()
+    }
     return {**leaves, "kind": kind}
 
 
@@ -66,7 +75,9 @@ def paper(given: dict[str, Any], dy: Tensor | None, taps: Tensor, frequency: Ten
     return y if dy is None else (y, torch.autograd.grad(y, (z, v, static, taps, frequency), dy))
 
 
-def floors(z: Tensor, v: Tensor, pool: ThreadPoolExecutor | None, backward: bool) -> dict[str, Callable[[], Any]]:
+def floors(
+    z: Tensor, v: Tensor, pool: ThreadPoolExecutor | None, backward: bool
+) -> dict[str, Callable[[], Any]]:
     """The ways to call the transforms: 3 of them, or 8 with `backward`."""
     z, v = z.detach(), v.detach()
     forwards, inverses = ((z, v, z, v, z), 3) if backward else ((z, v), 1)
@@ -94,7 +105,13 @@ def floors(z: Tensor, v: Tensor, pool: ThreadPoolExecutor | None, backward: bool
 
 
 def compare(
-    batch: int, width: int, length: int, side: str, backward: bool, repeats: int, pairs: bool = False
+    batch: int,
+    width: int,
+    length: int,
+    side: str,
+    backward: bool,
+    repeats: int,
+    pairs: bool = False,
 ) -> dict[str, Any]:
     """One line of the table."""
     kind, count = SIDES[side]
@@ -107,10 +124,16 @@ def compare(
         frequency = torch.randn(width, 1, requires_grad=True)
         calls["unfused"] = partial(paper, given, dy, taps, frequency)
     threads = torch.get_num_threads()
-    pool = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) if threads > 1 else None
+    pool = (
+        ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))
+        if threads > 1
+        else None
+    )
     if pool is not None:
         list(pool.map(lambda _: torch.get_num_threads(), range(threads)))
-        torch.set_num_threads(threads)  # the initialisers changed the default of threads yet to come
+        torch.set_num_threads(
+            threads
+        )  # the initialisers changed the default of threads yet to come
     ways = floors(given["z_BDL"], given["v_BDL"], pool, backward)
     floor = measure.interleaved(ways, 3).fastest(ways)
     times = measure.interleaved({**calls, floor: ways[floor]}, repeats)
@@ -130,15 +153,24 @@ def compare(
 
 
 def peak(batch: int, width: int, length: int, side: str, threads: int, form: str = "ours") -> float:
-    """Peak memory of forward + backward beyond what must be there, in units of one float32 (B, D, L) input.
+    """Peak memory of forward + backward beyond what must be there, in units of one float32 (B, D,
+    L) input.
 
-    Must be there: the inputs, the output, their gradients, and the (D, F) spectra with their gradients.
+    Must be there: the inputs, the output, their gradients, and the (D, F) spectra with their
+    gradients.
     """
     torch.set_num_threads(threads)
     kind, count = SIDES[side]
-    small, given = inputs(batch, width, 1024, kind, count), inputs(batch, width, length, kind, count)
+    small, given = (
+        inputs(batch, width, 1024, kind, count),
+        inputs(batch, width, length, kind, count),
+    )
     taps = torch.randn(2 if kind == "correlation" else 1, width, 3, requires_grad=True)
-    call = ours if form == "ours" else partial(paper, taps=taps, frequency=torch.randn(width, 1, requires_grad=True))
+    call = (
+        ours
+        if form == "ours"
+        else partial(paper, taps=taps, frequency=torch.randn(width, 1, requires_grad=True))
+    )
     call(small, torch.randn_like(small["z_BDL"]))  # libraries are loaded, threads are started
     dy = torch.randn_like(given["z_BDL"])
     with measure.Peak() as found:
@@ -155,10 +187,20 @@ def main() -> None:
     options.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     options.add_argument("--repeats", type=int, default=5)
     options.add_argument("--quick", action="store_true", help="Type II alone, 3 repeats")
-    options.add_argument("--markdown", action="store_true", help="what benchmarks/README.md holds: tables, no progress")
-    options.add_argument("--save", action="store_true", help="also write benchmarks/results/operator.json")
+    options.add_argument(
+        "--markdown",
+        action="store_true",
+        help="what benchmarks/README.md holds: tables, no progress",
+    )
+    options.add_argument(
+        "--save", action="store_true", help="also write benchmarks/results/operator.json"
+    )
     chosen = options.parse_args()
-    sides = [("Type II", False)] if chosen.quick else [*((side, False) for side in SIDES), ("Type II", True)]
+    sides = (
+        [("Type II", False)]
+        if chosen.quick
+        else [*((side, False) for side in SIDES), ("Type II", True)]
+    )
     repeats = min(chosen.repeats, 3) if chosen.quick else chosen.repeats
     shape = f"batch {chosen.batch}, width {chosen.width}"
     heading = f"{measure.machine('/'.join(map(str, chosen.threads)))}; {shape}; median of {repeats} rounds"
@@ -168,11 +210,24 @@ def main() -> None:
             torch.set_num_threads(threads)
             for length in chosen.lengths:
                 for side, pairs in sides:
-                    rows.append(compare(chosen.batch, chosen.width, length, side, backward, repeats, pairs))
+                    rows.append(
+                        compare(chosen.batch, chosen.width, length, side, backward, repeats, pairs)
+                    )
                     if not chosen.markdown:
-                        print("  ".join(f"{key} {_word(value)}" for key, value in rows[-1].items()), flush=True)
-    memory = [[side, *(_peak(chosen, side, threads, "ours") for threads in chosen.threads)] for side in dict(sides)]
-    memory.append(["unfused, Type II", *(_peak(chosen, "Type II", threads, "unfused") for threads in chosen.threads)])
+                        print(
+                            "  ".join(f"{key} {_word(value)}" for key, value in rows[-1].items()),
+                            flush=True,
+                        )
+    memory = [
+        [side, *(_peak(chosen, side, threads, "ours") for threads in chosen.threads)]
+        for side in dict(sides)
+    ]
+    memory.append(
+        [
+            "unfused, Type II",
+            *(_peak(chosen, "Type II", threads, "unfused") for threads in chosen.threads),
+        ]
+    )
     report(chosen, heading, rows, memory)
 
 
@@ -183,7 +238,10 @@ def _word(value: Any) -> str:
 def _peak(chosen: argparse.Namespace, side: str, threads: int, form: str) -> float:
     """The median of three processes: what the allocator keeps differs from run to run."""
     shape = {"batch": chosen.batch, "width": chosen.width, "length": max(chosen.lengths)}
-    found = [measure.in_fresh_process(peak, **shape, side=side, threads=threads, form=form) for _ in range(3)]
+    found = [
+        measure.in_fresh_process(peak, **shape, side=side, threads=threads, form=form)
+        for _ in range(3)
+    ]
     return median(found)
 
 
@@ -191,7 +249,9 @@ def milliseconds(row: dict[str, Any]) -> tuple[float, float]:
     return 1000 * row["ours"], 1000 * row["floor"]
 
 
-def report(chosen: argparse.Namespace, heading: str, rows: list[dict[str, Any]], memory: list[list[Any]]) -> None:
+def report(
+    chosen: argparse.Namespace, heading: str, rows: list[dict[str, Any]], memory: list[list[Any]]
+) -> None:
     """Print the tables; with --save also write them as JSON."""
     print(f"\n{heading}")
     for backward, title in ((False, "Forward"), (True, "Forward + backward")):
@@ -208,13 +268,26 @@ def report(chosen: argparse.Namespace, heading: str, rows: list[dict[str, Any]],
             for row in rows
             if row["backward"] == backward
         ]
-        head = ["operator", "threads", "length", "ms", "floor ms", "floor's way", "x floor", "unfused / ours"]
-        print(f"\n**{title}** (floor: {8 if backward else 3} transforms)\n\n{measure.table(head, lines)}")
+        head = [
+            "operator",
+            "threads",
+            "length",
+            "ms",
+            "floor ms",
+            "floor's way",
+            "x floor",
+            "unfused / ours",
+        ]
+        print(
+            f"\n**{title}** (floor: {8 if backward else 3} transforms)\n\n{measure.table(head, lines)}"
+        )
     print(
         f"\n**Peak memory of forward + backward** at length {max(chosen.lengths):,} beyond inputs, outputs, spectra "
         "and their gradients, in units of one float32 input\n"
     )
-    print(measure.table(["operator", *(f"{threads} threads" for threads in chosen.threads)], memory))
+    print(
+        measure.table(["operator", *(f"{threads} threads" for threads in chosen.threads)], memory)
+    )
     if chosen.save:
         measure.save("operator", {"machine": heading, "rows": rows, "memory": memory})
 

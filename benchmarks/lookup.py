@@ -1,9 +1,10 @@
-"""Lookup by other models, and a picture of all: the sequences, objective, loop and tables of a recipe with copies.
+"""Lookup by other models, and a picture of all: the sequences, objective, loop and tables of a
+recipe with copies.
 
-Run by ``python benchmarks/lookup.py RECIPE MODEL OUT.json [KEY=VALUE ...]``: MODEL is hyena or transformer (trained
-here, at the recipe's width and depth; short=3 gives the transformer a short convolution) or a model folder (measured as
-it is); the tables are printed and written to OUT.
-Then ``python benchmarks/lookup.py draw OUT.png NAME=FILE.json ...`` draws the tables of several models.
+Run by ``python benchmarks/lookup.py RECIPE MODEL OUT.json [KEY=VALUE ...]``: MODEL is hyena or
+transformer (trained here, at the recipe's width and depth; short=3 gives the transformer a short
+convolution) or a model folder (measured as it is); the tables are printed and written to OUT. Then
+``python benchmarks/lookup.py draw OUT.png NAME=FILE.json ...`` draws the tables of several models.
 """
 
 import json
@@ -27,7 +28,9 @@ def measure(path: str, model: str, out: str, *words: str) -> None:
         _, protocols, said = measured(recipe, model, **options)
     else:
         source, ranks = opened(recipe), processes.start(recipe.training.device)
-        protocols = source.evaluate(OrchidModel.from_pretrained(model), recipe.stages()[-1].length, ranks, print)
+        protocols = source.evaluate(
+            OrchidModel.from_pretrained(model), recipe.stages()[-1].length, ranks, print
+        )
         said = f"{model}, as it is"
     for protocol in protocols:
         print(protocol.text() + "\n")
@@ -37,7 +40,10 @@ def measure(path: str, model: str, out: str, *words: str) -> None:
 
 
 def picture(out: str, *named: str) -> None:
-    tables = {name: json.loads(Path(file).read_text()) for name, _, file in (word.partition("=") for word in named)}
+    tables = {
+        name: json.loads(Path(file).read_text())
+        for name, _, file in (word.partition("=") for word in named)
+    }
     with replacing(Path(out)) as part:
         draw.save(draw.gains(tables), part)
 

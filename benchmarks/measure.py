@@ -1,7 +1,9 @@
-"""What the benchmarks share: both sides in one process and turn by turn, peak memory in a fresh one, the machine.
+"""What the benchmarks share: both sides in one process and turn by turn, peak memory in a fresh
+one, the machine.
 
-The trap: a machine's speed drifts by tens of percent within minutes, so two medians taken one after the other compare
-the minutes. `interleaved` times A B C, A B C, ... and `Times.ratio` is the median of the rounds' own ratios.
+The trap: a machine's speed drifts by tens of percent within minutes, so two medians taken one after
+the other compare the minutes. `interleaved` times A B C, A B C, ... and `Times.ratio` is the median
+of the rounds' own ratios.
 """
 
 import datetime
@@ -38,8 +40,11 @@ class Times(dict[str, list[float]]):
         return min(names, key=self.median)
 
 
-def interleaved(calls: dict[str, Callable[[], Any]], repeats: int = 5, warm: bool = True, least: float = 0.02) -> Times:
-    """Time every call in turn, `repeats` rounds after an untimed one; a short call runs for at least `least` seconds.
+def interleaved(
+    calls: dict[str, Callable[[], Any]], repeats: int = 5, warm: bool = True, least: float = 0.02
+) -> Times:
+    """Time every call in turn, `repeats` rounds after an untimed one; a short call runs for at
+    least `least` seconds.
 
     What a call returns lives until its time is taken and is freed before the next one begins.
     """
@@ -68,10 +73,11 @@ def _seconds(call: Callable[[], Any], count: int) -> float:
 
 
 class Peak:
-    """A context: the process's greatest resident memory inside it, less what was resident at its start.
+    """A context: the process's greatest resident memory inside it, less what was resident at its
+    start.
 
-    Read from the kernel's own high-water mark (Linux: VmHWM, reset through /proc/self/clear_refs), so nothing is
-    missed between samples. `ru_maxrss` will not do: a child inherits its parent's.
+    Read from the kernel's own high-water mark (Linux: VmHWM, reset through /proc/self/clear_refs),
+    so nothing is missed between samples. `ru_maxrss` will not do: a child inherits its parent's.
     """
 
     bytes = 0
@@ -94,9 +100,17 @@ def _status(field: str) -> int:
 
 
 def in_fresh_process(function: Callable[..., Any], **arguments: Any) -> Any:
-    """Call a module-level function of a benchmark in a new interpreter: memory starts clean and is all given back."""
+    """Call a module-level function of a benchmark in a new interpreter: memory starts clean and is
+    all given back.
+    """
     module = Path(sys.modules[function.__module__].__file__ or "").stem
-    command = [sys.executable, str(HERE / "measure.py"), module, function.__name__, json.dumps(arguments)]
+    command = [
+        sys.executable,
+        str(HERE / "measure.py"),
+        module,
+        function.__name__,
+        json.dumps(arguments),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"{module}.{function.__name__}({arguments}) failed:\n{done.stderr}")
@@ -125,15 +139,24 @@ def _processor() -> str:
 
 def commit() -> str:
     def git(*words: str) -> str:
-        return subprocess.run(["git", "-C", str(HERE), *words], capture_output=True, text=True).stdout.strip()
+        return subprocess.run(
+            ["git", "-C", str(HERE), *words], capture_output=True, text=True
+        ).stdout.strip()
 
-    changed = git("status", "--porcelain", "--untracked-files=no", "--", str(HERE.parent / "orchid_genomics"))
+    changed = git(
+        "status", "--porcelain", "--untracked-files=no", "--", str(HERE.parent / "orchid_genomics")
+    )
     return (git("rev-parse", "--short", "HEAD") or "unknown") + (" with changes" if changed else "")
 
 
 def table(head: list[str], rows: list[list[Any]]) -> str:
-    """A Markdown table: the first column to the left, the others to the right, padded to be read as plain text too."""
-    cells = [head, *([cell if isinstance(cell, str) else _short(cell) for cell in row] for row in rows)]
+    """A Markdown table: the first column to the left, the others to the right, padded to be read as
+    plain text too.
+    """
+    cells = [
+        head,
+        *([cell if isinstance(cell, str) else _short(cell) for cell in row] for row in rows),
+    ]
     widths = [max(len(row[column]) for row in cells) for column in range(len(head))]
     rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
 

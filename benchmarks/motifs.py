@@ -1,7 +1,8 @@
-"""How soon a small encoder from random weights finds a planted motif, by how its short taps and filter begin.
+"""How soon a small encoder from random weights finds a planted motif, by how its short taps and
+filter begin.
 
-Half of 1,600 random sequences of 80 letters hold TGACTCAG on either strand, anywhere; AUROC on validation, epoch by
-epoch. `python benchmarks/motifs.py` takes about 40 s of one thread a line.
+Half of 1,600 random sequences of 80 letters hold TGACTCAG on either strand, anywhere; AUROC on
+validation, epoch by epoch. `python benchmarks/motifs.py` takes about 40 s of one thread a line.
 """
 
 import contextlib
@@ -37,7 +38,9 @@ def write(path: Path) -> None:
         letters = "".join(rng.choice(list("ACGT"), LENGTH))
         if row % 2:
             at = int(rng.integers(5, LENGTH - 15))
-            letters = letters[:at] + (MOTIF if rng.random() < 0.5 else other) + letters[at + len(MOTIF) :]
+            letters = (
+                letters[:at] + (MOTIF if rng.random() < 0.5 else other) + letters[at + len(MOTIF) :]
+            )
         split = (["train"] * 6 + ["validation"] * 2 + ["test"] * 2)[row // 2 % 10]
         lines.append(f"{letters}\t{row % 2}\t{split}")
     path.write_text("\n".join(lines) + "\n")
@@ -56,7 +59,16 @@ def measured(path: Path, encoder: dict, folder: Path) -> list[float]:
     data = opened(recipe.data)
     with contextlib.redirect_stderr(io.StringIO()):
         alone = ranks.start("cpu")
-        arm = train_arm("model", lambda s: build(recipe, data, s), recipe, data, (6e-3,), folder, alone, lambda _: None)
+        arm = train_arm(
+            "model",
+            lambda s: build(recipe, data, s),
+            recipe,
+            data,
+            (6e-3,),
+            folder,
+            alone,
+            lambda _: None,
+        )
     key = "validation_1-AUROC"
     return [round(1 - line[key], 3) for line in arm.logs[0] if key in line]
 

@@ -1,7 +1,8 @@
 """The operator's benchmark, `long_conv.py`, by the name of what it measures.
 
-The trap: Python looks beside a script before it looks in its own library, so for every script in this folder a plain
-``import operator`` (which argparse and collections do) finds this file; it then stands in for the library's.
+The trap: Python looks beside a script before it looks in its own library, so for every script in
+this folder a plain ``import operator`` (which argparse and collections do) finds this file; it then
+stands in for the library's.
 """
 
 import os

@@ -1,13 +1,15 @@
-"""What a user would otherwise pick, written plainly from the published descriptions and then left alone.
+"""What a user would otherwise pick, written plainly from the published descriptions and then left
+alone.
 
-`Hyena` is the HyenaDNA block (Nguyen et al. 2023, arXiv:2306.15794; the operator of Poli et al. 2023,
-arXiv:2302.10866): causal, order 2, an implicit filter, transforms of length 2 L. `Transformer` is a bidirectional
-encoder on torch's scaled_dot_product_attention with rotary positions. `unfused` is the Orchid operator as the paper
-states it (Karami & Ghodsi 2024, arXiv:2402.18508, equations 1-3): short convolutions in the time domain, one
-transform each, ordinary autograd. All read tokens (B, L) and give logits (B, L, letters) in float32.
+`Hyena` is the HyenaDNA block (Nguyen et al. 2023, arXiv:2306.15794; the operator of Poli et al.
+2023, arXiv:2302.10866): causal, order 2, an implicit filter, transforms of length 2 L.
+`Transformer` is a bidirectional encoder on torch's scaled_dot_product_attention with rotary
+positions. `unfused` is the Orchid operator as the paper states it (Karami & Ghodsi 2024,
+arXiv:2402.18508, equations 1-3): short convolutions in the time domain, one transform each,
+ordinary autograd. All read tokens (B, L) and give logits (B, L, letters) in float32.
 
-The trap: these are yardsticks. They are frozen, so that a ratio of today compares with one of next year.
-Run by ``python benchmarks/peers.py``: parameter counts and checks.
+The trap: these are yardsticks. They are frozen, so that a ratio of today compares with one of next
+year. Run by ``python benchmarks/peers.py``: parameter counts and checks.
 """
 
 import math
@@ -22,11 +24,13 @@ LETTERS = 4
 class HyenaFilter(nn.Module):
     """h(t) = MLP(positional features of t) exp(-decay t / L), t = 0..L-1, through sines; (D, L).
 
-    The features are t / L and two bands of a cosine and a sine; the decays span the channels, from 0.3 to 1.5 of the
-    window until the filter has fallen to a hundredth.
+    The features are t / L and two bands of a cosine and a sine; the decays span the channels, from
+    0.3 to 1.5 of the window until the filter has fallen to a hundredth.
     """
 
-    def __init__(self, width: int, hidden: int = 64, bands: int = 2, frequency: float = 10.0) -> None:
+    def __init__(
+        self, width: int, hidden: int = 64, bands: int = 2, frequency: float = 10.0
+    ) -> None:
         super().__init__()
         self.bands = bands
         self.first = nn.Linear(1 + 2 * bands, hidden)
@@ -48,7 +52,9 @@ class HyenaFilter(nn.Module):
 
 
 class HyenaOperator(nn.Module):
-    """Order 2: out = Linear(x1 (h * (x2 v) + bias x2 v)), (x1, x2, v) = causal short conv of Linear(x)."""
+    """Order 2: out = Linear(x1 (h * (x2 v) + bias x2 v)), (x1, x2, v) = causal short conv of
+    Linear(x).
+    """
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -82,7 +88,9 @@ class Attention(nn.Module):
 
 
 def rotated(x_BHLE: Tensor) -> Tensor:
-    """Rotary positions (Su et al. 2021): pairs of channels turned by an angle that grows with position."""
+    """Rotary positions (Su et al. 2021): pairs of channels turned by an angle that grows with
+    position.
+    """
     L, E = x_BHLE.shape[-2:]
     rate = 10_000.0 ** (-torch.arange(0, E, 2, device=x_BHLE.device) / E)
     angle = torch.arange(L, device=x_BHLE.device)[:, None] * rate
@@ -97,7 +105,9 @@ class Layer(nn.Module):
         super().__init__()
         self.before, self.mixer = nn.LayerNorm(width), mixer
         self.between = nn.LayerNorm(width)
-        self.mlp = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU("tanh"), nn.Linear(4 * width, width))
+        self.mlp = nn.Sequential(
+            nn.Linear(width, 4 * width), nn.GELU("tanh"), nn.Linear(4 * width, width)
+        )
 
     def forward(self, x_BLD: Tensor) -> Tensor:
         x_BLD = x_BLD + self.mixer(self.before(x_BLD))
@@ -126,8 +136,12 @@ class Hyena(_Peer):
 class Transformer(_Peer):
     """A bidirectional transformer; heads of 32 channels unless told."""
 
-    def __init__(self, width: int = 128, depth: int = 2, codes: int = 8, heads: int | None = None) -> None:
-        super().__init__(width, [Attention(width, heads or max(1, width // 32)) for _ in range(depth)], codes)
+    def __init__(
+        self, width: int = 128, depth: int = 2, codes: int = 8, heads: int | None = None
+    ) -> None:
+        super().__init__(
+            width, [Attention(width, heads or max(1, width // 32)) for _ in range(depth)], codes
+        )
 
 
 def unfused(
@@ -140,18 +154,28 @@ def unfused(
 ) -> Tensor:
     """The paper's operator: y = irfft((H0 + Conv_freq(...)) rfft(z)).
 
-    "correlation" (Type II): conj(F(Conv_k v)) F(Conv_q v), taps (2, D, J); "magnitude" (Type I): |F(Conv v)|, taps
-    (1, D, J). Depthwise circular convolutions in time, as torch's conv1d; real depthwise taps (D, J) along frequency.
+    "correlation" (Type II): conj(F(Conv_k v)) F(Conv_q v), taps (2, D, J); "magnitude" (Type I):
+    |F(Conv v)|, taps (1, D, J). Depthwise circular convolutions in time, as torch's conv1d; real
+    depthwise taps (D, J) along frequency.
     """
     D, L = z_BDL.shape[1:]
     reach = taps_KDJ.shape[-1] // 2
     wrapped = functional.pad(v_BDL, (reach, reach), mode="circular")
-    spectra = [torch.fft.rfft(functional.conv1d(wrapped, taps[:, None], groups=D)) for taps in taps_KDJ]
+    spectra = [
+        torch.fft.rfft(functional.conv1d(wrapped, taps[:, None], groups=D)) for taps in taps_KDJ
+    ]
     conditioned = spectra[0].conj() * spectra[1] if kind == "correlation" else spectra[0].abs()
     reach = frequency_taps_DJ.shape[-1] // 2
     if reach:
-        parts = torch.view_as_real(conditioned).movedim(-1, 0) if conditioned.is_complex() else conditioned[None]
-        parts = [functional.conv1d(part, frequency_taps_DJ[:, None], padding=reach, groups=D) for part in parts]
+        parts = (
+            torch.view_as_real(conditioned).movedim(-1, 0)
+            if conditioned.is_complex()
+            else conditioned[None]
+        )
+        parts = [
+            functional.conv1d(part, frequency_taps_DJ[:, None], padding=reach, groups=D)
+            for part in parts
+        ]
         conditioned = torch.complex(*parts) if len(parts) == 2 else parts[0]
     else:
         conditioned = conditioned * frequency_taps_DJ
@@ -168,14 +192,18 @@ def main() -> None:
         before, after = model(tokens), model(changed)
         if before.shape != (*tokens.shape, LETTERS):
             raise SystemExit(f"{name}: logits {tuple(before.shape)}")
-        past, future = ((after - before)[:, part].abs().max().item() for part in (slice(48), slice(48, None)))
+        past, future = (
+            (after - before)[:, part].abs().max().item() for part in (slice(48), slice(48, None))
+        )
         count = sum(parameter.numel() for parameter in model.parameters())
         print(
             f"{name:11} width 128, 2 layers: {count:,} parameters; one changed letter moves logits before it by "
             f"{past:.1e}, from it on by {future:.1e}"
         )
         if (past > 1e-4) == (name == "Hyena") or future < 1e-4:
-            raise SystemExit(f"{name}: it should {'not ' if name == 'Hyena' else ''}read what follows")
+            raise SystemExit(
+                f"{name}: it should {'not ' if name == 'Hyena' else ''}read what follows"
+            )
     same_function()
 
 

@@ -1,8 +1,10 @@
-"""A transformer on associative recall: the same sequences, objective, loop and table as the recipe that is named.
+"""A transformer on associative recall: the same sequences, objective, loop and table as the recipe
+that is named.
 
-Run by ``python benchmarks/recall.py recipes/recall/128.toml [heads=H] [short=3] [KEY=VALUE ...]``; writes nothing. The
-peer (attention over the whole window by torch's scaled_dot_product_attention, rotary positions) has the recipe's width
-and depth; heads of 32 channels unless told, a short convolution if told.
+Run by ``python benchmarks/recall.py recipes/recall/128.toml [heads=H] [short=3] [KEY=VALUE ...]``;
+writes nothing. The peer (attention over the whole window by torch's scaled_dot_product_attention,
+rotary positions) has the recipe's width and depth; heads of 32 channels unless told, a short
+convolution if told.
 """
 
 import sys

@@ -1,9 +1,10 @@
-"""Peers trained as our own models are: a recipe's sequences, objective, loop and tables, with another model in it.
+"""Peers trained as our own models are: a recipe's sequences, objective, loop and tables, with
+another model in it.
 
-A transformer has no short convolution, so to see the letter before costs it a layer; `short=3` gives it one on its
-queries, keys and values, as the other two have. The trap: `Hyena` is causal. It is trained on the same masked letters,
-of which it reads the left side alone; its gain is taken against its own control, with the first copy to the left of the
-second, where it can read it.
+A transformer has no short convolution, so to see the letter before costs it a layer; `short=3`
+gives it one on its queries, keys and values, as the other two have. The trap: `Hyena` is causal. It
+is trained on the same masked letters, of which it reads the left side alone; its gain is taken
+against its own control, with the first copy to the left of the second, where it can read it.
 """
 
 import tempfile
@@ -41,13 +42,19 @@ class Short(nn.Module):
 
 
 class Encoder(nn.Module):
-    """A peer whose last layer gives logits over the recipe's alphabet; it keeps its activations and its precision."""
+    """A peer whose last layer gives logits over the recipe's alphabet; it keeps its activations and
+    its precision.
+    """
 
-    def __init__(self, kind: str, recipe: RunRecipe, letters: int, codes: int, short: int = 0, **options: int) -> None:
+    def __init__(
+        self, kind: str, recipe: RunRecipe, letters: int, codes: int, short: int = 0, **options: int
+    ) -> None:
         super().__init__()
         self.peer = PEERS[kind](recipe.model.width, recipe.model.depth, codes, **options)
         for layer in self.peer.layers if short else ():
-            layer.mixer.inside = nn.Sequential(layer.mixer.inside, Short(3 * recipe.model.width, short))
+            layer.mixer.inside = nn.Sequential(
+                layer.mixer.inside, Short(3 * recipe.model.width, short)
+            )
         self.peer.head = nn.Linear(recipe.model.width, letters)
 
     def prepare(self, checkpointing: bool, activations: torch.dtype) -> None:
@@ -72,7 +79,9 @@ def split(words: Sequence[str]) -> tuple[dict[str, int], list[str]]:
     """The words KEY=VALUE of a peer's own options, and the rest: what changes the recipe."""
     pairs = [word.partition("=") for word in words]
     own = {name: int(value) for name, _, value in pairs if name in OPTIONS}
-    return own, [word for word, (name, _, _) in zip(words, pairs, strict=True) if name not in OPTIONS]
+    return own, [
+        word for word, (name, _, _) in zip(words, pairs, strict=True) if name not in OPTIONS
+    ]
 
 
 def measured(recipe: RunRecipe, kind: str, **options: int) -> tuple[nn.Module, list[Protocol], str]:
@@ -87,7 +96,17 @@ def measured(recipe: RunRecipe, kind: str, **options: int) -> tuple[nn.Module, l
         run = Run(Path(scratch) / "run", recipe, resume=False).begin()
         check = source.validation(model, length, ranks)
         stages = stages_of(recipe, source, ranks)
-        fit = Fit(model, objective, stages, recipe.training, recipe.optimizer, recipe.seed, run, ranks, check)
+        fit = Fit(
+            model,
+            objective,
+            stages,
+            recipe.training,
+            recipe.optimizer,
+            recipe.seed,
+            run,
+            ranks,
+            check,
+        )
         progress = fit.run()
         model.load_state_dict(run.load(BEST, ranks.device)["model"])
     parameters = sum(p.numel() for p in model.parameters())

@@ -1,9 +1,11 @@
-"""Variants a second on a real VCF, the share of time outside the model, and one-pass against masked scores.
+"""Variants a second on a real VCF, the share of time outside the model, and one-pass against masked
+scores.
 
-Run by ``python benchmarks/variants.py MODEL [GENOME] [VCF] [--every 25] [--window 1024] [--only command]`` (default:
-every 25th record of ../shared/data/variants/1000G_20_1-4Mb.b37.vcf.gz), on one thread of a CPU. The command is run as a
-user runs it, start-up included, on evenly spaced records with all their samples. `llr_unmasked` costs what its tiles
-cost, not its variants, so its time is taken on a run of neighbouring records, as dense as the file is.
+Run by ``python benchmarks/variants.py MODEL [GENOME] [VCF] [--every 25] [--window 1024] [--only
+command]`` (default: every 25th record of ../shared/data/variants/1000G_20_1-4Mb.b37.vcf.gz), on one
+thread of a CPU. The command is run as a user runs it, start-up included, on evenly spaced records
+with all their samples. `llr_unmasked` costs what its tiles cost, not its variants, so its time is
+taken on a run of neighbouring records, as dense as the file is.
 """
 
 import argparse
@@ -85,14 +87,20 @@ def snvs(given: argparse.Namespace, genome: Genome) -> list[Variant]:
         return changes(genome, given.random)
     vcf = Vcf(given.vcf)
     names = contigs_of(vcf.survey(), genome, str(given.vcf))
-    alleles = (allele for record in vcf.records() for allele in record.alleles(names.get(record.contig)))
+    alleles = (
+        allele for record in vcf.records() for allele in record.alleles(names.get(record.contig))
+    )
     return [allele for allele in alleles if isinstance(allele, Variant) and allele.kind == "SNV"]
 
 
 def changes(genome: Genome, count: int) -> list[Variant]:
-    """Random letters of the test chromosomes of yeast, or of all contigs where there are none, and random others."""
+    """Random letters of the test chromosomes of yeast, or of all contigs where there are none, and
+    random others.
+    """
     rng, letters = np.random.default_rng(0), "ACGT"
-    contigs = [name for name in ("chrVII", "chrXIII") if name in genome.contigs] or list(genome.contigs)
+    contigs = [name for name in ("chrVII", "chrXIII") if name in genome.contigs] or list(
+        genome.contigs
+    )
     sizes = np.array([genome.contigs[name] for name in contigs])
     places = np.sort(rng.choice(sizes.sum(), count, replace=False))
     found = []
@@ -101,7 +109,9 @@ def changes(genome: Genome, count: int) -> list[Variant]:
         start = place - int(sizes[:contig].sum())
         base = genome.letters(contigs[contig], start, start + 1).decode().upper()
         if base in letters:
-            found.append(Variant(contigs[contig], start, base, letters[(letters.index(base) + step) % 4]))
+            found.append(
+                Variant(contigs[contig], start, base, letters[(letters.index(base) + step) % 4])
+            )
     return found
 
 
@@ -114,10 +124,14 @@ def timed(scoring: Scoring, variants: list[Variant]) -> tuple[float, np.ndarray]
     return (time.perf_counter() - begun) / len(variants), np.concatenate(values)
 
 
-def agreement(given: argparse.Namespace, model: OrchidModel, genome: Genome, variants: list[Variant]) -> None:
+def agreement(
+    given: argparse.Namespace, model: OrchidModel, genome: Genome, variants: list[Variant]
+) -> None:
     """llr_unmasked against llr: the cost of each, and how well they agree."""
     spread = variants[:: max(1, len(variants) // given.sites)][: given.sites]
-    masked, one_pass = (Scoring(model, genome, [name], [given.window]) for name in ("llr", "llr_unmasked"))
+    masked, one_pass = (
+        Scoring(model, genome, [name], [given.window]) for name in ("llr", "llr_unmasked")
+    )
     slow, x = timed(masked, spread)
     _, y = timed(one_pass, spread)
     first = len(variants) // 2
@@ -130,14 +144,24 @@ def agreement(given: argparse.Namespace, model: OrchidModel, genome: Genome, var
 
 
 def main() -> None:
-    words = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    words = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     words.add_argument("model", type=Path)
     words.add_argument("genome", type=Path, nargs="?", default=GENOME)
     words.add_argument("vcf", type=Path, nargs="?", default=VCF)
-    words.add_argument("--every", type=int, default=25, help="take every so many records through the command")
+    words.add_argument(
+        "--every", type=int, default=25, help="take every so many records through the command"
+    )
     words.add_argument("--sites", type=int, default=300, help="SNV scored by both")
-    words.add_argument("--dense", type=int, default=1000, help="SNV in a row for the cost of llr_unmasked")
-    words.add_argument("--random", type=int, help="score so many random changes of GENOME in place of the VCF's SNV")
+    words.add_argument(
+        "--dense", type=int, default=1000, help="SNV in a row for the cost of llr_unmasked"
+    )
+    words.add_argument(
+        "--random",
+        type=int,
+        help="score so many random changes of GENOME in place of the VCF's SNV",
+    )
     words.add_argument("--window", type=int, default=1024)
     words.add_argument("--only", choices=["command", "agreement"])
     given = words.parse_args()

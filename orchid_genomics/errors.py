@@ -50,18 +50,24 @@ def missing_extra(package: str, extra: str) -> MachineError:
 
 def reason(error: BaseException) -> str:
     """What the system said, in its own words; else the first line of the error."""
-    return getattr(error, "strerror", None) or (str(error).splitlines() or [type(error).__name__])[0]
+    return (
+        getattr(error, "strerror", None) or (str(error).splitlines() or [type(error).__name__])[0]
+    )
 
 
 @contextmanager
 def writable(path: object, possible: str = "a folder with room") -> Iterator[None]:
-    """What fails to be written within is a MachineError: a full disk, a folder that nobody may write in."""
+    """What fails to be written within is a MachineError: a full disk, a folder that nobody may
+    write in.
+    """
     try:
         yield
     except (OSError, RuntimeError) as error:
         cause = error
         while not isinstance(cause, OSError) and cause.__context__ is not None:
-            cause = cause.__context__  # torch says "unexpected pos" where the disk said that it is full
+            cause = (
+                cause.__context__
+            )  # torch says "unexpected pos" where the disk said that it is full
         if not isinstance(cause, OSError):
             raise
         raise MachineError(path, f"cannot be written ({reason(cause)})", possible) from None
@@ -74,8 +80,9 @@ class NumericError(OrchidError):
 def say(error: OrchidError, patience: float = PATIENCE) -> None:
     """Print an error as one line on stderr; once, where `torchrun` started many of us.
 
-    Rank 0 speaks at once, then exits, and torchrun ends the others, which wait in silence. So one that is still there
-    after `patience` seconds (twice that, unless the first of its machine) met a fault of its own, and says so.
+    Rank 0 speaks at once, then exits, and torchrun ends the others, which wait in silence. So one
+    that is still there after `patience` seconds (twice that, unless the first of its machine) met a
+    fault of its own, and says so.
     """
     rank, world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
     who = ""

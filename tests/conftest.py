@@ -1,4 +1,6 @@
-"""Genomes that every test may read; index caches go to a temporary folder, never to the user's home."""
+"""Genomes that every test may read; index caches go to a temporary folder, never to the user's
+home.
+"""
 
 import os
 from pathlib import Path
@@ -14,7 +16,9 @@ from orchid_genomics.cli import main
 from orchid_genomics.genome.fasta import Genome
 
 if not torch.cuda.is_available():
-    os.environ.setdefault("TRITON_INTERPRET", "1")  # read when triton is first imported, which torch's compiler does
+    os.environ.setdefault(
+        "TRITON_INTERPRET", "1"
+    )  # read when triton is first imported, which torch's compiler does
 
 ROOT = Path(__file__).parent.parent
 TINY = {
@@ -43,7 +47,8 @@ def tiny_fasta(tmp_path) -> Path:
     path = tmp_path / "tiny.fa"
     path.write_text(
         "".join(
-            f">{name} by hand\n" + "".join(f"{letters[i : i + 10]}\n" for i in range(0, len(letters), 10))
+            f">{name} by hand\n"
+            + "".join(f"{letters[i : i + 10]}\n" for i in range(0, len(letters), 10))
             for name, letters in TINY.items()
         )
     )
@@ -80,11 +85,14 @@ baselines = false
 
 @pytest.fixture
 def small(tmp_path) -> Path:
-    """A recipe that trains in well under a second, on a genome of random letters beside it: contigs a, b, v and t."""
+    """A recipe that trains in well under a second, on a genome of random letters beside it: contigs
+    a, b, v and t.
+    """
     rng = np.random.default_rng(0)
     sizes = {"a": 6_000, "b": 3_000, "v": 2_000, "t": 2_000}
     text = "".join(
-        f">{name}\n{bytes(rng.choice(list(b'ACGTacgt'), size).tolist()).decode()}\n" for name, size in sizes.items()
+        f">{name}\n{bytes(rng.choice(list(b'ACGTacgt'), size).tolist()).decode()}\n"
+        for name, size in sizes.items()
     )
     (tmp_path / "genome.fa").write_text(text)
     (tmp_path / "small.toml").write_text(SMALL)

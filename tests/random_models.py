@@ -12,7 +12,9 @@ REPEATS = "AAAAAAAAAA" + "CACACACACACA" + "GATTGATTGATTGATT"
 
 def random_model(head=None, strands="equivariant", seed=0, depth=1, width=8):
     torch.manual_seed(seed)
-    recipe = ModelRecipe(encoder=OrchidRecipe(width=width, depth=depth, strands=strands), head=head or None)
+    recipe = ModelRecipe(
+        encoder=OrchidRecipe(width=width, depth=depth, strands=strands), head=head or None
+    )
     model = OrchidModel(recipe)
     with torch.no_grad():  # as made, a model hardly sees its context
         for parameter in model.parameters():
@@ -30,4 +32,6 @@ def write_genome(path, contigs):
 
 
 def random_letters(size, seed=0, alphabet="ACGT"):
-    return bytes(np.random.default_rng(seed).choice(list(alphabet.encode()), size).tolist()).decode()
+    return bytes(
+        np.random.default_rng(seed).choice(list(alphabet.encode()), size).tolist()
+    ).decode()

@@ -83,23 +83,32 @@ def test_torch_and_triton_stay_where_they_belong(path):
 @pytest.mark.parametrize("path", FILES, ids=short)
 def test_asserts_are_for_tests_and_imports_never_fail_silently(path):
     for node in ast.walk(TREES[path]):
-        assert not isinstance(node, ast.Assert), f"{short(path)}:{node.lineno}: raise an error that a user can read"
+        assert not isinstance(node, ast.Assert), (
+            f"{short(path)}:{node.lineno}: raise an error that a user can read"
+        )
         if isinstance(node, ast.ExceptHandler) and node.type is not None:
             caught = ast.unparse(node.type)
             if "ImportError" in caught or "ModuleNotFoundError" in caught:
                 raises = any(isinstance(inner, ast.Raise) for inner in ast.walk(node))
-                assert raises, f"{short(path)}:{node.lineno}: a missing library is one clear line, never a silence"
+                assert raises, (
+                    f"{short(path)}:{node.lineno}: a missing library is one clear line, never a silence"
+                )
 
 
 @pytest.mark.parametrize("path", FILES, ids=short)
 def test_files_and_functions_are_short(path):
     assert len(path.read_text().splitlines()) <= LONGEST_FILE
     for node in ast.walk(TREES[path]):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and short(path) != "ops/triton.py":
+        if (
+            isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+            and short(path) != "ops/triton.py"
+        ):
             lines = node.end_lineno - node.lineno + 1
             if ast.get_docstring(node):
                 lines -= node.body[0].end_lineno - node.body[0].lineno + 1
-            assert lines <= LONGEST_FUNCTION, f"{short(path)}:{node.lineno}: {node.name} has {lines} lines"
+            assert lines <= LONGEST_FUNCTION, (
+                f"{short(path)}:{node.lineno}: {node.name} has {lines} lines"
+            )
 
 
 @pytest.mark.parametrize("path", [path for path in FILES if path.read_text().strip()], ids=short)
@@ -115,14 +124,18 @@ def test_nothing_on_the_way_to_help_imports_torch(words):
         f"group.main({words!r}, standalone_mode=False)\n"
         f"print('heavy:', *[name for name in {heavy!r} if name in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
     assert done.stdout.splitlines()[-1] == "heavy:"
 
 
 def test_the_floors_form_no_circle():
     order: list[str] = []
     while len(order) < len(MAY_IMPORT):
-        free = [name for name, below in MAY_IMPORT.items() if name not in order and below <= set(order)]
+        free = [
+            name for name, below in MAY_IMPORT.items() if name not in order and below <= set(order)
+        ]
         assert free, "the table holds a circle"
         order += free
     for lower, higher in pairwise(["sequence", "genome", "data", "train", "tasks", "cli"]):

@@ -37,11 +37,25 @@ def test_a_job_whose_time_is_up_saves_asks_for_the_queue_and_goes_on(small, tmp_
     for name, body in COMMANDS.items():
         (tmp_path / "bin" / name).write_text(f"#!/bin/bash\n{body}\n")
         (tmp_path / "bin" / name).chmod(0o755)
-    slurm = {"JOB_ID": "7", "NNODES": "1", "JOB_NODELIST": "localhost", "GPUS_ON_NODE": "2", "CPUS_PER_TASK": "2"}
+    slurm = {
+        "JOB_ID": "7",
+        "NNODES": "1",
+        "JOB_NODELIST": "localhost",
+        "GPUS_ON_NODE": "2",
+        "CPUS_PER_TASK": "2",
+    }
     environment = {**os.environ, **{f"SLURM_{name}": value for name, value in slurm.items()}}
     environment["PATH"] = f"{tmp_path / 'bin'}:{os.environ['PATH']}"
     run, log = tmp_path / "run", tmp_path / "run/log.jsonl"
-    words = ["bash", SCRIPT, small, run, "training.steps=400", "training.save_every=1000", "evaluation.sites=0"]
+    words = [
+        "bash",
+        SCRIPT,
+        small,
+        run,
+        "training.steps=400",
+        "training.save_every=1000",
+        "evaluation.sites=0",
+    ]
     job = subprocess.Popen(words, env=environment, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
     while not (log.exists() and log.read_text().count("\n") > 20):
         assert job.poll() is None, job.stderr.read()
@@ -52,7 +66,9 @@ def test_a_job_whose_time_is_up_saves_asks_for_the_queue_and_goes_on(small, tmp_
     steps = [json.loads(line)["step"] for line in log.read_text().splitlines()]
     assert f"stopped: saved at step {steps[-1]}; --resume goes on from there" in said
     assert not (run / "model").exists()
-    done = subprocess.run(words, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(
+        words, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=300
+    )
     assert done.returncode == 0, done.stderr
     assert (run / "model/model.safetensors").exists()
     losses = [line for line in map(json.loads, log.read_text().splitlines()) if "loss" in line]

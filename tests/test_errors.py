@@ -10,7 +10,15 @@ import pytest
 
 from orchid_genomics.errors import InputError, MachineError, say, writable
 
-LAUNCH = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--no-python"]
+LAUNCH = [
+    sys.executable,
+    "-m",
+    "torch.distributed.run",
+    "--standalone",
+    "--nproc-per-node",
+    "2",
+    "--no-python",
+]
 ALONE = """
 import os, sys
 if os.environ["RANK"] == "1":
@@ -49,7 +57,11 @@ def test_a_rank_that_is_ended_while_it_waits_says_nothing(tmp_path):
     program = "from orchid_genomics.errors import *; print('now', flush=True); say(InputError('x', 'y'), 600.0)"
     env = {**os.environ, "RANK": "1", "LOCAL_RANK": "0", "WORLD_SIZE": "2"}
     waiting = subprocess.Popen(
-        [sys.executable, "-c", program], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", program],
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     assert waiting.stdout.readline() == "now\n"
     waiting.send_signal(signal.SIGTERM)
@@ -58,7 +70,16 @@ def test_a_rank_that_is_ended_while_it_waits_says_nothing(tmp_path):
 
 def test_torchrun_says_what_all_ranks_met_once(small):
     override = "data.length=9000"
-    program = [*LAUNCH, sys.executable, "-m", "orchid_genomics", "pretrain", str(small), "--set", override]
+    program = [
+        *LAUNCH,
+        sys.executable,
+        "-m",
+        "orchid_genomics",
+        "pretrain",
+        str(small),
+        "--set",
+        override,
+    ]
     done = subprocess.run(program, capture_output=True, text=True, timeout=300, cwd=small.parent)
     assert done.returncode == 1
     (line,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
@@ -86,11 +107,16 @@ def full(path):
 
 def test_what_cannot_be_written_is_the_machines_fault_in_the_systems_words(tmp_path):
     with (
-        pytest.raises(MachineError, match=r"^out: cannot be written \(Is a directory\); a folder .*$"),
+        pytest.raises(
+            MachineError, match=r"^out: cannot be written \(Is a directory\); a folder .*$"
+        ),
         writable("out"),
     ):
         tmp_path.write_text("")
-    with pytest.raises(MachineError, match=r"\(No such file or directory\); -o x$"), writable("out", "-o x"):
+    with (
+        pytest.raises(MachineError, match=r"\(No such file or directory\); -o x$"),
+        writable("out", "-o x"),
+    ):
         full(tmp_path / "none" / "x")
     with pytest.raises(RuntimeError, match="a bug"), writable("out"):
         raise RuntimeError("a bug")

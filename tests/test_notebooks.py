@@ -16,7 +16,12 @@ def cells(path: Path) -> list[dict]:
 
 
 def test_all_four_are_here():
-    assert [path.stem for path in NOTEBOOKS] == ["1-saliency", "2-variants", "3-elements", "4-dependencies"]
+    assert [path.stem for path in NOTEBOOKS] == [
+        "1-saliency",
+        "2-variants",
+        "3-elements",
+        "4-dependencies",
+    ]
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -32,7 +37,9 @@ def test_a_notebook_opens_with_its_question_and_stores_no_output(path):
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-@pytest.mark.filterwarnings("default")  # of the notebook's client; the kernel's own are shown in the notebook
+@pytest.mark.filterwarnings(
+    "default"
+)  # of the notebook's client; the kernel's own are shown in the notebook
 def test_a_notebook_runs_from_top_to_bottom(path, monkeypatch, tmp_path):
     nbclient, nbformat = pytest.importorskip("nbclient"), pytest.importorskip("nbformat")
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
@@ -40,7 +47,9 @@ def test_a_notebook_runs_from_top_to_bottom(path, monkeypatch, tmp_path):
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
     notebook = nbformat.read(path, as_version=4)
     folder = {"metadata": {"path": str(path.parent)}}
-    nbclient.NotebookClient(notebook, timeout=900, kernel_name="python3", resources=folder).execute()
+    nbclient.NotebookClient(
+        notebook, timeout=900, kernel_name="python3", resources=folder
+    ).execute()
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     assert any("image/png" in output.get("data", {}) for output in outputs)
     said = "".join(output.get("text", "") for output in outputs if output.get("name") == "stderr")

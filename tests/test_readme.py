@@ -1,4 +1,6 @@
-"""The README: every command and all of its code run as they are printed, on a tiny genome and with tiny models."""
+"""The README: every command and all of its code run as they are printed, on a tiny genome and with
+tiny models.
+"""
 
 import os
 import re
@@ -27,7 +29,11 @@ TINY = {  # what is said on top of a printed command, so that it takes a second
     "finetune": "training.epochs=1 training.rates=[1e-2] training.seeds=[0] baselines.cnn=false baselines.sizes=[2]",
 }
 TINY["plan"] = TINY["pretrain"]
-MORE = {"dataset": ["--length", "64"], "calibrate": ["--sites", "400"], "evaluate-variants": ["--samples", "20"]}
+MORE = {
+    "dataset": ["--length", "64"],
+    "calibrate": ["--sites", "400"],
+    "evaluate-variants": ["--samples", "20"],
+}
 
 
 def blocks(section: str, language: str) -> list[str]:
@@ -42,14 +48,20 @@ def commands(section: str) -> list[str]:
 def run(command: str) -> None:
     """A printed command, here or (pipes, and what replaces the process) in a shell."""
     words = shlex.split(command)
-    more = [word for each in TINY.get(words[1], "").split() for word in ("--set", each)] + MORE.get(words[1], [])
+    more = [word for each in TINY.get(words[1], "").split() for word in ("--set", each)] + MORE.get(
+        words[1], []
+    )
     if words[0] == "orchid-genomics" and not {"|", "--processes"} & set(words):
         main([*words[1:], *more])
         return
-    command = command.replace("--processes 8", "--processes 2") + "".join(f" {shlex.quote(word)}" for word in more)
+    command = command.replace("--processes 8", "--processes 2") + "".join(
+        f" {shlex.quote(word)}" for word in more
+    )
     path = f"{Path('bin').absolute()}:{Path(sys.executable).parent}:{os.environ['PATH']}"
     done = subprocess.run(
-        ["bash", "-o", "pipefail", "-c", command], env=os.environ | {"PATH": path}, capture_output=True
+        ["bash", "-o", "pipefail", "-c", command],
+        env=os.environ | {"PATH": path},
+        capture_output=True,
     )
     assert done.returncode == 0, done.stderr.decode()
 
@@ -63,16 +75,16 @@ def write_genes(path: Path, letters: dict[str, str]) -> None:
             orf = "ATG" + "".join(f"GC{base}" for base in random_letters(30, number)) + "TAA"
             letters[contig] = letters[contig][:start] + orf + letters[contig][start + len(orf) :]
             ends = f"{start + 1}\t{start + len(orf)}\t.\t+"
-            rows += (
-                f"{contig}\tx\tgene\t{ends}\t.\tID={name}\n{contig}\tx\tCDS\t{ends}\t0\tParent={name};gene_id={name}\n"
-            )
+            rows += f"{contig}\tx\tgene\t{ends}\t.\tID={name}\n{contig}\tx\tCDS\t{ends}\t0\tParent={name};gene_id={name}\n"
     path.write_text(rows)
     pysam.tabix_compress(str(path), f"{path}.gz")
 
 
 def write_calls(folder: Path, letters: dict[str, str]) -> None:
     """calls.vcf.gz and calls.bcf, labelled by CLNSIG, and assay.tsv of the same variants."""
-    header = "##fileformat=VCFv4.3\n" + "".join(f"##contig=<ID={name},length=1500>\n" for name in letters)
+    header = "##fileformat=VCFv4.3\n" + "".join(
+        f"##contig=<ID={name},length=1500>\n" for name in letters
+    )
     header += '##FILTER=<ID=PASS,Description="x">\n##INFO=<ID=CLNSIG,Number=.,Type=String,Description="x">\n'
     rows, assay = "", "chrom\tpos\tref\talt\tclass\tfamily\n"
     for name, text in letters.items():
@@ -81,7 +93,9 @@ def write_calls(folder: Path, letters: dict[str, str]) -> None:
             alt = "ACGT"[("ACGT".index(ref) + 1 + at % 3) % 4]
             rows += f"{name}\t{at + 1}\t.\t{ref}\t{alt}\t.\tPASS\tCLNSIG={('Benign', 'Pathogenic')[label]}\n"
             assay += f"{name}\t{at + 1}\t{ref}\t{alt}\t{('none', 'loss')[label]}\tf{at % 7}\n"
-    (folder / "calls.vcf").write_text(f"{header}#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n{rows}")
+    (folder / "calls.vcf").write_text(
+        f"{header}#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n{rows}"
+    )
     pysam.tabix_compress(str(folder / "calls.vcf"), str(folder / "calls.vcf.gz"))
     with (
         pysam.VariantFile(str(folder / "calls.vcf")) as calls,
@@ -102,11 +116,21 @@ def stranger(tmp_path, monkeypatch):
     pysam.tabix_compress(str(tmp_path / "mygenome.fa"), str(tmp_path / "mygenome.fa.gz"))
     write_genome(tmp_path / "relative.fa", {"r": random_letters(1500, 9)})
     write_calls(tmp_path, letters)
-    beds = {"blacklist": "chr1\t0\t50\n", "promoters": "chr1\t300\t500\n", "ancient_repeats": "chr2\t0\t900\n"}
-    beds["peaks"] = "".join(f"{name}\t{at}\t{at + 40}\tp\t0\t+\n" for name in CONTIGS[:2] for at in (100, 700))
+    beds = {
+        "blacklist": "chr1\t0\t50\n",
+        "promoters": "chr1\t300\t500\n",
+        "ancient_repeats": "chr2\t0\t900\n",
+    }
+    beds["peaks"] = "".join(
+        f"{name}\t{at}\t{at + 40}\tp\t0\t+\n" for name in CONTIGS[:2] for at in (100, 700)
+    )
     for name, text in beds.items():
         (tmp_path / f"{name}.bed").write_text(text)
-    peaks = [f"{name}\t{at}\t{at + 60}\tp\t0\t.\t1\t-1\t-1\t30\n" for name in CONTIGS for at in (300, 700)]
+    peaks = [
+        f"{name}\t{at}\t{at + 60}\tp\t0\t.\t1\t-1\t-1\t30\n"
+        for name in CONTIGS
+        for at in (300, 700)
+    ]
     (tmp_path / "peaks.narrowPeak").write_text("".join(peaks))
     rows = [
         f"{name}\t{at}\t{at + 60}\t{letters[name][at : at + 60]}\t{at // 60 % 2}\n"
@@ -125,7 +149,9 @@ def stranger(tmp_path, monkeypatch):
         "seen": {"chr1": [[0, 1500]]},
         "split": {"validation": ["chr9"]},
     }
-    model.save_pretrained(tmp_path / "runs" / "mygenome" / "model", {"report": {"length": 64}, "genomes": [genome]})
+    model.save_pretrained(
+        tmp_path / "runs" / "mygenome" / "model", {"report": {"length": 64}, "genomes": [genome]}
+    )
     (tmp_path / "bin").mkdir()
     view = "sys.stdin.read() if sys.argv[1] == 'sort' else pysam.bcftools.view(*sys.argv[2:])"
     (tmp_path / "bin/bcftools").write_text(
@@ -138,14 +164,28 @@ def stranger(tmp_path, monkeypatch):
 
 def outputs(section: str) -> set[str]:
     words = [shlex.split(command) for command in commands(section)]
-    return {each[at + 1] for each in words for at, word in enumerate(each[:-1]) if word == "-o" and each[at + 1] != "-"}
+    return {
+        each[at + 1]
+        for each in words
+        for at, word in enumerate(each[:-1])
+        if word == "-o" and each[at + 1] != "-"
+    }
 
 
 def test_all_sections_with_commands_are_below():
     told = {name for name in SECTIONS if commands(name)}
-    here = {"Your own genome", "Fine-tune on your elements", "Score variants", "Score and embed elements", "Explain"}
+    here = {
+        "Your own genome",
+        "Fine-tune on your elements",
+        "Score variants",
+        "Score and embed elements",
+        "Explain",
+    }
     assert told == {"Two commands", *here}
-    assert [command.split() for command in commands("Two commands")] == [["make", "demo"], ["make", "test"]]
+    assert [command.split() for command in commands("Two commands")] == [
+        ["make", "demo"],
+        ["make", "test"],
+    ]
     targets = re.findall(r"^(\S+):", (ROOT / "Makefile").read_text(), re.M)
     assert {"demo", "test"} <= set(targets)
 
@@ -158,7 +198,9 @@ def test_your_own_genome(stranger):
         else:
             run(command)
     assert all((stranger / name).exists() for name in outputs("Your own genome"))
-    assert all((stranger / "runs" / name / "model").is_dir() for name in ("mygenome", "deeper", "many"))
+    assert all(
+        (stranger / "runs" / name / "model").is_dir() for name in ("mygenome", "deeper", "many")
+    )
 
 
 def test_fine_tuning(stranger):
@@ -166,7 +208,9 @@ def test_fine_tuning(stranger):
         run(command)
     assert all((stranger / name).exists() for name in outputs("Fine-tune on your elements"))
     (code,) = blocks("Fine-tune on your elements", "python")
-    with pytest.raises(TrainingError, match="runs/enhancers: holds a run already; --resume"):  # the one of the commands
+    with pytest.raises(
+        TrainingError, match="runs/enhancers: holds a run already; --resume"
+    ):  # the one of the commands
         exec(code, {})
     trained = code.replace('finetune("enhancers.toml", "runs/enhancers")', '"runs/enhancers/model"')
     assert trained != code

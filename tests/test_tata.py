@@ -1,4 +1,6 @@
-"""The TATA comparison of recipes/yeast: words on both strands, and differences within strata against counting them."""
+"""The TATA comparison of recipes/yeast: words on both strands, and differences within strata
+against counting them.
+"""
 
 import re
 import sys
@@ -26,10 +28,18 @@ def recipe():
 
 
 def test_every_word_is_found_on_its_strand(recipe, tmp_path):
-    letters = random_letters(300).replace("TATA", "TGTA") + "TATATAAATAGG" + random_letters(50, 1) + "CTATTTATACC"
+    letters = (
+        random_letters(300).replace("TATA", "TGTA")
+        + "TATATAAATAGG"
+        + random_letters(50, 1)
+        + "CTATTTATACC"
+    )
     write_genome(tmp_path / "genome.fa", {"c": letters})
     genome = Genome(tmp_path / "genome.fa")
-    for strand, read in (("+", letters), ("-", DNA.decode(DNA.reverse_complement(DNA.encode(letters))))):
+    for strand, read in (
+        ("+", letters),
+        ("-", DNA.decode(DNA.reverse_complement(DNA.encode(letters)))),
+    ):
         places = recipe[1].occurrences(genome, "c", strand)
         found = [DNA.decode(genome.tokens("c", place.start, place.end, strand)) for place in places]
         assert sorted(found) == sorted(each[1] for each in WORD.finditer(read))

@@ -36,7 +36,12 @@ def test_the_wheel_installs_in_a_fresh_environment_and_pretrains(tmp_path):
     records = (f">{name}\n{''.join(letters.choices('ACGT', k=4000))}\n" for name in "abcd")
     (tmp_path / "small.fa").write_text("".join(records))
     (tmp_path / "small.toml").write_text(RECIPE)
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "ORCHID_CACHE": str(tmp_path / "cache"), "PYTHONPATH": ""}
+    environment = {
+        **os.environ,
+        "OMP_NUM_THREADS": "1",
+        "ORCHID_CACHE": str(tmp_path / "cache"),
+        "PYTHONPATH": "",
+    }
     command = tmp_path / "venv" / "bin" / "orchid-genomics"
     printed = call(command, "pretrain", "small.toml", "-o", "run", cwd=tmp_path, env=environment)
     assert "counts, 6 on both sides" in printed

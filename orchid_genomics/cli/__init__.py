@@ -1,4 +1,6 @@
-"""Words to calls: every command is one call of a task; nothing heavy is imported before a command runs."""
+"""Words to calls: every command is one call of a task; nothing heavy is imported before a command
+runs.
+"""
 
 import sys
 import warnings
@@ -6,7 +8,17 @@ import warnings
 import click
 
 from orchid_genomics import __version__
-from orchid_genomics.cli import elements, explain, genome, judging, learning, model, process, train, variants
+from orchid_genomics.cli import (
+    elements,
+    explain,
+    genome,
+    judging,
+    learning,
+    model,
+    process,
+    train,
+    variants,
+)
 from orchid_genomics.errors import OrchidError, say
 
 
@@ -17,7 +29,9 @@ class Ordered(click.Group):
         return list(self.commands)
 
 
-@click.group(cls=Ordered, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(
+    cls=Ordered, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}
+)
 @click.version_option(__version__, prog_name="orchid-genomics")
 def group() -> None:
     """Long-sequence DNA models: from a genome to a trained Orchid encoder.

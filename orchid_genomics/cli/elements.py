@@ -2,7 +2,15 @@
 
 import click
 
-from orchid_genomics.cli.options import RESUMED, listed, model_and_genome, out, resumable, seed, taking
+from orchid_genomics.cli.options import (
+    RESUMED,
+    listed,
+    model_and_genome,
+    out,
+    resumable,
+    seed,
+    taking,
+)
 
 
 @click.command(short_help="Peaks to a labelled set.")
@@ -17,13 +25,28 @@ from orchid_genomics.cli.options import RESUMED, listed, model_and_genome, out, 
     show_default=True,
     help="Other windows of the genome with the same GC, repeats and N; or the peaks' letters, dinucleotide-shuffled.",
 )
-@click.option("--ratio", default=1, type=click.IntRange(min=0), show_default=True, help="Negatives for each peak.")
 @click.option(
-    "--exclude", multiple=True, type=click.Path(), metavar="BED", help="No window may touch it; may be repeated."
+    "--ratio",
+    default=1,
+    type=click.IntRange(min=0),
+    show_default=True,
+    help="Negatives for each peak.",
 )
-@click.option("--validation", default="", metavar="CONTIGS", help="Held out for validation: chr5,chr11.")
 @click.option(
-    "--test", default="", metavar="CONTIGS", help="Held out for the test: chr7, or a stretch chr20:1-9000000 (1-based)."
+    "--exclude",
+    multiple=True,
+    type=click.Path(),
+    metavar="BED",
+    help="No window may touch it; may be repeated.",
+)
+@click.option(
+    "--validation", default="", metavar="CONTIGS", help="Held out for validation: chr5,chr11."
+)
+@click.option(
+    "--test",
+    default="",
+    metavar="CONTIGS",
+    help="Held out for the test: chr7, or a stretch chr20:1-9000000 (1-based).",
 )
 @click.option(
     "--signal",
@@ -38,15 +61,21 @@ from orchid_genomics.cli.options import RESUMED, listed, model_and_genome, out, 
     show_default=True,
     help="mean0: letters without a value count as zero (coverage); mean: they do not count (scores).",
 )
-@click.option("--keep-duplicates", is_flag=True, help="Count near-duplicates across splits, but keep them.")
+@click.option(
+    "--keep-duplicates", is_flag=True, help="Count near-duplicates across splits, but keep them."
+)
 @seed("which negatives are drawn")
-def dataset(peaks: str, genome: str, out: str, signal_mean: str, exclude: tuple[str, ...], **options) -> None:
-    """Turn PEAKS (narrowPeak or BED, 0-based half-open) on a GENOME (FASTA) into a labelled set for finetune.
+def dataset(
+    peaks: str, genome: str, out: str, signal_mean: str, exclude: tuple[str, ...], **options
+) -> None:
+    """Turn PEAKS (narrowPeak or BED, 0-based half-open) on a GENOME (FASTA) into a labelled set for
+    finetune.
 
-    A window is centred on the summit of a narrowPeak (column 10), else on the middle of its record, and read on its
-    strand; N beyond the end of a contig. Negatives come from the contigs and the split of their peak, and never touch
-    a peak. Training and validation rows that share 30 letters in a row, on either strand, with a later split are
-    removed. Everything is counted, and the agreement of GC, repeats and N is printed.
+    A window is centred on the summit of a narrowPeak (column 10), else on the middle of its record,
+    and read on its strand; N beyond the end of a contig. Negatives come from the contigs and the
+    split of their peak, and never touch a peak. Training and validation rows that share 30 letters
+    in a row, on either strand, with a later split are removed. Everything is counted, and the
+    agreement of GC, repeats and N is printed.
 
     The set is a TSV: #chrom start end (0-based half-open) strand label split sequence source name.
     """
@@ -56,7 +85,9 @@ def dataset(peaks: str, genome: str, out: str, signal_mean: str, exclude: tuple[
         click.echo(line)
 
 
-@click.command("score-elements", epilog=RESUMED, short_help="Score every element of a BED, or every letter.")
+@click.command(
+    "score-elements", epilog=RESUMED, short_help="Score every element of a BED, or every letter."
+)
 @taking(model_and_genome)
 @click.argument("elements", type=click.Path(), required=False)
 @out("OUT", "The file to write; its ending is its format.")
@@ -66,7 +97,11 @@ def dataset(peaks: str, genome: str, out: str, signal_mean: str, exclude: tuple[
     show_default=True,
     help="1: one pass, all letters in sight, corrected by Bayes. K, such as 8: every pass masks each K-th letter.",
 )
-@click.option("--window", type=int, help="Letters read around each piece of an element; default as in training.")
+@click.option(
+    "--window",
+    type=int,
+    help="Letters read around each piece of an element; default as in training.",
+)
 @click.option(
     "--background",
     default=200,
@@ -81,10 +116,20 @@ def dataset(peaks: str, genome: str, out: str, signal_mean: str, exclude: tuple[
     help="Fine-tuned: letters read around each summit or middle; default as in training; 0: the element itself.",
 )
 @click.option(
-    "--tile", metavar="CONTIGS", callback=listed, help="In place of ELEMENTS: whole contigs, between commas, or all."
+    "--tile",
+    metavar="CONTIGS",
+    callback=listed,
+    help="In place of ELEMENTS: whole contigs, between commas, or all.",
 )
-@click.option("--stride", default=128, show_default=True, help="With --tile, fine-tuned: letters that share a value.")
-@click.option("--track", metavar="SCORE", help="The score of a bigWig or bedGraph; default the first.")
+@click.option(
+    "--stride",
+    default=128,
+    show_default=True,
+    help="With --tile, fine-tuned: letters that share a value.",
+)
+@click.option(
+    "--track", metavar="SCORE", help="The score of a bigWig or bedGraph; default the first."
+)
 @taking(resumable)
 def score_elements(
     model: str,
@@ -98,7 +143,8 @@ def score_elements(
     length: int | None,
     **options,
 ) -> None:
-    """Score every element of a BED: ELEMENTS in (0-based half-open; plain or gzipped), scored file out.
+    """Score every element of a BED: ELEMENTS in (0-based half-open; plain or gzipped), scored file
+    out.
 
     MODEL is a folder that pretrain or finetune wrote, GENOME the FASTA.
 
@@ -125,9 +171,11 @@ def score_elements(
                                overlap; with --tile a value for every letter (pretrained)
                                or every --stride letters (fine-tuned, read on +)
 
-    Every element is answered, in order: by numbers, or by . with the reason (unknown_contig, off_contig, all_n,
-    too_long: over 131,072 letters). A score depends on genome, element, model and options alone, never on the
-    elements beside it; an element on - is read there, and a pretrained model says the same of both strands.
+    Every element is answered, in order: by numbers, or by . with the reason (unknown_contig,
+    off_contig, all_n,
+    too_long: over 131,072 letters). A score depends on genome, element, model and options alone,
+    never on the elements beside it; an element on - is read there, and a pretrained model says the
+    same of both strands.
     """
     from orchid_genomics.score.elements import Options
     from orchid_genomics.tasks.score_elements import score_elements as task
@@ -161,16 +209,21 @@ def score_elements(
     "(fine-tuned).",
 )
 @click.option(
-    "--dtype", type=click.Choice(["float32", "float16"]), default="float32", show_default=True, help="Of the vectors."
+    "--dtype",
+    type=click.Choice(["float32", "float16"]),
+    default="float32",
+    show_default=True,
+    help="Of the vectors.",
 )
 @taking(resumable)
 def embed(model: str, genome: str, elements: str, out: str, **options) -> None:
     """Embed every element of a BED: ELEMENTS in (0-based half-open), an HDF5 of vectors out.
 
-    MODEL is a folder that pretrain or finetune wrote, GENOME the FASTA. The file holds the vectors, chunked and
-    compressed, the elements in their order, and the hashes of model and genome; every element has its row, NaN with a
-    reason in `why` where it cannot be read (unknown_contig, off_contig, all_n, too_long: over 131,072 letters).
-    The schema is in orchid_genomics.data.embeddings, whose Embeddings reads it; so does any HDF5 library.
+    MODEL is a folder that pretrain or finetune wrote, GENOME the FASTA. The file holds the vectors,
+    chunked and compressed, the elements in their order, and the hashes of model and genome; every
+    element has its row, NaN with a reason in `why` where it cannot be read (unknown_contig,
+    off_contig, all_n, too_long: over 131,072 letters). The schema is in
+    orchid_genomics.data.embeddings, whose Embeddings reads it; so does any HDF5 library.
 
     An element's vectors depend on genome, element, model and options alone.
     """

@@ -8,7 +8,11 @@ from orchid_genomics.cli.options import RESUMED, model_and_genome, out, resumabl
 @click.command(epilog=RESUMED, short_help="Which letters a prediction stands on.")
 @taking(model_and_genome)
 @click.argument("elements", type=click.Path())
-@out("OUT", "The file to write; its ending is its format; may be repeated: the same numbers in several.", multiple=True)
+@out(
+    "OUT",
+    "The file to write; its ending is its format; may be repeated: the same numbers in several.",
+    multiple=True,
+)
 @click.option(
     "--method",
     type=click.Choice(["gradient", "integrated", "deeplift", "ism", "dependency"]),
@@ -16,8 +20,12 @@ from orchid_genomics.cli.options import RESUMED, model_and_genome, out, resumabl
     show_default=True,
     help="See above.",
 )
-@click.option("--target", metavar="TARGET", help="What is explained; default pll, or the head's only output.")
-@click.option("--window", type=int, help="Letters read around each region; default the region alone.")
+@click.option(
+    "--target", metavar="TARGET", help="What is explained; default pll, or the head's only output."
+)
+@click.option(
+    "--window", type=int, help="Letters read around each region; default the region alone."
+)
 @click.option(
     "--references",
     type=click.IntRange(min=1),
@@ -25,13 +33,27 @@ from orchid_genomics.cli.options import RESUMED, model_and_genome, out, resumabl
 )
 @seed("which shuffles are drawn")
 @click.option(
-    "--tolerance", default=1e-3, show_default=True, help="How far sums may be off, as a share of the difference."
+    "--tolerance",
+    default=1e-3,
+    show_default=True,
+    help="How far sums may be off, as a share of the difference.",
 )
 @click.option(
-    "--most-steps", default=1024, show_default=True, help="Gradients that integrated gradients may take for a region."
+    "--most-steps",
+    default=1024,
+    show_default=True,
+    help="Gradients that integrated gradients may take for a region.",
 )
-@click.option("--html", is_flag=True, help="Also OUT.html: logos, maps and a table on one page for any browser.")
-@click.option("--session", is_flag=True, help="Also OUT.igv.xml and OUT.ucsc.txt, which open OUT.bw as letters.")
+@click.option(
+    "--html",
+    is_flag=True,
+    help="Also OUT.html: logos, maps and a table on one page for any browser.",
+)
+@click.option(
+    "--session",
+    is_flag=True,
+    help="Also OUT.igv.xml and OUT.ucsc.txt, which open OUT.bw as letters.",
+)
 @click.option(
     "--annotation",
     multiple=True,
@@ -40,14 +62,17 @@ from orchid_genomics.cli.options import RESUMED, model_and_genome, out, resumabl
     help="A BED, GFF3 or GenBank to show on page and in session; may be repeated.",
 )
 @click.option(
-    "--motifs", metavar="MOTIFS", help="Also OUT.motifs.tsv: seqlets matched to a motif file, or jaspar:fungi."
+    "--motifs",
+    metavar="MOTIFS",
+    help="Also OUT.motifs.tsv: seqlets matched to a motif file, or jaspar:fungi.",
 )
 @taking(resumable)
 def explain(model: str, genome: str, elements: str, out: tuple[str, ...], **options) -> None:
-    """Say which letters of ELEMENTS, regions of a BED (0-based half-open), a prediction of MODEL stands on.
+    """Say which letters of ELEMENTS, regions of a BED (0-based half-open), a prediction of MODEL
+    stands on.
 
-    MODEL is a folder that pretrain or finetune wrote, GENOME the FASTA. Every region is answered; those that cannot be
-    are counted with the reason (unknown_contig, off_contig, all_n, too_long).
+    MODEL is a folder that pretrain or finetune wrote, GENOME the FASTA. Every region is answered;
+    those that cannot be are counted with the reason (unknown_contig, off_contig, all_n, too_long).
 
     \b
     --method
@@ -70,8 +95,8 @@ def explain(model: str, genome: str, elements: str, out: tuple[str, ...], **opti
       .bw .bigWig .bedGraph[.gz]   projected, 1 nt a value, for browsers to draw as
                    letters; the mean where regions overlap
 
-    Arrays run along a region as it is read, on its strand; tracks along the forward strand. The other strand gives
-    the mirrored numbers.
+    Arrays run along a region as it is read, on its strand; tracks along the forward strand. The
+    other strand gives the mirrored numbers.
     """
     from orchid_genomics.explain.regions import Options
     from orchid_genomics.tasks.explain import Beside

@@ -6,7 +6,8 @@ import click
 @click.command(short_help="What a model folder holds.")
 @click.argument("model", type=click.Path())
 def info(model: str) -> None:
-    """Say what a MODEL folder holds: shape, parameters, hash, what it was trained on, how it scored.
+    """Say what a MODEL folder holds: shape, parameters, hash, what it was trained on, how it
+    scored.
 
     Intervals are counted in 0-based half-open coordinates.
     """

@@ -21,8 +21,14 @@ recipe = (
     ),
 )
 run = (
-    click.option("-o", "--out", metavar="RUN", help="Run folder; default runs/<name of the recipe>."),
-    click.option("--resume", is_flag=True, help="Go on with the run in that folder from its newest checkpoint."),
+    click.option(
+        "-o", "--out", metavar="RUN", help="Run folder; default runs/<name of the recipe>."
+    ),
+    click.option(
+        "--resume",
+        is_flag=True,
+        help="Go on with the run in that folder from its newest checkpoint.",
+    ),
 )
 device = (
     click.option(
@@ -36,7 +42,9 @@ device = (
 quiet = (click.option("--quiet", is_flag=True, help="No progress and no summary."),)
 resumable = (
     click.option("--shard", metavar="I/N", help="Answer one of N parts of the job, for merge."),
-    click.option("--resume", is_flag=True, help="Go on with the parts that a killed run left in OUT.parts."),
+    click.option(
+        "--resume", is_flag=True, help="Go on with the parts that a killed run left in OUT.parts."
+    ),
     *device,
     *quiet,
 )
@@ -50,12 +58,16 @@ printed at the end lies in OUT.summary.json.
 
 def taking(options: tuple) -> Callable:
     """All of some options or arguments, in order."""
-    return lambda command: reduce(lambda wrapped, option: option(wrapped), reversed(options), command)
+    return lambda command: reduce(
+        lambda wrapped, option: option(wrapped), reversed(options), command
+    )
 
 
 def out(metavar: str, help: str, **more: Any) -> Callable:
     """The one thing that a command must write."""
-    return click.option("-o", "--out", required=True, type=click.Path(), metavar=metavar, help=help, **more)
+    return click.option(
+        "-o", "--out", required=True, type=click.Path(), metavar=metavar, help=help, **more
+    )
 
 
 def seed(what: str) -> Callable:

@@ -1,6 +1,7 @@
 """How a process of ours asks the system for memory and threads; must run before torch is imported.
 
-The trap: both hold for the whole process, so this is for commands alone, never for `import orchid_genomics`.
+The trap: both hold for the whole process, so this is for commands alone, never for `import
+orchid_genomics`.
 """
 
 import ctypes
@@ -13,8 +14,9 @@ _TRIM, _MAP, _ARENAS = -1, -3, -8  # M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA
 def settle() -> None:
     """Keep freed memory for the next tensor, and let idle OpenMP threads sleep.
 
-    Fresh pages cost more than the arithmetic done on them (a quarter of a training step at 131,072 nt), and threads
-    that spin while they wait take the cores of those that work. What the user set in the environment stands.
+    Fresh pages cost more than the arithmetic done on them (a quarter of a training step at 131,072
+    nt), and threads that spin while they wait take the cores of those that work. What the user set
+    in the environment stands.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if sys.platform != "linux" or any(name.startswith("MALLOC_") for name in os.environ):

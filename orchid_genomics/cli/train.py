@@ -17,11 +17,14 @@ from orchid_genomics.cli.options import recipe, run, taking
     show_default=True,
     help="Processes of this machine, by torchrun: one a GPU, or one a CPU core (faster there than threads).",
 )
-def pretrain(recipe: str, overrides: tuple[str, ...], out: str | None, resume: bool, processes: int) -> None:
-    """Pretrain an Orchid encoder on the genomes of RECIPE (TOML), then print it beside its baselines.
+def pretrain(
+    recipe: str, overrides: tuple[str, ...], out: str | None, resume: bool, processes: int
+) -> None:
+    """Pretrain an Orchid encoder on the genomes of RECIPE (TOML), then print it beside its
+    baselines.
 
-    Contigs are split whole; BED files in the recipe are 0-based half-open. The run folder holds recipe.json,
-    log.jsonl, checkpoints/ and model/. SIGTERM or Ctrl-C saves and exits.
+    Contigs are split whole; BED files in the recipe are 0-based half-open. The run folder holds
+    recipe.json, log.jsonl, checkpoints/ and model/. SIGTERM or Ctrl-C saves and exits.
 
     \b
     For several machines:
@@ -39,17 +42,23 @@ def pretrain(recipe: str, overrides: tuple[str, ...], out: str | None, resume: b
     words += ["--resume"] if resume else []
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    os.execv(sys.executable, [sys.executable, *torchrun, "-m", "orchid_genomics", "pretrain", recipe, *words])
+    os.execv(
+        sys.executable,
+        [sys.executable, *torchrun, "-m", "orchid_genomics", "pretrain", recipe, *words],
+    )
 
 
 @click.command(short_help="What pretraining would take, before any of it.")
 @taking(recipe)
-@click.option("--steps", default=3, type=click.IntRange(min=1), show_default=True, help="Steps to measure.")
+@click.option(
+    "--steps", default=3, type=click.IntRange(min=1), show_default=True, help="Steps to measure."
+)
 def plan(recipe: str, overrides: tuple[str, ...], steps: int) -> None:
-    """Say what pretraining RECIPE would take, before any of it: windows, letters, parameters, memory, time.
+    """Say what pretraining RECIPE would take, before any of it: windows, letters, parameters,
+    memory, time.
 
-    Checks every file and split, then measures a few real steps of each length. Writes nothing. Coordinates that it
-    prints are 1-based; BED files in the recipe are 0-based half-open.
+    Checks every file and split, then measures a few real steps of each length. Writes nothing.
+    Coordinates that it prints are 1-based; BED files in the recipe are 0-based half-open.
     """
     from orchid_genomics.tasks.plan import plan as task
 

@@ -2,7 +2,16 @@
 
 import click
 
-from orchid_genomics.cli.options import RESUMED, lengths, listed, model_and_genome, out, quiet, resumable, taking
+from orchid_genomics.cli.options import (
+    RESUMED,
+    lengths,
+    listed,
+    model_and_genome,
+    out,
+    quiet,
+    resumable,
+    taking,
+)
 from orchid_genomics.score.scorers import SCORERS, plain
 
 _HELP = f"""Score every ALT of a VCF: VARIANTS in (.vcf, .vcf.gz, .bcf, or - for standard input), annotated file out.
@@ -61,7 +70,9 @@ Symbolic ALTs have no score. An event longer than half the window has none eithe
     type=click.Path(),
     help="A background from calibrate: adds percentile, z and n to each score of single letters. Not pathogenicity.",
 )
-@click.option("--prefix", default="ORCHID", show_default=True, help="What the INFO names begin with.")
+@click.option(
+    "--prefix", default="ORCHID", show_default=True, help="What the INFO names begin with."
+)
 @taking(resumable)
 def score_variants(model: str, genome: str, variants: str, **options) -> None:
     from orchid_genomics.tasks.score_variants import score_variants as task
@@ -76,9 +87,10 @@ def score_variants(model: str, genome: str, variants: str, **options) -> None:
 def merge(shards: tuple[str, ...], out: str, quiet: bool) -> None:
     """Put the parts of one job together: SHARDS are the OUT.parts folders that --shard left.
 
-    Checks that they belong to one job (same input, model, genome and options) and that no part is missing. The bytes,
-    decompressed, are those of a run without shards. The folders stay; remove them when you have seen the result. Places
-    stay as the format has them: VCF 1-based, BED 0-based half-open.
+    Checks that they belong to one job (same input, model, genome and options) and that no part is
+    missing. The bytes, decompressed, are those of a run without shards. The folders stay; remove
+    them when you have seen the result. Places stay as the format has them: VCF 1-based, BED 0-based
+    half-open.
     """
     from orchid_genomics.tasks.merge import merge as task
 

@@ -1,9 +1,9 @@
 """Labelled sets in HDF5, the one kind that holds numbers along the sequence (tracks).
 
-Schema: attribute `format` = "orchid-genomics/labelled/1" (and `labels`, names; `bin`, letters of one number of a
-track). Datasets, over rows: `sequence` (text); `label`, one of text (N,), whole or other numbers (N,), bits or numbers
-(N, K), tracks (N, P, K) with NaN beyond the end of a row; optional `split`, `chrom`, `start`, `end` (0-based
-half-open), `strand`, `group`.
+Schema: attribute `format` = "orchid-genomics/labelled/1" (and `labels`, names; `bin`, letters of
+one number of a track). Datasets, over rows: `sequence` (text); `label`, one of text (N,), whole or
+other numbers (N,), bits or numbers (N, K), tracks (N, P, K) with NaN beyond the end of a row;
+optional `split`, `chrom`, `start`, `end` (0-based half-open), `strand`, `group`.
 """
 
 from pathlib import Path
@@ -29,7 +29,9 @@ class ArraysRecipe(LabelledRecipe):
 
 
 def read_arrays(recipe: ArraysRecipe) -> Rows:
-    """All rows of the file. Raises InputError for a file that is not one of ours, or whose datasets do not fit."""
+    """All rows of the file. Raises InputError for a file that is not one of ours, or whose datasets
+    do not fit.
+    """
     path = recipe.path
     if not path.is_file():
         raise InputError(path, "cannot be read (no such file)", f"an HDF5 of format {FORMAT!r}")
@@ -49,17 +51,26 @@ def _rows(file: h5py.File, path: Path) -> Rows:
         raise InputError(path, found, f"attribute format = {FORMAT!r}, datasets sequence and label")
     for name in ("sequence", "label"):
         if name not in file:
-            raise InputError(path, f"has no dataset {name!r}", f"it holds: {', '.join(file) or 'nothing'}")
+            raise InputError(
+                path, f"has no dataset {name!r}", f"it holds: {', '.join(file) or 'nothing'}"
+            )
     _check_datasets(file, path)
     count = len(file["sequence"])
     where = [f"{path} row {row + 1}" for row in range(count)]
-    tokens = [DNA.encode(text, here) for text, here in zip(file["sequence"].asstr()[:], where, strict=True)]
+    tokens = [
+        DNA.encode(text, here)
+        for text, here in zip(file["sequence"].asstr()[:], where, strict=True)
+    ]
     label = file["label"]
     is_text = h5py.check_string_dtype(label.dtype) is not None
     values = label.asstr()[:] if is_text else label[:]
     bin = int(file.attrs.get("bin", 0))
     if (values.ndim == 3) != (bin > 0):
-        raise InputError(path, f"labels of {values.ndim} axes and bin = {bin}", "tracks (N, P, K) with bin above 0")
+        raise InputError(
+            path,
+            f"labels of {values.ndim} axes and bin = {bin}",
+            "tracks (N, P, K) with bin above 0",
+        )
     if bin:
         _check_tracks(values, tokens, bin, where)
     labels = values if values.ndim > 1 else [str(value) for value in values.tolist()]
@@ -89,7 +100,9 @@ def _check_tracks(values: np.ndarray, tokens: list[np.ndarray], bin: int, where:
         own = len(tokens[row]) // bin
         if own > values.shape[1]:
             raise InputError(
-                here, f"{own:,} bins of {bin} nt, labels for {values.shape[1]:,}", "a number for every bin"
+                here,
+                f"{own:,} bins of {bin} nt, labels for {values.shape[1]:,}",
+                "a number for every bin",
             )
         if not np.isfinite(values[row, :own]).any():
             raise InputError(here, "the label is missing", "a number for some bin")
@@ -100,7 +113,11 @@ def _text(file: h5py.File, name: str) -> list[str] | None:
     if name not in file:
         return None
     data = file[name]
-    return list(data.asstr()[:]) if h5py.check_string_dtype(data.dtype) else [str(value) for value in data[:].tolist()]
+    return (
+        list(data.asstr()[:])
+        if h5py.check_string_dtype(data.dtype)
+        else [str(value) for value in data[:].tolist()]
+    )
 
 
 def _places(file: h5py.File, where: list[str]) -> list[Interval] | None:
@@ -111,7 +128,9 @@ def _places(file: h5py.File, where: list[str]) -> list[Interval] | None:
     found = []
     for contig, start, end, strand, here in zip(*columns, strands, where, strict=True):
         if start >= end or strand not in ("+", "-", "."):
-            raise InputError(here, f"start {start}, end {end}, strand {strand!r}", "0-based half-open, +, - or .")
+            raise InputError(
+                here, f"start {start}, end {end}, strand {strand!r}", "0-based half-open, +, - or ."
+            )
         found.append(Interval(contig, start, end, strand))
     return found
 
@@ -120,9 +139,15 @@ def write_arrays(path: str | Path, rows: LabelledSet) -> None:
     """Write a labelled set, whole or not at all."""
     text = h5py.string_dtype()
     classes = rows.task in ("binary", "multiclass")
-    label = np.array([rows.labels[code] for code in rows.target], object) if classes else rows.target
+    label = (
+        np.array([rows.labels[code] for code in rows.target], object) if classes else rows.target
+    )
     with replacing(Path(path)) as part, h5py.File(part, "w") as file:
-        file.attrs["format"], file.attrs["labels"], file.attrs["bin"] = FORMAT, list(rows.labels), rows.bin
+        file.attrs["format"], file.attrs["labels"], file.attrs["bin"] = (
+            FORMAT,
+            list(rows.labels),
+            rows.bin,
+        )
         file.create_dataset("sequence", data=[DNA.decode(row) for row in rows.tokens], dtype=text)
         options = {"dtype": text} if classes else {"compression": "gzip"}
         file.create_dataset("label", data=label, **options)

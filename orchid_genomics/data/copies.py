@@ -1,7 +1,9 @@
-"""Copies planted in windows: a segment stands a second time some way off, diverged, on either strand.
+"""Copies planted in windows: a segment stands a second time some way off, diverged, on either
+strand.
 
-What a model must look up far away, as recall is, but of real sequence; the share of letters that it could know is
-known. The trap: an encoder that is circular has two lags between the copies, d one way round and L - d the other.
+What a model must look up far away, as recall is, but of real sequence; the share of letters that it
+could know is known. The trap: an encoder that is circular has two lags between the copies, d one
+way round and L - d the other.
 """
 
 from collections.abc import Sequence
@@ -16,7 +18,9 @@ from orchid_genomics.recipe import Strict
 from orchid_genomics.sequence import CODE, DNA, SOFT, Interval
 from orchid_genomics.sequence.shuffle import dinucleotide_shuffle
 
-_LENGTH, _DISTANCE, _PLACE, _SIDE, _TURN, _RATE, _CHANGE, _OTHER, _SOME = range(41, 50)  # streams of the hash
+_LENGTH, _DISTANCE, _PLACE, _SIDE, _TURN, _RATE, _CHANGE, _OTHER, _SOME = range(
+    41, 50
+)  # streams of the hash
 
 
 class CopiesRecipe(Strict):
@@ -49,13 +53,17 @@ class CopiesRecipe(Strict):
         return self
 
     def most(self, length: int) -> int:
-        """The longest segment in a window of `length`, nt; below `shortest` when the window holds no copy."""
+        """The longest segment in a window of `length`, nt; below `shortest` when the window holds
+        no copy.
+        """
         return min(self.longest, length // 3, length - self.nearest)
 
 
 @dataclass(frozen=True)
 class Copy:
-    """One planted copy: `length` letters from `source` stand again from `target` on (0-based, in the window)."""
+    """One planted copy: `length` letters from `source` stand again from `target` on (0-based, in
+    the window).
+    """
 
     source: int
     target: int
@@ -65,42 +73,62 @@ class Copy:
 
 
 def plant(tokens_L: np.ndarray, copy: Copy, *key: int) -> np.ndarray:
-    """The window with the copy in it; which letters change, and to which other, is a hash of `key`. Case is copied."""
+    """The window with the copy in it; which letters change, and to which other, is a hash of `key`.
+    Case is copied.
+    """
     segment = tokens_L[copy.source : copy.source + copy.length]
     place = np.arange(copy.length)
-    other = (segment & CODE) + 1 + (mixed(*key, _OTHER, place) % np.uint64(DNA.count - 1)).astype(np.uint8)
+    other = (
+        (segment & CODE)
+        + 1
+        + (mixed(*key, _OTHER, place) % np.uint64(DNA.count - 1)).astype(np.uint8)
+    )
     changed = (other % DNA.count).astype(np.uint8) | (segment & SOFT)
     swap = (_fraction(mixed(*key, _CHANGE, place)) < copy.diverged) & ((segment & CODE) < DNA.count)
     segment = np.where(swap, changed, segment)
     planted = tokens_L.copy()
-    planted[copy.target : copy.target + copy.length] = DNA.reverse_complement(segment) if copy.turned else segment
+    planted[copy.target : copy.target + copy.length] = (
+        DNA.reverse_complement(segment) if copy.turned else segment
+    )
     return planted
 
 
 def shuffled(tokens_L: np.ndarray, start: int, length: int, *key: int) -> np.ndarray:
-    """The window with one segment shuffled: the same pairs of neighbours, so that all but what it says is kept."""
+    """The window with one segment shuffled: the same pairs of neighbours, so that all but what it
+    says is kept.
+    """
     mingled, inside = tokens_L.copy(), slice(start, start + length)
     mingled[inside] = dinucleotide_shuffle(tokens_L[inside], np.random.default_rng(key))
     return mingled
 
 
-def drawn(recipe: CopiesRecipe, length: int, seed: int, step: int, rows: Sequence[int]) -> list[Copy | None]:
+def drawn(
+    recipe: CopiesRecipe, length: int, seed: int, step: int, rows: Sequence[int]
+) -> list[Copy | None]:
     """The copies of these rows of a step in windows of `length`; None where nothing is planted."""
     row = np.asarray(rows, np.int64)
     f = {stream: _fraction(mixed(seed, stream, step, row)) for stream in range(_LENGTH, _SOME + 1)}
     n = _log_even(f[_LENGTH], recipe.shortest, recipe.most(length))
     near = np.maximum(recipe.nearest, n)
-    d = _log_even(f[_DISTANCE], near, np.maximum(near, np.minimum(recipe.farthest or length, length - n)))
+    d = _log_even(
+        f[_DISTANCE], near, np.maximum(near, np.minimum(recipe.farthest or length, length - n))
+    )
     first = (f[_PLACE] * (length - n - d + 1)).astype(np.int64)
     ahead = f[_SIDE] < 0.5
     source, target = np.where(ahead, first, first + d), np.where(ahead, first + d, first)
     each = zip(source, target, n, f[_RATE] * recipe.diverged, f[_TURN] < recipe.turned, strict=True)
-    found = [Copy(int(s), int(t), int(k), float(rate), bool(turned)) for s, t, k, rate, turned in each]
-    return [copy if here else None for copy, here in zip(found, f[_SOME] < recipe.share, strict=True)]
+    found = [
+        Copy(int(s), int(t), int(k), float(rate), bool(turned)) for s, t, k, rate, turned in each
+    ]
+    return [
+        copy if here else None for copy, here in zip(found, f[_SOME] < recipe.share, strict=True)
+    ]
 
 
 class Planted:
-    """Training windows with a copy planted in each: a closed form of (seed, step, row), as the windows are."""
+    """Training windows with a copy planted in each: a closed form of (seed, step, row), as the
+    windows are.
+    """
 
     def __init__(self, windows: Training, recipe: CopiesRecipe) -> None:
         self.windows, self.recipe = windows, recipe

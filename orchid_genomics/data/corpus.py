@@ -1,4 +1,5 @@
-"""Several genomes as one training corpus: no training window, jitter included, touches a held-out letter.
+"""Several genomes as one training corpus: no training window, jitter included, touches a held-out
+letter.
 
 Windows that could are dropped and counted; what is left is checked again in another way.
 """
@@ -55,8 +56,12 @@ class Corpus:
             first = seen.setdefault(recipe.fasta.resolve(), number)
             if first != number:
                 found = f"{recipe.fasta} is genomes.{first} already"
-                raise RecipeError(f"genomes.{number}.fasta", found, "functional draws a share of one genome")
-        self.splits = [Split.of(recipe, f"genomes.{number}") for number, recipe in enumerate(genomes)]
+                raise RecipeError(
+                    f"genomes.{number}.fasta", found, "functional draws a share of one genome"
+                )
+        self.splits = [
+            Split.of(recipe, f"genomes.{number}") for number, recipe in enumerate(genomes)
+        ]
         self.genomes = [split.genome for split in self.splits]
         self._sources: dict[int, list[Source]] = {}
 
@@ -73,8 +78,14 @@ class Corpus:
         return Training(self._sources[length], length, batch, jitter, flip)
 
     def held_out(self, split: str) -> list[tuple[int, Interval]]:
-        """Disjoint places of "validation" or "test": whole contigs and BED regions, with the genome's number."""
-        return [(number, place) for number, each in enumerate(self.splits) for place in each.held_out[split]]
+        """Disjoint places of "validation" or "test": whole contigs and BED regions, with the
+        genome's number.
+        """
+        return [
+            (number, place)
+            for number, each in enumerate(self.splits)
+            for place in each.held_out[split]
+        ]
 
     def evaluation(self, split: str, length: int | None = None) -> list[Windows]:
         """Windows over everything held out for a split, one `Windows` for each genome that has any.
@@ -88,9 +99,11 @@ class Corpus:
         ]
 
     def report(self, length: int | None = None) -> dict[str, Any]:
-        """What would be trained on, by genome: windows, drops by reason, N and soft-masked %, bases by split.
+        """What would be trained on, by genome: windows, drops by reason, N and soft-masked %, bases
+        by split.
 
-        `overlap` counts the held-out letters that a training window could read: 0, or `training` has raised.
+        `overlap` counts the held-out letters that a training window could read: 0, or `training`
+        has raised.
         """
         length = length or self.data.length
         sources = self.training(length).sources
@@ -109,7 +122,10 @@ class Corpus:
                     "fasta": str(self.recipes[number].fasta),
                     "share": float(sum(source.share for source in mine)),
                     "windows": sum(len(source.windows) for source in mine),
-                    "sources": [{"name": s.name, "share": float(s.share), "windows": len(s.windows)} for s in mine],
+                    "sources": [
+                        {"name": s.name, "share": float(s.share), "windows": len(s.windows)}
+                        for s in mine
+                    ],
                     "dropped": dropped,
                     "n_percent": 100 * (1 - int(known) / letters),
                     "soft_masked_percent": 100 * int(soft) / letters,
@@ -119,10 +135,14 @@ class Corpus:
                 }
             )
         jitter = self.data.moved(length)
-        overlap = sum(self.splits[source.genome].overlap(source.windows, jitter) for source in sources)
+        overlap = sum(
+            self.splits[source.genome].overlap(source.windows, jitter) for source in sources
+        )
         return {"length": length, "jitter": jitter, "overlap": overlap, "genomes": genomes}
 
-    def seen(self, seed: int, stages: Iterable[tuple[int, int, int, int]]) -> dict[str, dict[str, list[list[int]]]]:
+    def seen(
+        self, seed: int, stages: Iterable[tuple[int, int, int, int]]
+    ) -> dict[str, dict[str, list[list[int]]]]:
         """Letters read by training, as disjoint [start, end) by FASTA path and contig.
 
         Each stage is (length, batch, first step, last step), the last not included.
@@ -136,8 +156,15 @@ class Corpus:
                 for code in np.unique(drawn.source):
                     source, at = training.sources[code], drawn.source == code
                     contig, starts = source.windows.contig, source.windows.start
-                    _add(found, source, contig[drawn.window[at]], starts[drawn.window[at]] + drawn.shift[at])
-        report: dict[str, dict[str, list[list[int]]]] = {str(recipe.fasta): {} for recipe in self.recipes}
+                    _add(
+                        found,
+                        source,
+                        contig[drawn.window[at]],
+                        starts[drawn.window[at]] + drawn.shift[at],
+                    )
+        report: dict[str, dict[str, list[list[int]]]] = {
+            str(recipe.fasta): {} for recipe in self.recipes
+        }
         for (number, code), pairs in sorted(found.items()):
             contig = tuple(self.genomes[number].contigs)[code]
             report[str(self.recipes[number].fasta)][contig] = np.stack(pairs, axis=1).tolist()
@@ -152,9 +179,13 @@ class Corpus:
             functional = [Fraction(str(part.share)) for part in recipe.functional]
             if sum(functional) < 1:
                 if recipe.regions:
-                    windows = Windows.around(split.genome, regions(recipe.regions, split.genome), length)
+                    windows = Windows.around(
+                        split.genome, regions(recipe.regions, split.genome), length
+                    )
                 else:
-                    windows = Windows.tiles(split.genome, split.contigs["train"], length, self.data.stride, inside=True)
+                    windows = Windows.tiles(
+                        split.genome, split.contigs["train"], length, self.data.stride, inside=True
+                    )
                 name = str(recipe.regions or recipe.fasta)
                 kept = self._keep(name, windows, split)
                 sources.append(Source(name, number, kept, share * (1 - sum(functional))))
@@ -169,12 +200,22 @@ class Corpus:
         found, jitter = len(windows), self.data.moved(windows.length)
         windows = windows.on(split.contigs["train"], "not on a training contig")
         windows = windows.without(split.held_out_places, jitter, "could touch a held-out place")
-        windows = windows.without(Places.from_intervals(split.excluded), jitter, "could touch an excluded place")
+        windows = windows.without(
+            Places.from_intervals(split.excluded), jitter, "could touch an excluded place"
+        )
         windows = windows.mostly_acgt(self.data.min_acgt)
         if not len(windows):
-            why = ", ".join(f"{count:,} {reason}" for reason, count in windows.dropped.items() if count)
-            left = f"no training window of {windows.length:,} nt is left of {found:,}" + (f" ({why})" if why else "")
-            raise InputError(where, left, "a shorter data.length or jitter, other contigs or a lower data.min_acgt")
+            why = ", ".join(
+                f"{count:,} {reason}" for reason, count in windows.dropped.items() if count
+            )
+            left = f"no training window of {windows.length:,} nt is left of {found:,}" + (
+                f" ({why})" if why else ""
+            )
+            raise InputError(
+                where,
+                left,
+                "a shorter data.length or jitter, other contigs or a lower data.min_acgt",
+            )
         overlap = split.overlap(windows, jitter)
         if overlap:
             raise RuntimeError(f"{where}: training windows could read {overlap:,} held-out letters")
@@ -183,11 +224,15 @@ class Corpus:
     def _refuse_too_long(self, split: Split, length: int) -> None:
         sizes = {contig: split.genome.contigs[contig] for contig in split.contigs["train"]}
         if not sizes:
-            raise InputError(split.genome.path, "every contig is held out or ignored", "at least one to train on")
+            raise InputError(
+                split.genome.path, "every contig is held out or ignored", "at least one to train on"
+            )
         longest = max(sizes, key=sizes.__getitem__)
         if sizes[longest] < length:
             found = f"a window of {length:,} nt is longer than every training contig (the longest, {longest}: "
-            raise InputError(split.genome.path, f"{found}{sizes[longest]:,} nt)", "a shorter data.length")
+            raise InputError(
+                split.genome.path, f"{found}{sizes[longest]:,} nt)", "a shorter data.length"
+            )
 
 
 def _add(found: dict, source: Source, contig: np.ndarray, start: np.ndarray) -> None:
@@ -199,5 +244,8 @@ def _add(found: dict, source: Source, contig: np.ndarray, start: np.ndarray) -> 
         ends = np.clip(start[at] + source.windows.length, 0, sizes[code])
         before = found.get((genome, int(code)), (starts[:0], ends[:0]))
         inside = ends > starts
-        both = np.concatenate([before[0], starts[inside]]), np.concatenate([before[1], ends[inside]])
+        both = (
+            np.concatenate([before[0], starts[inside]]),
+            np.concatenate([before[1], ends[inside]]),
+        )
         found[genome, int(code)] = union(*both)

@@ -1,7 +1,9 @@
-"""Near-duplicates across splits: rows that share 30 letters in a row, on either strand, with a row held out.
+"""Near-duplicates across splits: rows that share 30 letters in a row, on either strand, with a row
+held out.
 
-The trap: repeats make far windows alike, so a split by chromosome alone lets a model see its test rows in training.
-30 letters: unrelated sequences share some by chance at under one in 10**8 even in a set of 100 M letters.
+The trap: repeats make far windows alike, so a split by chromosome alone lets a model see its test
+rows in training. 30 letters: unrelated sequences share some by chance at under one in 10**8 even in
+a set of 100 M letters.
 """
 
 from collections.abc import Sequence
@@ -14,7 +16,8 @@ K = 30
 
 
 def near_duplicates(tokens: Sequence[np.ndarray], split: np.ndarray, k: int = K) -> np.ndarray:
-    """Which rows (N,) bool share a k-mer with a row of a later split (0 train, 1 validation, 2 test).
+    """Which rows (N,) bool share a k-mer with a row of a later split (0 train, 1 validation, 2
+    test).
 
     Case is not looked at; k-mers with N never match. Memory: 8 bytes a letter of the held-out rows.
     """

@@ -1,7 +1,8 @@
 """Labelled elements: BEDs on a genome, or one FASTA for each class.
 
-A place is read as its BED says, or as `length` letters around its summit or middle, on its strand; N beyond its contig.
-The trap: training and scoring must read the same letters, so both ask `data.peaks` where a window lies.
+A place is read as its BED says, or as `length` letters around its summit or middle, on its strand;
+N beyond its contig. The trap: training and scoring must read the same letters, so both ask
+`data.peaks` where a window lies.
 """
 
 from pathlib import Path
@@ -50,7 +51,9 @@ class FastaRecipe(LabelledRecipe):
 
 
 def read_beds(recipe: BedRecipe) -> Rows:
-    """The records of every BED. Raises InputError with file and line for a place off the genome, or without a label."""
+    """The records of every BED. Raises InputError with file and line for a place off the genome, or
+    without a label.
+    """
     genome = Genome(recipe.fasta)
     where, places, labels, tokens = [], [], [], []
     for part in recipe.classes:
@@ -86,7 +89,11 @@ def _records(path: Path) -> list[tuple[int, str]]:
             found.append((number, []))
         elif line.strip():
             if not found:
-                raise InputError(f"{path} line {number}", "is no FASTA (no > before the letters)", "> and a name first")
+                raise InputError(
+                    f"{path} line {number}",
+                    "is no FASTA (no > before the letters)",
+                    "> and a name first",
+                )
             found[-1][1].append(line.strip())
     if not found:
         raise InputError(path, "has no record", "a FASTA")

@@ -1,18 +1,25 @@
-"""Embeddings of elements as HDF5: written once by `embed`, read here; chunked, so that any element is read alone.
+"""Embeddings of elements as HDF5: written once by `embed`, read here; chunked, so that any element
+is read alone.
 
-Schema, ``format = "orchid-genomics-embeddings/1"``, N elements in the order of their BED, C channels:
+Schema, ``format = "orchid-genomics-embeddings/1"``, N elements in the order of their BED, C
+channels:
 
-====================  ==========================  =======================================================
-`vectors`             (N, C), or (letters, C)     one a element, NaN where it has none; with pool "none" one
+====================  ==========================
+======================================================= `vectors`             (N, C), or (letters,
+C)     one a element, NaN where it has none; with pool "none" one
                                                   a letter, 5' to 3' on the element's strand
-`offsets`             (N + 1,) int64              pool "none": letters of element i are offsets[i]:offsets[i + 1]
-`chrom start end`     (N,) text, int64, int64     0-based half-open, names as in the BED
-`strand name why`     (N,) text                   why: a reason where there is no vector, else ""
-attributes            -                           format, version, model and genome (hashes), pool, strand,
-                                                  window (letters read around each piece; 0: the element alone)
-====================  ==========================  =======================================================
+`offsets`             (N + 1,) int64              pool "none": letters of element i are
+offsets[i]:offsets[i + 1] `chrom start end`     (N,) text, int64, int64     0-based half-open, names
+as in the BED `strand name why`     (N,) text                   why: a reason where there is no
+vector, else "" attributes            -                           format, version, model and genome
+(hashes), pool, strand,
+                                                  window (letters read around each piece; 0: the
+                                                  element alone)
+====================  ==========================
+=======================================================
 
-The trap: with strand "forward" the last half of the channels changes sign on the other strand; "both" leaves it out.
+The trap: with strand "forward" the last half of the channels changes sign on the other strand;
+"both" leaves it out.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -35,8 +42,8 @@ Part = dict[str, np.ndarray]
 class Embeddings:
     """A file of embeddings, opened; a sequence of the vectors of its elements.
 
-    Attributes: `about` the file's attributes; `intervals` the elements; `why` the reason of each without a vector.
-    Raises InputError for a file that is missing, damaged or not one of ours.
+    Attributes: `about` the file's attributes; `intervals` the elements; `why` the reason of each
+    without a vector. Raises InputError for a file that is missing, damaged or not one of ours.
 
     >>> with Embeddings("promoters.h5") as found:  # doctest: +SKIP
     ...     X = found.matrix()
@@ -50,14 +57,18 @@ class Embeddings:
             self._file = h5py.File(self.path, "r")
         except OSError as error:
             reason = "No such file" if not self.path.exists() else str(error)
-            raise InputError(self.path, f"cannot be read ({reason})", "an HDF5 of orchid-genomics embed") from None
+            raise InputError(
+                self.path, f"cannot be read ({reason})", "an HDF5 of orchid-genomics embed"
+            ) from None
         self.about: dict[str, Any] = dict(self._file.attrs)
         if self.about.get("format") != FORMAT:
             found = f"is not an HDF5 of ours (format {self.about.get('format')!r})"
             self.close()
             raise InputError(self.path, found, "one of orchid-genomics embed")
         columns = {name: self._file[name].asstr()[()].tolist() for name in TEXTS}
-        places = zip(columns["chrom"], *(self._file[name][()].tolist() for name in NUMBERS), strict=True)
+        places = zip(
+            columns["chrom"], *(self._file[name][()].tolist() for name in NUMBERS), strict=True
+        )
         self.intervals = [
             Interval(*place, strand, name)
             for place, strand, name in zip(places, columns["strand"], columns["name"], strict=True)
@@ -78,10 +89,16 @@ class Embeddings:
         return len(self.intervals)
 
     def __getitem__(self, i: int) -> np.ndarray:
-        """The vector (C,) of element `i`, or with pool "none" those of its letters (n, C); none where `why` says so."""
+        """The vector (C,) of element `i`, or with pool "none" those of its letters (n, C); none
+        where `why` says so.
+        """
         i = range(len(self))[i]
         vectors = self._file["vectors"]
-        return vectors[i] if self._offsets is None else vectors[self._offsets[i] : self._offsets[i + 1]]
+        return (
+            vectors[i]
+            if self._offsets is None
+            else vectors[self._offsets[i] : self._offsets[i + 1]]
+        )
 
     def __iter__(self) -> Iterator[np.ndarray]:
         return (self[i] for i in range(len(self)))
@@ -91,8 +108,11 @@ class Embeddings:
         return self._file["vectors"][()]
 
 
-def write_embeddings(path: Path, about: dict[str, Any], parts: Iterable[Callable[[], Part]], dtype: str) -> None:
-    """Write a file of the schema from functions that give its parts in order, each called twice; memory is one part's.
+def write_embeddings(
+    path: Path, about: dict[str, Any], parts: Iterable[Callable[[], Part]], dtype: str
+) -> None:
+    """Write a file of the schema from functions that give its parts in order, each called twice;
+    memory is one part's.
 
     The same parts give the same bytes. Raises InputError when there is no part.
     """
@@ -109,7 +129,9 @@ def write_embeddings(path: Path, about: dict[str, Any], parts: Iterable[Callable
         packed = {"compression": "gzip", "compression_opts": 4, "shuffle": True}
         file.create_dataset("vectors", (rows, width), dtype, chunks=chunk, **packed)
         for name in TEXTS:
-            file.create_dataset(name, (count,), h5py.string_dtype(), chunks=(min(count, 4096),), **packed)
+            file.create_dataset(
+                name, (count,), h5py.string_dtype(), chunks=(min(count, 4096),), **packed
+            )
         for name in NUMBERS:
             file.create_dataset(name, (count,), np.int64, chunks=(min(count, 4096),), **packed)
         if about["pool"] == "none":

@@ -1,7 +1,9 @@
-"""Rows of a labelled set in steps: every row once an epoch, and all rows of a step of one transform length.
+"""Rows of a labelled set in steps: every row once an epoch, and all rows of a step of one transform
+length.
 
-A closed form of (seed, step, row), so that a resumed run reads the same rows. The trap: a length that few rows have
-does not fill its batch; what is missing is filled with rows of weight 0, so that nothing counts twice.
+A closed form of (seed, step, row), so that a resumed run reads the same rows. The trap: a length
+that few rows have does not fill its batch; what is missing is filled with rows of weight 0, so that
+nothing counts twice.
 """
 
 from collections.abc import Sequence
@@ -15,7 +17,8 @@ _SHUFFLE, _STEPS, _FLIP = 51, 52, 53  # streams of the hash
 
 
 class Epochs:
-    """The rows `rows` of `tokens`, in steps of `batch`; `lengths` (of all tokens) are what a row is padded to.
+    """The rows `rows` of `tokens`, in steps of `batch`; `lengths` (of all tokens) are what a row is
+    padded to.
 
     With `flip`, half of the rows of an epoch are read on the other strand.
     """
@@ -30,15 +33,21 @@ class Epochs:
     ) -> None:
         self.tokens, self.rows, self.flip = tokens, batch, flip
         self.lengths = np.asarray(lengths)
-        self.groups = [rows[self.lengths[rows] == length] for length in np.unique(self.lengths[rows])]
+        self.groups = [
+            rows[self.lengths[rows] == length] for length in np.unique(self.lengths[rows])
+        ]
         counts = [-(-len(group) // batch) for group in self.groups]
         self.steps = sum(counts)
         self._step_group = np.repeat(np.arange(len(counts)), counts)
-        self._step_part = np.concatenate([np.arange(count) for count in counts]) if counts else np.empty(0, int)
+        self._step_part = (
+            np.concatenate([np.arange(count) for count in counts]) if counts else np.empty(0, int)
+        )
         self._orders: tuple[tuple[int, int], list[np.ndarray], np.ndarray] | None = None
 
     def examples(self, seed: int, step: int, rows: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
-        """Which row of the set each row of a step reads (B,), and its weight (B,): 0 for what only fills the batch."""
+        """Which row of the set each row of a step reads (B,), and its weight (B,): 0 for what only
+        fills the batch.
+        """
         epoch, at = divmod(step, self.steps)
         orders, steps = self._order(seed, epoch)
         at = steps[at]
@@ -65,7 +74,10 @@ class Epochs:
     def _order(self, seed: int, epoch: int) -> tuple[list[np.ndarray], np.ndarray]:
         """Every group, and the steps, in the order of one epoch; the newest is kept."""
         if self._orders is None or self._orders[0] != (seed, epoch):
-            orders = [group[np.argsort(mixed(seed, _SHUFFLE, epoch, group), kind="stable")] for group in self.groups]
+            orders = [
+                group[np.argsort(mixed(seed, _SHUFFLE, epoch, group), kind="stable")]
+                for group in self.groups
+            ]
             steps = np.argsort(mixed(seed, _STEPS, epoch, np.arange(self.steps)), kind="stable")
             self._orders = (seed, epoch), orders, steps
         return self._orders[1:]

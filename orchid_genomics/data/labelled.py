@@ -1,8 +1,9 @@
 """Sequences with their answers: what fine-tuning learns and is measured on.
 
-A labelled set is a TSV `#chrom start end strand label split sequence` (0-based half-open, the sequence read on its
-strand), as `dataset` writes it, or one of the other kinds of `[data]`. The trap: rows of a file are not independent.
-Splits are by whole chromosome, as given, or by family; a row with another answer in training is refused.
+A labelled set is a TSV `#chrom start end strand label split sequence` (0-based half-open, the
+sequence read on its strand), as `dataset` writes it, or one of the other kinds of `[data]`. The
+trap: rows of a file are not independent. Splits are by whole chromosome, as given, or by family; a
+row with another answer in training is refused.
 """
 
 from collections.abc import Sequence
@@ -44,7 +45,9 @@ class LabelledRecipe(Strict):
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows as read: tokens with case, and the words beside them; None where a file has no such column."""
+    """Rows as read: tokens with case, and the words beside them; None where a file has no such
+    column.
+    """
 
     name: str
     where: Sequence[str]
@@ -71,8 +74,9 @@ class Rows:
 class LabelledSet:
     """Sequences and their answers, checked; arrays are over rows (N,).
 
-    `target` is (N,) int64 classes, (N, K) float32 bits or numbers, or (N, P, K) tracks with NaN where there is none;
-    `split` 0 train, 1 validation, 2 test; `group` rows of one family; `stranded`: rows are read on either strand.
+    `target` is (N,) int64 classes, (N, K) float32 bits or numbers, or (N, P, K) tracks with NaN
+    where there is none; `split` 0 train, 1 validation, 2 test; `group` rows of one family;
+    `stranded`: rows are read on either strand.
     """
 
     name: str
@@ -117,10 +121,18 @@ class LabelledSet:
         """Lines for a person: rows by split, task, labels, lengths, what was noted."""
         counts = ", ".join(f"{len(self.rows(split)):,} {split}" for split in SPLITS)
         lengths = self.lengths
-        span = f"{lengths.min():,}" + (f"-{lengths.max():,}" if lengths.min() < lengths.max() else "")
-        shown = ", ".join(self.labels[:12]) + (f", ... ({len(self.labels)})" if len(self.labels) > 12 else "")
+        span = f"{lengths.min():,}" + (
+            f"-{lengths.max():,}" if lengths.min() < lengths.max() else ""
+        )
+        shown = ", ".join(self.labels[:12]) + (
+            f", ... ({len(self.labels)})" if len(self.labels) > 12 else ""
+        )
         tracks = f", a number for every {self.bin:,} nt" if self.bin else ""
-        return [f"{self.name}: {counts} rows of {span} nt", f"{self.task}: {shown}{tracks}", *self.notes]
+        return [
+            f"{self.name}: {counts} rows of {span} nt",
+            f"{self.task}: {shown}{tracks}",
+            *self.notes,
+        ]
 
 
 def check_tokens(rows: Rows, longest: int) -> None:
@@ -138,7 +150,9 @@ def check_tokens(rows: Rows, longest: int) -> None:
 
 
 def keys_of(tokens: Sequence[np.ndarray], strand: str) -> list[bytes]:
-    """A key for every sequence: its letters, case aside; those of the smaller strand where strands are alike."""
+    """A key for every sequence: its letters, case aside; those of the smaller strand where strands
+    are alike.
+    """
     own = [(row & CODE).astype(np.uint8) for row in tokens]
     if strand == "forward":
         return [row.tobytes() for row in own]

@@ -54,7 +54,9 @@ def batches(
                 if closed.is_set():
                     return
                 ready.put(Batch(step, training.batch(seed, step, rows), rows, training, seed))
-        except BaseException as fault:  # whatever it is, the consumer must hear of it rather than wait for ever
+        except (
+            BaseException
+        ) as fault:  # whatever it is, the consumer must hear of it rather than wait for ever
             ready.put(fault)
 
     thread = threading.Thread(target=read, name="batches", daemon=True)

@@ -1,7 +1,9 @@
-"""Windows to tell elements from: of the same GC, repeats and N as the elements, one by one, or their letters shuffled.
+"""Windows to tell elements from: of the same GC, repeats and N as the elements, one by one, or
+their letters shuffled.
 
-The trap: a classifier takes whatever differs. So matches are drawn from the contigs and the split of their elements,
-never overlap an element or each other, and how well they match is measured (`agreement`) and printed.
+The trap: a classifier takes whatever differs. So matches are drawn from the contigs and the split
+of their elements, never overlap an element or each other, and how well they match is measured
+(`agreement`) and printed.
 """
 
 from dataclasses import dataclass
@@ -17,14 +19,18 @@ from orchid_genomics.sequence import CODE, DNA, SOFT, Interval
 from orchid_genomics.sequence.shuffle import dinucleotide_shuffle
 
 FEATURES = ("GC", "soft-masked", "N")
-SCALE = np.array([1.0, 0.25, 1.0])  # a share of repeats counts a quarter of one of GC: it has many more values
+SCALE = np.array(
+    [1.0, 0.25, 1.0]
+)  # a share of repeats counts a quarter of one of GC: it has many more values
 CLOSE = 0.02  # a match within this share of GC is called close
 _PHASE, _POOL, _SHUFFLE = 51, 52, 53  # streams of the hash
 _CANDIDATES = 30  # windows looked at for each one wanted
 
 
 def composition(tokens: np.ndarray) -> np.ndarray:
-    """Shares (3,) of G and C among known letters, of soft-masked letters among them, and of N among all."""
+    """Shares (3,) of G and C among known letters, of soft-masked letters among them, and of N among
+    all.
+    """
     codes = tokens & CODE
     known = codes < DNA.count
     count = max(int(known.sum()), 1)
@@ -35,7 +41,8 @@ def composition(tokens: np.ndarray) -> np.ndarray:
 def candidates(
     genome: Genome, contigs: list[str], length: int, taken: Places, plan: SplitPlan, seed: int
 ) -> tuple[Windows, np.ndarray]:
-    """Disjoint windows inside `contigs` that touch no `taken` place, and the split of each; those over a border go.
+    """Disjoint windows inside `contigs` that touch no `taken` place, and the split of each; those
+    over a border go.
 
     They lie on one grid a contig, its first letter drawn from the seed.
     """
@@ -43,7 +50,9 @@ def candidates(
     for code, name in enumerate(genome.contigs):
         phase = int(mixed(seed, _PHASE, code)[0] % np.uint64(length))
         if name in contigs:
-            starts.append(np.arange(phase, genome.contigs[name] - length + 1, length, dtype=np.int64))
+            starts.append(
+                np.arange(phase, genome.contigs[name] - length + 1, length, dtype=np.int64)
+            )
             codes.append(np.full(len(starts[-1]), code, np.int32))
     windows = Windows(genome, np.concatenate(codes), np.concatenate(starts), length).without(taken)
     split = plan.of(windows)
@@ -51,14 +60,16 @@ def candidates(
 
 
 def matched(elements: Elements, taken: Places, plan: SplitPlan, ratio: int, seed: int) -> Elements:
-    """`ratio` windows for each element, the closest in composition of its split, each used once; fewer where none is
-    left. Strands are those of the element matched.
+    """`ratio` windows for each element, the closest in composition of its split, each used once;
+    fewer where none is left. Strands are those of the element matched.
 
     `taken` are places that no match may touch: the whole peaks and what is excluded.
     """
     own = elements.windows
     contigs = [own.names[code] for code in np.unique(own.contig)]
-    places = Places.from_intervals([*_intervals(taken), *(own.interval(i) for i in range(len(own)))])
+    places = Places.from_intervals(
+        [*_intervals(taken), *(own.interval(i) for i in range(len(own)))]
+    )
     pool, split = candidates(own.genome, contigs, own.length, places, plan, seed)
     rows, of = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
     for code in range(len(SPLITS)):
@@ -91,7 +102,8 @@ def _drawn(pool: Windows, rows: np.ndarray, most: int, seed: int) -> np.ndarray:
 
 
 def nearest(wanted_NF: np.ndarray, pool_MF: np.ndarray) -> np.ndarray:
-    """The row of the pool for each wanted composition (N,), each row at most once; -1 when the pool is used up.
+    """The row of the pool for each wanted composition (N,), each row at most once; -1 when the pool
+    is used up.
 
     Greedy: those with the fewest rows near them choose first. O(N log M).
     """
@@ -113,11 +125,17 @@ def nearest(wanted_NF: np.ndarray, pool_MF: np.ndarray) -> np.ndarray:
 
 
 def shuffled(elements: Elements, ratio: int, seed: int) -> list[np.ndarray]:
-    """`ratio` dinucleotide shuffles of each element's tokens, one element after the other; a function of its place."""
+    """`ratio` dinucleotide shuffles of each element's tokens, one element after the other; a
+    function of its place.
+    """
     found = []
     for i in range(len(elements)):
         for copy in range(ratio):
-            place = int(elements.windows.contig[i]), int(elements.windows.start[i]), ord(elements.strand[i])
+            place = (
+                int(elements.windows.contig[i]),
+                int(elements.windows.start[i]),
+                ord(elements.strand[i]),
+            )
             key = int(mixed(seed, _SHUFFLE, *place, copy)[0])
             found.append(dinucleotide_shuffle(elements.tokens(i), np.random.default_rng(key)))
     return found
@@ -125,7 +143,8 @@ def shuffled(elements: Elements, ratio: int, seed: int) -> list[np.ndarray]:
 
 @dataclass(frozen=True)
 class Agreement:
-    """How two sets agree in one share: their means, and the largest gap between their distributions (KS, 0 to 1).
+    """How two sets agree in one share: their means, and the largest gap between their distributions
+    (KS, 0 to 1).
 
     `chance` is the gap that two sets of these sizes, drawn alike, stay under 95 % of the time.
     """

@@ -1,7 +1,7 @@
 """Peaks become windows of one length, each centred on its summit, in whole-chromosome splits.
 
-The trap: an even window has no middle letter. The summit is letter length // 2 of the sequence as it is read, on
-either strand, so that mirroring the genome mirrors the windows.
+The trap: an even window has no middle letter. The summit is letter length // 2 of the sequence as
+it is read, on either strand, so that mirroring the genome mirrors the windows.
 """
 
 from collections.abc import Sequence
@@ -24,8 +24,8 @@ _NARROWPEAK = 7  # columns of a narrowPeak beyond the third; a BED12 has 9
 class Elements:
     """Stranded windows of one length, each in a split; arrays are over windows (W,).
 
-    `strand` is "+", "-" or "."; `split` indexes SPLITS; `name` is that of the peak; `dropped` counts, by reason, the
-    peaks that gave none.
+    `strand` is "+", "-" or "."; `split` indexes SPLITS; `name` is that of the peak; `dropped`
+    counts, by reason, the peaks that gave none.
     """
 
     windows: Windows
@@ -68,9 +68,11 @@ def has_summits(bed: Bed) -> bool:
 
 
 def centred(bed: Bed, genome: Genome, length: int) -> Elements:
-    """One window for every peak: around its summit where `has_summits`, else around its middle; all in training.
+    """One window for every peak: around its summit where `has_summits`, else around its middle; all
+    in training.
 
-    Windows that are the same twice are kept once, and those without a known letter left out; both are counted.
+    Windows that are the same twice are kept once, and those without a known letter left out; both
+    are counted.
     """
     index = {name: code for code, name in enumerate(genome.contigs)}
     contig = np.fromiter((index[place.contig] for place in bed), np.int32, len(bed))
@@ -93,18 +95,26 @@ def centred(bed: Bed, genome: Genome, length: int) -> Elements:
 
 
 def around(letter: np.ndarray, backward: np.ndarray, length: int) -> np.ndarray:
-    """Starts of the windows that have `letter` (0-based) as number length // 2 when read on their strand."""
+    """Starts of the windows that have `letter` (0-based) as number length // 2 when read on their
+    strand.
+    """
     return letter - np.where(backward, (length - 1) // 2, length // 2)
 
 
-def middle_start(first: np.ndarray, last: np.ndarray, backward: np.ndarray, length: int) -> np.ndarray:
-    """Starts of the windows around the middles of [first, last), each middle being that of the strand."""
+def middle_start(
+    first: np.ndarray, last: np.ndarray, backward: np.ndarray, length: int
+) -> np.ndarray:
+    """Starts of the windows around the middles of [first, last), each middle being that of the
+    strand.
+    """
     half = (last - first) // 2
     return around(np.where(backward, last - 1 - half, first + half), backward, length)
 
 
 def window(place: Interval, length: int, summit: int | None = None) -> Interval:
-    """The `length` letters around the summit (0-based on its contig) or the middle of a place; see the module."""
+    """The `length` letters around the summit (0-based on its contig) or the middle of a place; see
+    the module.
+    """
     backward = place.strand == "-"
     if summit is None:
         start = middle_start(place.start, place.end, backward, length)
@@ -121,7 +131,8 @@ class SplitPlan:
 
     @classmethod
     def parse(cls, genome: Genome, validation: str, test: str) -> "SplitPlan":
-        """From comma-separated contigs or stretches as people write them: ``chr8,chr20:40000001-48000000`` (1-based).
+        """From comma-separated contigs or stretches as people write them:
+        ``chr8,chr20:40000001-48000000`` (1-based).
 
         Raises InputError for an unknown contig, a stretch off its contig, or letters in both.
         """
@@ -132,11 +143,15 @@ class SplitPlan:
         for one in held["validation"]:
             for other in held["test"]:
                 if one.overlaps(other):
-                    raise InputError("--validation", f"{one} (1-based) is in --test too", "disjoint splits")
+                    raise InputError(
+                        "--validation", f"{one} (1-based) is in --test too", "disjoint splits"
+                    )
         return cls(held)
 
     def of(self, windows: Windows) -> np.ndarray:
-        """The split of each window (W,), -1 where it reaches over a border between splits; contig ends are none."""
+        """The split of each window (W,), -1 where it reaches over a border between splits; contig
+        ends are none.
+        """
         found = np.zeros(len(windows), np.int8)
         sizes = windows.sizes[windows.contig]
         start, end = np.maximum(windows.start, 0), np.minimum(windows.start + windows.length, sizes)
@@ -151,21 +166,29 @@ class SplitPlan:
     def into(self, elements: Elements) -> Elements:
         """The elements with their splits; those over a border are left out and counted."""
         split = self.of(elements.windows)
-        return replace(elements, split=split).keep(split >= 0, "reaches over a border between splits")
+        return replace(elements, split=split).keep(
+            split >= 0, "reaches over a border between splits"
+        )
 
 
 def _stretch(genome: Genome, word: str, where: str) -> Interval:
     contig, colon, places = (
-        word.strip().rpartition(":") if ":" in word and word not in genome.contigs else (word, "", "")
+        word.strip().rpartition(":")
+        if ":" in word and word not in genome.contigs
+        else (word, "", "")
     )
     contig = genome.contig(contig.strip(), where)
     size = genome.contigs[contig]
     if not colon:
         return Interval(contig, 0, size)
     first, dash, last = places.partition("-")
-    if not (dash and first.isdecimal() and last.isdecimal() and 0 < int(first) <= int(last) <= size):
+    if not (
+        dash and first.isdecimal() and last.isdecimal() and 0 < int(first) <= int(last) <= size
+    ):
         found = f"{word.strip()!r} is no stretch of {contig} ({size:,} letters)"
-        raise InputError(where, found, f"a contig, or CONTIG:FIRST-LAST, 1-based, such as {contig}:1-{size // 2}")
+        raise InputError(
+            where, found, f"a contig, or CONTIG:FIRST-LAST, 1-based, such as {contig}:1-{size // 2}"
+        )
     return Interval(contig, int(first) - 1, int(last))
 
 
@@ -174,11 +197,17 @@ def without(elements: Elements, excluded: Sequence[Interval]) -> Elements:
     kept = elements.windows.without(Places.from_intervals(excluded), reason="")
     places = set(zip(kept.contig.tolist(), kept.start.tolist(), strict=True))
     mine = zip(elements.windows.contig.tolist(), elements.windows.start.tolist(), strict=True)
-    return elements.keep(np.array([place in places for place in mine], bool), "touches an excluded place")
+    return elements.keep(
+        np.array([place in places for place in mine], bool), "touches an excluded place"
+    )
 
 
 def require(elements: Elements, path: object) -> None:
     """Raise InputError when no training window is left, saying why."""
     if not (elements.split == 0).any():
         why = listed([f"{count:,} {reason}" for reason, count in elements.dropped.items()])
-        raise InputError(path, f"no peak is left to train on (dropped: {why})", "peaks outside --validation and --test")
+        raise InputError(
+            path,
+            f"no peak is left to train on (dropped: {why})",
+            "peaks outside --validation and --test",
+        )

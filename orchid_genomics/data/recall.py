@@ -1,8 +1,10 @@
-"""Associative recall: key value key value ..., a key that occurred before, and its value to be given.
+"""Associative recall: key value key value ..., a key that occurred before, and its value to be
+given.
 
-The first half of the symbols are keys, the second half values; which value a key has is drawn anew for every sequence
-(Fu et al. 2023, arXiv:2212.14052; Karami & Ghodsi 2024, arXiv:2402.18508). The trap: two keys may share a value, so
-the commonest value of a sequence is right more often than chance.
+The first half of the symbols are keys, the second half values; which value a key has is drawn anew
+for every sequence (Fu et al. 2023, arXiv:2212.14052; Karami & Ghodsi 2024, arXiv:2402.18508). The
+trap: two keys may share a value, so the commonest value of a sequence is right more often than
+chance.
 """
 
 from collections.abc import Sequence
@@ -33,8 +35,8 @@ class RecallRecipe(Strict):
 class Recall:
     """Sequences of one length, in steps of `batch` rows: a closed form of (seed, step, row).
 
-    Letters 0, 2, 4, ... are keys and the letter after each its value; the last key is the query, drawn evenly from
-    the keys that occurred before it, and the last letter is the answer.
+    Letters 0, 2, 4, ... are keys and the letter after each its value; the last key is the query,
+    drawn evenly from the keys that occurred before it, and the last letter is the answer.
     """
 
     def __init__(self, recipe: RecallRecipe, length: int, batch: int = 1) -> None:
@@ -46,13 +48,17 @@ class Recall:
         pairs, each = np.arange(self.length // 2 - 1), np.arange(self.keys)
         count = np.uint64(self.keys)
         key_BP = (mixed(seed, _KEYS, step, row_B1, pairs) % count).astype(np.intp)
-        value_BK = (mixed(seed, _VALUES, step, row_B1, each) % count).astype(np.uint8) + np.uint8(self.keys)
+        value_BK = (mixed(seed, _VALUES, step, row_B1, each) % count).astype(np.uint8) + np.uint8(
+            self.keys
+        )
         seen_BK = np.zeros(value_BK.shape, bool)
         np.put_along_axis(seen_BK, key_BP, True, 1)
         drawn_BK = mixed(seed, _QUERY, step, row_B1, each) >> np.uint64(1)
         query_B1 = np.where(seen_BK, drawn_BK + np.uint64(1), np.uint64(0)).argmax(1)[:, None]
         key_BP = np.concatenate([key_BP, query_B1], 1)
-        return np.stack([key_BP.astype(np.uint8), np.take_along_axis(value_BK, key_BP, 1)], 2).reshape(len(row_B1), -1)
+        return np.stack(
+            [key_BP.astype(np.uint8), np.take_along_axis(value_BK, key_BP, 1)], 2
+        ).reshape(len(row_B1), -1)
 
     def places(self, seed: int, step: int, rows: Sequence[int]) -> list[str]:
         """What to call these rows of a step in a message, from 1."""
@@ -60,7 +66,9 @@ class Recall:
 
 
 def commonest(tokens_BL: np.ndarray) -> np.ndarray:
-    """The value that a sequence shows most often (B,), the lowest of several: what counting alone can answer."""
+    """The value that a sequence shows most often (B,), the lowest of several: what counting alone
+    can answer.
+    """
     shown_BP = tokens_BL[:, 1:-1:2].astype(np.intp)
     row_B1 = np.arange(len(shown_BP))[:, None]
     count_BV = np.zeros((len(shown_BP), 256), np.int64)

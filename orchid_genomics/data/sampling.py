@@ -1,7 +1,8 @@
-"""Which window a row of a step reads: a closed form of (seed, step, row), the same whatever the workers or ranks.
+"""Which window a row of a step reads: a closed form of (seed, step, row), the same whatever the
+workers or ranks.
 
-Draws are numbered ``step * batch + row``. A fixed, evenly interleaved pattern names the source of each
-draw; each source is walked without replacement, in a new order every epoch.
+Draws are numbered ``step * batch + row``. A fixed, evenly interleaved pattern names the source of
+each draw; each source is walked without replacement, in a new order every epoch.
 """
 
 import math
@@ -22,7 +23,9 @@ def mixed(*parts: int | np.ndarray) -> np.ndarray:
     """A uint64 hash of integers, broadcast together: splitmix64 folded over the parts."""
     state = np.zeros(1, np.uint64)
     for part in parts:
-        state = (state ^ np.atleast_1d(np.asarray(part)).astype(np.uint64)) + np.uint64(0x9E3779B97F4A7C15)
+        state = (state ^ np.atleast_1d(np.asarray(part)).astype(np.uint64)) + np.uint64(
+            0x9E3779B97F4A7C15
+        )
         state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
         state = state ^ (state >> np.uint64(31))
@@ -30,7 +33,8 @@ def mixed(*parts: int | np.ndarray) -> np.ndarray:
 
 
 def pattern(shares: Sequence[Fraction]) -> np.ndarray:
-    """The source of every draw of one period, (P,): exact counts, spread evenly so that any batch is close.
+    """The source of every draw of one period, (P,): exact counts, spread evenly so that any batch
+    is close.
 
     P is the least period of the shares; beyond 65,536 the counts are largest remainders of that.
     """
@@ -58,7 +62,9 @@ class Source:
 
 @dataclass(frozen=True)
 class Draws:
-    """What some rows read, all arrays (N,): source, window in it, shift in letters, whether reversed."""
+    """What some rows read, all arrays (N,): source, window in it, shift in letters, whether
+    reversed.
+    """
 
     source: np.ndarray
     window: np.ndarray
@@ -73,7 +79,9 @@ class Training:
     the other strand, otherwise all are read forward.
     """
 
-    def __init__(self, sources: Sequence[Source], length: int, batch: int, jitter: int, flip: bool) -> None:
+    def __init__(
+        self, sources: Sequence[Source], length: int, batch: int, jitter: int, flip: bool
+    ) -> None:
         self.sources, self.length, self.rows = tuple(sources), length, batch
         self.jitter, self.flip = jitter, flip
         self.pattern = pattern([source.share for source in sources])
@@ -110,7 +118,9 @@ class Training:
         drawn = self.draws(seed, step, rows)
         tokens_BL = np.empty((len(drawn.window), self.length), np.uint8)
         for row, (source, window, shift, reverse) in enumerate(_each(drawn)):
-            tokens_BL[row] = self.sources[source].windows.tokens(window, shift, "-" if reverse else "+")
+            tokens_BL[row] = self.sources[source].windows.tokens(
+                window, shift, "-" if reverse else "+"
+            )
         return tokens_BL
 
     def places(self, seed: int, step: int, rows: Sequence[int]) -> list[tuple[int, Interval]]:
@@ -120,7 +130,12 @@ class Training:
         for source, window, shift, reverse in _each(drawn):
             place = self.sources[source].windows.interval(window, shift)
             strand = "-" if reverse else "+"
-            found.append((self.sources[source].genome, Interval(place.contig, place.start, place.end, strand)))
+            found.append(
+                (
+                    self.sources[source].genome,
+                    Interval(place.contig, place.start, place.end, strand),
+                )
+            )
         return found
 
     def _order(self, seed: int, source: int, epoch: int) -> np.ndarray:
@@ -134,4 +149,10 @@ class Training:
 
 
 def _each(drawn: Draws) -> Iterable[tuple[int, int, int, bool]]:
-    return zip(drawn.source.tolist(), drawn.window.tolist(), drawn.shift.tolist(), drawn.reverse.tolist(), strict=True)
+    return zip(
+        drawn.source.tolist(),
+        drawn.window.tolist(),
+        drawn.shift.tolist(),
+        drawn.reverse.tolist(),
+        strict=True,
+    )

@@ -14,7 +14,9 @@ from orchid_genomics.data.tables import TableRecipe, read_table
 from orchid_genomics.data.targets import build, whole
 from orchid_genomics.recipe import Strict, load
 
-SetRecipe = Annotated[TableRecipe | BedRecipe | FastaRecipe | ArraysRecipe, Field(discriminator="kind")]
+SetRecipe = Annotated[
+    TableRecipe | BedRecipe | FastaRecipe | ArraysRecipe, Field(discriminator="kind")
+]
 READERS = {"table": read_table, "bed": read_beds, "fasta": read_fastas, "hdf5": read_arrays}
 
 
@@ -24,7 +26,9 @@ def opened(recipe: LabelledRecipe) -> LabelledSet:
 
 
 def folded(recipe: LabelledRecipe, folds: int) -> list[LabelledSet]:
-    """The same rows divided anew, a set for each fold; a split that the file or the recipe gives is set aside."""
+    """The same rows divided anew, a set for each fold; a split that the file or the recipe gives is
+    set aside.
+    """
     return folds_of(whole(rows_of(recipe), recipe.task, recipe.longest), folds, recipe)
 
 
@@ -36,14 +40,19 @@ class _HasData(Strict):
 
 
 def recipe_of(path: str | Path, **columns: str | tuple[str, ...]) -> LabelledRecipe:
-    """What a file is taken for: the [data] of a recipe (.toml, or a run's recipe.json), HDF5, or a table.
+    """What a file is taken for: the [data] of a recipe (.toml, or a run's recipe.json), HDF5, or a
+    table.
 
     `columns` are the names of a table's columns where they are not the usual ones.
     """
     path = Path(path)
     if path.suffix in (".toml", ".json"):
         return load(path, _HasData).data
-    return ArraysRecipe(path=path) if path.suffix in (".h5", ".hdf5") else TableRecipe(path=path, **columns)
+    return (
+        ArraysRecipe(path=path)
+        if path.suffix in (".h5", ".hdf5")
+        else TableRecipe(path=path, **columns)
+    )
 
 
 def rows_of(recipe: LabelledRecipe) -> Rows:

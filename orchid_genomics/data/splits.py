@@ -1,6 +1,7 @@
 """Which letters of a genome train and which are held out; contig names are mapped before any work.
 
-Regions of a BED may hold out parts of a training contig; windows that touch them are no training windows.
+Regions of a BED may hold out parts of a training contig; windows that touch them are no training
+windows.
 """
 
 from dataclasses import dataclass
@@ -51,7 +52,9 @@ class GenomeRecipe(Strict):
     def _shares(cls, functional: tuple[FunctionalRecipe, ...]) -> tuple[FunctionalRecipe, ...]:
         total = sum(part.share for part in functional)
         if total > 1 + 1e-9:
-            raise PydanticCustomError("shares", "the shares sum to {total}; at most 1", {"total": f"{total:g}"})
+            raise PydanticCustomError(
+                "shares", "the shares sum to {total}; at most 1", {"total": f"{total:g}"}
+            )
         return functional
 
 
@@ -76,7 +79,8 @@ class Split:
 
     @classmethod
     def of(cls, recipe: GenomeRecipe, key: str) -> "Split":
-        """Open the genome and resolve every name; `key` is the recipe's path to the block, for messages.
+        """Open the genome and resolve every name; `key` is the recipe's path to the block, for
+        messages.
 
         Raises InputError for a contig that does not exist, RecipeError for letters in two splits.
         """
@@ -89,7 +93,11 @@ class Split:
             contigs[split] = tuple(dict.fromkeys(given[name] for name in names))
             for contig in contigs[split]:
                 if owner.setdefault(contig, split) != split:
-                    raise RecipeError(key, f"{contig} is in both {owner[contig]} and {split}", "one split a contig")
+                    raise RecipeError(
+                        key,
+                        f"{contig} is in both {owner[contig]} and {split}",
+                        "one split a contig",
+                    )
         rest = tuple(contig for contig in genome.contigs if contig not in owner)
         contigs["ignore" if recipe.train else "train"] += rest
         held_out = {}
@@ -97,7 +105,9 @@ class Split:
             whole = [Interval(contig, 0, genome.contigs[contig]) for contig in contigs[split]]
             parts = regions(bed, genome) if bed else []
             if bed and not parts:
-                raise InputError(bed, "has no record", f"regions to hold out for {split}, or no {split}_bed")
+                raise InputError(
+                    bed, "has no record", f"regions to hold out for {split}, or no {split}_bed"
+                )
             held_out[split] = merge([*whole, *parts])
         _refuse_overlap(held_out, key)
         excluded = merge(place for bed in recipe.exclude for place in regions(bed, genome))
@@ -108,7 +118,9 @@ class Split:
         return Places.from_intervals([*self.held_out["validation"], *self.held_out["test"]])
 
     def bases(self) -> dict[str, int]:
-        """Letters of every split; held-out regions count where they are held out, not in their contig."""
+        """Letters of every split; held-out regions count where they are held out, not in their
+        contig.
+        """
         sizes = self.genome.contigs
         held = [place for places in self.held_out.values() for place in places]
         found = {}
@@ -125,7 +137,9 @@ class Split:
         """
         names = {name: code for code, name in enumerate(windows.names)}
         sizes = windows.sizes[windows.contig]
-        before = np.cumsum(windows.sizes + 1) - windows.sizes  # a gap between contigs, so that none are joined
+        before = (
+            np.cumsum(windows.sizes + 1) - windows.sizes
+        )  # a gap between contigs, so that none are joined
         starts = np.clip(windows.start - jitter, 0, sizes) + before[windows.contig]
         ends = np.clip(windows.start + windows.length + jitter, 0, sizes) + before[windows.contig]
         held = [place for places in self.held_out.values() for place in places]
@@ -151,4 +165,8 @@ def _refuse_overlap(held_out: dict[str, list[Interval]], key: str) -> None:
     tests = Places.from_intervals(held_out["test"])
     for place in held_out["validation"]:
         if tests.touches(place.contig, np.array([place.start]), np.array([place.end]))[0]:
-            raise RecipeError(key, f"{place} (1-based) is held out for both validation and test", "disjoint splits")
+            raise RecipeError(
+                key,
+                f"{place} (1-based) is held out for both validation and test",
+                "disjoint splits",
+            )

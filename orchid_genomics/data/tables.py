@@ -1,4 +1,5 @@
-"""Labelled tables: TSV or CSV, plain or gzipped, with a header; a leading # of the header is no part of a name.
+"""Labelled tables: TSV or CSV, plain or gzipped, with a header; a leading # of the header is no
+part of a name.
 
 A table whose label column is called `label:CTCF,MAX` holds bits in that order.
 """
@@ -20,7 +21,16 @@ from orchid_genomics.recipe import RecipePath
 from orchid_genomics.sequence import DNA, Interval
 
 PLACE = ("chrom", "start", "end")
-_STRANDS = {"+": "+", "-": "-", "1": "+", "+1": "+", "-1": "-", ".": ".", "*": ".", "": "."}  # 1 and -1 as Ensembl's
+_STRANDS = {
+    "+": "+",
+    "-": "-",
+    "1": "+",
+    "+1": "+",
+    "-1": "-",
+    ".": ".",
+    "*": ".",
+    "": ".",
+}  # 1 and -1 as Ensembl's
 
 
 class TableRecipe(LabelledRecipe):
@@ -47,10 +57,15 @@ class TableRecipe(LabelledRecipe):
 
 
 def read_table(recipe: TableRecipe) -> Rows:
-    """All rows of the table or tables. Raises InputError with the line, or with the columns that there are."""
+    """All rows of the table or tables. Raises InputError with the line, or with the columns that
+    there are.
+    """
     if recipe.path is not None:
         return _read(recipe.path, recipe, None)
-    parts = {split: _read(getattr(recipe, split), recipe, split) for split in ("train", "validation", "test")}
+    parts = {
+        split: _read(getattr(recipe, split), recipe, split)
+        for split in ("train", "validation", "test")
+    }
     names = {part.names for part in parts.values()}
     if len(names) > 1:
         raise InputError(recipe.test, f"names the bits {names}", "one header in all three files")
@@ -113,7 +128,9 @@ def _words(path: Path) -> Iterator[tuple[int, list[str]]]:
 
 def _column(path: Path, columns: list[str], name: str) -> int:
     if columns.count(name) != 1:
-        found = f"{columns.count(name)} columns {name!r}" if name in columns else f"no column {name!r}"
+        found = (
+            f"{columns.count(name)} columns {name!r}" if name in columns else f"no column {name!r}"
+        )
         raise InputError(path, f"has {found}", f"its columns: {listed(columns, 12)}")
     return columns.index(name)
 
@@ -123,13 +140,17 @@ def _optional(path: Path, columns: list[str], name: str, default: str) -> int | 
     return _column(path, columns, name) if name in columns or name != default else None
 
 
-def _label_columns(path: Path, columns: list[str], label: str | tuple[str, ...]) -> tuple[list[int], tuple[str, ...]]:
+def _label_columns(
+    path: Path, columns: list[str], label: str | tuple[str, ...]
+) -> tuple[list[int], tuple[str, ...]]:
     """Where labels stand, and the names of bits or numbers."""
     if not isinstance(label, str):
         return [_column(path, columns, name) for name in label], tuple(label)
     bits = [at for at, column in enumerate(columns) if column.startswith(f"{label}:")]
     if bits and label not in columns:
-        return bits[:1], tuple(name.strip() for name in columns[bits[0]].partition(":")[2].split(","))
+        return bits[:1], tuple(
+            name.strip() for name in columns[bits[0]].partition(":")[2].split(",")
+        )
     return [_column(path, columns, label)], () if label == "label" else (label,)
 
 
@@ -140,14 +161,20 @@ def _many(label: list[str], where: list[str]) -> np.ndarray:
         try:
             found.append([float(word) for word in words.split("\t")])
         except ValueError:
-            raise InputError(here, f"the labels {words.split(chr(9))} are not all numbers", "numbers") from None
+            raise InputError(
+                here, f"the labels {words.split(chr(9))} are not all numbers", "numbers"
+            ) from None
     return np.array(found, np.float32)
 
 
 def _place(words: list[str], strand: str, where: str) -> Interval:
     contig, start, end = (word.strip() for word in words)
     if not (start.removeprefix("-").isdecimal() and end.isdecimal()):
-        raise InputError(where, f"start {start!r} and end {end!r} are not whole numbers", "0-based half-open places")
+        raise InputError(
+            where,
+            f"start {start!r} and end {end!r} are not whole numbers",
+            "0-based half-open places",
+        )
     return Interval(contig, int(start), int(end), strand)
 
 

@@ -1,6 +1,8 @@
-"""Equal intervals of one genome as a dataset; a window may hang over the end of its contig, and reads N there.
+"""Equal intervals of one genome as a dataset; a window may hang over the end of its contig, and
+reads N there.
 
-A genome of any size is two arrays (contig index, int64 start): letters are read only when asked for.
+A genome of any size is two arrays (contig index, int64 start): letters are read only when asked
+for.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -42,9 +44,15 @@ class Windows:
 
     @classmethod
     def tiles(
-        cls, genome: Genome, contigs: Iterable[str], length: int, stride: int | None = None, inside: bool = False
+        cls,
+        genome: Genome,
+        contigs: Iterable[str],
+        length: int,
+        stride: int | None = None,
+        inside: bool = False,
     ) -> "Windows":
-        """Tiles of whole contigs, one every `stride` letters (default: `length`, every letter once).
+        """Tiles of whole contigs, one every `stride` letters (default: `length`, every letter
+        once).
 
         The last tile hangs over the end of its contig, or with `inside` is moved back to end there.
         """
@@ -104,16 +112,22 @@ class Windows:
     @property
     def overhang(self) -> int:
         """Letters of all windows that lie beyond the ends of their contigs."""
-        inside = np.minimum(self.start + self.length, self.sizes[self.contig]) - np.maximum(self.start, 0)
+        inside = np.minimum(self.start + self.length, self.sizes[self.contig]) - np.maximum(
+            self.start, 0
+        )
         return len(self) * self.length - int(np.maximum(inside, 0).sum())
 
     def composition(self) -> np.ndarray:
-        """Letters ACGT and soft-masked ACGT of every window, (2, W) int64; one pass over their contigs."""
+        """Letters ACGT and soft-masked ACGT of every window, (2, W) int64; one pass over their
+        contigs.
+        """
         if self._composition is None:
             self._composition = np.zeros((2, len(self)), np.int64)
             for name, rows in self._by_contig():
                 size = self.genome.contigs[name]
-                edges = np.clip(np.stack([self.start[rows], self.start[rows] + self.length]), 0, size)
+                edges = np.clip(
+                    np.stack([self.start[rows], self.start[rows] + self.length]), 0, size
+                )
                 points, place = np.unique(edges, return_inverse=True)
                 place = place.reshape(edges.shape)
                 before = self._counts_before(name, points, edges)
@@ -140,7 +154,9 @@ class Windows:
         return self.select(kept, f"under {share * 100:g} % ACGT")
 
     def select(self, keep: np.ndarray, reason: str) -> "Windows":
-        """The windows where `keep` (W,) holds; the count of the others is added to `dropped[reason]`."""
+        """The windows where `keep` (W,) holds; the count of the others is added to
+        `dropped[reason]`.
+        """
         chosen = self._take(np.flatnonzero(keep))
         chosen.dropped[reason] = chosen.dropped.get(reason, 0) + len(self) - len(chosen)
         return chosen
@@ -161,7 +177,9 @@ class Windows:
             yield self.names[code], rows
 
     def _counts_before(self, contig: str, points: np.ndarray, edges: np.ndarray) -> np.ndarray:
-        """ACGT and soft-masked ACGT before each sorted point, (2, P), skipping blocks that no window reads."""
+        """ACGT and soft-masked ACGT before each sorted point, (2, P), skipping blocks that no
+        window reads.
+        """
         counts, total = np.zeros((2, len(points)), np.int64), np.zeros(2, np.int64)
         size = self.genome.contigs[contig]
         blocks = -(-size // _BLOCK)

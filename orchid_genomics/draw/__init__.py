@@ -1,4 +1,6 @@
-"""Pictures (matplotlib, the `draw` extra); every function takes `ax=` and returns axes, and shows no window."""
+"""Pictures (matplotlib, the `draw` extra); every function takes `ax=` and returns axes, and shows
+no window.
+"""
 
 from orchid_genomics.draw import html
 from orchid_genomics.draw.canvas import save

@@ -1,7 +1,9 @@
-"""What every picture stands on: colours, axes, and genomic positions, which people expect 1-based on an axis.
+"""What every picture stands on: colours, axes, and genomic positions, which people expect 1-based
+on an axis.
 
-Inside, places are 0-based half-open as everywhere; letter p of a contig is drawn centred on p + 1. An interval on the
-"-" strand is drawn as it is read, 5' to 3' from left to right, so that positions fall along the axis.
+Inside, places are 0-based half-open as everywhere; letter p of a contig is drawn centred on p + 1.
+An interval on the "-" strand is drawn as it is read, 5' to 3' from left to right, so that positions
+fall along the axis.
 """
 
 from collections.abc import Sequence
@@ -23,7 +25,9 @@ _KILO = 20_000  # letters from which an axis counts in kb
 
 
 def required() -> None:
-    """Raises MachineError naming the extra when matplotlib is not installed; for asking before long work."""
+    """Raises MachineError naming the extra when matplotlib is not installed; for asking before long
+    work.
+    """
     if not find_spec("matplotlib"):
         raise missing_extra("matplotlib", "draw")
 
@@ -44,7 +48,8 @@ def axes(ax: Any, size: tuple[float, float]) -> Any:
 def divided(ax: Any, width: float, heights: Sequence[float], gaps: Sequence[float]) -> list[Any]:
     """Axes one below the other in the place of `ax`, which is emptied.
 
-    `heights` and the `gaps` between them are inches, as is `width`, of a new figure; in a given `ax` they are shares.
+    `heights` and the `gaps` between them are inches, as is `width`, of a new figure; in a given
+    `ax` they are shares.
     """
     total = sum(heights) + sum(gaps)
     ax = axes(ax, (width, total + 0.8))
@@ -57,12 +62,17 @@ def divided(ax: Any, width: float, heights: Sequence[float], gaps: Sequence[floa
 
 
 def genomic(ax: Any, place: Interval | None, length: int, name: bool = True) -> np.ndarray:
-    """Make x the genomic axis of `place` (1..length of a sequence where None) and return the x of each letter (L,).
+    """Make x the genomic axis of `place` (1..length of a sequence where None) and return the x of
+    each letter (L,).
 
     With `name` false the axis bears no label or numbers: that of a track between others.
     """
     if place is not None and len(place) != length:
-        raise InputError(place, f"{length:,} letters to draw on {len(place):,}", "values of the interval's length")
+        raise InputError(
+            place,
+            f"{length:,} letters to draw on {len(place):,}",
+            "values of the interval's length",
+        )
     start = 0 if place is None else place.start
     backwards = place is not None and place.strand == "-"
     edges = (start + 0.5, start + length + 0.5)
@@ -78,12 +88,16 @@ def genomic(ax: Any, place: Interval | None, length: int, name: bool = True) -> 
 
 
 def numbers(axis: Any, span: int) -> None:
-    """Whole positions with thousands commas on a matplotlib axis; in kb where `span` letters are many."""
+    """Whole positions with thousands commas on a matplotlib axis; in kb where `span` letters are
+    many.
+    """
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
     many = span > _KILO
     axis.set_major_locator(MaxNLocator(8 if many else 6, integer=True, steps=[1, 2, 5, 10]))
-    axis.set_major_formatter(FuncFormatter(lambda x, _: f"{x / 1000:,.0f}" if many else f"{x:,.0f}"))
+    axis.set_major_formatter(
+        FuncFormatter(lambda x, _: f"{x / 1000:,.0f}" if many else f"{x:,.0f}")
+    )
     axis.set_tick_params(labelsize=8, color=MUTED)
 
 

@@ -1,4 +1,6 @@
-"""How training went; bits of training are a little lower than validation's, for some targets show their letter."""
+"""How training went; bits of training are a little lower than validation's, for some targets show
+their letter.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,11 +10,15 @@ import numpy as np
 from orchid_genomics.draw.canvas import INK, MUTED, OURS, TRAIN, axes
 
 
-def training_curve(log: Sequence[dict[str, Any]], evaluation: Sequence[dict[str, Any]], ax: Any = None) -> Any:
-    """Bits per base against letters read: training (smoothed), validation, and the test split beside its baselines.
+def training_curve(
+    log: Sequence[dict[str, Any]], evaluation: Sequence[dict[str, Any]], ax: Any = None
+) -> Any:
+    """Bits per base against letters read: training (smoothed), validation, and the test split
+    beside its baselines.
 
-    `log` are the lines of a run's log.jsonl, `evaluation` its evaluation.json (the first protocol is drawn).
-    Training bits are lower than validation's because a tenth of the training targets show their own letter.
+    `log` are the lines of a run's log.jsonl, `evaluation` its evaluation.json (the first protocol
+    is drawn). Training bits are lower than validation's because a tenth of the training targets
+    show their own letter.
     """
     ax = axes(ax, (7.5, 4.2))
     steps = [line for line in log if "bits" in line]
@@ -38,10 +44,20 @@ def training_curve(log: Sequence[dict[str, Any]], evaluation: Sequence[dict[str,
             else:
                 ax.axhline(mean, color=MUTED, lw=0.9, ls="--")
                 ax.annotate(
-                    f"{name}, {mean:.3f}", (0, mean), xytext=(4, 2), textcoords="offset points", color=INK, fontsize=8
+                    f"{name}, {mean:.3f}",
+                    (0, mean),
+                    xytext=(4, 2),
+                    textcoords="offset points",
+                    color=INK,
+                    fontsize=8,
                 )
         ax.set_title(evaluation[0]["title"], fontsize=10, loc="left")
-    ax.set(xlabel="letters read, millions", ylabel="bits per base", ylim=(None, 2.0), xlim=(0, end * 1.03))
+    ax.set(
+        xlabel="letters read, millions",
+        ylabel="bits per base",
+        ylim=(None, 2.0),
+        xlim=(0, end * 1.03),
+    )
     ax.spines[["top", "right"]].set_visible(False)
     ax.legend(frameon=False, loc="upper right", fontsize=9)
     return ax

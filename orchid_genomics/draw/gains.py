@@ -1,6 +1,8 @@
-"""Gain from a planted copy, several models side by side: against distance, copy length and divergence.
+"""Gain from a planted copy, several models side by side: against distance, copy length and
+divergence.
 
-The trap: models differ in what they know of a letter without any copy, so each gain is against the own control.
+The trap: models differ in what they know of a letter without any copy, so each gain is against the
+own control.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,8 +17,9 @@ _BY_LENGTH, _BY_RATE = 0, 1  # tables of a lookup evaluation, in order
 def gains(tables: Mapping[str, Sequence[Mapping[str, Any]]], ax: Any = None) -> Any:
     """Three panels of gain, bits a masked letter with 95 % intervals, in the place of `ax`.
 
-    `tables` are the evaluation.json of runs with `[copies]`, by what to call them; the first window of each is drawn.
-    Copy length and divergence are shown at the nearest distance that holds them; a cross is a copy on the other strand.
+    `tables` are the evaluation.json of runs with `[copies]`, by what to call them; the first window
+    of each is drawn. Copy length and divergence are shown at the nearest distance that holds them;
+    a cross is a copy on the other strand.
     """
     ax = axes(ax, (10.5, 3.6))
     from matplotlib.ticker import LogLocator, NullLocator
@@ -29,8 +32,18 @@ def gains(tables: Mapping[str, Sequence[Mapping[str, Any]]], ax: Any = None) -> 
         rates = {row: scores for row, scores in by_rate.items() if row.endswith("diverged")}
         exact = next(iter(rates.values()))
         _line(panels[0], [(_number(score["name"]), score) for score in exact], colour, name)
-        _line(panels[1], [(_number(row), _nearest(scores)) for row, scores in by_length.items()], colour, name)
-        _line(panels[2], [(_number(row), _nearest(scores)) for row, scores in rates.items()], colour, name)
+        _line(
+            panels[1],
+            [(_number(row), _nearest(scores)) for row, scores in by_length.items()],
+            colour,
+            name,
+        )
+        _line(
+            panels[2],
+            [(_number(row), _nearest(scores)) for row, scores in rates.items()],
+            colour,
+            name,
+        )
         if turned := _nearest(by_rate.get("other strand", [])):
             panels[2].plot([0], [turned["mean"]], "x", color=colour, ms=8)
             crosses = turned["mean"]
@@ -49,16 +62,29 @@ def gains(tables: Mapping[str, Sequence[Mapping[str, Any]]], ax: Any = None) -> 
         panel.xaxis.set_major_formatter(lambda x, _: f"{x:,g}")
         panel.xaxis.set_minor_locator(NullLocator())
     panels[0].set_ylabel("gain, bits a masked letter", fontsize=9)
-    panels[0].legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(0, -0.16), ncols=3)
+    panels[0].legend(
+        frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(0, -0.16), ncols=3
+    )
     return ax
 
 
-def _line(panel: Any, points: Sequence[tuple[float, Mapping[str, Any] | None]], colour: str, name: str) -> None:
+def _line(
+    panel: Any, points: Sequence[tuple[float, Mapping[str, Any] | None]], colour: str, name: str
+) -> None:
     """A line through the scores that have targets, with their intervals."""
     shown = [(x, score) for x, score in points if score and score["targets"]]
     x, mean = [x for x, _ in shown], [score["mean"] for _, score in shown]
     reach = [[score["mean"] - score["low"], score["high"] - score["mean"]] for _, score in shown]
-    panel.errorbar(x, mean, list(zip(*reach, strict=True)) or None, color=colour, marker="o", ms=4, lw=1.5, label=name)
+    panel.errorbar(
+        x,
+        mean,
+        list(zip(*reach, strict=True)) or None,
+        color=colour,
+        marker="o",
+        ms=4,
+        lw=1.5,
+        label=name,
+    )
 
 
 def _nearest(scores: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:

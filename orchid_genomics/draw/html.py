@@ -1,7 +1,8 @@
-"""Self-contained HTML pages: pictures inside the file, no script, nothing fetched, readable where Python is not.
+"""Self-contained HTML pages: pictures inside the file, no script, nothing fetched, readable where
+Python is not.
 
-A picture is embedded as an image of its own (SVG, or PNG where outlines are many), so that the identifiers of two
-pictures never meet.
+A picture is embedded as an image of its own (SVG, or PNG where outlines are many), so that the
+identifiers of two pictures never meet.
 """
 
 import base64
@@ -38,7 +39,9 @@ pre { font: .82rem/1.45 ui-monospace, Menlo, Consolas, monospace; background: #f
 
 
 def document(title: str, lead: str, parts: Iterable[str]) -> str:
-    """A whole page from a title, a sentence (text) and parts (HTML), such as the functions below give."""
+    """A whole page from a title, a sentence (text) and parts (HTML), such as the functions below
+    give.
+    """
     body = "\n".join(parts)
     return (
         f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -65,7 +68,9 @@ def preformatted(text: str) -> str:
 
 
 def figure(ax: Any, caption: str = "", alt: str = "", *, many: bool = False) -> str:
-    """The picture of `ax` with a caption; `many` (thousands of outlines) embeds PNG in place of SVG."""
+    """The picture of `ax` with a caption; `many` (thousands of outlines) embeds PNG in place of
+    SVG.
+    """
     below = f"\n<figcaption>{escape(caption)}</figcaption>" if caption else ""
     return f"<figure>{image(ax, alt or caption, many=many)}{below}</figure>"
 
@@ -87,7 +92,9 @@ def image(ax: Any, alt: str = "", *, many: bool = False) -> str:
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[Any]], pictures: Sequence[str] = ()) -> str:
-    """A table; numbers are set right. Cells of the columns named in `pictures` are HTML, all others text."""
+    """A table; numbers are set right. Cells of the columns named in `pictures` are HTML, all others
+    text.
+    """
     numeric = [name not in pictures for name in head]
     rows = [list(row) for row in rows]
     for row in rows:
@@ -107,7 +114,11 @@ def table(head: Sequence[str], rows: Iterable[Sequence[Any]], pictures: Sequence
 
 def facts(values: Mapping[str, Any]) -> str:
     """Names and values, one a line."""
-    return "<dl>" + "".join(f"<dt>{escape(k)}</dt><dd>{escape(str(v))}</dd>" for k, v in values.items()) + "</dl>"
+    return (
+        "<dl>"
+        + "".join(f"<dt>{escape(k)}</dt><dd>{escape(str(v))}</dd>" for k, v in values.items())
+        + "</dl>"
+    )
 
 
 def _is_number(cell: Any) -> bool:

@@ -1,7 +1,8 @@
-"""Sequence logos: letters as filled outlines, all of them one collection, so that 2,000 are as quick as 20.
+"""Sequence logos: letters as filled outlines, all of them one collection, so that 2,000 are as
+quick as 20.
 
-Arrays are (4, L), A C G T down, L letters along, as attributions are elsewhere ((N, 4, L) for a batch); letters below
-zero hang upside down.
+Arrays are (4, L), A C G T down, L letters along, as attributions are elsewhere ((N, 4, L) for a
+batch); letters below zero hang upside down.
 """
 
 from collections.abc import Iterator
@@ -32,14 +33,17 @@ def logo(
 ) -> Any:
     """Scores as letters on the genomic axis of `place`; every letter's height is its score.
 
-    `scores` are (4, L), several letters of a position stacked; or (L,) for the letters of `tokens` (L,), where N has
-    none. `limits` of y where logos are to be compared; `name` as in `canvas.genomic`. Cost: 0.1 s at 2,000 letters.
+    `scores` are (4, L), several letters of a position stacked; or (L,) for the letters of `tokens`
+    (L,), where N has none. `limits` of y where logos are to be compared; `name` as in
+    `canvas.genomic`. Cost: 0.1 s at 2,000 letters.
     """
     scores = np.asarray(scores, float)
     if tokens is not None:
         scores = of_letters(scores, tokens)
     if scores.ndim != 2 or scores.shape[0] != 4:
-        raise InputError("logo", f"scores of shape {scores.shape}", "(4, L), or (L,) with the tokens")
+        raise InputError(
+            "logo", f"scores of shape {scores.shape}", "(4, L), or (L,) with the tokens"
+        )
     length = scores.shape[1]
     ax = axes(ax, (min(14.0, max(4.0, length / 9)), 1.9))
     x = genomic(ax, place, length, name)
@@ -53,7 +57,9 @@ def logo(
 
 
 def motif(matrix: np.ndarray, ax: Any = None, *, title: str = "", complement: bool = False) -> Any:
-    """The logo of a motif, (4, L) of counts or probabilities, heights in bits; `complement` shows the other strand."""
+    """The logo of a motif, (4, L) of counts or probabilities, heights in bits; `complement` shows
+    the other strand.
+    """
     matrix = np.asarray(matrix, float)
     if complement:
         matrix = matrix[::-1, ::-1]
@@ -65,9 +71,11 @@ def motif(matrix: np.ndarray, ax: Any = None, *, title: str = "", complement: bo
 
 
 def information(matrix: np.ndarray) -> np.ndarray:
-    """Heights in bits (4, L) of letters whose probabilities are the columns of `matrix` (4, L), against equal letters.
+    """Heights in bits (4, L) of letters whose probabilities are the columns of `matrix` (4, L),
+    against equal letters.
 
-    A column's height is 2 minus its entropy, shared by the letters as their probabilities (Schneider & Stephens 1990).
+    A column's height is 2 minus its entropy, shared by the letters as their probabilities
+    (Schneider & Stephens 1990).
     """
     p = np.asarray(matrix, float)
     p = p / np.maximum(p.sum(0), 1e-12)
@@ -79,7 +87,11 @@ def of_letters(values: np.ndarray, tokens: np.ndarray) -> np.ndarray:
     """Values (L,) of the letters of tokens (L,) as scores (4, L), zero elsewhere."""
     values, codes = np.asarray(values, float), np.asarray(tokens) & CODE
     if values.shape != codes.shape:
-        raise InputError("logo", f"values of shape {values.shape} for {codes.shape} letters", "one value a letter")
+        raise InputError(
+            "logo",
+            f"values of shape {values.shape} for {codes.shape} letters",
+            "one value a letter",
+        )
     return np.where(codes == np.arange(4)[:, None], values, 0.0)
 
 
@@ -92,7 +104,9 @@ def reach(*scores: np.ndarray) -> tuple[float, float]:
 
 
 def _letters(ax: Any, scores: np.ndarray, x: np.ndarray, direction: int, least: float) -> None:
-    """Add all letters as one collection; `direction` -1 draws them mirrored, for an axis that falls."""
+    """Add all letters as one collection; `direction` -1 draws them mirrored, for an axis that
+    falls.
+    """
     from matplotlib.collections import PathCollection
 
     paths, colours = [], []
@@ -104,14 +118,21 @@ def _letters(ax: Any, scores: np.ndarray, x: np.ndarray, direction: int, least: 
             below = (heights < height) | ((heights == height) & (np.arange(4)[:, None] < letter))
             base = (heights * below).sum(0)
             kept = np.flatnonzero(height > least)
-            for path in _outlines("ACGT"[letter], x[kept], sign * base[kept], sign * height[kept], direction):
+            for path in _outlines(
+                "ACGT"[letter], x[kept], sign * base[kept], sign * height[kept], direction
+            ):
                 paths.append(path)
                 colours.append(BASES[letter])
     thin = 0.3 if scores.shape[1] > _THIN else 0.0  # letters narrower than a dot would fade
-    ax.add_collection(PathCollection(paths, facecolors=colours, edgecolors=colours, linewidths=thin), autolim=False)
+    ax.add_collection(
+        PathCollection(paths, facecolors=colours, edgecolors=colours, linewidths=thin),
+        autolim=False,
+    )
 
 
-def _outlines(letter: str, x: np.ndarray, base: np.ndarray, height: np.ndarray, direction: int) -> Iterator[Any]:
+def _outlines(
+    letter: str, x: np.ndarray, base: np.ndarray, height: np.ndarray, direction: int
+) -> Iterator[Any]:
     """Compound outlines of one letter at many places, `_PIECE` letters each."""
     from matplotlib.path import Path
 
@@ -130,6 +151,8 @@ def _glyph(letter: str) -> tuple[np.ndarray, np.ndarray]:
     from matplotlib.font_manager import FontProperties
     from matplotlib.textpath import TextPath
 
-    path = TextPath((0, 0), letter, size=1, prop=FontProperties(family="DejaVu Sans", weight="bold"))
+    path = TextPath(
+        (0, 0), letter, size=1, prop=FontProperties(family="DejaVu Sans", weight="bold")
+    )
     box = path.get_extents()
     return (path.vertices - (box.x0, box.y0)) / (box.width, box.height), path.codes

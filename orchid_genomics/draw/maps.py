@@ -37,10 +37,11 @@ def dependency(
     unit: str = "change of log2 odds",
     title: str = "",
 ) -> Any:
-    """A dependency map (L, L): row i says how the prediction of each letter changes when letter i is mutated.
+    """A dependency map (L, L): row i says how the prediction of each letter changes when letter i
+    is mutated.
 
-    The diagonal is left out. Colours end at the 99.5th percentile, so that one pair does not bleach all others.
-    With `tokens` (L,) of a short region the letters stand along the axes.
+    The diagonal is left out. Colours end at the 99.5th percentile, so that one pair does not bleach
+    all others. With `tokens` (L,) of a short region the letters stand along the axes.
     """
     values = np.array(values, float)
     if values.ndim != 2 or values.shape[0] != values.shape[1]:
@@ -54,7 +55,12 @@ def dependency(
         values = values[::-1, ::-1]
     top = np.nanpercentile(values, 99.5) if np.isfinite(values).any() else 1.0
     image = ax.imshow(
-        values, extent=(*edges, *edges[::-1]), cmap=_purple(), vmin=0, vmax=top or 1.0, interpolation="nearest"
+        values,
+        extent=(*edges, *edges[::-1]),
+        cmap=_purple(),
+        vmin=0,
+        vmax=top or 1.0,
+        interpolation="nearest",
     )
     ax.set_xlim(*(edges if x[0] <= x[-1] else edges[::-1]))
     ax.set_ylim(*(edges[::-1] if x[0] <= x[-1] else edges))
@@ -76,17 +82,28 @@ def _spelled(ax: Any, codes: np.ndarray, x: np.ndarray) -> None:
     """The letters of a region along both axes of its map."""
     size = min(8.0, 360 / len(codes))
     for code, at in zip(codes, x, strict=True):
-        style = {"fontsize": size, "color": BASES[code] if code < 4 else MUTED, "weight": "bold", "clip_on": False}
+        style = {
+            "fontsize": size,
+            "color": BASES[code] if code < 4 else MUTED,
+            "weight": "bold",
+            "clip_on": False,
+        }
         letter = DNA.decode(np.array([code], np.uint8))
-        ax.annotate(letter, (at, 1), xycoords=("data", "axes fraction"), ha="center", va="bottom", **style)
-        ax.annotate(letter, (1.004, at), xycoords=("axes fraction", "data"), ha="left", va="center", **style)
+        ax.annotate(
+            letter, (at, 1), xycoords=("data", "axes fraction"), ha="center", va="bottom", **style
+        )
+        ax.annotate(
+            letter, (1.004, at), xycoords=("axes fraction", "data"), ha="left", va="center", **style
+        )
 
 
 def _purple() -> Any:
     from matplotlib.colors import LinearSegmentedColormap
 
     steps = ["#ffffff", "#e6d5ea", TRAIN, "#a566b3", OURS, "#3c1046"]
-    return LinearSegmentedColormap.from_list("orchid", steps).with_extremes(bad=FAINT, over="#1c0522")
+    return LinearSegmentedColormap.from_list("orchid", steps).with_extremes(
+        bad=FAINT, over="#1c0522"
+    )
 
 
 def overview(
@@ -99,7 +116,8 @@ def overview(
     title: str = "",
     name: bool = True,
 ) -> Any:
-    """A long region's values (L,), as the highest and lowest of each column, so that no peak is lost.
+    """A long region's values (L,), as the highest and lowest of each column, so that no peak is
+    lost.
 
     `zoom` marks a part. NaN are gaps. Cost: 10 ms at 131,072 letters.
     """
@@ -134,9 +152,11 @@ def zoomed(
     unit: str = "attribution",
     title: str = "",
 ) -> Any:
-    """A long region with lanes of genes and elements, and below it the letters of `zoom`, a part of it, with theirs.
+    """A long region with lanes of genes and elements, and below it the letters of `zoom`, a part of
+    it, with theirs.
 
-    `values` and `tokens` are (L,) over `place`, which may be 131,072 letters; the pictures share the place of `ax`.
+    `values` and `tokens` are (L,) over `place`, which may be 131,072 letters; the pictures share
+    the place of `ax`.
     """
     if zoom.contig != place.contig or zoom.start < place.start or zoom.end > place.end:
         raise InputError(zoom, "does not lie inside what is drawn", f"a part of {place}")
@@ -165,7 +185,13 @@ def _joined(upper: Any, lower: Any, zoom: Interval) -> None:
     ends = (zoom.start + 0.5, zoom.end + 0.5)
     for x, corner in zip(ends if zoom.strand != "-" else ends[::-1], (0, 1), strict=True):
         line = ConnectionPatch(
-            (x, 0), (corner, 1), upper.get_xaxis_transform(), lower.transAxes, color="#d9b45b", lw=0.7, zorder=0
+            (x, 0),
+            (corner, 1),
+            upper.get_xaxis_transform(),
+            lower.transAxes,
+            color="#d9b45b",
+            lw=0.7,
+            zorder=0,
         )
         line.set_in_layout(False)
         upper.figure.add_artist(line)
@@ -182,7 +208,9 @@ def compared(
     names: tuple[str, str] = ("reference", "alternate"),
     title: str = "",
 ) -> Any:
-    """Two logos (4, L) of one place, reference above alternate on one scale, the changed letters marked."""
+    """Two logos (4, L) of one place, reference above alternate on one scale, the changed letters
+    marked.
+    """
     from orchid_genomics.draw.logo import reach
 
     reference, alternate = np.asarray(reference, float), np.asarray(alternate, float)
@@ -191,12 +219,16 @@ def compared(
     for axis, scores, label in ((upper, reference, names[0]), (lower, alternate, names[1])):
         logo(scores, place, axis, unit=unit, limits=limits, name=axis is lower)
         axis.axvspan(changed.start + 0.5, changed.end + 0.5, color="#f3e3c0", lw=0, zorder=0)
-        axis.annotate(label, (0.004, 0.97), xycoords="axes fraction", fontsize=8, color=MUTED, va="top")
+        axis.annotate(
+            label, (0.004, 0.97), xycoords="axes fraction", fontsize=8, color=MUTED, va="top"
+        )
     titled(upper, title)
     return upper
 
 
-def points(values: np.ndarray, labels: Sequence[str], ax: Any = None, *, title: str = "", unit: str = "") -> Any:
+def points(
+    values: np.ndarray, labels: Sequence[str], ax: Any = None, *, title: str = "", unit: str = ""
+) -> Any:
     """Elements as points (N, 2), a colour for each of their labels, the commonest first."""
     from orchid_genomics.draw.canvas import CLASSES
 
@@ -206,7 +238,9 @@ def points(values: np.ndarray, labels: Sequence[str], ax: Any = None, *, title: 
     for number, kind in enumerate(kinds[np.argsort(-counts, kind="stable")]):
         at = labels == kind
         colour = CLASSES[min(number, len(CLASSES) - 1)]
-        ax.scatter(*values[at].T, s=9, color=colour, alpha=0.65, lw=0, label=f"{kind} ({at.sum():,})")
+        ax.scatter(
+            *values[at].T, s=9, color=colour, alpha=0.65, lw=0, label=f"{kind} ({at.sum():,})"
+        )
     ax.spines[["top", "right"]].set_visible(False)
     ax.tick_params(labelsize=8, color=MUTED)
     ax.set(xlabel=f"{unit} 1".strip(), ylabel=f"{unit} 2".strip())

@@ -1,6 +1,8 @@
-"""Explained regions as files: parts of a job, HDF5 and npz with a row a region, tracks of one value a letter.
+"""Explained regions as files: parts of a job, HDF5 and npz with a row a region, tracks of one value
+a letter.
 
-Arrays of a row run along the region as it is read; one shorter than the longest ends in zeros (one-hot) and NaN. The
+Arrays of a row run along the region as it is read; one shorter than the longest ends in zeros
+(one-hot) and NaN. The
 trap: in a track values stand on the forward strand, and where regions overlap it holds their mean.
 """
 
@@ -26,7 +28,9 @@ _LINES = {"hypothetical": 4, "effects": 4}  # arrays of (4, L)
 
 
 class Explained(NamedTuple):
-    """One region: its place, `why` it has no arrays (else ""), and its arrays as `Explaining` gives them."""
+    """One region: its place, `why` it has no arrays (else ""), and its arrays as `Explaining` gives
+    them.
+    """
 
     place: Interval
     why: str
@@ -35,14 +39,17 @@ class Explained(NamedTuple):
 
 @dataclass(frozen=True)
 class ExplainFormat:
-    """Parts as npz; joined as what `identity["kind"]` says (a kind of KINDS), and as the files of `also` beside it.
+    """Parts as npz; joined as what `identity["kind"]` says (a kind of KINDS), and as the files of
+    `also` beside it.
 
     `reports` are files beside them, each with what writes it from its path and the regions.
     """
 
     identity: Mapping[str, Any]
     also: Sequence[Path] = ()
-    reports: Mapping[Path, Callable[[Path, Iterable[Explained]], None]] = field(default_factory=dict)
+    reports: Mapping[Path, Callable[[Path, Iterable[Explained]], None]] = field(
+        default_factory=dict
+    )
 
     def write(self, answers: Iterable[Explained], part: Path) -> None:
         answers = list(answers)
@@ -58,10 +65,16 @@ class ExplainFormat:
         known = [each for each in answers if not each.why]
         for name in known[0].found if known else ():
             values = [each.found[name] for each in known]
-            arrays[name] = np.stack(values) if values[0].ndim == 0 else np.concatenate([v.reshape(-1) for v in values])
+            arrays[name] = (
+                np.stack(values)
+                if values[0].ndim == 0
+                else np.concatenate([v.reshape(-1) for v in values])
+            )
         codes = {name: code for code, name in enumerate(sorted(self.identity["contigs"]))}
         rows = [(codes[each.place.contig], each.place.start, len(each.place)) for each in known]
-        values = [each.found["projected"][:: -1 if each.place.strand == "-" else 1] for each in known]
+        values = [
+            each.found["projected"][:: -1 if each.place.strand == "-" else 1] for each in known
+        ]
         arrays["places"] = np.array(rows, np.int64).reshape(-1, 3)
         arrays["values"] = np.concatenate([np.zeros(0, np.float32), *values])
         with part.open("wb") as file:
@@ -80,7 +93,11 @@ class ExplainFormat:
             write(path, (each for part in parts for each in rows_of(part)))
 
     def pipe(self, answers: Iterable[Any], out: Any) -> None:
-        raise InputError("--out", "- is no file", "a name that ends in " + ", ".join(f".{kind}" for kind in KINDS))
+        raise InputError(
+            "--out",
+            "- is no file",
+            "a name that ends in " + ", ".join(f".{kind}" for kind in KINDS),
+        )
 
 
 def rows_of(part: Path) -> Iterator[Explained]:
@@ -88,9 +105,13 @@ def rows_of(part: Path) -> Iterator[Explained]:
     with np.load(part) as saved:
         arrays = {name: saved[name] for name in saved.files}
     at, number = dict.fromkeys(arrays, 0), 0
-    for contig, start, end, strand, name, why in zip(*(arrays[key].tolist() for key in _PLACE), strict=True):
+    for contig, start, end, strand, name, why in zip(
+        *(arrays[key].tolist() for key in _PLACE), strict=True
+    ):
         place, found = Interval(contig, start, end, strand, name), {}
-        for key in () if why else [key for key in arrays if key not in (*_PLACE, "places", "values")]:
+        for key in (
+            () if why else [key for key in arrays if key not in (*_PLACE, "places", "values")]
+        ):
             if key in _ABOUT:
                 found[key] = arrays[key][number]
                 continue
@@ -120,13 +141,19 @@ def _filled(each: Explained, name: str, shape: tuple[int, ...], kind: str) -> np
     """A row of a dataset: the array at its beginning, then what stands for nothing."""
     row = np.full(shape, 0 if kind == "u1" else np.nan, kind)
     if not each.why:
-        values = one_hot(each.found["tokens"][None])[0].numpy() if name == "one_hot" else each.found[name]
+        values = (
+            one_hot(each.found["tokens"][None])[0].numpy()
+            if name == "one_hot"
+            else each.found[name]
+        )
         row[tuple(slice(n) for n in values.shape)] = values
     return row
 
 
 def _about(identity: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in identity.items() if key not in ("contigs", "arrays", "kind")}
+    return {
+        key: value for key, value in identity.items() if key not in ("contigs", "arrays", "kind")
+    }
 
 
 def _write_h5(path: Path, parts: Sequence[Path], identity: Mapping[str, Any]) -> None:
@@ -137,17 +164,27 @@ def _write_h5(path: Path, parts: Sequence[Path], identity: Mapping[str, Any]) ->
         for key, value in _about(identity).items():
             file.attrs[key] = value if isinstance(value, str | int | float) else json.dumps(value)
         for name, (shape, kind) in table.items():
-            options = {"chunks": (1, *shape), "compression": "gzip", "shuffle": True} if shape else {}
+            options = (
+                {"chunks": (1, *shape), "compression": "gzip", "shuffle": True} if shape else {}
+            )
             file.create_dataset(name, (records, *shape), kind, **options)
         texts = file.create_group("intervals")
         for name in _PLACE:
-            texts.create_dataset(name, (records,), "i8" if name in ("start", "end") else h5py.string_dtype())
+            texts.create_dataset(
+                name, (records,), "i8" if name in ("start", "end") else h5py.string_dtype()
+            )
         row = 0
         for part in parts:
             for each in rows_of(part):
                 for name, (shape, kind) in table.items():
                     file[name][row] = _filled(each, name, shape, kind)
-                place = (each.place.contig, each.place.start, each.place.end, each.place.strand, each.place.name)
+                place = (
+                    each.place.contig,
+                    each.place.start,
+                    each.place.end,
+                    each.place.strand,
+                    each.place.name,
+                )
                 for name, value in zip(_PLACE, (*place, each.why), strict=True):
                     texts[name][row] = value
                 row += 1
@@ -170,7 +207,9 @@ def _write_npz(path: Path, parts: Sequence[Path], identity: Mapping[str, Any]) -
 
 
 def read_explained(path: str | Path) -> Iterator[Explained]:
-    """The regions of an HDF5 file that `explain` wrote, one after the other. Raises InputError for another file."""
+    """The regions of an HDF5 file that `explain` wrote, one after the other. Raises InputError for
+    another file.
+    """
     import h5py
 
     try:
@@ -179,7 +218,9 @@ def read_explained(path: str | Path) -> Iterator[Explained]:
             texts = file["intervals"]
             for row in range(len(texts["start"])):
                 words = [texts[name][row] for name in _PLACE]
-                contig, start, end, strand, name, why = (w.decode() if isinstance(w, bytes) else int(w) for w in words)
+                contig, start, end, strand, name, why = (
+                    w.decode() if isinstance(w, bytes) else int(w) for w in words
+                )
                 place, found = Interval(contig, start, end, strand, name), {}
                 if not why:
                     x = file["one_hot"][row, :, : len(place)]
@@ -189,4 +230,6 @@ def read_explained(path: str | Path) -> Iterator[Explained]:
                         found[key] = file[key][(row, *(slice(n) for n in shape))]
                 yield Explained(place, why, found)
     except (OSError, KeyError):
-        raise InputError(path, "is no HDF5 file of explained regions", "an OUT.h5 of orchid-genomics explain") from None
+        raise InputError(
+            path, "is no HDF5 file of explained regions", "an OUT.h5 of orchid-genomics explain"
+        ) from None

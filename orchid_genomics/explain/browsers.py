@@ -1,7 +1,10 @@
-"""Attributions in genome browsers: an IGV session and a UCSC track line that draw a 1-bp bigWig as letters (dynseq).
+"""Attributions in genome browsers: an IGV session and a UCSC track line that draw a 1-bp bigWig as
+letters (dynseq).
 
-IGV reads paths beside its session; UCSC reads addresses that it can reach, so its line is completed by the user.
-Reference: Nair et al. 2022, "The dynseq browser track shows context-specific features at nucleotide resolution".
+IGV reads paths beside its session; UCSC reads addresses that it can reach, so its line is completed
+by the user.
+Reference: Nair et al. 2022, "The dynseq browser track shows context-specific features at nucleotide
+resolution".
 """
 
 import os
@@ -26,22 +29,29 @@ def browser_files(
     beside: Sequence[str | Path] = (),
     contigs: Mapping[str, int] | None = None,
 ) -> tuple[Path, Path]:
-    """Write `NAME.igv.xml` and `NAME.ucsc.txt` beside the first of `bigwigs` (name shown -> file); returns both.
+    """Write `NAME.igv.xml` and `NAME.ucsc.txt` beside the first of `bigwigs` (name shown -> file);
+    returns both.
 
-    `places` are what was explained: the first is shown when the session opens, all (500 at most) are IGV's regions of
-    interest. `beside` are annotations to show below (BED, GFF). Raises InputError for a track that is no bigWig,
-    which alone is drawn as letters.
+    `places` are what was explained: the first is shown when the session opens, all (500 at most)
+    are IGV's regions of interest. `beside` are annotations to show below (BED, GFF). Raises
+    InputError for a track that is no bigWig, which alone is drawn as letters.
     """
     files = {name: Path(path) for name, path in bigwigs.items()}
     for path in files.values():
         if not path.name.lower().endswith(BIGWIG):
-            raise InputError(path, "is no bigWig, so no browser draws it as letters", "an output that ends in .bw")
+            raise InputError(
+                path,
+                "is no bigWig, so no browser draws it as letters",
+                "an output that ends in .bw",
+            )
     first = next(iter(files.values()))
     stem = first.name[: first.name.rindex(".")]
     session, lines = first.with_name(f"{stem}.igv.xml"), first.with_name(f"{stem}.ucsc.txt")
     locus = _locus(places[0], contigs or {})
     with replacing(session) as part:
-        part.write_bytes(igv_session(session, files, Path(fasta), locus, places, [Path(each) for each in beside]))
+        part.write_bytes(
+            igv_session(session, files, Path(fasta), locus, places, [Path(each) for each in beside])
+        )
     with replacing(lines) as part:
         part.write_text(ucsc_lines(files, locus, Path(fasta)))
     return session, lines
@@ -55,13 +65,17 @@ def igv_session(
     places: Sequence[Interval],
     beside: Sequence[Path] = (),
 ) -> bytes:
-    """The XML of a session (IGV desktop 2.11 or later; igv.js reads it too), with paths relative to `session`."""
+    """The XML of a session (IGV desktop 2.11 or later; igv.js reads it too), with paths relative to
+    `session`.
+    """
     names = {path: _relative(path, session) for path in (fasta, *bigwigs.values(), *beside)}
     root = ElementTree.Element("Session", genome=names[fasta], locus=locus, version="8")
     resources = ElementTree.SubElement(root, "Resources")
     for path in (*bigwigs.values(), *beside):
         ElementTree.SubElement(resources, "Resource", path=names[path])
-    panel = ElementTree.SubElement(root, "Panel", name="DataPanel", height=str(40 + 130 * len(bigwigs)))
+    panel = ElementTree.SubElement(
+        root, "Panel", name="DataPanel", height=str(40 + 130 * len(bigwigs))
+    )
     for name, path in bigwigs.items():
         settings = {
             "clazz": "org.broad.igv.track.DataSourceTrack",
@@ -86,7 +100,11 @@ def igv_session(
         visible="true",
     )
     for path in beside:
-        settings = {"clazz": "org.broad.igv.track.FeatureTrack", "id": names[path], "name": path.name.split(".")[0]}
+        settings = {
+            "clazz": "org.broad.igv.track.FeatureTrack",
+            "id": names[path],
+            "name": path.name.split(".")[0],
+        }
         ElementTree.SubElement(below, "Track", settings, displayMode="EXPANDED", visible="true")
     regions = ElementTree.SubElement(root, "Regions")
     for place in places[:MOST_REGIONS]:
@@ -97,7 +115,9 @@ def igv_session(
 
 
 def ucsc_lines(bigwigs: Mapping[str, Path], locus: str, fasta: Path) -> str:
-    """Custom track text of the UCSC Genome Browser: one line a bigWig, drawn as letters (`logo=on`)."""
+    """Custom track text of the UCSC Genome Browser: one line a bigWig, drawn as letters
+    (`logo=on`).
+    """
     text = [
         "# Put each bigWig where the UCSC Genome Browser can read it (http, https or ftp), and write its address",
         "# after bigDataUrl=. Then paste all of this under My Data > Custom Tracks, in the assembly that has the",

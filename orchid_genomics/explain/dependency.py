@@ -1,8 +1,10 @@
-"""Nucleotide dependency maps: how the prediction of each letter changes when another letter is substituted.
+"""Nucleotide dependency maps: how the prediction of each letter changes when another letter is
+substituted.
 
-da Silva et al. 2025 (Nature Genetics, "Nucleotide dependency analysis of genomic language models detects functional
-elements"): e[i, j] = max over substitutions at i and letters k at j of |log2 of the ratio of the odds of k at j|, all
-letters shown. The trap: the map is directed (row i is substituted, column j is read), and its diagonal says nothing.
+da Silva et al. 2025 (Nature Genetics, "Nucleotide dependency analysis of genomic language models
+detects functional elements"): e[i, j] = max over substitutions at i and letters k at j of |log2 of
+the ratio of the odds of k at j|, all letters shown. The trap: the map is directed (row i is
+substituted, column j is read), and its diagonal says nothing.
 """
 
 import math
@@ -15,16 +17,23 @@ from orchid_genomics.explain.mutagenesis import region_of, substituted
 from orchid_genomics.explain.onehot import OneHot
 
 
-def dependency_map(model: OneHot, x_N4L: Tensor, start: int = 0, end: int | None = None, batch: int = 32) -> Tensor:
-    """e[i, j] in bits, (N, R, R) float32 on the CPU, of letters `start` to `end` (0-based half-open; R of them).
+def dependency_map(
+    model: OneHot, x_N4L: Tensor, start: int = 0, end: int | None = None, batch: int = 32
+) -> Tensor:
+    """e[i, j] in bits, (N, R, R) float32 on the CPU, of letters `start` to `end` (0-based
+    half-open; R of them).
 
-    Row i is substituted, column j is read; 0 on the diagonal and where either is N. `batch` sequences run at once,
-    which bounds the memory beside the map itself. Cost: three forward passes a letter of the region.
+    Row i is substituted, column j is read; 0 on the diagonal and where either is N. `batch`
+    sequences run at once, which bounds the memory beside the map itself. Cost: three forward passes
+    a letter of the region.
 
-    Raises InputError for a model that does not predict letters, or a region that does not lie within the sequence.
+    Raises InputError for a model that does not predict letters, or a region that does not lie
+    within the sequence.
     """
     if model.model.recipe.head is None or model.model.recipe.head.kind != "letters":
-        raise InputError("--method dependency", "the model does not predict letters", "a pretrained model")
+        raise InputError(
+            "--method dependency", "the model does not predict letters", "a pretrained model"
+        )
     start, end = region_of(x_N4L, start, end)
     with torch.no_grad():
         return torch.stack([_map(model, x_4L, start, end, batch) for x_4L in x_N4L])

@@ -1,8 +1,9 @@
 """Attribution by one gradient: input x gradient, corrected for what one-hot columns have in common.
 
-The trap: one-hot columns sum to 1, so the part of a gradient that is the same for all four letters of a column means
-nothing and is subtracted (Majdandzic et al. 2023, "Correcting gradient-based interpretations of deep neural networks
-for genomics"). Methods that multiply differences of columns need no such correction.
+The trap: one-hot columns sum to 1, so the part of a gradient that is the same for all four letters
+of a column means nothing and is subtracted (Majdandzic et al. 2023, "Correcting gradient-based
+interpretations of deep neural networks for genomics"). Methods that multiply differences of columns
+need no such correction.
 """
 
 from dataclasses import dataclass
@@ -15,9 +16,10 @@ from torch import Tensor, nn
 class Attribution:
     """Attributions of N sequences, on the CPU.
 
-    Attributes: `hypothetical` (N, 4, L), what each letter would contribute there; `projected` (N, L), what the letter
-    that is there contributes (0 at N); `difference` (N,), f(sequence) - f(reference), and `error` (N,), how far the
-    sum of `projected` is from it - both NaN for methods that promise no sum; `steps`, gradients of an integral (or 0).
+    Attributes: `hypothetical` (N, 4, L), what each letter would contribute there; `projected` (N,
+    L), what the letter that is there contributes (0 at N); `difference` (N,), f(sequence) -
+    f(reference), and `error` (N,), how far the sum of `projected` is from it - both NaN for methods
+    that promise no sum; `steps`, gradients of an integral (or 0).
     """
 
     hypothetical: Tensor
@@ -27,8 +29,11 @@ class Attribution:
     steps: int = 0
 
     @classmethod
-    def of(cls, x_N4L: Tensor, hypothetical: Tensor, difference: Tensor | None = None, steps: int = 0) -> "Attribution":
-        """From hypothetical attributions, with the error when there is a difference that they must sum to.
+    def of(
+        cls, x_N4L: Tensor, hypothetical: Tensor, difference: Tensor | None = None, steps: int = 0
+    ) -> "Attribution":
+        """From hypothetical attributions, with the error when there is a difference that they must
+        sum to.
 
         Those of a column without a letter become 0.
         """
@@ -41,11 +46,14 @@ class Attribution:
         return cls(hypothetical, projected, difference, error, steps)
 
 
-def input_x_gradient(model: nn.Module, x_N4L: Tensor, output: int = 0, batch: int = 16) -> Attribution:
-    """The gradient of an output at the sequence, less its mean over the four letters; times the input.
+def input_x_gradient(
+    model: nn.Module, x_N4L: Tensor, output: int = 0, batch: int = 16
+) -> Attribution:
+    """The gradient of an output at the sequence, less its mean over the four letters; times the
+    input.
 
-    `model` maps (N, 4, L) to (N, T) (a `OneHot`), `output` is the column of T, `batch` how many sequences run at
-    once. Cost: one forward and one backward pass a sequence.
+    `model` maps (N, 4, L) to (N, T) (a `OneHot`), `output` is the column of T, `batch` how many
+    sequences run at once. Cost: one forward and one backward pass a sequence.
     """
     parts = []
     for rows in x_N4L.split(batch):

@@ -1,8 +1,10 @@
-"""Integrated gradients (Sundararajan et al. 2017) whose sum is checked piece by piece, and refined where it is wrong.
+"""Integrated gradients (Sundararajan et al. 2017) whose sum is checked piece by piece, and refined
+where it is wrong.
 
-The trap: on the line between a sequence and its reference letters are mixed, spectra lose their power half way, and the
-model turns sharply there while it is smooth elsewhere. So the line is cut in two wherever the gradients of a piece do
-not sum to what f changes over it, and the gradients go where they are needed; what error is left is returned.
+The trap: on the line between a sequence and its reference letters are mixed, spectra lose their
+power half way, and the model turns sharply there while it is smooth elsewhere. So the line is cut
+in two wherever the gradients of a piece do not sum to what f changes over it, and the gradients go
+where they are needed; what error is left is returned.
 """
 
 from collections.abc import Iterator
@@ -24,7 +26,9 @@ _FINEST = 1 / 4096  # a piece this short is taken as it is: f jumps there, or fl
 
 
 class _Piece(NamedTuple):
-    """Part of the line from a reference (its number): from `start` to `end`, where f is `low` and `high`."""
+    """Part of the line from a reference (its number): from `start` to `end`, where f is `low` and
+    `high`.
+    """
 
     reference: int
     start: float
@@ -44,28 +48,36 @@ def integrated_gradients(
 ) -> Attribution:
     """The gradient averaged on the straight lines from R references, times the difference.
 
-    Attributions of a sequence sum to `difference` = f(sequence) - mean f(references) up to `error`; pieces are
-    refined until that is within `tolerance` of the difference, or `most_steps` gradients a sequence are spent (a
-    round that has begun is finished). `steps` tells how many were. References (N, R, 4, L) default to dinucleotide
-    shuffles; see `explain.references` for why not to a constant one.
+    Attributions of a sequence sum to `difference` = f(sequence) - mean f(references) up to `error`;
+    pieces are refined until that is within `tolerance` of the difference, or `most_steps` gradients
+    a sequence are spent (a round that has begun is finished). `steps` tells how many were.
+    References (N, R, 4, L) default to dinucleotide shuffles; see `explain.references` for why not
+    to a constant one.
 
-    `model` maps (N, 4, L) to (N, T) (a `OneHot`), `output` is the column of T, `batch` how many points of the lines
-    run at once, which bounds the memory. Cost: 12 R gradients a sequence at least.
+    `model` maps (N, 4, L) to (N, T) (a `OneHot`), `output` is the column of T, `batch` how many
+    points of the lines run at once, which bounds the memory. Cost: 12 R gradients a sequence at
+    least.
     """
     if references_NR4L is None:
         references_NR4L = shuffled(x_N4L, REFERENCES)
     pairs = zip(x_N4L.split(1), references_NR4L.to(x_N4L), strict=True)
-    return joined([_Line(model, x, some, output, batch).integrate(tolerance, most_steps) for x, some in pairs])
+    return joined(
+        [_Line(model, x, some, output, batch).integrate(tolerance, most_steps) for x, some in pairs]
+    )
 
 
 class _Line:
     """The lines from R references to one sequence."""
 
-    def __init__(self, model: nn.Module, x_14L: Tensor, references_R4L: Tensor, output: int, batch: int) -> None:
+    def __init__(
+        self, model: nn.Module, x_14L: Tensor, references_R4L: Tensor, output: int, batch: int
+    ) -> None:
         self.model, self.x, self.references = model, x_14L, references_R4L
         self.output, self.batch = output, batch
         nodes, weights = np.polynomial.legendre.leggauss(NODES)
-        self.nodes, self.weights = ((torch.as_tensor(part) / 2).to(x_14L) for part in (nodes + 1, weights))
+        self.nodes, self.weights = (
+            (torch.as_tensor(part) / 2).to(x_14L) for part in (nodes + 1, weights)
+        )
 
     def integrate(self, tolerance: float, most_steps: int) -> Attribution:
         R = len(self.references)
@@ -78,7 +90,11 @@ class _Line:
             wrong = []
             for piece, part, change in self.changes(pieces):
                 error, length = abs(change - (piece.high - piece.low)), piece.end - piece.start
-                if error > tolerance * abs(difference) * length and length > _FINEST and spent < most_steps:
+                if (
+                    error > tolerance * abs(difference) * length
+                    and length > _FINEST
+                    and spent < most_steps
+                ):
                     wrong.append(piece)
                 else:
                     total += part
@@ -86,7 +102,9 @@ class _Line:
         return Attribution.of(self.x.cpu(), total.cpu() / R, torch.tensor([difference]), spent)
 
     def changes(self, pieces: list[_Piece]) -> Iterator[tuple[_Piece, Tensor, float]]:
-        """Each piece with its hypothetical attributions (4, L), and the change of f that they sum to."""
+        """Each piece with its hypothetical attributions (4, L), and the change of f that they sum
+        to.
+        """
         together = max(1, self.batch // NODES)
         for first in range(0, len(pieces), together):
             some = pieces[first : first + together]
@@ -95,18 +113,29 @@ class _Line:
             alphas = starts[:, None] + self.nodes * (ends - starts)[:, None]
             rows = [piece.reference for piece in some for _ in range(NODES)]
             points = self.points(rows, alphas.flatten()).split(self.batch)
-            slopes = torch.cat([slope_of(self.model, some_points, self.output) for some_points in points])
-            slopes = (slopes.view(len(some), NODES, *slopes.shape[1:]) * self.weights[:, None, None]).sum(1)
+            slopes = torch.cat(
+                [slope_of(self.model, some_points, self.output) for some_points in points]
+            )
+            slopes = (
+                slopes.view(len(some), NODES, *slopes.shape[1:]) * self.weights[:, None, None]
+            ).sum(1)
             slopes *= (ends - starts)[:, None, None]
             changes = ((self.x - references) * slopes).double().sum((1, 2)).tolist()
-            yield from zip(some, slopes - (references * slopes).sum(1, keepdim=True), changes, strict=True)
+            yield from zip(
+                some, slopes - (references * slopes).sum(1, keepdim=True), changes, strict=True
+            )
 
     def halved(self, pieces: list[_Piece]) -> list[_Piece]:
         middles = [(piece.start + piece.end) / 2 for piece in pieces]
         values = self.values([piece.reference for piece in pieces], middles)
         halves = []
-        for (reference, start, end, low, high), middle, value in zip(pieces, middles, values, strict=True):
-            halves += [_Piece(reference, start, middle, low, value), _Piece(reference, middle, end, value, high)]
+        for (reference, start, end, low, high), middle, value in zip(
+            pieces, middles, values, strict=True
+        ):
+            halves += [
+                _Piece(reference, start, middle, low, value),
+                _Piece(reference, middle, end, value, high),
+            ]
         return halves
 
     def values(self, references: list[int], alphas: list[float]) -> list[float]:

@@ -1,6 +1,8 @@
-"""Motifs by file or by name: MEME, JASPAR and TRANSFAC matrices, or JASPAR's own database (it comes with pyjaspar).
+"""Motifs by file or by name: MEME, JASPAR and TRANSFAC matrices, or JASPAR's own database (it comes
+with pyjaspar).
 
-The trap: a MEME file holds probabilities, which a reader that wants counts rounds; so they are read as they stand.
+The trap: a MEME file holds probabilities, which a reader that wants counts rounds; so they are read
+as they stand.
 """
 
 import io
@@ -33,10 +35,11 @@ class Motif:
 
 
 def read_motifs(source: str | Path) -> list[Motif]:
-    """The motifs of a file (plain or gzipped), or of JASPAR by ``jaspar:`` and a name, an ID or a group of species.
+    """The motifs of a file (plain or gzipped), or of JASPAR by ``jaspar:`` and a name, an ID or a
+    group of species.
 
-    Raises InputError for a file that holds no motif or a name that JASPAR does not have, MachineError without the
-    `explain` extra where JASPAR is asked.
+    Raises InputError for a file that holds no motif or a name that JASPAR does not have,
+    MachineError without the `explain` extra where JASPAR is asked.
     """
     kind, _, name = str(source).partition(":")
     if kind.lower() == "jaspar" and name:
@@ -45,7 +48,9 @@ def read_motifs(source: str | Path) -> list[Motif]:
     try:
         found = _parsed(text)
     except (ValueError, IndexError, KeyError, AttributeError, TypeError) as error:
-        raise InputError(source, f"is no motif file ({error or type(error).__name__})", _FORMATS) from None
+        raise InputError(
+            source, f"is no motif file ({error or type(error).__name__})", _FORMATS
+        ) from None
     bad = [motif.id for motif in found if not len(motif) or not np.isfinite(motif.matrix).all()]
     if not found or bad:
         what = f"motif {bad[0]} holds no probabilities" if bad else "holds no motif"
@@ -65,7 +70,9 @@ def _parsed(text: str) -> list[Motif]:
 
 
 def _of_meme(text: str) -> list[Motif]:
-    """Every MOTIF with the rows of its letter-probability matrix; `w`, which the format leaves free, is checked."""
+    """Every MOTIF with the rows of its letter-probability matrix; `w`, which the format leaves
+    free, is checked.
+    """
     found = []
     for block in re.split(r"^MOTIF\s+", text, flags=re.MULTILINE)[1:]:
         words, *lines = [line.split() for line in block.splitlines() if line.strip()]
@@ -91,9 +98,19 @@ def _of_biopython(text: str, form: str) -> list[Motif]:
 
 def _motif(motif) -> Motif:
     fields = motif if isinstance(motif, dict) else {}  # TRANSFAC's fields are the motif's items
-    id = getattr(motif, "matrix_id", None) or fields.get("AC") or fields.get("ID") or motif.name or ""
+    id = (
+        getattr(motif, "matrix_id", None)
+        or fields.get("AC")
+        or fields.get("ID")
+        or motif.name
+        or ""
+    )
     name = fields.get("NA") or fields.get("ID") or motif.name or id
-    return Motif(str(id), str(name), _probabilities(np.array([motif.counts[letter] for letter in "ACGT"], float)))
+    return Motif(
+        str(id),
+        str(name),
+        _probabilities(np.array([motif.counts[letter] for letter in "ACGT"], float)),
+    )
 
 
 def _probabilities(matrix: np.ndarray) -> np.ndarray:
@@ -116,10 +133,14 @@ def _of_jaspar(name: str) -> list[Motif]:
         if name.lower() in _TAXA:
             found: Sequence = database.fetch_motifs(collection="CORE", tax_group=[name.lower()])
         elif name[:2].upper() == "MA" and name[2:3].isdigit():
-            found = [motif for motif in [database.fetch_motif_by_id(name.upper())] if motif is not None]
+            found = [
+                motif for motif in [database.fetch_motif_by_id(name.upper())] if motif is not None
+            ]
         else:
             found = database.fetch_motifs_by_name(name)
     if not found:
         where = f"jaspar:{name}"
-        raise InputError(where, f"{database.release} has no such motif", f"a name, an ID, or {', '.join(_TAXA)}")
+        raise InputError(
+            where, f"{database.release} has no such motif", f"a name, an ID, or {', '.join(_TAXA)}"
+        )
     return [_motif(motif) for motif in found]

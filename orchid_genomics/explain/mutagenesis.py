@@ -1,7 +1,8 @@
 """In-silico mutagenesis: every substitution of a region, as the change of the target.
 
-The trap: effects of the letter that is there are 0 by definition, so the effects of a position are centred over its
-four letters before they stand beside gradients (`centred`); the raw effects are what is stored.
+The trap: effects of the letter that is there are 0 by definition, so the effects of a position are
+centred over its four letters before they stand beside gradients (`centred`); the raw effects are
+what is stored.
 """
 
 import torch
@@ -11,13 +12,20 @@ from orchid_genomics.errors import InputError
 
 
 def mutate(
-    model: nn.Module, x_N4L: Tensor, start: int = 0, end: int | None = None, output: int = 0, batch: int = 32
+    model: nn.Module,
+    x_N4L: Tensor,
+    start: int = 0,
+    end: int | None = None,
+    output: int = 0,
+    batch: int = 32,
 ) -> Tensor:
-    """f(sequence with one letter substituted) - f(sequence), for letters `start` to `end` (0-based half-open).
+    """f(sequence with one letter substituted) - f(sequence), for letters `start` to `end` (0-based
+    half-open).
 
-    Returns (N, 4, end - start) on the CPU: 0 for the letter that is there; a column without a letter (N) is
-    substituted by all four. `model` maps (N, 4, L) to (N, T) (a `OneHot`), `output` is the column of T, `batch` how
-    many sequences run at once, which bounds the memory. Cost: three forward passes a position.
+    Returns (N, 4, end - start) on the CPU: 0 for the letter that is there; a column without a
+    letter (N) is substituted by all four. `model` maps (N, 4, L) to (N, T) (a `OneHot`), `output`
+    is the column of T, `batch` how many sequences run at once, which bounds the memory. Cost: three
+    forward passes a position.
 
     Raises InputError for a region that does not lie within the sequence.
     """
@@ -26,7 +34,9 @@ def mutate(
         return torch.stack([_effects(model, x_4L, start, end, output, batch) for x_4L in x_N4L])
 
 
-def _effects(model: nn.Module, x_4L: Tensor, start: int, end: int, output: int, batch: int) -> Tensor:
+def _effects(
+    model: nn.Module, x_4L: Tensor, start: int, end: int, output: int, batch: int
+) -> Tensor:
     before = model(x_4L[None])[0, output]
     letters, places = (x_4L[:, start:end] != 1).nonzero(as_tuple=True)
     effects = torch.zeros(4, end - start, dtype=before.dtype)
@@ -55,5 +65,7 @@ def substituted(x_4L: Tensor, letters_M: Tensor, places_M: Tensor) -> Tensor:
 
 
 def centred(effects_N4R: Tensor) -> Tensor:
-    """Effects less their mean over the four letters: hypothetical attributions, comparable to gradients."""
+    """Effects less their mean over the four letters: hypothetical attributions, comparable to
+    gradients.
+    """
     return effects_N4R - effects_N4R.mean(1, keepdim=True)

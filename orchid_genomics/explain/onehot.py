@@ -1,7 +1,9 @@
-"""A model that reads one-hot letters, float (N, 4, L) in and (N, T) out, as attribution libraries expect.
+"""A model that reads one-hot letters, float (N, 4, L) in and (N, T) out, as attribution libraries
+expect.
 
-The trap: a sequence is transformed at a length of its own (`model.orchid.transform_length`), so columns are padded
-here exactly as `Orchid.forward` pads tokens; a one-hot of real letters gives what its tokens give.
+The trap: a sequence is transformed at a length of its own (`model.orchid.transform_length`), so
+columns are padded here exactly as `Orchid.forward` pads tokens; a one-hot of real letters gives
+what its tokens give.
 """
 
 from functools import partial
@@ -20,29 +22,36 @@ from orchid_genomics.sequence import DNA
 
 
 class OneHot(nn.Module):
-    """What a trained model says of one-hot letters; differentiable, for captum and tangermeme (>= 1.6) unchanged.
+    """What a trained model says of one-hot letters; differentiable, for captum and tangermeme (>=
+    1.6) unchanged.
 
-    Parameters: `model`, an `OrchidModel` over DNA, shared and not changed; `target`, what is explained:
+    Parameters: `model`, an `OrchidModel` over DNA, shared and not changed; `target`, what is
+    explained:
 
-    * ``"pll"`` (the default of a letters head): the pseudo-likelihood of the sequence, the sum over its letters of
+    * ``"pll"`` (the default of a letters head): the pseudo-likelihood of the sequence, the sum over
+    its letters of
       log p(letter) in nats, every letter shown, one pass
-    * ``"pll-hidden"``: the same with every letter hidden (shown as MASK) when it is predicted; eight passes, the
+    * ``"pll-hidden"``: the same with every letter hidden (shown as MASK) when it is predicted;
+    eight passes, the
       k-th hides every eighth letter
-    * ``"A@100"``: log p of A at letter 100 (0-based from the start of the sequence as it is read), that letter
+    * ``"A@100"``: log p of A at letter 100 (0-based from the start of the sequence as it is read),
+    that letter
       hidden; ``"A@center"``: at letter L // 2
-    * a name or a number (from 0): one output of a head over sequences (the logit of a class), or a track, averaged
+    * a name or a number (from 0): one output of a head over sequences (the logit of a class), or a
+    track, averaged
       over its bins; ``"name@100"``, ``"name@center"``: the bin of a track that holds that letter
     * None, with a pooled head: all of its outputs
 
-    `span` (start, end), 0-based half-open, are the letters that a target of letters or tracks speaks of, where the
-    sequence has more on both sides for context: what is summed or averaged, and where its places count from.
+    `span` (start, end), 0-based half-open, are the letters that a target of letters or tracks
+    speaks of, where the sequence has more on both sides for context: what is summed or averaged,
+    and where its places count from.
 
-    Columns are in the order A, C, G, T; what is missing of 1 in a column goes to N. T is 1 but for None with a head of
-    several outputs. `target.name` says what was chosen.
+    Columns are in the order A, C, G, T; what is missing of 1 in a column goes to N. T is 1 but for
+    None with a head of several outputs. `target.name` says what was chosen.
 
-    The forward pass is the fused one, until a library hangs a hook on a module of `unfused` (as tangermeme's DeepLIFT
-    does): then it is the same function written out, product by product, for `attribution_ops`. captum's own DeepLift
-    has no rule for products and is wrong here.
+    The forward pass is the fused one, until a library hangs a hook on a module of `unfused` (as
+    tangermeme's DeepLIFT does): then it is the same function written out, product by product, for
+    `attribution_ops`. captum's own DeepLift has no rule for products and is wrong here.
 
     Raises InputError for a target that the model does not have, with those that it has.
 
@@ -51,11 +60,18 @@ class OneHot(nn.Module):
     """
 
     def __init__(
-        self, model: OrchidModel, target: str | int | None = None, span: tuple[int, int] | None = None
+        self,
+        model: OrchidModel,
+        target: str | int | None = None,
+        span: tuple[int, int] | None = None,
     ) -> None:
         super().__init__()
         if model.recipe.encoder.alphabet != DNA.name:
-            raise InputError("model", f"reads {model.recipe.encoder.alphabet}", "attributions are of models of DNA")
+            raise InputError(
+                "model",
+                f"reads {model.recipe.encoder.alphabet}",
+                "attributions are of models of DNA",
+            )
         self.model = model
         self.target: Target = read_target(target, model)
         self.span = span
@@ -70,7 +86,8 @@ class OneHot(nn.Module):
         return slice(*(self.span or (0, x_N4L.shape[-1])))
 
     def predictions(self, x_N4L: Tensor, hidden_L: Tensor | None = None) -> Tensor:
-        """What the model's head says: (N, L, 4) logits of letters, (N, T) of a pooled head, (N, bins, T) of tracks.
+        """What the model's head says: (N, L, 4) logits of letters, (N, T) of a pooled head, (N,
+        bins, T) of tracks.
 
         `hidden_L`, bool: the columns shown as MASK, whatever they hold.
         """

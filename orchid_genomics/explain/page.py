@@ -1,4 +1,6 @@
-"""One self-contained HTML page about an `explain` run, for readers without Python; places in its words are 1-based."""
+"""One self-contained HTML page about an `explain` run, for readers without Python; places in its
+words are 1-based.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -32,9 +34,11 @@ class Known:
 
 @dataclass(frozen=True)
 class Page:
-    """What a run's page says beside its regions; called with the path and the regions, it writes it.
+    """What a run's page says beside its regions; called with the path and the regions, it writes
+    it.
 
-    `identity` is that of the run, `about` more words of provenance; motifs are those of the run's table.
+    `identity` is that of the run, `about` more words of provenance; motifs are those of the run's
+    table.
     """
 
     identity: Mapping[str, Any]
@@ -43,14 +47,28 @@ class Page:
     motifs: MotifTable | None = None
 
     def __call__(self, path: Path, regions: Iterable[Explained]) -> None:
-        kept = [each if n < MOST else each._replace(found=_light(each)) for n, each in enumerate(regions)]
+        kept = [
+            each if n < MOST else each._replace(found=_light(each))
+            for n, each in enumerate(regions)
+        ]
         identity = self.identity
         method, target = identity["method"], identity["target"]
-        unit = "bits" if method == "dependency" else "nats" if target.startswith("pll") or "@" in target else target
+        unit = (
+            "bits"
+            if method == "dependency"
+            else "nats"
+            if target.startswith("pll") or "@" in target
+            else target
+        )
         title = f"What a model reads in {len(kept):,} region{'s' * (len(kept) != 1)}"
         lead = f"{_METHODS[method]}{f', of {target}' if target else ''}. Positions are 1-based."
         names = ("window", "references", "seed", "orchid-genomics")
-        provenance = {**self.about, "method": method, "target": target, **{name: identity[name] for name in names}}
+        provenance = {
+            **self.about,
+            "method": method,
+            "target": target,
+            **{name: identity[name] for name in names},
+        }
         known = None if self.motifs is None else known_motifs(*self.motifs.matched(kept)[:2])
         facts = {name: value for name, value in provenance.items() if value != ""}
         lanes = {"lanes": self.lanes, "motifs": known, "notes": _NOTES.get(method, ())}
@@ -59,7 +77,11 @@ class Page:
 
 def _light(region: Explained) -> dict[str, Any]:
     """A region's arrays but those that only its own pictures need."""
-    return {name: region.found[name] for name in ("tokens", "projected", "difference", "error") if not region.why}
+    return {
+        name: region.found[name]
+        for name in ("tokens", "projected", "difference", "error")
+        if not region.why
+    }
 
 
 _METHODS = {
@@ -89,7 +111,8 @@ def write_page(
     notes: Sequence[str] = (),
     provenance: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write the page: regions, their pictures, motifs and provenance. `motifs` None says that none were looked for.
+    """Write the page: regions, their pictures, motifs and provenance. `motifs` None says that none
+    were looked for.
 
     The file appears whole or not at all. Cost: about 0.5 s a region, 30 of which are drawn at most.
     """
@@ -106,18 +129,31 @@ def write_page(
 
 
 def _summary(regions: Sequence[Explained]) -> list[str]:
-    head = ["region (1-based)", "name", "letters", "sum", "heaviest letter", "sum must be", "off by"]
+    head = [
+        "region (1-based)",
+        "name",
+        "letters",
+        "sum",
+        "heaviest letter",
+        "sum must be",
+        "off by",
+    ]
     rows = []
     for region in regions:
         place, found = region.place, region.found
         about = [str(place), place.name, f"{len(place):,}"]
         if region.why:
-            rows.append([*about, "", f"not explained: {REASONS.get(region.why, region.why)}", "", ""])
+            rows.append(
+                [*about, "", f"not explained: {REASONS.get(region.why, region.why)}", "", ""]
+            )
             continue
         values, at = found["projected"], int(np.nanargmax(np.abs(found["projected"])))
         base = "ACGTN"[min(int(found["tokens"][at] & CODE), 4)]
         heaviest = f"{base} at {_position(place, at):,} ({values[at]:+.3g})"
-        wanted = [f"{found[name]:.3g}" if np.isfinite(found[name]) else "" for name in ("difference", "error")]
+        wanted = [
+            f"{found[name]:.3g}" if np.isfinite(found[name]) else ""
+            for name in ("difference", "error")
+        ]
         rows.append([*about, f"{np.nansum(values):+.3g}", heaviest, *wanted])
     kept = [i for i in range(len(head)) if i < 5 or any(row[i] for row in rows)]
     parts = [html.table([head[i] for i in kept], [[row[i] for i in kept] for row in rows])]
@@ -135,7 +171,9 @@ def _pictures(region: Explained, unit: str, lanes: Sequence[draw.Lane]) -> list[
     place, found = region.place, region.found
     parts = [html.heading(f"{place.name} {place}".strip(), 3)]
     if len(place) <= SHORT:
-        parts.append(html.figure(_logo(region, unit, lanes), alt=f"Logo of the attributions of {place}"))
+        parts.append(
+            html.figure(_logo(region, unit, lanes), alt=f"Logo of the attributions of {place}")
+        )
     else:
         zoom = heaviest(place, found["projected"])
         ax = draw.zoomed(found["projected"], found["tokens"], place, zoom, lanes, unit=unit)
@@ -149,7 +187,9 @@ def _pictures(region: Explained, unit: str, lanes: Sequence[draw.Lane]) -> list[
 
 
 def heaviest(place: Interval, values: np.ndarray, length: int = ZOOM) -> Interval:
-    """The window of `length` letters of a place whose `values` (L,) are largest together, on the place's strand."""
+    """The window of `length` letters of a place whose `values` (L,) are largest together, on the
+    place's strand.
+    """
     weight = np.concatenate([[0.0], np.cumsum(np.nan_to_num(np.abs(values)))])
     length = min(length, len(values))
     at = int(np.argmax(weight[length:] - weight[:-length]))
@@ -171,24 +211,40 @@ def _logo(region: Explained, unit: str, lanes: Sequence[draw.Lane]) -> Any:
     return top
 
 
-def known_motifs(matches: Sequence[Match], places: Sequence[Interval], most: float = 0.05) -> list[Known]:
-    """The motifs that seqlets of `places` look like with a q-value up to `most`, those met most often first."""
+def known_motifs(
+    matches: Sequence[Match], places: Sequence[Interval], most: float = 0.05
+) -> list[Known]:
+    """The motifs that seqlets of `places` look like with a q-value up to `most`, those met most
+    often first.
+    """
     grouped: dict[str, list[Match]] = {}
     for match in matches:
         if match.q <= most:
             grouped.setdefault(match.motif.id, []).append(match)
     found = []
-    for those in sorted(grouped.values(), key=lambda those: (-len(those), min(match.q for match in those))):
+    for those in sorted(
+        grouped.values(), key=lambda those: (-len(those), min(match.q for match in those))
+    ):
         best = min(those, key=lambda match: match.q)
         where = on_genome(best.seqlet, places[best.seqlet.region])
-        about = {"motif": best.motif.id, "name": best.motif.name, "seqlets": len(those), "best q": f"{best.q:.1e}"}
+        about = {
+            "motif": best.motif.id,
+            "name": best.motif.name,
+            "seqlets": len(those),
+            "best q": f"{best.q:.1e}",
+        }
         found.append(Known(best.motif.matrix, {**about, "best match (1-based)": str(where)}))
     return found
 
 
 def _motifs(motifs: Sequence[Known]) -> list[str]:
     if not motifs:
-        return [html.paragraph("No stretch of letters stood out, or none matched a motif of the file.")]
+        return [
+            html.paragraph("No stretch of letters stood out, or none matched a motif of the file.")
+        ]
     head = ["logo", *dict.fromkeys(name for motif in motifs for name in motif.facts)]
-    rows = [[html.image(draw.motif(each.matrix)), *(each.facts.get(name, "") for name in head[1:])] for each in motifs]
+    rows = [
+        [html.image(draw.motif(each.matrix)), *(each.facts.get(name, "") for name in head[1:])]
+        for each in motifs
+    ]
     return [html.table(head, rows, pictures=["logo"])]

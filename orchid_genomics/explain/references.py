@@ -1,9 +1,10 @@
 """References that a sequence is compared with: dinucleotide shuffles of itself.
 
-The trap: a reference whose columns are all alike (all N, a quarter of each letter) has spectra without power, and the
-data-dependent filter, scaled by its mean power, jumps there: no sum over a path to it converges. Shuffles have no such
-fault. They are a function of (seed, letters, number) alone, drawn on the lesser strand and mirrored, so that neither
-the strand, the batch nor the place in a file changes them.
+The trap: a reference whose columns are all alike (all N, a quarter of each letter) has spectra
+without power, and the data-dependent filter, scaled by its mean power, jumps there: no sum over a
+path to it converges. Shuffles have no such fault. They are a function of (seed, letters, number)
+alone, drawn on the lesser strand and mirrored, so that neither the strand, the batch nor the place
+in a file changes them.
 """
 
 import zlib
@@ -36,9 +37,13 @@ def _shuffle(tokens_L: np.ndarray, seed: int, number: int) -> np.ndarray:
 
 
 def one_hot(tokens_BL: Tensor | np.ndarray) -> Tensor:
-    """Tokens (B, L) uint8 (case ignored) as float32 (B, 4, L); a column is zero where there is no letter."""
+    """Tokens (B, L) uint8 (case ignored) as float32 (B, 4, L); a column is zero where there is no
+    letter.
+    """
     codes_B1L = (torch.as_tensor(tokens_BL) & CODE)[:, None]
-    return (codes_B1L == torch.arange(DNA.count, device=codes_B1L.device)[:, None]).to(torch.float32)
+    return (codes_B1L == torch.arange(DNA.count, device=codes_B1L.device)[:, None]).to(
+        torch.float32
+    )
 
 
 def tokens_of(x_N4L: Tensor) -> np.ndarray:

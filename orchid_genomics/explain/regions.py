@@ -1,8 +1,9 @@
-"""Regions of a genome explained by one method: a dict of arrays for each, and where there is none the reason.
+"""Regions of a genome explained by one method: a dict of arrays for each, and where there is none
+the reason.
 
-Arrays run along the region as it is read, on its strand. The trap: what a model says of a region depends on what it
-sees beside it, so a `window` is read around each region and only the region is explained; the target speaks of the
-region alone.
+Arrays run along the region as it is read, on its strand. The trap: what a model says of a region
+depends on what it sees beside it, so a `window` is read around each region and only the region is
+explained; the target speaks of the region alone.
 """
 
 from collections.abc import Callable, Sequence
@@ -38,9 +39,9 @@ Found = dict[str, np.ndarray]
 class Options:
     """How regions are explained.
 
-    `method` a key of METHODS; `target` as `OneHot` takes it; `references` shuffles of each region's window (None: the
-    method's own number), drawn by `seed`; `window` letters read around each region (None: the region itself);
-    `tolerance` and `most_steps` of integrated gradients.
+    `method` a key of METHODS; `target` as `OneHot` takes it; `references` shuffles of each region's
+    window (None: the method's own number), drawn by `seed`; `window` letters read around each
+    region (None: the region itself); `tolerance` and `most_steps` of integrated gradients.
     """
 
     method: str = "gradient"
@@ -53,27 +54,43 @@ class Options:
 
 
 class Explaining:
-    """A model and a genome made ready to explain regions. Raises InputError for a method or target that cannot be."""
+    """A model and a genome made ready to explain regions. Raises InputError for a method or target
+    that cannot be.
+    """
 
     def __init__(self, model: OrchidModel, genome: Genome, options: Options | None = None) -> None:
         self.genome, self.options = genome, options or Options()
         if self.options.method not in METHODS:
-            raise InputError("--method", f"unknown name {self.options.method!r}", ", ".join(METHODS))
+            raise InputError(
+                "--method", f"unknown name {self.options.method!r}", ", ".join(METHODS)
+            )
         if self.options.window is not None and self.options.window < 1:
             raise InputError("--window", f"{self.options.window}", "1 letter or more")
         self.onehot = OneHot(model.eval(), self.options.target)
         if type(self.onehot.target) is Target:
-            raise InputError("--target", "not said, and the model has several", f"it has {', '.join(possible(model))}")
+            raise InputError(
+                "--target",
+                "not said, and the model has several",
+                f"it has {', '.join(possible(model))}",
+            )
         if self.options.method == "dependency":
             if self.options.target:
-                raise InputError("--target", "says nothing to a dependency map", "--method dependency without --target")
+                raise InputError(
+                    "--target",
+                    "says nothing to a dependency map",
+                    "--method dependency without --target",
+                )
             if model.recipe.head.kind != "letters":
-                raise InputError("--method", "dependency is of models that predict letters", "a pretrained model")
+                raise InputError(
+                    "--method", "dependency is of models that predict letters", "a pretrained model"
+                )
         self.longest = min(longest(model), MOST.get(self.options.method, longest(model)))
         self.device = next(model.parameters()).device
 
     def fit(self, shortest: int) -> None:
-        """Raises InputError when the target speaks of a letter that the shortest region does not have."""
+        """Raises InputError when the target speaks of a letter that the shortest region does not
+        have.
+        """
         target = self.onehot.target
         place = getattr(target, "place", "")
         if place.isdecimal() and int(place) >= shortest:
@@ -83,8 +100,9 @@ class Explaining:
     def __call__(self, places: Sequence[Interval]) -> list[Found | str]:
         """For each place its arrays, or a key of `score.elements.REASONS`.
 
-        `tokens` (L,) uint8; `hypothetical` (4, L) and `projected` (L,) float32; `difference`, `error` and `steps` ();
-        `effects` (4, L) of mutagenesis; `dependency` (L, L) of a map, whose `projected` is the mean of its rows.
+        `tokens` (L,) uint8; `hypothetical` (4, L) and `projected` (L,) float32; `difference`,
+        `error` and `steps` (); `effects` (4, L) of mutagenesis; `dependency` (L, L) of a map, whose
+        `projected` is the mean of its rows.
         """
         answers: list[Found | str] = [self.why(place) for place in places]
         groups: dict[tuple[int, int], list[int]] = {}
@@ -95,7 +113,9 @@ class Explaining:
             start = (width - length) // 2
             tokens_NW = np.stack([self.tokens(places[number], start, width) for number in numbers])
             self.onehot.span = (start, start + length)
-            for number, found in zip(numbers, self.explain(tokens_NW, start, start + length), strict=True):
+            for number, found in zip(
+                numbers, self.explain(tokens_NW, start, start + length), strict=True
+            ):
                 answers[number] = found
         return answers
 
@@ -117,7 +137,9 @@ class Explaining:
     def tokens(self, place: Interval, before: int, width: int) -> np.ndarray:
         """The letters of a window on the strand of its region; N beyond the ends of the contig."""
         start = place.start - before
-        return self.genome.tokens(place.contig, start, start + width, "-" if place.strand == "-" else "+")
+        return self.genome.tokens(
+            place.contig, start, start + width, "-" if place.strand == "-" else "+"
+        )
 
     def explain(self, tokens_NW: np.ndarray, start: int, end: int) -> list[Found]:
         """The arrays of windows of one length, whose letters `start` to `end` are explained."""
@@ -138,10 +160,17 @@ def _gradient(model: OneHot, x: Tensor, start: int, end: int, batch: int, option
     return _cut(input_x_gradient(model, x, batch=batch), start, end)
 
 
-def _integrated(model: OneHot, x: Tensor, start: int, end: int, batch: int, options: Options) -> Rows:
+def _integrated(
+    model: OneHot, x: Tensor, start: int, end: int, batch: int, options: Options
+) -> Rows:
     references = _references(x, options, integrated.REFERENCES)
     parts = integrated.integrated_gradients(
-        model, x, references, batch=batch, tolerance=options.tolerance, most_steps=options.most_steps
+        model,
+        x,
+        references,
+        batch=batch,
+        tolerance=options.tolerance,
+        most_steps=options.most_steps,
     )
     return _cut(parts, start, end)
 
@@ -153,10 +182,14 @@ def _deeplift(model: OneHot, x: Tensor, start: int, end: int, batch: int, option
 
 def _ism(model: OneHot, x: Tensor, start: int, end: int, batch: int, options: Options) -> Rows:
     effects = mutate(model, x, start, end, batch=batch)
-    return _cut(Attribution.of(x[..., start:end].cpu(), centred(effects)), 0, end - start) | {"effects": effects}
+    return _cut(Attribution.of(x[..., start:end].cpu(), centred(effects)), 0, end - start) | {
+        "effects": effects
+    }
 
 
-def _dependency(model: OneHot, x: Tensor, start: int, end: int, batch: int, options: Options) -> Rows:
+def _dependency(
+    model: OneHot, x: Tensor, start: int, end: int, batch: int, options: Options
+) -> Rows:
     maps = dependency_map(model, x, start, end, batch)
     weight = maps.mean(2)
     found = Attribution.of(x[..., start:end].cpu(), weight[:, None] * x[..., start:end].cpu())

@@ -1,9 +1,10 @@
 """DeepLIFT rules of products, quotients and the other steps that are not linear; each is exact.
 
-A rule takes (module, grad_input, grad_output) as tangermeme (>= 1.6) hands them: `module.input` holds the sequences and
-then their references along dim 0, and the multipliers of a pair serve both of its halves. The trap: exact means that
-multipliers times the differences of the inputs give the difference of the output, however far apart the two are; so
-they are secants in closed form, never quotients of differences, which lose their digits where the two are close.
+A rule takes (module, grad_input, grad_output) as tangermeme (>= 1.6) hands them: `module.input`
+holds the sequences and then their references along dim 0, and the multipliers of a pair serve both
+of its halves. The trap: exact means that multipliers times the differences of the inputs give the
+difference of the output, however far apart the two are; so they are secants in closed form, never
+quotients of differences, which lose their digits where the two are close.
 """
 
 from typing import Any
@@ -19,7 +20,10 @@ def product(module: nn.Module, _: Any, grad_output: tuple[Tensor]) -> tuple[Tens
 
 def spectrum_product(module: nn.Module, _: Any, grad_output: tuple[Tensor]) -> tuple[Tensor]:
     """The same of complex numbers, each as a pair (real, imaginary)."""
-    middle, g = torch.view_as_complex(_middle(module)), torch.view_as_complex(grad_output[0].contiguous())
+    middle, g = (
+        torch.view_as_complex(_middle(module)),
+        torch.view_as_complex(grad_output[0].contiguous()),
+    )
     return (torch.view_as_real(g[:, None] * middle.flip(1).conj()),)
 
 
@@ -57,7 +61,9 @@ def log_softmax(module: nn.Module, _: Any, grad_output: tuple[Tensor]) -> tuple[
 
 
 def _middle(module: nn.Module) -> Tensor:
-    """Half way between the sequences' inputs and their references', once for each half of the batch."""
+    """Half way between the sequences' inputs and their references', once for each half of the
+    batch.
+    """
     sequence, reference = module.input.chunk(2)
     middle = (sequence + reference) / 2
     return torch.cat((middle, middle))

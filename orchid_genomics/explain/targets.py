@@ -1,7 +1,9 @@
-"""What of a prediction is explained: one number a sequence, as a differentiable function of its letters.
+"""What of a prediction is explained: one number a sequence, as a differentiable function of its
+letters.
 
-The trap: the pseudo-likelihood of a sequence depends on a letter twice, as what is predicted and as what is seen;
-both count, so that mutating a letter and the gradient of a letter mean the same thing.
+The trap: the pseudo-likelihood of a sequence depends on a letter twice, as what is predicted and as
+what is seen; both count, so that mutating a letter and the gradient of a letter mean the same
+thing.
 """
 
 import re
@@ -102,7 +104,11 @@ def _place(target: Likelihood | Track, model: "OneHot", x_N4L: Tensor) -> int:
     L = span.stop - span.start
     place = L // 2 if target.place == "center" else int(target.place)
     if place >= L:
-        raise InputError("--target", f"{target.name} of a sequence of {L:,} letters", f"places 0 to {L - 1}, 0-based")
+        raise InputError(
+            "--target",
+            f"{target.name} of a sequence of {L:,} letters",
+            f"places 0 to {L - 1}, 0-based",
+        )
     return span.start + place
 
 
@@ -113,20 +119,28 @@ def log_likelihoods(model: "OneHot", x_N4L: Tensor, hidden_L: Tensor | None = No
 
 def _shared(model: "OneHot", logs_NLV: Tensor, x_NVL: Tensor) -> Tensor:
     """The sum over positions of what the letters there are likely, (N, 1)."""
-    return model.unfused.share(paired(logs_NLV, x_NVL.transpose(1, 2).to(logs_NLV))).sum((1, 2))[:, None]
+    return model.unfused.share(paired(logs_NLV, x_NVL.transpose(1, 2).to(logs_NLV))).sum((1, 2))[
+        :, None
+    ]
 
 
 def read_target(target: str | int | None, model: OrchidModel) -> Target:
     """A target by its name; see `explain.OneHot`. Raises InputError with those that the model has."""
     head = model.recipe.head
     if head is None:
-        raise InputError("model", "has no head: it predicts nothing to explain", "a model with a head")
+        raise InputError(
+            "model", "has no head: it predicts nothing to explain", "a model with a head"
+        )
     text = "" if target is None else str(target).strip()
     if head.kind == "letters":
         return _of_letters(text or "pll", model)
     outputs = output_names(model)
-    name, _, place = text.partition("@") if head.kind == "tracks" and text not in outputs else (text, "", "")
-    index = outputs.index(name) if name in outputs else int(name) if name.isdecimal() else len(outputs)
+    name, _, place = (
+        text.partition("@") if head.kind == "tracks" and text not in outputs else (text, "", "")
+    )
+    index = (
+        outputs.index(name) if name in outputs else int(name) if name.isdecimal() else len(outputs)
+    )
     if not text and (len(outputs) == 1 or head.kind == "pooled"):
         return Target("all outputs") if len(outputs) > 1 else read_target(outputs[0], model)
     if index >= len(outputs) or not (place in ("", "center") or place.isdecimal()):
@@ -159,10 +173,16 @@ def possible(model: OrchidModel) -> Sequence[str]:
     if head.kind == "letters":
         return ("pll", "pll-hidden", "A@100 (a letter and a 0-based place)", "A@center")
     names = output_names(model)
-    return names if head.kind == "pooled" else (*names, f"{names[0]}@100 (a track and a 0-based place)")
+    return (
+        names
+        if head.kind == "pooled"
+        else (*names, f"{names[0]}@100 (a track and a 0-based place)")
+    )
 
 
 def output_names(model: OrchidModel) -> tuple[str, ...]:
-    """The names of the outputs of a head; a binary one has a single output, the logit of its positive class."""
+    """The names of the outputs of a head; a binary one has a single output, the logit of its
+    positive class.
+    """
     head = model.recipe.head
     return head.labels[-head.outputs :]

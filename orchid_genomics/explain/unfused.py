@@ -1,12 +1,15 @@
-"""An encoder with everything that is not linear as modules without parameters, each with a DeepLIFT rule of its own.
+"""An encoder with everything that is not linear as modules without parameters, each with a DeepLIFT
+rule of its own.
 
-Attribution libraries hang their rules on modules, so a product written as a bare function is linear to them: the
-operator multiplies a spectrum by one that depends on the same letters, and DeepLIFT without rules for that misses the
-difference by more than many an effect. `Unfused` runs `Block.plain` (the definition that the fused forward is held
-to) with these modules in place of its functions, on the weights of the model that it is given. The trap: captum's own
-DeepLift knows no rule for a product of two activations and takes one half of it as constant; it is not offered here.
+Attribution libraries hang their rules on modules, so a product written as a bare function is linear
+to them: the operator multiplies a spectrum by one that depends on the same letters, and DeepLIFT
+without rules for that misses the difference by more than many an effect. `Unfused` runs
+`Block.plain` (the definition that the fused forward is held to) with these modules in place of its
+functions, on the weights of the model that it is given. The trap: captum's own DeepLift knows no
+rule for a product of two activations and takes one half of it as constant; it is not offered here.
 
-A module has one tensor for input, its operands stacked along dim 1, for a hook is given the first input alone.
+A module has one tensor for input, its operands stacked along dim 1, for a hook is given the first
+input alone.
 """
 
 from collections.abc import Callable
@@ -69,10 +72,11 @@ class LogSoftmax(nn.Module):
 
 
 def attribution_ops() -> dict[type[nn.Module], Rule]:
-    """The rules of the modules above: `deep_lift_shap(..., additional_nonlinear_ops=attribution_ops())`.
+    """The rules of the modules above: `deep_lift_shap(...,
+    additional_nonlinear_ops=attribution_ops())`.
 
-    Each is exact: multipliers times differences of the inputs are the difference of the output. Rules for the other
-    modules of the unfused form (RMSNorm, GELU, Softmax) are tangermeme's own.
+    Each is exact: multipliers times differences of the inputs are the difference of the output.
+    Rules for the other modules of the unfused form (RMSNorm, GELU, Softmax) are tangermeme's own.
     """
     return {
         Product: rules.product,
@@ -85,7 +89,9 @@ def attribution_ops() -> dict[type[nn.Module], Rule]:
 
 
 class Unfused(nn.Module):
-    """The modules that an encoder needs in place of its functions; holds no parameters and no reference to it."""
+    """The modules that an encoder needs in place of its functions; holds no parameters and no
+    reference to it.
+    """
 
     def __init__(self, encoder: Orchid) -> None:
         super().__init__()
@@ -142,13 +148,20 @@ class MixerParts(nn.Module):
         super().__init__()
         self.unit = Unit(width)
         self.enter, self.leave = Product(), Product()
-        self.power, self.strength, self.root, self.spectrum = Power(), Quotient(), Root(), SpectrumProduct()
+        self.power, self.strength, self.root, self.spectrum = (
+            Power(),
+            Quotient(),
+            Root(),
+            SpectrumProduct(),
+        )
 
     def parts(self, mixer: Mixer) -> Parts:
         convolve = partial(self.convolve, mixer)
         return Parts(self.unit, _of_pair(self.enter), _of_pair(self.leave), convolve=convolve)
 
-    def convolve(self, mixer: Mixer, z_BDL: Tensor, v_BDL: Tensor, mask_BL: Tensor | None) -> Tensor:
+    def convolve(
+        self, mixer: Mixer, z_BDL: Tensor, v_BDL: Tensor, mask_BL: Tensor | None
+    ) -> Tensor:
         """h(v) * z, as `ops.long_conv`."""
         D, L = z_BDL.shape[1:]
         Z, H = torch.fft.rfft(z_BDL), both_strands(mixer.static(L), D)
@@ -164,8 +177,12 @@ class MixerParts(nn.Module):
         L = v_BDL.shape[-1]
         if mask_BL is not None:
             letters = mask_BL.sum(-1)[:, None, None].clamp(min=1)
-            v_BDL = (v_BDL - (v_BDL * mask_BL[:, None]).sum(-1, keepdim=True) / letters) * mask_BL[:, None]
-        power = functional.pad(self.power(torch.view_as_real(torch.fft.rfft(v_BDL)[..., 1:])), (1, 0))
+            v_BDL = (v_BDL - (v_BDL * mask_BL[:, None]).sum(-1, keepdim=True) / letters) * mask_BL[
+                :, None
+            ]
+        power = functional.pad(
+            self.power(torch.view_as_real(torch.fft.rfft(v_BDL)[..., 1:])), (1, 0)
+        )
         mean = (power * half_weights(L, power)).sum(-1, keepdim=True) / L
         strength = self.strength(paired(power, mean + TINY + power / mixer.options["bound"]))
         return strength if mixer.options["kind"] == "correlation" else self.root(strength)

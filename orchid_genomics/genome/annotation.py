@@ -1,4 +1,6 @@
-"""Genes, CDS and promoters of an annotation; GFF3 and GenBank are 1-based and closed, all here is 0-based half-open."""
+"""Genes, CDS and promoters of an annotation; GFF3 and GenBank are 1-based and closed, all here is
+0-based half-open.
+"""
 
 import gzip
 import re
@@ -28,8 +30,8 @@ class Feature:
 
 @dataclass(frozen=True)
 class Annotation:
-    """The features of a file in file order. Attributes: `lengths`, letters of the contigs whose length is known;
-    `sequences`, the letters that a GenBank file carries.
+    """The features of a file in file order. Attributes: `lengths`, letters of the contigs whose
+    length is known; `sequences`, the letters that a GenBank file carries.
     """
 
     path: Path
@@ -43,7 +45,11 @@ class Annotation:
         Where a file has none, the transcripts that stand at the top of it.
         """
         found = [part for part in self.features if _is_gene(part)]
-        tops = [part for part in self.features if part.kind in _TRANSCRIPTS and "Parent" not in part.attributes]
+        tops = [
+            part
+            for part in self.features
+            if part.kind in _TRANSCRIPTS and "Parent" not in part.attributes
+        ]
         return _unique(part.place for part in found or tops)
 
     def coding(self) -> list[Interval]:
@@ -51,11 +57,14 @@ class Annotation:
         return _unique(part.place for part in self.features if part.kind == "CDS")
 
     def promoters(self, upstream: int = 500, downstream: int = 0) -> list[Interval]:
-        """The letters around the 5' end of every gene that has a strand, on that strand, cut at the contig's ends.
+        """The letters around the 5' end of every gene that has a strand, on that strand, cut at the
+        contig's ends.
 
         Raises InputError where the length of a contig is needed and not known.
         """
-        places = (_promoter(gene, upstream, downstream) for gene in self.genes() if gene.strand in "+-")
+        places = (
+            _promoter(gene, upstream, downstream) for gene in self.genes() if gene.strand in "+-"
+        )
         return _unique(self._cut(contig, start, end, gene) for contig, start, end, gene in places)
 
     def _cut(self, contig: str, start: int, end: int, gene: Interval) -> Interval | None:
@@ -67,10 +76,12 @@ class Annotation:
 
 
 def read_annotation(path: str | Path, genome: Genome | None = None) -> Annotation:
-    """Read GFF3 (Ensembl, RefSeq) or GenBank, plain or gzipped; features across a circular origin become two.
+    """Read GFF3 (Ensembl, RefSeq) or GenBank, plain or gzipped; features across a circular origin
+    become two.
 
-    With a genome, contigs are renamed to its own and every feature must lie on them. Raises InputError with the
-    line number for a wrong line, for GTF, and with both lists of names for an unknown contig.
+    With a genome, contigs are renamed to its own and every feature must lie on them. Raises
+    InputError with the line number for a wrong line, for GTF, and with both lists of names for an
+    unknown contig.
     """
     path = Path(path)
     first = next((line for _, line in read_lines(path) if line.strip()), None)
@@ -83,7 +94,8 @@ def read_annotation(path: str | Path, genome: Genome | None = None) -> Annotatio
         return annotation
     places = on_genome([part.place for part in annotation.features], genome, path, lines)
     features = tuple(
-        Feature(part.kind, place, part.attributes) for part, place in zip(annotation.features, places, strict=True)
+        Feature(part.kind, place, part.attributes)
+        for part, place in zip(annotation.features, places, strict=True)
     )
     return Annotation(path, features, dict(genome.contigs), annotation.sequences)
 
@@ -140,7 +152,9 @@ def _is_gene(part: Feature) -> bool:
 
 
 def _locus(row: Feature, parents: Mapping[str, Feature]) -> str:
-    """The name of the gene above a row, without the prefix (gene:, gene-) that Ensembl and RefSeq put on it."""
+    """The name of the gene above a row, without the prefix (gene:, gene-) that Ensembl and RefSeq
+    put on it.
+    """
     seen: set[str] = set()
     while (above := row.attributes.get("Parent")) in parents and above not in seen:
         seen.add(above)
@@ -155,7 +169,9 @@ def _around(place: Interval, name: str, lengths: Mapping[str, int]) -> Iterator[
     if place.start < length:
         yield Interval(place.contig, place.start, min(place.end, length), place.strand, name)
     if place.end > length:
-        yield Interval(place.contig, max(0, place.start - length), place.end - length, place.strand, name)
+        yield Interval(
+            place.contig, max(0, place.start - length), place.end - length, place.strand, name
+        )
 
 
 def _promoter(gene: Interval, upstream: int, downstream: int) -> tuple[str, int, int, Interval]:
@@ -184,16 +200,24 @@ def _genbank(path: Path) -> tuple[Annotation, list[int]]:
                 for part in record.features:
                     features.extend(_genbank_parts(part, record.id, len(record.seq)))
     except UndefinedSequenceError:
-        raise InputError(path, f"record {record.id} has no sequence", "GenBank (full), with an ORIGIN") from None
+        raise InputError(
+            path, f"record {record.id} has no sequence", "GenBank (full), with an ORIGIN"
+        ) from None
     except (ValueError, AssertionError, OSError, EOFError) as error:
-        raise InputError(path, f"is no GenBank file ({str(error).splitlines()[0]})", "LOCUS to //") from None
+        raise InputError(
+            path, f"is no GenBank file ({str(error).splitlines()[0]})", "LOCUS to //"
+        ) from None
     return Annotation(path, tuple(features), lengths, sequences), [0] * len(features)
 
 
 def _genbank_parts(part, contig: str, length: int) -> Iterator[Feature]:
-    """A feature of Biopython as places: every part of a CDS, or of one across the origin; else its whole span."""
+    """A feature of Biopython as places: every part of a CDS, or of one across the origin; else its
+    whole span.
+    """
     attributes = {key: values[0] for key, values in part.qualifiers.items() if values}
-    name = next((attributes[key] for key in ("locus_tag", "gene", "protein_id") if key in attributes), "")
+    name = next(
+        (attributes[key] for key in ("locus_tag", "gene", "protein_id") if key in attributes), ""
+    )
     pieces, whole = list(part.location.parts), part.location
     across = len(pieces) > 1 and int(whole.start) == 0 and int(whole.end) == length
     for piece in pieces if part.type == "CDS" or across or whole.strand is None else [whole]:

@@ -1,4 +1,6 @@
-"""BED files as intervals, and sets of places; BED is 0-based half-open, and the first record is never a header."""
+"""BED files as intervals, and sets of places; BED is 0-based half-open, and the first record is
+never a header.
+"""
 
 import gzip
 import zlib
@@ -27,8 +29,8 @@ _LONGEST_TBI = 1 << 29
 class Bed(Sequence):
     """The records of a BED file, a sequence of Interval in file order.
 
-    Attributes: `columns`, the columns after the third of every record, as written. A record without a
-    strand in column 6 has strand ".", one without a name in column 4 has name "".
+    Attributes: `columns`, the columns after the third of every record, as written. A record without
+    a strand in column 6 has strand ".", one without a name in column 4 has name "".
     """
 
     path: Path
@@ -45,7 +47,8 @@ class Bed(Sequence):
         return iter(self.intervals)
 
     def summits(self) -> list[int]:
-        """The peak of every narrowPeak record, 0-based on its contig; the middle where none was called (-1).
+        """The peak of every narrowPeak record, 0-based on its contig; the middle where none was
+        called (-1).
 
         Raises InputError when the records have no column 10, or it lies outside its record.
         """
@@ -54,8 +57,14 @@ class Bed(Sequence):
             text = columns[6] if len(columns) > 6 else "none"
             offset = int(text) if text.removeprefix("-").isdigit() else -2
             if not -1 <= offset <= len(place):
-                raise InputError(self.path, f"column 10 of {place} (1-based) is {text!r}", "a narrowPeak summit, or -1")
-            offset = min(offset, len(place) - 1)  # ENCODE's files round up to the letter after the last
+                raise InputError(
+                    self.path,
+                    f"column 10 of {place} (1-based) is {text!r}",
+                    "a narrowPeak summit, or -1",
+                )
+            offset = min(
+                offset, len(place) - 1
+            )  # ENCODE's files round up to the letter after the last
             found.append(place.start + (len(place) // 2 if offset == -1 else offset))
         return found
 
@@ -63,9 +72,9 @@ class Bed(Sequence):
 def read_bed(path: str | Path, genome: Genome | None = None) -> Bed:
     """Read BED3 to BED12, narrowPeak or broadPeak, plain or (b)gzipped; records may be none.
 
-    With a genome, contigs are renamed to its own and every record must lie on them. Raises InputError with the
-    line number for too few columns, text for numbers, start < 0, start >= end, a place off its contig, and
-    with both lists of names for an unknown contig.
+    With a genome, contigs are renamed to its own and every record must lie on them. Raises
+    InputError with the line number for too few columns, text for numbers, start < 0, start >= end,
+    a place off its contig, and with both lists of names for an unknown contig.
     """
     path = Path(path)
     records = list(read_records(path))
@@ -76,7 +85,9 @@ def read_bed(path: str | Path, genome: Genome | None = None) -> Bed:
 
 
 class Record(NamedTuple):
-    """One record of a BED: the number of its line, its place, and the columns after the third as written."""
+    """One record of a BED: the number of its line, its place, and the columns after the third as
+    written.
+    """
 
     line: int
     place: Interval
@@ -84,7 +95,9 @@ class Record(NamedTuple):
 
 
 def read_records(path: Path) -> Iterator[Record]:
-    """The records of a BED one by one, in constant memory, contigs as written; raises InputError as `read_bed`."""
+    """The records of a BED one by one, in constant memory, contigs as written; raises InputError as
+    `read_bed`.
+    """
     stranded: bool | None = None
     for number, line in read_lines(path):
         if not line.strip() or (line.startswith(_SKIPPED) and _is_comment(line)):
@@ -113,10 +126,14 @@ def _is_whole(word: str) -> bool:
 
 def _place(words: list[str], where: str) -> tuple[str, int, int]:
     if len(words) < 3:
-        raise InputError(where, f"{len(words)} columns", "contig, start and end at least, between tabs")
+        raise InputError(
+            where, f"{len(words)} columns", "contig, start and end at least, between tabs"
+        )
     for word, label in zip(words[1:3], ("start", "end"), strict=True):
         if not _is_whole(word):
-            raise InputError(where, f"{label} {word!r} is no whole number", "0-based half-open places")
+            raise InputError(
+                where, f"{label} {word!r} is no whole number", "0-based half-open places"
+            )
     start, end = int(words[1]), int(words[2])
     if start < 0:
         raise InputError(where, f"start {start} is negative", "0-based half-open places")
@@ -125,8 +142,12 @@ def _place(words: list[str], where: str) -> tuple[str, int, int]:
     return words[0], start, end
 
 
-def on_genome(places: Sequence[Interval], genome: Genome, path: Path, lines: Sequence[int]) -> list[Interval]:
-    """Places with the genome's contig names; raises InputError for an unknown contig or a place off its contig."""
+def on_genome(
+    places: Sequence[Interval], genome: Genome, path: Path, lines: Sequence[int]
+) -> list[Interval]:
+    """Places with the genome's contig names; raises InputError for an unknown contig or a place off
+    its contig.
+    """
     names = genome.rename((place.contig for place in places), path)
     found = []
     for place, line in zip(places, lines, strict=True):
@@ -134,18 +155,28 @@ def on_genome(places: Sequence[Interval], genome: Genome, path: Path, lines: Seq
         if place.end > genome.contigs[contig]:
             off = f"end {place.end:,} is off contig {contig}"
             where = f"{path} line {line}" if line else path  # GenBank features come without
-            raise InputError(where, off, f"ends up to {genome.contigs[contig]:,} in {genome.path.name}")
+            raise InputError(
+                where, off, f"ends up to {genome.contigs[contig]:,} in {genome.path.name}"
+            )
         same = contig == place.contig
-        found.append(place if same else Interval(contig, place.start, place.end, place.strand, place.name))
+        found.append(
+            place if same else Interval(contig, place.start, place.end, place.strand, place.name)
+        )
     return found
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Numbered lines, from 1, of a plain, gzip or bgzip text; raises InputError when it cannot be read."""
+    """Numbered lines, from 1, of a plain, gzip or bgzip text; raises InputError when it cannot be
+    read.
+    """
     try:
         with path.open("rb") as file:
             packed = file.read(2) == b"\x1f\x8b"
-        with gzip.open(path, "rt", encoding="utf-8") if packed else path.open(encoding="utf-8") as text:
+        with (
+            gzip.open(path, "rt", encoding="utf-8")
+            if packed
+            else path.open(encoding="utf-8") as text
+        ):
             for number, line in enumerate(text, 1):
                 yield number, line.rstrip("\r\n")
     except UnicodeDecodeError:
@@ -153,14 +184,17 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
     except EOFError:
         raise InputError(path, "is truncated gzip", "copy it again") from None
     except (OSError, zlib.error) as error:
-        raise InputError(path, f"cannot be read ({getattr(error, 'strerror', None) or error})") from None
+        raise InputError(
+            path, f"cannot be read ({getattr(error, 'strerror', None) or error})"
+        ) from None
 
 
 def write_bed(path: str | Path, rows: Iterable[Interval | tuple]) -> None:
     """Write intervals as BED6, or tuples (contig, start, end, ...) as they are; 0-based half-open.
 
-    A `.gz` path is bgzipped, sorted by place (contigs in order of appearance) and gets a tabix index. The
-    file appears whole or not at all. Raises InputError for a word with a tab or line break.
+    A `.gz` path is bgzipped, sorted by place (contigs in order of appearance) and gets a tabix
+    index. The file appears whole or not at all. Raises InputError for a word with a tab or line
+    break.
     """
     path = Path(path)
     records = [_record(row) for row in rows]
@@ -174,7 +208,10 @@ def write_bed(path: str | Path, rows: Iterable[Interval | tuple]) -> None:
         if path.suffix != ".gz":
             temporary.write_text("".join(text))
             return
-        seen = {contig: place for place, contig in enumerate(dict.fromkeys(record[0] for record in records))}
+        seen = {
+            contig: place
+            for place, contig in enumerate(dict.fromkeys(record[0] for record in records))
+        }
         order = sorted(range(len(text)), key=lambda i: (seen[records[i][0]], *records[i][1:3]))
         with pysam.BGZFile(str(temporary), "wb") as file:
             file.write("".join(text[i] for i in order).encode())
@@ -182,23 +219,32 @@ def write_bed(path: str | Path, rows: Iterable[Interval | tuple]) -> None:
 
 
 def tabix(stack: ExitStack, temporary: Path, path: Path, longest: int, **columns: Any) -> None:
-    """Index the bgzipped `temporary` that will be `path`: `.tbi`, or `.csi` where a place lies beyond 512 Mb.
+    """Index the bgzipped `temporary` that will be `path`: `.tbi`, or `.csi` where a place lies
+    beyond 512 Mb.
 
-    `columns` say where places stand, in the words of `pysam.tabix_index`; as in a BED when nothing is said.
-    The index takes its name when the stack closes, and so does the file, whose `replacing` was entered before it.
+    `columns` say where places stand, in the words of `pysam.tabix_index`; as in a BED when nothing
+    is said. The index takes its name when the stack closes, and so does the file, whose `replacing`
+    was entered before it.
     """
     csi = longest > _LONGEST_TBI
     index = stack.enter_context(replacing(Path(f"{path}.{'csi' if csi else 'tbi'}")))
     words = columns or {"preset": "bed"}
-    pysam.tabix_index(str(temporary), force=True, csi=csi, keep_original=True, index=str(index), **words)
+    pysam.tabix_index(
+        str(temporary), force=True, csi=csi, keep_original=True, index=str(index), **words
+    )
 
 
 def _record(row: Interval | tuple) -> tuple:
-    return (row.contig, row.start, row.end, row.name or ".", 0, row.strand) if isinstance(row, Interval) else row
+    return (
+        (row.contig, row.start, row.end, row.name or ".", 0, row.strand)
+        if isinstance(row, Interval)
+        else row
+    )
 
 
 def merge(intervals: Iterable[Interval]) -> list[Interval]:
-    """Disjoint intervals that cover the same letters on either strand, contigs in order of appearance.
+    """Disjoint intervals that cover the same letters on either strand, contigs in order of
+    appearance.
 
     Intervals that meet end to end become one.
     """
@@ -230,7 +276,9 @@ class Places:
         if contig not in self.contigs:
             return np.zeros(starts.shape, bool)
         mine_starts, mine_ends = self.contigs[contig]
-        last = np.searchsorted(mine_starts, ends, "left") - 1  # the last of ours that starts before the end
+        last = (
+            np.searchsorted(mine_starts, ends, "left") - 1
+        )  # the last of ours that starts before the end
         return (last >= 0) & (mine_ends[np.maximum(last, 0)] > starts) & (starts < ends)
 
     @property

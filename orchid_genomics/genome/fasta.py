@@ -1,4 +1,6 @@
-"""An open FASTA as tokens; a handle shared across a fork reads wrong bases silently, so each process has its own."""
+"""An open FASTA as tokens; a handle shared across a fork reads wrong bases silently, so each
+process has its own.
+"""
 
 import os
 import threading
@@ -20,18 +22,20 @@ KEPT = 128 << 20  # a genome of up to this many letters stays in memory, contig 
 class Genome:
     """A FASTA, plain or bgzipped, checked when opened; places are 0-based half-open.
 
-    Parameters: `cache` is the folder for an index of our own, used when none beside the file is right
-    (default ``$ORCHID_CACHE``, else ``~/.cache/orchid-genomics``). Attributes: `path`; `contigs`, name to
-    length in letters, in file order.
+    Parameters: `cache` is the folder for an index of our own, used when none beside the file is
+    right (default ``$ORCHID_CACHE``, else ``~/.cache/orchid-genomics``). Attributes: `path`;
+    `contigs`, name to length in letters, in file order.
 
-    Raises InputError for a file that is missing, empty, truncated, not bgzip, no FASTA, or with two contigs
-    of one name.
+    Raises InputError for a file that is missing, empty, truncated, not bgzip, no FASTA, or with two
+    contigs of one name.
     """
 
     def __init__(self, path: str | Path, *, cache: str | Path | None = None) -> None:
         self.path = Path(path)
         self._index = index.find(self.path, None if cache is None else Path(cache))
-        self.contigs: dict[str, int] = {contig.name: contig.length for contig in self._index.contigs}
+        self.contigs: dict[str, int] = {
+            contig.name: contig.length for contig in self._index.contigs
+        }
         self._forget()
 
     def _forget(self) -> None:
@@ -73,8 +77,8 @@ class Genome:
     def tokens(self, contig: str, start: int, end: int, strand: str = "+") -> np.ndarray:
         """Tokens (L,) uint8 of letters `start` to `end`; strand "-" gives the reverse complement.
 
-        N beyond the ends of the contig. Raises InputError as `letters` does, and for a letter that is no
-        IUPAC code, with its place.
+        N beyond the ends of the contig. Raises InputError as `letters` does, and for a letter that
+        is no IUPAC code, with its place.
         """
         left, right = self._inside(contig, start, end)
         tokens = np.full(end - start, DNA.n, np.uint8)
@@ -101,9 +105,15 @@ class Genome:
 
     def _inside(self, contig: str, start: int, end: int) -> tuple[int, int]:
         if contig not in self.contigs:
-            raise InputError(self.path, f"unknown contig {contig!r}", f"possible: {listed(self.contigs)}")
+            raise InputError(
+                self.path, f"unknown contig {contig!r}", f"possible: {listed(self.contigs)}"
+            )
         if start >= end:
-            raise InputError(f"{self.path} {contig}", f"start {start} is not below end {end}", "0-based half-open")
+            raise InputError(
+                f"{self.path} {contig}",
+                f"start {start} is not below end {end}",
+                "0-based half-open",
+            )
         length = self.contigs[contig]
         return min(max(start, 0), length), min(max(end, 0), length)
 
@@ -121,10 +131,14 @@ class Genome:
             with lock:
                 letters = handle.fetch(contig, start, end)
         except (OSError, ValueError) as error:
-            raise InputError(f"{self.path} {contig}:{start + 1:,}-{end:,}", f"cannot be read ({error})") from None
+            raise InputError(
+                f"{self.path} {contig}:{start + 1:,}-{end:,}", f"cannot be read ({error})"
+            ) from None
         if len(letters) != end - start:
             found = f"has {len(letters):,} letters where {end - start:,} should be"
-            raise InputError(f"{self.path} {contig}:{start + 1:,}-{end:,}", found, "an undamaged file")
+            raise InputError(
+                f"{self.path} {contig}:{start + 1:,}-{end:,}", found, "an undamaged file"
+            )
         return letters.encode("latin-1", "replace")
 
     def _handle(self) -> tuple[pysam.FastaFile, threading.Lock]:
@@ -132,8 +146,12 @@ class Genome:
         if self._opened is None or self._opened[0] != os.getpid():
             fai, gzi = self._index.fai, self._index.gzi
             try:
-                handle = pysam.FastaFile(str(self.path), str(fai), None if gzi is None else str(gzi))
+                handle = pysam.FastaFile(
+                    str(self.path), str(fai), None if gzi is None else str(gzi)
+                )
             except OSError as error:
-                raise InputError(self.path, f"cannot be read ({error})", "the file as it was when opened") from None
+                raise InputError(
+                    self.path, f"cannot be read ({error})", "the file as it was when opened"
+                ) from None
             self._opened = (os.getpid(), handle, threading.Lock())
         return self._opened[1:]

@@ -40,7 +40,9 @@ class Contig(NamedTuple):
 
 @dataclass(frozen=True)
 class Index:
-    """Where the index of a FASTA lies (`gzi` is None for plain text), and its contigs in file order."""
+    """Where the index of a FASTA lies (`gzi` is None for plain text), and its contigs in file
+    order.
+    """
 
     fai: Path
     gzi: Path | None
@@ -48,9 +50,11 @@ class Index:
 
 
 def find(path: Path, cache: Path | None = None) -> Index:
-    """The index beside `path` if it is right, else ours in `cache` (default $ORCHID_CACHE), built when needed.
+    """The index beside `path` if it is right, else ours in `cache` (default $ORCHID_CACHE), built
+    when needed.
 
-    Raises InputError for a file that is missing, empty, truncated, no FASTA, or has two contigs of one name.
+    Raises InputError for a file that is missing, empty, truncated, no FASTA, or has two contigs of
+    one name.
     """
     text = Text(path)
     try:
@@ -77,11 +81,15 @@ def _index(text: Text, fai: Path, gzi: Path) -> Index:
 def read_fai(fai: Path) -> list[Contig]:
     """The lines of a `.fai` in file order; raises ValueError when it is none."""
     rows = [line.rstrip("\n").split("\t") for line in fai.read_text().splitlines() if line]
-    return sorted((Contig(row[0], *map(int, row[1:5])) for row in rows), key=lambda contig: contig.offset)
+    return sorted(
+        (Contig(row[0], *map(int, row[1:5])) for row in rows), key=lambda contig: contig.offset
+    )
 
 
 def fault(text: Text, fai: Path, gzi: Path) -> str | None:
-    """What is wrong with an index, or None; raises InputError when it shows that the FASTA is cut short."""
+    """What is wrong with an index, or None; raises InputError when it shows that the FASTA is cut
+    short.
+    """
     try:
         contigs = read_fai(fai)
         table = None if text.blocks is None else _read_gzi(gzi)
@@ -100,7 +108,10 @@ def fault(text: Text, fai: Path, gzi: Path) -> str | None:
         header = text.read(at, min(contig.offset - at, 1 << 16)).strip()
         if at and contig.offset > text.size:
             raise _cut_short(text.path, contig, fai)
-        if not _is_header(header, contig.name) or text.read(contig.offset - 1, 1) not in (b"\n", b"\r"):
+        if not _is_header(header, contig.name) or text.read(contig.offset - 1, 1) not in (
+            b"\n",
+            b"\r",
+        ):
             return f"contig {contig.name} is not where it says (an older version of the file?)"
         if contig.end > text.size:
             raise _cut_short(text.path, contig, fai)
@@ -114,7 +125,11 @@ def fault(text: Text, fai: Path, gzi: Path) -> str | None:
 
 
 def _is_header(line: bytes, name: str) -> bool:
-    return line.startswith(b">") and b"\n" not in line and (line[1:].split() or [b""])[0] == name.encode()
+    return (
+        line.startswith(b">")
+        and b"\n" not in line
+        and (line[1:].split() or [b""])[0] == name.encode()
+    )
 
 
 def _cut_short(path: Path, contig: Contig, fai: Path) -> InputError:
@@ -144,7 +159,9 @@ def scan(text: Text) -> list[Contig]:
     def done(number: int) -> None:
         if offset and length == 0:
             raise InputError(
-                f"{text.path} line {number - 1}", f"contig {name!r} has no letters", "letters, or no contig"
+                f"{text.path} line {number - 1}",
+                f"contig {name!r} has no letters",
+                "letters, or no contig",
             )
         if offset:
             contigs.append(Contig(name, length, offset, bases, width))
@@ -158,11 +175,22 @@ def scan(text: Text) -> list[Contig]:
         letters = line.rstrip()
         if line.startswith(b">"):
             done(number)
-            name, length, offset, bases, width, short = _name(text.path, number, line, seen), 0, at, 0, 0, False
+            name, length, offset, bases, width, short = (
+                _name(text.path, number, line, seen),
+                0,
+                at,
+                0,
+                0,
+                False,
+            )
         elif letters:
             if short or (width and len(letters) > bases):
                 found = f"a line of another length within contig {name!r}"
-                raise InputError(f"{text.path} line {number}", found, "only the last line of a contig may be shorter")
+                raise InputError(
+                    f"{text.path} line {number}",
+                    found,
+                    "only the last line of a contig may be shorter",
+                )
             if not width:
                 bases, width = len(letters), len(line)
             length, short = length + len(letters), len(line) != width
@@ -178,7 +206,9 @@ def _name(path: Path, number: int, line: bytes, seen: set[str]) -> str:
         raise InputError(f"{path} line {number}", "a contig without a name", "a line >name")
     name = words[0].decode("utf-8", "replace")
     if name in seen:
-        raise InputError(f"{path} line {number}", f"two contigs are named {name!r}", "one name each")
+        raise InputError(
+            f"{path} line {number}", f"two contigs are named {name!r}", "one name each"
+        )
     seen.add(name)
     return name
 
@@ -186,19 +216,25 @@ def _name(path: Path, number: int, line: bytes, seen: set[str]) -> str:
 def _cached(path: Path, cache: Path | None) -> tuple[Path, Path]:
     folder = cache or os.environ.get("ORCHID_CACHE") or Path.home() / ".cache" / "orchid-genomics"
     stat = path.stat()
-    key = hashlib.sha256(f"{path.absolute()}|{stat.st_size}|{stat.st_mtime_ns}".encode()).hexdigest()[:16]
+    key = hashlib.sha256(
+        f"{path.absolute()}|{stat.st_size}|{stat.st_mtime_ns}".encode()
+    ).hexdigest()[:16]
     return Path(folder) / f"{path.name}-{key}.fai", Path(folder) / f"{path.name}-{key}.gzi"
 
 
 def build(text: Text, fai: Path, gzi: Path) -> None:
-    """Write an index under temporary names, then rename; the `.fai` last, for its presence means both."""
+    """Write an index under temporary names, then rename; the `.fai` last, for its presence means
+    both.
+    """
     contigs = scan(text)
     try:
         fai.parent.mkdir(parents=True, exist_ok=True)
         if text.blocks is not None:
             points = _points(text)
             with replacing(gzi) as temporary:
-                temporary.write_bytes(struct.pack("<Q", len(points)) + points.astype("<u8").tobytes())
+                temporary.write_bytes(
+                    struct.pack("<Q", len(points)) + points.astype("<u8").tobytes()
+                )
         with replacing(fai) as temporary:
             temporary.write_text("".join("\t".join(map(str, contig)) + "\n" for contig in contigs))
     except OSError as error:
@@ -214,7 +250,9 @@ def checksum(path: Path) -> str:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary name beside `path` that takes its place, flushed to disk, when the block ends well; else it goes."""
+    """A temporary name beside `path` that takes its place, flushed to disk, when the block ends
+    well; else it goes.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         yield temporary

@@ -1,6 +1,8 @@
-"""Contig names of a file against those of a genome; chrX is a letter in one genome and ten in another.
+"""Contig names of a file against those of a genome; chrX is a letter in one genome and ten in
+another.
 
-Only the prefix `chr` and the spellings of the mitochondrion are bridged, never Roman and Arabic numerals.
+Only the prefix `chr` and the spellings of the mitochondrion are bridged, never Roman and Arabic
+numerals.
 """
 
 import warnings
@@ -24,11 +26,14 @@ def listed(names: Iterable[str], most: int = 8) -> str:
     return f"{', '.join(names[: most - 1])}, ... {names[-1]} ({len(names)} in all)"
 
 
-def rename(names: Iterable[str], contigs: Iterable[str], where: object, genome: object) -> dict[str, str]:
-    """Every name of a file to the contig that it means: itself, else chr1 <-> 1 and chrM <-> MT, Mito, M.
+def rename(
+    names: Iterable[str], contigs: Iterable[str], where: object, genome: object
+) -> dict[str, str]:
+    """Every name of a file to the contig that it means: itself, else chr1 <-> 1 and chrM <-> MT,
+    Mito, M.
 
-    The mapping is announced once by a GenomeNote. Raises InputError with both lists of names when one
-    name means no contig, several, or the same contig as another name.
+    The mapping is announced once by a GenomeNote. Raises InputError with both lists of names when
+    one name means no contig, several, or the same contig as another name.
     """
     names, contigs = list(dict.fromkeys(names)), list(contigs)
     known, cores = set(contigs), defaultdict(list)
@@ -43,15 +48,25 @@ def rename(names: Iterable[str], contigs: Iterable[str], where: object, genome: 
         taken[choices[0]] = name
     changed = [f"{name} -> {contig}" for name, contig in mapped.items() if name != contig]
     if changed:
-        warnings.warn(f"{where}: contigs renamed to those of {genome}: {listed(changed)}", GenomeNote, stacklevel=3)
+        warnings.warn(
+            f"{where}: contigs renamed to those of {genome}: {listed(changed)}",
+            GenomeNote,
+            stacklevel=3,
+        )
     return mapped
 
 
-def shared(names: Iterable[str], contigs: Iterable[str], where: object, genome: object) -> dict[str, str]:
-    """`rename` for those of the names that mean a contig at all; a file may say more than a genome holds."""
+def shared(
+    names: Iterable[str], contigs: Iterable[str], where: object, genome: object
+) -> dict[str, str]:
+    """`rename` for those of the names that mean a contig at all; a file may say more than a genome
+    holds.
+    """
     contigs = list(contigs)
     known = set(contigs) | {_core(contig) for contig in contigs}
-    return rename((name for name in names if name in known or _core(name) in known), contigs, where, genome)
+    return rename(
+        (name for name in names if name in known or _core(name) in known), contigs, where, genome
+    )
 
 
 def _core(name: str) -> str:
@@ -59,8 +74,12 @@ def _core(name: str) -> str:
     return "MT" if core.upper() in _MITOCHONDRION else core
 
 
-def _unknown(name: str, names: list, contigs: list, choices: list, where: object, genome: object) -> InputError:
+def _unknown(
+    name: str, names: list, contigs: list, choices: list, where: object, genome: object
+) -> InputError:
     lists = f"{listed(contigs)} in {genome}" + (f"; {listed(names)} here" if len(names) > 1 else "")
     if not choices:
         return InputError(where, f"unknown contig {name!r}", f"possible: {lists}")
-    return InputError(where, f"contig {name!r} could mean {listed(choices)}, which is not the only one", lists)
+    return InputError(
+        where, f"contig {name!r} could mean {listed(choices)}, which is not the only one", lists
+    )

@@ -1,4 +1,6 @@
-"""Plain and bgzipped text by place; gzip without blocks allows no random access and is refused with advice."""
+"""Plain and bgzipped text by place; gzip without blocks allows no random access and is refused with
+advice.
+"""
 
 import io
 import struct
@@ -15,17 +17,20 @@ END_OF_FILE = bytes.fromhex("1f8b08040000000000ff0600424302001b00030000000000000
 
 
 class Text:
-    """Bytes of a plain or bgzipped file by their place in the text; `blocks` is None for plain text.
+    """Bytes of a plain or bgzipped file by their place in the text; `blocks` is None for plain
+    text.
 
-    Opening walks the bgzip blocks (about 1 s for a human genome). Raises InputError for a file that is
-    missing, empty, truncated, or gzip without blocks.
+    Opening walks the bgzip blocks (about 1 s for a human genome). Raises InputError for a file that
+    is missing, empty, truncated, or gzip without blocks.
     """
 
     def __init__(self, path: Path) -> None:
         try:
             self._file = path.open("rb")
         except OSError as error:
-            raise InputError(path, f"cannot be read ({error.strerror})", "a FASTA, plain or bgzipped") from None
+            raise InputError(
+                path, f"cannot be read ({error.strerror})", "a FASTA, plain or bgzipped"
+            ) from None
         self.path, self._memo = path, (-1, b"")
         self.blocks: np.ndarray | None = None
         self.size = path.stat().st_size
@@ -36,7 +41,11 @@ class Text:
             if not first and self.size < 4096:
                 raise InputError(path, "is empty", "a FASTA, plain or bgzipped")
             if first != b">":
-                raise InputError(path, f"is no FASTA: it begins with {first.decode('latin-1')!r}", "a first line >name")
+                raise InputError(
+                    path,
+                    f"is no FASTA: it begins with {first.decode('latin-1')!r}",
+                    "a first line >name",
+                )
         except BaseException:
             self._file.close()
             raise
@@ -52,7 +61,9 @@ class Text:
             head = self._file.read(18)
             if head[:4] != _BLOCK_HEADER or head[12:14] != b"BC":
                 plain = f"gunzip -c {self.path.name} | bgzip > new.fa.gz"
-                raise InputError(self.path, f"is gzip, not bgzip (byte {at:,})", f"random access needs: {plain}")
+                raise InputError(
+                    self.path, f"is gzip, not bgzip (byte {at:,})", f"random access needs: {plain}"
+                )
             rows.append((at, text))
             at += struct.unpack("<H", head[16:18])[0] + 1 if len(head) == 18 else total
             self._file.seek(at - 4)
@@ -60,7 +71,9 @@ class Text:
             text += struct.unpack("<I", tail)[0] if len(tail) == 4 else 0
         self._file.seek(max(0, total - len(END_OF_FILE)))
         if at != total or self._file.read() != END_OF_FILE:
-            raise InputError(self.path, "is truncated (no bgzip end-of-file block)", "copy or compress it again")
+            raise InputError(
+                self.path, "is truncated (no bgzip end-of-file block)", "copy or compress it again"
+            )
         return np.array(rows, np.int64), text
 
     def read(self, start: int, size: int) -> bytes:
@@ -77,7 +90,9 @@ class Text:
         return b"".join(parts)
 
     def lines(self) -> Iterator[bytes]:
-        """The lines with their ends; raises InputError for a damaged block before any of its letters."""
+        """The lines with their ends; raises InputError for a damaged block before any of its
+        letters.
+        """
         with io.BufferedReader(_Stream(self), 1 << 16) as stream:
             yield from stream
 
@@ -88,7 +103,9 @@ class Text:
             try:
                 data = zlib.decompress(self._file.read(int(stop[0]) - at if len(stop) else -1), 31)
             except zlib.error as error:
-                raise InputError(self.path, f"has a damaged bgzip block at byte {at:,} ({error})", "copy it") from None
+                raise InputError(
+                    self.path, f"has a damaged bgzip block at byte {at:,} ({error})", "copy it"
+                ) from None
             self._memo = (number, data)
         return self._memo[1]
 

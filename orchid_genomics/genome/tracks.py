@@ -1,7 +1,9 @@
-"""Signals along a genome, bigWig or bedGraph, read and written; where a file says nothing there is NaN, never zero.
+"""Signals along a genome, bigWig or bedGraph, read and written; where a file says nothing there is
+NaN, never zero.
 
-The trap: pyBigWig ends the process (no exception) on a file cut short and on a NaN to be written, and a handle that
-crosses a fork reads another place; so files are checked before they are opened, and each process has its own handle.
+The trap: pyBigWig ends the process (no exception) on a file cut short and on a NaN to be written,
+and a handle that crosses a fork reads another place; so files are checked before they are opened,
+and each process has its own handle.
 """
 
 import os
@@ -30,14 +32,15 @@ Piece = tuple[str, int, np.ndarray]
 
 
 class Track:
-    """A bigWig or bedGraph (plain or gzipped), told apart by its content; `contigs` is name to length.
+    """A bigWig or bedGraph (plain or gzipped), told apart by its content; `contigs` is name to
+    length.
 
-    With a genome, contigs are asked for by the genome's names, and those that both have must be of one length (a
-    bedGraph has no lengths: of its ends). A contig that the track does not have reads as NaN. A bedGraph stands in
-    memory, 20 bytes a record.
+    With a genome, contigs are asked for by the genome's names, and those that both have must be of
+    one length (a bedGraph has no lengths: of its ends). A contig that the track does not have reads
+    as NaN. A bedGraph stands in memory, 20 bytes a record.
 
-    Raises InputError for a file that is missing, damaged or neither, for records that overlap, and for a genome with
-    no contig in common or of another build.
+    Raises InputError for a file that is missing, damaged or neither, for records that overlap, and
+    for a genome with no contig in common or of another build.
     """
 
     def __init__(self, path: str | Path, genome: Genome | None = None) -> None:
@@ -48,11 +51,16 @@ class Track:
             self.contigs: dict[str, int] = dict(self._handle()[0].chroms())
         else:
             self.contigs = {contig: int(rows[1][-1]) for contig, rows in self._records.items()}
-        self._names = {contig: contig for contig in self.contigs} if genome is None else self._meet(genome)
+        self._names = (
+            {contig: contig for contig in self.contigs} if genome is None else self._meet(genome)
+        )
 
     def _meet(self, genome: Genome) -> dict[str, str]:
         """The genome's name of every contig of ours that it has, to our name."""
-        names = {contig: name for name, contig in shared(self.contigs, genome.contigs, self.path, genome.path).items()}
+        names = {
+            contig: name
+            for name, contig in shared(self.contigs, genome.contigs, self.path, genome.path).items()
+        }
         if not names:
             found = f"no contig of {genome.path.name}: {listed(self.contigs)}"
             raise InputError(self.path, found, f"possible: {listed(genome.contigs)}")
@@ -74,7 +82,9 @@ class Track:
         self._forget()
 
     def values(self, contig: str, start: int, end: int) -> np.ndarray:
-        """Values (L,) float32 of letters `start` to `end` (0-based half-open); NaN where nothing is said."""
+        """Values (L,) float32 of letters `start` to `end` (0-based half-open); NaN where nothing is
+        said.
+        """
         found = np.full(end - start, np.nan, np.float32)
         name = self._names.get(contig)
         first, last = max(start, 0), min(end, self.contigs.get(name, 0))
@@ -87,14 +97,17 @@ class Track:
                 inside[:] = handle.values(name, first, last, numpy=True)
         else:
             starts, ends, values = self._records[name]
-            rows = slice(np.searchsorted(ends, first, "right"), np.searchsorted(starts, last, "left"))
+            rows = slice(
+                np.searchsorted(ends, first, "right"), np.searchsorted(starts, last, "left")
+            )
             for begin, stop, value in zip(starts[rows], ends[rows], values[rows], strict=True):
                 inside[max(begin - first, 0) : stop - first] = value
         return found
 
     def mean(self, contig: str, start: int, end: int, covered: bool = False) -> float:
-        """The mean over letters `start` to `end`: where nothing is said counts as zero (the `mean0` of
-        bigWigAverageOverBed), or with `covered` not at all (its `mean`; NaN where nothing is said of any letter).
+        """The mean over letters `start` to `end`: where nothing is said counts as zero (the `mean0`
+        of bigWigAverageOverBed), or with `covered` not at all (its `mean`; NaN where nothing is
+        said of any letter).
         """
         values = self.values(contig, start, end).astype(np.float64)
         known = values[~np.isnan(values)]
@@ -111,7 +124,9 @@ class Track:
 
 
 def _is_bigwig(path: Path) -> bool:
-    """Whether a file is bigWig; raises InputError for one that is missing, or a bigWig that is damaged or empty."""
+    """Whether a file is bigWig; raises InputError for one that is missing, or a bigWig that is
+    damaged or empty.
+    """
     try:
         with path.open("rb") as file:
             head = file.read(64)
@@ -121,7 +136,9 @@ def _is_bigwig(path: Path) -> bool:
             file.seek(min(int.from_bytes(head[44:52], "little"), size))
             covered = file.read(8)
     except OSError as error:
-        raise InputError(path, f"cannot be read ({error.strerror})", "a bigWig or bedGraph") from None
+        raise InputError(
+            path, f"cannot be read ({error.strerror})", "a bigWig or bedGraph"
+        ) from None
     magic = struct.pack("<I", _MAGIC)
     if head[:4] == magic[::-1]:
         raise InputError(path, "is a big-endian bigWig", "one written on an ordinary machine")
@@ -144,11 +161,15 @@ def _read_bedgraph(path: Path) -> dict[str, tuple[np.ndarray, np.ndarray, np.nda
             continue
         rows.setdefault(words[0], []).append(_record(words, f"{path} line {number}"))
     if not rows:
-        raise InputError(path, "has no record", "a bigWig, or a bedGraph of contig, start, end and value")
+        raise InputError(
+            path, "has no record", "a bigWig, or a bedGraph of contig, start, end and value"
+        )
     found = {}
     for contig, records in rows.items():
         records.sort()
-        starts, ends = (np.array([record[column] for record in records], np.int64) for column in (0, 1))
+        starts, ends = (
+            np.array([record[column] for record in records], np.int64) for column in (0, 1)
+        )
         clash = np.flatnonzero(starts[1:] < ends[:-1])
         if len(clash):
             at = f"{contig}:{starts[clash[0] + 1] + 1:,}"
@@ -175,22 +196,29 @@ def is_track(path: str | Path) -> bool:
 
 
 def write_track(path: str | Path, contigs: Mapping[str, int], pieces: Iterable[Piece]) -> int:
-    """Write a signal by the path's name as bigWig (.bw, .bigWig; with zoom levels) or bedGraph (.bedGraph[.gz]).
+    """Write a signal by the path's name as bigWig (.bw, .bigWig; with zoom levels) or bedGraph
+    (.bedGraph[.gz]).
 
-    `contigs` are all contigs of the genome with their lengths. Pieces come with contigs in order of name (bytes, as
-    the bigWig index wants them: chr10 before chr2), places rising and disjoint; NaN is left out. Gives the number of
-    letters written. The file appears whole or not at all; `.gz` is bgzipped with a tabix index. Memory: one piece.
+    `contigs` are all contigs of the genome with their lengths. Pieces come with contigs in order of
+    name (bytes, as the bigWig index wants them: chr10 before chr2), places rising and disjoint; NaN
+    is left out. Gives the number of letters written. The file appears whole or not at all; `.gz` is
+    bgzipped with a tabix index. Memory: one piece.
 
     Raises InputError for another name, and for a signal without any value.
     """
     path, name = Path(path), str(path).lower()
     if not is_track(path) or name.endswith(tuple(end + ".gz" for end in BIGWIG)):
-        raise InputError(path, "is no name of a track", "one that ends in .bw, .bigWig, .bedGraph or .bedGraph.gz")
+        raise InputError(
+            path,
+            "is no name of a track",
+            "one that ends in .bw, .bigWig, .bedGraph or .bedGraph.gz",
+        )
     runs = _Runs(dict(sorted(contigs.items())), pieces)
     try:
         with ExitStack() as stack:
             temporary = stack.enter_context(replacing(path))
-            temporary.touch()  # an OSError that says why, where pyBigWig and pysam would end the process
+            # an OSError that says why, where pyBigWig and pysam would end the process
+            temporary.touch()
             if name.endswith(BIGWIG):
                 _write_bigwig(temporary, runs)
             else:
@@ -205,7 +233,9 @@ def write_track(path: str | Path, contigs: Mapping[str, int], pieces: Iterable[P
 
 
 class _Runs:
-    """The stretches of values without NaN among pieces, adjoining ones joined up to a size, in order."""
+    """The stretches of values without NaN among pieces, adjoining ones joined up to a size, in
+    order.
+    """
 
     def __init__(self, contigs: dict[str, int], pieces: Iterable[Piece]) -> None:
         self.contigs, self.pieces, self.letters = contigs, pieces, 0
@@ -215,7 +245,9 @@ class _Runs:
         last, held = (-1, 0), []
         for contig, start, values in self.pieces:
             if (order[contig], start) < last or start + len(values) > self.contigs[contig]:
-                raise ValueError(f"{contig}:{start} (0-based) follows what lies behind it, or is off its contig")
+                raise ValueError(
+                    f"{contig}:{start} (0-based) follows what lies behind it, or is off its contig"
+                )
             if held and ((order[contig], start) != last or sum(map(len, held)) > _TOGETHER):
                 yield from self._stretches(*last, held)
                 held = []
@@ -249,4 +281,6 @@ def _write_bedgraph(path: Path, runs: _Runs, packed: bool) -> None:
         for contig, start, values in runs:
             edges = np.flatnonzero(np.concatenate([[True], values[1:] != values[:-1], [True]]))
             for first, stop in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):
-                file.write(f"{contig}\t{start + first}\t{start + stop}\t{values[first]!s}\n".encode())
+                file.write(
+                    f"{contig}\t{start + first}\t{start + stop}\t{values[first]!s}\n".encode()
+                )

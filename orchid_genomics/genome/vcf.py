@@ -1,7 +1,8 @@
-"""VCF and BCF, read as they stand: the only 1-based file of the house, and what leaves here is 0-based.
+"""VCF and BCF, read as they stand: the only 1-based file of the house, and what leaves here is
+0-based.
 
-The trap: a record that is taken apart and written anew loses what the parser did not understand. Text records keep
-their line, byte for byte, and only gain INFO; pysam reads BCF alone.
+The trap: a record that is taken apart and written anew loses what the parser did not understand.
+Text records keep their line, byte for byte, and only gain INFO; pysam reads BCF alone.
 """
 
 import gzip
@@ -27,7 +28,9 @@ _LETTERS = re.compile("[A-Za-z]+")
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One line: `start` is 0-based, `ref` and `alts` upper case where they are letters, `alts` empty for ALT `.`."""
+    """One line: `start` is 0-based, `ref` and `alts` upper case where they are letters, `alts`
+    empty for ALT `.`.
+    """
 
     line: bytes
     contig: str
@@ -41,11 +44,16 @@ class Record:
         return f"{self.contig}:{self.start + 1:,} {self.ref}>{','.join(self.alts) or '.'}"
 
     def alleles(self, contig: str | None) -> list[Variant | str]:
-        """Every ALT on the genome's `contig`, or the reason why it is no letters to score; one entry for ALT `.`."""
+        """Every ALT on the genome's `contig`, or the reason why it is no letters to score; one
+        entry for ALT `.`.
+        """
         if not self.alts:
             return ["no_alt"]
         unknown = "unknown_contig" if contig is None else ""
-        return [no_letters(alt) or unknown or Variant(contig or "", self.start, self.ref, alt) for alt in self.alts]
+        return [
+            no_letters(alt) or unknown or Variant(contig or "", self.start, self.ref, alt)
+            for alt in self.alts
+        ]
 
     def with_info(self, text: str) -> bytes:
         """The line with more INFO; nothing else of it changes."""
@@ -71,9 +79,10 @@ def no_letters(alt: str) -> str:
 class Survey:
     """What one pass over a file found.
 
-    Attributes: `header` its lines; `records`; `contigs` records by contig as the file names it; `ordered` whether an
-    index can be made: contigs in one piece, places ascending; `farthest` the largest place; `checksum` the SHA-256
-    of its text; `sample` evenly spaced (number, line), every `step` records.
+    Attributes: `header` its lines; `records`; `contigs` records by contig as the file names it;
+    `ordered` whether an index can be made: contigs in one piece, places ascending; `farthest` the
+    largest place; `checksum` the SHA-256 of its text; `sample` evenly spaced (number, line), every
+    `step` records.
     """
 
     header: list[bytes]
@@ -87,9 +96,11 @@ class Survey:
 
 
 class Vcf:
-    """A VCF (plain, gzip, bgzip) or BCF, read from its beginning as often as asked; nothing of it stays in memory.
+    """A VCF (plain, gzip, bgzip) or BCF, read from its beginning as often as asked; nothing of it
+    stays in memory.
 
-    Raises InputError for a file that is missing, truncated, or no VCF, with the line where it is wrong.
+    Raises InputError for a file that is missing, truncated, or no VCF, with the line where it is
+    wrong.
     """
 
     def __init__(self, path: str | Path, shown: str | None = None) -> None:
@@ -100,7 +111,9 @@ class Vcf:
             if start[:4] == b"\x1f\x8b\x08\x04" and start[12:14] == b"BC":
                 file.seek(max(0, self.path.stat().st_size - len(END_OF_FILE)))
                 if file.read() != END_OF_FILE:
-                    raise InputError(self.shown, "is truncated (no bgzip end-of-file block)", "copy it again")
+                    raise InputError(
+                        self.shown, "is truncated (no bgzip end-of-file block)", "copy it again"
+                    )
             if self.packed:
                 with gzip.open(self.path) as text:
                     start = text.read(5)
@@ -109,7 +122,9 @@ class Vcf:
         self.columns = self.header[-1].rstrip(b"\r\n").count(b"\t") + 1
 
     def lines(self) -> Iterator[tuple[int, bytes]]:
-        """Every record as (its line number from 1, its line without the line break); blank lines are none."""
+        """Every record as (its line number from 1, its line without the line break); blank lines
+        are none.
+        """
         if self.binary:
             yield from self._bcf_lines()
             return
@@ -117,13 +132,17 @@ class Vcf:
             for number, line in enumerate(file, 1):
                 if number > len(self.header) and line.strip():
                     if line[:1] == b"#":
-                        raise self._wrong(number, "a header line among the records", "all of them before #CHROM")
+                        raise self._wrong(
+                            number, "a header line among the records", "all of them before #CHROM"
+                        )
                     yield number, line[:-1] if line.endswith(b"\n") else line
 
     def parse(self, number: int, line: bytes) -> Record:
         """A line as a record. Raises InputError when it is none."""
         if (found := line.count(b"\t") + 1) != self.columns:
-            raise self._wrong(number, f"{found} columns", f"{self.columns} between tabs, as in the header")
+            raise self._wrong(
+                number, f"{found} columns", f"{self.columns} between tabs, as in the header"
+            )
         contig, place, name, ref, alt = line.split(b"\t", 5)[:5]
         if not contig or b" " in contig:
             raise self._wrong(number, f"CHROM {contig.decode('latin-1')!r}", "the name of a contig")
@@ -132,12 +151,19 @@ class Vcf:
         words = [word.decode("latin-1") for word in (ref, *alt.split(b","))]
         if "" in words or (words[0] == "." and words[1:] != ["."]):
             raise self._wrong(
-                number, f"REF {words[0]!r} and ALT {','.join(words[1:])!r}", "letters, or what VCF allows"
+                number,
+                f"REF {words[0]!r} and ALT {','.join(words[1:])!r}",
+                "letters, or what VCF allows",
             )
         ref, *alts = [word.upper() if _LETTERS.fullmatch(word) else word for word in words]
         alts = () if alts == ["."] else tuple(alts)
         return Record(
-            line, contig.decode("utf-8", "replace"), int(place) - 1, name.decode("utf-8", "replace"), ref, alts
+            line,
+            contig.decode("utf-8", "replace"),
+            int(place) - 1,
+            name.decode("utf-8", "replace"),
+            ref,
+            alts,
         )
 
     def records(self) -> Iterator[Record]:
@@ -145,7 +171,8 @@ class Vcf:
             yield self.parse(number, line)
 
     def survey(self, taken: Iterable[str] = ()) -> Survey:
-        """Read the file through and check every record; `taken` are INFO names that it may not hold already.
+        """Read the file through and check every record; `taken` are INFO names that it may not hold
+        already.
 
         Cost: about 2 s for a million records without samples.
         """
@@ -192,7 +219,11 @@ class Vcf:
         with self._reading(), self._open() as file:
             for number, line in enumerate(file, 1):
                 if number == 1 and not line.startswith(b"##fileformat=VCF"):
-                    raise InputError(self.shown, "is no VCF: its first line is not ##fileformat=VCF", "VCF or BCF")
+                    raise InputError(
+                        self.shown,
+                        "is no VCF: its first line is not ##fileformat=VCF",
+                        "VCF or BCF",
+                    )
                 lines.append(line if line.endswith(b"\n") else line + b"\n")
                 if not line.startswith(b"##"):
                     break
@@ -201,11 +232,17 @@ class Vcf:
             raise InputError(self.shown, "is empty", "a VCF or BCF")
         if last != COLUMNS and not last.startswith(COLUMNS + b"\tFORMAT"):
             shown = COLUMNS.decode().replace("\t", " ")
-            raise self._wrong(len(lines), "no line of column names before the first record", f"{shown} between tabs")
+            raise self._wrong(
+                len(lines),
+                "no line of column names before the first record",
+                f"{shown} between tabs",
+            )
         return lines
 
     def _wrong(self, number: int, found: str, possible: str) -> InputError:
-        return InputError(f"{self.shown} {'record' if self.binary else 'line'} {number}", found, possible)
+        return InputError(
+            f"{self.shown} {'record' if self.binary else 'line'} {number}", found, possible
+        )
 
     def _open(self):
         return gzip.open(self.path, "rb") if self.packed else self.path.open("rb")
@@ -249,9 +286,15 @@ def info_keys(line: bytes) -> set[bytes]:
     return {word.partition(b"=")[0] for word in line.split(b"\t", 8)[7].split(b";")}
 
 
-def info_text(names: Sequence[str], rows: Sequence[Sequence[float | None]], why: Sequence[str]) -> str:
-    """INFO of a record: for each name its numbers, one an ALT; and the reasons last, when there are any."""
-    parts = [f"{name}={','.join(number(row[i]) for row in rows)}" for i, name in enumerate(names[:-1])]
+def info_text(
+    names: Sequence[str], rows: Sequence[Sequence[float | None]], why: Sequence[str]
+) -> str:
+    """INFO of a record: for each name its numbers, one an ALT; and the reasons last, when there are
+    any.
+    """
+    parts = [
+        f"{name}={','.join(number(row[i]) for row in rows)}" for i, name in enumerate(names[:-1])
+    ]
     if any(why):
         parts.append(f"{names[-1]}={','.join(reason or '.' for reason in why)}")
     return ";".join(parts)
@@ -283,5 +326,9 @@ def _split_info(line: bytes) -> tuple[bytes, bytes, bytes]:
 def with_contigs(header: bytes, contigs: Iterable[str]) -> bytes:
     """A header in which every contig is declared."""
     lines = header.splitlines(keepends=True)
-    known = {match[1].decode() for line in lines if (match := re.match(rb"##contig=<ID=([^,>]+)", line))}
-    return with_lines(lines, [f"##contig=<ID={contig}>" for contig in contigs if contig not in known])
+    known = {
+        match[1].decode() for line in lines if (match := re.match(rb"##contig=<ID=([^,>]+)", line))
+    }
+    return with_lines(
+        lines, [f"##contig=<ID={contig}>" for contig in contigs if contig not in known]
+    )

@@ -1,7 +1,8 @@
 """Sequences to vectors of one size: the encoder as a step of a scikit-learn Pipeline.
 
-The trap is the strand: half of a vector changes its sign on the other strand. So features are those that both strands
-share, unless the sequences are read on their own strand (TSS, splice sites, MPRA): then `strand = "forward"`.
+The trap is the strand: half of a vector changes its sign on the other strand. So features are those
+that both strands share, unless the sequences are read on their own strand (TSS, splice sites,
+MPRA): then `strand = "forward"`.
 """
 
 from collections.abc import Iterable
@@ -19,14 +20,16 @@ from orchid_genomics.sequence import CODE, DNA
 
 
 class OrchidFeatures(TransformerMixin, BaseEstimator):
-    """Mean vectors of DNA sequences: (N, width / 2), the same on both strands, or (N, width) of the strand as given.
+    """Mean vectors of DNA sequences: (N, width / 2), the same on both strands, or (N, width) of the
+    strand as given.
 
-    Parameters: `model` a model folder, or an OrchidModel; `pool` "mean" over all letters, or "center", the middle one;
-    `strand` "both" or "forward" (see the module); `device` such as "cuda". Nothing is learned: `fit` reads the model
-    and checks the sequences. Vectors of a sequence depend on no other. Cost: one forward pass of each sequence.
+    Parameters: `model` a model folder, or an OrchidModel; `pool` "mean" over all letters, or
+    "center", the middle one; `strand` "both" or "forward" (see the module); `device` such as
+    "cuda". Nothing is learned: `fit` reads the model and checks the sequences. Vectors of a
+    sequence depend on no other. Cost: one forward pass of each sequence.
 
-    >>> pipe = make_pipeline(OrchidFeatures("runs/yeast/model"), LogisticRegression())  # doctest: +SKIP
-    >>> pipe.fit(["ACGTTG", "TTGACA"], [1, 0]).predict(["ACGTTC"])  # doctest: +SKIP
+    >>> pipe = make_pipeline(OrchidFeatures("runs/yeast/model"), LogisticRegression())  # doctest:
+    +SKIP >>> pipe.fit(["ACGTTG", "TTGACA"], [1, 0]).predict(["ACGTTC"])  # doctest: +SKIP
     """
 
     def __init__(
@@ -42,18 +45,28 @@ class OrchidFeatures(TransformerMixin, BaseEstimator):
         self.device = device
 
     def fit(self, X: Iterable[str], y: object = None) -> "OrchidFeatures":
-        """Read the model. Raises InputError for sequences that are none, or a parameter that is not possible."""
+        """Read the model. Raises InputError for sequences that are none, or a parameter that is not
+        possible.
+        """
         for name, possible in (("pool", ("mean", "center")), ("strand", ("both", "forward"))):
             if getattr(self, name) not in possible:
-                raise InputError(f"OrchidFeatures {name}", f"{getattr(self, name)!r}", " or ".join(possible))
+                raise InputError(
+                    f"OrchidFeatures {name}", f"{getattr(self, name)!r}", " or ".join(possible)
+                )
         encoded(X)
-        given = self.model if isinstance(self.model, OrchidModel) else OrchidModel.from_pretrained(self.model)
+        given = (
+            self.model
+            if isinstance(self.model, OrchidModel)
+            else OrchidModel.from_pretrained(self.model)
+        )
         self.encoder_ = given.encoder.to(self.device).eval()
         self.n_features_out_ = channels(self.encoder_, self.strand)
         return self
 
     def transform(self, X: Iterable[str]) -> np.ndarray:
-        """Vectors (N, n_features_out_) float32 of sequences: texts of IUPAC letters, or tokens (L,) uint8."""
+        """Vectors (N, n_features_out_) float32 of sequences: texts of IUPAC letters, or tokens (L,)
+        uint8.
+        """
         check_is_fitted(self, "encoder_")
         return pooled(self.encoder_, encoded(X), self.pool, self.strand)
 
@@ -69,13 +82,19 @@ class OrchidFeatures(TransformerMixin, BaseEstimator):
 
 
 def encoded(sequences: Iterable[str | bytes | np.ndarray]) -> list[np.ndarray]:
-    """Tokens of sequences. Raises InputError with the number (from 1) of one that is empty, all N, too long, no DNA."""
+    """Tokens of sequences. Raises InputError with the number (from 1) of one that is empty, all N,
+    too long, no DNA.
+    """
     if isinstance(sequences, str | bytes):
         raise InputError("sequences", "one text", "a list of sequences")
     if getattr(sequences, "ndim", 1) == 2 and getattr(sequences, "dtype", None) != np.uint8:
-        table = np.asarray(sequences, object)  # a data frame would be read as the names of its columns
+        table = np.asarray(
+            sequences, object
+        )  # a data frame would be read as the names of its columns
         if table.shape[1] != 1:
-            raise InputError("sequences", f"a table of {table.shape[1]} columns", "one column of sequences")
+            raise InputError(
+                "sequences", f"a table of {table.shape[1]} columns", "one column of sequences"
+            )
         sequences = table[:, 0]
     rows = []
     for number, sequence in enumerate(sequences, 1):
@@ -89,6 +108,8 @@ def encoded(sequences: Iterable[str | bytes | np.ndarray]) -> list[np.ndarray]:
         if len(tokens) > LONGEST:
             raise InputError(where, f"has {len(tokens):,} letters", f"up to {LONGEST:,}")
         if not ((tokens & CODE) < DNA.count).any():
-            raise InputError(where, "is all N" if len(tokens) else "is empty", "at least one of A, C, G and T")
+            raise InputError(
+                where, "is all N" if len(tokens) else "is empty", "at least one of A, C, G and T"
+            )
         rows.append(tokens)
     return rows

@@ -1,8 +1,9 @@
-"""Filters of the operator: the static one from the signed lag in nucleotides, and the gain that conditions.
+"""Filters of the operator: the static one from the signed lag in nucleotides, and the gain that
+conditions.
 
-The trap: lags are nucleotides, never fractions of the window, so that weights trained at 1 kb run at 131 kb. Far lags
-that training never saw are tapered by exp(-|lag| / lambda), one learned lambda a channel, spaced at the start from 8
-nt up to the longest window of the recipe.
+The trap: lags are nucleotides, never fractions of the window, so that weights trained at 1 kb run
+at 131 kb. Far lags that training never saw are tapered by exp(-|lag| / lambda), one learned lambda
+a channel, spaced at the start from 8 nt up to the longest window of the recipe.
 """
 
 import math
@@ -55,13 +56,17 @@ class MagnitudeRecipe(_ConditionedRecipe):
     kind: Literal["magnitude"] = "magnitude"
 
 
-FilterRecipe = Annotated[CorrelationRecipe | MagnitudeRecipe | StaticRecipe, Field(discriminator="kind")]
+FilterRecipe = Annotated[
+    CorrelationRecipe | MagnitudeRecipe | StaticRecipe, Field(discriminator="kind")
+]
 
 
 class StaticFilter(nn.Module):
-    """h0(lag) = MLP(features(lag)) exp(-|lag| / lambda), for every signed lag below L / 2; spectra (C, F).
+    """h0(lag) = MLP(features(lag)) exp(-|lag| / lambda), for every signed lag below L / 2; spectra
+    (C, F).
 
-    Features: sign(lag) log(1 + |lag|), scaled to [-1, 1] at 131,072 nt, and sines and cosines of eight octaves of it.
+    Features: sign(lag) log(1 + |lag|), scaled to [-1, 1] at 131,072 nt, and sines and cosines of
+    eight octaves of it.
     """
 
     def __init__(self, channels: int, recipe: StaticRecipe) -> None:
@@ -74,20 +79,31 @@ class StaticFilter(nn.Module):
         longest = max(recipe.longest or DEFAULT_LONGEST, recipe.shortest)
         spread = torch.linspace(math.log(recipe.shortest), math.log(longest), channels)
         self.log_decay = nn.Parameter(spread)
-        self.register_buffer("norm", recipe.gain * (2 / spread.exp()).rsqrt().reciprocal(), persistent=False)
+        self.register_buffer(
+            "norm", recipe.gain * (2 / spread.exp()).rsqrt().reciprocal(), persistent=False
+        )
         self._state, self._kept = None, {}
         for layer in (self.first, self.second, self.last):
-            nn.init.uniform_(layer.weight, -math.sqrt(6 / layer.in_features), math.sqrt(6 / layer.in_features))
+            nn.init.uniform_(
+                layer.weight, -math.sqrt(6 / layer.in_features), math.sqrt(6 / layer.in_features)
+            )
 
     def lags(self, lag: Tensor) -> Tensor:
         """The filter at signed lags (T,), nucleotides -> (C, T)."""
-        hidden = torch.addmm(self.first.bias[:, None], self.first.weight, implicit.features(lag, self.octaves)).sin()
+        hidden = torch.addmm(
+            self.first.bias[:, None], self.first.weight, implicit.features(lag, self.octaves)
+        ).sin()
         hidden = torch.addmm(self.second.bias[:, None], self.second.weight, hidden).sin()
         exponent = -torch.exp(-self.log_decay)[:, None] * lag.abs()
-        return (self.last.weight * self.norm[:, None]) @ hidden * exponent.clamp(min=implicit.FARTHEST).exp()
+        return (
+            (self.last.weight * self.norm[:, None])
+            @ hidden
+            * exponent.clamp(min=implicit.FARTHEST).exp()
+        )
 
     def taps(self, L: int) -> Tensor:
-        """(C, L), lag 0 first, negative lags at the end; at even L the lag L / 2 is the mean of both signs.
+        """(C, L), lag 0 first, negative lags at the end; at even L the lag L / 2 is the mean of
+        both signs.
 
         The definition of what `forward` transforms, by ordinary autograd.
         """
@@ -123,8 +139,9 @@ class StaticFilter(nn.Module):
 class Conditioning(nn.Module):
     """The short convolutions inside the data-dependent filter, folded into one gain a frequency.
 
-    Circular linear depthwise taps w multiply a spectrum: F(w * v) = W V. So Type II is conj(W_k) W_q |V|^2 and Type I
-    |W| |V|: `forward` gives that factor (C, F) and the side taps along frequency (C, J) or None.
+    Circular linear depthwise taps w multiply a spectrum: F(w * v) = W V. So Type II is conj(W_k)
+    W_q |V|^2 and Type I |W| |V|: `forward` gives that factor (C, F) and the side taps along
+    frequency (C, J) or None.
     """
 
     def __init__(self, channels: int, recipe: CorrelationRecipe | MagnitudeRecipe) -> None:
@@ -139,26 +156,38 @@ class Conditioning(nn.Module):
         self.side = nn.Parameter(torch.zeros(channels, side, 2)) if side else None
 
     def forward(self, L: int) -> tuple[Tensor, Tensor | None]:
-        """Gain (C, F) and side taps; a product of tap spectra has 2 K - 1 taps, so one real product makes it."""
+        """Gain (C, F) and side taps; a product of tap spectra has 2 K - 1 taps, so one real product
+        makes it.
+        """
         with torch.autocast(self.taps.device.type, enabled=False):
             side = None if self.side is None else torch.view_as_complex(self.side)
-            if self.kind == "correlation":  # linear in the crossed taps: the strength multiplies those
-                return tap_spectrum(cross_taps(self.taps[0], self.taps[1]) * self.strength[:, None], L), side
+            if (
+                self.kind == "correlation"
+            ):  # linear in the crossed taps: the strength multiplies those
+                return tap_spectrum(
+                    cross_taps(self.taps[0], self.taps[1]) * self.strength[:, None], L
+                ), side
             square = tap_spectrum(cross_taps(self.taps[0], self.taps[0]), L).real
             root = (square.clamp(min=0) + 1e-12).sqrt() * self.strength[:, None]
             return torch.complex(root, torch.zeros_like(root)), side
 
 
 def cross_taps(q_CK: Tensor, k_CK: Tensor) -> Tensor:
-    """The taps (C, 2 K - 1) whose spectrum is W_q conj(W_k): at lag m, the sum over q[a] k[b] with a - b = m."""
+    """The taps (C, 2 K - 1) whose spectrum is W_q conj(W_k): at lag m, the sum over q[a] k[b] with
+    a - b = m.
+    """
     K = q_CK.shape[-1]
     lag = torch.arange(K, device=q_CK.device)
-    where = functional.one_hot((lag[:, None] - lag[None, :] + K - 1).reshape(-1), 2 * K - 1).to(q_CK.dtype)
+    where = functional.one_hot((lag[:, None] - lag[None, :] + K - 1).reshape(-1), 2 * K - 1).to(
+        q_CK.dtype
+    )
     return (q_CK[:, :, None] * k_CK[:, None, :]).reshape(-1, K * K) @ where
 
 
 def tap_spectrum(taps: Tensor, L: int) -> Tensor:
-    """The spectra (..., F) over L of centred taps (..., K): tap K // 2 is lag 0; taps wrap where K > L."""
+    """The spectra (..., F) over L of centred taps (..., K): tap K // 2 is lag 0; taps wrap where K
+    > L.
+    """
     K = taps.shape[-1]
     lag = torch.arange(K, device=taps.device) - K // 2
     f = torch.arange(L // 2 + 1, device=taps.device)

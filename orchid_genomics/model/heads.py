@@ -1,8 +1,9 @@
 """Heads: vectors (B, L, D) -> predictions.
 
-The trap is the strand. Vectors stand in the even/odd basis of strand pairs (`model.strands`): reading the other strand
-reverses positions and negates the odd half. A head that must not know the strand reads the even half alone, which is
-x_c + x_c'; one whose sequences are read on their own strand (splice sites, TSS, MPRA) reads both halves, untied.
+The trap is the strand. Vectors stand in the even/odd basis of strand pairs (`model.strands`):
+reading the other strand reverses positions and negates the odd half. A head that must not know the
+strand reads the even half alone, which is x_c + x_c'; one whose sequences are read on their own
+strand (splice sites, TSS, MPRA) reads both halves, untied.
 """
 
 import math
@@ -47,7 +48,9 @@ class PooledRecipe(Strict):
         if (self.task == "binary" and found != 2) or (self.task == "multiclass" and found < 3):
             wanted = "exactly 2" if self.task == "binary" else "3 or more"
             words = {"task": self.task, "wanted": wanted, "found": found}
-            raise PydanticCustomError("labels", "{task} needs {wanted} labels, found {found}", words)
+            raise PydanticCustomError(
+                "labels", "{task} needs {wanted} labels, found {found}", words
+            )
         return self
 
     @property
@@ -76,7 +79,9 @@ class TracksRecipe(Strict):
         tracks = range(len(self.labels))
         if sorted(other) != list(tracks) or any(other[other[track]] != track for track in tracks):
             found = {"other": list(self.other), "count": len(tracks)}
-            raise PydanticCustomError("other", "{other} does not pair the {count} tracks among themselves", found)
+            raise PydanticCustomError(
+                "other", "{other} does not pair the {count} tracks among themselves", found
+            )
         return self
 
     @property
@@ -95,7 +100,9 @@ class Vectors(nn.Module):
 
 
 class Letters(nn.Module):
-    """Logits (B, L, letters); strand-exact: logit(token) = <x_c, w(token)> + <x_c', w(complement(token))>."""
+    """Logits (B, L, letters); strand-exact: logit(token) = <x_c, w(token)> + <x_c',
+    w(complement(token))>.
+    """
 
     def __init__(self, recipe: LettersRecipe, encoder: OrchidRecipe) -> None:
         super().__init__()
@@ -115,9 +122,11 @@ class Letters(nn.Module):
 
 
 class Pooled(nn.Module):
-    """Outputs (B, K): logits, or numbers in the labels' own units (`shift` and `scale` are those of the training set).
+    """Outputs (B, K): logits, or numbers in the labels' own units (`shift` and `scale` are those of
+    the training set).
 
-    A dense encoder has no even half: both kinds of `strand` read all of it, and no law holds for "both".
+    A dense encoder has no even half: both kinds of `strand` read all of it, and no law holds for
+    "both".
     """
 
     def __init__(self, recipe: PooledRecipe, encoder: OrchidRecipe) -> None:
@@ -125,31 +134,44 @@ class Pooled(nn.Module):
         self.recipe = recipe
         self.channels = _readable(recipe.strand, encoder)
         self.pool = Pool(recipe.pool, self.channels, recipe.queries)
-        self.weight = nn.Parameter(torch.randn(recipe.outputs, self.pool.width) / math.sqrt(self.pool.width))
+        self.weight = nn.Parameter(
+            torch.randn(recipe.outputs, self.pool.width) / math.sqrt(self.pool.width)
+        )
         self.bias = nn.Parameter(torch.zeros(recipe.outputs))
         _units(self, recipe.task, recipe.outputs)
 
-    def forward(self, x_BLD: Tensor, mask_BL: Tensor | None = None, average: Average | None = None) -> Tensor:
-        """`mask_BL` is 1 at letters and 0 at the padding that may end a row; `average`: see `Pool.forward`."""
+    def forward(
+        self, x_BLD: Tensor, mask_BL: Tensor | None = None, average: Average | None = None
+    ) -> Tensor:
+        """`mask_BL` is 1 at letters and 0 at the padding that may end a row; `average`: see
+        `Pool.forward`.
+        """
         pooled_BC = self.pool(x_BLD[..., : self.channels].transpose(1, 2), mask_BL, average)
-        out_BK = (pooled_BC[:, None] * self.weight).sum(-1) + self.bias  # no product across rows: see `pooling`
+        out_BK = (pooled_BC[:, None] * self.weight).sum(
+            -1
+        ) + self.bias  # no product across rows: see `pooling`
         return out_BK * self.scale + self.shift if self.recipe.task == "regression" else out_BK
 
 
 class Tracks(nn.Module):
-    """Outputs (B, L // bin, T): logits, or numbers in the labels' own units; 0 where a bin holds padding alone.
+    """Outputs (B, L // bin, T): logits, or numbers in the labels' own units; 0 where a bin holds
+    padding alone.
 
-    On the other strand track t becomes track other(t): its even weights are those of other(t), its odd weights the
-    opposite ones.
+    On the other strand track t becomes track other(t): its even weights are those of other(t), its
+    odd weights the opposite ones.
     """
 
     def __init__(self, recipe: TracksRecipe, encoder: OrchidRecipe) -> None:
         super().__init__()
         self.recipe = recipe
-        self.weight = nn.Parameter(torch.randn(recipe.outputs, encoder.width) / math.sqrt(encoder.width))
+        self.weight = nn.Parameter(
+            torch.randn(recipe.outputs, encoder.width) / math.sqrt(encoder.width)
+        )
         self.bias = nn.Parameter(torch.zeros(recipe.outputs))
         self.tied = recipe.strand == "both" and encoder.strands == "equivariant"
-        self.register_buffer("other", torch.tensor(recipe.other or range(recipe.outputs)), persistent=False)
+        self.register_buffer(
+            "other", torch.tensor(recipe.other or range(recipe.outputs)), persistent=False
+        )
         _units(self, recipe.task, recipe.outputs)
 
     def forward(self, x_BLD: Tensor, mask_BL: Tensor | None = None) -> Tensor:
@@ -159,7 +181,10 @@ class Tracks(nn.Module):
             weight = torch.cat((even + even[self.other], odd - odd[self.other]), 1) / 2
             bias = (bias + bias[self.other]) / 2
         letters_BL = torch.ones_like(x_BLD[..., 0]) if mask_BL is None else mask_BL.to(x_BLD.dtype)
-        x_BND, letters_BN = self._binned(x_BLD * letters_BL[..., None]), self._binned(letters_BL[..., None])[..., 0]
+        x_BND, letters_BN = (
+            self._binned(x_BLD * letters_BL[..., None]),
+            self._binned(letters_BL[..., None])[..., 0],
+        )
         x_BND = x_BND / letters_BN.clamp(min=1)[..., None]
         out_BNT = torch.matmul(weight.to(x_BND.dtype), x_BND.transpose(1, 2)).transpose(1, 2) + bias
         if self.recipe.task == "regression":
@@ -179,7 +204,9 @@ HEADS = {"letters": Letters, "pooled": Pooled, "tracks": Tracks}
 
 
 def answers(recipe: Any, outputs: Tensor) -> Tensor:
-    """What a head's outputs say: probabilities (the positive class alone where binary), or numbers as they are."""
+    """What a head's outputs say: probabilities (the positive class alone where binary), or numbers
+    as they are.
+    """
     if recipe.kind == "letters" or recipe.task == "multiclass":
         return outputs.softmax(-1)
     return outputs if recipe.task == "regression" else outputs.sigmoid()
@@ -187,11 +214,17 @@ def answers(recipe: Any, outputs: Tensor) -> Tensor:
 
 def _readable(strand: Strand, encoder: OrchidRecipe) -> int:
     """Leading channels that a pooled head may read."""
-    return encoder.width // 2 if strand == "both" and encoder.strands == "equivariant" else encoder.width
+    return (
+        encoder.width // 2
+        if strand == "both" and encoder.strands == "equivariant"
+        else encoder.width
+    )
 
 
 def _units(head: nn.Module, task: str, outputs: int) -> None:
-    """Mean and spread of the training labels, kept with the weights: numbers leave a head in the labels' units."""
+    """Mean and spread of the training labels, kept with the weights: numbers leave a head in the
+    labels' units.
+    """
     if task == "regression":
         head.register_buffer("shift", torch.zeros(outputs))
         head.register_buffer("scale", torch.ones(outputs))

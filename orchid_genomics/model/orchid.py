@@ -1,8 +1,10 @@
-"""The Orchid encoder: tokens (B, L) -> vectors (B, L, D), global, bidirectional, quasi-linear in length.
+"""The Orchid encoder: tokens (B, L) -> vectors (B, L, D), global, bidirectional, quasi-linear in
+length.
 
-Inside, tensors are (B, D, L): positions are contiguous for transforms and shifted adds, and a product W x needs no
-transpose. The trap: a sequence's output must depend on nothing but itself, so its transform length is a function of
-its own length alone (`transform_length`), and padding carries zeros into every convolution.
+Inside, tensors are (B, D, L): positions are contiguous for transforms and shifted adds, and a
+product W x needs no transpose. The trap: a sequence's output must depend on nothing but itself, so
+its transform length is a function of its own length alone (`transform_length`), and padding carries
+zeros into every convolution.
 """
 
 import math
@@ -16,7 +18,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
-from orchid_genomics.model.filters import Conditioning, CorrelationRecipe, FilterRecipe, StaticFilter, short_conv
+from orchid_genomics.model.filters import (
+    Conditioning,
+    CorrelationRecipe,
+    FilterRecipe,
+    StaticFilter,
+    short_conv,
+)
 from orchid_genomics.model.strands import LetterTable, Mix, Strands, butterfly, halves
 from orchid_genomics.ops import beside, long_conv
 from orchid_genomics.ops.norm import norm
@@ -57,24 +65,34 @@ class Mixer(nn.Module):
         self.inside = Mix(D, 3 * D, recipe.strands)
         self.outside = Mix(D, D, recipe.strands, scale=1 / math.sqrt(2 * recipe.depth))
         taps = torch.zeros(3, channels, recipe.short_taps)
-        if recipe.short_spread:  # no draw otherwise: the other weights of a seed stay what they were
+        if (
+            recipe.short_spread
+        ):  # no draw otherwise: the other weights of a seed stay what they were
             taps.normal_(std=recipe.short_spread)
         taps[..., recipe.short_taps // 2] += 1.0
         self.short = nn.Parameter(taps)
         self.skip = nn.Parameter(torch.ones(channels))
         self.static = StaticFilter(channels, recipe.filter)
-        self.conditioning = None if recipe.filter.kind == "static" else Conditioning(channels, recipe.filter)
+        self.conditioning = (
+            None if recipe.filter.kind == "static" else Conditioning(channels, recipe.filter)
+        )
         self.options = {
             "kind": recipe.filter.kind,
             "bound": 1.0 if self.conditioning is None else recipe.filter.bound,
             "backend": recipe.backend,
         }
 
-    def forward(self, x_BDL: Tensor, mask_BL: Tensor | None, dtype: torch.dtype | None = None) -> Tensor:
-        """(B, D, L) -> (B, D, L), fused, with activations of `dtype`; `plain` is the same layer written out."""
+    def forward(
+        self, x_BDL: Tensor, mask_BL: Tensor | None, dtype: torch.dtype | None = None
+    ) -> Tensor:
+        """(B, D, L) -> (B, D, L), fused, with activations of `dtype`; `plain` is the same layer
+        written out.
+        """
         dtype, fused = dtype or x_BDL.dtype, beside(self.options["backend"])
         weight, bias = self.inside.folded(dtype, self.norm.scale)
-        z, v, s2 = fused.enter(x_BDL, weight, bias, self.both_taps().to(dtype), mask_BL, self.halves)
+        z, v, s2 = fused.enter(
+            x_BDL, weight, bias, self.both_taps().to(dtype), mask_BL, self.halves
+        )
         y = self.convolve(z, v, mask_BL)
         skip = self.skip.repeat(self.halves).to(dtype)
         return fused.leave(x_BDL, y, z, s2, skip, *self.outside.folded(dtype), self.halves)
@@ -87,7 +105,11 @@ class Mixer(nn.Module):
 
     def both_taps(self) -> Tensor:
         """Short taps (3, halves, C, K): channel c' has the reversed taps of c."""
-        return torch.stack((self.short, self.short.flip(-1)), 1) if self.halves == 2 else self.short[:, None]
+        return (
+            torch.stack((self.short, self.short.flip(-1)), 1)
+            if self.halves == 2
+            else self.short[:, None]
+        )
 
     def plain(self, x_BDL: Tensor, mask_BL: Tensor | None, parts: "Parts | None" = None) -> Tensor:
         """The definition that `forward` fuses, by ordinary autograd."""
@@ -97,7 +119,9 @@ class Mixer(nn.Module):
         B, _, L = h.shape
         h = h.view(B, self.halves, 3, -1, L)
         taps = self.both_taps()
-        s1, s2, v = (short_conv(h[:, :, part], taps[part]).reshape(x_BDL.shape) for part in range(3))
+        s1, s2, v = (
+            short_conv(h[:, :, part], taps[part]).reshape(x_BDL.shape) for part in range(3)
+        )
         v = v * mask
         z = parts.enter(v, s1)
         y = parts.convolve(z, v, mask_BL) + self.skip.repeat(self.halves)[:, None] * z
@@ -114,10 +138,14 @@ class GatedMLP(nn.Module):
         blocks = recipe.mlp_blocks
         self.norm = Norm(recipe.width, recipe.strands)
         self.inside = Mix(recipe.width, 2 * hidden, recipe.strands, blocks)
-        self.outside = Mix(hidden, recipe.width, recipe.strands, blocks, scale=1 / math.sqrt(2 * recipe.depth))
+        self.outside = Mix(
+            hidden, recipe.width, recipe.strands, blocks, scale=1 / math.sqrt(2 * recipe.depth)
+        )
 
     def forward(self, x_BDL: Tensor, dtype: torch.dtype | None = None) -> Tensor:
-        """(B, D, L) -> (B, D, L), fused, with activations of `dtype`; `plain` is the same layer written out."""
+        """(B, D, L) -> (B, D, L), fused, with activations of `dtype`; `plain` is the same layer
+        written out.
+        """
         dtype = dtype or x_BDL.dtype
         inside, outside = self.inside.folded(dtype, self.norm.scale), self.outside.folded(dtype)
         return beside(self.backend).gated_mlp(x_BDL, *inside, *outside, self.halves)
@@ -154,7 +182,9 @@ def over_rms(x_BDL: Tensor) -> Tensor:
 
 
 class Parts(NamedTuple):
-    """What is not linear in `plain`, as functions: modules may take their places (`explain.unfused`)."""
+    """What is not linear in `plain`, as functions: modules may take their places
+    (`explain.unfused`).
+    """
 
     unit: Callable[[Tensor], Tensor] = over_rms
     enter: Callable[[Tensor, Tensor], Tensor] = torch.mul
@@ -176,11 +206,20 @@ class Block(nn.Module):
         super().__init__()
         self.mixer, self.mlp = Mixer(recipe), GatedMLP(recipe)
 
-    def forward(self, x_BDL: Tensor, mask_BL: Tensor | None = None, dtype: torch.dtype | None = None) -> Tensor:
-        """(B, D, L) -> (B, D, L); activations are of `dtype` (default: that of x), the residual stream is as x."""
+    def forward(
+        self, x_BDL: Tensor, mask_BL: Tensor | None = None, dtype: torch.dtype | None = None
+    ) -> Tensor:
+        """(B, D, L) -> (B, D, L); activations are of `dtype` (default: that of x), the residual
+        stream is as x.
+        """
         return self.mlp(self.mixer(x_BDL, mask_BL, dtype), dtype)
 
-    def plain(self, x_BDL: Tensor, mask_BL: Tensor | None, parts: tuple[Parts | None, Parts | None] = (None, None)):
+    def plain(
+        self,
+        x_BDL: Tensor,
+        mask_BL: Tensor | None,
+        parts: tuple[Parts | None, Parts | None] = (None, None),
+    ):
         """The same block by ordinary autograd; `parts` of its mixer and of its MLP."""
         return self.mlp.plain(self.mixer.plain(x_BDL, mask_BL, parts[0]), parts[1])
 
@@ -188,12 +227,14 @@ class Block(nn.Module):
 class Orchid(nn.Module):
     """The encoder: tokens (B, L) uint8 -> vectors (B, L, D), zero at padding.
 
-    `forward` takes what a user has: rows padded at the end with PAD are cut, grouped by transform length and run
-    group by group, so that a row alone gives what it gives in any batch. `encode` is the part without branches on
-    data (for `torch.compile` and training): rows of one length that is a transform length, or any length without PAD.
+    `forward` takes what a user has: rows padded at the end with PAD are cut, grouped by transform
+    length and run group by group, so that a row alone gives what it gives in any batch. `encode` is
+    the part without branches on data (for `torch.compile` and training): rows of one length that is
+    a transform length, or any length without PAD.
 
-    Cost: O(B D L log L) time; parameters do not depend on L. Vectors are in the even/odd basis of strand pairs:
-    reading the other strand reverses positions and negates the odd half (see `model.strands`).
+    Cost: O(B D L log L) time; parameters do not depend on L. Vectors are in the even/odd basis of
+    strand pairs: reading the other strand reverses positions and negates the odd half (see
+    `model.strands`).
     """
 
     def __init__(self, recipe: OrchidRecipe) -> None:
@@ -201,18 +242,24 @@ class Orchid(nn.Module):
         self.recipe = recipe
         self.alphabet = alphabet(recipe.alphabet)
         complement = self.alphabet.complement_codes if recipe.strands == "equivariant" else None
-        self.letters = LetterTable(self.alphabet.size, recipe.width, recipe.strands, complement, 0.5)
+        self.letters = LetterTable(
+            self.alphabet.size, recipe.width, recipe.strands, complement, 0.5
+        )
         self.blocks = nn.ModuleList(Block(recipe) for _ in range(recipe.depth))
         self.norm = Norm(recipe.width, recipe.strands)
         self.checkpointing, self.activations = False, torch.float32
 
     def prepare(self, checkpointing: bool, activations: torch.dtype) -> None:
-        """Say how to train: whether to compute blocks again in the backward pass, and the type of activations."""
+        """Say how to train: whether to compute blocks again in the backward pass, and the type of
+        activations.
+        """
         self.checkpointing, self.activations = checkpointing, activations
 
     @classmethod
     def from_pretrained(cls, folder: str | Path) -> "Orchid":
-        """The encoder of a model folder, whatever its head, in eval mode; see `pretrained.OrchidModel`."""
+        """The encoder of a model folder, whatever its head, in eval mode; see
+        `pretrained.OrchidModel`.
+        """
         from orchid_genomics.model.pretrained import OrchidModel
 
         return OrchidModel.from_pretrained(folder).encoder
@@ -229,35 +276,52 @@ class Orchid(nn.Module):
         """Vectors (B, L, D) of tokens whose rows may end in PAD."""
         codes_BL = tokens_BL & CODE
         B, L = codes_BL.shape
-        out = torch.zeros(B, L, self.recipe.width, dtype=self.letters.free.dtype, device=codes_BL.device)
+        out = torch.zeros(
+            B, L, self.recipe.width, dtype=self.letters.free.dtype, device=codes_BL.device
+        )
         for rows, padded, mask in self.groups(codes_BL):
             N = padded.shape[1]
             out[rows, : min(N, L)] = self.encode(padded, mask)[:, :L].to(out.dtype)
         return out * (codes_BL != self.alphabet.pad)[..., None]
 
     def groups(self, codes_BL: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor | None]]:
-        """Rows (R,), their codes at their transform length (R, N), and their mask: what `encode` takes.
+        """Rows (R,), their codes at their transform length (R, N), and their mask: what `encode`
+        takes.
 
-        Rows without a letter are in no group. A row without padding never meets a mask, not even one of ones: that
-        would round otherwise.
+        Rows without a letter are in no group. A row without padding never meets a mask, not even
+        one of ones: that would round otherwise.
         """
         L = codes_BL.shape[1]
         real = codes_BL != self.alphabet.pad
         lengths = ((torch.arange(L, device=real.device) + 1) * real).amax(1).tolist() if L else []
         letters_B = real.sum(1).tolist() if L else []
         kinds = [
-            (transform_length(n), letters < transform_length(n)) for n, letters in zip(lengths, letters_B, strict=True)
+            (transform_length(n), letters < transform_length(n))
+            for n, letters in zip(lengths, letters_B, strict=True)
         ]
         for N, is_padded in sorted(set(kinds) - {(0, False)}):
-            rows = torch.tensor([row for row, kind in enumerate(kinds) if kind == (N, is_padded)], device=real.device)
-            padded = torch.full((len(rows), N), self.alphabet.pad, dtype=codes_BL.dtype, device=codes_BL.device)
+            rows = torch.tensor(
+                [row for row, kind in enumerate(kinds) if kind == (N, is_padded)],
+                device=real.device,
+            )
+            padded = torch.full(
+                (len(rows), N), self.alphabet.pad, dtype=codes_BL.dtype, device=codes_BL.device
+            )
             padded[:, : min(N, L)] = codes_BL[rows, :N]
-            yield rows, padded, (padded != self.alphabet.pad).to(self.letters.free.dtype) if is_padded else None
+            yield (
+                rows,
+                padded,
+                (padded != self.alphabet.pad).to(self.letters.free.dtype) if is_padded else None,
+            )
 
     def encode(self, tokens_BL: Tensor, mask_BL: Tensor | None = None) -> Tensor:
         """Vectors (B, L, D), circular over exactly L; `mask_BL` is 1 at letters and 0 at padding."""
         codes_BL = (tokens_BL & CODE).long()
-        letters_BVL = functional.one_hot(codes_BL, self.alphabet.size).transpose(1, 2).to(self.letters.free.dtype)
+        letters_BVL = (
+            functional.one_hot(codes_BL, self.alphabet.size)
+            .transpose(1, 2)
+            .to(self.letters.free.dtype)
+        )
         return self.encode_letters(letters_BVL, mask_BL)
 
     def encode_letters(self, letters_BVL: Tensor, mask_BL: Tensor | None = None) -> Tensor:
@@ -273,10 +337,11 @@ class Orchid(nn.Module):
 
 
 def transform_length(length: int) -> int:
-    """The length at which a sequence is transformed, a function of its own length alone: even, 2^a 3^b 5^c.
+    """The length at which a sequence is transformed, a function of its own length alone: even, 2^a
+    3^b 5^c.
 
-    At least 32, else at most 25 % more than the length; few in number (five an octave), so that padded rows share
-    batches.
+    At least 32, else at most 25 % more than the length; few in number (five an octave), so that
+    padded rows share batches.
     """
     if length <= 32:
         return 32 if length else 0

@@ -1,6 +1,8 @@
-"""Vectors of many letters become one: over real letters only, so that padding never moves an embedding.
+"""Vectors of many letters become one: over real letters only, so that padding never moves an
+embedding.
 
-A row pools to the same bits in any batch of its transform length: sums run within a row, never across rows.
+A row pools to the same bits in any batch of its transform length: sums run within a row, never
+across rows.
 """
 
 import math
@@ -17,9 +19,9 @@ Average = Callable[[Tensor, Tensor], Tensor]
 class Pool(nn.Module):
     """(B, C, L) -> (B, `width`).
 
-    mean: over letters. center: the middle letter, the mean of the two middle ones where the length is even (so that
-    both strands share it). attention: `queries` learned averages, side by side; their scores are of the channels given,
-    so that a pool of strand-blind channels is strand-blind.
+    mean: over letters. center: the middle letter, the mean of the two middle ones where the length
+    is even (so that both strands share it). attention: `queries` learned averages, side by side;
+    their scores are of the channels given, so that a pool of strand-blind channels is strand-blind.
     """
 
     def __init__(self, kind: PoolKind, channels: int, queries: int = 1) -> None:
@@ -29,8 +31,12 @@ class Pool(nn.Module):
         if kind == "attention":
             self.query = nn.Parameter(torch.randn(queries, channels) / math.sqrt(channels))
 
-    def forward(self, x_BCL: Tensor, mask_BL: Tensor | None = None, average: Average | None = None) -> Tensor:
-        """`mask_BL` is 1 at letters and 0 at the padding that may end a row; `average` may take `averaged`'s place."""
+    def forward(
+        self, x_BCL: Tensor, mask_BL: Tensor | None = None, average: Average | None = None
+    ) -> Tensor:
+        """`mask_BL` is 1 at letters and 0 at the padding that may end a row; `average` may take
+        `averaged`'s place.
+        """
         if self.kind == "attention":
             return self._attention(x_BCL, mask_BL, average or averaged)
         if self.kind == "center":

@@ -1,6 +1,8 @@
-"""Model folders: config.json, model.safetensors, provenance.json and README.md (a card); never a pickle.
+"""Model folders: config.json, model.safetensors, provenance.json and README.md (a card); never a
+pickle.
 
-A folder is written whole under a temporary name and then renamed, so that a killed run leaves the old one.
+A folder is written whole under a temporary name and then renamed, so that a killed run leaves the
+old one.
 """
 
 import hashlib
@@ -23,11 +25,18 @@ from orchid_genomics.recipe import Strict, validate
 from orchid_genomics.sequence import CODE
 
 FORMAT = "orchid-genomics/1"
-CONFIG, WEIGHTS, PROVENANCE, CARD = "config.json", "model.safetensors", "provenance.json", "README.md"
+CONFIG, WEIGHTS, PROVENANCE, CARD = (
+    "config.json",
+    "model.safetensors",
+    "provenance.json",
+    "README.md",
+)
 
 
 class ModelRecipe(Strict):
-    """What config.json holds: the encoder's shape and its head; without one, a folder holds an encoder alone."""
+    """What config.json holds: the encoder's shape and its head; without one, a folder holds an
+    encoder alone.
+    """
 
     encoder: OrchidRecipe
     head: HeadRecipe | None = None
@@ -44,7 +53,11 @@ class OrchidModel(nn.Module):
         super().__init__()
         self.recipe = recipe
         self.encoder = Orchid(recipe.encoder)
-        self.head = Vectors() if recipe.head is None else HEADS[recipe.head.kind](recipe.head, recipe.encoder)
+        self.head = (
+            Vectors()
+            if recipe.head is None
+            else HEADS[recipe.head.kind](recipe.head, recipe.encoder)
+        )
         self.provenance: dict[str, Any] = {}
 
     def forward(self, tokens_BL: Tensor) -> Tensor:
@@ -56,10 +69,17 @@ class OrchidModel(nn.Module):
         if not isinstance(self.head, Pooled):
             mask_BL = (codes_BL != self.encoder.alphabet.pad).to(self.encoder.letters.free.dtype)
             return self.head(self.encoder(codes_BL), mask_BL)
-        parts = [(rows, self.encode(padded, mask)) for rows, padded, mask in self.encoder.groups(codes_BL)]
+        parts = [
+            (rows, self.encode(padded, mask))
+            for rows, padded, mask in self.encoder.groups(codes_BL)
+        ]
         found = sum(len(rows) for rows, _ in parts)
         if found < len(codes_BL):
-            raise InputError("tokens", f"{len(codes_BL) - found} rows have no letter", "at least one letter a row")
+            raise InputError(
+                "tokens",
+                f"{len(codes_BL) - found} rows have no letter",
+                "at least one letter a row",
+            )
         order = torch.cat([rows for rows, _ in parts]).argsort()
         return torch.cat([out for _, out in parts])[order]
 
@@ -69,12 +89,16 @@ class OrchidModel(nn.Module):
 
     @classmethod
     def from_pretrained(cls, folder: str | Path) -> "OrchidModel":
-        """Read a model folder, in eval mode. Raises InputError for a folder that is missing, foreign or damaged."""
+        """Read a model folder, in eval mode. Raises InputError for a folder that is missing,
+        foreign or damaged.
+        """
         folder = Path(folder)
         config = read_json(folder / CONFIG)
         if config.get("format") != FORMAT:
             found = f"is not a model of this tool (format {config.get('format')!r})"
-            raise InputError(folder / CONFIG, found, f"a folder written by orchid-genomics, format {FORMAT!r}")
+            raise InputError(
+                folder / CONFIG, found, f"a folder written by orchid-genomics, format {FORMAT!r}"
+            )
         values = {key: value for key, value in config.items() if key not in ("format", "version")}
         model = cls(validate(ModelRecipe, values, str(folder / CONFIG)))
         _load(model, folder / WEIGHTS)
@@ -82,12 +106,18 @@ class OrchidModel(nn.Module):
         model.provenance = read_json(path) if path.exists() else {}
         return model.eval()
 
-    def save_pretrained(self, folder: str | Path, provenance: dict[str, Any] | None = None, card: str = "") -> None:
-        """Write the folder (see the module); an older one of that name is replaced once the new one is whole."""
+    def save_pretrained(
+        self, folder: str | Path, provenance: dict[str, Any] | None = None, card: str = ""
+    ) -> None:
+        """Write the folder (see the module); an older one of that name is replaced once the new one
+        is whole.
+        """
         folder = Path(folder)
         config = {"format": FORMAT, "version": __version__, **self.recipe.model_dump(mode="json")}
         self.provenance = provenance if provenance is not None else self.provenance
-        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in self.state_dict().items()}
+        tensors = {
+            name: tensor.detach().cpu().contiguous() for name, tensor in self.state_dict().items()
+        }
         with replacing_folder(folder) as part:
             save_file(tensors, part / WEIGHTS, metadata={"format": "pt"})
             (part / CONFIG).write_text(json.dumps(config, indent=2) + "\n")
@@ -97,12 +127,16 @@ class OrchidModel(nn.Module):
             )
 
     def hash(self) -> str:
-        """Twelve hex digits of the SHA-256 over config and weights: what outputs name as their model.
+        """Twelve hex digits of the SHA-256 over config and weights: what outputs name as their
+        model.
 
-        Of the config its kinds and what differs from the defaults, so that an option added later leaves it as it was.
+        Of the config its kinds and what differs from the defaults, so that an option added later
+        leaves it as it was.
         """
         kinds = f"{self.recipe.encoder.filter.kind} {self.recipe.head.kind if self.recipe.head else None}"
-        digest = hashlib.sha256(f"{kinds} {self.recipe.model_dump_json(exclude_defaults=True)}".encode())
+        digest = hashlib.sha256(
+            f"{kinds} {self.recipe.model_dump_json(exclude_defaults=True)}".encode()
+        )
         for name, tensor in sorted(self.state_dict().items()):
             digest.update(name.encode())
             digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
@@ -133,7 +167,9 @@ class replacing_folder:
             error = failure
         shutil.rmtree(self.part, ignore_errors=True)
         if isinstance(error, OSError | SafetensorError):
-            raise MachineError(self.folder, f"cannot be written ({error})", "what stood there before is kept") from None
+            raise MachineError(
+                self.folder, f"cannot be written ({error})", "what stood there before is kept"
+            ) from None
 
     def _take_the_name(self) -> None:
         old = self.folder.with_name(f".{self.folder.name}.{os.getpid()}.old")
@@ -153,7 +189,9 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         values = json.loads(path.read_text())
     except OSError as error:
-        raise InputError(path, f"cannot be read ({error.strerror})", "a model folder of this tool") from None
+        raise InputError(
+            path, f"cannot be read ({error.strerror})", "a model folder of this tool"
+        ) from None
     except ValueError as error:
         raise InputError(path, f"is damaged ({error})", "a JSON object") from None
     if not isinstance(values, dict):
@@ -167,9 +205,15 @@ def _load(model: nn.Module, path: Path) -> None:
     except (OSError, SafetensorError) as error:
         raise InputError(path, f"cannot be read ({error})", "the whole file") from None
     own = model.state_dict()
-    wrong = sorted(own.keys() ^ tensors.keys()) or sorted(n for n in own if own[n].shape != tensors[n].shape)
+    wrong = sorted(own.keys() ^ tensors.keys()) or sorted(
+        n for n in own if own[n].shape != tensors[n].shape
+    )
     if wrong:
-        raise InputError(path, f"does not fit its {CONFIG} ({len(wrong)} tensors, first {wrong[0]})")
+        raise InputError(
+            path, f"does not fit its {CONFIG} ({len(wrong)} tensors, first {wrong[0]})"
+        )
     if any(not torch.isfinite(t).all() for t in tensors.values()):
-        raise InputError(path, "holds NaN or infinite weights", "a model that was trained to the end")
+        raise InputError(
+            path, "holds NaN or infinite weights", "a model that was trained to the end"
+        )
     model.load_state_dict(tensors)

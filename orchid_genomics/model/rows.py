@@ -1,6 +1,8 @@
-"""Sequences of any lengths through an encoder, a vector each: grouped by length, and none knows of another.
+"""Sequences of any lengths through an encoder, a vector each: grouped by length, and none knows of
+another.
 
-The trap is the strand: the last half of a vector (the odd one, see `model.strands`) changes its sign on the other.
+The trap is the strand: the last half of a vector (the odd one, see `model.strands`) changes its
+sign on the other.
 """
 
 from collections.abc import Sequence
@@ -25,8 +27,12 @@ def channels(encoder: Orchid, strand: Strand) -> int:
     return width // 2 if strand == "both" and encoder.recipe.strands == "equivariant" else width
 
 
-def pooled(encoder: Orchid, rows: Sequence[np.ndarray], pool: Literal["mean", "center"], strand: Strand) -> np.ndarray:
-    """Pooled vectors (N, C) float32 of tokens of any lengths; a dense encoder reads both strands for "both"."""
+def pooled(
+    encoder: Orchid, rows: Sequence[np.ndarray], pool: Literal["mean", "center"], strand: Strand
+) -> np.ndarray:
+    """Pooled vectors (N, C) float32 of tokens of any lengths; a dense encoder reads both strands
+    for "both".
+    """
     device = next(encoder.parameters()).device
     found = np.zeros((len(rows), channels(encoder, strand)), np.float32)
     order = sorted(range(len(rows)), key=lambda row: len(rows[row]))
@@ -40,7 +46,9 @@ def pooled(encoder: Orchid, rows: Sequence[np.ndarray], pool: Literal["mean", "c
     return found
 
 
-def _pooled(encoder: Orchid, rows: list[np.ndarray], pool: str, count: int, device: torch.device) -> Tensor:
+def _pooled(
+    encoder: Orchid, rows: list[np.ndarray], pool: str, count: int, device: torch.device
+) -> Tensor:
     tokens_BL = padded(rows).to(device)
     out = torch.zeros(len(rows), count, device=device)
     with torch.inference_mode():

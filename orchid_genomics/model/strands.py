@@ -1,8 +1,10 @@
-"""Both strands in one pass: channels come in pairs (c, c'), and the other strand reverses positions and swaps them.
+"""Both strands in one pass: channels come in pairs (c, c'), and the other strand reverses positions
+and swaps them.
 
-The residual stream stays in the even/odd basis, halves (x_c + x_c', x_c - x_c') / sqrt 2, where a layer that commutes
-with the swap is two half-size products. `butterfly` leads to the paired basis (and back) around everything that is
-not linear. The trap: in the even/odd basis the other strand negates the odd half; only even channels may have a bias.
+The residual stream stays in the even/odd basis, halves (x_c + x_c', x_c - x_c') / sqrt 2, where a
+layer that commutes with the swap is two half-size products. `butterfly` leads to the paired basis
+(and back) around everything that is not linear. The trap: in the even/odd basis the other strand
+negates the odd half; only even channels may have a bias.
 """
 
 import math
@@ -20,7 +22,9 @@ def halves(strands: Strands) -> int:
 
 
 def butterfly(x_BDL: Tensor, halves: int) -> Tensor:
-    """Even/odd halves to paired halves, or back: (a, b) -> (a + b, a - b) / sqrt 2; (B, D, L). One half: no change."""
+    """Even/odd halves to paired halves, or back: (a, b) -> (a + b, a - b) / sqrt 2; (B, D, L). One
+    half: no change.
+    """
     if halves == 1:
         return x_BDL
     a, b = (x_BDL * math.sqrt(0.5)).chunk(2, 1)
@@ -30,12 +34,19 @@ def butterfly(x_BDL: Tensor, halves: int) -> Tensor:
 class Mix(nn.Module):
     """A linear layer over channels, (B, in, L) -> (B, out, L), that commutes with the strand swap.
 
-    Weight (halves * blocks, out, in): the even channels meet only even ones, the odd only odd ones, and with `blocks`
-    > 1 each half is block-diagonal. Gates and value stand side by side within a block's outputs.
+    Weight (halves * blocks, out, in): the even channels meet only even ones, the odd only odd ones,
+    and with `blocks` > 1 each half is block-diagonal. Gates and value stand side by side within a
+    block's outputs.
     """
 
     def __init__(
-        self, inside: int, outside: int, strands: Strands, blocks: int = 1, bias: bool = True, scale: float = 1.0
+        self,
+        inside: int,
+        outside: int,
+        strands: Strands,
+        blocks: int = 1,
+        bias: bool = True,
+        scale: float = 1.0,
     ) -> None:
         super().__init__()
         self.halves, self.blocks = halves(strands), blocks
@@ -53,10 +64,14 @@ class Mix(nn.Module):
         odd = torch.zeros_like(self.bias).repeat(self.halves - 1)
         return y + torch.cat((self.bias, odd))[:, None]
 
-    def folded(self, dtype: torch.dtype, scale: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
-        """Weight and bias with the norm's scale before it and the 1 / sqrt 2 of the butterfly beside it folded in.
+    def folded(
+        self, dtype: torch.dtype, scale: Tensor | None = None
+    ) -> tuple[Tensor, Tensor | None]:
+        """Weight and bias with the norm's scale before it and the 1 / sqrt 2 of the butterfly
+        beside it folded in.
 
-        In the dtype of the activations (bfloat16 under autocast): the fused parts convert nothing themselves.
+        In the dtype of the activations (bfloat16 under autocast): the fused parts convert nothing
+        themselves.
         """
         half = math.sqrt(0.5) if self.halves == 2 else 1.0
         weight, bias = self.weight * half, self.bias
@@ -67,14 +82,21 @@ class Mix(nn.Module):
 
 
 class LetterTable(nn.Module):
-    """One vector a token code, in the even/odd basis; its complement has the same even and the opposite odd half.
+    """One vector a token code, in the even/odd basis; its complement has the same even and the
+    opposite odd half.
 
-    Used to embed (codes -> vectors) and to read letters off vectors (vectors -> logits). `free` (V, D) are the
-    vectors in the paired basis, w(code) for channel c; the vector of c' is w(complement(code)).
+    Used to embed (codes -> vectors) and to read letters off vectors (vectors -> logits). `free` (V,
+    D) are the vectors in the paired basis, w(code) for channel c; the vector of c' is
+    w(complement(code)).
     """
 
     def __init__(
-        self, codes: int, width: int, strands: Strands, complement: tuple[int, ...] | None, std: float
+        self,
+        codes: int,
+        width: int,
+        strands: Strands,
+        complement: tuple[int, ...] | None,
+        std: float,
     ) -> None:
         super().__init__()
         self.paired = strands == "equivariant"

@@ -1,6 +1,7 @@
 """One operator, one signature, several backends: the data-dependent long convolution.
 
-The trap: the convolution is circular over exactly L positions, so the two ends of a window are neighbours.
+The trap: the convolution is circular over exactly L positions, so the two ends of a window are
+neighbours.
 """
 
 from collections.abc import Callable
@@ -50,25 +51,30 @@ def long_conv(
 ) -> Tensor:
     """Convolve z circularly with a filter that depends on v: y = h(v) * z.
 
-    The filter's spectrum is ``static + conv(gain * S(v), taps)``. With v centred per channel and P its power
-    spectrum divided by its mean over all frequencies, S is ``P / (1 + P / bound)`` (Type II, "correlation") or the
-    root of that (Type I, "magnitude"); "static" leaves the data-dependent part out.
+    The filter's spectrum is ``static + conv(gain * S(v), taps)``. With v centred per channel and P
+    its power spectrum divided by its mean over all frequencies, S is ``P / (1 + P / bound)`` (Type
+    II, "correlation") or the root of that (Type I, "magnitude"); "static" leaves the data-dependent
+    part out.
 
-    Parameters
-    ----------
-    z_BDL, v_BDL : real, float32, float64 or bfloat16 (transformed in float32), zero where masked out.
-    static_CF : complex, F = L // 2 + 1. With C = D // 2 the channels are strand pairs: channel C + c is
+    Parameters ---------- z_BDL, v_BDL : real, float32, float64 or bfloat16 (transformed in
+    float32), zero where masked out.
+    static_CF : complex, F = L // 2 + 1. With C = D // 2 the channels are strand pairs: channel C +
+    c is
         convolved with the conjugate spectra (the reversed filter) of channel c.
     gain_CF : complex; the spectrum of the short filters that condition (see `model.filters.gain`).
-    taps_CJ : complex side taps t_1..t_J of the convolution along frequency; t_0 is 1, t_-j the conjugate of t_j.
+    taps_CJ : complex side taps t_1..t_J of the convolution along frequency; t_0 is 1, t_-j the
+    conjugate of t_j.
     mask_BL : 1 at real letters, 0 at padding; None when every position is real.
 
-    Raises MachineError for a backend or dtype that cannot run here, NumericError for NaN or infinite input.
+    Raises MachineError for a backend or dtype that cannot run here, NumericError for NaN or
+    infinite input.
     Cost: three real transforms forward, five backward; O(B D L log L).
     Source: Karami & Ghodsi 2024 (arXiv:2402.18508v3), equations 1-3.
     """
     if backend not in BACKENDS:
-        raise MachineError("backend", f"unknown name {backend!r}", "possible: " + ", ".join(BACKENDS))
+        raise MachineError(
+            "backend", f"unknown name {backend!r}", "possible: " + ", ".join(BACKENDS)
+        )
     for name, tensor in (("z", z_BDL), ("v", v_BDL)):
         if tensor.dtype == torch.float16:
             found = "float16 overflows in power spectra"
@@ -79,9 +85,13 @@ def long_conv(
     return BACKENDS[backend](z_BDL, v_BDL, *spectra, mask_BL, kind, bound)
 
 
-def _check(z_BDL: Tensor, v_BDL: Tensor, static_CF: Tensor, gain_CF: Tensor | None, kind: str) -> None:
+def _check(
+    z_BDL: Tensor, v_BDL: Tensor, static_CF: Tensor, gain_CF: Tensor | None, kind: str
+) -> None:
     if v_BDL.shape != z_BDL.shape or z_BDL.ndim != 3 or z_BDL.shape[2] < 1:
-        raise ValueError(f"z {tuple(z_BDL.shape)} and v {tuple(v_BDL.shape)} must be equal (B, D, L) with L >= 1")
+        raise ValueError(
+            f"z {tuple(z_BDL.shape)} and v {tuple(v_BDL.shape)} must be equal (B, D, L) with L >= 1"
+        )
     D, L = z_BDL.shape[1:]
     C, F = static_CF.shape if static_CF.ndim == 2 else (0, 0)
     if F != L // 2 + 1 or C not in (D, D // 2) or (C != D and D % 2):
@@ -90,11 +100,17 @@ def _check(z_BDL: Tensor, v_BDL: Tensor, static_CF: Tensor, gain_CF: Tensor | No
         )
     if kind not in ("correlation", "magnitude", "static"):
         raise ValueError(f"kind {kind!r} is not correlation, magnitude or static")
-    if (gain_CF is None) != (kind == "static") or (gain_CF is not None and gain_CF.shape != static_CF.shape):
-        raise ValueError(f"kind {kind!r} with gain {None if gain_CF is None else tuple(gain_CF.shape)}")
+    if (gain_CF is None) != (kind == "static") or (
+        gain_CF is not None and gain_CF.shape != static_CF.shape
+    ):
+        raise ValueError(
+            f"kind {kind!r} with gain {None if gain_CF is None else tuple(gain_CF.shape)}"
+        )
 
 
-def _check_extras(z_BDL: Tensor, static_CF: Tensor, taps_CJ: Tensor | None, mask_BL: Tensor | None) -> None:
+def _check_extras(
+    z_BDL: Tensor, static_CF: Tensor, taps_CJ: Tensor | None, mask_BL: Tensor | None
+) -> None:
     (B, _, L), C = z_BDL.shape, static_CF.shape[0]
     if taps_CJ is not None and (taps_CJ.ndim != 2 or taps_CJ.shape[0] != C):
         raise ValueError(f"taps {tuple(taps_CJ.shape)} must be (C, J) = ({C}, side taps)")

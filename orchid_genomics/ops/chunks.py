@@ -1,9 +1,10 @@
 """Work cut into pieces that stay in cache.
 
-One small torch call after another on a piece that fits in cache runs several times faster than each call over the whole
-tensor. The trap: a call costs as much as a thousand positions, so that pieces must not be small either; and threads
-belong inside the calls, for Python threads that share out the pieces wait for each other. What is done to a piece is a
-function of its own, so that its buffers are free, and still in cache, when the next piece asks for some.
+One small torch call after another on a piece that fits in cache runs several times faster than each
+call over the whole tensor. The trap: a call costs as much as a thousand positions, so that pieces
+must not be small either; and threads belong inside the calls, for Python threads that share out the
+pieces wait for each other. What is done to a piece is a function of its own, so that its buffers
+are free, and still in cache, when the next piece asks for some.
 """
 
 from collections.abc import Callable
@@ -15,7 +16,10 @@ import torch
 from torch import Tensor
 
 CHUNK = {"cpu": 2048, "cuda": 1 << 17}  # positions taken together
-GROUP_BYTES = {"cpu": 4 << 20, "cuda": 256 << 20}  # of the float32 rows that are transformed together, a thread
+GROUP_BYTES = {
+    "cpu": 4 << 20,
+    "cuda": 256 << 20,
+}  # of the float32 rows that are transformed together, a thread
 MIN_ROWS = 4  # every call plans its transform anew, and a lone row is planned for many threads
 KEPT = 32 << 20  # bytes: the largest freed block that glibc learns from
 Piece = tuple[slice, int, int]
@@ -40,7 +44,9 @@ def _edges(size: int, count: int) -> list[tuple[int, int]]:
 
 
 def groups(rows: int, numbers: int, device: torch.device) -> list[slice]:
-    """Rows of `numbers` real numbers to transform together: few enough for the cache, enough for every thread."""
+    """Rows of `numbers` real numbers to transform together: few enough for the cache, enough for
+    every thread.
+    """
     threads = torch.get_num_threads() if device.type == "cpu" else 1
     fitting = threads * GROUP_BYTES.get(device.type, 4 << 20) // (4 * max(numbers, 1))
     count = -(-rows // max(1, fitting, min(max(MIN_ROWS, threads), rows))) if rows else 0
@@ -48,7 +54,9 @@ def groups(rows: int, numbers: int, device: torch.device) -> list[slice]:
 
 
 def as_given(function: Callable[..., Answer]) -> Callable[..., Answer]:
-    """Run it on its tensors in their own types, whatever the autocast: callers choose every dtype themselves."""
+    """Run it on its tensors in their own types, whatever the autocast: callers choose every dtype
+    themselves.
+    """
 
     @wraps(function)
     def run(first: Tensor, *rest: Any, **named: Any) -> Answer:
@@ -62,9 +70,11 @@ def as_given(function: Callable[..., Answer]) -> Callable[..., Answer]:
 
 @lru_cache(maxsize=1)
 def _keep_freed() -> None:
-    """Let glibc keep up to 64 MB of freed memory for the next piece rather than give it back and fault it in again.
+    """Let glibc keep up to 64 MB of freed memory for the next piece rather than give it back and
+    fault it in again.
 
-    It gives back what is free beyond twice the largest block that it ever mapped and freed; so map one and free it.
+    It gives back what is free beyond twice the largest block that it ever mapped and freed; so map
+    one and free it.
     """
     torch.empty(KEPT - (1 << 16), dtype=torch.uint8)
 

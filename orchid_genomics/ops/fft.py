@@ -1,9 +1,11 @@
-"""The operator by real FFTs: three transforms forward, five backward, only its real inputs kept between.
+"""The operator by real FFTs: three transforms forward, five backward, only its real inputs kept
+between.
 
-The trap: half-spectrum sums weigh DC and (even L) Nyquist once and every other bin twice. Channels are taken in
-groups; no complex tensor of the batch's size is ever stored, and what happens between the transforms is in
-`ops.spectra`. A torch custom operator, so that `torch.compile` sees one opaque node; inside a compiled graph torch
-forgets lazy conjugates (`.conj()` does nothing), so that every conjugate here is physical.
+The trap: half-spectrum sums weigh DC and (even L) Nyquist once and every other bin twice. Channels
+are taken in groups; no complex tensor of the batch's size is ever stored, and what happens between
+the transforms is in `ops.spectra`. A torch custom operator, so that `torch.compile` sees one opaque
+node; inside a compiled graph torch forgets lazy conjugates (`.conj()` does nothing), so that every
+conjugate here is physical.
 """
 
 import torch
@@ -66,8 +68,13 @@ def backward(
 ) -> list[Tensor]:
     """Gradients of z, v, static, gain and taps; the spectra are computed again rather than kept."""
     L = z_BDL.shape[-1]
-    dz, dv = torch.empty_like(z_BDL), torch.zeros_like(v_BDL) if kind == "static" else torch.empty_like(v_BDL)
-    whole = torch.empty_like if z_BDL.numel() else torch.zeros_like  # without rows nobody writes them
+    dz, dv = (
+        torch.empty_like(z_BDL),
+        torch.zeros_like(v_BDL) if kind == "static" else torch.empty_like(v_BDL),
+    )
+    whole = (
+        torch.empty_like if z_BDL.numel() else torch.zeros_like
+    )  # without rows nobody writes them
     dstatic = whole(static_CF)
     dgain = torch.zeros_like(static_CF) if gain_CF is None else whole(gain_CF)
     dtaps = torch.zeros(0) if taps_CJ is None else torch.zeros_like(taps_CJ)
@@ -76,7 +83,11 @@ def backward(
 
     def work(rows: slice) -> None:
         given = _given(rows, static_CF, gain_CF, taps_CJ, kind, bound)
-        sums = [dstatic[rows], None if gain_CF is None else dgain[rows], _some(dtaps, rows, taps_CJ)]
+        sums = [
+            dstatic[rows],
+            None if gain_CF is None else dgain[rows],
+            _some(dtaps, rows, taps_CJ),
+        ]
         for here, reverse in _strands(rows, z_BDL, static_CF):
             V = power = mean = None
             Z = room.transform(z_BDL[:, here])
@@ -115,8 +126,19 @@ def _keep(ctx, inputs, output) -> None:
 
 def _differentiate(ctx, dy_BDL: Tensor):
     z, v, static, gain, taps, mask = ctx.saved_tensors
-    dz, dv, dstatic, dgain, dtaps = backward(dy_BDL, z, v, static, gain, taps, mask, ctx.kind, ctx.bound)
-    return dz, dv, dstatic, None if gain is None else dgain, None if taps is None else dtaps, None, None, None
+    dz, dv, dstatic, dgain, dtaps = backward(
+        dy_BDL, z, v, static, gain, taps, mask, ctx.kind, ctx.bound
+    )
+    return (
+        dz,
+        dv,
+        dstatic,
+        None if gain is None else dgain,
+        None if taps is None else dtaps,
+        None,
+        None,
+        None,
+    )
 
 
 long_conv.register_autograd(_differentiate, setup_context=_keep)
@@ -125,7 +147,9 @@ long_conv.register_autograd(_differentiate, setup_context=_keep)
 def _groups(z_BDL: Tensor, static_CF: Tensor) -> list[slice]:
     """Rows of the spectra to take together."""
     B, _, L = z_BDL.shape
-    return groups(static_CF.shape[0], B * L, z_BDL.device) if z_BDL.numel() else []  # no transform of no rows
+    return (
+        groups(static_CF.shape[0], B * L, z_BDL.device) if z_BDL.numel() else []
+    )  # no transform of no rows
 
 
 def _room(z_BDL: Tensor, parts: list[slice], taps_CJ: Maybe) -> Room | None:
@@ -137,8 +161,12 @@ def _room(z_BDL: Tensor, parts: list[slice], taps_CJ: Maybe) -> Room | None:
     return Room(z_BDL.shape[0], rows, z_BDL.shape[-1], dtype, z_BDL.device, taps_CJ is not None)
 
 
-def _given(rows: slice, static_CF: Tensor, gain_CF: Maybe, taps_CJ: Maybe, kind: str, bound: float) -> Given:
-    return Given(static_CF[rows], _some(gain_CF, rows, gain_CF), _some(taps_CJ, rows, taps_CJ), kind, bound)
+def _given(
+    rows: slice, static_CF: Tensor, gain_CF: Maybe, taps_CJ: Maybe, kind: str, bound: float
+) -> Given:
+    return Given(
+        static_CF[rows], _some(gain_CF, rows, gain_CF), _some(taps_CJ, rows, taps_CJ), kind, bound
+    )
 
 
 def _some(spectra: Maybe, rows: slice, only_with: Maybe) -> Maybe:
@@ -146,13 +174,17 @@ def _some(spectra: Maybe, rows: slice, only_with: Maybe) -> Maybe:
 
 
 def _strands(rows: slice, z_BDL: Tensor, static_CF: Tensor) -> list[tuple[slice, bool]]:
-    """The channels of these rows, and whether they read them conjugated (the second strand of pairs)."""
+    """The channels of these rows, and whether they read them conjugated (the second strand of
+    pairs).
+    """
     D, C = z_BDL.shape[1], static_CF.shape[0]
     return [(slice(rows.start + s * C, rows.stop + s * C), s == 1) for s in range(D // C)]
 
 
 def _finite(sums: Tensor, name: str) -> None:
-    """Sums over positions betray NaN or infinity at the cost of (B, D) numbers; a GPU is not made to wait."""
+    """Sums over positions betray NaN or infinity at the cost of (B, D) numbers; a GPU is not made
+    to wait.
+    """
     if sums.device.type == "cpu" and not torch.isfinite(sums).all():
         raise NumericError(f"long_conv: {name}", "holds NaN or infinity", "finite numbers")
 

@@ -1,6 +1,8 @@
-"""The convolution along frequency with conjugate-symmetric taps, as shifted adds over half spectra, and its gradient.
+"""The convolution along frequency with conjugate-symmetric taps, as shifted adds over half spectra,
+and its gradient.
 
-The trap: at both ends a half spectrum goes on as its mirrored conjugate, and DC and (even L) Nyquist are real.
+The trap: at both ends a half spectrum goes on as its mirrored conjugate, and DC and (even L)
+Nyquist are real.
 """
 
 import torch
@@ -10,8 +12,9 @@ from torch import Tensor
 def apart(spectrum: Tensor, copy: bool = True) -> Tensor:
     """A tensor like this whose rows do not touch in memory.
 
-    A complex product rounds differently in the vectors of the processor and in what is left over; with rows apart it
-    starts afresh at each one, so that a row's result is the same, bit by bit, in every batch.
+    A complex product rounds differently in the vectors of the processor and in what is left over;
+    with rows apart it starts afresh at each one, so that a row's result is the same, bit by bit, in
+    every batch.
     """
     F = spectrum.shape[-1]
     out = spectrum.new_empty(*spectrum.shape[:-1], F + 1)[..., :F]
@@ -19,7 +22,9 @@ def apart(spectrum: Tensor, copy: bool = True) -> Tensor:
 
 
 def half_weigh(spectrum: Tensor, L: int) -> Tensor:
-    """Half of DC and (even L) Nyquist, in place: they stand once in a whole spectrum and every other bin twice."""
+    """Half of DC and (even L) Nyquist, in place: they stand once in a whole spectrum and every
+    other bin twice.
+    """
     spectrum[..., 0] *= 0.5
     if L % 2 == 0:
         spectrum[..., -1] *= 0.5
@@ -38,11 +43,15 @@ def convolve(spectrum: Tensor, taps_GJ: Tensor, L: int) -> Tensor:
 
 
 def taps_gradient(Q: Tensor, spectrum: Tensor, count: int, L: int) -> Tensor:
-    """The whole-spectrum sum of Q[k] conj(U[k - j]), inner bins counted once, for j = 1..count; (G, count)."""
+    """The whole-spectrum sum of Q[k] conj(U[k - j]), inner bins counted once, for j = 1..count; (G,
+    count).
+    """
     _real_ends(spectrum, L)
     columns = []
     for j in range(1, count + 1):
-        pair = Q * _shifted(spectrum, j, L).conj_physical() + Q.conj_physical() * _shifted(spectrum, -j, L)
+        pair = Q * _shifted(spectrum, j, L).conj_physical() + Q.conj_physical() * _shifted(
+            spectrum, -j, L
+        )
         columns.append(half_weigh(pair, L).sum((0, -1)))
     return torch.stack(columns, -1)
 
@@ -53,7 +62,8 @@ def _shifted(spectrum: Tensor, j: int, L: int) -> Tensor:
     place = torch.arange(-abs(j), F + abs(j), device=spectrum.device) % L
     below, above = place[: abs(j)], place[F + abs(j) :]
     ends = [
-        torch.where(p < F, _read(spectrum, p), _read(spectrum, (L - p) % L).conj_physical()) for p in (below, above)
+        torch.where(p < F, _read(spectrum, p), _read(spectrum, (L - p) % L).conj_physical())
+        for p in (below, above)
     ]
     if j > 0:
         return torch.cat((ends[0], spectrum), -1)[..., :F]

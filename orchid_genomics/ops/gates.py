@@ -1,9 +1,11 @@
-"""The two sides of a long convolution, fused by hand: norm, products, butterflies, short taps, gates and skip.
+"""The two sides of a long convolution, fused by hand: norm, products, butterflies, short taps,
+gates and skip.
 
-`enter` (norm, Linear D -> 3D, short convolution, gate: gives z, v, s2) and `leave` (skip, second gate, Linear,
-residual), each with its own backward pass. Each takes positions in cache-sized chunks, keeps only its inputs and
-computes the rest again. `model.orchid.Mixer.plain` is the same layer written out; the tests hold the two equal.
-The trap: `weight` comes with the norm's scale and the butterflies' 1 / sqrt 2 folded in.
+`enter` (norm, Linear D -> 3D, short convolution, gate: gives z, v, s2) and `leave` (skip, second
+gate, Linear, residual), each with its own backward pass. Each takes positions in cache-sized
+chunks, keeps only its inputs and computes the rest again. `model.orchid.Mixer.plain` is the same
+layer written out; the tests hold the two equal. The trap: `weight` comes with the norm's scale and
+the butterflies' 1 / sqrt 2 folded in.
 """
 
 import torch
@@ -31,12 +33,22 @@ from orchid_genomics.ops.products import (
 @torch.library.custom_op("orchid::enter", mutates_args=())
 @as_given
 def enter(
-    x_BDL: Tensor, weight: Tensor, bias: Tensor | None, taps: Tensor, mask_BL: Tensor | None, halves: int
+    x_BDL: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    taps: Tensor,
+    mask_BL: Tensor | None,
+    halves: int,
 ) -> list[Tensor]:
-    """z = v s1, v and s2 (B, D, L) from short_conv(fly(W norm(x))); taps (3, halves, C, K), v zero where masked."""
+    """z = v s1, v and s2 (B, D, L) from short_conv(fly(W norm(x))); taps (3, halves, C, K), v zero
+    where masked.
+    """
     B, D, L = x_BDL.shape
     k = taps.shape[-1] // 2
-    outs = [torch.empty(B, halves, D // halves, L, dtype=weight.dtype, device=x_BDL.device) for _ in range(3)]
+    outs = [
+        torch.empty(B, halves, D // halves, L, dtype=weight.dtype, device=x_BDL.device)
+        for _ in range(3)
+    ]
 
     def work(rows: slice, first: int, last: int) -> None:
         _, _, h = _entered(x_BDL, weight, bias, mask_BL, halves, (rows, first - k, last + k))
@@ -61,7 +73,9 @@ def _entered(
     halves: int,
     piece: Piece,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Normed x (R, D, n), its scale (R, 1, n) and the masked products in the paired basis (3, R, halves, C, n)."""
+    """Normed x (R, D, n), its scale (R, 1, n) and the masked products in the paired basis (3, R,
+    halves, C, n).
+    """
     rows, first, last = piece
     normed, rms = normalise(wrapped(x_BDL[rows], first, last), weight.dtype)
     h = flown(product(weight, bias, normed), halves, 3)
@@ -71,7 +85,9 @@ def _entered(
 
 
 def _convolved(h: Tensor, taps: Tensor, out: Tensor | None = None) -> Tensor:
-    """Centred taps (..., C, K) over h (..., C, n + 2 (K // 2)): y[t] = sum of taps[j] h[t - (j - K // 2)]."""
+    """Centred taps (..., C, K) over h (..., C, n + 2 (K // 2)): y[t] = sum of taps[j] h[t - (j - K
+    // 2)].
+    """
     k = taps.shape[-1] // 2
     n = h.shape[-1] - 2 * k
     y = torch.mul(h[..., k : k + n], taps[..., k, None], out=out)
@@ -94,7 +110,9 @@ def enter_backward(
     mask_BL: Tensor | None,
     halves: int,
 ) -> list[Tensor]:
-    """Gradients of x, weight, bias and taps; a chunk computes 2 (K // 2) neighbours on each side again."""
+    """Gradients of x, weight, bias and taps; a chunk computes 2 (K // 2) neighbours on each side
+    again.
+    """
     K = taps.shape[-1]
     k = K // 2
     dx_BDL = torch.empty_like(x_BDL, memory_format=torch.contiguous_format)
@@ -103,9 +121,14 @@ def enter_backward(
 
     def work(rows: slice, first: int, last: int) -> None:
         n = last - first
-        normed, rms, h = _entered(x_BDL, weight, bias, mask_BL, halves, (rows, first - 2 * k, last + 2 * k))
+        normed, rms, h = _entered(
+            x_BDL, weight, bias, mask_BL, halves, (rows, first - 2 * k, last + 2 * k)
+        )
         s1, v = _convolved(h[0], taps[0]), _convolved(h[2], taps[2])
-        dz, dv, ds2 = (by_half(wrapped(d[rows], first - k, last + k), halves) for d in (dz_BDL, dv_BDL, ds2_BDL))
+        dz, dv, ds2 = (
+            by_half(wrapped(d[rows], first - k, last + k), halves)
+            for d in (dz_BDL, dv_BDL, ds2_BDL)
+        )
         dc = torch.empty(*h.shape[:-1], n + 2 * k, dtype=v.dtype, device=v.device)
         torch.addcmul(dv, dz, s1, out=dc[2])
         dc[1] = ds2
@@ -123,14 +146,17 @@ def enter_backward(
         din = unflown(dh, weight.shape[0])
         inner = normed[..., 2 * k : 2 * k + n]
         dnormed = product_backward(din, weight, inner, sums[0], sums[1])
-        dx_BDL[rows, :, first:last] = normalise_backward(dnormed, inner, rms[..., 2 * k : 2 * k + n])
+        dx_BDL[rows, :, first:last] = normalise_backward(
+            dnormed, inner, rms[..., 2 * k : 2 * k + n]
+        )
 
     for piece in pieces(x_BDL):
         work(*piece)
     return [dx_BDL, *summed(sums, weight.dtype)]
 
 
-# --- out of the long convolution ----------------------------------------------------------------------------------
+# --- out of the long convolution
+# ----------------------------------------------------------------------------------
 
 
 @torch.library.custom_op("orchid::leave", mutates_args=())
@@ -180,7 +206,9 @@ def leave_backward(
         dy, dz, ds2 = (out[rows, :, first:last] for out in outs)
         t = torch.addcmul(y, z, skip[:, None])
         u = fly(by_half(t * s2, halves))
-        du = product_backward(dout.reshape(len(dout), *weight.shape[:2], -1), weight, u, sums[1], sums[2])
+        du = product_backward(
+            dout.reshape(len(dout), *weight.shape[:2], -1), weight, u, sums[1], sums[2]
+        )
         du = fly(by_half(du, halves))
         torch.mul(du, t, out=ds2)
         torch.mul(du, s2, out=dy)
@@ -208,13 +236,17 @@ def _keep_leave(ctx, inputs, output) -> None:
 
 def _leave_gradients(ctx, dout: Tensor):
     y, z, s2, skip, weight, bias = ctx.saved_tensors
-    dy, dz, ds2, dskip, dweight, dbias = leave_backward(dout, y, z, s2, skip, weight, bias, ctx.halves)
+    dy, dz, ds2, dskip, dweight, dbias = leave_backward(
+        dout, y, z, s2, skip, weight, bias, ctx.halves
+    )
     return dout, dy, dz, ds2, dskip, dweight, gradient_of(dbias, bias), None
 
 
 enter.register_autograd(_enter_gradients, setup_context=keep_all)
 leave.register_autograd(_leave_gradients, setup_context=_keep_leave)
 enter.register_fake(lambda x, weight, *rest: [shape(x).to(weight.dtype) for _ in range(3)])
-enter_backward.register_fake(lambda dz, dv, ds2, x, weight, bias, taps, mask, halves: shapes(x, weight, bias, taps))
+enter_backward.register_fake(
+    lambda dz, dv, ds2, x, weight, bias, taps, mask, halves: shapes(x, weight, bias, taps)
+)
 leave.register_fake(lambda x, *rest: shape(x))
 leave_backward.register_fake(lambda dout, y, z, s2, *rest: shapes(y, z, s2, *rest[:-1]))

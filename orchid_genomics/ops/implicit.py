@@ -1,9 +1,10 @@
-"""The spectrum of an implicit filter: a small sine network over signed lags, tapered, then transformed.
+"""The spectrum of an implicit filter: a small sine network over signed lags, tapered, then
+transformed.
 
-Fused by hand: lags are taken in cache-sized pieces, only the parameters are kept, and the backward pass is one inverse
-real transform and a second run of the network; ordinary autograd keeps ten tensors as long as the window and takes
-twice the time. `model.filters.StaticFilter.taps` is the same filter written out. The trap: at even length the lag L / 2
-is the mean of both signs.
+Fused by hand: lags are taken in cache-sized pieces, only the parameters are kept, and the backward
+pass is one inverse real transform and a second run of the network; ordinary autograd keeps ten
+tensors as long as the window and takes twice the time. `model.filters.StaticFilter.taps` is the
+same filter written out. The trap: at even length the lag L / 2 is the mean of both signs.
 """
 
 import math
@@ -15,11 +16,15 @@ from orchid_genomics.ops.chunks import CHUNK, as_given, groups
 from orchid_genomics.ops.products import summed, zeros_like_all
 
 LONGEST_LAG = 131_072  # nucleotides; the lag at which the log-lag feature is 1
-FARTHEST = -60.0  # least exponent of the taper: far below rounding, and exp is slow where it underflows
+FARTHEST = (
+    -60.0
+)  # least exponent of the taper: far below rounding, and exp is slow where it underflows
 
 
 def features(lag_T: Tensor, octaves: int) -> Tensor:
-    """sign(lag) log(1 + |lag|), scaled to [-1, 1] at 131,072 nt, and sines and cosines of its octaves; (1 + 2 O, T)."""
+    """sign(lag) log(1 + |lag|), scaled to [-1, 1] at 131,072 nt, and sines and cosines of its
+    octaves; (1 + 2 O, T).
+    """
     position = lag_T.sign() * torch.log1p(lag_T.abs()) / math.log1p(LONGEST_LAG)
     octave = math.pi * 2.0 ** torch.arange(octaves, device=lag_T.device, dtype=lag_T.dtype)
     angle = octave[:, None] * position
@@ -27,7 +32,9 @@ def features(lag_T: Tensor, octaves: int) -> Tensor:
 
 
 def signed_lags(first: int, last: int, L: int, like: Tensor) -> Tensor:
-    """The lags of taps first to last of a filter of L: 0, 1, .. L // 2, then the negative ones; (T,)."""
+    """The lags of taps first to last of a filter of L: 0, 1, .. L // 2, then the negative ones;
+    (T,).
+    """
     place = torch.arange(first, last, device=like.device)
     return torch.where(place <= L // 2, place, place - L).to(like.dtype)
 
@@ -35,11 +42,19 @@ def signed_lags(first: int, last: int, L: int, like: Tensor) -> Tensor:
 @torch.library.custom_op("orchid::implicit_spectrum", mutates_args=())
 @as_given
 def spectrum(
-    w_first: Tensor, b_first: Tensor, w_second: Tensor, b_second: Tensor, w_last: Tensor, rate: Tensor, L: int
+    w_first: Tensor,
+    b_first: Tensor,
+    w_second: Tensor,
+    b_second: Tensor,
+    w_last: Tensor,
+    rate: Tensor,
+    L: int,
 ) -> Tensor:
-    """rfft of taps(lag) = (w_last sin(w_second sin(w_first features + b) + b)) exp(-rate |lag|) over L; (C, F).
+    """rfft of taps(lag) = (w_last sin(w_second sin(w_first features + b) + b)) exp(-rate |lag|)
+    over L; (C, F).
 
-    Shapes: w_first (H, 1 + 2 octaves), w_second (H, H), w_last (C, H), rate (C) of one over nucleotides.
+    Shapes: w_first (H, 1 + 2 octaves), w_second (H, H), w_last (C, H), rate (C) of one over
+    nucleotides.
     """
     parameters = (w_first, b_first, w_second, b_second, w_last, rate)
     taps_CL = torch.empty(len(rate), L, dtype=rate.dtype, device=rate.device)
@@ -93,7 +108,9 @@ def spectrum_backward(
     sums = zeros_like_all(*parameters)
 
     def work(first: int, last: int) -> None:
-        _network_backward(dtaps_CL[:, first:last], signed_lags(first, last, L, rate), parameters, sums)
+        _network_backward(
+            dtaps_CL[:, first:last], signed_lags(first, last, L, rate), parameters, sums
+        )
 
     for piece in _pieces(L, rate):
         work(*piece)
@@ -103,9 +120,17 @@ def spectrum_backward(
 
 
 def _network(
-    lag: Tensor, w_first: Tensor, b_first: Tensor, w_second: Tensor, b_second: Tensor, w_last: Tensor, rate: Tensor
+    lag: Tensor,
+    w_first: Tensor,
+    b_first: Tensor,
+    w_second: Tensor,
+    b_second: Tensor,
+    w_last: Tensor,
+    rate: Tensor,
 ) -> tuple[Tensor, ...]:
-    """Features, what enters and leaves both sines, the network's answer and the taper, each (.., T)."""
+    """Features, what enters and leaves both sines, the network's answer and the taper, each (..,
+    T).
+    """
     given = features(lag, w_first.shape[1] // 2)
     one = torch.addmm(b_first[:, None], w_first, given)
     sine_one = one.sin()
@@ -115,8 +140,12 @@ def _network(
     return given, one, sine_one, two, sine_two, w_last @ sine_two, taper
 
 
-def _network_backward(dtaps: Tensor, lag: Tensor, parameters: tuple[Tensor, ...], sums: list[Tensor]) -> None:
-    """Add the gradients of one piece of lags to `sums`; a taper at its least passes nothing that float64 could hold."""
+def _network_backward(
+    dtaps: Tensor, lag: Tensor, parameters: tuple[Tensor, ...], sums: list[Tensor]
+) -> None:
+    """Add the gradients of one piece of lags to `sums`; a taper at its least passes nothing that
+    float64 could hold.
+    """
     _, _, w_second, _, w_last, _ = parameters
     given, one, sine_one, two, sine_two, m, taper = _network(lag, *parameters)
     dm = taper.mul_(dtaps)
@@ -155,6 +184,8 @@ def _gradients(ctx, dspectrum_CF: Tensor):
 
 spectrum.register_autograd(_gradients, setup_context=_keep)
 spectrum.register_fake(
-    lambda w1, b1, w2, b2, w3, rate, L: torch.empty(len(rate), L // 2 + 1, dtype=_complex(rate), device=rate.device)
+    lambda w1, b1, w2, b2, w3, rate, L: torch.empty(
+        len(rate), L // 2 + 1, dtype=_complex(rate), device=rate.device
+    )
 )
 spectrum_backward.register_fake(lambda dspectrum, *rest: [torch.empty_like(t) for t in rest[:-1]])

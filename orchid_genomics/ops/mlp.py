@@ -1,7 +1,9 @@
-"""The gated MLP of a block, fused by hand: norm, GLU, butterflies and residual in one pass over cache-sized chunks.
+"""The gated MLP of a block, fused by hand: norm, GLU, butterflies and residual in one pass over
+cache-sized chunks.
 
-Only its inputs are kept; the rest is computed again. `model.orchid.GatedMLP.plain` is the same layer written out.
-The trap: `weight` comes with the norm's scale and the butterflies' 1 / sqrt 2 folded in.
+Only its inputs are kept; the rest is computed again. `model.orchid.GatedMLP.plain` is the same
+layer written out. The trap: `weight` comes with the norm's scale and the butterflies' 1 / sqrt 2
+folded in.
 """
 
 import torch
@@ -29,7 +31,12 @@ from orchid_genomics.ops.products import (
 @torch.library.custom_op("orchid::gated_mlp", mutates_args=())
 @as_given
 def gated_mlp(
-    x_BDL: Tensor, w_in: Tensor, b_in: Tensor | None, w_out: Tensor, b_out: Tensor | None, halves: int
+    x_BDL: Tensor,
+    w_in: Tensor,
+    b_in: Tensor | None,
+    w_out: Tensor,
+    b_out: Tensor | None,
+    halves: int,
 ) -> Tensor:
     """x + W_out fly(value GELU(gate)), with (value, gate) = fly(W_in norm(x)); (B, D, L)."""
     y_BDL = torch.empty_like(x_BDL, memory_format=torch.contiguous_format)
@@ -83,7 +90,9 @@ def gated_mlp_backward(
 
 def _gradients(ctx, dy: Tensor):
     x, w_in, b_in, w_out, b_out = ctx.saved_tensors
-    dx, dw_in, db_in, dw_out, db_out = gated_mlp_backward(dy, x, w_in, b_in, w_out, b_out, ctx.halves)
+    dx, dw_in, db_in, dw_out, db_out = gated_mlp_backward(
+        dy, x, w_in, b_in, w_out, b_out, ctx.halves
+    )
     return dx, dw_in, gradient_of(db_in, b_in), dw_out, gradient_of(db_out, b_out), None
 
 

@@ -7,7 +7,14 @@ import torch
 from torch import Tensor
 
 from orchid_genomics.ops.chunks import as_given, pieces
-from orchid_genomics.ops.products import normalise, normalise_backward, shape, shapes, summed, zeros_like_all
+from orchid_genomics.ops.products import (
+    normalise,
+    normalise_backward,
+    shape,
+    shapes,
+    summed,
+    zeros_like_all,
+)
 
 
 @torch.library.custom_op("orchid::norm", mutates_args=())

@@ -1,9 +1,11 @@
-"""What the fused parts of a block share: products, butterflies and norms on chunks, forward and backward.
+"""What the fused parts of a block share: products, butterflies and norms on chunks, forward and
+backward.
 
-Shapes: weights (G, parts * O, I), G = halves * blocks; bias (parts * O * blocks) of half 0; chunks (R, D, n) of R rows.
-The trap: `fly` leaves out the butterfly's 1 / sqrt 2, which is folded into the weights (`model.strands.Mix.folded`),
-and each row is multiplied on its own, R products of n columns and never one of R n: so it gives the same bits in every
-batch. The type of the weights is that of the activations (bfloat16 on a GPU); the residual stream x keeps its own.
+Shapes: weights (G, parts * O, I), G = halves * blocks; bias (parts * O * blocks) of half 0; chunks
+(R, D, n) of R rows. The trap: `fly` leaves out the butterfly's 1 / sqrt 2, which is folded into the
+weights (`model.strands.Mix.folded`), and each row is multiplied on its own, R products of n columns
+and never one of R n: so it gives the same bits in every batch. The type of the weights is that of
+the activations (bfloat16 on a GPU); the residual stream x keeps its own.
 """
 
 import torch
@@ -18,7 +20,9 @@ def by_half(x_RDn: Tensor, halves: int) -> Tensor:
 
 
 def fly(x_RHCn: Tensor) -> Tensor:
-    """The butterfly without its 1 / sqrt 2 over dim 1 (two halves); one half stays as it is. (R, H * C, n)."""
+    """The butterfly without its 1 / sqrt 2 over dim 1 (two halves); one half stays as it is. (R, H
+    * C, n).
+    """
     R, halves, _, n = x_RHCn.shape
     if halves == 2:
         one, other = x_RHCn.unbind(1)
@@ -29,12 +33,16 @@ def fly(x_RHCn: Tensor) -> Tensor:
 
 
 def flown(out_RGOn: Tensor, halves: int, parts: int) -> Tensor:
-    """Products in the paired basis, part by part: (parts, R, halves, channels, n), contiguous for the calls to come."""
+    """Products in the paired basis, part by part: (parts, R, halves, channels, n), contiguous for
+    the calls to come.
+    """
     R, G, O, n = out_RGOn.shape
     by_part = out_RGOn.view(R, halves, G // halves, parts, O // parts, n)
     if halves == 1:
         return by_part[:, 0].permute(2, 0, 1, 3, 4).reshape(parts, R, 1, -1, n)
-    paired = torch.empty(parts, R, 2, G // 2, O // parts, n, dtype=out_RGOn.dtype, device=out_RGOn.device)
+    paired = torch.empty(
+        parts, R, 2, G // 2, O // parts, n, dtype=out_RGOn.dtype, device=out_RGOn.device
+    )
     one, other = (by_part[:, half].permute(2, 0, 1, 3, 4) for half in range(2))
     torch.add(one, other, out=paired[:, :, 0])
     torch.sub(one, other, out=paired[:, :, 1])
@@ -54,7 +62,9 @@ def unflown(d_PRHCn: Tensor, G: int) -> Tensor:
 
 
 def normalise(x_RDn: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """x over its root mean square as activations of `dtype`, and one over that root (R, 1, n) in the stream's own."""
+    """x over its root mean square as activations of `dtype`, and one over that root (R, 1, n) in
+    the stream's own.
+    """
     rms = (x_RDn * x_RDn).sum(1, keepdim=True).div_(x_RDn.shape[1]).add_(EPS).rsqrt_()
     return (x_RDn * rms).to(dtype), rms
 
@@ -75,15 +85,21 @@ def product(weight: Tensor, bias: Tensor | None, x_RDn: Tensor) -> Tensor:
 
 
 def _times(weight: Tensor, x: Tensor) -> Tensor:
-    """(R, G, O, n) of weight (G, O, I) and x, which holds (R, G, I, n): a product for each row and group."""
+    """(R, G, O, n) of weight (G, O, I) and x, which holds (R, G, I, n): a product for each row and
+    group.
+    """
     R, n = len(x), x.shape[-1]
     G, O, I = weight.shape
     weights = weight.expand(R, G, O, I).reshape(R * G, O, I)
     return torch.bmm(weights, x.reshape(R * G, I, n)).view(R, G, O, n)
 
 
-def product_backward(dout_RGOn: Tensor, weight: Tensor, x_RDn: Tensor, dweight: Tensor, dbias: Tensor | None) -> Tensor:
-    """The gradient of x from that of the product; those of weight and bias are added to what is given."""
+def product_backward(
+    dout_RGOn: Tensor, weight: Tensor, x_RDn: Tensor, dweight: Tensor, dbias: Tensor | None
+) -> Tensor:
+    """The gradient of x from that of the product; those of weight and bias are added to what is
+    given.
+    """
     R, _, n = x_RDn.shape
     G, O, I = weight.shape
     if dbias is not None:
@@ -100,7 +116,10 @@ def product_backward(dout_RGOn: Tensor, weight: Tensor, x_RDn: Tensor, dweight: 
 
 def zeros_like_all(*tensors: Tensor | None) -> list[Tensor | None]:
     """What sums over pieces start from: float32 at least, for bfloat16 loses a sum over many."""
-    return [None if t is None else torch.zeros(t.shape, dtype=_wide(t.dtype), device=t.device) for t in tensors]
+    return [
+        None if t is None else torch.zeros(t.shape, dtype=_wide(t.dtype), device=t.device)
+        for t in tensors
+    ]
 
 
 def _wide(dtype: torch.dtype) -> torch.dtype:

@@ -1,4 +1,6 @@
-"""The operator as the plain sum that defines it: slow, obvious, and what every other backend must equal."""
+"""The operator as the plain sum that defines it: slow, obvious, and what every other backend must
+equal.
+"""
 
 import torch
 from torch import Tensor
@@ -37,7 +39,9 @@ def _finite(**inputs: Tensor | None) -> None:
 
 
 def both_strands(spectrum_CF: Tensor | None, channels: int) -> Tensor | None:
-    """Spectra for all channels: the second of a strand pair has the conjugate (the reversed filter)."""
+    """Spectra for all channels: the second of a strand pair has the conjugate (the reversed
+    filter).
+    """
     if spectrum_CF is None or spectrum_CF.shape[0] == channels:
         return spectrum_CF
     return torch.cat((spectrum_CF, spectrum_CF.conj()))
@@ -61,14 +65,18 @@ def fourier(L: int, dtype: torch.dtype, device: torch.device) -> Tensor:
 
 
 def taps_of(spectrum: Tensor, L: int) -> Tensor:
-    """The real taps (..., L) of a half spectrum (..., F); imaginary parts at DC and Nyquist count for nothing."""
+    """The real taps (..., L) of a half spectrum (..., F); imaginary parts at DC and Nyquist count
+    for nothing.
+    """
     wave = fourier(L, spectrum.real.dtype, spectrum.device).conj()
     weighted = spectrum * half_weights(L, spectrum.real)
     return torch.einsum("...f,tf->...t", weighted, wave).real / L
 
 
 def half_weights(L: int, like: Tensor) -> Tensor:
-    """How often each half-spectrum bin stands in the whole: 1 at DC and (even L) Nyquist, 2 inside; (F,)."""
+    """How often each half-spectrum bin stands in the whole: 1 at DC and (even L) Nyquist, 2 inside;
+    (F,).
+    """
     weights = torch.full((L // 2 + 1,), 2.0, dtype=like.dtype, device=like.device)
     weights[0] = 1.0
     if L % 2 == 0:
@@ -77,12 +85,16 @@ def half_weights(L: int, like: Tensor) -> Tensor:
 
 
 def strength(v_BDL: Tensor, mask_BL: Tensor | None, kind: str, bound: float) -> Tensor:
-    """S(v) (B, D, F): the bounded, scaled power spectrum (or magnitude) of v centred over its real letters."""
+    """S(v) (B, D, F): the bounded, scaled power spectrum (or magnitude) of v centred over its real
+    letters.
+    """
     L = v_BDL.shape[-1]
     mask = torch.ones_like(v_BDL[:, :1]) if mask_BL is None else mask_BL[:, None].to(v_BDL)
     letters = mask.sum(-1, keepdim=True).clamp(min=1)
     v = (v_BDL - (v_BDL * mask).sum(-1, keepdim=True) / letters) * mask
-    V = v.to(torch.complex64 if v.dtype == torch.float32 else torch.complex128) @ fourier(L, v.dtype, v.device)
+    V = v.to(torch.complex64 if v.dtype == torch.float32 else torch.complex128) @ fourier(
+        L, v.dtype, v.device
+    )
     power = V.real.square() + V.imag.square()
     power = torch.cat((torch.zeros_like(power[..., :1]), power[..., 1:]), -1)
     mean = (power * half_weights(L, power)).sum(-1, keepdim=True) / L
@@ -103,7 +115,10 @@ def frequency_conv(spectrum: Tensor, taps_CJ: Tensor | None, L: int) -> Tensor:
     if taps_CJ is None:
         return spectrum
     F = spectrum.shape[-1]
-    whole = torch.cat((_real_ends(spectrum, L), _real_ends(spectrum, L)[..., 1 : (L + 1) // 2].flip(-1).conj()), -1)
+    whole = torch.cat(
+        (_real_ends(spectrum, L), _real_ends(spectrum, L)[..., 1 : (L + 1) // 2].flip(-1).conj()),
+        -1,
+    )
     out = whole
     for j in range(1, taps_CJ.shape[1] + 1):
         tap = taps_CJ[:, j - 1, None]

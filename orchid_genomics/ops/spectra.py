@@ -1,8 +1,10 @@
-"""What the FFT operator does to spectra: power, strength, filter and their gradients, in short runs.
+"""What the FFT operator does to spectra: power, strength, filter and their gradients, in short
+runs.
 
-A run of frequencies stays in cache while a dozen calls pass over it, all of them into buffers made once. The trap:
-complex products round differently in the vectors of the processor and in what is left over, so runs end at multiples
-of a vector and rows of the buffers lie apart; a row then gives the same bits in every batch.
+A run of frequencies stays in cache while a dozen calls pass over it, all of them into buffers made
+once. The trap: complex products round differently in the vectors of the processor and in what is
+left over, so runs end at multiples of a vector and rows of the buffers lie apart; a row then gives
+the same bits in every batch.
 """
 
 from typing import NamedTuple
@@ -34,17 +36,28 @@ class Given(NamedTuple):
 class Room:
     """Buffers for at most `rows` rows of B sequences of length L, group after group."""
 
-    def __init__(self, B: int, rows: int, L: int, dtype: torch.dtype, device: torch.device, whole: bool) -> None:
+    def __init__(
+        self, B: int, rows: int, L: int, dtype: torch.dtype, device: torch.device, whole: bool
+    ) -> None:
         self.L, self.F = L, L // 2 + 1
-        step = self.F if whole or device.type != "cpu" else max(VECTOR, RUN // max(B * rows, 1) // VECTOR * VECTOR)
+        step = (
+            self.F
+            if whole or device.type != "cpu"
+            else max(VECTOR, RUN // max(B * rows, 1) // VECTOR * VECTOR)
+        )
         count = max(1, round(self.F / step))
         self.widths = [step] * (count - 1) + [self.F - step * (count - 1)]
         shape, real = (B, rows), {"dtype": dtype, "device": device}
-        shared = torch.empty(*shape, 2 * self.F, **real)  # what is staged is gone before power is measured
+        shared = torch.empty(
+            *shape, 2 * self.F, **real
+        )  # what is staged is gone before power is measured
         self.staged = shared[..., :L] if device.type == "cpu" and L >= STAGED else None
         self.power, self.slope = shared.split(self.F, -1)
         self.bounded, self.strength = torch.empty(2, *shape, max(self.widths), **real)
-        wide = {"dtype": torch.complex128 if dtype == torch.float64 else torch.complex64, "device": device}
+        wide = {
+            "dtype": torch.complex128 if dtype == torch.float64 else torch.complex64,
+            "device": device,
+        }
         self.one, self.two = torch.empty(2, *shape, max(self.widths) + 1, **wide)
 
     def runs(self, *spectra: Maybe) -> zip:
@@ -67,7 +80,8 @@ class Room:
         return torch.fft.rfft(staged)
 
     def measure(self, V: Tensor) -> tuple[Tensor, Tensor]:
-        """The power (B, R, F) of a transform, whose DC bin is set to 0, and its mean over all bins (B, R, 1).
+        """The power (B, R, F) of a transform, whose DC bin is set to 0, and its mean over all bins
+        (B, R, 1).
 
         It stands where `transform` stages what it reads: transform everything first.
         """
@@ -86,12 +100,21 @@ class Room:
             if p is None:
                 h = one.copy_(static)
             else:
-                torch.add(mean, p, alpha=1 / given.bound, out=self.bounded[:, : Z.shape[1], : z.shape[-1]])
+                torch.add(
+                    mean, p, alpha=1 / given.bound, out=self.bounded[:, : Z.shape[1], : z.shape[-1]]
+                )
                 p.div_(self.bounded[:, : Z.shape[1], : z.shape[-1]])
-                h = self._filter(static, gain, one.copy_(p if given.kind == "correlation" else p.sqrt_()), given.taps)
+                h = self._filter(
+                    static,
+                    gain,
+                    one.copy_(p if given.kind == "correlation" else p.sqrt_()),
+                    given.taps,
+                )
             z.mul_(h.conj_physical_() if reverse else h)
 
-    def _filter(self, static: Tensor, gain: Tensor, strength: Tensor, taps: Maybe, out: Maybe = None) -> Tensor:
+    def _filter(
+        self, static: Tensor, gain: Tensor, strength: Tensor, taps: Maybe, out: Maybe = None
+    ) -> Tensor:
         """static + conv(gain strength), into `out` or in place of the complex strength."""
         if taps is not None:  # one run is the whole spectrum then
             return frequency.convolve(gain * strength, taps, self.L).add_(static)
@@ -99,9 +122,17 @@ class Room:
         return torch.addcmul(static.expand_as(out), gain.expand_as(out), strength, out=out)
 
     def differentiate(
-        self, DY: Tensor, Z: Tensor, power: Maybe, mean: Maybe, given: Given, reverse: bool, sums: list[Maybe]
+        self,
+        DY: Tensor,
+        Z: Tensor,
+        power: Maybe,
+        mean: Maybe,
+        given: Given,
+        reverse: bool,
+        sums: list[Maybe],
     ) -> Tensor:
-        """DY becomes the transform of dz; gradients of static, gain and taps go to `sums`; that of power is returned.
+        """DY becomes the transform of dz; gradients of static, gain and taps go to `sums`; that of
+        power is returned.
 
         DY comes with a factor 2 / L, which all of them keep; Z and the power's buffer are used up.
         """
@@ -139,7 +170,9 @@ class Room:
         return slope
 
     def backproject(self, V: Tensor, slope: Tensor, power: Tensor, mean: Tensor) -> None:
-        """V becomes the transform of dv from the slope of its strength; `power` holds their product."""
+        """V becomes the transform of dv from the slope of its strength; `power` holds their
+        product.
+        """
         shared = whole_sum(power, self.L) / (self.L * mean)
         scale = self.L / mean  # 2 / mean, less the factor 2 / L in the slope
         for v, s in self.runs(V, slope):
@@ -154,7 +187,9 @@ def whole_sum(half: Tensor, L: int) -> Tensor:
 
 
 def _slope(strength: Tensor, bounded: Tensor, mean: Tensor, kind: str) -> Tensor:
-    """d strength / d (power / mean), in place of `bounded`; 0 where the magnitude is 0 and has no slope."""
+    """d strength / d (power / mean), in place of `bounded`; 0 where the magnitude is 0 and has no
+    slope.
+    """
     slope = torch.div(mean, bounded, out=bounded).square_()
     if kind == "magnitude":
         slope = torch.where(strength > 0, slope / (2 * strength), 0)

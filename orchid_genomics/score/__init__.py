@@ -1,1 +1,3 @@
-"""Scores of variants and elements: streamed over files of any length, killed, resumed and split without a trace."""
+"""Scores of variants and elements: streamed over files of any length, killed, resumed and split
+without a trace.
+"""

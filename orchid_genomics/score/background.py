@@ -1,7 +1,9 @@
-"""What an element's score is worth: its distance from windows of the same genome, alike in length and GC.
+"""What an element's score is worth: its distance from windows of the same genome, alike in length
+and GC.
 
-The trap: a background must not depend on the file that is scored. So windows are drawn by a hash of the seed and their
-length alone, in steps of length, and every element is held against those of its step that are close to it in GC.
+The trap: a background must not depend on the file that is scored. So windows are drawn by a hash of
+the seed and their length alone, in steps of length, and every element is held against those of its
+step that are close to it in GC.
 """
 
 import math
@@ -22,22 +24,29 @@ _KNOWN = 0.9  # share of known letters of a window
 
 
 class Background:
-    """Scores of `windows` drawn windows a length, computed when first asked for; `values` gives those of places (N, C).
+    """Scores of `windows` drawn windows a length, computed when first asked for; `values` gives
+    those of places (N, C).
 
-    Cost: that of scoring up to `windows` elements for every step of length, steps of 2**(1/2), once a process.
+    Cost: that of scoring up to `windows` elements for every step of length, steps of 2**(1/2), once
+    a process.
     """
 
     def __init__(
-        self, genome: Genome, values: Callable[[Sequence[Interval]], np.ndarray], windows: int, seed: int
+        self,
+        genome: Genome,
+        values: Callable[[Sequence[Interval]], np.ndarray],
+        windows: int,
+        seed: int,
     ) -> None:
         self.genome, self.values, self.windows, self.seed = genome, values, windows, seed
         self._kept: dict[int, tuple[np.ndarray, np.ndarray]] = {}
 
     def z(self, place: Interval, values: np.ndarray) -> np.ndarray:
-        """The scores (C,) of a place in standard deviations from the mean of its background, and its size (C + 1,).
+        """The scores (C,) of a place in standard deviations from the mean of its background, and
+        its size (C + 1,).
 
-        The background is the drawn windows within 0.02 of its GC, the 30 nearest where those are fewer; NaN where
-        there are no 30, for the genome is too small for the length.
+        The background is the drawn windows within 0.02 of its GC, the 30 nearest where those are
+        fewer; NaN where there are no 30, for the genome is too small for the length.
         """
         gc, scores = self.of(step(len(place)))
         away = np.abs(gc - gc_share(self.genome, place))
@@ -45,12 +54,16 @@ class Background:
         if len(nearest) < FEWEST:
             return np.append(np.full(len(values), np.nan), len(nearest))
         spread = scores[nearest].std(0, ddof=1)
-        return np.append((values - scores[nearest].mean(0)) / np.where(spread > 0, spread, np.nan), len(nearest))
+        return np.append(
+            (values - scores[nearest].mean(0)) / np.where(spread > 0, spread, np.nan), len(nearest)
+        )
 
     def of(self, length: int) -> tuple[np.ndarray, np.ndarray]:
         """GC (M,) and scores (M, C) of the windows of one length."""
         if length not in self._kept:
-            places = drawn(self.genome, length, min(self.windows, max(_LETTERS // length, _LEAST)), self.seed)
+            places = drawn(
+                self.genome, length, min(self.windows, max(_LETTERS // length, _LEAST)), self.seed
+            )
             gc = np.array([gc_share(self.genome, place) for place in places])
             self._kept[length] = gc, self.values(places)
         return self._kept[length]
@@ -62,7 +75,9 @@ def step(length: int) -> int:
 
 
 def drawn(genome: Genome, length: int, count: int, seed: int) -> list[Interval]:
-    """Up to `count` windows of at least 90 % known letters, anywhere in the genome, as likely at every place."""
+    """Up to `count` windows of at least 90 % known letters, anywhere in the genome, as likely at
+    every place.
+    """
     contigs = [(name, size - length + 1) for name, size in genome.contigs.items() if size >= length]
     ends = np.cumsum([places for _, places in contigs])
     found: list[Interval] = []

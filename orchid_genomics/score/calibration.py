@@ -1,7 +1,8 @@
-"""What a score is worth beside the same change elsewhere: a background of sampled sites, context by context.
+"""What a score is worth beside the same change elsewhere: a background of sampled sites, context by
+context.
 
-The trap: a background belongs to one model, genome, window and score. And it says how unusual a change looks to the
-model, never that it is pathogenic.
+The trap: a background belongs to one model, genome, window and score. And it says how unusual a
+change looks to the model, never that it is pathogenic.
 """
 
 import hashlib
@@ -24,15 +25,18 @@ from orchid_genomics.sequence import DNA, Interval, Variant
 
 FORMAT = "orchid-genomics-calibration/1"
 FEWEST = 30  # sites of a context; of fewer, nothing is said
-_RUN = 16  # neighbouring letters that are sampled together, for one pass of the model answers them all
+_RUN = (
+    16  # neighbouring letters that are sampled together, for one pass of the model answers them all
+)
 
 
 @dataclass(frozen=True, eq=False)
 class Calibration:
     """Backgrounds of the scores of one model on one genome.
 
-    Attributes: `name` "genome background", or the neutral BED; `fold` whether a context and its reverse complement
-    are one; `sites` that were sampled; `backgrounds` of every column and context the sorted scores.
+    Attributes: `name` "genome background", or the neutral BED; `fold` whether a context and its
+    reverse complement are one; `sites` that were sampled; `backgrounds` of every column and context
+    the sorted scores.
     """
 
     path: Path
@@ -45,7 +49,9 @@ class Calibration:
     backgrounds: dict[str, dict[str, np.ndarray]]
 
     def check(self, scoring: Scoring) -> None:
-        """Raises InputError where the calibration is that of another model, genome, window or score."""
+        """Raises InputError where the calibration is that of another model, genome, window or
+        score.
+        """
         pairs = (
             ("model", self.model, scoring.model.hash()),
             ("genome (sha256)", self.genome[:12], scoring.genome.checksum()[:12]),
@@ -53,24 +59,38 @@ class Calibration:
         )
         for what, own, other in pairs:
             if own != other:
-                raise InputError(self.path, f"is for the {what} {own}, not {other}", "orchid-genomics calibrate, again")
+                raise InputError(
+                    self.path,
+                    f"is for the {what} {own}, not {other}",
+                    "orchid-genomics calibrate, again",
+                )
         scores = [column.name for column in scoring.columns]
         if not set(scores) & set(self.backgrounds):
             found = f"is for {', '.join(self.backgrounds)}, not {', '.join(scores)}"
             raise InputError(self.path, found, "--scores of the calibration")
 
     def add_to(self, scoring: Scoring) -> None:
-        """Let `scoring` give percentile, z and n beside every score that is calibrated; see `check`."""
+        """Let `scoring` give percentile, z and n beside every score that is calibrated; see
+        `check`.
+        """
         self.check(scoring)
-        own = [(i, column) for i, column in enumerate(scoring.columns) if column.name in self.backgrounds]
+        own = [
+            (i, column)
+            for i, column in enumerate(scoring.columns)
+            if column.name in self.backgrounds
+        ]
         columns = tuple(replaced for _, column in own for replaced in self._columns(column))
-        scoring.more.append((columns, self._function(scoring.genome, [(i, column.name) for i, column in own])))
+        scoring.more.append(
+            (columns, self._function(scoring.genome, [(i, column.name) for i, column in own]))
+        )
 
     def judged(self, column: str, code: np.ndarray, values: np.ndarray) -> np.ndarray:
-        """Percentile, z and n (N, 3) of scores (N,) whose contexts are `code`; NaN where there is no background.
+        """Percentile, z and n (N, 3) of scores (N,) whose contexts are `code`; NaN where there is
+        no background.
 
-        The percentile is the share of the context's background below the score (ties half), kept between 1/n and
-        1 - 1/n, for a sample of n says nothing finer; z is (score - mean) / standard deviation of the context.
+        The percentile is the share of the context's background below the score (ties half), kept
+        between 1/n and 1 - 1/n, for a sample of n says nothing finer; z is (score - mean) /
+        standard deviation of the context.
         """
         found = np.full((len(values), 3), np.nan)
         for one in np.unique(code[code >= 0]):
@@ -79,7 +99,9 @@ class Calibration:
                 continue
             rows = np.flatnonzero((code == one) & np.isfinite(values))
             n = len(background)
-            below, to = (np.searchsorted(background, values[rows], side) for side in ("left", "right"))
+            below, to = (
+                np.searchsorted(background, values[rows], side) for side in ("left", "right")
+            )
             found[rows, 0] = 100 * np.clip((below + to) / 2 / n, 1 / n, 1 - 1 / n)
             spread = background.std(ddof=1)
             found[rows, 1] = (values[rows] - background.mean()) / spread if spread > 0 else np.nan
@@ -99,18 +121,25 @@ class Calibration:
         def judge(variants: Sequence[Variant | None], values: np.ndarray) -> np.ndarray:
             code = contexts(variants, genome)
             code = folded(code) if self.fold else code
-            return np.concatenate([self.judged(name, code, values[:, i]) for i, name in own], axis=1)
+            return np.concatenate(
+                [self.judged(name, code, values[:, i]) for i, name in own], axis=1
+            )
 
         return judge
 
     def digest(self) -> str:
-        """Twelve hex digits of the SHA-256 of all but its path: what outputs name as their background."""
+        """Twelve hex digits of the SHA-256 of all but its path: what outputs name as their
+        background.
+        """
         return hashlib.sha256(self._text().encode()).hexdigest()[:12]
 
     def _text(self) -> str:
         values = {key: value for key, value in vars(self).items() if key != "path"}
         values["backgrounds"] = {
-            column: {context: [float(f"{score:.5g}") for score in scores] for context, scores in each.items()}
+            column: {
+                context: [float(f"{score:.5g}") for score in scores]
+                for context, scores in each.items()
+            }
             for column, each in self.backgrounds.items()
         }
         return json.dumps({"format": FORMAT, **values}) + "\n"
@@ -131,15 +160,21 @@ class Calibration:
                 path, f"cannot be read ({error.strerror})", "a file of orchid-genomics calibrate"
             ) from None
         except ValueError:
-            raise InputError(path, "is no calibration", "a file of orchid-genomics calibrate") from None
+            raise InputError(
+                path, "is no calibration", "a file of orchid-genomics calibrate"
+            ) from None
         if not isinstance(values, dict) or values.pop("format", None) != FORMAT:
-            raise InputError(path, "is no calibration of this version", "a file of orchid-genomics calibrate")
+            raise InputError(
+                path, "is no calibration of this version", "a file of orchid-genomics calibrate"
+            )
         try:
             backgrounds = {
                 column: {context: np.array(scores, float) for context, scores in each.items()}
                 for column, each in values.pop("backgrounds").items()
             }
-            return cls(path, backgrounds=backgrounds, windows=tuple(values.pop("windows")), **values)
+            return cls(
+                path, backgrounds=backgrounds, windows=tuple(values.pop("windows")), **values
+            )
         except (KeyError, TypeError, AttributeError, ValueError):
             raise InputError(path, "is damaged", "a file of orchid-genomics calibrate") from None
 
@@ -153,36 +188,50 @@ def learned(
     seed: int,
     done: Callable[[int], Any] = lambda _: None,
 ) -> Calibration:
-    """A calibration from `sites` sampled letters of `places` (None: the whole genome), all three changes of each.
+    """A calibration from `sites` sampled letters of `places` (None: the whole genome), all three
+    changes of each.
 
-    `done` hears how many changes more are scored. Raises InputError where there is nothing to sample or a score
-    is none of single letters. Cost: that of scoring 3 x sites variants in runs of 16 neighbouring letters.
+    `done` hears how many changes more are scored. Raises InputError where there is nothing to
+    sample or a score is none of single letters. Cost: that of scoring 3 x sites variants in runs of
+    16 neighbouring letters.
     """
     columns = [column.name for column in scoring.columns]
     for score in scoring.scores:
         if "SNV" not in SCORERS[score].kinds:
             able = [other for other, scorer in SCORERS.items() if "SNV" in scorer.kinds]
-            raise InputError("--scores", f"{score} is no score of single letters", f"possible: {', '.join(able)}")
+            raise InputError(
+                "--scores", f"{score} is no score of single letters", f"possible: {', '.join(able)}"
+            )
     drawn = sampled(scoring.genome, places, sites, seed)
     if not drawn:
         raise InputError(name, "has no letter A, C, G or T between two known ones", "more sequence")
-    variants = [Variant(c, at, ref, alt) for c, at, ref in drawn for alt in DNA.letters if alt != ref]
+    variants = [
+        Variant(c, at, ref, alt) for c, at, ref in drawn for alt in DNA.letters if alt != ref
+    ]
     found = []
     for at in range(0, len(variants), 1536):
         found.append(scoring(variants[at : at + 1536]).values)
         done(len(found[-1]))
     values, code = np.concatenate(found), contexts(variants, scoring.genome)
-    fold = "delta" not in scoring.scores  # all else is the same read on either strand, a head need not be
+    fold = (
+        "delta" not in scoring.scores
+    )  # all else is the same read on either strand, a head need not be
     code = folded(code) if fold else code
     backgrounds = {column: _by_context(values[:, i], code) for i, column in enumerate(columns)}
     model, genome = scoring.model.hash(), scoring.genome.checksum()
-    return Calibration(path, model, genome, tuple(scoring.windows), name, fold, len(drawn), backgrounds)
+    return Calibration(
+        path, model, genome, tuple(scoring.windows), name, fold, len(drawn), backgrounds
+    )
 
 
-def sampled(genome: Genome, places: Sequence[Interval] | None, sites: int, seed: int) -> list[tuple[str, int, str]]:
-    """Up to `sites` letters (contig, 0-based place, letter), sorted, each once, between two known letters.
+def sampled(
+    genome: Genome, places: Sequence[Interval] | None, sites: int, seed: int
+) -> list[tuple[str, int, str]]:
+    """Up to `sites` letters (contig, 0-based place, letter), sorted, each once, between two known
+    letters.
 
-    Drawn in runs of 16 from the places laid end to end, so that every letter is as likely, without replacement.
+    Drawn in runs of 16 from the places laid end to end, so that every letter is as likely, without
+    replacement.
     """
     whole = [Interval(contig, 0, size) for contig, size in genome.contigs.items() if size]
     merged = whole if places is None else merge(places)
@@ -193,7 +242,10 @@ def sampled(genome: Genome, places: Sequence[Interval] | None, sites: int, seed:
         place, first = merged[which], merged[which].start + (run - int(starts[which])) * _RUN
         letters = genome.tokens(place.contig, first - 1, min(first + _RUN, place.end) + 1) & 0x7F
         known = (letters[:-2] < 4) & (letters[1:-1] < 4) & (letters[2:] < 4)
-        found += [(place.contig, first + int(i), DNA.letters[letters[i + 1]]) for i in np.flatnonzero(known)]
+        found += [
+            (place.contig, first + int(i), DNA.letters[letters[i + 1]])
+            for i in np.flatnonzero(known)
+        ]
         if len(found) >= sites:
             break
     order = {contig: number for number, contig in enumerate(genome.contigs)}
@@ -201,7 +253,9 @@ def sampled(genome: Genome, places: Sequence[Interval] | None, sites: int, seed:
 
 
 def _draws(rng: np.random.Generator, runs: int, wanted: int) -> Iterator[int]:
-    """Numbers under `runs` without replacement: a few more than wanted, and in a small set all of them."""
+    """Numbers under `runs` without replacement: a few more than wanted, and in a small set all of
+    them.
+    """
     if runs:
         yield from map(int, rng.choice(runs, size=min(runs, 4 * wanted + 64), replace=False))
 

@@ -1,6 +1,8 @@
-"""The trinucleotide context of single-letter changes, such as ``A[C>T]G``, folded over strands where both read alike.
+"""The trinucleotide context of single-letter changes, such as ``A[C>T]G``, folded over strands
+where both read alike.
 
-The trap: mutation rates and base composition differ so much between contexts that a score may only be telling contexts.
+The trap: mutation rates and base composition differ so much between contexts that a score may only
+be telling contexts.
 """
 
 from collections.abc import Sequence
@@ -10,18 +12,26 @@ import numpy as np
 from orchid_genomics.genome.fasta import Genome
 from orchid_genomics.sequence import CODE, DNA, Variant
 
-CONTEXTS = 256  # codes: before, letter, after, alternate, four of each; those whose letter is the alternate are none
+# codes: before, letter, after, alternate, four of each; those whose letter is the alternate are
+# none
+CONTEXTS = 256
 
 
 def contexts(variants: Sequence[Variant | None], genome: Genome) -> np.ndarray:
-    """The code (N,) of every variant's context on the forward strand; -1 for what is no SNV of four known letters.
+    """The code (N,) of every variant's context on the forward strand; -1 for what is no SNV of four
+    known letters.
 
     The letters are the genome's; a variant whose REF is another has no context.
     """
     found = np.full(len(variants), -1, np.int64)
     for row, variant in enumerate(variants):
         short = variant.trimmed() if variant and len(variant.ref) > 1 else variant
-        if short is None or len(short.ref) != 1 or len(short.alt) != 1 or short.contig not in genome.contigs:
+        if (
+            short is None
+            or len(short.ref) != 1
+            or len(short.alt) != 1
+            or short.contig not in genome.contigs
+        ):
             continue
         if not 0 <= short.start < genome.contigs[short.contig]:
             continue
@@ -33,7 +43,9 @@ def contexts(variants: Sequence[Variant | None], genome: Genome) -> np.ndarray:
 
 
 def folded(codes: np.ndarray) -> np.ndarray:
-    """A context and that of the same change read on the other strand as one: the lower code of the two; -1 stays."""
+    """A context and that of the same change read on the other strand as one: the lower code of the
+    two; -1 stays.
+    """
     return np.where(codes < 0, codes, np.minimum(codes, _other(codes)))
 
 

@@ -1,7 +1,8 @@
 """Elements to numbers, in memory: a row for each, and where there is no number the reason.
 
-A model with a letters head says how likely it finds the element's letters; a fine-tuned one says what it was trained
-for. The trap: a model fine-tuned on windows of one length must be shown windows of that length.
+A model with a letters head says how likely it finds the element's letters; a fine-tuned one says
+what it was trained for. The trap: a model fine-tuned on windows of one length must be shown windows
+of that length.
 """
 
 from collections.abc import Sequence
@@ -36,8 +37,8 @@ REASONS = {
 class ElementScores:
     """A row for each element, in the order asked.
 
-    Attributes: `columns`; `values` (N, columns) float64, NaN where there is none; `why` a key of REASONS where a row
-    has no number, else "".
+    Attributes: `columns`; `values` (N, columns) float64, NaN where there is none; `why` a key of
+    REASONS where a row has no number, else "".
     """
 
     columns: tuple[Column, ...]
@@ -53,9 +54,10 @@ class ElementScores:
 class Options:
     """How elements are read; what does not apply to a model is ignored by it.
 
-    `window` letters around each piece of an element, and `passes` (see `Likelihood`), and `background` windows a length
-    for z (0: no z), drawn by `seed`: of models with a letters head. `length` letters around the middle of each element,
-    0 for the element itself, None as in training: of fine-tuned ones.
+    `window` letters around each piece of an element, and `passes` (see `Likelihood`), and
+    `background` windows a length for z (0: no z), drawn by `seed`: of models with a letters head.
+    `length` letters around the middle of each element, 0 for the element itself, None as in
+    training: of fine-tuned ones.
     """
 
     window: int | None = None
@@ -66,12 +68,18 @@ class Options:
 
 
 class ElementScoring:
-    """A model and a genome made ready to score elements. Raises InputError for a model without a head."""
+    """A model and a genome made ready to score elements. Raises InputError for a model without a
+    head.
+    """
 
     def __init__(self, model: OrchidModel, genome: Genome, options: Options | None = None) -> None:
         self.model, self.genome, self.options = model.eval(), genome, options or Options()
         if model.recipe.head is None:
-            raise InputError("model", "has no head: it gives vectors", "orchid-genomics embed, or a model with a head")
+            raise InputError(
+                "model",
+                "has no head: it gives vectors",
+                "orchid-genomics embed, or a model with a head",
+            )
         self.longest = longest(model)
         if model.recipe.head.kind == "letters":
             self.likelihood: Likelihood | None = self._likelihood()
@@ -81,11 +89,13 @@ class ElementScoring:
             self.length = trained_on(model) if self.options.length is None else self.options.length
             self.columns = _head_columns(model)
 
-    def __call__(self, places: Sequence[Interval], summits: Sequence[int | None] | None = None) -> ElementScores:
+    def __call__(
+        self, places: Sequence[Interval], summits: Sequence[int | None] | None = None
+    ) -> ElementScores:
         """Scores of places with the genome's contig names; a row depends on its own place alone.
 
-        Where a fine-tuned model reads windows of one length, they are centred on `summits` (0-based on the contig), or
-        on the middles of the places.
+        Where a fine-tuned model reads windows of one length, they are centred on `summits` (0-based
+        on the contig), or on the middles of the places.
         """
         why = [check(place, self.genome, self.longest) for place in places]
         values = np.full((len(places), len(self.columns)), np.nan)
@@ -104,15 +114,22 @@ class ElementScoring:
         options = self.options
         if self.likelihood is None:
             return {"length": self.length}
-        said = {"window": self.likelihood.reader.window, "passes": options.passes, "background": options.background}
+        said = {
+            "window": self.likelihood.reader.window,
+            "passes": options.passes,
+            "background": options.background,
+        }
         return said | ({"seed": options.seed} if options.background else {})
 
     def _likelihood(self) -> Likelihood:
         options = self.options
         likelihood = Likelihood(
-            Reader(self.model, self.genome, options.window or trained_length(self.model)), options.passes
+            Reader(self.model, self.genome, options.window or trained_length(self.model)),
+            options.passes,
         )
-        self.background = Background(self.genome, likelihood.means, options.background, options.seed)
+        self.background = Background(
+            self.genome, likelihood.means, options.background, options.seed
+        )
         return likelihood
 
     def _likelihoods(self, places: list[Interval]) -> np.ndarray:
@@ -124,10 +141,11 @@ class ElementScoring:
 
 
 def predict(model: OrchidModel, rows: Sequence[np.ndarray]) -> np.ndarray:
-    """What a fine-tuned model says of sequences (tokens, of any lengths): (N, K), or of tracks the mean along each.
+    """What a fine-tuned model says of sequences (tokens, of any lengths): (N, K), or of tracks the
+    mean along each.
 
-    Probabilities, or numbers in the labels' units. Rows of a batch do not talk; tracks go one by one, for their product
-    rounds by the number of bins.
+    Probabilities, or numbers in the labels' units. Rows of a batch do not talk; tracks go one by
+    one, for their product rounds by the number of bins.
     """
     recipe, device = model.recipe.head, next(model.parameters()).device
     found: list[np.ndarray | None] = [None] * len(rows)
@@ -139,12 +157,18 @@ def predict(model: OrchidModel, rows: Sequence[np.ndarray]) -> np.ndarray:
             tokens = padded([rows[row] for row in some]).to(device)
             out = answers(recipe, model(tokens)).double().cpu().numpy()
             for at, row in enumerate(some):
-                found[row] = out[at] if out.ndim == 2 else out[at, : max(len(rows[row]) // recipe.bin, 1)].mean(0)
+                found[row] = (
+                    out[at]
+                    if out.ndim == 2
+                    else out[at, : max(len(rows[row]) // recipe.bin, 1)].mean(0)
+                )
     return np.array(found, np.float64).reshape(len(rows), -1)
 
 
 def read(genome: Genome, place: Interval, length: int = 0, summit: int | None = None) -> np.ndarray:
-    """Tokens of a place on its strand, or of `length` letters around its summit or middle; N beyond the contig."""
+    """Tokens of a place on its strand, or of `length` letters around its summit or middle; N beyond
+    the contig.
+    """
     place = window(place, length, summit) if length else place
     return genome.tokens(place.contig, place.start, place.end, "-" if place.strand == "-" else "+")
 
@@ -167,20 +191,34 @@ def longest(model: OrchidModel) -> int:
 
 
 def trained_on(model: OrchidModel) -> int:
-    """The one length of the sequences that a model was fine-tuned on; 0 where it was several, or is not known."""
+    """The one length of the sequences that a model was fine-tuned on; 0 where it was several, or is
+    not known.
+    """
     lengths = model.provenance.get("labelled", {}).get("lengths", [])
     return int(lengths[0]) if lengths and len(set(lengths)) == 1 else 0
 
 
 def _likelihood_columns(options: Options) -> tuple[Column, ...]:
-    how = "letters in sight, corrected" if options.passes == 1 else f"masked in {options.passes} interleaved passes"
+    how = (
+        "letters in sight, corrected"
+        if options.passes == 1
+        else f"masked in {options.passes} interleaved passes"
+    )
     columns = (
-        Column("loglik", f"Mean log-likelihood of the element's letters, each given all others ({how}), in nats"),
-        Column("entropy", "Mean entropy of the model's distributions over the letter, in bits; 2: no idea"),
+        Column(
+            "loglik",
+            f"Mean log-likelihood of the element's letters, each given all others ({how}), in nats",
+        ),
+        Column(
+            "entropy",
+            "Mean entropy of the model's distributions over the letter, in bits; 2: no idea",
+        ),
     )
     if not options.background:
         return columns
-    against = "in standard deviations from the mean of n windows of the genome alike in length and GC"
+    against = (
+        "in standard deviations from the mean of n windows of the genome alike in length and GC"
+    )
     return (
         *columns,
         Column("loglik_z", f"loglik {against}"),
@@ -198,20 +236,25 @@ def _head_columns(model: OrchidModel) -> tuple[Column, ...]:
     along = ", the mean along the element" if recipe.kind == "tracks" else ""
     if recipe.task == "regression":
         return tuple(
-            Column(name, f"{label}, in the labels' units{along}") for name, label in zip(names, labels, strict=True)
+            Column(name, f"{label}, in the labels' units{along}")
+            for name, label in zip(names, labels, strict=True)
         )
     return tuple(
-        Column(f"p_{name}", f"Probability of {label!r}{along}") for name, label in zip(names, labels, strict=True)
+        Column(f"p_{name}", f"Probability of {label!r}{along}")
+        for name, label in zip(names, labels, strict=True)
     )
 
 
 def score_elements(
-    model: OrchidModel | str | Path, genome: Genome | str | Path, places: Sequence[Interval], **options
+    model: OrchidModel | str | Path,
+    genome: Genome | str | Path,
+    places: Sequence[Interval],
+    **options,
 ) -> ElementScores:
     """Scores of elements in memory; `options` are those of `Options`. Places are 0-based half-open.
 
-    >>> found = score_elements("runs/yeast/model", "yeast.fa", read_bed("promoters.bed"))  # doctest: +SKIP
-    >>> found["loglik_z"], found.why  # doctest: +SKIP
+    >>> found = score_elements("runs/yeast/model", "yeast.fa", read_bed("promoters.bed"))  #
+    doctest: +SKIP >>> found["loglik_z"], found.why  # doctest: +SKIP
     """
     model = model if isinstance(model, OrchidModel) else OrchidModel.from_pretrained(model)
     genome = genome if isinstance(genome, Genome) else Genome(genome)

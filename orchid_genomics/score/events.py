@@ -1,7 +1,8 @@
 """Where a change may stand, and the windows around it that a model reads.
 
-The trap: one deletion in a run of A can be written at every A of it. A score must not see which was written, so an
-event covers the whole range over which the alignment may slide, and windows are laid around that range.
+The trap: one deletion in a run of A can be written at every A of it. A score must not see which was
+written, so an event covers the whole range over which the alignment may slide, and windows are laid
+around that range.
 """
 
 from dataclasses import dataclass
@@ -15,10 +16,12 @@ from orchid_genomics.sequence import CODE, DNA, Variant
 
 @dataclass(frozen=True)
 class Event:
-    """Letters `start` to `end` (0-based, half-open) of a contig, the codes `ref`, become the codes `alt`.
+    """Letters `start` to `end` (0-based, half-open) of a contig, the codes `ref`, become the codes
+    `alt`.
 
-    For an insertion or deletion the range holds every place where it could be written; `alt` is the whole range after
-    the change. `kind` as in `Variant.kind`, `letters` the inserted letters, or the deleted ones of a deletion.
+    For an insertion or deletion the range holds every place where it could be written; `alt` is the
+    whole range after the change. `kind` as in `Variant.kind`, `letters` the inserted letters, or
+    the deleted ones of a deletion.
     """
 
     kind: str
@@ -53,19 +56,30 @@ def event(variant: Variant, genome: Genome, most: int = 1 << 14) -> Event:
     size, left, right = 16, 16, 16  # the first look is at 64 letters, which is nearly always enough
     while size in (left, right) and size < most:
         size = min(4 * size, most)
-        before, after = (_read(genome, short.contig, *place) for place in ((start - size, start), (end, end + size)))
+        before, after = (
+            _read(genome, short.contig, *place)
+            for place in ((start - size, start), (end, end + size))
+        )
         left = _run(np.concatenate([before, moved])[::-1], k)
         right = _run(np.concatenate([moved, after]), k)
-    ref = np.concatenate([before[len(before) - left :], DNA.encode(short.ref) & CODE, after[:right]])
-    joined = np.concatenate([before[len(before) - left :], DNA.encode(short.alt) & CODE, after[:right]])
+    ref = np.concatenate(
+        [before[len(before) - left :], DNA.encode(short.ref) & CODE, after[:right]]
+    )
+    joined = np.concatenate(
+        [before[len(before) - left :], DNA.encode(short.alt) & CODE, after[:right]]
+    )
     return Event(kind, short.contig, start - left, end + right, ref.tobytes(), joined.tobytes())
 
 
-def around(genome: Genome, contig: str, start: int, end: int, inside: bytes, length: int) -> np.ndarray:
-    """A window (length,) of codes with `inside` in place of letters start to end, and as much on both sides.
+def around(
+    genome: Genome, contig: str, start: int, end: int, inside: bytes, length: int
+) -> np.ndarray:
+    """A window (length,) of codes with `inside` in place of letters start to end, and as much on
+    both sides.
 
-    One or two N fill the end. The model is circular, so they stand between the window's two ends, opposite its centre:
-    the reverse complement of the window is the window of the reverse complement, rolled, for even lengths too.
+    One or two N fill the end. The model is circular, so they stand between the window's two ends,
+    opposite its centre: the reverse complement of the window is the window of the reverse
+    complement, rolled, for even lengths too.
     """
     side = (length - 1 - len(inside)) // 2
     window = np.full(length, DNA.n, np.uint8)
@@ -76,13 +90,17 @@ def around(genome: Genome, contig: str, start: int, end: int, inside: bytes, len
 
 
 def swapped_ends(window_L: np.ndarray, share: int = 8) -> np.ndarray:
-    """The window with its first and last eighth exchanged: what that moves at the centre is an effect of the ends."""
+    """The window with its first and last eighth exchanged: what that moves at the centre is an
+    effect of the ends.
+    """
     size = len(window_L) // share
     return np.concatenate([window_L[-size:], window_L[size:-size], window_L[:size]])
 
 
 def _run(letters: np.ndarray, period: int) -> int:
-    """How many letters from the beginning repeat with a period: how far an event of that length slides."""
+    """How many letters from the beginning repeat with a period: how far an event of that length
+    slides.
+    """
     same = (letters[:-period] == letters[period:]) & (letters[period:] < DNA.n)
     return int(np.argmin(same)) if not same.all() else len(same)
 

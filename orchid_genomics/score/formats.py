@@ -1,6 +1,8 @@
-"""Parts and whole files of a streamed job, by format: text (bgzip or plain, with its index), BCF and parquet.
+"""Parts and whole files of a streamed job, by format: text (bgzip or plain, with its index), BCF
+and parquet.
 
-The trap: parts hold no header and are joined without being read, so they must not know where they stand.
+The trap: parts hold no header and are joined without being read, so they must not know where they
+stand.
 """
 
 import gzip
@@ -20,15 +22,21 @@ from orchid_genomics.genome.text import END_OF_FILE
 from orchid_genomics.genome.vcf import quiet, with_contigs, with_lines
 
 VCF_INDEX = {"preset": "vcf"}
-TSV_INDEX = {"seq_col": 0, "start_col": 1, "end_col": 1, "meta_char": "#"}  # 1-based places in column 2
+TSV_INDEX = {
+    "seq_col": 0,
+    "start_col": 1,
+    "end_col": 1,
+    "meta_char": "#",
+}  # 1-based places in column 2
 
 
 @dataclass(frozen=True)
 class TextFormat:
     """Lines (bytes with their ends) after a header.
 
-    Parameters: `head` the header; `packed` whether the whole is bgzipped (parts always are); `index` words for
-    `pysam.tabix_index`, None for no index; `farthest` the largest place, which decides between .tbi and .csi.
+    Parameters: `head` the header; `packed` whether the whole is bgzipped (parts always are);
+    `index` words for `pysam.tabix_index`, None for no index; `farthest` the largest place, which
+    decides between .tbi and .csi.
     """
 
     head: bytes
@@ -95,7 +103,9 @@ class BcfFormat:
         try:
             self.text.whole(parts, text)
             with quiet(), ExitStack() as stack:
-                if missing := _missing(text):  # a record with a name that is not declared cannot be written
+                if missing := _missing(
+                    text
+                ):  # a record with a name that is not declared cannot be written
                     head = with_lines(self.text.head.splitlines(keepends=True), missing)
                     TextFormat(head).whole(parts, text)
                 temporary = stack.enter_context(replacing(out))
@@ -103,7 +113,12 @@ class BcfFormat:
                 if self.indexed:
                     index = stack.enter_context(replacing(Path(f"{out}.csi")))
                     pysam.tabix_index(
-                        str(temporary), preset="bcf", force=True, keep_original=True, csi=True, index=str(index)
+                        str(temporary),
+                        preset="bcf",
+                        force=True,
+                        keep_original=True,
+                        csi=True,
+                        index=str(index),
                     )
                 drop_index(out)
         except (ValueError, OSError) as error:
@@ -117,7 +132,9 @@ class BcfFormat:
 
 
 def _missing(text: Path) -> list[str]:
-    """Header lines for the names that records use and the header forgot: htslib makes them up as it reads."""
+    """Header lines for the names that records use and the header forgot: htslib makes them up as it
+    reads.
+    """
     with pysam.VariantFile(str(text)) as file:
         before = set(str(file.header).splitlines())
         for _ in file:
@@ -126,14 +143,19 @@ def _missing(text: Path) -> list[str]:
 
 
 def _to_bcf(text: Path, out: Path) -> None:
-    with pysam.VariantFile(str(text)) as file, pysam.VariantFile(str(out), "wb", header=file.header) as made:
+    with (
+        pysam.VariantFile(str(text)) as file,
+        pysam.VariantFile(str(out), "wb", header=file.header) as made,
+    ):
         for record in file:
             made.write(record)
 
 
 @dataclass(frozen=True)
 class ParquetFormat:
-    """Columns as lists. Parameters: `schema` (name, pyarrow type) of each; `about` what the file's metadata says."""
+    """Columns as lists. Parameters: `schema` (name, pyarrow type) of each; `about` what the file's
+    metadata says.
+    """
 
     schema: tuple[tuple[str, str], ...]
     about: dict[str, str]
@@ -141,7 +163,9 @@ class ParquetFormat:
     def _schema(self):
         pa = _pyarrow()
         fields = [pa.field(name, getattr(pa, kind)()) for name, kind in self.schema]
-        return pa.schema(fields, {key.encode(): value.encode() for key, value in self.about.items()})
+        return pa.schema(
+            fields, {key.encode(): value.encode() for key, value in self.about.items()}
+        )
 
     def write(self, answers: dict[str, Sequence[Any]], part: Path) -> None:
         import pyarrow.parquet as pq

@@ -1,6 +1,8 @@
-"""Scores of labelled variants beside their baselines: one table for all rows, one for each type and consequence.
+"""Scores of labelled variants beside their baselines: one table for all rows, one for each type and
+consequence.
 
-The trap: each score is ranked over the rows that have it; a difference is over the rows that have both.
+The trap: each score is ranked over the rows that have it; a difference is over the rows that have
+both.
 """
 
 import re
@@ -14,17 +16,20 @@ from orchid_genomics.score.ranking import Ranking, difference, rank
 from orchid_genomics.train.run import finite
 from orchid_genomics.train.scores import Estimate
 
-LOWER = frozenset(("llr", "llr_unmasked", "indel", "indel_letters", "entropy"))  # means: more likely to matter
+LOWER = frozenset(
+    ("llr", "llr_unmasked", "indel", "indel_letters", "entropy")
+)  # means: more likely to matter
 FEWEST = 5  # rows of either class in a group that is ranked apart
 _OWN = re.compile(
-    r"(?:^|_)(llr_unmasked|llr|indel_letters|indel|cosine|l2|entropy|delta_\w+?)(?:_(\d+))?(_percentile|_z|_n)?$", re.I
+    r"(?:^|_)(llr_unmasked|llr|indel_letters|indel|cosine|l2|entropy|delta_\w+?)(?:_(\d+))?(_percentile|_z|_n)?$",
+    re.I,
 )
 
 
 @dataclass(frozen=True)
 class Named:
-    """A column of scores: `text` as the user named it, `sign` -1 where a lower value speaks for a positive, `score` and
-    `window` when it is ours.
+    """A column of scores: `text` as the user named it, `sign` -1 where a lower value speaks for a
+    positive, `score` and `window` when it is ours.
     """
 
     text: str
@@ -35,14 +40,18 @@ class Named:
 
     @property
     def plain(self) -> bool:
-        """Whether the column is a score of ours as it came from the model, and not a calibrated one."""
+        """Whether the column is a score of ours as it came from the model, and not a calibrated
+        one.
+        """
         return bool(self.score) and not self.column.lower().endswith(("_percentile", "_z"))
 
 
 def named(text: str) -> Named:
-    """What ``NAME`` means; ``-NAME`` and ``+NAME`` say whether lower or higher speaks for a positive.
+    """What ``NAME`` means; ``-NAME`` and ``+NAME`` say whether lower or higher speaks for a
+    positive.
 
-    Without a sign our own scores have the one that they are documented with, and for others higher speaks for it.
+    Without a sign our own scores have the one that they are documented with, and for others higher
+    speaks for it.
     """
     column = text.lstrip("+-") if text[:1] in "+-" else text
     found = _OWN.search(column)
@@ -53,12 +62,16 @@ def named(text: str) -> Named:
 
 def ours(names: Sequence[str]) -> list[str]:
     """Which columns of a file are scores of ours; the counts of calibrations are none."""
-    return [name for name in names if (found := _OWN.search(name)) and (found[3] or "").lower() != "_n"]
+    return [
+        name for name in names if (found := _OWN.search(name)) and (found[3] or "").lower() != "_n"
+    ]
 
 
 @dataclass(frozen=True)
 class Line:
-    """One score in one group: over all pairs, within strata where asked, and the first score minus this one."""
+    """One score in one group: over all pairs, within strata where asked, and the first score minus
+    this one.
+    """
 
     score: str
     rank: Ranking
@@ -78,7 +91,9 @@ class Group:
 
 @dataclass(frozen=True)
 class Judgement:
-    """All groups, and notes about the rows. `alone`: groups with too few of a class (name, positives, negatives)."""
+    """All groups, and notes about the rows. `alone`: groups with too few of a class (name,
+    positives, negatives).
+    """
 
     groups: tuple[Group, ...]
     alone: tuple[tuple[str, int, int], ...]
@@ -90,7 +105,9 @@ class Judgement:
         parts = list(self.notes)
         parts += ["\n" + _table(group, self.strata) for group in self.groups]
         if self.alone:
-            listed = "; ".join(f"{name} ({p:,} positive, {n:,} negative)" for name, p, n in self.alone)
+            listed = "; ".join(
+                f"{name} ({p:,} positive, {n:,} negative)" for name, p, n in self.alone
+            )
             parts.append(f"\nunder {FEWEST} of a class, not ranked apart: {listed}")
         return "\n".join(parts)
 
@@ -101,10 +118,11 @@ class Judgement:
 
 @dataclass(frozen=True, eq=False)
 class Question:
-    """What is to be judged, (N,) each; the first of the scores is the one that the others are compared with.
+    """What is to be judged, (N,) each; the first of the scores is the one that the others are
+    compared with.
 
-    `positive` bool; `cluster` any labels; `scores` so that higher means positive, NaN where a row has none; `strata`
-    labels ("" for none) or None; `groups` bool masks.
+    `positive` bool; `cluster` any labels; `scores` so that higher means positive, NaN where a row
+    has none; `strata` labels ("" for none) or None; `groups` bool masks.
     """
 
     positive: np.ndarray
@@ -124,9 +142,13 @@ class Question:
             if min(positives, negatives) < (1 if name == "all" else FEWEST):
                 alone.append((name, positives, negatives))
                 continue
-            lines = tuple(line for score in self.scores if (line := self._line(score, inside)) is not None)
+            lines = tuple(
+                line for score in self.scores if (line := self._line(score, inside)) is not None
+            )
             groups.append(Group(name, positives, negatives, lines))
-        return Judgement(tuple(groups), tuple(alone), strata if self.strata is not None else "", tuple(notes))
+        return Judgement(
+            tuple(groups), tuple(alone), strata if self.strata is not None else "", tuple(notes)
+        )
 
     def _line(self, name: str, inside: np.ndarray) -> Line | None:
         rows = inside & np.isfinite(self.scores[name])
@@ -176,7 +198,13 @@ def _area(area: Estimate | None) -> list[str]:
 
 def _short(count: int) -> str:
     """A count in three digits or so."""
-    return f"{count:,}" if count < 100_000 else f"{count / 1e6:,.1f} M" if count < 1e9 else f"{count / 1e9:,.1f} G"
+    return (
+        f"{count:,}"
+        if count < 100_000
+        else f"{count / 1e6:,.1f} M"
+        if count < 1e9
+        else f"{count / 1e9:,.1f} G"
+    )
 
 
 def _lead(area: Estimate | None) -> str:

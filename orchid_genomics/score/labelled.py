@@ -1,6 +1,7 @@
 """Labelled variants as rows: what of a file is judged, and which rows belong together.
 
-The trap: a file and its labels may name contigs and pad alleles in two ways; both become one before they meet.
+The trap: a file and its labels may name contigs and pad alleles in two ways; both become one before
+they meet.
 """
 
 from collections.abc import Sequence
@@ -24,7 +25,9 @@ CONTEXT = "context"
 
 @dataclass(frozen=True)
 class Options:
-    """What the command is asked for; see its help. `only` holds (key, values) that a variant must have."""
+    """What the command is asked for; see its help. `only` holds (key, values) that a variant must
+    have.
+    """
 
     label: str
     positive: tuple[str, ...]
@@ -58,9 +61,16 @@ class Rows:
     left_out: int
 
 
-def read_rows(scored: Path, options: Options, picked: list[Named], names: Sequence[str], genome: Genome | None) -> Rows:
+def read_rows(
+    scored: Path, options: Options, picked: list[Named], names: Sequence[str], genome: Genome | None
+) -> Rows:
     effects = options.consequence or next((key for key in csq.KEYS if key in names), None)
-    asked = [options.label, *(each.column for each in picked), *options.strata, *(key for key, _ in options.only)]
+    asked = [
+        options.label,
+        *(each.column for each in picked),
+        *options.strata,
+        *(key for key, _ in options.only),
+    ]
     asked += [key for key in (effects, options.cluster, options.frequency) if key]
     table = read_table(scored, {*asked, *csq.GENES})
     if options.labels:
@@ -71,7 +81,11 @@ def read_rows(scored: Path, options: Options, picked: list[Named], names: Sequen
         if key != CONTEXT or key in table.values:
             table.column(key, _option(key, options))
     for key, values in options.only:
-        table = _kept(table, [text in values for text in table.values[key]], f"--only {key}={','.join(values)}")
+        table = _kept(
+            table,
+            [text in values for text in table.values[key]],
+            f"--only {key}={','.join(values)}",
+        )
     if options.regions:
         table = _kept(table, _inside(table, options.regions), f"--regions {options.regions}")
     about = csq.fields(options.label, table.about.get(options.label, ""))
@@ -83,9 +97,19 @@ def read_rows(scored: Path, options: Options, picked: list[Named], names: Sequen
     left_out, table = len(label) - len(rows), table.taken(rows)
     found = _effects(table, effects) if effects else [csq.Effect()] * len(table)
     plain = {key: table.values[key] for key in csq.GENES if key in table.values}
-    genes = [e.gene or csq.gene({key: texts[i] for key, texts in plain.items()}) for i, e in enumerate(found)]
+    genes = [
+        e.gene or csq.gene({key: texts[i] for key, texts in plain.items()})
+        for i, e in enumerate(found)
+    ]
     consequence = np.array([e.consequence for e in found])
-    return Rows(table, label[rows] == 1, consequence, np.array(genes), np.array([e.strand for e in found]), left_out)
+    return Rows(
+        table,
+        label[rows] == 1,
+        consequence,
+        np.array(genes),
+        np.array([e.strand for e in found]),
+        left_out,
+    )
 
 
 def _option(key: str, options: Options) -> str:
@@ -96,9 +120,11 @@ def _option(key: str, options: Options) -> str:
         return "--strata"
     if key in (name for name, _ in options.only):
         return "--only"
-    return {options.consequence: "--consequence", options.cluster: "--cluster", options.frequency: "--frequency"}.get(
-        key, "--score"
-    )
+    return {
+        options.consequence: "--consequence",
+        options.cluster: "--cluster",
+        options.frequency: "--frequency",
+    }.get(key, "--score")
 
 
 def _effects(table: Table, key: str) -> list[csq.Effect]:
@@ -113,14 +139,17 @@ def _renamed(table: Table, genome: Genome, scored: Path) -> list:
     if not names and contigs:
         rename(contigs, genome.contigs, scored, genome.path.name)  # raises, with both lists
     return [
-        replace(v, contig=names[v.contig]) if names.get(v.contig, v.contig) != v.contig else v for v in table.variants
+        replace(v, contig=names[v.contig]) if names.get(v.contig, v.contig) != v.contig else v
+        for v in table.variants
     ]
 
 
 def _kept(table: Table, keep: Sequence[bool], option: str) -> Table:
     rows = np.flatnonzero(keep)
     if not len(rows):
-        raise InputError(option, f"leaves none of {len(table):,} variants", "values and places that the file has")
+        raise InputError(
+            option, f"leaves none of {len(table):,} variants", "values and places that the file has"
+        )
     return table.taken(rows)
 
 
@@ -129,7 +158,9 @@ def _inside(table: Table, bed: Path) -> np.ndarray:
     places = list(read_bed(bed))
     contigs = dict.fromkeys(variant.contig for variant in table.variants)
     names = shared(dict.fromkeys(place.contig for place in places), contigs, bed, table.path.name)
-    regions = Places.from_intervals(replace(p, contig=names[p.contig]) for p in places if p.contig in names)
+    regions = Places.from_intervals(
+        replace(p, contig=names[p.contig]) for p in places if p.contig in names
+    )
     keep = np.zeros(len(table), bool)
     for contig in contigs:
         rows = np.array([i for i, variant in enumerate(table.variants) if variant.contig == contig])
@@ -139,7 +170,9 @@ def _inside(table: Table, bed: Path) -> np.ndarray:
 
 
 def clusters(rows: Rows, options: Options) -> tuple[np.ndarray, str]:
-    """The cluster of every row, and what a cluster is: a column, the gene, or else 100 kb of the genome."""
+    """The cluster of every row, and what a cluster is: a column, the gene, or else 100 kb of the
+    genome.
+    """
     variants = rows.table.variants
     locus = np.array([f"{variant.contig}:{variant.start // LOCUS}" for variant in variants])
     if options.cluster:

@@ -1,6 +1,8 @@
-"""Variants with scores and labels from VCF, BCF, TSV or parquet; one row an ALT, positions 0-based once read.
+"""Variants with scores and labels from VCF, BCF, TSV or parquet; one row an ALT, positions 0-based
+once read.
 
-The trap: a VCF holds several ALTs a record and a key a list, so every value is taken for its own ALT (Number=A and R).
+The trap: a VCF holds several ALTs a record and a key a list, so every value is taken for its own
+ALT (Number=A and R).
 """
 
 import re
@@ -28,7 +30,8 @@ MISSING = frozenset(("", ".", "NA", "NaN", "nan", "None", "null"))
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """Rows of a file: `variants` (N), and `values`, for each name that was wanted the text of every row ("" for none).
+    """Rows of a file: `variants` (N), and `values`, for each name that was wanted the text of every
+    row ("" for none).
 
     `names` are all that the file has, `about` their descriptions where it has such.
     """
@@ -43,18 +46,26 @@ class Table:
         return len(self.variants)
 
     def column(self, name: str, what: str) -> list[str]:
-        """The texts of a column. Raises InputError with the names that there are, for an option `what`."""
+        """The texts of a column. Raises InputError with the names that there are, for an option
+        `what`.
+        """
         if name not in self.values:
-            raise InputError(what, f"{self.path} has no {name!r}", f"possible: {listed(self.names, 30)}")
+            raise InputError(
+                what, f"{self.path} has no {name!r}", f"possible: {listed(self.names, 30)}"
+            )
         return self.values[name]
 
     def numbers(self, name: str, what: str) -> np.ndarray:
-        """A column as float64 (N,), NaN where missing. Raises InputError for text that is no number."""
+        """A column as float64 (N,), NaN where missing. Raises InputError for text that is no
+        number.
+        """
         texts = self.column(name, what)
         try:
             return np.array([np.nan if text in MISSING else float(text) for text in texts])
         except ValueError as error:
-            raise InputError(what, f"{name!r} of {self.path} is no number ({error})", "a column of numbers") from None
+            raise InputError(
+                what, f"{name!r} of {self.path} is no number ({error})", "a column of numbers"
+            ) from None
 
     def taken(self, rows: np.ndarray) -> "Table":
         """The table of some rows, by number."""
@@ -63,7 +74,9 @@ class Table:
 
 
 def names_of(path: str | Path) -> tuple[str, ...]:
-    """The columns of a TSV or parquet file, or the INFO keys that a VCF declares, before it is read."""
+    """The columns of a TSV or parquet file, or the INFO keys that a VCF declares, before it is
+    read.
+    """
     path = Path(path)
     if _is_vcf(path):
         return tuple(_declared(Vcf(path).header)[0])
@@ -71,10 +84,11 @@ def names_of(path: str | Path) -> tuple[str, ...]:
 
 
 def read_table(path: str | Path, wanted: Iterable[str]) -> Table:
-    """Read variants with the `wanted` values, those that the file has; a name that it has not is no error here.
+    """Read variants with the `wanted` values, those that the file has; a name that it has not is no
+    error here.
 
-    TSV: a line of names first (a `#` before it, and `##` lines, are fine), places 1-based. Raises InputError for a
-    file without the four columns of a variant, or that cannot be read.
+    TSV: a line of names first (a `#` before it, and `##` lines, are fine), places 1-based. Raises
+    InputError for a file without the four columns of a variant, or that cannot be read.
     """
     path, wanted = Path(path), set(wanted)
     if _is_vcf(path):
@@ -96,13 +110,16 @@ def read_table(path: str | Path, wanted: Iterable[str]) -> Table:
 
 
 def joined(scored: Table, labels: Table) -> Table:
-    """`scored` with the values of the same change in `labels` ("" where there is none); a value that both have is the
-    labels'. Contigs are mapped (chr1, 1); a change is the same however many letters it is padded with.
+    """`scored` with the values of the same change in `labels` ("" where there is none); a value
+    that both have is the labels'. Contigs are mapped (chr1, 1); a change is the same however many
+    letters it is padded with.
 
     Raises InputError when not one variant is in both.
     """
     here = dict.fromkeys(variant.contig for variant in scored.variants)
-    names = shared(dict.fromkeys(v.contig for v in labels.variants), here, labels.path, scored.path.name)
+    names = shared(
+        dict.fromkeys(v.contig for v in labels.variants), here, labels.path, scored.path.name
+    )
     place = {}
     for row, variant in enumerate(labels.variants):
         if variant.contig in names:
@@ -110,9 +127,13 @@ def joined(scored: Table, labels: Table) -> Table:
             place.setdefault(moved.trimmed(), row)
     rows = [place.get(variant.trimmed()) for variant in scored.variants]
     if all(row is None for row in rows):
-        found = f"none of its {len(labels):,} variants is among the {len(scored):,} of {scored.path}"
+        found = (
+            f"none of its {len(labels):,} variants is among the {len(scored):,} of {scored.path}"
+        )
         raise InputError(labels.path, found, "the same build, places and letters")
-    values = {name: ["" if r is None else texts[r] for r in rows] for name, texts in labels.values.items()}
+    values = {
+        name: ["" if r is None else texts[r] for r in rows] for name, texts in labels.values.items()
+    }
     return Table(
         scored.path,
         scored.variants,
@@ -122,9 +143,11 @@ def joined(scored: Table, labels: Table) -> Table:
     )
 
 
-def classes(texts: Sequence[str], positive: Sequence[str], negative: Sequence[str], key: str) -> np.ndarray:
-    """1 for positive, 0 for negative, -1 for neither, (N,) int8: a text that is one of the values of a class, or all of
-    whose words (between `,` `|` `/` `&` `;`) are.
+def classes(
+    texts: Sequence[str], positive: Sequence[str], negative: Sequence[str], key: str
+) -> np.ndarray:
+    """1 for positive, 0 for negative, -1 for neither, (N,) int8: a text that is one of the values
+    of a class, or all of whose words (between `,` `|` `/` `&` `;`) are.
 
     Raises InputError, with the values that there are, when a class has no row.
     """
@@ -141,7 +164,9 @@ def classes(texts: Sequence[str], positive: Sequence[str], negative: Sequence[st
         if not values:
             raise InputError(option, f"no value of {key} is named", f"possible: {there}")
         if not (found == label).any():
-            raise InputError(option, f"no variant has {key} {' or '.join(values)}", f"possible: {there}")
+            raise InputError(
+                option, f"no variant has {key} {' or '.join(values)}", f"possible: {there}"
+            )
     return found
 
 
@@ -156,10 +181,15 @@ def _vcf(path: Path, wanted: set[str]) -> Table:
     keys = {name.encode(): name for name in wanted if name in numbers}
     values: dict[str, list[str]] = {name: [] for name in keys.values()}
     for record in file.records():
-        info = dict(word.partition(b"=")[::2] for word in record.line.split(b"\t", 8)[7].rstrip(b"\r").split(b";"))
+        info = dict(
+            word.partition(b"=")[::2]
+            for word in record.line.split(b"\t", 8)[7].rstrip(b"\r").split(b";")
+        )
         flags = {key: b"true" for key in keys if numbers[keys[key]] == "0" and key in info}
         info.update(flags)
-        texts = [(name, info.get(key, b"").decode("utf-8", "replace")) for key, name in keys.items()]
+        texts = [
+            (name, info.get(key, b"").decode("utf-8", "replace")) for key, name in keys.items()
+        ]
         for i, alt in enumerate(record.alts):
             variants.append(Variant(record.contig, record.start, record.ref, alt))
             for name, text in texts:
@@ -173,7 +203,10 @@ def _declared(header: Sequence[bytes]) -> tuple[dict[str, str], dict[str, str]]:
     for line in header:
         text = line.decode("utf-8", "replace")
         if found := re.match(r"##INFO=<ID=([^,>]+)", text):
-            number, said = re.search(r"Number=([^,>]+)", text), re.search(r'Description="([^"]*)"', text)
+            number, said = (
+                re.search(r"Number=([^,>]+)", text),
+                re.search(r'Description="([^"]*)"', text),
+            )
             numbers[found[1]] = number[1] if number else "."
             about[found[1]] = said[1] if said else ""
     return numbers, about
@@ -205,7 +238,11 @@ def _tsv(path: Path) -> tuple[list[str], dict[str, list[str]], list[str]]:
             continue
         words = line.split("\t")
         if len(words) != len(names):
-            raise InputError(f"{path} line {number}", f"{len(words)} columns", f"{len(names)}, as its first line names")
+            raise InputError(
+                f"{path} line {number}",
+                f"{len(words)} columns",
+                f"{len(names)}, as its first line names",
+            )
         rows.append(words)
         lines.append(str(number))
     columns = [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in names]
@@ -213,7 +250,9 @@ def _tsv(path: Path) -> tuple[list[str], dict[str, list[str]], list[str]]:
     return names, dict(zip(names, clean, strict=True)), lines
 
 
-def _parquet(path: Path, wanted: Iterable[str] | None = None) -> tuple[tuple[str, ...], dict[str, list[str]]]:
+def _parquet(
+    path: Path, wanted: Iterable[str] | None = None
+) -> tuple[tuple[str, ...], dict[str, list[str]]]:
     try:
         from pyarrow import ArrowInvalid, parquet
     except ImportError:
@@ -225,8 +264,12 @@ def _parquet(path: Path, wanted: Iterable[str] | None = None) -> tuple[tuple[str
         places = [name for each in PLACE for name in names if name.lower() in PLACE[each]]
         table = parquet.read_table(path, columns=[n for n in names if n in wanted or n in places])
     except (OSError, ArrowInvalid) as error:
-        raise InputError(path, f"is no parquet file that can be read ({str(error).splitlines()[0]})") from None
-    return names, {n: ["" if v is None else str(v) for v in table[n].to_pylist()] for n in table.column_names}
+        raise InputError(
+            path, f"is no parquet file that can be read ({str(error).splitlines()[0]})"
+        ) from None
+    return names, {
+        n: ["" if v is None else str(v) for v in table[n].to_pylist()] for n in table.column_names
+    }
 
 
 def _place_column(path: Path, names: Sequence[str], what: str) -> str:
@@ -234,5 +277,7 @@ def _place_column(path: Path, names: Sequence[str], what: str) -> str:
         if name.lower() in PLACE[what]:
             return name
     raise InputError(
-        path, f"has no column for the {what}", f"one named {PLACE[what][0]}; there are: {listed(names, 30)}"
+        path,
+        f"has no column for the {what}",
+        f"one named {PLACE[what][0]}; there are: {listed(names, 30)}",
     )

@@ -8,6 +8,8 @@ from orchid_genomics.train.ranks import device_of
 
 
 def opened(model: str | Path, genome: str | Path, device: str) -> tuple[OrchidModel, Genome]:
-    """A model folder on its device ("auto", "cpu" or "cuda") and a FASTA. Raises OrchidError where one is not there."""
+    """A model folder on its device ("auto", "cpu" or "cuda") and a FASTA. Raises OrchidError where
+    one is not there.
+    """
     found = Genome(genome)
     return OrchidModel.from_pretrained(model).to(device_of(device)), found

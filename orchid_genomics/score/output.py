@@ -1,4 +1,6 @@
-"""Where a command writes: the name of a file says its format, and "-" is standard output; nothing imports torch."""
+"""Where a command writes: the name of a file says its format, and "-" is standard output; nothing
+imports torch.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +12,8 @@ from orchid_genomics.score.stream import parse_shard
 def kind_of(out: Path, kinds: Sequence[str], piped: str = "") -> str:
     """The format of an output: the first of `kinds`, endings without their dot, that its name has.
 
-    `piped` is the kind of standard output, for commands that write there. Raises InputError for another name.
+    `piped` is the kind of standard output, for commands that write there. Raises InputError for
+    another name.
     """
     if piped and str(out) == "-":
         return piped
@@ -18,7 +21,9 @@ def kind_of(out: Path, kinds: Sequence[str], piped: str = "") -> str:
         if out.name.endswith(f".{kind}") and out.name != f".{kind}":
             return kind
     dash = f", or - ({piped.upper()} to standard output)" if piped else ""
-    raise InputError("--out", f"{out.name!r} names no format", ", ".join(f".{kind}" for kind in kinds) + dash)
+    raise InputError(
+        "--out", f"{out.name!r} names no format", ", ".join(f".{kind}" for kind in kinds) + dash
+    )
 
 
 def destination(
@@ -26,7 +31,8 @@ def destination(
 ) -> tuple[Path, tuple[int, int]]:
     """Where a job writes, and which part of it: (1, 1) without a `shard`.
 
-    Raises InputError for a shard that is none, standard output in parts, or an `out` that is the `source`.
+    Raises InputError for a shard that is none, standard output in parts, or an `out` that is the
+    `source`.
     """
     out, part = Path(out), parse_shard(shard) if shard else (1, 1)
     if str(out) == "-" and (shard or resume):

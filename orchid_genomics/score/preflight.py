@@ -1,4 +1,6 @@
-"""Before any work on variants: do their contigs and REF letters fit this genome, or is it another build?"""
+"""Before any work on variants: do their contigs and REF letters fit this genome, or is it another
+build?
+"""
 
 import warnings
 from dataclasses import dataclass
@@ -15,7 +17,9 @@ FEWEST = 3  # and so many, at least: one slip in a file of two is no other build
 
 
 def contigs_of(survey: Survey, genome: Genome, where: str) -> dict[str, str]:
-    """The genome's name of every contig of a file that it has. Raises InputError with both lists when it has none."""
+    """The genome's name of every contig of a file that it has. Raises InputError with both lists
+    when it has none.
+    """
     names = shared(survey.contigs, genome.contigs, where, genome.path.name)
     if survey.records and not names:
         genome.rename(survey.contigs, where)
@@ -24,7 +28,9 @@ def contigs_of(survey: Survey, genome: Genome, where: str) -> dict[str, str]:
 
 @dataclass
 class Preflight:
-    """REF letters of the sample against the genome's: how many could be read, how many differ, how many are the ALT."""
+    """REF letters of the sample against the genome's: how many could be read, how many differ, how
+    many are the ALT.
+    """
 
     checked: int = 0
     differ: int = 0
@@ -50,7 +56,9 @@ class Preflight:
 
 
 def preflight(vcf: Vcf, survey: Survey, names: dict[str, str], genome: Genome) -> Preflight:
-    """Check an evenly spaced sample, the same for every shard. Raises InputError when over 20 % of it differ in REF."""
+    """Check an evenly spaced sample, the same for every shard. Raises InputError when over 20 % of
+    it differ in REF.
+    """
     found = Preflight()
     for record in (vcf.parse(number, line) for number, line in survey.sample):
         if record.contig in names:
@@ -59,7 +67,9 @@ def preflight(vcf: Vcf, survey: Survey, names: dict[str, str], genome: Genome) -
         many = f"REF is not the genome's at {found.differ:,} of {found.checked:,} sampled records"
         swapped = f"; the genome has ALT at {found.swapped:,} of them: are REF and ALT swapped?"
         advice = (
-            swapped[2:] if found.swapped > found.differ / 2 else f"wrong build? {genome.path.name} must be its genome"
+            swapped[2:]
+            if found.swapped > found.differ / 2
+            else f"wrong build? {genome.path.name} must be its genome"
         )
         raise InputError(vcf.shown, f"{many} (the first: {found.first})", advice)
     if not survey.ordered:

@@ -7,7 +7,9 @@ from orchid_genomics.train.progress import Line, clock
 
 
 class Progress:
-    """A context that counts records: `mine` of `total` are this shard's, `done` of them were there before."""
+    """A context that counts records: `mine` of `total` are this shard's, `done` of them were there
+    before.
+    """
 
     def __init__(self, total: int, mine: int, done: int, unit: str, quiet: bool) -> None:
         self.mine, self.first, self.at, self.unit = mine, done, done, unit
@@ -22,7 +24,9 @@ class Progress:
     def __enter__(self) -> "Progress":
         return self
 
-    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.line.close()
 
     def add(self, count: int) -> None:
@@ -30,4 +34,6 @@ class Progress:
         self.at += count
         speed = (self.at - self.first) / max(time.monotonic() - self.begun, 1e-9)
         text = f"{self.at:,}/{self.mine:,} {self.unit}  {speed:,.1f}/s"
-        self.line.show(self.at, text, f"{text}  {clock((self.mine - self.at) / max(speed, 1e-9))} left")
+        self.line.show(
+            self.at, text, f"{text}  {clock((self.mine - self.at) / max(speed, 1e-9))} left"
+        )

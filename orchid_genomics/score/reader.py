@@ -1,8 +1,10 @@
-"""A model reading a genome through windows of one length: the forward passes that scores are made of.
+"""A model reading a genome through windows of one length: the forward passes that scores are made
+of.
 
-The trap: a number may depend on the genome, the variant, the model and the window alone. So windows are centred on the
-event or lie on a grid of the contig; rows of a batch never talk; and what is kept from one question to the next (all
-ALTs of a site share a pass) is the answer to the same question.
+The trap: a number may depend on the genome, the variant, the model and the window alone. So windows
+are centred on the event or lie on a grid of the contig; rows of a batch never talk; and what is
+kept from one question to the next (all ALTs of a site share a pass) is the answer to the same
+question.
 """
 
 import math
@@ -30,9 +32,10 @@ _LETTERS = {"cpu": 1 << 14, "cuda": 1 << 20}  # of one forward pass
 class Pair:
     """What the reference and the alternate window say of one event; nats where log-likelihoods.
 
-    `flanks`: log-likelihood of the homologous flank letters, alternate minus reference, summed; `letters`: of the
-    inserted letters (for a deletion: the deleted ones) per nucleotide; `cosine`: one minus the cosine between all the
-    vectors of homologous letters; `distance`: the root of their mean squared distance.
+    `flanks`: log-likelihood of the homologous flank letters, alternate minus reference, summed;
+    `letters`: of the inserted letters (for a deletion: the deleted ones) per nucleotide; `cosine`:
+    one minus the cosine between all the vectors of homologous letters; `distance`: the root of
+    their mean squared distance.
     """
 
     flanks: float
@@ -44,9 +47,9 @@ class Pair:
 class Reader:
     """A model, a genome and a window length in letters; forgets between blocks (`forget`).
 
-    Attributes: `flank` homologous letters read on each side of an event; `core` the central letters of a tile that are
-    read from it; `longest` letters of an event that fits; `seconds` spent in the model. Raises InputError for a window
-    that is odd or below 64 letters.
+    Attributes: `flank` homologous letters read on each side of an event; `core` the central letters
+    of a tile that are read from it; `longest` letters of an event that fits; `seconds` spent in the
+    model. Raises InputError for a window that is odd or below 64 letters.
     """
 
     def __init__(self, model: OrchidModel, genome: Genome, window: int) -> None:
@@ -67,7 +70,8 @@ class Reader:
         self._kept.clear()
 
     def masked(self, events: Sequence[Event]) -> list[np.ndarray]:
-        """Log-probabilities (changed letters, 4) of SNV and MNV: all changed letters masked, the window around them.
+        """Log-probabilities (changed letters, 4) of SNV and MNV: all changed letters masked, the
+        window around them.
 
         One forward pass a set of changed places, so one for all ALTs of a site.
         """
@@ -76,13 +80,17 @@ class Reader:
             logs_BLV = self.letters(np.stack([self._masked_row(key) for key in keys]))
             return [logs_LV[self._places(key)] for logs_LV, key in zip(logs_BLV, keys, strict=True)]
 
-        return self._answers("masked", [(e.contig, e.start, e.end, e.changed) for e in events], answer, self.batch)
+        return self._answers(
+            "masked", [(e.contig, e.start, e.end, e.changed) for e in events], answer, self.batch
+        )
 
     def shown(self, events: Sequence[Event]) -> list[np.ndarray]:
-        """Log-probabilities (changed letters, 4) of SNV and MNV with all letters in sight, from a fixed grid of tiles.
+        """Log-probabilities (changed letters, 4) of SNV and MNV with all letters in sight, from a
+        fixed grid of tiles.
 
-        Tile k is read in its central part, letters k core to (k + 1) core of the contig, wherever the variants are.
-        `unmasking` is taken off the letter in sight, so that these estimate what `masked` says. One pass a tile.
+        Tile k is read in its central part, letters k core to (k + 1) core of the contig, wherever
+        the variants are. `unmasking` is taken off the letter in sight, so that these estimate what
+        `masked` says. One pass a tile.
         """
 
         def answer(keys: list[tuple]) -> list[np.ndarray]:
@@ -90,11 +98,15 @@ class Reader:
             found: dict[tuple, np.ndarray] = {}
             for first in range(0, len(tiles), self.batch):
                 some = tiles[first : first + self.batch]
-                logs_BLV = self.letters(np.stack([self._tile(*tile) for tile in some]), self.unmasking)
+                logs_BLV = self.letters(
+                    np.stack([self._tile(*tile) for tile in some]), self.unmasking
+                )
                 row = {tile: i for i, tile in enumerate(some)}
                 for contig, place in keys:
                     if (tile := (contig, place // self.core)) in row:
-                        found[contig, place] = logs_BLV[row[tile], place - self._tile_start(tile[1])]
+                        found[contig, place] = logs_BLV[
+                            row[tile], place - self._tile_start(tile[1])
+                        ]
             return [found[key] for key in keys]
 
         sites = [(e.contig, e.start + at) for e in events for at in e.changed]
@@ -102,16 +114,19 @@ class Reader:
         return [np.stack([next(logs) for _ in e.changed]) for e in events]
 
     def pairs(self, events: Sequence[Event]) -> list[Pair]:
-        """The reference and the alternate window of every event, of equal length, trimmed evenly from both sides.
+        """The reference and the alternate window of every event, of equal length, trimmed evenly
+        from both sides.
 
         One forward pass for each; the reference is shared by ALTs of a site that follow each other.
         """
         return self._answers("pairs", events, self._pairs, max(1, self.batch // 2))
 
     def predictions(self, events: Sequence[Event]) -> list[np.ndarray]:
-        """Outputs (T,) of the model's own head for the alternate window, minus those for the reference window.
+        """Outputs (T,) of the model's own head for the alternate window, minus those for the
+        reference window.
 
-        In the head's units: log-odds of classes, or numbers as the labels were; of tracks, the mean along the window.
+        In the head's units: log-odds of classes, or numbers as the labels were; of tracks, the mean
+        along the window.
         """
 
         def answer(some: list[Event]) -> list[np.ndarray]:
@@ -124,12 +139,14 @@ class Reader:
 
     @property
     def unmasking(self) -> float:
-        """What a letter in sight has too much of log-odds: log(3 kept / other) of the targets in training.
+        """What a letter in sight has too much of log-odds: log(3 kept / other) of the targets in
+        training.
 
-        A model trained to name targets that are shown as MASK, as another letter or as they are (80/10/10) reads a
-        letter in sight as one of the latter two. By Bayes its odds are those of the masked letter times
-        kept / (other / 3), for another letter is one of three. Raises RecipeError when either share is 0: then a letter
-        in sight says nothing of what the model thinks of the others.
+        A model trained to name targets that are shown as MASK, as another letter or as they are
+        (80/10/10) reads a letter in sight as one of the latter two. By Bayes its odds are those of
+        the masked letter times kept / (other / 3), for another letter is one of three. Raises
+        RecipeError when either share is 0: then a letter in sight says nothing of what the model
+        thinks of the others.
         """
         recipe = self.model.provenance.get("recipe", {}).get("objective", {})
         shares = MaskedRecipe(**{key: recipe[key] for key in ("masked", "other") if key in recipe})
@@ -140,7 +157,8 @@ class Reader:
         return math.log(3 * kept / shares.other)
 
     def edge(self, event: Event, tiled: bool = False) -> tuple[float, float]:
-        """How far a changed letter's log-odds move when the window's ends are swapped, and how far from 0 they stand.
+        """How far a changed letter's log-odds move when the window's ends are swapped, and how far
+        from 0 they stand.
 
         Means over the three other letters, nats. One forward pass more, for what was read is kept.
         """
@@ -190,17 +208,24 @@ class Reader:
         if self.reads_letters:
             codes = rows.astype(np.int64)
             logs = self._logs(vectors_BLD, rows, self.unmasking)
-            likely_BL = np.take_along_axis(logs, np.minimum(codes, DNA.count - 1)[..., None], 2)[..., 0]
+            likely_BL = np.take_along_axis(logs, np.minimum(codes, DNA.count - 1)[..., None], 2)[
+                ..., 0
+            ]
             likely_BL[codes >= DNA.count] = 0.0
         return [
-            self._pair(e, vectors_BLD[[ref, alt]], None if likely_BL is None else likely_BL[[ref, alt]])
+            self._pair(
+                e, vectors_BLD[[ref, alt]], None if likely_BL is None else likely_BL[[ref, alt]]
+            )
             for e, (ref, alt) in zip(events, at, strict=True)
         ]
 
     def _pair(self, e: Event, vectors_2LD: Tensor, likely_2L: np.ndarray | None) -> Pair:
         sizes, F = (len(e.ref), len(e.alt)), self.flank
         sides = [(self.window - 1 - n) // 2 for n in sizes]
-        flanks = [np.r_[side - F : side, side + n : side + n + F] for side, n in zip(sides, sizes, strict=True)]
+        flanks = [
+            np.r_[side - F : side, side + n : side + n + F]
+            for side, n in zip(sides, sizes, strict=True)
+        ]
         if sizes[0] == sizes[1]:  # the changed letters are homologous too
             same = [np.r_[side - F : side + n + F] for side, n in zip(sides, sizes, strict=True)]
         else:
@@ -210,27 +235,41 @@ class Reader:
         distance = (alt - ref).square().sum(1).mean().sqrt()
         if likely_2L is None:
             return Pair(math.nan, math.nan, float(cosine), float(distance))
-        moved = 0 if e.kind == "deletion" else 1  # in which window the letters stand that only one of them has
+        moved = (
+            0 if e.kind == "deletion" else 1
+        )  # in which window the letters stand that only one of them has
         inside = likely_2L[moved, sides[moved] : sides[moved] + sizes[moved]]
         change = likely_2L[1, flanks[1]].sum() - likely_2L[0, flanks[0]].sum()
         return Pair(float(change), float(inside.mean()), max(float(cosine), 0.0), float(distance))
 
     def _vectors(self, tokens_BL: Tensor) -> Tensor:
-        """Vectors (B, L, D), float32; for dense models those of both strands side by side, (B, L, 2 D)."""
+        """Vectors (B, L, D), float32; for dense models those of both strands side by side, (B, L, 2
+        D).
+        """
         vectors = self.model.encoder.encode(tokens_BL).float()
         if not self.dense:
             return vectors
-        return torch.cat([vectors, self.model.encoder.encode(_other_strand(tokens_BL)).float().flip(1)], 2)
+        return torch.cat(
+            [vectors, self.model.encoder.encode(_other_strand(tokens_BL)).float().flip(1)], 2
+        )
 
     def letters(self, rows: np.ndarray, unmasking: float = 0.0) -> np.ndarray:
-        """Log-probabilities (B, L, 4), float64, of rows of codes (B, L) as they stand; see `unmasking`."""
+        """Log-probabilities (B, L, 4), float64, of rows of codes (B, L) as they stand; see
+        `unmasking`.
+        """
         return self._logs(self._timed(self._vectors, rows), rows, unmasking)
 
     def _logs(self, vectors_BLD: Tensor, rows: np.ndarray, unmasking: float) -> np.ndarray:
-        """Log-probabilities (B, L, 4), float64; `unmasking` is taken off the letters that `rows` show."""
+        """Log-probabilities (B, L, 4), float64; `unmasking` is taken off the letters that `rows`
+        show.
+        """
 
         def logs(vectors_BLD: Tensor, flip: bool) -> Tensor:
-            logits = self.model.head(vectors_BLD.flip(1)).flip(1, 2) if flip else self.model.head(vectors_BLD)
+            logits = (
+                self.model.head(vectors_BLD.flip(1)).flip(1, 2)
+                if flip
+                else self.model.head(vectors_BLD)
+            )
             codes = torch.from_numpy(rows).to(logits.device).long()
             too_much = functional.one_hot(codes, DNA.size)[..., : DNA.count] * unmasking
             return functional.log_softmax(logits.double() - too_much, 2)
@@ -246,13 +285,17 @@ class Reader:
     def _timed(self, work: Callable[[Tensor], Tensor], given: np.ndarray | Tensor) -> Tensor:
         begun = time.perf_counter()
         with torch.inference_mode():
-            out = work(torch.from_numpy(given).to(self.device) if isinstance(given, np.ndarray) else given)
+            out = work(
+                torch.from_numpy(given).to(self.device) if isinstance(given, np.ndarray) else given
+            )
             if self.device.type == "cuda":
                 torch.cuda.synchronize(self.device)
         self.seconds += time.perf_counter() - begun
         return out
 
-    def _answers(self, name: str, keys: Sequence[Hashable], answer: Callable[[list], list], batch: int) -> list[Any]:
+    def _answers(
+        self, name: str, keys: Sequence[Hashable], answer: Callable[[list], list], batch: int
+    ) -> list[Any]:
         """The answer to every key, asked once, so many at a time."""
         kept = self._kept.setdefault(name, {})
         wanted = [key for key in dict.fromkeys(keys) if key not in kept]

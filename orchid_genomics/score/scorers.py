@@ -1,6 +1,8 @@
-"""The scores of variants by name, each with what it means: the tables of the help and the README are made from here.
+"""The scores of variants by name, each with what it means: the tables of the help and the README
+are made from here.
 
-To add one: write a function of a `Reader` and events that gives a row of numbers for each, and its line in `SCORERS`.
+To add one: write a function of a `Reader` and events that gives a row of numbers for each, and its
+line in `SCORERS`.
 """
 
 from __future__ import annotations
@@ -40,10 +42,11 @@ class Column:
 class Scorer:
     """A score.
 
-    Parameters: `score` gives a row of numbers for each of some events of `kinds`; `columns` what they are, or a
-    function of the model; `flank` letters needed on each side of the event, and `passes` its cost in forward passes, in
-    words; `needs` the head: "letters", "head" (any other) or "" (the encoder alone); `shared` whether neighbours share
-    its passes, whose cost is then that of the place and not of the variants.
+    Parameters: `score` gives a row of numbers for each of some events of `kinds`; `columns` what
+    they are, or a function of the model; `flank` letters needed on each side of the event, and
+    `passes` its cost in forward passes, in words; `needs` the head: "letters", "head" (any other)
+    or "" (the encoder alone); `shared` whether neighbours share its passes, whose cost is then that
+    of the place and not of the variants.
     """
 
     score: Callable[[Reader, Sequence[Event]], Sequence[Sequence[float]]]
@@ -78,7 +81,9 @@ def entropy(reader: Reader, events: Sequence[Event]) -> list[tuple[float, ...]]:
 
 
 def indel(reader: Reader, events: Sequence[Event]) -> list[tuple[float, ...]]:
-    """Log-likelihood of homologous flanks, alternate minus reference, and of the moved letters per nucleotide; nats."""
+    """Log-likelihood of homologous flanks, alternate minus reference, and of the moved letters per
+    nucleotide; nats.
+    """
     return [(pair.flanks, pair.letters) for pair in reader.pairs(events)]
 
 
@@ -106,11 +111,15 @@ def _outputs(model: OrchidModel) -> tuple[Column, ...]:
     unit = "in the labels' units" if recipe.task == "regression" else "log-odds"
     words = ["".join(letter if letter.isalnum() else "_" for letter in label) for label in labels]
     upper = [word.upper() for word in words]  # as INFO names are
-    names = [word if upper.count(word.upper()) == 1 else f"{word}_{i + 1}" for i, word in enumerate(words)]
-    about = (
-        "Output {} of the model with the alternate letters minus with the reference, {}; > 0: the alternate has more"
+    names = [
+        word if upper.count(word.upper()) == 1 else f"{word}_{i + 1}"
+        for i, word in enumerate(words)
+    ]
+    about = "Output {} of the model with the alternate letters minus with the reference, {}; > 0: the alternate has more"
+    return tuple(
+        Column(f"delta_{n}", about.format(label, unit))
+        for n, label in zip(names, labels, strict=True)
     )
-    return tuple(Column(f"delta_{n}", about.format(label, unit)) for n, label in zip(names, labels, strict=True))
 
 
 SCORERS: dict[str, Scorer] = {
@@ -143,7 +152,12 @@ SCORERS: dict[str, Scorer] = {
     ),
     "entropy": Scorer(
         entropy,
-        (Column("entropy", "Entropy of the masked letter, in bits (mean over the changed letters); 2: no idea"),),
+        (
+            Column(
+                "entropy",
+                "Entropy of the masked letter, in bits (mean over the changed letters); 2: no idea",
+            ),
+        ),
         SUBSTITUTIONS,
         "half the window",
         "none beside llr, else as llr",
@@ -173,14 +187,19 @@ SCORERS: dict[str, Scorer] = {
                 "cosine",
                 "Cosine distance of the encoder's vectors around the event, alternate against reference; 0: none",
             ),
-            Column("l2", "Root mean squared distance of the encoder's vectors around the event; 0: no difference"),
+            Column(
+                "l2",
+                "Root mean squared distance of the encoder's vectors around the event; 0: no difference",
+            ),
         ),
         KINDS,
         "half the window",
         "1 an ALT and 1 a site; none beside indel",
         needs="",
     ),
-    "delta": Scorer(delta, _outputs, KINDS, "half the window", "1 an ALT and 1 a site", needs="head"),
+    "delta": Scorer(
+        delta, _outputs, KINDS, "half the window", "1 an ALT and 1 a site", needs="head"
+    ),
 }
 
 
@@ -193,14 +212,20 @@ def defaults(model: OrchidModel) -> tuple[str, ...]:
 
 
 def chosen(names: Sequence[str] | None, model: OrchidModel) -> tuple[str, ...]:
-    """Names of scores, checked against the model. Raises InputError for an unknown one or one that it cannot give."""
+    """Names of scores, checked against the model. Raises InputError for an unknown one or one that
+    it cannot give.
+    """
     names = tuple(dict.fromkeys(names)) if names else defaults(model)
     head = model.recipe.head.kind if model.recipe.head else "no"
     for name in names:
         if name not in SCORERS:
-            raise InputError("--scores", f"unknown score {name!r}", f"possible: {', '.join(SCORERS)}")
+            raise InputError(
+                "--scores", f"unknown score {name!r}", f"possible: {', '.join(SCORERS)}"
+            )
         needs = SCORERS[name].needs
-        if (needs == "letters" and head != "letters") or (needs == "head" and head in ("letters", "no")):
+        if (needs == "letters" and head != "letters") or (
+            needs == "head" and head in ("letters", "no")
+        ):
             able = [other for other in SCORERS if _gives(SCORERS[other].needs, head)]
             wanted = "a letters head" if needs == "letters" else "a fine-tuned head"
             found = f"{name} needs {wanted}, and the model has {'none' if head == 'no' else 'a ' + head + ' head'}"
@@ -216,10 +241,21 @@ def table() -> list[tuple[str, ...]]:
     """What every score is for, as rows under a header: the table of the help and of the README."""
     rows = [("score", *KINDS, "symbolic", "what it is", "flank on each side", "forward passes")]
     for name, scorer in SCORERS.items():
-        columns = (Column("delta_<output>", _DELTA),) if callable(scorer.columns) else scorer.columns
-        about = ". ".join(f"`{c.name}`: {c.about}" if len(columns) > 1 else c.about for c in columns)
+        columns = (
+            (Column("delta_<output>", _DELTA),) if callable(scorer.columns) else scorer.columns
+        )
+        about = ". ".join(
+            f"`{c.name}`: {c.about}" if len(columns) > 1 else c.about for c in columns
+        )
         rows.append(
-            (name, *("yes" if kind in scorer.kinds else "." for kind in KINDS), ".", about, scorer.flank, scorer.passes)
+            (
+                name,
+                *("yes" if kind in scorer.kinds else "." for kind in KINDS),
+                ".",
+                about,
+                scorer.flank,
+                scorer.passes,
+            )
         )
     return rows
 
@@ -240,5 +276,7 @@ def plain(width: int = 108) -> str:
         indent = " " * 16
         needs = f"  {name:<13} {kinds}; flank: {scorer.flank}; forward passes: {scorer.passes}"
         lines += textwrap.wrap(needs, width, subsequent_indent=indent)
-        lines += textwrap.wrap(row[7].replace("`", ""), width, initial_indent=indent, subsequent_indent=indent)
+        lines += textwrap.wrap(
+            row[7].replace("`", ""), width, initial_indent=indent, subsequent_indent=indent
+        )
     return "\n".join(lines)

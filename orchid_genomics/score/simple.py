@@ -1,6 +1,8 @@
-"""What a score has to beat: a look-up of contexts, letter counts, random weights, allele frequency, conservation.
+"""What a score has to beat: a look-up of contexts, letter counts, random weights, allele frequency,
+conservation.
 
-The trap: a look-up fitted on the rows that it ranks knows their labels; it is fitted on the clusters of other folds.
+The trap: a look-up fitted on the rows that it ranks knows their labels; it is fitted on the
+clusters of other folds.
 """
 
 from collections.abc import Sequence
@@ -25,12 +27,15 @@ _FOLD = 33  # stream of the hash
 SIDES = 6  # letters on both sides that the count model reads
 
 
-def looked_up(code: np.ndarray, positive: np.ndarray, cluster: np.ndarray, seed: int = 0) -> np.ndarray:
-    """How much likelier positives than negatives show each row's context, log P(context | +) / P(context | -), (N,).
+def looked_up(
+    code: np.ndarray, positive: np.ndarray, cluster: np.ndarray, seed: int = 0
+) -> np.ndarray:
+    """How much likelier positives than negatives show each row's context, log P(context | +) /
+    P(context | -), (N,).
 
-    Fitted for every fold on the clusters of the nine others, so that no gene speaks for itself; as a ratio of
-    likelihoods it does not carry the share of positives of those folds, which runs against that of the fold itself.
-    `code` below 0 gives NaN.
+    Fitted for every fold on the clusters of the nine others, so that no gene speaks for itself; as
+    a ratio of likelihoods it does not carry the share of positives of those folds, which runs
+    against that of the fold itself. `code` below 0 gives NaN.
     """
     found = np.full(len(code), np.nan)
     number = np.unique(cluster, return_inverse=True)[1].reshape(-1)
@@ -39,24 +44,34 @@ def looked_up(code: np.ndarray, positive: np.ndarray, cluster: np.ndarray, seed:
     usable = code >= 0
     for one in range(FOLDS):
         inside, others = usable & (fold == one), usable & (fold != one)
-        counts = [np.bincount(code[others & side], minlength=CONTEXTS) for side in (positive, ~positive)]
+        counts = [
+            np.bincount(code[others & side], minlength=CONTEXTS) for side in (positive, ~positive)
+        ]
         shares = sum(counts) / max(sum(counts).sum(), 1)
-        likely = [np.log((each + _PRIOR * shares + 1e-9) / (each.sum() + _PRIOR)) for each in counts]
+        likely = [
+            np.log((each + _PRIOR * shares + 1e-9) / (each.sum() + _PRIOR)) for each in counts
+        ]
         found[inside] = (likely[0] - likely[1])[code[inside]]
     return found
 
 
-def counted(model: OrchidModel, genome: Genome, variants: Sequence[Variant]) -> tuple[str, np.ndarray]:
-    """A count model of the letters that `model` saw in training on this genome, and its log p(alt) - log p(ref), nats.
+def counted(
+    model: OrchidModel, genome: Genome, variants: Sequence[Variant]
+) -> tuple[str, np.ndarray]:
+    """A count model of the letters that `model` saw in training on this genome, and its log p(alt)
+    - log p(ref), nats.
 
-    NaN for what is no SNV. The mixture is tuned on the model's validation contigs, where it has whole ones. Raises
-    InputError when the model was not trained on this FASTA. Cost: 0.1 s a million letters of the genome, and 0.4 GB.
+    NaN for what is no SNV. The mixture is tuned on the model's validation contigs, where it has
+    whole ones. Raises InputError when the model was not trained on this FASTA. Cost: 0.1 s a
+    million letters of the genome, and 0.4 GB.
     """
     checksum = genome.checksum()
     mine = [each for each in model.provenance.get("genomes", ()) if each.get("sha256") == checksum]
     if not mine:
         found = "no such genome in the provenance of the model"
-        raise InputError(f"{genome.path} (sha256 {checksum[:12]})", found, "the FASTA that it was trained on")
+        raise InputError(
+            f"{genome.path} (sha256 {checksum[:12]})", found, "the FASTA that it was trained on"
+        )
     counts = Counts.fit(_seen(genome, mine[0]["seen"]), SIDES, SIDES)
     if validation := mine[0]["split"].get("validation"):
         counts = counts.tuned([contig_tokens(genome, contig) for contig in validation])
@@ -68,7 +83,12 @@ def counted(model: OrchidModel, genome: Genome, variants: Sequence[Variant]) -> 
     for contig, some in rows.items():
         places = np.array([variants[row].start for row in some])
         p_N4 = counts.probabilities(contig_tokens(genome, contig), places)
-        letters = np.array([[DNA.letters.find(variants[row].ref), DNA.letters.find(variants[row].alt)] for row in some])
+        letters = np.array(
+            [
+                [DNA.letters.find(variants[row].ref), DNA.letters.find(variants[row].alt)]
+                for row in some
+            ]
+        )
         ref, alt = np.take_along_axis(p_N4, letters, 1).T
         ratio[some] = np.log(alt) - np.log(ref)
     return counts.name, ratio
@@ -84,7 +104,8 @@ def random_weights(model: OrchidModel, seed: int = 0) -> OrchidModel:
 
 
 def conserved(path: str | Path, genome: Genome | None, variants: Sequence[Variant]) -> np.ndarray:
-    """The largest value of a track (bigWig or bedGraph) over the letters that a variant changes, (N,); NaN for none.
+    """The largest value of a track (bigWig or bedGraph) over the letters that a variant changes,
+    (N,); NaN for none.
 
     For an insertion the letters on both sides of it.
     """

@@ -1,8 +1,10 @@
-"""A long job over many records, cut into blocks: killed and resumed, or split over machines, it writes the same bytes.
+"""A long job over many records, cut into blocks: killed and resumed, or split over machines, it
+writes the same bytes.
 
-The grid of blocks is counted from the first record of the input, and a block's answers must be a function of its own
-records (and of genome, model and options) alone. The trap: anything that knows the shard, the first block done, the
-time or a path must stay out of the answers, the parts and the manifest's `identity`.
+The grid of blocks is counted from the first record of the input, and a block's answers must be a
+function of its own records (and of genome, model and options) alone. The trap: anything that knows
+the shard, the first block done, the time or a path must stay out of the answers, the parts and the
+manifest's `identity`.
 
 >>> job = Job("score-variants", Path("out.vcf.gz"), identity, records=24_990)  # doctest: +SKIP
 >>> stats = stream(job, read_records(), score, TextFormat(header))  # doctest: +SKIP
@@ -27,17 +29,23 @@ from orchid_genomics.score.progress import Progress
 _ROOM = "a folder with room; then --resume goes on"
 BLOCK = 512  # records that are answered, saved and lost together
 MANIFEST = "manifest.json"
-Stats = dict[str, Any]  # what a block says about itself, as JSON: counts and sums that a summary adds up
+Stats = dict[
+    str, Any
+]  # what a block says about itself, as JSON: counts and sums that a summary adds up
 
 
 class Format(Protocol):
     """How answers become files. Parts hold no header, so that they join in any number."""
 
     def write(self, answers: Any, part: Path) -> None:
-        """Write the answers of one block as the file `part` (a temporary name that the engine renames)."""
+        """Write the answers of one block as the file `part` (a temporary name that the engine
+        renames).
+        """
 
     def join(self, parts: Iterable[Path], out: Path) -> None:
-        """Put parts together in order as `out`, with its index if it has one; whole or not at all (`replacing`)."""
+        """Put parts together in order as `out`, with its index if it has one; whole or not at all
+        (`replacing`).
+        """
 
     def pipe(self, answers: Iterable[Any], out: BinaryIO) -> None:
         """Write a header and answers as they come; only for formats that `-o -` may name."""
@@ -47,11 +55,12 @@ class Format(Protocol):
 class Job:
     """One job, or one shard of it.
 
-    Parameters: `task` the command, which knows how to put the parts together; `out` the final name, beside which the
-    parts lie in ``<out>.parts`` (`-` for standard output: no parts, no resume); `identity` a JSON object of all that
-    decides a byte of the output (inputs by checksum, model hash, scores, windows, the header), the same for a resumed
-    or merged job; `records` in the whole input; `block` records a block; `shard` (i, n), i from 1: a contiguous run of
-    blocks; `resume` whether parts that are there may be kept.
+    Parameters: `task` the command, which knows how to put the parts together; `out` the final name,
+    beside which the parts lie in ``<out>.parts`` (`-` for standard output: no parts, no resume);
+    `identity` a JSON object of all that decides a byte of the output (inputs by checksum, model
+    hash, scores, windows, the header), the same for a resumed or merged job; `records` in the whole
+    input; `block` records a block; `shard` (i, n), i from 1: a contiguous run of blocks; `resume`
+    whether parts that are there may be kept.
     """
 
     task: str
@@ -83,7 +92,12 @@ class Job:
 
     @property
     def manifest(self) -> dict[str, Any]:
-        return {"task": self.task, "block": self.block, "records": self.records, "identity": self.identity}
+        return {
+            "task": self.task,
+            "block": self.block,
+            "records": self.records,
+            "identity": self.identity,
+        }
 
 
 def parts_of(out: Path) -> Path:
@@ -107,12 +121,14 @@ def stream(
     unit: str = "records",
     quiet: bool = False,
 ) -> list[Stats] | None:
-    """Answer every record of this shard; returns the stats of all blocks, or None for a shard that is left to `merge`.
+    """Answer every record of this shard; returns the stats of all blocks, or None for a shard that
+    is left to `merge`.
 
-    `records` are those of the whole input from its beginning (blocks that are not wanted are read over); `score` gets
-    the records of one block and returns its answers, as `form` takes them, and its stats. Memory is that of a block.
-    Progress goes to stderr unless `quiet`. SIGTERM and SIGINT exit with 128 + their number; what is whole is kept for
-    `resume`. Raises InputError for parts of another job, MachineError when the disk is full.
+    `records` are those of the whole input from its beginning (blocks that are not wanted are read
+    over); `score` gets the records of one block and returns its answers, as `form` takes them, and
+    its stats. Memory is that of a block. Progress goes to stderr unless `quiet`. SIGTERM and SIGINT
+    exit with 128 + their number; what is whole is kept for `resume`. Raises InputError for parts of
+    another job, MachineError when the disk is full.
     """
     if job.piped:
         return _pipe(job, records, score, form, unit, quiet)
@@ -128,7 +144,9 @@ def stream(
             progress.add(len(some))
         if job.shard[1] > 1:
             i, n = job.shard
-            progress.say(f"shard {i}/{n} is done: {len(job.mine)} of {job.blocks} blocks, in {job.parts}")
+            progress.say(
+                f"shard {i}/{n} is done: {len(job.mine)} of {job.blocks} blocks, in {job.parts}"
+            )
             return None
         stats = join([job.parts], job.manifest, job.out, form)
     shutil.rmtree(job.parts)
@@ -136,19 +154,27 @@ def stream(
 
 
 def cut(records: Iterable[Any], job: Job, wanted: Sequence[int]) -> Iterator[tuple[int, list[Any]]]:
-    """The wanted blocks (ascending) as (number, records). Raises InputError when the input ends too soon."""
+    """The wanted blocks (ascending) as (number, records). Raises InputError when the input ends too
+    soon.
+    """
     records, at = iter(records), 0
     for block in wanted:
         first, size = block * job.block, min(job.block, job.records - block * job.block)
         some = list(islice(records, first - at, first - at + size))
         if len(some) < size:
-            raise InputError("input", "has fewer records than when it was counted", "a file that nobody writes to")
+            raise InputError(
+                "input",
+                "has fewer records than when it was counted",
+                "a file that nobody writes to",
+            )
         at = first + size
         yield block, some
 
 
 def save(folder: Path, block: int, answers: Any, stats: Stats, form: Format) -> None:
-    """Write one block; its part appears last, so that a part that is there is whole and has its stats."""
+    """Write one block; its part appears last, so that a part that is there is whole and has its
+    stats.
+    """
     with writable(folder, _ROOM):
         with replacing(_part(folder, block).with_suffix(".json")) as temporary:
             temporary.write_text(json.dumps(stats))
@@ -176,7 +202,11 @@ def join(folders: Sequence[Path], manifest: dict[str, Any], out: Path, form: For
     found: dict[int, Path] = {}
     for folder in folders:
         _same(folder, read_manifest(folder), manifest)
-        found.update((block, _part(folder, block)) for block in range(blocks) if _part(folder, block).exists())
+        found.update(
+            (block, _part(folder, block))
+            for block in range(blocks)
+            if _part(folder, block).exists()
+        )
     missing = [block for block in range(blocks) if block not in found]
     if missing:
         first = missing[0] * manifest["block"]
@@ -202,7 +232,9 @@ def _begin(job: Job) -> None:
     if folder.exists():
         _same(folder, read_manifest(folder), json.loads(json.dumps(job.manifest)))
         if not job.resume and any(_part(folder, block).exists() for block in job.mine):
-            raise InputError(folder, "holds parts of this job already", "--resume to go on, or remove the folder")
+            raise InputError(
+                folder, "holds parts of this job already", "--resume to go on, or remove the folder"
+            )
         return
     with writable(job.out, _ROOM):
         staged = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
@@ -216,13 +248,21 @@ def _begin(job: Job) -> None:
 
 
 def _same(folder: Path, before: dict[str, Any], now: dict[str, Any]) -> None:
-    old, new = ({**manifest, **manifest["identity"], "identity": None} for manifest in (before, now))
+    old, new = (
+        {**manifest, **manifest["identity"], "identity": None} for manifest in (before, now)
+    )
     changed = [key for key in {**old, **new} if old.get(key) != new.get(key)]
     if changed:
-        plain = [key for key in changed if len(str(old.get(key))) <= 80 and not isinstance(old.get(key), list | dict)]
+        plain = [
+            key
+            for key in changed
+            if len(str(old.get(key))) <= 80 and not isinstance(old.get(key), list | dict)
+        ]
         changed = plain or changed  # what follows from an option is not said beside it
         shown = ", ".join(_change(key, old.get(key), new.get(key)) for key in changed[:4])
-        raise InputError(folder, f"belongs to another job: {shown}", "the same inputs and options, or another -o")
+        raise InputError(
+            folder, f"belongs to another job: {shown}", "the same inputs and options, or another -o"
+        )
 
 
 def _change(key: str, old: Any, new: Any) -> str:
@@ -232,12 +272,16 @@ def _change(key: str, old: Any, new: Any) -> str:
 
 @contextmanager
 def _stopping(job: Job, progress: Progress) -> Iterator[None]:
-    """SIGTERM and SIGINT end the process at once: what is whole is saved, and the block at work is lost."""
+    """SIGTERM and SIGINT end the process at once: what is whole is saved, and the block at work is
+    lost.
+    """
 
     def stop(number: int, _: Any) -> None:
         if not job.piped:
             whole = sum(_part(job.parts, block).exists() for block in job.mine)
-            progress.say(f"stopped: {whole} of {len(job.mine)} blocks are saved; --resume goes on from there")
+            progress.say(
+                f"stopped: {whole} of {len(job.mine)} blocks are saved; --resume goes on from there"
+            )
         raise SystemExit(128 + number)
 
     numbers = (signal.SIGTERM, signal.SIGINT)
@@ -253,7 +297,9 @@ def _stopping(job: Job, progress: Progress) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _pipe(job: Job, records: Iterable, score: Callable, form: Format, unit: str, quiet: bool) -> list[Stats]:
+def _pipe(
+    job: Job, records: Iterable, score: Callable, form: Format, unit: str, quiet: bool
+) -> list[Stats]:
     """Answers straight to standard output."""
     stats: list[Stats] = []
     with Progress(job.records, job.records, 0, unit, quiet) as progress, _stopping(job, progress):

@@ -1,6 +1,8 @@
-"""What a job came to: sums that blocks keep and add up, then lines for a person and a file beside the output.
+"""What a job came to: sums that blocks keep and add up, then lines for a person and a file beside
+the output.
 
-The trap: a summary must be the same for one run and for merged shards, so a block may say sums alone, of itself alone.
+The trap: a summary must be the same for one run and for merged shards, so a block may say sums
+alone, of itself alone.
 """
 
 import json
@@ -20,11 +22,13 @@ from orchid_genomics.score.scorers import SUBSTITUTIONS
 from orchid_genomics.score.variants import REASONS, Scores, Scoring
 
 Stats = dict[str, Any]
-EDGES = 128  # masked sites for each at which the ends of its window are exchanged; of one-pass ones, one a block
+# masked sites for each at which the ends of its window are exchanged; of one-pass ones, one a block
+EDGES = 128
 
 
 def stats_of(scoring: Scoring, found: Scores, records: int) -> Stats:
-    """What one block says: counts by type and reason, and sums of every column, of windows against each other, of ends.
+    """What one block says: counts by type and reason, and sums of every column, of windows against
+    each other, of ends.
 
     Call it right after the block was scored, while its forward passes are kept.
     """
@@ -35,13 +39,17 @@ def stats_of(scoring: Scoring, found: Scores, records: int) -> Stats:
         "scored": sum(scored),
         "types": {},
         "reasons": dict(sorted(Counter(why for why in found.why if why).items())),
-        "columns": {column.name: sums_of(found.values[:, i]) for i, column in enumerate(found.columns)},
+        "columns": {
+            column.name: sums_of(found.values[:, i]) for i, column in enumerate(found.columns)
+        },
         "windows": {},
         "context": {},
         "ends": {},
     }
     for kind in sorted({kind for kind in found.kinds if kind}):
-        rows = [is_scored for is_scored, other in zip(scored, found.kinds, strict=True) if other == kind]
+        rows = [
+            is_scored for is_scored, other in zip(scored, found.kinds, strict=True) if other == kind
+        ]
         stats["types"][kind] = {"alts": len(rows), "scored": sum(rows)}
     for first, last in _steps(scoring):
         both = [found[name] for name in (first, last)]
@@ -65,7 +73,9 @@ def lines(whole: Stats) -> Iterator[str]:
         return
     yield f"{whole['records']:,} records, {whole['alts']:,} ALTs: {whole['scored']:,} scored"
     if whole["types"]:
-        yield "  " + ", ".join(f"{kind} {n['scored']:,} of {n['alts']:,}" for kind, n in whole["types"].items())
+        yield "  " + ", ".join(
+            f"{kind} {n['scored']:,} of {n['alts']:,}" for kind, n in whole["types"].items()
+        )
     yield from reasons_of(whole["reasons"], "not scored", REASONS)
     yield from lines_of(whole["columns"])
     for pair, sums in whole["windows"].items():
@@ -80,13 +90,16 @@ def lines(whole: Stats) -> Iterator[str]:
 
 
 def reasons_of(reasons: dict[str, int], what: str, words: Mapping[str, str]) -> Iterator[str]:
-    """A line for every reason that something was not answered, with what it means; the commonest first."""
+    """A line for every reason that something was not answered, with what it means; the commonest
+    first.
+    """
     for why, count in sorted(reasons.items(), key=lambda item: -item[1]):
         yield f"  {what}: {count:,} {why} ({words[why]})"
 
 
 def told(summary: Stats, text: Iterable[str], out: Path, quiet: bool) -> Stats:
-    """The summary of a whole job: its text on stderr unless `quiet`, itself in OUT.summary.json beside a file `out`.
+    """The summary of a whole job: its text on stderr unless `quiet`, itself in OUT.summary.json
+    beside a file `out`.
 
     Raises MachineError when it cannot be written.
     """
@@ -113,7 +126,12 @@ def sums_of(values: np.ndarray) -> Stats:
     if not len(values):
         return {"n": 0, "sum": 0.0, "squares": 0.0, "low": None, "high": None}
     ends = {"low": float(values.min()), "high": float(values.max())}
-    return {"n": len(values), "sum": float(values.sum()), "squares": float((values**2).sum()), **ends}
+    return {
+        "n": len(values),
+        "sum": float(values.sum()),
+        "squares": float((values**2).sum()),
+        **ends,
+    }
 
 
 def _shared(x: np.ndarray, y: np.ndarray) -> Stats:
@@ -140,19 +158,27 @@ def _steps(scoring: Scoring) -> Iterator[tuple[str, str]]:
 
 
 def _reference(scoring: Scoring, found: Scores) -> Stats:
-    """Bits of the masked reference letters at every window, where there are several; no forward pass more."""
+    """Bits of the masked reference letters at every window, where there are several; no forward
+    pass more.
+    """
     if len(scoring.windows) < 2 or not {"llr", "entropy"} & set(scoring.scores):
         return {}
     sites = {(e.contig, e.start, e.changed): e for e in _substitutions(scoring, found)}.values()
     bits = []
     for reader in scoring.readers:
         logs = reader.masked(list(sites))
-        each = [log[i, e.ref[at]] for log, e in zip(logs, sites, strict=True) for i, at in enumerate(e.changed)]
+        each = [
+            log[i, e.ref[at]]
+            for log, e in zip(logs, sites, strict=True)
+            for i, at in enumerate(e.changed)
+        ]
         bits.append(-np.array(each, float) / math.log(2))
     said = {}
     for (short, x), (long, y) in pairwise(zip(scoring.windows, bits, strict=True)):
         sums = {"short": x.sum(), "long": y.sum(), "squares": ((x - y) ** 2).sum()}
-        said[f"{short} {long}"] = {"n": len(x)} | {name: float(value) for name, value in sums.items()}
+        said[f"{short} {long}"] = {"n": len(x)} | {
+            name: float(value) for name, value in sums.items()
+        }
     return said
 
 
@@ -163,7 +189,9 @@ def _ends(scoring: Scoring, found: Scores) -> Stats:
     events = _substitutions(scoring, found)
     said = {}
     for reader in scoring.readers if masked or tiled else ():
-        sites = [reader.edge(e, tiled=not masked) for e in (events[::EDGES] if masked else events[:1])]
+        sites = [
+            reader.edge(e, tiled=not masked) for e in (events[::EDGES] if masked else events[:1])
+        ]
         moved, stand = (sum(site[i] for site in sites) for i in (0, 1))
         said[f"{reader.window:,}"] = {"n": len(sites), "moved": moved, "stand": stand}
     return said
@@ -189,11 +217,19 @@ def _moments(sums: Stats) -> tuple[float, float]:
 
 
 def _helped(pair: str, sums: Stats) -> str:
-    """Whether the longer window knows the masked reference letters better, with an interval as of independent sites."""
+    """Whether the longer window knows the masked reference letters better, with an interval as of
+    independent sites.
+    """
     n, (short, long) = sums["n"], pair.split()
     gain = (sums["short"] - sums["long"]) / n
     margin = 1.96 * math.sqrt(max(sums["squares"] / n - gain**2, 0.0) / n)
-    verdict = "no clear difference" if abs(gain) <= margin else "more context helped" if gain > 0 else "it did worse"
+    verdict = (
+        "no clear difference"
+        if abs(gain) <= margin
+        else "more context helped"
+        if gain > 0
+        else "it did worse"
+    )
     bits = f"{sums['short'] / n:.4f} bits at {int(short):,} nt, {sums['long'] / n:.4f} at {int(long):,} nt"
     return f"  masked REF letters: {bits}: {verdict} ({gain:+.4f} +- {margin:.4f})"
 
@@ -207,4 +243,6 @@ def _against(pair: str, sums: Stats) -> Sequence[str]:
     r = shared / math.sqrt(spread[0] * spread[1]) if min(spread) > 0 else math.nan
     first, last = pair.split()
     shift = (sums["y"] - sums["x"]) / n
-    return [f"  {last} against {first}: r {r:.4f}, mean shift {shift:+.4f}, mean distance {sums['apart'] / n:.4f}"]
+    return [
+        f"  {last} against {first}: r {r:.4f}, mean shift {shift:+.4f}, mean distance {sums['apart'] / n:.4f}"
+    ]

@@ -1,7 +1,9 @@
-"""Scored variants as files: VCF and BCF with INFO for each ALT, TSV and parquet with a row for each ALT.
+"""Scored variants as files: VCF and BCF with INFO for each ALT, TSV and parquet with a row for each
+ALT.
 
-What is added to a header names the model by its hash, the genome by its checksum, the scores and windows; never a time,
-a path or a shard, so that parts of one job join to the same bytes wherever they were made. Places are 1-based in all.
+What is added to a header names the model by its hash, the genome by its checksum, the scores and
+windows; never a time, a path or a shard, so that parts of one job join to the same bytes wherever
+they were made. Places are 1-based in all.
 """
 
 import re
@@ -16,20 +18,31 @@ from orchid_genomics.score.variants import REASONS, Scores, Scoring
 
 KINDS = ("vcf.gz", "vcf", "bcf", "tsv.gz", "tsv", "parquet")
 _PLACE = ("chrom", "pos", "id", "ref", "alt", "type")
-_WHY = f"Why an ALT has no score: {'; '.join(f'{code} ({words})' for code, words in REASONS.items())}"
+_WHY = (
+    f"Why an ALT has no score: {'; '.join(f'{code} ({words})' for code, words in REASONS.items())}"
+)
 
 
 def info_names(scoring: Scoring, prefix: str) -> list[str]:
-    """The INFO names of all columns, last that of the reasons. Raises InputError for a prefix that VCF has not."""
+    """The INFO names of all columns, last that of the reasons. Raises InputError for a prefix that
+    VCF has not.
+    """
     if not re.fullmatch(r"[A-Za-z_][0-9A-Za-z_.]*", prefix):
         raise InputError("--prefix", f"{prefix!r}", "a letter, then letters, digits and _")
     return [f"{prefix}_{column.name.upper()}" for column in scoring.columns] + [f"{prefix}_WHY"]
 
 
 def identity_of(
-    scoring: Scoring, survey: Survey, kind: str, prefix: str, model: str, genome: str, calibration: str = ""
+    scoring: Scoring,
+    survey: Survey,
+    kind: str,
+    prefix: str,
+    model: str,
+    genome: str,
+    calibration: str = "",
 ) -> dict[str, Any]:
-    """All that decides a byte of the output, as JSON: a resumed run or another shard must say the same.
+    """All that decides a byte of the output, as JSON: a resumed run or another shard must say the
+    same.
 
     `model`, `genome` and `calibration` are checksums.
     """
@@ -57,7 +70,10 @@ def identity_of(
         added = [line, *_declared(names, columns)]
         head = with_lines(survey.header, added).decode("latin-1")
     elif kind.startswith("tsv"):
-        head = "\n".join([line, "#" + "\t".join([*_PLACE, *(name for name, _, _ in columns), "why"])]) + "\n"
+        head = (
+            "\n".join([line, "#" + "\t".join([*_PLACE, *(name for name, _, _ in columns), "why"])])
+            + "\n"
+        )
     return {
         **options,
         "kind": kind,
@@ -82,7 +98,9 @@ def form(identity: dict[str, Any]) -> TextFormat | BcfFormat | ParquetFormat:
     """How the parts of a job are written and joined."""
     kind = identity["kind"]
     if kind == "bcf":
-        return BcfFormat(identity["head"].encode("latin-1"), tuple(identity["contigs"]), identity["ordered"])
+        return BcfFormat(
+            identity["head"].encode("latin-1"), tuple(identity["contigs"]), identity["ordered"]
+        )
     if kind == "parquet":
         schema = dict.fromkeys(_PLACE, "string") | {"pos": "int64"}
         schema |= {name: "float32" for name, _, _ in identity["columns"]} | {"why": "string"}
@@ -102,7 +120,9 @@ def rendered(kind: str, names: Sequence[str], records: Sequence[Record], found: 
         rows, why = found.values[at : at + size].tolist(), found.why[at : at + size]
         if kind.startswith("tsv"):
             place = f"{record.contig}\t{record.start + 1}\t{record.name}\t{record.ref}"
-            for alt, type_, row, reason in zip(record.alts or ".", found.kinds[at : at + size], rows, why, strict=True):
+            for alt, type_, row, reason in zip(
+                record.alts or ".", found.kinds[at : at + size], rows, why, strict=True
+            ):
                 words = "\t".join(map(number, row))
                 lines.append(f"{place}\t{alt}\t{type_ or '.'}\t{words}\t{reason or '.'}\n".encode())
         else:
@@ -122,5 +142,7 @@ def _columns(records: Sequence[Record], found: Scores) -> dict[str, list[Any]]:
         "type": [kind or None for kind in found.kinds],
     }
     for i, column in enumerate(found.columns):
-        table[column.name] = [None if value != value else value for value in found.values[:, i].tolist()]
+        table[column.name] = [
+            None if value != value else value for value in found.values[:, i].tolist()
+        ]
     return table | {"why": [why or None for why in found.why]}

@@ -1,6 +1,7 @@
 """Variants to numbers, in memory: one row an ALT, and where there is no number the reason.
 
-The trap: a REF that the genome does not have means another build or another strand, and its score would be nonsense.
+The trap: a REF that the genome does not have means another build or another strand, and its score
+would be nonsense.
 """
 
 from collections.abc import Callable, Sequence
@@ -39,8 +40,9 @@ OnMismatch = Literal["skip", "error", "use-genome"]
 class Scores:
     """One row an ALT, in the order asked.
 
-    Attributes: `columns`; `values` (N, columns) float64, NaN where there is none; `why` a reason (of `REASONS`) where a
-    row has no number at all, else ""; `kinds` of `Variant.kind`, "" where unknown; `events` what was scored, or None.
+    Attributes: `columns`; `values` (N, columns) float64, NaN where there is none; `why` a reason
+    (of `REASONS`) where a row has no number at all, else ""; `kinds` of `Variant.kind`, "" where
+    unknown; `events` what was scored, or None.
     """
 
     columns: tuple[Column, ...]
@@ -56,11 +58,13 @@ class Scores:
 
 @dataclass
 class Scoring:
-    """A model, a genome, scores and windows made ready: what `score_variants` and the command share.
+    """A model, a genome, scores and windows made ready: what `score_variants` and the command
+    share.
 
-    With several windows every column is there once a window, its name ending in it (llr_1024). `more` are functions of
-    (variants, values) that add columns, as a calibrated background does; they see the columns before them.
-    Raises InputError for an unknown score, or one that the model cannot give.
+    With several windows every column is there once a window, its name ending in it (llr_1024).
+    `more` are functions of (variants, values) that add columns, as a calibrated background does;
+    they see the columns before them. Raises InputError for an unknown score, or one that the model
+    cannot give.
     """
 
     model: OrchidModel
@@ -68,9 +72,9 @@ class Scoring:
     scores: Sequence[str] | None = None
     windows: Sequence[int] | None = None
     on_mismatch: OnMismatch = "skip"
-    more: list[tuple[tuple[Column, ...], Callable[[Sequence[Variant | None], np.ndarray], np.ndarray]]] = field(
-        default_factory=list
-    )
+    more: list[
+        tuple[tuple[Column, ...], Callable[[Sequence[Variant | None], np.ndarray], np.ndarray]]
+    ] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.scores = chosen(self.scores, self.model)
@@ -83,7 +87,12 @@ class Scoring:
     @property
     def columns(self) -> tuple[Column, ...]:
         own = tuple(
-            Column(f"{column.name}_{window}" if len(self.windows) > 1 else column.name, column.about, name, window)
+            Column(
+                f"{column.name}_{window}" if len(self.windows) > 1 else column.name,
+                column.about,
+                name,
+                window,
+            )
             for window in self.windows
             for name in self.scores
             for column in SCORERS[name].of(self.model)
@@ -96,22 +105,31 @@ class Scoring:
         return sum(reader.seconds for reader in self.readers)
 
     def __call__(self, variants: Sequence[Variant | str]) -> Scores:
-        """Score variants, or pass on the reason of those that are none; every ALT is a variant of its own.
+        """Score variants, or pass on the reason of those that are none; every ALT is a variant of
+        its own.
 
-        Contig names are the genome's. A row depends on its own variant alone. Raises InputError at a REF mismatch where
-        `on_mismatch` is "error".
+        Contig names are the genome's. A row depends on its own variant alone. Raises InputError at
+        a REF mismatch where `on_mismatch` is "error".
         """
         for reader in self.readers:
             reader.forget()
         events, why, kept = self._events(variants)
         values = np.full(
-            (len(variants), sum(len(SCORERS[n].of(self.model)) for n in self.scores) * len(self.windows)), np.nan
+            (
+                len(variants),
+                sum(len(SCORERS[n].of(self.model)) for n in self.scores) * len(self.windows),
+            ),
+            np.nan,
         )
         at = 0
         for reader in self.readers:
             for name in self.scores:
                 scorer, width = SCORERS[name], len(SCORERS[name].of(self.model))
-                rows = [i for i, e in enumerate(events) if e and e.kind in scorer.kinds and e.size <= reader.longest]
+                rows = [
+                    i
+                    for i, e in enumerate(events)
+                    if e and e.kind in scorer.kinds and e.size <= reader.longest
+                ]
                 if rows:
                     values[rows, at : at + width] = scorer.score(reader, [events[i] for i in rows])
                 at += width
@@ -123,7 +141,9 @@ class Scoring:
         kinds = [v.kind if isinstance(v, Variant) else "" for v in variants]
         return Scores(self.columns, values, why, kinds, events)
 
-    def _events(self, variants: Sequence[Variant | str]) -> tuple[list[Event | None], list[str], list[Variant | None]]:
+    def _events(
+        self, variants: Sequence[Variant | str]
+    ) -> tuple[list[Event | None], list[str], list[Variant | None]]:
         """The event of each variant or None, why there is none, and the variant that is scored."""
         events: list[Event | None] = []
         why: list[str] = []
@@ -150,12 +170,14 @@ def score_variants(
     windows: Sequence[int] | None = None,
     on_mismatch: OnMismatch = "skip",
 ) -> Scores:
-    """Scores of variants in memory; `SCORERS` says what each is, `trained_length` is the window when none is given.
+    """Scores of variants in memory; `SCORERS` says what each is, `trained_length` is the window
+    when none is given.
 
-    Variants are 0-based with the genome's contig names. Raises InputError for a score or window that cannot be had.
+    Variants are 0-based with the genome's contig names. Raises InputError for a score or window
+    that cannot be had.
 
-    >>> found = score_variants("runs/yeast/model", "yeast.fa", [Variant("chrI", 999, "A", "G")])  # doctest: +SKIP
-    >>> found["llr"], found.why  # doctest: +SKIP
+    >>> found = score_variants("runs/yeast/model", "yeast.fa", [Variant("chrI", 999, "A", "G")])  #
+    doctest: +SKIP >>> found["llr"], found.why  # doctest: +SKIP
     """
     model = model if isinstance(model, OrchidModel) else OrchidModel.from_pretrained(model)
     genome = genome if isinstance(genome, Genome) else Genome(genome)
@@ -198,9 +220,13 @@ def mismatch(variant: Variant, genome: Genome) -> InputError:
 
 
 def trained_length(model: OrchidModel) -> int:
-    """The longest window of the last stage in which a model was trained, as it remembers; else 1,024."""
+    """The longest window of the last stage in which a model was trained, as it remembers; else
+    1,024.
+    """
     provenance = model.provenance
-    length = provenance.get("report", {}).get("length") or provenance.get("recipe", {}).get("data", {}).get("length")
+    length = provenance.get("report", {}).get("length") or provenance.get("recipe", {}).get(
+        "data", {}
+    ).get("length")
     return max(64, length + length % 2) if isinstance(length, int) else 1024
 
 

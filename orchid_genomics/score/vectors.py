@@ -1,7 +1,8 @@
-"""Vectors of elements: what the encoder makes of their letters, seen in place on the genome or by themselves.
+"""Vectors of elements: what the encoder makes of their letters, seen in place on the genome or by
+themselves.
 
-The trap is the strand, as in `model.rows`: an element on "-" is read there, its letters 5' to 3', and with strand
-"both" only those channels are kept that do not change between strands.
+The trap is the strand, as in `model.rows`: an element on "-" is read there, its letters 5' to 3',
+and with strand "both" only those channels are kept that do not change between strands.
 """
 
 from collections.abc import Sequence
@@ -25,21 +26,32 @@ Pooling = Literal["mean", "none"]
 class ElementVectors:
     """An encoder and a genome made ready to embed elements.
 
-    `window` letters are read around each piece of an element, of which the central part counts; 0: the element alone.
-    Raises InputError for a window that is odd or below 64 letters.
+    `window` letters are read around each piece of an element, of which the central part counts; 0:
+    the element alone. Raises InputError for a window that is odd or below 64 letters.
     """
 
-    def __init__(self, encoder: Orchid, genome: Genome, window: int, pool: Pooling, strand: Strand) -> None:
+    def __init__(
+        self, encoder: Orchid, genome: Genome, window: int, pool: Pooling, strand: Strand
+    ) -> None:
         if window and (window < 64 or window % 2):
-            raise InputError("--window", f"{window:,} nt", "0 (the element alone), or an even number, 64 or more")
-        self.encoder, self.genome, self.window, self.pool, self.strand = encoder.eval(), genome, window, pool, strand
+            raise InputError(
+                "--window", f"{window:,} nt", "0 (the element alone), or an even number, 64 or more"
+            )
+        self.encoder, self.genome, self.window, self.pool, self.strand = (
+            encoder.eval(),
+            genome,
+            window,
+            pool,
+            strand,
+        )
         self.width = channels(encoder, strand)
         self.device = next(encoder.parameters()).device
         self.dense = encoder.recipe.strands == "dense"
         self.batch = max(1, (1 << (20 if self.device.type == "cuda" else 14)) // max(window, 1))
 
     def __call__(self, places: Sequence[Interval]) -> list[np.ndarray]:
-        """A vector (1, C) for each place, or with pool "none" one for each of its letters (n, C); float32.
+        """A vector (1, C) for each place, or with pool "none" one for each of its letters (n, C);
+        float32.
 
         A row depends on its own place alone.
         """
@@ -61,7 +73,9 @@ class ElementVectors:
         return [letters.mean(0, dtype=np.float64).astype(np.float32)[None] for letters in found]
 
     def _rows(self, place: Interval, out: np.ndarray):
-        """Codes to run as read on the element's strand, where the letters of a piece stand in them, where they go."""
+        """Codes to run as read on the element's strand, where the letters of a piece stand in them,
+        where they go.
+        """
         n, backward = len(place), place.strand == "-"
         if not self.window:
             yield read(self.genome, place) & CODE, slice(0, n), out
@@ -70,10 +84,21 @@ class ElementVectors:
         for first, last in pieces(n, 3 * self.window // 4):
             side = (self.window - 1 - (last - first)) // 2
             inside = codes[first:last].tobytes()
-            window = around(self.genome, place.contig, place.start + first, place.start + last, inside, self.window)
+            window = around(
+                self.genome,
+                place.contig,
+                place.start + first,
+                place.start + last,
+                inside,
+                self.window,
+            )
             if backward:
                 begin = self.window - side - (last - first)
-                yield DNA.reverse_complement(window), slice(begin, begin + last - first), out[n - last : n - first]
+                yield (
+                    DNA.reverse_complement(window),
+                    slice(begin, begin + last - first),
+                    out[n - last : n - first],
+                )
             else:
                 yield window, slice(side, side + last - first), out[first:last]
 
@@ -83,11 +108,15 @@ class ElementVectors:
             out[:] = x_LD[at]
 
     def _vectors(self, codes_BL: np.ndarray) -> np.ndarray:
-        """(B, L, C); rows of one length, by the encoder's own transform length where they stand alone."""
+        """(B, L, C); rows of one length, by the encoder's own transform length where they stand
+        alone.
+        """
         run = self.encoder.encode if self.window else self.encoder
         with torch.inference_mode():
             x_BLD = run(torch.from_numpy(codes_BL).to(self.device)).float()
             if self.dense and self.strand == "both":
-                other = torch.from_numpy(np.stack([DNA.reverse_complement(row) for row in codes_BL]))
+                other = torch.from_numpy(
+                    np.stack([DNA.reverse_complement(row) for row in codes_BL])
+                )
                 x_BLD = (x_BLD + run(other.to(self.device)).float().flip(1)) / 2
         return x_BLD[..., : self.width].cpu().numpy()

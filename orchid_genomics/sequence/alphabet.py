@@ -82,11 +82,13 @@ class Alphabet:
     def encode(self, text: str | bytes, where: str = "sequence", start: int = 0) -> np.ndarray:
         """Letters to tokens (L,) uint8; IUPAC codes other than the letters become N, case is kept.
 
-        Raises InputError naming the first byte that is no IUPAC letter by its 1-based place, where the
-        text begins at letter `start` (0-based).
+        Raises InputError naming the first byte that is no IUPAC letter by its 1-based place, where
+        the text begins at letter `start` (0-based).
         """
         raw = bytearray(text.encode() if isinstance(text, str) else text)
-        tokens = np.frombuffer(raw.translate(self._encode_table), np.uint8)  # 7 times as fast as an index
+        tokens = np.frombuffer(
+            raw.translate(self._encode_table), np.uint8
+        )  # 7 times as fast as an index
         if tokens.size and tokens.max() == 255:
             at = int(np.argmax(tokens == 255))
             found = f"{chr(raw[at])!r} at letter {start + at + 1:,} is no nucleotide code"
@@ -100,7 +102,9 @@ class Alphabet:
     def reverse_complement(self, tokens: np.ndarray) -> np.ndarray:
         """The other strand of tokens (..., L): reversed and complemented, case kept."""
         flipped = bytearray(np.ascontiguousarray(tokens[..., ::-1], np.uint8))
-        return np.frombuffer(flipped.translate(self._complement_table), np.uint8).reshape(tokens.shape)
+        return np.frombuffer(flipped.translate(self._complement_table), np.uint8).reshape(
+            tokens.shape
+        )
 
 
 DNA = Alphabet("dna", 4, "ACGT", complement=(3, 2, 1, 0))

@@ -7,7 +7,8 @@ from orchid_genomics.errors import InputError
 
 @dataclass(frozen=True, order=True, slots=True)
 class Interval:
-    """Letters `start` to `end` (0-based, half-open) of a contig, read on `strand` ("+", "-" or ".").
+    """Letters `start` to `end` (0-based, half-open) of a contig, read on `strand` ("+", "-" or
+    ".").
 
     The start may be negative and the end beyond the contig: such letters are read as N.
     """
@@ -20,14 +21,18 @@ class Interval:
 
     def __post_init__(self) -> None:
         if self.start >= self.end:
-            raise InputError(self, f"start {self.start} is not below end {self.end}", "0-based half-open places")
+            raise InputError(
+                self, f"start {self.start} is not below end {self.end}", "0-based half-open places"
+            )
 
     def __len__(self) -> int:
         return self.end - self.start
 
     def __str__(self) -> str:
         """As printed for people: 1-based, both ends included."""
-        return f"{self.contig}:{self.start + 1:,}-{self.end:,}" + (f"({self.strand})" if self.strand in "+-" else "")
+        return f"{self.contig}:{self.start + 1:,}-{self.end:,}" + (
+            f"({self.strand})" if self.strand in "+-" else ""
+        )
 
     def overlaps(self, other: "Interval") -> bool:
         """Whether the two share a letter, whatever their strands."""
@@ -41,9 +46,11 @@ class Interval:
 
 @dataclass(frozen=True, order=True, slots=True)
 class Variant:
-    """Letters `ref` from `start` (0-based) of a contig become `alt`; both upper case on the forward strand.
+    """Letters `ref` from `start` (0-based) of a contig become `alt`; both upper case on the forward
+    strand.
 
-    Either may be empty; letters that both share at an end are allowed, as VCF writes them, and mean nothing.
+    Either may be empty; letters that both share at an end are allowed, as VCF writes them, and mean
+    nothing.
     """
 
     contig: str
@@ -62,14 +69,18 @@ class Variant:
 
     @property
     def kind(self) -> str:
-        """SNV, MNV, insertion, deletion, delins (letters for others in another number), or none (no change)."""
+        """SNV, MNV, insertion, deletion, delins (letters for others in another number), or none (no
+        change).
+        """
         short = self.trimmed()
         if len(short.ref) == len(short.alt):
             return ("none", "SNV")[len(short.ref)] if len(short.ref) < 2 else "MNV"
         return "insertion" if not short.ref else "deletion" if not short.alt else "delins"
 
     def trimmed(self) -> "Variant":
-        """The same change without the letters that both share: first at the end, then at the beginning."""
+        """The same change without the letters that both share: first at the end, then at the
+        beginning.
+        """
         ref, alt, start = self.ref, self.alt, self.start
         shared = 0
         while shared < min(len(ref), len(alt)) and ref[-1 - shared] == alt[-1 - shared]:

@@ -1,6 +1,7 @@
 """k-mers as numbers: base-4 codes of all k-mers of a sequence, the first letter most significant.
 
-The trap: a k-mer with an N has a code too; what is not `valid` must not be looked at. Case is not looked at.
+The trap: a k-mer with an N has a code too; what is not `valid` must not be looked at. Case is not
+looked at.
 """
 
 from collections.abc import Iterator
@@ -13,7 +14,9 @@ _STEP = 1 << 22  # letters turned into codes at once
 
 
 def either_strand(tokens: np.ndarray, k: int) -> np.ndarray:
-    """Sorted distinct codes int64 of the k-mers (k <= 31) without N of tokens (L,), each as its smaller strand."""
+    """Sorted distinct codes int64 of the k-mers (k <= 31) without N of tokens (L,), each as its
+    smaller strand.
+    """
     forward, valid = whole(tokens, k)
     backward, _ = whole(DNA.reverse_complement(tokens), k)
     return np.unique(np.minimum(forward, backward[::-1])[valid])
@@ -29,7 +32,9 @@ def whole(tokens: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def coded(tokens: np.ndarray, k: int) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-    """Codes int64 of the k-mers (k <= 31) of tokens (L,), in pieces: start, codes, and which hold no unknown letter."""
+    """Codes int64 of the k-mers (k <= 31) of tokens (L,), in pieces: start, codes, and which hold
+    no unknown letter.
+    """
     for start in range(0, len(tokens) - k + 1, _STEP):
         letters = tokens[start : start + _STEP + k - 1] & 0x7F
         unknown = letters > 3

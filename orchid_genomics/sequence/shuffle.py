@@ -1,7 +1,9 @@
-"""Shuffled sequences with exactly the neighbours of the original: the same count of every pair of letters.
+"""Shuffled sequences with exactly the neighbours of the original: the same count of every pair of
+letters.
 
-Drawn evenly among all such orders: a random walk over every pair once (Altschul & Erickson 1985, Mol Biol Evol 2:526).
-The trap: N breaks a walk, so each stretch between N is shuffled by itself, and N and lower case stay where they are.
+Drawn evenly among all such orders: a random walk over every pair once (Altschul & Erickson 1985,
+Mol Biol Evol 2:526). The trap: N breaks a walk, so each stretch between N is shuffled by itself,
+and N and lower case stay where they are.
 """
 
 import numpy as np
@@ -10,7 +12,9 @@ from orchid_genomics.sequence.alphabet import CODE, DNA, SOFT
 
 
 def dinucleotide_shuffle(tokens: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Tokens (L,) shuffled; the first and the last letter of each stretch without N stay. About 0.5 ms for 500 nt."""
+    """Tokens (L,) shuffled; the first and the last letter of each stretch without N stay. About 0.5
+    ms for 500 nt.
+    """
     codes = tokens & CODE
     known = np.concatenate([[False], codes < DNA.count, [False]])
     shuffled = codes.copy()
@@ -38,9 +42,15 @@ def _walk(codes: np.ndarray, rng: np.random.Generator) -> list[int]:
 
 
 def _last_steps(after: list[np.ndarray], end: int, rng: np.random.Generator) -> dict[int, int]:
-    """The last step from every letter but the end, drawn until all of them lead to it: else a walk is stuck."""
+    """The last step from every letter but the end, drawn until all of them lead to it: else a walk
+    is stuck.
+    """
     while True:
-        last = {letter: int(rng.choice(each)) for letter, each in enumerate(after) if len(each) and letter != end}
+        last = {
+            letter: int(rng.choice(each))
+            for letter, each in enumerate(after)
+            if len(each) and letter != end
+        }
         if all(_leads(last, letter, end) for letter in last):
             return last
 

@@ -1,4 +1,6 @@
-"""The background of a model's scores on a genome, learned from sampled sites and written to one file."""
+"""The background of a model's scores on a genome, learned from sampled sites and written to one
+file.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,10 +25,12 @@ def calibrate(
     device: str = "auto",
     quiet: bool = False,
 ) -> Calibration:
-    """Learn and write the background of `scores` (default llr_unmasked, which costs the fewest passes).
+    """Learn and write the background of `scores` (default llr_unmasked, which costs the fewest
+    passes).
 
-    `neutral` is a BED (0-based half-open) that bounds the sites; without one they are drawn from the whole genome.
-    Raises InputError for a score of no single letters, a BED without a usable letter, or a folder that is not there.
+    `neutral` is a BED (0-based half-open) that bounds the sites; without one they are drawn from
+    the whole genome. Raises InputError for a score of no single letters, a BED without a usable
+    letter, or a folder that is not there.
     """
     out = Path(out)
     if not out.parent.is_dir():
@@ -43,7 +47,9 @@ def calibrate(
 
 def lines(found: Calibration) -> list[str]:
     """What was learned, for a person: how many sites, and the sizes and spreads of the contexts."""
-    text = [f"{found.name}: {found.sites:,} sites, three changes each, window {', '.join(map(str, found.windows))}"]
+    text = [
+        f"{found.name}: {found.sites:,} sites, three changes each, window {', '.join(map(str, found.windows))}"
+    ]
     for column, backgrounds in found.backgrounds.items():
         sizes = sorted(map(len, backgrounds.values()))
         few = sum(size < FEWEST for size in sizes)

@@ -1,4 +1,6 @@
-"""A BED and a model become an HDF5 of vectors (`data.embeddings`); every element has its row, in order."""
+"""A BED and a model become an HDF5 of vectors (`data.embeddings`); every element has its row, in
+order.
+"""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -43,8 +45,8 @@ def embed(
 ) -> Stats | None:
     """Embed the elements of a BED into the HDF5 `out`; see the command's help.
 
-    Returns the summary, which is also in ``<out>.summary.json`` and, unless `quiet`, on stderr; None for a shard.
-    Raises InputError for inputs or options that cannot be, before any work.
+    Returns the summary, which is also in ``<out>.summary.json`` and, unless `quiet`, on stderr;
+    None for a shard. Raises InputError for inputs or options that cannot be, before any work.
     """
     out, part = destination(out, elements, shard, resume)
     kind = kind_of(out, ("h5", "hdf5"))
@@ -71,7 +73,9 @@ def _answerer(file: ElementFile, vectors: ElementVectors) -> Callable:
     def answer(records: Sequence[Record]) -> tuple[Part, Stats]:
         places = [file.place(record) for record in records]
         why = [check(place, vectors.genome) for place in places]
-        found = iter(vectors([place for place, reason in zip(places, why, strict=True) if not reason]))
+        found = iter(
+            vectors([place for place, reason in zip(places, why, strict=True) if not reason])
+        )
         none = np.full((1 if vectors.pool == "mean" else 0, vectors.width), np.nan, np.float32)
         rows = [none if reason else next(found) for reason in why]
         shown = [record.place for record in records]
@@ -104,7 +108,9 @@ class VectorsFormat:
 
     def join(self, parts: Iterable[Path], out: Path) -> None:
         with replacing(out) as temporary:
-            write_embeddings(temporary, self.about, [partial(_read, part) for part in parts], self.dtype)
+            write_embeddings(
+                temporary, self.about, [partial(_read, part) for part in parts], self.dtype
+            )
 
 
 def _read(part: Path) -> Part:
@@ -117,11 +123,17 @@ def form(identity: dict[str, Any]) -> VectorsFormat:
     return VectorsFormat({name: identity[name] for name in identity["about"]}, identity["dtype"])
 
 
-def finish(blocks: Sequence[Stats], identity: dict[str, Any], out: Path, quiet: bool = False) -> Stats:
+def finish(
+    blocks: Sequence[Stats], identity: dict[str, Any], out: Path, quiet: bool = False
+) -> Stats:
     """The summary of a job that is whole: said on stderr, written beside its output."""
     whole = total(blocks)
     how = {"mean": "one vector each", "none": "one vector a letter"}[identity["pool"]]
     seen = f"in windows of {identity['window']:,} nt" if identity["window"] else "alone"
     first = f"{whole['elements']:,} elements: {whole['embedded']:,} embedded, {how}, seen {seen}"
-    text = [first, f"  strand {identity['strand']}", *reasons_of(whole["reasons"], "not embedded", REASONS)]
+    text = [
+        first,
+        f"  strand {identity['strand']}",
+        *reasons_of(whole["reasons"], "not embedded", REASONS),
+    ]
     return told({key: identity[key] for key in SAID} | whole, text, out, quiet)

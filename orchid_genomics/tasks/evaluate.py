@@ -1,4 +1,6 @@
-"""A fine-tuned model on labelled data it is given: every score over the whole set, beside the constant answer."""
+"""A fine-tuned model on labelled data it is given: every score over the whole set, beside the
+constant answer.
+"""
 
 import json
 from collections.abc import Iterator
@@ -31,17 +33,23 @@ def evaluate(
     columns: dict[str, str] | None = None,
     device: str = "auto",
 ) -> Iterator[str]:
-    """Lines: the scores of the model in `folder` on the rows of `path` (a table, HDF5, or a recipe with [data]).
+    """Lines: the scores of the model in `folder` on the rows of `path` (a table, HDF5, or a recipe
+    with [data]).
 
-    Thresholds are those that fine-tuning chose on validation. Without `split`, the test rows of data that have a split
-    (the recipe's contigs, the split column, or, for the files that the model was fine-tuned on, its own), else all
-    rows. Raises InputError for a label that the model does not know.
+    Thresholds are those that fine-tuning chose on validation. Without `split`, the test rows of
+    data that have a split (the recipe's contigs, the split column, or, for the files that the model
+    was fine-tuned on, its own), else all rows. Raises InputError for a label that the model does
+    not know.
     """
     place, model = device_of(device), OrchidModel.from_pretrained(folder)
     head = model.recipe.head
     if head is None or head.kind == "letters":
         found = "no head" if head is None else "a head of letters"
-        raise InputError(folder, f"has {found}, and answers no labels", "a fine-tuned model: orchid-genomics finetune")
+        raise InputError(
+            folder,
+            f"has {found}, and answers no labels",
+            "a fine-tuned model: orchid-genomics finetune",
+        )
     recipe = recipe_of(path, **(columns or {}))
     rows = rows_of(recipe)
     plan, notes = _plan(recipe, rows, model.provenance)
@@ -55,20 +63,35 @@ def evaluate(
     if len(np.unique(answers[np.isfinite(answers).all(1)], axis=0)) < 2:
         raise InputError(data.name, "all rows have one label", "rows that differ")
     yield f"model  {folder} (hash {model.hash()}): {head.task}, {', '.join(head.labels)}; strand = {head.strand}"
-    yield f"data   {data.name}: {len(data):,} rows" + (f", split {chosen}" if chosen else ", all rows")
-    if head.task in ("binary", "multilabel") and not model.provenance.get("labelled", {}).get("thresholds"):
+    yield f"data   {data.name}: {len(data):,} rows" + (
+        f", split {chosen}" if chosen else ", all rows"
+    )
+    if head.task in ("binary", "multilabel") and not model.provenance.get("labelled", {}).get(
+        "thresholds"
+    ):
         notes.append("the model folder names no thresholds: 0.5")
     yield from (f"note   {note}" for note in notes)
     found = _scores(model.to(place), data, place)
     yield from _table(data, found)
     if out is not None:
-        values = {name: {key: asdict(score) for key, score in scores.items()} for name, scores in found.items()}
-        written = {"model": model.hash(), "data": data.name, "split": chosen, "rows": len(data), "scores": values}
+        values = {
+            name: {key: asdict(score) for key, score in scores.items()}
+            for name, scores in found.items()
+        }
+        written = {
+            "model": model.hash(),
+            "data": data.name,
+            "split": chosen,
+            "rows": len(data),
+            "scores": values,
+        }
         with writable(out), replacing(Path(out)) as part:
             part.write_text(json.dumps(finite(written), indent=2) + "\n")
 
 
-def _plan(recipe: LabelledRecipe, rows: Rows, provenance: dict[str, Any]) -> tuple[LabelledRecipe | None, list[str]]:
+def _plan(
+    recipe: LabelledRecipe, rows: Rows, provenance: dict[str, Any]
+) -> tuple[LabelledRecipe | None, list[str]]:
     """What says which rows are held out (None: nothing does), and what a reader must know of it."""
     told = provenance.get("recipe", {})
     known = provenance.get("labelled", {}).get("files", {}).values()
@@ -76,17 +99,23 @@ def _plan(recipe: LabelledRecipe, rows: Rows, provenance: dict[str, Any]) -> tup
     folds = told.get("training", {}).get("folds", 0)
     notes = []
     if ours and folds:
-        notes.append(f"the model was fine-tuned on {folds} folds of this very file: it has seen most of these rows")
+        notes.append(
+            f"the model was fine-tuned on {folds} folds of this very file: it has seen most of these rows"
+        )
     if recipe.validation_contigs or recipe.test_contigs:
         return recipe, notes
     if ours and not folds:
         names = ("validation_contigs", "test_contigs", "validation_share", "test_share")
         held = {name: told["data"][name] for name in names if name in told.get("data", {})}
-        return recipe.model_copy(update=held), ["the model was fine-tuned on this very file, split as here"]
+        return recipe.model_copy(update=held), [
+            "the model was fine-tuned on this very file, split as here"
+        ]
     return (None if rows.split is None else recipe), notes
 
 
-def _scores(model: OrchidModel, data: LabelledSet, device: torch.device) -> dict[str, dict[str, Estimate]]:
+def _scores(
+    model: OrchidModel, data: LabelledSet, device: torch.device
+) -> dict[str, dict[str, Estimate]]:
     """Scores of the model and of the constant answer, with intervals over families or loci."""
     head, rows = model.recipe.head, np.arange(len(data))
     answer = answers_on(model, data, rows, head, device)

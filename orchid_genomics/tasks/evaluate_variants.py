@@ -1,4 +1,6 @@
-"""Scored, labelled variants to areas under curves, beside baselines, by type and consequence, clustered by gene."""
+"""Scored, labelled variants to areas under curves, beside baselines, by type and consequence,
+clustered by gene.
+"""
 
 import json
 from collections.abc import Callable, Sequence
@@ -41,8 +43,15 @@ def options_of(
         pairs.append((key, tuple(values.split(","))))
     wanted = tuple(name for name in baselines.split(",") if name and name != "none")
     paths = {key: Path(others.pop(key)) for key in PATHS if others.get(key)}
-    lists = {"positive": _split(positive), "negative": _split(negative), "only": tuple(pairs), "baselines": wanted}
-    return Options(**lists, **{key: value for key, value in others.items() if value is not None}, **paths)
+    lists = {
+        "positive": _split(positive),
+        "negative": _split(negative),
+        "only": tuple(pairs),
+        "baselines": wanted,
+    }
+    return Options(
+        **lists, **{key: value for key, value in others.items() if value is not None}, **paths
+    )
 
 
 def save(found: Judgement, path: str | Path) -> None:
@@ -55,17 +64,22 @@ def _split(texts: Sequence[str]) -> tuple[str, ...]:
     return tuple(value for text in texts for value in text.split(",") if value)
 
 
-def evaluate_variants(scored: str | Path, options: Options, say: Callable[[str], None] = lambda _: None) -> Judgement:
+def evaluate_variants(
+    scored: str | Path, options: Options, say: Callable[[str], None] = lambda _: None
+) -> Judgement:
     """Judge the scores of a file. `say` hears what takes time.
 
-    Raises InputError for a name that the file has not, a class without a variant, or an asked score without a value.
+    Raises InputError for a name that the file has not, a class without a variant, or an asked score
+    without a value.
     """
     options = _checked(options)
     scored = Path(scored)
     names = names_of(scored) + (names_of(options.labels) if options.labels else ())
     picked = [named(text) for text in options.scores or ours(names)]
     if not picked:
-        raise InputError(scored, "has no score of orchid-genomics", f"--score one of: {listed(names, 30)}")
+        raise InputError(
+            scored, "has no score of orchid-genomics", f"--score one of: {listed(names, 30)}"
+        )
     genome = Genome(options.genome) if options.genome else None
     rows = read_rows(scored, options, picked, names, genome)
     columns = {each.text: each.sign * rows.table.numbers(each.column, "--score") for each in picked}
@@ -82,7 +96,13 @@ def evaluate_variants(scored: str | Path, options: Options, say: Callable[[str],
     strata = _strata(rows, options, code)
     columns |= _baselines(rows, options, picked, genome, code, cluster, say)
     question = Question(
-        rows.positive, cluster, columns, strata, _groups(rows), samples=options.samples, seed=options.seed
+        rows.positive,
+        cluster,
+        columns,
+        strata,
+        _groups(rows),
+        samples=options.samples,
+        seed=options.seed,
     )
     notes = _notes(rows, options, cluster, what)
     notes += [f"left out, for no labelled variant has a value: {', '.join(empty)}"] if empty else []
@@ -92,9 +112,15 @@ def evaluate_variants(scored: str | Path, options: Options, say: Callable[[str],
 def _checked(options: Options) -> Options:
     for name in options.baselines:
         if name not in BASELINES:
-            raise InputError("--baselines", f"unknown baseline {name!r}", f"possible: {', '.join(BASELINES)}, none")
+            raise InputError(
+                "--baselines",
+                f"unknown baseline {name!r}",
+                f"possible: {', '.join(BASELINES)}, none",
+            )
     if CONTEXT in options.strata and options.genome is None:
-        raise InputError("--strata context", "needs the letters around each variant", "--genome FASTA")
+        raise InputError(
+            "--strata context", "needs the letters around each variant", "--genome FASTA"
+        )
     if options.model and options.genome is None:
         raise InputError("--model", "its baselines read the genome", "--genome FASTA")
     device_of(options.device)
@@ -138,11 +164,15 @@ def _baselines(
     found: dict[str, np.ndarray] = {}
     variants = rows.table.variants
     if options.frequency:
-        found[f"{options.frequency} (rarer)"] = -rows.table.numbers(options.frequency, "--frequency")
+        found[f"{options.frequency} (rarer)"] = -rows.table.numbers(
+            options.frequency, "--frequency"
+        )
     if options.conservation:
         found[options.conservation.name] = conserved(options.conservation, genome, variants)
     if code is not None and "look-up" in options.baselines:
-        found["look-up of contexts, out of fold"] = looked_up(code, rows.positive, cluster, options.seed)
+        found["look-up of contexts, out of fold"] = looked_up(
+            code, rows.positive, cluster, options.seed
+        )
     if options.model is None or genome is None:
         return found
     model = OrchidModel.from_pretrained(options.model)
@@ -154,8 +184,13 @@ def _baselines(
         untrained = random_weights(model, options.seed).to(device_of(options.device))
         for each in (each for each in picked if each.plain and each.score in SCORERS):
             say(f"{each.score} with random weights")
-            scoring = Scoring(untrained, genome, (each.score,), (each.window or trained_length(model),))
-            parts = [scoring(variants[i : i + _TOGETHER]).values[:, 0] for i in range(0, len(variants), _TOGETHER)]
+            scoring = Scoring(
+                untrained, genome, (each.score,), (each.window or trained_length(model),)
+            )
+            parts = [
+                scoring(variants[i : i + _TOGETHER]).values[:, 0]
+                for i in range(0, len(variants), _TOGETHER)
+            ]
             found[f"{each.text}, random weights"] = each.sign * np.concatenate(parts)
     return {name: values for name, values in found.items() if np.isfinite(values).any()}
 
@@ -167,7 +202,5 @@ def _notes(rows: Rows, options: Options, cluster: np.ndarray, what: str) -> list
     names, counts = np.unique(cluster, return_counts=True)
     most = int(np.argmax(counts))
     share = counts[most] / counts.sum()
-    clusters = (
-        f"intervals by bootstrap of {len(names):,} clusters ({what}); the largest, {names[most]}, holds {share:.0%}"
-    )
+    clusters = f"intervals by bootstrap of {len(names):,} clusters ({what}); the largest, {names[most]}, holds {share:.0%}"
     return [text, clusters]

@@ -35,10 +35,11 @@ _MORE = {"ism": ("effects",), "dependency": ("dependency",)}
 
 @dataclass(frozen=True)
 class Beside:
-    """What is written beside the numbers: a page in one file (OUT.html), an IGV session and UCSC track lines.
+    """What is written beside the numbers: a page in one file (OUT.html), an IGV session and UCSC
+    track lines.
 
-    `annotation` (BED, GFF3, GenBank) is shown in them; seqlets matched to `motifs` (see `read_motifs`) stand in
-    OUT.motifs.tsv, and on the page.
+    `annotation` (BED, GFF3, GenBank) is shown in them; seqlets matched to `motifs` (see
+    `read_motifs`) stand in OUT.motifs.tsv, and on the page.
     """
 
     html: bool = False
@@ -46,10 +47,19 @@ class Beside:
     annotation: Sequence[str | Path] = ()
     motifs: str | None = None
 
-    def reports(self, out: Path, identity: dict[str, Any], about: dict[str, Any], genome: Genome) -> dict[Path, Any]:
-        """The files to write from the regions, each with what writes it; motifs and annotation are read here."""
-        stem, known = out.name.split(".")[0], None if self.motifs is None else MotifTable(read_motifs(self.motifs))
-        reports: dict[Path, Any] = {} if known is None else {out.with_name(f"{stem}.motifs.tsv"): known}
+    def reports(
+        self, out: Path, identity: dict[str, Any], about: dict[str, Any], genome: Genome
+    ) -> dict[Path, Any]:
+        """The files to write from the regions, each with what writes it; motifs and annotation are
+        read here.
+        """
+        stem, known = (
+            out.name.split(".")[0],
+            None if self.motifs is None else MotifTable(read_motifs(self.motifs)),
+        )
+        reports: dict[Path, Any] = (
+            {} if known is None else {out.with_name(f"{stem}.motifs.tsv"): known}
+        )
         if self.html:
             canvas.required()
             about = about | ({"motifs": self.motifs} if self.motifs else {})
@@ -70,22 +80,32 @@ def explain(
     quiet: bool = False,
     beside: Beside | None = None,
 ) -> Stats | None:
-    """Explain every region of a BED into `out` (one file, or several of the same numbers); see the command's help.
+    """Explain every region of a BED into `out` (one file, or several of the same numbers); see the
+    command's help.
 
     `beside` says what else is written beside the first `out`.
 
-    Returns the summary, which is also in ``<out>.summary.json`` and, unless `quiet`, on stderr; None for a shard.
-    Raises InputError for inputs or options that cannot be, before any work.
+    Returns the summary, which is also in ``<out>.summary.json`` and, unless `quiet`, on stderr;
+    None for a shard. Raises InputError for inputs or options that cannot be, before any work.
     """
     options, beside = options or Options(), beside or Beside()
-    places = [destination(path, elements, shard, resume) for path in ([out] if isinstance(out, str | Path) else out)]
+    places = [
+        destination(path, elements, shard, resume)
+        for path in ([out] if isinstance(out, str | Path) else out)
+    ]
     outs, part = [path for path, _ in places], places[0][1]
     kind, *_ = [kind_of(path, KINDS) for path in outs]
     if shard and (len(outs) > 1 or beside.html or beside.session or beside.motifs):
-        raise InputError("--shard", "makes one part of one file", "one --out, without --html, --session or --motifs")
+        raise InputError(
+            "--shard",
+            "makes one part of one file",
+            "one --out, without --html, --session or --motifs",
+        )
     tracks = [path for path in outs if path.name.lower().endswith(BIGWIG)]
     if beside.session and not tracks:
-        raise InputError("--session", f"{outs[0]} is no bigWig, which browsers draw as letters", "-o OUT.bw")
+        raise InputError(
+            "--session", f"{outs[0]} is no bigWig, which browsers draw as letters", "-o OUT.bw"
+        )
     loaded, fasta = opened(model, genome, device)
     explaining = Explaining(loaded, fasta, options)
     file = ElementFile.survey(elements, fasta)
@@ -93,7 +113,10 @@ def explain(
     explaining.fit(min(lengths))
     identity = _identity(explaining, file, lengths, loaded.hash()) | {"kind": kind}
     job = Job(TASK, outs[0], identity, file.records, BLOCK, part, resume)
-    about = {"model": f"{model} ({loaded.hash()})", "genome": f"{fasta.path.name} ({fasta.checksum()[:12]})"}
+    about = {
+        "model": f"{model} ({loaded.hash()})",
+        "genome": f"{fasta.path.name} ({fasta.checksum()[:12]})",
+    }
     reports = beside.reports(outs[0], identity, about, fasta)
     form, also = ExplainFormat(identity, outs[1:], reports), list(reports)
     blocks = stream(job, file, _answerer(file, explaining), form, "regions", quiet)
@@ -101,7 +124,9 @@ def explain(
         return None
     if beside.session:
         name = f"{Path(model).name} {identity['method']} {identity['target']}".strip()
-        places = [file.place(record) for record in islice(read_records(Path(elements)), MOST_REGIONS)]
+        places = [
+            file.place(record) for record in islice(read_records(Path(elements)), MOST_REGIONS)
+        ]
         also += browser_files({name: tracks[0]}, genome, places, beside.annotation, fasta.contigs)
     stats = finish(blocks, identity, outs[0], quiet)
     if also and not quiet:
@@ -109,7 +134,9 @@ def explain(
     return stats
 
 
-def _identity(explaining: Explaining, file: ElementFile, lengths: Sequence[int], model: str) -> dict[str, Any]:
+def _identity(
+    explaining: Explaining, file: ElementFile, lengths: Sequence[int], model: str
+) -> dict[str, Any]:
     """All that decides a byte of the output, as JSON, but for its format; `model` is its hash."""
     options = explaining.options
     return {
@@ -126,7 +153,14 @@ def _identity(explaining: Explaining, file: ElementFile, lengths: Sequence[int],
         "most_steps": options.most_steps,
         "records": file.records,
         "longest": max((n for n in lengths if n <= explaining.longest), default=1),
-        "arrays": ["hypothetical", "projected", "difference", "error", "steps", *_MORE.get(options.method, ())],
+        "arrays": [
+            "hypothetical",
+            "projected",
+            "difference",
+            "error",
+            "steps",
+            *_MORE.get(options.method, ()),
+        ],
         "contigs": dict(explaining.genome.contigs),
     }
 
@@ -142,7 +176,9 @@ def _answerer(file: ElementFile, explaining: Explaining) -> Callable:
     def answer(records: list) -> tuple[list[Explained], Stats]:
         places = [file.place(record) for record in records]
         found = [
-            Explained(place, each if isinstance(each, str) else "", {} if isinstance(each, str) else each)
+            Explained(
+                place, each if isinstance(each, str) else "", {} if isinstance(each, str) else each
+            )
             for place, each in zip(places, explaining(places), strict=True)
         ]
         return found, _stats(found)
@@ -151,15 +187,23 @@ def _answerer(file: ElementFile, explaining: Explaining) -> Callable:
 
 
 def _stats(found: Sequence[Explained]) -> Stats:
-    """Counts of a block, and how far its sums are from what they must be (relative errors, ascending)."""
+    """Counts of a block, and how far its sums are from what they must be (relative errors,
+    ascending).
+    """
     known = [each.found for each in found if not each.why]
     pairs = [(float(each["error"]), abs(float(each["difference"]))) for each in known]
     errors = sorted(error / max(difference, 1e-12) for error, difference in pairs if error == error)
     whys = [each.why for each in found if each.why]
-    return {"regions": len(found), "reasons": {why: whys.count(why) for why in sorted(set(whys))}, "errors": errors}
+    return {
+        "regions": len(found),
+        "reasons": {why: whys.count(why) for why in sorted(set(whys))},
+        "errors": errors,
+    }
 
 
-def finish(blocks: Sequence[Stats], identity: dict[str, Any], out: Path, quiet: bool = False) -> Stats:
+def finish(
+    blocks: Sequence[Stats], identity: dict[str, Any], out: Path, quiet: bool = False
+) -> Stats:
     """The summary of a job that is whole: said on stderr, written beside its output."""
     whole = total({key: block[key] for key in ("regions", "reasons")} for block in blocks)
     errors = sorted(error for block in blocks for error in block["errors"])
@@ -167,12 +211,20 @@ def finish(blocks: Sequence[Stats], identity: dict[str, Any], out: Path, quiet: 
     summary = {"regions": regions, "explained": regions - sum(reasons.values()), "reasons": reasons}
     if errors:
         wide = sum(error > identity["tolerance"] for error in errors)
-        summary |= {"error_median": errors[len(errors) // 2], "error_largest": errors[-1], "error_beyond": wide}
-    return told({key: identity[key] for key in SAID} | summary, _lines(summary, identity), out, quiet)
+        summary |= {
+            "error_median": errors[len(errors) // 2],
+            "error_largest": errors[-1],
+            "error_beyond": wide,
+        }
+    return told(
+        {key: identity[key] for key in SAID} | summary, _lines(summary, identity), out, quiet
+    )
 
 
 def _lines(summary: Stats, identity: dict[str, Any]) -> list[str]:
-    lines = [f"{summary['regions']:,} regions: {summary['explained']:,} explained by {identity['method']}"]
+    lines = [
+        f"{summary['regions']:,} regions: {summary['explained']:,} explained by {identity['method']}"
+    ]
     lines += reasons_of(summary["reasons"], "not explained", REASONS)
     if "error_largest" in summary:
         lines.append(

@@ -25,12 +25,14 @@ def features(
 ) -> dict[str, int]:
     """Write genes.bed, CDS.bed and promoters.bed (0-based half-open) into `out`; rows of each.
 
-    A promoter reaches from `upstream` letters before the 5' end of a gene to `downstream` letters into it.
-    A GenBank file gives genome.fa.gz with its index too, unless `genome` is given. Nothing is written
-    when anything is wrong.
+    A promoter reaches from `upstream` letters before the 5' end of a gene to `downstream` letters
+    into it. A GenBank file gives genome.fa.gz with its index too, unless `genome` is given. Nothing
+    is written when anything is wrong.
     """
     if upstream < 0 or downstream < 0 or upstream + downstream == 0:
-        raise InputError("--upstream", f"{upstream} letters, --downstream {downstream}", "0 or more, not both 0")
+        raise InputError(
+            "--upstream", f"{upstream} letters, --downstream {downstream}", "0 or more, not both 0"
+        )
     out = Path(out)
     if out.exists() and not out.is_dir():
         raise InputError(out, "is a file", "a folder")

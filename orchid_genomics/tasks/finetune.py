@@ -21,22 +21,39 @@ from orchid_genomics.model.pretrained import OrchidModel
 from orchid_genomics.recipe import load
 from orchid_genomics.train import ranks as processes
 from orchid_genomics.train.answers import number, span, text
-from orchid_genomics.train.finetuning import FinetuneRecipe, Fitted, build, cnn, strand_of, train_arm
+from orchid_genomics.train.finetuning import (
+    FinetuneRecipe,
+    Fitted,
+    build,
+    cnn,
+    strand_of,
+    train_arm,
+)
 from orchid_genomics.train.local import local
 from orchid_genomics.train.page import Curves, page
 from orchid_genomics.train.run import Run, finite
 from orchid_genomics.train.simple import Answered, simple
 from orchid_genomics.train.supervised import balanced
-from orchid_genomics.train.verdict import RANDOM, Verdict, mean_interval, seen_in_pretraining, verdict
+from orchid_genomics.train.verdict import (
+    RANDOM,
+    Verdict,
+    mean_interval,
+    seen_in_pretraining,
+    verdict,
+)
 
 
 def finetune(
-    path: str | Path, out: str | Path | None = None, overrides: tuple[str, ...] = (), resume: bool = False
+    path: str | Path,
+    out: str | Path | None = None,
+    overrides: tuple[str, ...] = (),
+    resume: bool = False,
 ) -> Path:
-    """Train a model on labelled data and measure it beside its alternatives; returns the model folder.
+    """Train a model on labelled data and measure it beside its alternatives; returns the model
+    folder.
 
-    `out` is the run folder (default: runs/ and the recipe's name): recipe.json, fits/, model/, evaluation.json and
-    report.html. Raises OrchidError for what a user can mend.
+    `out` is the run folder (default: runs/ and the recipe's name): recipe.json, fits/, model/,
+    evaluation.json and report.html. Raises OrchidError for what a user can mend.
     """
     recipe = load(path, FinetuneRecipe, overrides)
     ranks = processes.start(recipe.training.device)
@@ -73,7 +90,10 @@ def _finetune(recipe: FinetuneRecipe, folder: Path, ranks: processes.Ranks, resu
             say(line)
         measured.append((part, *_measured(recipe, part, fits, ranks, say, notes)))
     if ranks.main:
-        seconds = {"all": time.monotonic() - clock, "training": sum(arms[0].seconds for *_, arms in measured)}
+        seconds = {
+            "all": time.monotonic() - clock,
+            "training": sum(arms[0].seconds for *_, arms in measured),
+        }
         _written(run, recipe, measured, seconds, inputs, ranks.device)
     return run.model
 
@@ -95,8 +115,14 @@ def _measured(
         make = partial(build, recipe, data, fresh=True)
         others.append(train_arm(RANDOM, make, recipe, data, rates, fits, ranks, say))
     if chosen.cnn:
-        one = recipe.model_copy(update={"training": recipe.training.model_copy(update={"layers": None})})
-        others.append(train_arm("small CNN", partial(cnn, one, data), one, data, chosen.cnn_rates, fits, ranks, say))
+        one = recipe.model_copy(
+            update={"training": recipe.training.model_copy(update={"layers": None})}
+        )
+        others.append(
+            train_arm(
+                "small CNN", partial(cnn, one, data), one, data, chosen.cnn_rates, fits, ranks, say
+            )
+        )
     others += simple(data, strand_of(recipe, data), say, chosen.sizes if chosen.simple else None)
     others += local(data, say) if data.bin and chosen.simple else ()
     say("measuring the test split")
@@ -104,16 +130,27 @@ def _measured(
 
 
 def notes_of(recipe: FinetuneRecipe, data: LabelledSet, model: OrchidModel) -> list[str]:
-    """What a reader must know: the strand, what was trained, what was dropped or drawn, what pretraining saw."""
+    """What a reader must know: the strand, what was trained, what was dropped or drawn, what
+    pretraining saw.
+    """
     strand = strand_of(recipe, data)
-    reads = {"both": "the same answer on both strands", "forward": "sequences are read on their own strand"}[strand]
+    reads = {
+        "both": "the same answer on both strands",
+        "forward": "sequences are read on their own strand",
+    }[strand]
     if strand == "both" and model.recipe.encoder.strands == "dense":
         reads = "a random strand in every step of training; a dense encoder has no exact law"
-    why = "as the recipe says" if recipe.head.strand != "auto" else "following the strand column of the data"
+    why = (
+        "as the recipe says"
+        if recipe.head.strand != "auto"
+        else "following the strand column of the data"
+    )
     if recipe.head.strand == "auto" and not data.stranded:
         why = "the data name no strand, or only one"
     layers = recipe.training.layers
-    trained = {None: "all weights", 0: "the head alone"}.get(layers, f"the head and the last {layers} layers")
+    trained = {None: "all weights", 0: "the head alone"}.get(
+        layers, f"the head and the last {layers} layers"
+    )
     found = [f"Strand: {strand} ({reads}; {why}).", f"Trained: {trained}."]
     if data.task == "binary":
         found.append(f"Positive: {data.labels[1]} (AUPRC, F1 and the probability are of it).")
@@ -123,9 +160,13 @@ def notes_of(recipe: FinetuneRecipe, data: LabelledSet, model: OrchidModel) -> l
     given = OrchidModel.from_pretrained(recipe.pretrained)
     longest, read = int(data.lengths.max()), given.recipe.encoder.filter.longest
     if read is not None and longest > read:
-        found.append(f"Length: rows of up to {longest:,} nt, pretraining read windows of {read:,.0f} nt.")
+        found.append(
+            f"Length: rows of up to {longest:,} nt, pretraining read windows of {read:,.0f} nt."
+        )
     if layers is not None and recipe.baselines.random:
-        found.append("Random weights: no more of them is trained than of the given ones, the rest stays random.")
+        found.append(
+            "Random weights: no more of them is trained than of the given ones, the rest stays random."
+        )
     return [*found, seen_in_pretraining(data, given.provenance)]
 
 
@@ -137,7 +178,9 @@ def _written(
     inputs: dict[str, str],
     device: torch.device,
 ) -> None:
-    """Model folder (of the best fold on validation), evaluation.json, report.html, and the answer on stdout."""
+    """Model folder (of the best fold on validation), evaluation.json, report.html, and the answer
+    on stdout.
+    """
     data, found, arms = max(measured, key=lambda each: each[1].lines[0].validation)
     folds = [each for _, each, _ in measured] if len(measured) > 1 else []
     model = arms[0].model
@@ -145,7 +188,11 @@ def _written(
     provenance = provenance_of(recipe, data, found, seconds, device)
     provenance["labelled"]["files"] = {Path(path).name: digest for path, digest in inputs.items()}
     model.save_pretrained(run.model, provenance, card(model, data, answer))
-    values = {"verdict": found.values(), "folds": [each.values() for each in folds], "answer": answer}
+    values = {
+        "verdict": found.values(),
+        "folds": [each.values() for each in folds],
+        "answer": answer,
+    }
     run.write(run.folder / "evaluation.json", values)
     curves = [Curves(arm.name, arm.logs) for arm in arms if isinstance(arm, Fitted)]
     with writable(run.folder / "report.html"), replacing(run.folder / "report.html") as part:
@@ -155,11 +202,21 @@ def _written(
 
 
 def _over_folds(found: list[Verdict]) -> str:
-    """The mean over folds of every line's first score, with its interval, and the differences from the model."""
+    """The mean over folds of every line's first score, with its interval, and the differences from
+    the model.
+    """
     first, names = found[0].first, [line.name for line in found[0].lines]
-    mean = {name: mean_interval([each.line(name).scores[first].value for each in found]) for name in names}
-    comparator = max(names[1:], key=lambda name: np.mean([each.line(name).validation for each in found]))
-    gaps = [each.lines[0].scores[first].value - each.line(comparator).scores[first].value for each in found]
+    mean = {
+        name: mean_interval([each.line(name).scores[first].value for each in found])
+        for name in names
+    }
+    comparator = max(
+        names[1:], key=lambda name: np.mean([each.line(name).validation for each in found])
+    )
+    gaps = [
+        each.lines[0].scores[first].value - each.line(comparator).scores[first].value
+        for each in found
+    ]
     gap = mean_interval(gaps)
     says = "beats" if gap.low > 0 else "does NOT beat"
     lines = [
@@ -179,11 +236,18 @@ def _notes_of_folds(found: list[Verdict]) -> list[str]:
     for fold, each in enumerate(found, 1):
         for note in each.notes:
             notes.setdefault(note, []).append(str(fold))
-    return [note if len(folds) == len(found) else f"Fold {', '.join(folds)}: {note}" for note, folds in notes.items()]
+    return [
+        note if len(folds) == len(found) else f"Fold {', '.join(folds)}: {note}"
+        for note, folds in notes.items()
+    ]
 
 
 def provenance_of(
-    recipe: FinetuneRecipe, data: LabelledSet, found: Verdict, seconds: dict[str, float], device: torch.device
+    recipe: FinetuneRecipe,
+    data: LabelledSet,
+    found: Verdict,
+    seconds: dict[str, float],
+    device: torch.device,
 ) -> dict[str, Any]:
     """Where a fine-tuned model comes from, and how it scored."""
     given = OrchidModel.from_pretrained(recipe.pretrained) if recipe.pretrained else None

@@ -11,14 +11,18 @@ from orchid_genomics.train.progress import clock
 
 
 def info(folder: str | Path) -> Iterator[str]:
-    """Lines about the model in `folder`. Raises InputError for a folder that is missing, foreign or damaged."""
+    """Lines about the model in `folder`. Raises InputError for a folder that is missing, foreign or
+    damaged.
+    """
     model = OrchidModel.from_pretrained(folder)
     encoder, provenance = model.recipe.encoder, model.provenance
     try:
         origin = list(_origin(provenance)) if provenance else []
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         found = f"is damaged or not of this tool ({type(error).__name__}: {error})"
-        raise InputError(Path(folder) / PROVENANCE, found, "the file that pretrain wrote, or none") from None
+        raise InputError(
+            Path(folder) / PROVENANCE, found, "the file that pretrain wrote, or none"
+        ) from None
     parameters = sum(p.numel() for p in model.parameters())
     yield f"model        {folder} (hash {model.hash()})"
     yield f"encoder      Orchid, width {encoder.width}, depth {encoder.depth}, {encoder.strands} strands"
@@ -39,13 +43,18 @@ def _origin(provenance: dict[str, Any]) -> Iterator[str]:
         letters = sum(end - start for places in genome["seen"].values() for start, end in places)
         yield f"  seen       {letters:,} letters in training"
     if "recall" in provenance:
-        seen = ", ".join(f"{part['sequences']:,} of {part['length']:,}" for part in provenance["recall"]["seen"])
+        seen = ", ".join(
+            f"{part['sequences']:,} of {part['length']:,}" for part in provenance["recall"]["seen"]
+        )
         yield f"recall       {provenance['recall']['symbols']} symbols; sequences seen: {seen} letters"
     if "labelled" in provenance:
         told = provenance["labelled"]
         yield f"fine-tuned   {told['name']}: {told['task']}, {', '.join(told['labels'])}"
         yield f"             {provenance['verdict']['sentence']}"
     for protocol in provenance["evaluation"]:
-        rows = {name: [Score(**score) for score in scores] for name, scores in protocol["scores"].items()}
+        rows = {
+            name: [Score(**score) for score in scores]
+            for name, scores in protocol["scores"].items()
+        }
         yield ""
         yield table(rows, protocol["title"])

@@ -1,4 +1,6 @@
-"""All single-letter changes of coding sequences as a VCF, so that the commands for variants can read them."""
+"""All single-letter changes of coding sequences as a VCF, so that the commands for variants can
+read them.
+"""
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -12,7 +14,14 @@ from orchid_genomics.genome.annotation import read_annotation
 from orchid_genomics.genome.bed import tabix
 from orchid_genomics.genome.fasta import Genome
 from orchid_genomics.genome.index import replacing
-from orchid_genomics.score.consequence import Change, Code, CodingSequence, changes, coding_sequences, drawn
+from orchid_genomics.score.consequence import (
+    Change,
+    Code,
+    CodingSequence,
+    changes,
+    coding_sequences,
+    drawn,
+)
 from orchid_genomics.score.output import kind_of
 
 _INFO = """\
@@ -26,7 +35,9 @@ _INFO = """\
 
 @dataclass(frozen=True)
 class Mutated:
-    """What was written: genes that could be read, genes written, changes by consequence, genes left out by reason."""
+    """What was written: genes that could be read, genes written, changes by consequence, genes left
+    out by reason.
+    """
 
     readable: int
     genes: int
@@ -44,21 +55,31 @@ def mutate(
     table: int = 1,
     seed: int = 0,
 ) -> Mutated:
-    """Write every change of a letter of the coding sequences, one a record, classified; sorted, 1-based as VCF is.
+    """Write every change of a letter of the coding sequences, one a record, classified; sorted,
+    1-based as VCF is.
 
-    `contigs` none means all; `genes` draws so many of them; `last` is the share at the end of each coding sequence that
-    is left out; `table` the NCBI number of the genetic code. `out` ends in .vcf or .vcf.gz (bgzipped, with an index).
+    `contigs` none means all; `genes` draws so many of them; `last` is the share at the end of each
+    coding sequence that is left out; `table` the NCBI number of the genetic code. `out` ends in
+    .vcf or .vcf.gz (bgzipped, with an index).
     """
     out = Path(out)
     kind_of(out, ("vcf.gz", "vcf"))
     if not 0 <= last < 1:
-        raise InputError("--last", f"{last:g}", "a share of each coding sequence, from 0 to under 1")
+        raise InputError(
+            "--last", f"{last:g}", "a share of each coding sequence, from 0 to under 1"
+        )
     code, opened = Code(table), Genome(genome)
     names = opened.rename(contigs, "--contigs").values() if contigs else opened.contigs
-    found, dropped = coding_sequences(read_annotation(annotation, opened), opened, list(names), code)
+    found, dropped = coding_sequences(
+        read_annotation(annotation, opened), opened, list(names), code
+    )
     if not found:
-        reasons = ", ".join(f"{count} {reason}" for reason, count in dropped.items()) or "no CDS there"
-        raise InputError(annotation, f"has no coding sequence to change ({reasons})", "GFF3 with whole CDS")
+        reasons = (
+            ", ".join(f"{count} {reason}" for reason, count in dropped.items()) or "no CDS there"
+        )
+        raise InputError(
+            annotation, f"has no coding sequence to change ({reasons})", "GFF3 with whole CDS"
+        )
     chosen = found if genes is None else drawn(found, genes, seed)
     count: dict[str, int] = {}
     _write(out, opened, _lines(opened, chosen, code, last, count))
@@ -70,7 +91,12 @@ def _lines(
 ) -> Iterator[str]:
     """Records, sorted by place, contigs in the genome's order; counts the consequences on the way."""
     for contig in genome.contigs:
-        here = (each for coding in chosen if coding.contig == contig for each in changes(coding, genome, code, last))
+        here = (
+            each
+            for coding in chosen
+            if coding.contig == contig
+            for each in changes(coding, genome, code, last)
+        )
         rows = []
         for change in here:
             count[change.consequence] = count.get(change.consequence, 0) + 1
@@ -85,7 +111,9 @@ def _line(change: Change) -> str:
 
 
 def _write(out: Path, genome: Genome, lines: Iterator[str]) -> None:
-    sizes = "".join(f"##contig=<ID={name},length={length}>\n" for name, length in genome.contigs.items())
+    sizes = "".join(
+        f"##contig=<ID={name},length={length}>\n" for name, length in genome.contigs.items()
+    )
     header = f"##fileformat=VCFv4.3\n{sizes}{_INFO}#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
     with writable(out), ExitStack() as stack:
         temporary = stack.enter_context(replacing(out))

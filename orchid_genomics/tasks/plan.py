@@ -19,7 +19,9 @@ from orchid_genomics.train.sources import opened, run_recipe
 
 
 def plan(path: str | Path, overrides: tuple[str, ...] = (), steps: int = 3) -> Iterator[str]:
-    """Lines: the source and its checks, parameters, and for each stage seconds a step, memory and time in all."""
+    """Lines: the source and its checks, parameters, and for each stage seconds a step, memory and
+    time in all.
+    """
     recipe = load(path, run_recipe, overrides)
     ranks = processes.start(recipe.training.device)
     source = opened(recipe)
@@ -30,7 +32,9 @@ def plan(path: str | Path, overrides: tuple[str, ...] = (), steps: int = 3) -> I
     total = 0.0
     with tempfile.TemporaryDirectory() as scratch:
         run = Run(Path(scratch) / "run", recipe, resume=False).begin()
-        fit = Fit(model, objective, stages, recipe.training, recipe.optimizer, recipe.seed, run, ranks)
+        fit = Fit(
+            model, objective, stages, recipe.training, recipe.optimizer, recipe.seed, run, ranks
+        )
         model.train()
         for stage in stages:
             seconds = _seconds_a_step(fit, stage, steps)
@@ -46,7 +50,9 @@ def plan(path: str | Path, overrides: tuple[str, ...] = (), steps: int = 3) -> I
 
 def _seconds_a_step(fit: Fit, stage, steps: int) -> float:
     """The median over real steps; the first, which warms up, is not counted."""
-    parts = [fit.ranks.rows(stage.batch, part, stage.accumulate) for part in range(stage.accumulate)]
+    parts = [
+        fit.ranks.rows(stage.batch, part, stage.accumulate) for part in range(stage.accumulate)
+    ]
     found, start = [], time.monotonic()
     for batch in stage.batches(0, steps + 1, [row for part in parts for row in part]):
         fit._step(batch, parts)

@@ -31,15 +31,23 @@ def build(recipe: RunRecipe) -> OrchidModel:
     if filter.longest is None:
         filter = filter.model_copy(update={"longest": float(recipe.longest)})
     torch.manual_seed(recipe.seed)
-    return OrchidModel(ModelRecipe(encoder=recipe.model.model_copy(update={"filter": filter}), head=LettersRecipe()))
+    return OrchidModel(
+        ModelRecipe(
+            encoder=recipe.model.model_copy(update={"filter": filter}), head=LettersRecipe()
+        )
+    )
 
 
 def pretrain(
-    path: str | Path, out: str | Path | None = None, overrides: tuple[str, ...] = (), resume: bool = False
+    path: str | Path,
+    out: str | Path | None = None,
+    overrides: tuple[str, ...] = (),
+    resume: bool = False,
 ) -> Path:
     """Train the model of a recipe and measure it beside its baselines; returns the model folder.
 
-    `out` is the run folder (default: runs/ and the recipe's name). Raises OrchidError for what a user can mend.
+    `out` is the run folder (default: runs/ and the recipe's name). Raises OrchidError for what a
+    user can mend.
     """
     recipe = load(path, run_recipe, overrides)
     ranks = processes.start(recipe.training.device)
@@ -60,7 +68,9 @@ def _pretrain(recipe: RunRecipe, folder: Path, ranks: processes.Ranks, resume: b
     source = opened(recipe)
     stages = stages_of(recipe, source, ranks)
     model = build(recipe)
-    run.begin(source.inputs() if ranks.main else {})  # the first thing written, once nothing is wrong
+    run.begin(
+        source.inputs() if ranks.main else {}
+    )  # the first thing written, once nothing is wrong
     objective = OBJECTIVES[recipe.objective.kind](recipe.objective, source.alphabet)
     length = recipe.stages()[-1].length
 
@@ -70,7 +80,9 @@ def _pretrain(recipe: RunRecipe, folder: Path, ranks: processes.Ranks, resume: b
 
     tell(summary(model, source.lines(length)))
     check = source.validation(model, length, ranks)
-    fit = Fit(model, objective, stages, recipe.training, recipe.optimizer, recipe.seed, run, ranks, check)
+    fit = Fit(
+        model, objective, stages, recipe.training, recipe.optimizer, recipe.seed, run, ranks, check
+    )
     progress = fit.run()
     if check and (best := run.load(BEST, ranks.device)) is not None:
         model.load_state_dict(best["model"])
@@ -82,7 +94,10 @@ def _pretrain(recipe: RunRecipe, folder: Path, ranks: processes.Ranks, resume: b
         run.write(folder / "evaluation.json", [protocol.values() for protocol in protocols])
         if source.drawn and find_spec("matplotlib"):
             with replacing(folder / "curve.png") as part:
-                draw.save(draw.training_curve(run.lines(), [protocol.values() for protocol in protocols]), part)
+                draw.save(
+                    draw.training_curve(run.lines(), [protocol.values() for protocol in protocols]),
+                    part,
+                )
         for protocol in protocols:
             print(protocol.text() + "\n")
         print(f"model: {run.model}")
@@ -90,7 +105,9 @@ def _pretrain(recipe: RunRecipe, folder: Path, ranks: processes.Ranks, resume: b
 
 
 def stages_of(recipe: RunRecipe, source: Source, ranks: processes.Ranks) -> list[Stage]:
-    """The stages of a recipe over its source; windows are built, and every check made, before any step."""
+    """The stages of a recipe over its source; windows are built, and every check made, before any
+    step.
+    """
     stages = []
     for number, stage in enumerate(recipe.stages()):
         where = f"training.curriculum.{number}" if recipe.training.curriculum else "training"
@@ -111,14 +128,24 @@ def summary(model: OrchidModel, lines: list[str]) -> str:
 
 
 def provenance_of(
-    recipe: RunRecipe, source: Source, protocols: list[Protocol], seconds: dict[str, float], ranks: processes.Ranks
+    recipe: RunRecipe,
+    source: Source,
+    protocols: list[Protocol],
+    seconds: dict[str, float],
+    ranks: processes.Ranks,
 ) -> dict[str, Any]:
-    """Where a model comes from: the source's own words (`origin`), versions, time, recipe and metrics."""
+    """Where a model comes from: the source's own words (`origin`), versions, time, recipe and
+    metrics.
+    """
     first, stages = 0, []
     for stage in recipe.stages():
         stages.append((stage.length, stage.batch, first, first + stage.steps))
         first += stage.steps
-    machine = torch.cuda.get_device_name() if ranks.device.type == "cuda" else f"{torch.get_num_threads()} CPU threads"
+    machine = (
+        torch.cuda.get_device_name()
+        if ranks.device.type == "cuda"
+        else f"{torch.get_num_threads()} CPU threads"
+    )
     return {
         "version": __version__,
         "torch": torch.__version__,

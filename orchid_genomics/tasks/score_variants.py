@@ -1,4 +1,6 @@
-"""A VCF and a model become a scored VCF: every record is answered, in order, and none is changed but for its INFO."""
+"""A VCF and a model become a scored VCF: every record is answered, in order, and none is changed
+but for its INFO.
+"""
 
 import hashlib
 import shutil
@@ -42,8 +44,8 @@ def score_variants(
 ) -> Stats | None:
     """Score every ALT of a VCF or BCF (`-`: standard input) into `out`; see the command's help.
 
-    Returns the summary, which is also in ``<out>.summary.json`` and, unless `quiet`, on stderr; None for a shard.
-    Raises InputError for inputs or options that cannot be, before any work.
+    Returns the summary, which is also in ``<out>.summary.json`` and, unless `quiet`, on stderr;
+    None for a shard. Raises InputError for inputs or options that cannot be, before any work.
     """
     out, part = destination(out, variants, shard, resume)
     kind = kind_of(out, KINDS, piped="vcf")
@@ -68,24 +70,32 @@ def score_variants(
 
 
 def block_of(scoring: Scoring) -> int:
-    """Records a block: few where each costs a long window, many where neighbours share their passes."""
+    """Records a block: few where each costs a long window, many where neighbours share their
+    passes.
+    """
     if all(SCORERS[name].shared for name in scoring.scores):
         return 4 * BLOCK
     return min(BLOCK, max(16, _LETTERS // max(scoring.windows)))
 
 
-def scorer(vcf: Vcf, scoring: Scoring, contigs: dict[str, str], kind: str, names: Sequence[str]) -> Callable:
+def scorer(
+    vcf: Vcf, scoring: Scoring, contigs: dict[str, str], kind: str, names: Sequence[str]
+) -> Callable:
     """A function from the numbered lines of a block to its answers and stats."""
 
     def answer(numbered: list[tuple[int, bytes]]) -> tuple[Any, Stats]:
         records = [vcf.parse(number, line) for number, line in numbered]
-        found = scoring([allele for record in records for allele in record.alleles(contigs.get(record.contig))])
+        found = scoring(
+            [allele for record in records for allele in record.alleles(contigs.get(record.contig))]
+        )
         return rendered(kind, names, records, found), stats_of(scoring, found, len(records))
 
     return answer
 
 
-def finish(blocks: Sequence[Stats], identity: dict[str, Any], out: Path, quiet: bool = False) -> Stats:
+def finish(
+    blocks: Sequence[Stats], identity: dict[str, Any], out: Path, quiet: bool = False
+) -> Stats:
     """The summary of a job that is whole: said on stderr, written beside its output."""
     whole = total(blocks)
     return told({key: identity[key] for key in SAID} | whole, lines(whole), out, quiet)
@@ -98,7 +108,9 @@ def checksum(path: str | Path) -> str:
 
 @contextmanager
 def source(variants: str | Path) -> Iterator[Vcf]:
-    """A VCF or BCF; standard input is read to its end first, into a temporary file, for it is read twice."""
+    """A VCF or BCF; standard input is read to its end first, into a temporary file, for it is read
+    twice.
+    """
     if str(variants) != "-":
         yield Vcf(variants)
         return

@@ -1,4 +1,6 @@
-"""A verdict as text: its first line says whether the encoder beats the best alternative, whatever comes after."""
+"""A verdict as text: its first line says whether the encoder beats the best alternative, whatever
+comes after.
+"""
 
 from collections.abc import Sequence
 
@@ -29,7 +31,13 @@ def text(verdict: Verdict) -> str:
     names = NAMES[verdict.task]
     rows = verdict.rows
     lines = [verdict.sentence(), *filter(None, [verdict.pretraining()]), *verdict.notes, ""]
-    lines += _table(verdict.lines, names, verdict.comparator, lambda line: line.scores, f"test, {rows['test']:,} rows")
+    lines += _table(
+        verdict.lines,
+        names,
+        verdict.comparator,
+        lambda line: line.scores,
+        f"test, {rows['test']:,} rows",
+    )
     lines += [
         "",
         f"95 % intervals by bootstrap over {rows['families']:,} families or loci; * best alternative on validation",
@@ -43,7 +51,10 @@ def text(verdict: Verdict) -> str:
     )
     if shared and verdict.lines[0].apart:
         title = f"test rows that share none, {rows['test'] - shared:,}"
-        lines += ["", *_table(verdict.lines, names, verdict.comparator, lambda line: line.apart, title)]
+        lines += [
+            "",
+            *_table(verdict.lines, names, verdict.comparator, lambda line: line.apart, title),
+        ]
         gap = verdict.line(verdict.comparator).apart_minus[verdict.first]
         lines.append(
             f"on these the encoder's {verdict.first} minus that of {verdict.comparator} is {gap.value:+.3f} "
@@ -60,7 +71,9 @@ def seeds_line(first: str, values: Sequence[float]) -> str:
     return f"{first} {each}; mean {span(mean_interval(values[:-1]))}; of their mean answers {number(values[-1])}"
 
 
-def _table(lines: Sequence[Line], names: Sequence[str], comparator: str, of, title: str) -> list[str]:
+def _table(
+    lines: Sequence[Line], names: Sequence[str], comparator: str, of, title: str
+) -> list[str]:
     cells = [[title, names[0], "95 % interval", *names[1:], "parameters", "chosen on validation"]]
     for line in lines:
         scores = of(line)

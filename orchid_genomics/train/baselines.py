@@ -1,7 +1,9 @@
-"""Count models of a letter given its neighbours: what any trained model has to beat, on the same split.
+"""Count models of a letter given its neighbours: what any trained model has to beat, on the same
+split.
 
-The counts come from the training contigs, both strands; the weights of the mixture from the validation contigs. Tune
-under the protocol of the evaluation (the same share of masked neighbours), and never on the test contigs.
+The counts come from the training contigs, both strands; the weights of the mixture from the
+validation contigs. Tune under the protocol of the evaluation (the same share of masked neighbours),
+and never on the test contigs.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,20 +15,25 @@ from orchid_genomics.errors import InputError
 from orchid_genomics.train.counts import MOST_UNSEEN, Kmers
 
 SHAPES = ((2, 0), (4, 4), (12, 0), (6, 6))  # letters on the left and on the right
-_SIZES, _SHARES = 41, 4  # buckets: half-powers of two of the context's count, quarters of its commonest letter's share
+_SIZES, _SHARES = (
+    41,
+    4,
+)  # buckets: half-powers of two of the context's count, quarters of its commonest letter's share
 _SWEEPS = 5  # over all levels; the third changes under 0.0005 bits
 _CHUNK = 1 << 17  # targets at once
 
 
 @dataclass(frozen=True)
 class Counts:
-    """P(letter | `left` letters before, `right` after) as interpolated counts, growing outwards from the letter.
+    """P(letter | `left` letters before, `right` after) as interpolated counts, growing outwards
+    from the letter.
 
-    Each level sees a letter more on both sides (three more where there is one side), and its relative frequencies f
-    are mixed into the level below, p_m = w f + (1 - w) p_(m-1), with a weight w for every level and bucket of contexts
-    (how often seen, how much of it one letter): Jelinek & Mercer (1980), with the buckets of Chen & Goodman (1999).
-    Counts are summed over what an unseen neighbour (hidden, N, or beyond the contig) may be; a level that sees no
-    letter more than the one below is passed over.
+    Each level sees a letter more on both sides (three more where there is one side), and its
+    relative frequencies f are mixed into the level below, p_m = w f + (1 - w) p_(m-1), with a
+    weight w for every level and bucket of contexts (how often seen, how much of it one letter):
+    Jelinek & Mercer (1980), with the buckets of Chen & Goodman (1999). Counts are summed over what
+    an unseen neighbour (hidden, N, or beyond the contig) may be; a level that sees no letter more
+    than the one below is passed over.
 
     Attributes: `kmers` at least left + right + 1 letters long; `weights` (levels, buckets).
     """
@@ -38,10 +45,14 @@ class Counts:
 
     def __post_init__(self) -> None:
         if min(self.left, self.right) < 0 or self.left + self.right + 1 > self.kmers.k:
-            raise ValueError(f"{self.left} letters before and {self.right} after, of {self.kmers.k}-mers")
+            raise ValueError(
+                f"{self.left} letters before and {self.right} after, of {self.kmers.k}-mers"
+            )
         if self.weights is None:  # before tuning: n sightings weigh n / (n + 16)
             sightings = 2.0 ** (np.arange(_SIZES * _SHARES) // _SHARES / 2) - 1
-            weights = np.broadcast_to(sightings / (sightings + 16), (len(self.levels), _SIZES * _SHARES))
+            weights = np.broadcast_to(
+                sightings / (sightings + 16), (len(self.levels), _SIZES * _SHARES)
+            )
             object.__setattr__(self, "weights", weights)
 
     @classmethod
@@ -59,7 +70,9 @@ class Counts:
 
     @property
     def levels(self) -> list[tuple[int, int]]:
-        """Letters (before, after) seen by each level, from none to all: up to three more, one a side when both grow."""
+        """Letters (before, after) seen by each level, from none to all: up to three more, one a
+        side when both grow.
+        """
         longest, step = max(self.left, self.right), 1 if min(self.left, self.right) else 3
         reach = [0, *range(longest % step or step, longest + 1, step)] if longest else [0]
         return [(min(m, self.left), min(m, self.right)) for m in reach]
@@ -73,51 +86,73 @@ class Counts:
     ) -> "Counts":
         """The same counts with the likeliest weights for (validation) `contigs`.
 
-        With `hidden` (a bool array (L,) a contig) the targets are the hidden letters, seen as in `bits`; without, every
-        letter, all neighbours visible. `inside` (the same) are the letters that may be targets, where not the whole
-        contig is held out. At most `most` targets are used, evenly spaced.
+        With `hidden` (a bool array (L,) a contig) the targets are the hidden letters, seen as in
+        `bits`; without, every letter, all neighbours visible. `inside` (the same) are the letters
+        that may be targets, where not the whole contig is held out. At most `most` targets are
+        used, evenly spaced.
         """
         none: list[None] = [None] * len(contigs)
         masks, parts = hidden or none, inside or none
         targets = [_targets(*each) for each in zip(contigs, masks, parts, strict=True)]
         step = -(-sum(map(len, targets)) // most)
         if step == 0:
-            raise InputError("validation", "no known letter among the targets", "contigs with A C G T")
+            raise InputError(
+                "validation", "no known letter among the targets", "contigs with A C G T"
+            )
         places = [each[::step] for each in targets]
-        letters = np.concatenate([self._letters(*each) for each in zip(contigs, places, masks, strict=True)])
-        true = np.concatenate([tokens[at] & 0x7F for tokens, at in zip(contigs, places, strict=True)]).astype(np.intp)
+        letters = np.concatenate(
+            [self._letters(*each) for each in zip(contigs, places, masks, strict=True)]
+        )
+        true = np.concatenate(
+            [tokens[at] & 0x7F for tokens, at in zip(contigs, places, strict=True)]
+        ).astype(np.intp)
         evidence = [
             (np.take_along_axis(share_N4, true[:, None], 1)[:, 0], bucket, seen)
             for share_N4, bucket, seen in self._evidence(letters)
         ]
         return replace(self, weights=_likeliest(evidence, self.weights))
 
-    def probabilities(self, tokens: np.ndarray, places: np.ndarray, hidden: np.ndarray | None = None) -> np.ndarray:
-        """P(letter) (N, 4) float64 at `places` (0-based, (N,)) of `tokens`; the letters there are not read."""
+    def probabilities(
+        self, tokens: np.ndarray, places: np.ndarray, hidden: np.ndarray | None = None
+    ) -> np.ndarray:
+        """P(letter) (N, 4) float64 at `places` (0-based, (N,)) of `tokens`; the letters there are
+        not read.
+        """
         letters = self._letters(tokens, places, hidden)
         p_N4 = np.full((len(letters), 4), 0.25)
-        for weights, (share_N4, bucket, seen) in zip(self.weights, self._evidence(letters), strict=True):
+        for weights, (share_N4, bucket, seen) in zip(
+            self.weights, self._evidence(letters), strict=True
+        ):
             p_N4 += np.where(seen, weights[bucket], 0)[:, None] * (share_N4 - p_N4)
         return p_N4
 
-    def bits(self, tokens: np.ndarray, targets: np.ndarray, hidden: np.ndarray | None = None) -> np.ndarray:
+    def bits(
+        self, tokens: np.ndarray, targets: np.ndarray, hidden: np.ndarray | None = None
+    ) -> np.ndarray:
         """-log2 P(true letter), (N,) float32, at each target of one contig, in order.
 
-        `targets` is a bool array (L,) or 0-based places (N,); `hidden` a bool array (L,) of the letters that no
-        context may see (masked ones), besides N and what lies beyond the contig. A target must be a known letter.
+        `targets` is a bool array (L,) or 0-based places (N,); `hidden` a bool array (L,) of the
+        letters that no context may see (masked ones), besides N and what lies beyond the contig. A
+        target must be a known letter.
         """
         places = np.flatnonzero(targets) if targets.dtype == bool else targets
         true = tokens[places] & 0x7F
         if (true > 3).any():
-            raise ValueError(f"place {places[np.argmax(true > 3)]} (0-based) is no known letter, and so no target")
+            raise ValueError(
+                f"place {places[np.argmax(true > 3)]} (0-based) is no known letter, and so no target"
+            )
         bits = np.empty(len(places), np.float32)
         for at in range(0, len(places), _CHUNK):
             part = slice(at, at + _CHUNK)
             p_N4 = self.probabilities(tokens, places[part], hidden)
-            bits[part] = -np.log2(np.take_along_axis(p_N4, true[part, None].astype(np.intp), 1)[:, 0])
+            bits[part] = -np.log2(
+                np.take_along_axis(p_N4, true[part, None].astype(np.intp), 1)[:, 0]
+            )
         return bits
 
-    def _letters(self, tokens: np.ndarray, places: np.ndarray, hidden: np.ndarray | None) -> np.ndarray:
+    def _letters(
+        self, tokens: np.ndarray, places: np.ndarray, hidden: np.ndarray | None
+    ) -> np.ndarray:
         """Codes (N, left + 1 + right) around `places`; 4 where not to be seen."""
         codes = np.full(self.left + len(tokens) + self.right, 4, np.uint8)
         inside = codes[self.left : self.left + len(tokens)]
@@ -126,8 +161,12 @@ class Counts:
             inside[hidden] = 4
         return codes[places[:, None] + np.arange(self.left + 1 + self.right)]
 
-    def _evidence(self, letters_NK: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        """Each level's relative frequencies (N, 4), bucket (N,), and whether it says anything new (N,)."""
+    def _evidence(
+        self, letters_NK: np.ndarray
+    ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Each level's relative frequencies (N, 4), bucket (N,), and whether it says anything new
+        (N,).
+        """
         most = np.full(len(letters_NK), -1)
         for before, after in self.levels:
             window = letters_NK[:, self.left - before : self.left + after + 1]
@@ -138,11 +177,15 @@ class Counts:
             most = visible
             share_N4 = counts_N4 / np.maximum(total, 1)[:, None]
             size = np.minimum(2 * np.log2(total + 1), _SIZES - 1).astype(np.intp)
-            quarter = np.clip((share_N4.max(1) - 0.25) / 0.75 * _SHARES, 0, _SHARES - 1).astype(np.intp)
+            quarter = np.clip((share_N4.max(1) - 0.25) / 0.75 * _SHARES, 0, _SHARES - 1).astype(
+                np.intp
+            )
             yield share_N4, size * _SHARES + quarter, seen
 
 
-def _targets(tokens: np.ndarray, hidden: np.ndarray | None, inside: np.ndarray | None) -> np.ndarray:
+def _targets(
+    tokens: np.ndarray, hidden: np.ndarray | None, inside: np.ndarray | None
+) -> np.ndarray:
     """Places of the known letters; of those hidden, and of those inside, where there are such."""
     known = (tokens & 0x7F) < 4
     for part in (hidden, inside):
@@ -153,9 +196,9 @@ def _targets(tokens: np.ndarray, hidden: np.ndarray | None, inside: np.ndarray |
 def _likeliest(evidence: list[tuple[np.ndarray, ...]], weights: np.ndarray) -> np.ndarray:
     """The weights (levels, buckets) that make the targets likeliest, starting from `weights`.
 
-    `evidence` is, for each level, f of the true letter, the bucket, and whether the level says anything (N,).
-    Coordinate ascent, a level at a time from the top: with the other levels held, the mixture is
-    rest + tail (w f + (1 - w) below), and its log-likelihood concave in w.
+    `evidence` is, for each level, f of the true letter, the bucket, and whether the level says
+    anything (N,). Coordinate ascent, a level at a time from the top: with the other levels held,
+    the mixture is rest + tail (w f + (1 - w) below), and its log-likelihood concave in w.
     """
     weights = weights.copy()
     for _ in range(_SWEEPS):
@@ -193,6 +236,8 @@ def baselines(
     inside: Sequence[np.ndarray] | None = None,
     shapes: Sequence[tuple[int, int]] = SHAPES,
 ) -> list[Counts]:
-    """The count models of `shapes` from one count of `train`, tuned on `validation`: see `Counts.tuned`."""
+    """The count models of `shapes` from one count of `train`, tuned on `validation`: see
+    `Counts.tuned`.
+    """
     kmers = Kmers.count(train, max(left + right + 1 for left, right in shapes))
     return [Counts(kmers, left, right).tuned(validation, hidden, inside) for left, right in shapes]

@@ -1,4 +1,5 @@
-"""Charts as inline SVG text, with no library and no script: what a report shows in any browser, and on paper.
+"""Charts as inline SVG text, with no library and no script: what a report shows in any browser, and
+on paper.
 
 Every text that enters is escaped: a label may hold any letter.
 """
@@ -49,26 +50,39 @@ def chart(
     def place(x: float, y: float) -> tuple[float, float]:
         across = (x - x_range[0]) / (x_range[1] - x_range[0])
         up = (y - y_range[0]) / (y_range[1] - y_range[0])
-        return LEFT + across * (WIDTH - LEFT - RIGHT), height - BOTTOM - up * (height - BOTTOM - top)
+        return LEFT + across * (WIDTH - LEFT - RIGHT), height - BOTTOM - up * (
+            height - BOTTOM - top
+        )
 
-    parts = [_title(title), *_legend(names), *_axes(x_range, y_range, place, x_label, y_label, top, height)]
+    parts = [
+        _title(title),
+        *_legend(names),
+        *_axes(x_range, y_range, place, x_label, y_label, top, height),
+    ]
     for one in known:
         x, y = _thinned(np.asarray(one.x, float), np.asarray(one.y, float), one.dots)
         points = [place(*point) for point in zip(x, y, strict=True)]
         if one.dots:
             radius = 1.6 if one.thin else 3
             shade = ' fill-opacity="0.4"' if one.thin else ""
-            parts += [f'<circle cx="{a:.1f}" cy="{b:.1f}" r="{radius}" fill="{one.colour}"{shade}/>' for a, b in points]
+            parts += [
+                f'<circle cx="{a:.1f}" cy="{b:.1f}" r="{radius}" fill="{one.colour}"{shade}/>'
+                for a, b in points
+            ]
             continue
         path = " ".join(f"{a:.1f},{b:.1f}" for a, b in points)
         dash = ' stroke-dasharray="5 4"' if one.dashed else ""
         width = 1 if one.thin else 1.8
-        parts.append(f'<polyline points="{path}" fill="none" stroke="{one.colour}" stroke-width="{width}"{dash}/>')
+        parts.append(
+            f'<polyline points="{path}" fill="none" stroke="{one.colour}" stroke-width="{width}"{dash}/>'
+        )
     return _svg(parts, WIDTH, height, title)
 
 
 def matrix(title: str, table: np.ndarray, labels: Sequence[str]) -> str:
-    """A confusion matrix: true classes in rows, called ones in columns; shades are shares of the row."""
+    """A confusion matrix: true classes in rows, called ones in columns; shades are shares of the
+    row.
+    """
     count = len(labels)
     cell = max(26.0, min(64.0, 270 / count))
     left = 24 + 7 * max(len(_short(label)) for label in labels)
@@ -87,7 +101,9 @@ def matrix(title: str, table: np.ndarray, labels: Sequence[str]) -> str:
                 f'fill-opacity="{0.06 + 0.9 * share:.3f}"/>'
             )
             colour = "#fff" if share > 0.5 else "#222"
-            parts.append(_text(x + cell / 2 - 1, middle, f"{int(table[row, column]):,}", "middle", colour))
+            parts.append(
+                _text(x + cell / 2 - 1, middle, f"{int(table[row, column]):,}", "middle", colour)
+            )
     return _svg(parts, max(width, 240, 16 + 7.8 * len(title)), height, title)
 
 
@@ -108,21 +124,32 @@ def _thinned(x: np.ndarray, y: np.ndarray, dots: bool) -> tuple[np.ndarray, np.n
     return x[at], y[at]
 
 
-def _axes(x_range, y_range, place, x_label: str, y_label: str, top: float, height: float) -> list[str]:
+def _axes(
+    x_range, y_range, place, x_label: str, y_label: str, top: float, height: float
+) -> list[str]:
     left, bottom = LEFT, height - BOTTOM
     parts = []
     for value in _ticks(*y_range):
         _, y = place(x_range[0], value)
-        parts.append(f'<line x1="{left}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}" stroke="#e4e4e4"/>')
+        parts.append(
+            f'<line x1="{left}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}" stroke="#e4e4e4"/>'
+        )
         parts.append(_text(left - 6, y + 4, f"{value:g}", "end", "#555"))
     for value in _ticks(*x_range):
         x, _ = place(value, y_range[0])
-        parts.append(f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{bottom}" y2="{bottom + 4}" stroke="#555"/>')
+        parts.append(
+            f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{bottom}" y2="{bottom + 4}" stroke="#555"/>'
+        )
         parts.append(_text(x, bottom + 17, f"{value:g}", "middle", "#555"))
-    parts.append(f'<line x1="{left}" x2="{WIDTH - RIGHT}" y1="{bottom}" y2="{bottom}" stroke="#555"/>')
+    parts.append(
+        f'<line x1="{left}" x2="{WIDTH - RIGHT}" y1="{bottom}" y2="{bottom}" stroke="#555"/>'
+    )
     parts.append(_text((left + WIDTH - RIGHT) / 2, height - 8, x_label, "middle"))
     middle = (top + bottom) / 2
-    return [*parts, f'<g transform="translate(13 {middle:.0f}) rotate(-90)">{_text(0, 0, y_label, "middle")}</g>']
+    return [
+        *parts,
+        f'<g transform="translate(13 {middle:.0f}) rotate(-90)">{_text(0, 0, y_label, "middle")}</g>',
+    ]
 
 
 def _ticks(low: float, high: float) -> list[float]:
@@ -130,7 +157,10 @@ def _ticks(low: float, high: float) -> list[float]:
     raw = (high - low) / 4
     power = 10.0 ** np.floor(np.log10(raw))
     step = next(power * nice for nice in (1, 2, 2.5, 5, 10) if power * nice >= raw * 0.999)
-    return [round(float(v), 10) + 0.0 for v in np.arange(np.ceil(low / step) * step, high + step * 1e-6, step)]
+    return [
+        round(float(v), 10) + 0.0
+        for v in np.arange(np.ceil(low / step) * step, high + step * 1e-6, step)
+    ]
 
 
 def _legend(names: Sequence[tuple[str, str, bool]]) -> list[str]:

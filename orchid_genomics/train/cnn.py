@@ -1,8 +1,10 @@
-"""A small convolutional network, the alternative that most papers compare with, trained by the same loop.
+"""A small convolutional network, the alternative that most papers compare with, trained by the same
+loop.
 
-Two convolutions with pooling, then the maximum over places; where sequences are read on their own strand and are of one
-length, sixteen stretches side by side in place of one maximum. Strand-blind sets: the better of both strands' maxima.
-The trap: rows are padded in training and not in prediction, so padding is cut or masked, and a row answers the same.
+Two convolutions with pooling, then the maximum over places; where sequences are read on their own
+strand and are of one length, sixteen stretches side by side in place of one maximum. Strand-blind
+sets: the better of both strands' maxima. The trap: rows are padded in training and not in
+prediction, so padding is cut or masked, and a row answers the same.
 """
 
 import torch
@@ -23,12 +25,20 @@ class _Plain(nn.Module):
 class SmallCNN(nn.Module):
     """Tokens (B, L) -> outputs (B, K), logits or numbers in units of the training labels.
 
-    With a `bin`, outputs (B, L // bin, K) of the strand as read: the maxima of bins, then seven of them side by side.
+    With a `bin`, outputs (B, L // bin, K) of the strand as read: the maxima of bins, then seven of
+    them side by side.
     """
 
-    def __init__(self, outputs: int, strand: str, anchored: bool, shift: Tensor, scale: Tensor, bin: int = 0) -> None:
+    def __init__(
+        self, outputs: int, strand: str, anchored: bool, shift: Tensor, scale: Tensor, bin: int = 0
+    ) -> None:
         super().__init__()
-        self.encoder, self.strand, self.anchored, self.bin = _Plain(), strand, anchored and strand == "forward", bin
+        self.encoder, self.strand, self.anchored, self.bin = (
+            _Plain(),
+            strand,
+            anchored and strand == "forward",
+            bin,
+        )
         self.first = nn.Conv1d(4, 64, 15, padding=7)
         self.second = nn.Conv1d(64, 64, 7, padding=3)
         self.out = nn.Linear(64 * (STRETCHES if self.anchored else 1), outputs)
@@ -64,7 +74,11 @@ class SmallCNN(nn.Module):
         x_BCL = nn.functional.one_hot(codes_BL, DNA.size)[..., :4].float().transpose(1, 2)
         h = nn.functional.max_pool1d(self.first(x_BCL).relu() * real_BCL, 4, ceil_mode=True)
         h = self.second(h).relu() * nn.functional.max_pool1d(real_BCL, 4, ceil_mode=True)
-        pooled = nn.functional.adaptive_max_pool1d(h, STRETCHES) if self.anchored else h.amax(2, keepdim=True)
+        pooled = (
+            nn.functional.adaptive_max_pool1d(h, STRETCHES)
+            if self.anchored
+            else h.amax(2, keepdim=True)
+        )
         return pooled.flatten(1)
 
 

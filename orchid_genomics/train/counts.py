@@ -1,7 +1,9 @@
-"""k-mers of contigs, on both strands: a dense table of counts, and the places whose k-mer recurs in training.
+"""k-mers of contigs, on both strands: a dense table of counts, and the places whose k-mer recurs in
+training.
 
-A table of k-mers is a table of contexts wherever the target stands in it: 12 letters on the left and 6 on both sides
-are read from the same 13-mers. A k-mer with an N is not counted; case is not looked at.
+A table of k-mers is a table of contexts wherever the target stands in it: 12 letters on the left
+and 6 on both sides are read from the same 13-mers. A k-mer with an N is not counted; case is not
+looked at.
 """
 
 from collections.abc import Iterable, Sequence
@@ -20,7 +22,9 @@ _HASH = 26  # bits; a bitmap of 64 MiB
 
 @dataclass(frozen=True)
 class Kmers:
-    """Counts of every k-mer of 0 to `k` letters: `tables[k]` is (4**k,) uint32, the first letter most significant."""
+    """Counts of every k-mer of 0 to `k` letters: `tables[k]` is (4**k,) uint32, the first letter
+    most significant.
+    """
 
     tables: tuple[np.ndarray, ...]
 
@@ -51,10 +55,12 @@ class Kmers:
         return cls(tuple(tables))
 
     def around(self, letters_NK: np.ndarray, left: int) -> tuple[np.ndarray, np.ndarray]:
-        """Counts (N, 4) float64 of each letter at column `left` given the others, and the unseen others (N,).
+        """Counts (N, 4) float64 of each letter at column `left` given the others, and the unseen
+        others (N,).
 
         A code above 3 is unseen: the counts are summed over what it may be. Contexts with more than
-        `MOST_UNSEEN` unseen letters are not summed and get zeros. The letter at column `left` is not read.
+        `MOST_UNSEEN` unseen letters are not summed and get zeros. The letter at column `left` is
+        not read.
         """
         length = letters_NK.shape[1]
         place = 4 ** np.arange(length - 1, -1, -1)
@@ -71,7 +77,9 @@ class Kmers:
                 cells = codes[part][:, None]
                 strides = place[np.nonzero(unseen_NK[part])[1]].reshape(len(part), many)
                 for stride in strides.T:
-                    cells = (cells[:, :, None] + stride[:, None, None] * np.arange(4)).reshape(len(part), -1)
+                    cells = (cells[:, :, None] + stride[:, None, None] * np.arange(4)).reshape(
+                        len(part), -1
+                    )
                 for letter in range(4):
                     counts[part, letter] = self.tables[length][cells + letter * place[left]].sum(1)
         return counts, unseen
@@ -80,7 +88,8 @@ class Kmers:
 def _count_last(tables: list[np.ndarray], codes: np.ndarray) -> None:
     """Count the last k-mer of every run of known letters, for each k below the longest.
 
-    These are the ones that no longer k-mer begins with: summing the table of k + 1 letters misses them.
+    These are the ones that no longer k-mer begins with: summing the table of k + 1 letters misses
+    them.
     """
     known = np.concatenate([[False], codes < 4, [False]])
     starts, ends = np.flatnonzero(known[1:] > known[:-1]), np.flatnonzero(known[1:] < known[:-1])
@@ -90,17 +99,24 @@ def _count_last(tables: list[np.ndarray], codes: np.ndarray) -> None:
         np.add.at(tables[k], windows @ (4 ** np.arange(k - 1, -1, -1)), np.uint32(1))
 
 
-def repeated(train: Iterable[np.ndarray], contigs: Sequence[np.ndarray], k: int = 24) -> list[np.ndarray]:
-    """Whether each place of each of `contigs` lies in a k-mer that also stands in `train`, on either strand.
+def repeated(
+    train: Iterable[np.ndarray], contigs: Sequence[np.ndarray], k: int = 24
+) -> list[np.ndarray]:
+    """Whether each place of each of `contigs` lies in a k-mer that also stands in `train`, on
+    either strand.
 
-    24 letters: two unrelated genomes of 10 Mb share one by chance at under one place in a million (4**24 = 2.8e14),
-    while copies at 90 % identity still share some; so a recurring 24-mer is a copy.
-    Train is streamed; memory is 40 bytes a letter of `contigs`.
+    24 letters: two unrelated genomes of 10 Mb share one by chance at under one place in a million
+    (4**24 = 2.8e14), while copies at 90 % identity still share some; so a recurring 24-mer is a
+    copy. Train is streamed; memory is 40 bytes a letter of `contigs`.
     """
     if not 1 <= k <= 31:
         raise ValueError(f"k-mers of {k} letters; 1 to 31 fit 64 bits")
     none = np.zeros(0, np.int64)
-    wanted = _Codes(np.concatenate([none, *(codes[valid] for each in contigs for _, codes, valid in coded(each, k))]))
+    wanted = _Codes(
+        np.concatenate(
+            [none, *(codes[valid] for each in contigs for _, codes, valid in coded(each, k))]
+        )
+    )
     found = np.zeros(len(wanted.codes), bool)
     for tokens in train:
         for strand in (tokens, DNA.reverse_complement(tokens)):
@@ -111,7 +127,9 @@ def repeated(train: Iterable[np.ndarray], contigs: Sequence[np.ndarray], k: int 
 
 
 class _Codes:
-    """A set of codes, sorted; a bitmap of hashes spares nearly all others the binary search, which misses the cache."""
+    """A set of codes, sorted; a bitmap of hashes spares nearly all others the binary search, which
+    misses the cache.
+    """
 
     def __init__(self, codes: np.ndarray) -> None:
         self.codes = np.unique(codes)

@@ -1,8 +1,8 @@
 """Masked bits per base on what was held out: the same letters for every model, whatever its window.
 
-Two protocols: 15 % of the letters masked at once, every target shown as MASK; and one masked letter a window at fixed
-sites. Targets are a hash of (seed, genome, contig, position), so that models of different windows and count baselines
-answer for the same letters.
+Two protocols: 15 % of the letters masked at once, every target shown as MASK; and one masked letter
+a window at fixed sites. Targets are a hash of (seed, genome, contig, position), so that models of
+different windows and count baselines answer for the same letters.
 """
 
 from collections.abc import Sequence
@@ -25,7 +25,9 @@ _FAR = 1 << 20  # contigs of one genome, at most, when contigs of several are nu
 
 @dataclass(frozen=True)
 class HeldOut:
-    """One contig with held-out letters: tokens (L,), which are held out, and which are hidden as 15 % targets."""
+    """One contig with held-out letters: tokens (L,), which are held out, and which are hidden as 15
+    % targets.
+    """
 
     genome: int
     contig: str
@@ -46,11 +48,15 @@ class HeldOut:
 
 
 def held_out(corpus: Corpus, split: str, seed: int, share: float = 0.15) -> list[HeldOut]:
-    """The contigs of "validation" or "test" with their hidden letters; A, C, G and T alone are hidden."""
+    """The contigs of "validation" or "test" with their hidden letters; A, C, G and T alone are
+    hidden.
+    """
     found: dict[tuple[int, str], np.ndarray] = {}
     for genome, place in corpus.held_out(split):
         size = corpus.genomes[genome].contigs[place.contig]
-        found.setdefault((genome, place.contig), np.zeros(size, bool))[place.start : place.end] = True
+        found.setdefault((genome, place.contig), np.zeros(size, bool))[place.start : place.end] = (
+            True
+        )
     pieces = []
     for (genome, contig), inside in found.items():
         number = genome * _FAR + list(corpus.genomes[genome].contigs).index(contig)
@@ -67,21 +73,32 @@ def contig_tokens(genome: Genome, contig: str) -> np.ndarray:
 
 
 def sites(pieces: Sequence[HeldOut], count: int, seed: int) -> list[np.ndarray]:
-    """`count` fixed places over all pieces (fewer where there are fewer letters), sorted, per piece."""
+    """`count` fixed places over all pieces (fewer where there are fewer letters), sorted, per
+    piece.
+    """
     keys = [mixed(seed, _SITE, piece.number, np.arange(len(piece.tokens))) for piece in pieces]
     usable = [piece.inside & ((piece.tokens & CODE) < DNA.count) for piece in pieces]
-    drawn = np.sort(np.concatenate([key[use] for key, use in zip(keys, usable, strict=True)]))[:count]
+    drawn = np.sort(np.concatenate([key[use] for key, use in zip(keys, usable, strict=True)]))[
+        :count
+    ]
     last = drawn[-1] if len(drawn) else np.uint64(0)
     return [np.flatnonzero(use & (key <= last)) for key, use in zip(keys, usable, strict=True)]
 
 
 @torch.inference_mode()
 def masked_bits(
-    model: nn.Module, pieces: Sequence[HeldOut], length: int, batch: int, ranks: Ranks, most: int | None = None
+    model: nn.Module,
+    pieces: Sequence[HeldOut],
+    length: int,
+    batch: int,
+    ranks: Ranks,
+    most: int | None = None,
 ) -> list[np.ndarray]:
-    """-log2 p(true) of a model at the targets of each piece, in order; tiles of `length` over each piece.
+    """-log2 p(true) of a model at the targets of each piece, in order; tiles of `length` over each
+    piece.
 
-    With `most`, only that many tiles, evenly spaced, are read, and the letters of the others are NaN.
+    With `most`, only that many tiles, evenly spaced, are read, and the letters of the others are
+    NaN.
     """
     bits = [np.full(len(piece.tokens), np.nan, np.float32) for piece in pieces]
     shown = [piece.shown for piece in pieces]
@@ -102,7 +119,12 @@ def masked_bits(
 
 @torch.inference_mode()
 def single_bits(
-    model: nn.Module, pieces: Sequence[HeldOut], places: Sequence[np.ndarray], length: int, batch: int, ranks: Ranks
+    model: nn.Module,
+    pieces: Sequence[HeldOut],
+    places: Sequence[np.ndarray],
+    length: int,
+    batch: int,
+    ranks: Ranks,
 ) -> list[np.ndarray]:
     """-log2 p(true) at each place, masked alone in a window of `length` centred on it."""
     todo = [(p, int(place)) for p, at in enumerate(places) for place in at]
@@ -111,7 +133,9 @@ def single_bits(
     centre = length // 2
     for i in range(0, len(mine), batch):
         rows = mine[i : i + batch]
-        true = np.stack([window(pieces[todo[r][0]].tokens, todo[r][1] - centre, length) for r in rows])
+        true = np.stack(
+            [window(pieces[todo[r][0]].tokens, todo[r][1] - centre, length) for r in rows]
+        )
         seen = true & CODE
         seen[:, centre] = DNA.mask
         found[rows] = letter_bits(model, seen, true, ranks.device)[:, centre]
@@ -120,10 +144,14 @@ def single_bits(
 
 
 @torch.inference_mode()
-def letter_bits(model: nn.Module, seen_BL: np.ndarray, true_BL: np.ndarray, device: torch.device) -> np.ndarray:
+def letter_bits(
+    model: nn.Module, seen_BL: np.ndarray, true_BL: np.ndarray, device: torch.device
+) -> np.ndarray:
     """-log2 p(true letter) of a model that sees other letters, (B, L); 0 where there is no letter."""
     codes = torch.from_numpy(true_BL & CODE).to(device).long()
-    return (nats(model.encode(torch.from_numpy(seen_BL).to(device)), codes) / np.log(2)).cpu().numpy()
+    return (
+        (nats(model.encode(torch.from_numpy(seen_BL).to(device)), codes) / np.log(2)).cpu().numpy()
+    )
 
 
 def _tiles(piece: HeldOut, length: int) -> range | list[int]:
@@ -145,4 +173,6 @@ def gathered(mine: np.ndarray, ranks: Ranks) -> np.ndarray:
         return mine
     found = torch.from_numpy(~np.isnan(mine)).to(ranks.device, torch.float32)
     total = ranks.sum(torch.from_numpy(np.nan_to_num(mine)).to(ranks.device))
-    return np.where(ranks.sum(found).cpu().numpy() > 0, total.cpu().numpy(), np.nan).astype(np.float32)
+    return np.where(ranks.sum(found).cpu().numpy() > 0, total.cpu().numpy(), np.nan).astype(
+        np.float32
+    )

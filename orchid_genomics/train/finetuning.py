@@ -1,7 +1,8 @@
-"""A finetune recipe, and the training of one arm of it: an encoder with a head, from given or random weights, or a CNN.
+"""A finetune recipe, and the training of one arm of it: an encoder with a head, from given or
+random weights, or a CNN.
 
-Every arm is searched alike: each learning rate with the first seed, the best on validation with the other seeds. The
-trap is the test split: nothing here reads it.
+Every arm is searched alike: each learning rate with the first seed, the best on validation with the
+other seeds. The trap is the test split: nothing here reads it.
 """
 
 from collections.abc import Callable, Sequence
@@ -102,7 +103,9 @@ class FinetuneRecipe(Strict):
     @model_validator(mode="after")
     def _one(self) -> "FinetuneRecipe":
         if (self.pretrained is None) == (self.model is None):
-            raise PydanticCustomError("model", "either pretrained, a model folder, or [model], an encoder from scratch")
+            raise PydanticCustomError(
+                "model", "either pretrained, a model folder, or [model], an encoder from scratch"
+            )
         return self
 
 
@@ -117,7 +120,9 @@ class _FitRecipe(Strict):
 
 @dataclass(frozen=True)
 class Fitted:
-    """A trained arm: answers on validation and test a seed, the model of the best seed, and what was chosen."""
+    """A trained arm: answers on validation and test a seed, the model of the best seed, and what
+    was chosen.
+    """
 
     name: str
     model: nn.Module
@@ -148,20 +153,28 @@ def head_of(recipe: FinetuneRecipe, data: LabelledSet) -> PooledRecipe | TracksR
     """The head that the data ask for."""
     strand = strand_of(recipe, data)
     if data.bin:
-        return TracksRecipe(task=data.task, labels=data.labels, bin=data.bin, strand=strand, other=recipe.head.other)
+        return TracksRecipe(
+            task=data.task, labels=data.labels, bin=data.bin, strand=strand, other=recipe.head.other
+        )
     choice = recipe.head
-    return PooledRecipe(task=data.task, labels=data.labels, pool=choice.pool, strand=strand, queries=choice.queries)
+    return PooledRecipe(
+        task=data.task, labels=data.labels, pool=choice.pool, strand=strand, queries=choice.queries
+    )
 
 
 def build(recipe: FinetuneRecipe, data: LabelledSet, seed: int, fresh: bool = False) -> OrchidModel:
-    """The untrained model of one seed; `fresh` leaves the pretrained weights out, and spreads the short taps."""
+    """The untrained model of one seed; `fresh` leaves the pretrained weights out, and spreads the
+    short taps.
+    """
     given = OrchidModel.from_pretrained(recipe.pretrained) if recipe.pretrained else None
     encoder = given.recipe.encoder if given else recipe.model
     if encoder.alphabet != "dna":
         raise RecipeError("model.alphabet", f"{encoder.alphabet!r} cannot read DNA", "dna")
     if encoder.filter.longest is None:
         longest = float(padded_lengths(data).max())
-        encoder = encoder.model_copy(update={"filter": encoder.filter.model_copy(update={"longest": longest})})
+        encoder = encoder.model_copy(
+            update={"filter": encoder.filter.model_copy(update={"longest": longest})}
+        )
     if fresh:
         encoder = encoder.model_copy(update={"short_spread": recipe.baselines.random_spread})
     torch.manual_seed(seed)
@@ -177,13 +190,21 @@ def build(recipe: FinetuneRecipe, data: LabelledSet, seed: int, fresh: bool = Fa
 
 
 def _freeze(model: OrchidModel, layers: int | None) -> None:
-    """Keep all but the last `layers` blocks, and the letters, as they are; the last norm goes with the last block."""
+    """Keep all but the last `layers` blocks, and the letters, as they are; the last norm goes with
+    the last block.
+    """
     if layers is None:
         return
     blocks = model.encoder.blocks
     if layers > len(blocks):
-        raise RecipeError("training.layers", f"{layers} of {len(blocks)} layers", f"0 to {len(blocks)}")
-    frozen = [model.encoder.letters, *blocks[: len(blocks) - layers], *([] if layers else [model.encoder.norm])]
+        raise RecipeError(
+            "training.layers", f"{layers} of {len(blocks)} layers", f"0 to {len(blocks)}"
+        )
+    frozen = [
+        model.encoder.letters,
+        *blocks[: len(blocks) - layers],
+        *([] if layers else [model.encoder.norm]),
+    ]
     for module in frozen:
         module.requires_grad_(False)
 
@@ -194,31 +215,50 @@ def cnn(recipe: FinetuneRecipe, data: LabelledSet, seed: int) -> SmallCNN:
     lengths = data.lengths
     outputs = 1 if data.task == "binary" else len(data.labels)
     shift, scale = (torch.from_numpy(value) for value in units(data))
-    return SmallCNN(outputs, strand_of(recipe, data), bool(lengths.min() == lengths.max()), shift, scale, data.bin)
+    return SmallCNN(
+        outputs,
+        strand_of(recipe, data),
+        bool(lengths.min() == lengths.max()),
+        shift,
+        scale,
+        data.bin,
+    )
 
 
-def answers_on(model: nn.Module, data: LabelledSet, rows: np.ndarray, head: Any, device: torch.device) -> np.ndarray:
+def answers_on(
+    model: nn.Module, data: LabelledSet, rows: np.ndarray, head: Any, device: torch.device
+) -> np.ndarray:
     """Probabilities or numbers (n, K), or tracks (n, P, K)."""
     model.eval()
     outputs = predict(model, [data.tokens[row] for row in rows], device)
     return answers(head, torch.from_numpy(outputs)).numpy()
 
 
-def flat(data: LabelledSet, rows: np.ndarray, found: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Answers, targets and families over rows, or over the bins of tracks that have a number for every track."""
+def flat(
+    data: LabelledSet, rows: np.ndarray, found: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Answers, targets and families over rows, or over the bins of tracks that have a number for
+    every track.
+    """
     target = data.target[rows]
     if not data.bin:
         return found, target, data.group[rows]
     target = target[:, : found.shape[1]]
     known = np.isfinite(target).all(2) & np.isfinite(found).all(2)
-    return found[known], target[known], np.repeat(data.group[rows][:, None], known.shape[1], 1)[known]
+    return (
+        found[known],
+        target[known],
+        np.repeat(data.group[rows][:, None], known.shape[1], 1)[known],
+    )
 
 
 def monitored(data: LabelledSet, found: np.ndarray, rows: np.ndarray) -> float:
     """1 - AUROC (over classes: their mean) or 1 - Pearson's correlation: what early stopping is by."""
     answer, target, _ = flat(data, rows, found)
     thresholds = thresholds_of(data.task, answer, target)
-    score = scored(data.task, answer, target, thresholds, np.ones((1, len(answer))))[monitor(data.task)][0]
+    score = scored(data.task, answer, target, thresholds, np.ones((1, len(answer))))[
+        monitor(data.task)
+    ][0]
     return 1.0 - float(score) if np.isfinite(score) else 1.0
 
 
@@ -236,7 +276,9 @@ def train_arm(
     ranks: Ranks,
     say: Callable[[str], None],
 ) -> Fitted:
-    """Search the rates with the first seed, then train the other seeds with the best; resumes what is there."""
+    """Search the rates with the first seed, then train the other seeds with the best; resumes what
+    is there.
+    """
     seeds, head = recipe.training.seeds, head_of(recipe, data)
     validation, test = data.rows("validation"), data.rows("test")
     trained = {}
@@ -250,9 +292,14 @@ def train_arm(
         runs.append(_fit(name, make, recipe, data, best, seed, folder, ranks))
     which = min(range(len(runs)), key=lambda at: runs[at][1])
     tried = {f"{rate:g}": round(1 - run[1], 4) for rate, run in trained.items()}
-    both = [[answers_on(run[0], data, rows, head, ranks.device) for run in runs] for rows in (validation, test)]
+    both = [
+        [answers_on(run[0], data, rows, head, ranks.device) for run in runs]
+        for rows in (validation, test)
+    ]
     seconds = sum(run[2] for run in [*trained.values(), *runs[1:]])
-    return Fitted(name, runs[which][0], best, seeds, *both, which, tried, seconds, [run[3] for run in runs])
+    return Fitted(
+        name, runs[which][0], best, seeds, *both, which, tried, seconds, [run[3] for run in runs]
+    )
 
 
 def _fit(
@@ -265,7 +312,9 @@ def _fit(
     folder: Path,
     ranks: Ranks,
 ) -> tuple[nn.Module, float, float, list[dict[str, Any]]]:
-    """One fit: the model with its best weights on validation, that validation, seconds, and the log."""
+    """One fit: the model with its best weights on validation, that validation, seconds, and the
+    log.
+    """
     training, model, validation = recipe.training, make(seed), data.rows("validation")
     check_batch(training.batch, training.accumulate, ranks.world, "training.batch")
     flip = strand_of(recipe, data) == "both" and isinstance(model, OrchidModel)

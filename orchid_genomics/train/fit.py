@@ -1,7 +1,8 @@
 """The loop: stages of batches in, a trained model and its checkpoints out.
 
-Everything random is a function of (seed, step, row), so a run killed at any step and resumed ends with the same
-weights, bit for bit on a CPU with the same number of threads, and two ranks train as one.
+Everything random is a function of (seed, step, row), so a run killed at any step and resumed ends
+with the same weights, bit for bit on a CPU with the same number of threads, and two ranks train as
+one.
 """
 
 import math
@@ -101,7 +102,9 @@ class _Loss(nn.Module):
 
 
 class Fit:
-    """One training run: `Fit(...).run()` trains from the newest checkpoint, or the start, to the end."""
+    """One training run: `Fit(...).run()` trains from the newest checkpoint, or the start, to the
+    end.
+    """
 
     def __init__(
         self,
@@ -129,7 +132,10 @@ class Fit:
         self._restore()
         quiet, unit = not self.ranks.main, self.objective.unit
         self.reporter = Reporter(self.steps, self.progress.step, self.saved.folder, quiet, unit)
-        before = [(number, signal.signal(number, self._stop)) for number in (signal.SIGTERM, signal.SIGINT)]
+        before = [
+            (number, signal.signal(number, self._stop))
+            for number in (signal.SIGTERM, signal.SIGINT)
+        ]
         try:
             self.model.train()
             first = 0
@@ -145,7 +151,9 @@ class Fit:
         return self.progress
 
     def _stage(self, stage: Stage, last: int) -> None:
-        parts = [self.ranks.rows(stage.batch, part, stage.accumulate) for part in range(stage.accumulate)]
+        parts = [
+            self.ranks.rows(stage.batch, part, stage.accumulate) for part in range(stage.accumulate)
+        ]
         rows = [row for part in parts for row in part]
         clock = time.monotonic()
         for batch in stage.batches(self.progress.step, last, rows):
@@ -168,7 +176,9 @@ class Fit:
                 self.reporter.say(f"stopped: saved at step {step:,}; --resume goes on from there")
                 raise SystemExit(128 + (self.progress.stopped or signal.SIGTERM))
             if self._ended():
-                self.reporter.say(f"no better validation in {self.progress.stale}: ended after step {step:,}")
+                self.reporter.say(
+                    f"no better validation in {self.progress.stale}: ended after step {step:,}"
+                )
                 return
 
     def _step(self, batch: Batch, parts: Sequence[Sequence[int]]) -> dict[str, float]:
@@ -177,7 +187,10 @@ class Fit:
         tokens = torch.from_numpy(batch.tokens_BL).to(device, non_blocking=True)
         hidden = [
             self.objective.hide(
-                tokens[i * size : (i + 1) * size], self.seed, batch.step, torch.tensor(rows, device=device)
+                tokens[i * size : (i + 1) * size],
+                self.seed,
+                batch.step,
+                torch.tensor(rows, device=device),
             )
             for i, rows in enumerate(parts)
         ]
@@ -194,7 +207,9 @@ class Fit:
             self._fail(batch, f"{error.where}: {error.found}")
         except torch.OutOfMemoryError:
             less = "a smaller batch, more accumulate, or checkpointing = true in [training]"
-            raise MachineError(f"step {batch.step + 1}", f"{device} is out of memory", less) from None
+            raise MachineError(
+                f"step {batch.step + 1}", f"{device} is out of memory", less
+            ) from None
         nats = float(self.ranks.sum(total) / weight)
         if not math.isfinite(nats):
             self._fail(batch, f"the loss is {nats}")
@@ -209,9 +224,13 @@ class Fit:
         return {"loss": nats, "bits": nats / math.log(2), "rate": rate, "gradient": norm}
 
     def _fail(self, batch: Batch, found: str) -> None:
-        places = ", ".join(str(place[-1] if isinstance(place, tuple) else place) for place in batch.places())
+        places = ", ".join(
+            str(place[-1] if isinstance(place, tuple) else place) for place in batch.places()
+        )
         where = f"step {batch.step + 1}, windows {places} (1-based)"
-        raise TrainingError(where, found, "a lower optimizer.rate; the newest checkpoint is from before")
+        raise TrainingError(
+            where, found, "a lower optimizer.rate; the newest checkpoint is from before"
+        )
 
     def _ended(self) -> bool:
         """Whether validation has not improved for as long as the recipe allows."""
@@ -230,7 +249,9 @@ class Fit:
 
     def _save(self, name: str) -> None:
         if self.ranks.main:
-            state = {name: getattr(self.progress, name) for name in ("step", "best", "seconds", "stale")}
+            state = {
+                name: getattr(self.progress, name) for name in ("step", "best", "seconds", "stale")
+            }
             model, optimizer = self.model.state_dict(), self.optimizer.state_dict()
             self.saved.save(name, {**state, "model": model, "optimizer": optimizer})
 
@@ -240,12 +261,17 @@ class Fit:
             return
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.progress = Progress(state["step"], state["best"], state["seconds"], state.get("stale", 0))
+        self.progress = Progress(
+            state["step"], state["best"], state["seconds"], state.get("stale", 0)
+        )
         self.saved.rewind(state["step"])
 
     def _stop(self, number: int, _: Any) -> None:
-        if self.progress.stopped and number == signal.SIGINT:  # asked twice: do not wait for the step to end
-            raise KeyboardInterrupt  # (SIGTERM comes twice from a scheduler that also tells torchrun)
+        if (
+            self.progress.stopped and number == signal.SIGINT
+        ):  # asked twice: do not wait for the step to end
+            # (SIGTERM comes twice from a scheduler that also tells torchrun)
+            raise KeyboardInterrupt
         self.progress.stopped = number
 
 

@@ -1,7 +1,9 @@
-"""The simple alternatives for tracks: ridge regressions on the letters around each bin, for GC and for k-mers.
+"""The simple alternatives for tracks: ridge regressions on the letters around each bin, for GC and
+for k-mers.
 
-The trap: a bin is no row. Every known bin of the training rows is fitted, by sums over them, so that long rows need no
-table of all bins; what surrounds a bin, and the penalty, are chosen on validation.
+The trap: a bin is no row. Every known bin of the training rows is fitted, by sums over them, so
+that long rows need no table of all bins; what surrounds a bin, and the penalty, are chosen on
+validation.
 """
 
 from collections.abc import Callable, Iterator
@@ -19,7 +21,8 @@ K = 3
 
 
 def local(data: LabelledSet, say: Callable[[str], None] = lambda _: None) -> Iterator[Answered]:
-    """GC content and k-mers (K letters as read) around each bin: answers (n, P, T), NaN beyond the end of a row.
+    """GC content and k-mers (K letters as read) around each bin: answers (n, P, T), NaN beyond the
+    end of a row.
 
     Cost: one pass over the rows for each flank; memory is that of one row.
     """
@@ -38,14 +41,20 @@ def _best(name: str, data: LabelledSet, k: int) -> Answered:
             score = _score(data, validation, _answers(data, validation, k, flank, weights))
             if best is None or score > best[0]:
                 about = f"k = {k}, " if k > 1 else ""
-                best = score, weights, flank, f"{about}{flank} nt on either side, penalty {penalty:g}"
+                best = (
+                    score,
+                    weights,
+                    flank,
+                    f"{about}{flank} nt on either side, penalty {penalty:g}",
+                )
     _, weights, flank, chosen = best
     both = (_answers(data, rows, k, flank, weights) for rows in (validation, test))
     return Answered(name, *both, chosen, weights.size)
 
 
 def around(tokens: np.ndarray, bin: int, k: int, flank: int) -> np.ndarray:
-    """Shares (bins, features) of each k-mer in each bin, and in it with `flank` letters on either side.
+    """Shares (bins, features) of each k-mer in each bin, and in it with `flank` letters on either
+    side.
 
     With k = 1 the share of G and C. k-mers with an N are not counted; a 1 stands last.
     """
@@ -72,19 +81,26 @@ def _sums(data: LabelledSet, rows: np.ndarray, k: int, flank: int) -> tuple[np.n
         x = around(data.tokens[row], data.bin, k, flank)
         y = data.target[row][: len(x)]
         known = np.isfinite(y).all(1)
-        squares, cross = squares + x[known].T @ x[known], cross + x[known].T @ y[known].astype(float)
+        squares, cross = (
+            squares + x[known].T @ x[known],
+            cross + x[known].T @ y[known].astype(float),
+        )
     return squares, cross
 
 
 def _solved(squares: np.ndarray, cross: np.ndarray, penalty: float) -> np.ndarray:
-    """Weights (F, T) of the ridge regression of these sums; the last, the constant, is not held back."""
+    """Weights (F, T) of the ridge regression of these sums; the last, the constant, is not held
+    back.
+    """
     count = squares[-1, -1]
     variance = np.maximum(np.diag(squares) / count - (squares[-1] / count) ** 2, 0)
     ridge = np.append(penalty * count * np.maximum(variance[:-1], 1e-9), 0.0)
     return np.linalg.solve(squares + np.diag(ridge), cross)
 
 
-def _answers(data: LabelledSet, rows: np.ndarray, k: int, flank: int, weights: np.ndarray) -> np.ndarray:
+def _answers(
+    data: LabelledSet, rows: np.ndarray, k: int, flank: int, weights: np.ndarray
+) -> np.ndarray:
     most = int(data.lengths[rows].max()) // data.bin
     found = np.full((len(rows), most, weights.shape[1]), np.nan)
     for at, row in enumerate(rows):
@@ -99,5 +115,7 @@ def _score(data: LabelledSet, rows: np.ndarray, found: np.ndarray) -> float:
     known = np.isfinite(target).all(2) & np.isfinite(found).all(2)
     answer, truth = found[known], target[known]
     thresholds = thresholds_of(data.task, answer, truth)
-    score = scored(data.task, answer, truth, thresholds, np.ones((1, len(answer))))[NAMES[data.task][0]][0]
+    score = scored(data.task, answer, truth, thresholds, np.ones((1, len(answer))))[
+        NAMES[data.task][0]
+    ][0]
     return float(score) if np.isfinite(score) else -np.inf

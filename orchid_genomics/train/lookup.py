@@ -1,9 +1,10 @@
-"""Does far context do anything? Gain in masked bits on a copy when its source, far away, is there to be read.
+"""Does far context do anything? Gain in masked bits on a copy when its source, far away, is there
+to be read.
 
-A segment of each held-out window is planted a second time; the control is the same window with the first copy
-shuffled (neighbouring pairs kept), the same letters hidden. (Natural sequence, in `natural`, needs another control.)
-The trap: letters hidden in the first copy cannot be read from it, so even an exact lookup gains only on what is shown
-(the row "place known").
+A segment of each held-out window is planted a second time; the control is the same window with the
+first copy shuffled (neighbouring pairs kept), the same letters hidden. (Natural sequence, in
+`natural`, needs another control.) The trap: letters hidden in the first copy cannot be read from
+it, so even an exact lookup gains only on what is shown (the row "place known").
 """
 
 from collections.abc import Callable, Sequence
@@ -27,7 +28,9 @@ _VALIDATION = -2  # a step that training never takes
 
 
 class LookupEvaluationRecipe(NaturalRecipe):
-    """What is measured after training: the gain from a copy, against distance, length, divergence and strand."""
+    """What is measured after training: the gain from a copy, against distance, length, divergence
+    and strand.
+    """
 
     lengths: tuple[int, ...] = ()
     """Further windows, nt, for the model as it is; the training window is measured first."""
@@ -49,7 +52,9 @@ class LookupEvaluationRecipe(NaturalRecipe):
 
 
 class Cell(NamedTuple):
-    """One kind of copy: distance and length in nt, substitutions as a share, and whether on the other strand."""
+    """One kind of copy: distance and length in nt, substitutions as a share, and whether on the
+    other strand.
+    """
 
     distance: int
     length: int
@@ -62,9 +67,11 @@ class Cell(NamedTuple):
 
 
 class Pairs(NamedTuple):
-    """Bits (W, n) on the letters of the second copy, in windows with the first copy and with it shuffled.
+    """Bits (W, n) on the letters of the second copy, in windows with the first copy and with it
+    shuffled.
 
-    NaN where no letter is hidden; `known` is what the place of the copy, and how far it diverged, would have said.
+    NaN where no letter is hidden; `known` is what the place of the copy, and how far it diverged,
+    would have said.
     """
 
     there: np.ndarray
@@ -73,23 +80,34 @@ class Pairs(NamedTuple):
 
 
 def starts(pieces: Sequence[HeldOut], length: int, count: int) -> list[tuple[int, int]]:
-    """Piece and start of at most `count` windows that are held out whole, evenly spaced over all that are."""
+    """Piece and start of at most `count` windows that are held out whole, evenly spaced over all
+    that are.
+    """
     found = []
     for number, piece in enumerate(pieces):
         before = np.concatenate([[0], np.cumsum(piece.inside)])
         whole = np.flatnonzero(before[length:] - before[:-length] == length)
         found += [(number, whole)] if len(whole) else []
     total = sum(len(whole) for _, whole in found)
-    numbers = np.concatenate([np.full(len(whole), number) for number, whole in found]) if found else []
+    numbers = (
+        np.concatenate([np.full(len(whole), number) for number, whole in found]) if found else []
+    )
     places = np.concatenate([whole for _, whole in found]) if found else []
     at = [(2 * i + 1) * total // (2 * min(count, total)) for i in range(min(count, total))]
     return [(int(numbers[i]), int(places[i])) for i in at]
 
 
 def pairs(
-    model: nn.Module, pieces: Sequence[HeldOut], length: int, cell: Cell, measured: LookupEvaluationRecipe, ranks: Ranks
+    model: nn.Module,
+    pieces: Sequence[HeldOut],
+    length: int,
+    cell: Cell,
+    measured: LookupEvaluationRecipe,
+    ranks: Ranks,
 ) -> Pairs:
-    """Plant one kind of copy into the middle of every window, second copy after the first, and read both copies."""
+    """Plant one kind of copy into the middle of every window, second copy after the first, and read
+    both copies.
+    """
     windows = starts(pieces, length, measured.windows)
     first = (length - cell.distance - cell.length) // 2
     copy = Copy(first, first + cell.distance, cell.length, cell.diverged, cell.turned)
@@ -101,12 +119,16 @@ def pairs(
         hidden, planted = piece.hidden[inside], plant(piece.tokens[inside], copy, measured.seed, w)
         both = np.stack([planted, shuffled(planted, copy.source, copy.length, measured.seed, w)])
         both &= CODE
-        bits = letter_bits(model, np.where(hidden, DNA.mask, both).astype(np.uint8), both, ranks.device)[:, second]
+        bits = letter_bits(
+            model, np.where(hidden, DNA.mask, both).astype(np.uint8), both, ranks.device
+        )[:, second]
         target = hidden[second] & (both[0, second] < DNA.count)
         source = np.arange(copy.source, copy.source + copy.length)[:: -1 if copy.turned else 1]
         partner = DNA.reverse_complement(both[0])[::-1] if copy.turned else both[0]
         same = partner[source] == both[0, second]
-        known = -np.log2(np.where(same, 1 - copy.diverged, max(copy.diverged, 1e-9) / (DNA.count - 1)))
+        known = -np.log2(
+            np.where(same, 1 - copy.diverged, max(copy.diverged, 1e-9) / (DNA.count - 1))
+        )
         known = np.where(hidden[source], bits[1], known)
         for row, values in zip(found, (*bits, known), strict=True):
             row[w] = np.where(target, values, np.nan)
@@ -114,9 +136,15 @@ def pairs(
 
 
 def planted_tables(
-    model: nn.Module, pieces: Sequence[HeldOut], length: int, measured: LookupEvaluationRecipe, ranks: Ranks
+    model: nn.Module,
+    pieces: Sequence[HeldOut],
+    length: int,
+    measured: LookupEvaluationRecipe,
+    ranks: Ranks,
 ) -> list[Protocol]:
-    """Gain against distance for every length of the copy, then for every divergence and the other strand."""
+    """Gain against distance for every length of the copy, then for every divergence and the other
+    strand.
+    """
     if not measured.distances:
         return []
     kept: dict[Cell, Pairs] = {}
@@ -138,10 +166,15 @@ def planted_tables(
 
     one, where = measured.copy_length, f"windows of {length:,} nt"
     by_length = {f"{n:,} nt": row(gain, length=n) for n in measured.copies}
-    by_rate = {f"{rate:.0%} diverged": row(gain, length=one, diverged=rate) for rate in measured.diverged}
+    by_rate = {
+        f"{rate:.0%} diverged": row(gain, length=one, diverged=rate) for rate in measured.diverged
+    }
     by_rate["other strand"] = row(gain, length=one, turned=True)
     names = {"first copy shuffled": "without", "first copy there": "there", "place known": "known"}
-    bits = {name: row(lambda found, key=key: getattr(found, key), length=one) for name, key in names.items()}
+    bits = {
+        name: row(lambda found, key=key: getattr(found, key), length=one)
+        for name, key in names.items()
+    }
     return [
         Protocol(f"gain on the second copy by its length, bits, {where}", by_length, {}),
         Protocol(f"gain on {one:,} nt by divergence, bits, {where}", by_rate, {}),
@@ -175,18 +208,28 @@ def validation(
     measured: LookupEvaluationRecipe,
     ranks: Ranks,
 ) -> Callable[[], float] | None:
-    """A function that gives bits on copies planted in validation windows as in training; None without validation."""
+    """A function that gives bits on copies planted in validation windows as in training; None
+    without validation.
+    """
     pieces = held_out(corpus, "validation", measured.seed, measured.share)
     windows = starts(pieces, length, measured.validation_windows)
     if not windows:
         return None
-    copies = drawn(recipe.model_copy(update={"share": 1.0}), length, measured.seed, _VALIDATION, range(len(windows)))
+    copies = drawn(
+        recipe.model_copy(update={"share": 1.0}),
+        length,
+        measured.seed,
+        _VALIDATION,
+        range(len(windows)),
+    )
 
     def bits() -> float:
         total = torch.zeros(2, dtype=torch.float64)
         for w in range(ranks.rank, len(windows), ranks.world):
             piece, inside = pieces[windows[w][0]], slice(windows[w][1], windows[w][1] + length)
-            planted = plant(piece.tokens[inside], copies[w], measured.seed, _VALIDATION, w)[None] & CODE
+            planted = (
+                plant(piece.tokens[inside], copies[w], measured.seed, _VALIDATION, w)[None] & CODE
+            )
             seen = np.where(piece.hidden[inside], DNA.mask, planted).astype(np.uint8)
             second = slice(copies[w].target, copies[w].target + copies[w].length)
             target = piece.hidden[inside][second] & (planted[0, second] < DNA.count)

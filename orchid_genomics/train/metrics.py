@@ -1,4 +1,5 @@
-"""Bits per base with an interval over the genome: neighbouring targets are not independent, so blocks are resampled.
+"""Bits per base with an interval over the genome: neighbouring targets are not independent, so
+blocks are resampled.
 
 Everything is computed from the targets of the whole set at once, never averaged over batches.
 """
@@ -29,14 +30,18 @@ def block_bootstrap(
     samples: int = 1000,
     seed: int = 0,
 ) -> tuple[float, float, float]:
-    """The (weighted) mean of `bits` (N,) and its 95 % interval, resampling blocks of `block` letters of the genome.
+    """The (weighted) mean of `bits` (N,) and its 95 % interval, resampling blocks of `block`
+    letters of the genome.
 
-    `contig` (N,) are integers, `position` (N,) 0-based places. Block bootstrap of a ratio: a sample's mean is the sum
-    over its blocks divided by their weight. No target gives three NaN; a single block has no interval but its mean.
+    `contig` (N,) are integers, `position` (N,) 0-based places. Block bootstrap of a ratio: a
+    sample's mean is the sum over its blocks divided by their weight. No target gives three NaN; a
+    single block has no interval but its mean.
     """
     weights = np.ones(len(bits)) if weights is None else np.asarray(weights, float)
     blocks = np.asarray(position, np.int64) // block
-    _, which = np.unique(np.asarray(contig, np.int64) * (blocks.max(initial=0) + 1) + blocks, return_inverse=True)
+    _, which = np.unique(
+        np.asarray(contig, np.int64) * (blocks.max(initial=0) + 1) + blocks, return_inverse=True
+    )
     total, weight = np.bincount(which, bits * weights), np.bincount(which, weights)
     total, weight = total[weight > 0], weight[weight > 0]
     count = len(total)
@@ -53,17 +58,25 @@ def block_bootstrap(
 def paired_bootstrap(
     model: np.ndarray, baseline: np.ndarray, contig: np.ndarray, position: np.ndarray, **options
 ) -> tuple[float, float, float]:
-    """Mean of `model - baseline` on the same targets with its 95 % interval: below zero, the model is better.
+    """Mean of `model - baseline` on the same targets with its 95 % interval: below zero, the model
+    is better.
 
-    Much narrower than the two intervals apart, for both find the same blocks hard. Options as in `block_bootstrap`.
+    Much narrower than the two intervals apart, for both find the same blocks hard. Options as in
+    `block_bootstrap`.
     """
     return block_bootstrap(np.asarray(model, float) - baseline, contig, position, **options)
 
 
 def by_region(
-    bits: np.ndarray, contig: np.ndarray, position: np.ndarray, regions: Mapping[str, np.ndarray], **options
+    bits: np.ndarray,
+    contig: np.ndarray,
+    position: np.ndarray,
+    regions: Mapping[str, np.ndarray],
+    **options,
 ) -> list[Score]:
-    """The score of all targets, then of those inside each of `regions`: name -> bool (N,); regions may overlap."""
+    """The score of all targets, then of those inside each of `regions`: name -> bool (N,); regions
+    may overlap.
+    """
     scores = []
     for name, inside in {"all": np.ones(len(bits), bool), **regions}.items():
         kept = dict(options)
@@ -75,9 +88,11 @@ def by_region(
 
 
 def table(rows: Mapping[str, Sequence[Score]], title: str = "bits per base") -> str:
-    """The scores of each model as aligned text, a line a model: means, the first column with its 95 % interval.
+    """The scores of each model as aligned text, a line a model: means, the first column with its 95
+    % interval.
 
-    The columns are the scores' names in the order of the first model; the last line says how many targets each has.
+    The columns are the scores' names in the order of the first model; the last line says how many
+    targets each has.
     """
     first = next(iter(rows.values()))
     names = [score.name for score in first]
@@ -86,8 +101,12 @@ def table(rows: Mapping[str, Sequence[Score]], title: str = "bits per base") -> 
         cells = {score.name: f"{score.mean:.4f}" if score.targets else "-" for score in scores}
         whole = next(score for score in scores if score.name == names[0])
         interval = f"{whole.low:.4f}-{whole.high:.4f}" if whole.targets else "-"
-        lines.append([name, cells[names[0]], interval, *(cells.get(column, "-") for column in names[1:])])
-    lines.append(["targets", f"{first[0].targets:,}", "", *(f"{score.targets:,}" for score in first[1:])])
+        lines.append(
+            [name, cells[names[0]], interval, *(cells.get(column, "-") for column in names[1:])]
+        )
+    lines.append(
+        ["targets", f"{first[0].targets:,}", "", *(f"{score.targets:,}" for score in first[1:])]
+    )
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     text = [[line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])] for line in lines]
     return "\n".join("  ".join(line).rstrip() for line in text)

@@ -1,7 +1,8 @@
-"""Does far context do anything in natural sequence? Bits on tiles whose far context stands, or is another place's.
+"""Does far context do anything in natural sequence? Bits on tiles whose far context stands, or is
+another place's.
 
-The trap: a model that was trained on far context of any sort expects some, so what is far is never taken away but
-exchanged for natural sequence; and what recurs within `near` letters is in both.
+The trap: a model that was trained on far context of any sort expects some, so what is far is never
+taken away but exchanged for natural sequence; and what recurs within `near` letters is in both.
 """
 
 from collections.abc import Sequence
@@ -40,12 +41,19 @@ def score(name: str, bits_WN: np.ndarray) -> Score:
 
 
 def exchanged(
-    model: nn.Module, pieces: Sequence[HeldOut], tiles: Sequence[tuple[int, int]], length: int, near: int, ranks: Ranks
+    model: nn.Module,
+    pieces: Sequence[HeldOut],
+    tiles: Sequence[tuple[int, int]],
+    length: int,
+    near: int,
+    ranks: Ranks,
 ) -> np.ndarray:
-    """Bits (3, T, near) on tiles: in their window, with its far letters from elsewhere, and whether they recur there.
+    """Bits (3, T, near) on tiles: in their window, with its far letters from elsewhere, and whether
+    they recur there.
 
-    Tiles are (piece, start); a window is moved into its contig where it would hang over. NaN where nothing is hidden.
-    The last of the three is 1 where a letter lies in a 24-mer that the far part of its own window holds as well.
+    Tiles are (piece, start); a window is moved into its contig where it would hang over. NaN where
+    nothing is hidden. The last of the three is 1 where a letter lies in a 24-mer that the far part
+    of its own window holds as well.
     """
     found = np.full((3, len(tiles), near), np.nan, np.float32)
     for t in range(ranks.rank, len(tiles), ranks.world):
@@ -59,7 +67,9 @@ def exchanged(
         far[kept] = own[kept]
         both, tile = np.stack([own, far]), slice(at - start, at - start + near)
         hidden = piece.hidden[start : start + length]
-        bits = letter_bits(model, np.where(hidden, DNA.mask, both).astype(np.uint8), both, ranks.device)[:, tile]
+        bits = letter_bits(
+            model, np.where(hidden, DNA.mask, both).astype(np.uint8), both, ranks.device
+        )[:, tile]
         again = repeated([own[: kept.start], own[kept.stop :]], [own[tile]])[0]
         for row, values in zip(found, (*bits, again), strict=True):
             row[t] = np.where(hidden[tile], values, np.nan)
@@ -74,16 +84,28 @@ def natural_table(
     measured: NaturalRecipe,
     ranks: Ranks,
 ) -> list[Protocol]:
-    """Gain from the far context of natural sequence: in each region, outside all, and where a tile stands again."""
+    """Gain from the far context of natural sequence: in each region, outside all, and where a tile
+    stands again.
+    """
     if not measured.tiles:
         return []
     tiles = natural_tiles(corpus, pieces, length, measured)
-    bits = exchanged(model, pieces, [tile for each in tiles.values() for tile in each], length, measured.near, ranks)
+    bits = exchanged(
+        model,
+        pieces,
+        [tile for each in tiles.values() for tile in each],
+        length,
+        measured.near,
+        ranks,
+    )
     kinds = np.repeat(list(tiles), [len(each) for each in tiles.values()])
     parts = {name: np.where((kinds == name)[:, None], 0.0, np.nan) for name in tiles}
     parts["standing again"] = np.where(bits[2] > 0, 0.0, np.nan)
     rows = {"gain": bits[1] - bits[0], "far context exchanged": bits[1], "whole window": bits[0]}
-    scores = {row: [score(name, values + part) for name, part in parts.items()] for row, values in rows.items()}
+    scores = {
+        row: [score(name, values + part) for name, part in parts.items()]
+        for row, values in rows.items()
+    }
     title = f"natural sequence, what lies beyond {measured.near:,} nt, bits a masked letter, windows of {length:,} nt"
     return [Protocol(title, scores, {})]
 
@@ -91,7 +113,9 @@ def natural_table(
 def natural_tiles(
     corpus: Corpus, pieces: Sequence[HeldOut], length: int, measured: NaturalRecipe
 ) -> dict[str, list[tuple[int, int]]]:
-    """Tiles (piece, start) by region, evenly spaced where there are more than asked for; "elsewhere" is the rest."""
+    """Tiles (piece, start) by region, evenly spaced where there are more than asked for;
+    "elsewhere" is the rest.
+    """
     near = measured.near
     touched = [np.zeros(len(piece.tokens), bool) for piece in pieces]
     found: dict[str, list[tuple[int, int]]] = {}
@@ -102,7 +126,9 @@ def natural_tiles(
             for place in places if (piece.genome == part.genome) else ():
                 if place.contig == piece.contig:
                     touched[number][max(place.start, 0) : place.end] = True
-                    found[part.name] += [(number, at) for at in range(place.start, place.end - near + 1, near)]
+                    found[part.name] += [
+                        (number, at) for at in range(place.start, place.end - near + 1, near)
+                    ]
     found["elsewhere"] = [
         (number, at)
         for number, piece in enumerate(pieces)
@@ -110,7 +136,11 @@ def natural_tiles(
         if not touched[number][at : at + near].any()
     ]
     usable = {
-        name: [(p, at) for p, at in each if len(pieces[p].tokens) >= length and pieces[p].inside[at : at + near].all()]
+        name: [
+            (p, at)
+            for p, at in each
+            if len(pieces[p].tokens) >= length and pieces[p].inside[at : at + near].all()
+        ]
         for name, each in found.items()
     }
     most = measured.tiles

@@ -1,8 +1,8 @@
 """Objectives: what of a batch is hidden, and how a prediction of it is scored.
 
-Masks are an integer hash of (seed, step, row, position): the same on every device, whatever the ranks, workers or
-accumulation. The trap: a loss must divide by the weights of the whole step, over ranks and accumulated parts, so an
-objective returns sums and lets the loop divide.
+Masks are an integer hash of (seed, step, row, position): the same on every device, whatever the
+ranks, workers or accumulation. The trap: a loss must divide by the weights of the whole step, over
+ranks and accumulated parts, so an objective returns sums and lets the loop divide.
 """
 
 from typing import Annotated, Literal, NamedTuple
@@ -16,12 +16,18 @@ from torch.nn import functional
 from orchid_genomics.recipe import Strict
 from orchid_genomics.sequence import CODE, SOFT, Alphabet
 
-HIDE, SHOW, OTHER = 11, 12, 13  # streams of the hash: what is hidden, how it is shown, which other letter
+HIDE, SHOW, OTHER = (
+    11,
+    12,
+    13,
+)  # streams of the hash: what is hidden, how it is shown, which other letter
 SHARE = 14  # and how much of a sequence
 
 
 class MaskedRecipe(Strict):
-    """Masked letters: predict hidden letters from both sides (80 % MASK, 10 % another letter, 10 % unchanged)."""
+    """Masked letters: predict hidden letters from both sides (80 % MASK, 10 % another letter, 10 %
+    unchanged).
+    """
 
     kind: Literal["masked"] = "masked"
     share: float = Field(default=0.15, gt=0, lt=1)
@@ -39,12 +45,16 @@ class MaskedRecipe(Strict):
     def _shares(self) -> "MaskedRecipe":
         if self.masked + self.other > 1 + 1e-9:
             total = f"{self.masked + self.other:g}"
-            raise PydanticCustomError("shares", "masked and other sum to {total}; at most 1", {"total": total})
+            raise PydanticCustomError(
+                "shares", "masked and other sum to {total}; at most 1", {"total": total}
+            )
         return self
 
 
 class AnswersRecipe(Strict):
-    """Associative recall (`data.recall`): which values are hidden and to be given; the last always is."""
+    """Associative recall (`data.recall`): which values are hidden and to be given; the last always
+    is.
+    """
 
     kind: Literal["recall"] = "recall"
     answers: Literal["last", "some", "all"] = "last"
@@ -56,7 +66,9 @@ ObjectiveRecipe = Annotated[MaskedRecipe, Field()]
 
 
 class Hidden(NamedTuple):
-    """A batch made ready: what the model sees, the true codes, and the weight of each as a target (0 for none)."""
+    """A batch made ready: what the model sees, the true codes, and the weight of each as a target
+    (0 for none).
+    """
 
     shown_BL: Tensor
     codes_BL: Tensor
@@ -76,7 +88,9 @@ class Masked:
         self.recipe, self.alphabet = recipe, alphabet
 
     def hide(self, tokens_BL: Tensor, seed: int, step: int, rows: Tensor) -> Hidden:
-        """Choose and hide targets; tokens (B, L) uint8 with case, rows (B,) their global numbers in the step."""
+        """Choose and hide targets; tokens (B, L) uint8 with case, rows (B,) their global numbers in
+        the step.
+        """
         recipe, n = self.recipe, self.alphabet.count
         codes = (tokens_BL & CODE).long()
         place = torch.arange(1 - recipe.span, tokens_BL.shape[1], device=tokens_BL.device)
@@ -97,7 +111,9 @@ class Masked:
 
 
 class Answers:
-    """Answers of associative recall, shown as MASK: letters 0, 2, 4, ... are keys, the letter after each its value."""
+    """Answers of associative recall, shown as MASK: letters 0, 2, 4, ... are keys, the letter after
+    each its value.
+    """
 
     unit, validation = "answer", "validation_bits"
 
@@ -105,12 +121,16 @@ class Answers:
         self.recipe, self.alphabet = recipe, alphabet
 
     def hide(self, tokens_BL: Tensor, seed: int, step: int, rows: Tensor) -> Hidden:
-        """Hide answers of tokens (B, L) uint8, L even; rows (B,) are their global numbers in the step."""
+        """Hide answers of tokens (B, L) uint8, L even; rows (B,) are their global numbers in the
+        step.
+        """
         codes = tokens_BL.long()
         targets = torch.zeros_like(codes, dtype=torch.bool)
         if self.recipe.answers != "last":
             key_BPK = functional.one_hot(codes[:, ::2], self.alphabet.count // 2)
-            targets[:, 1::2] = (key_BPK.cumsum(1) - key_BPK).gather(2, codes[:, ::2, None])[..., 0] > 0
+            targets[:, 1::2] = (key_BPK.cumsum(1) - key_BPK).gather(2, codes[:, ::2, None])[
+                ..., 0
+            ] > 0
         if self.recipe.answers == "some":
             place = torch.arange(codes.shape[1], device=codes.device)
             share_B1 = fraction(mixed(seed, step, SHARE, rows[:, None]))
@@ -129,11 +149,15 @@ def nats(logits_BLV: Tensor, codes_BL: Tensor) -> Tensor:
     """-log p(code) at every position (B, L), in float32; 0 where the code is no letter."""
     letters = logits_BLV.shape[-1]
     codes = torch.where(codes_BL < letters, codes_BL, -100)
-    return functional.cross_entropy(logits_BLV.float().transpose(1, 2), codes, reduction="none", ignore_index=-100)
+    return functional.cross_entropy(
+        logits_BLV.float().transpose(1, 2), codes, reduction="none", ignore_index=-100
+    )
 
 
 def mixed(*parts: int | Tensor) -> Tensor:
-    """An int64 hash of integers, broadcast together: splitmix64 folded over the parts (`data.sampling.mixed`)."""
+    """An int64 hash of integers, broadcast together: splitmix64 folded over the parts
+    (`data.sampling.mixed`).
+    """
     device = next((part.device for part in parts if isinstance(part, Tensor)), None)
     state = torch.zeros(1, dtype=torch.int64, device=device)
     for part in parts:

@@ -30,15 +30,26 @@ class OptimizerRecipe(Strict):
 
 
 def build(model: nn.Module, recipe: OptimizerRecipe) -> torch.optim.AdamW:
-    """AdamW over two groups: matrices over channels, which decay, and the rest; short taps apart at their own rate.
+    """AdamW over two groups: matrices over channels, which decay, and the rest; short taps apart at
+    their own rate.
 
     A group's `scale` is its rate in units of the recipe's.
     """
     matrices = {id(module.weight) for module in model.modules() if isinstance(module, Mix)}
-    taps = {id(p) for name, p in model.named_parameters() if name.endswith(".short")} if recipe.taps != 1 else set()
+    taps = (
+        {id(p) for name, p in model.named_parameters() if name.endswith(".short")}
+        if recipe.taps != 1
+        else set()
+    )
     groups = [
-        {"params": [p for p in model.parameters() if id(p) in matrices], "weight_decay": recipe.decay},
-        {"params": [p for p in model.parameters() if id(p) not in matrices | taps], "weight_decay": 0.0},
+        {
+            "params": [p for p in model.parameters() if id(p) in matrices],
+            "weight_decay": recipe.decay,
+        },
+        {
+            "params": [p for p in model.parameters() if id(p) not in matrices | taps],
+            "weight_decay": 0.0,
+        },
     ]
     if taps:
         apart = [p for p in model.parameters() if id(p) in taps]

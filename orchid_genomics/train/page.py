@@ -1,4 +1,6 @@
-"""report.html: one file that stands alone (no script, font or picture from elsewhere) and opens with the verdict."""
+"""report.html: one file that stands alone (no script, font or picture from elsewhere) and opens
+with the verdict.
+"""
 
 import json
 from collections.abc import Sequence
@@ -51,9 +53,13 @@ def page(
     """The whole report as HTML."""
     best = next((arm for arm in arms if arm.name == found.comparator), arms[-1])
     shown = [("model", arms[0]), (found.comparator, best)]
-    notes = "".join(f"<li>{escape(note)}</li>" for note in (found.pretraining(), *found.notes) if note)
+    notes = "".join(
+        f"<li>{escape(note)}</li>" for note in (found.pretraining(), *found.notes) if note
+    )
     words = {"test": "test rows", "families": "families or loci"}
-    counts = "".join(f"<li>{escape(words.get(name, name))}: {count:,}</li>" for name, count in found.rows.items())
+    counts = "".join(
+        f"<li>{escape(words.get(name, name))}: {count:,}</li>" for name, count in found.rows.items()
+    )
     charts = [*training(curves, data.task), *pictures(data, found, shown)]
     rows, first = found.rows["test"], answer.splitlines()[0]
     folds = f"<h2>Over the folds</h2><pre>{escape(answer)}</pre><p>Below: the best fold on validation.</p>"
@@ -79,20 +85,33 @@ def page(
 <h2>Pictures</h2><div class="charts">{"".join(charts)}</div>
 {per_label(data, shown)}
 <h2>Provenance</h2>
-<details><summary>Versions, recipe, data</summary><pre>{escape(json.dumps(_told(provenance), indent=2))}</pre></details>
+<details><summary>Versions, recipe, data</summary><pre>{
+        escape(json.dumps(_told(provenance), indent=2))
+    }</pre></details>
 </body></html>
 """
 
 
 def _told(provenance: dict[str, Any]) -> dict[str, Any]:
-    """What fits a page: without the intervals that pretraining saw, and the verdict that the page shows."""
-    kept = {name: value for name, value in provenance.items() if name not in ("verdict", "evaluation", "genomes")}
-    genomes = [{k: v for k, v in genome.items() if k not in ("seen", "contigs")} for genome in provenance["genomes"]]
+    """What fits a page: without the intervals that pretraining saw, and the verdict that the page
+    shows.
+    """
+    kept = {
+        name: value
+        for name, value in provenance.items()
+        if name not in ("verdict", "evaluation", "genomes")
+    }
+    genomes = [
+        {k: v for k, v in genome.items() if k not in ("seen", "contigs")}
+        for genome in provenance["genomes"]
+    ]
     return {**kept, "genomes": genomes}
 
 
 def table(found: Verdict, of: Any, caption: str, minus: Any = lambda line: line.minus) -> str:
-    """Every line with all scores and intervals, the model's row marked; `of` and `minus` say which of its scores."""
+    """Every line with all scores and intervals, the model's row marked; `of` and `minus` say which
+    of its scores.
+    """
     names = NAMES[found.task]
     head = "".join(f"<th>{name}</th>" for name in names)
     rows = []
@@ -100,7 +119,9 @@ def table(found: Verdict, of: Any, caption: str, minus: Any = lambda line: line.
         scores = of(line)
         if not scores:
             continue
-        cells = "".join(f"<td>{number(s.value)}<small>{between(s)}</small></td>" for s in map(scores.get, names))
+        cells = "".join(
+            f"<td>{number(s.value)}<small>{between(s)}</small></td>" for s in map(scores.get, names)
+        )
         gap = "" if line is found.lines[0] else _gap(minus(line)[found.first])
         mark = " *" if line.name == found.comparator else ""
         ours = ' class="ours"' if line is found.lines[0] else ""
@@ -128,7 +149,10 @@ def _apart(found: Verdict) -> str:
 
 
 def _seeds(found: Verdict) -> str:
-    lines = "".join(f"<li>{escape(n)}: {escape(seeds_line(found.first, v))}</li>" for n, v in found.seeds.items())
+    lines = "".join(
+        f"<li>{escape(n)}: {escape(seeds_line(found.first, v))}</li>"
+        for n, v in found.seeds.items()
+    )
     return f"<h2>Seeds</h2><ul>{lines}</ul>" if lines else ""
 
 
@@ -142,7 +166,9 @@ def training(curves: Sequence[Curves], task: str) -> list[str]:
             values = np.array([line["loss"] for line in steps])
             window = max(1, len(values) // 50)
             smooth = np.convolve(values, np.ones(window) / window, "valid")
-            loss.append(Series(arm.name, [line["step"] for line in steps][window - 1 :], smooth, colour))
+            loss.append(
+                Series(arm.name, [line["step"] for line in steps][window - 1 :], smooth, colour)
+            )
             key = f"validation_1-{monitor(task)}"
             measured = [line for line in log if key in line]
             x = [line["step"] for line in measured]
@@ -160,7 +186,9 @@ def _answers(data: LabelledSet, arm: Fitted | Answered) -> tuple[np.ndarray, np.
     return flat(data, data.rows("test"), answer)[:2]
 
 
-def pictures(data: LabelledSet, found: Verdict, shown: Sequence[tuple[str, Fitted | Answered]]) -> list[str]:
+def pictures(
+    data: LabelledSet, found: Verdict, shown: Sequence[tuple[str, Fitted | Answered]]
+) -> list[str]:
     """ROC, precision and recall, calibration and confusion; or predictions against measurements."""
     if data.task == "regression":
         return [_scatter(data, name, arm) for name, arm in shown]
@@ -173,22 +201,38 @@ def pictures(data: LabelledSet, found: Verdict, shown: Sequence[tuple[str, Fitte
                 continue
             score = answer[:, k]
             title = name if len(_columns(data)) == 1 else label
-            look = COLOURS[(at + k) % len(COLOURS)], at > 0 or k // len(COLOURS) % 2 == 1  # colours end before labels
+            look = (
+                COLOURS[(at + k) % len(COLOURS)],
+                at > 0 or k // len(COLOURS) % 2 == 1,
+            )  # colours end before labels
             roc.append(Series(title, *_roc(score, positive), *look))
             precision.append(Series(title, *_precision(score, positive), *look))
             calibration.append(Series(title, *reliability(score, positive), *look))
         if data.task == "multilabel":
             continue
         line = found.lines[0] if at == 0 else found.line(found.comparator)
-        called = answer.argmax(1) if data.task == "multiclass" else (answer[:, 0] >= line.thresholds[0]).astype(int)
+        called = (
+            answer.argmax(1)
+            if data.task == "multiclass"
+            else (answer[:, 0] >= line.thresholds[0]).astype(int)
+        )
         counts = confusion(called, target, len(data.labels), np.ones((1, len(target))))[0]
         confusions.append(matrix(f"Confusion, {name}", counts, data.labels))
     diagonal = Series("", [0, 1], [0, 1], "#999999", dashed=True, thin=True)
     whole = (0.0, 1.0)
     return [
-        chart("ROC", [diagonal, *roc], "false positives, share", "true positives, share", whole, whole),
+        chart(
+            "ROC", [diagonal, *roc], "false positives, share", "true positives, share", whole, whole
+        ),
         chart("Precision and recall", precision, "recall", "precision", whole, (0.0, 1.02)),
-        chart("Calibration", [diagonal, *calibration], "predicted probability", "share that is positive", whole, whole),
+        chart(
+            "Calibration",
+            [diagonal, *calibration],
+            "predicted probability",
+            "share that is positive",
+            whole,
+            whole,
+        ),
         *confusions,
     ]
 
@@ -221,11 +265,15 @@ def _precision(score: np.ndarray, positive: np.ndarray) -> tuple[np.ndarray, np.
     return hits / max(hits[-1], 1), hits / (last + 1)
 
 
-def reliability(score: np.ndarray, positive: np.ndarray, bins: int = 10) -> tuple[np.ndarray, np.ndarray]:
+def reliability(
+    score: np.ndarray, positive: np.ndarray, bins: int = 10
+) -> tuple[np.ndarray, np.ndarray]:
     """Mean prediction and the share that is positive, in bins of equally many rows."""
     order = np.argsort(score, kind="stable")
     parts = [part for part in np.array_split(order, bins) if len(part)]
-    return np.array([score[part].mean() for part in parts]), np.array([positive[part].mean() for part in parts])
+    return np.array([score[part].mean() for part in parts]), np.array(
+        [positive[part].mean() for part in parts]
+    )
 
 
 def _scatter(data: LabelledSet, name: str, arm: Fitted | Answered) -> str:

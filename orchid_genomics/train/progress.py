@@ -1,4 +1,6 @@
-"""What a person sees while a run trains: a bar at a terminal, plain lines elsewhere, TensorBoard when installed."""
+"""What a person sees while a run trains: a bar at a terminal, plain lines elsewhere, TensorBoard
+when installed.
+"""
 
 import sys
 import time
@@ -12,20 +14,29 @@ PLAIN_SECONDS = 10.0
 
 
 class Line:
-    """How far something has come, on stderr alone: a bar at a terminal; elsewhere plain lines, ten seconds apart."""
+    """How far something has come, on stderr alone: a bar at a terminal; elsewhere plain lines, ten
+    seconds apart.
+    """
 
     def __init__(self, name: str, total: int, done: int, quiet: bool) -> None:
         console = Console(stderr=True)
         self.quiet, self.shown = quiet, time.monotonic()
         self.bar: Progress | None = None
         if console.is_terminal and not quiet:
-            columns = TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn()
+            columns = (
+                TextColumn("{task.description}"),
+                BarColumn(),
+                TaskProgressColumn(),
+                TimeRemainingColumn(),
+            )
             self.bar = Progress(*columns, console=console)
             self.task = self.bar.add_task(name, total=total, completed=done)
             self.bar.start()
 
     def show(self, at: int, text: str, plain: str, always: bool = False) -> None:
-        """`text` beside the bar; where there is none, `plain`, if that is `always` said or none was said just now."""
+        """`text` beside the bar; where there is none, `plain`, if that is `always` said or none was
+        said just now.
+        """
         if self.quiet:
             return
         if self.bar:
@@ -47,9 +58,13 @@ class Line:
 
 
 class Reporter:
-    """Shows steps; `quiet` on ranks other than 0; bits are for each `unit`. Speed is of the last lines shown."""
+    """Shows steps; `quiet` on ranks other than 0; bits are for each `unit`. Speed is of the last
+    lines shown.
+    """
 
-    def __init__(self, steps: int, first: int, folder: Path, quiet: bool, unit: str = "base") -> None:
+    def __init__(
+        self, steps: int, first: int, folder: Path, quiet: bool, unit: str = "base"
+    ) -> None:
         self.steps, self.quiet, self.unit = steps, quiet, unit
         self.start, self.first, self.writer = time.monotonic(), first, None
         self.line = Line("training", steps, first, quiet)
@@ -77,7 +92,11 @@ class Reporter:
             return
         if self.writer:
             self.writer.add_scalar(name, found, step)
-        what = f"masked bits/{self.unit}" if name == "validation_bits" else name.removeprefix("validation_")
+        what = (
+            f"masked bits/{self.unit}"
+            if name == "validation_bits"
+            else name.removeprefix("validation_")
+        )
         self.say(f"step {step:,}: validation {found:.4f} {what}")
 
     def say(self, text: str) -> None:

@@ -1,6 +1,7 @@
 """One process or many: what `torchrun` started, as one small value.
 
-Under `torchrun` every rank runs the same program; the trap is that only rank 0 may write files or print.
+Under `torchrun` every rank runs the same program; the trap is that only rank 0 may write files or
+print.
 """
 
 import gc
@@ -42,7 +43,11 @@ class Ranks:
 
     def agree(self, flag: bool) -> bool:
         """Whether any rank says so."""
-        return bool(self.sum(torch.tensor(float(flag), device=self.device)) > 0) if self.world > 1 else flag
+        return (
+            bool(self.sum(torch.tensor(float(flag), device=self.device)) > 0)
+            if self.world > 1
+            else flag
+        )
 
     def wrap(self, module: nn.Module) -> nn.Module:
         """The module with gradients averaged over ranks."""
@@ -51,8 +56,8 @@ class Ranks:
         return nn.parallel.DistributedDataParallel(module, find_unused_parameters=False)
 
     def close(self) -> None:
-        """Leave the group. Collects first: a wrapped module lies in reference cycles and holds the group, whose
-        threads abort the process when they are still alive at its exit.
+        """Leave the group. Collects first: a wrapped module lies in reference cycles and holds the
+        group, whose threads abort the process when they are still alive at its exit.
         """
         if self.world > 1:
             gc.collect()
@@ -73,7 +78,9 @@ def device_of(name: str = "auto", where: str = "--device") -> torch.device:
 
 
 def start(device: str = "auto") -> Ranks:
-    """Join what torchrun started (NCCL on CUDA, gloo on CPU), or stand alone. `device`: auto, cpu or cuda."""
+    """Join what torchrun started (NCCL on CUDA, gloo on CPU), or stand alone. `device`: auto, cpu
+    or cuda.
+    """
     world, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
     place = device_of(device, "training.device")
     if place.type == "cuda":

@@ -1,6 +1,8 @@
-"""Associative recall measured on fresh sequences, at any lengths, beside chance and the simplest alternatives.
+"""Associative recall measured on fresh sequences, at any lengths, beside chance and the simplest
+alternatives.
 
-The trap: training counts its steps from 0, so that what is measured here, at negative steps, is never trained on.
+The trap: training counts its steps from 0, so that what is measured here, at negative steps, is
+never trained on.
 """
 
 import math
@@ -25,7 +27,9 @@ _Length = Annotated[int, Field(ge=32, multiple_of=2)]
 
 
 class RecallEvaluationRecipe(Strict):
-    """What is measured after training: the share of right answers at the training length and at others."""
+    """What is measured after training: the share of right answers at the training length and at
+    others.
+    """
 
     lengths: tuple[_Length, ...] = ()
     """Further lengths, for the model as it is."""
@@ -42,9 +46,15 @@ class RecallEvaluationRecipe(Strict):
 
 
 def right_answers(
-    model: nn.Module, recipe: RecallRecipe, length: int, measured: RecallEvaluationRecipe, ranks: Ranks
+    model: nn.Module,
+    recipe: RecallRecipe,
+    length: int,
+    measured: RecallEvaluationRecipe,
+    ranks: Ranks,
 ) -> tuple[int, dict[str, int]]:
-    """Fresh sequences of one length, and how many of them are answered right by the model and by each alternative."""
+    """Fresh sequences of one length, and how many of them are answered right by the model and by
+    each alternative.
+    """
     source = Recall(recipe, length)
     count = max(1, min(measured.sequences, measured.letters // length))
     size = max(1, measured.batch * recipe.length // length)
@@ -56,7 +66,9 @@ def right_answers(
         given = found_BL[:, -1].cpu().numpy(), commonest(tokens_BL), looked_up(tokens_BL)
         right += torch.tensor([int((answer == tokens_BL[:, -1]).sum()) for answer in given])
     names = "model", "commonest value", "exact matching"
-    return count, dict(zip(names, map(round, ranks.sum(right.to(ranks.device)).tolist()), strict=True))
+    return count, dict(
+        zip(names, map(round, ranks.sum(right.to(ranks.device)).tolist()), strict=True)
+    )
 
 
 def evaluate(
@@ -67,7 +79,9 @@ def evaluate(
     ranks: Ranks,
     say: Callable[[str], None] = lambda _: None,
 ) -> list[Protocol]:
-    """One table: the share of right answers, with a 95 % (Wilson) interval, at `length` and `measured.lengths`."""
+    """One table: the share of right answers, with a 95 % (Wilson) interval, at `length` and
+    `measured.lengths`.
+    """
     model.eval()
     scores: dict[str, list[Score]] = {}
     for each in dict.fromkeys((length, *measured.lengths)):
@@ -78,12 +92,18 @@ def evaluate(
         scores.setdefault("chance", []).append(Score(f"L {each:,}", chance, chance, chance, count))
         for name in ("commonest value", "exact matching"):
             scores.setdefault(name, []).append(_score(each, right[name], count))
-    title = f"share of right answers, {recipe.vocabulary // 2} keys and values, trained at {length:,}"
+    title = (
+        f"share of right answers, {recipe.vocabulary // 2} keys and values, trained at {length:,}"
+    )
     return [Protocol(title, scores, {})] if ranks.main else []
 
 
 def validation(
-    model: nn.Module, recipe: RecallRecipe, length: int, measured: RecallEvaluationRecipe, ranks: Ranks
+    model: nn.Module,
+    recipe: RecallRecipe,
+    length: int,
+    measured: RecallEvaluationRecipe,
+    ranks: Ranks,
 ) -> Callable[[], float]:
     """A function that gives bits per answer on fresh sequences of `length`."""
     source = Recall(recipe, length)
@@ -113,6 +133,9 @@ def _logits(
 def _score(length: int, right: int, count: int) -> Score:
     """A share with its 95 % interval (Wilson 1927), which holds at 0 and 1 too."""
     share, z = right / count, 1.959964
-    middle, width = share + z * z / (2 * count), z * math.sqrt(share * (1 - share) / count + z * z / (4 * count**2))
+    middle, width = (
+        share + z * z / (2 * count),
+        z * math.sqrt(share * (1 - share) / count + z * z / (4 * count**2)),
+    )
     low, high = ((middle + sign * width) / (1 + z * z / count) for sign in (-1, 1))
     return Score(f"L {length:,}", share, max(low, 0.0), min(high, 1.0), count)

@@ -1,4 +1,6 @@
-"""A trained model beside its baselines, on the same held-out letters, in both protocols; no number stands alone."""
+"""A trained model beside its baselines, on the same held-out letters, in both protocols; no number
+stands alone.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -15,7 +17,14 @@ from orchid_genomics.recipe import RecipePath, Strict
 from orchid_genomics.sequence import DNA, SOFT
 from orchid_genomics.train.baselines import Counts, baselines
 from orchid_genomics.train.counts import repeated
-from orchid_genomics.train.evaluation import HeldOut, contig_tokens, held_out, masked_bits, single_bits, sites
+from orchid_genomics.train.evaluation import (
+    HeldOut,
+    contig_tokens,
+    held_out,
+    masked_bits,
+    single_bits,
+    sites,
+)
 from orchid_genomics.train.metrics import Score, by_region, paired_bootstrap, table
 from orchid_genomics.train.ranks import Ranks
 
@@ -52,7 +61,9 @@ class EvaluationRecipe(Strict):
 
 @dataclass(frozen=True)
 class Protocol:
-    """One protocol's table: the scores of each model, and each model's difference from ours (bits, interval)."""
+    """One protocol's table: the scores of each model, and each model's difference from ours (bits,
+    interval).
+    """
 
     title: str
     scores: dict[str, list[Score]]
@@ -69,7 +80,11 @@ class Protocol:
 
     def values(self) -> dict[str, Any]:
         scores = {name: [asdict(score) for score in row] for name, row in self.scores.items()}
-        return {"title": self.title, "scores": scores, "model_minus": {k: list(v) for k, v in self.differences.items()}}
+        return {
+            "title": self.title,
+            "scores": scores,
+            "model_minus": {k: list(v) for k, v in self.differences.items()},
+        }
 
 
 def evaluate(
@@ -80,7 +95,9 @@ def evaluate(
     ranks: Ranks,
     say: Callable[[str], None] = lambda _: None,
 ) -> list[Protocol]:
-    """Both protocols over the whole test split; the count models are fitted on rank 0 alone. Empty without a test."""
+    """Both protocols over the whole test split; the count models are fitted on rank 0 alone. Empty
+    without a test.
+    """
     test = held_out(corpus, "test", recipe.seed, recipe.share)
     if not test:
         return []
@@ -88,21 +105,33 @@ def evaluate(
     places = sites(test, recipe.sites, recipe.seed)
     masked = masked_bits(model, test, length, recipe.batch, ranks)
     site_length = recipe.site_length or length
-    single = single_bits(model, test, places, site_length, max(1, recipe.batch * length // site_length), ranks)
+    single = single_bits(
+        model, test, places, site_length, max(1, recipe.batch * length // site_length), ranks
+    )
     if not ranks.main:
         return []
     ours_masked, ours_single = {"model": masked}, {"model": single}
-    train = [tokens for number, split in enumerate(corpus.splits) for tokens in _training(corpus, number, split)]
+    train = [
+        tokens
+        for number, split in enumerate(corpus.splits)
+        for tokens in _training(corpus, number, split)
+    ]
     if recipe.baselines:
         say("fitting the count models on the training contigs")
         validation = held_out(corpus, "validation", recipe.seed, recipe.share)
         for counts, tuned in _counts(train, validation):
             ours_masked[counts.name] = [counts.bits(p.tokens, p.targets, p.hidden) for p in test]
             if recipe.sites:
-                ours_single[counts.name] = [tuned.bits(p.tokens, at) for p, at in zip(test, places, strict=True)]
+                ours_single[counts.name] = [
+                    tuned.bits(p.tokens, at) for p, at in zip(test, places, strict=True)
+                ]
     labels = _labels(corpus, test, train, recipe)
     share = f"{recipe.share:.0%} masked, {length:,} nt"
-    protocols = [_protocol(f"masked bits per base, {share}", ours_masked, test, [p.targets for p in test], labels)]
+    protocols = [
+        _protocol(
+            f"masked bits per base, {share}", ours_masked, test, [p.targets for p in test], labels
+        )
+    ]
     if recipe.sites:
         title = f"bits per base, one masked letter, {site_length:,} nt"
         protocols.append(_protocol(title, ours_single, test, places, labels))
@@ -112,7 +141,9 @@ def evaluate(
 def validation(
     model: nn.Module, corpus: Corpus, length: int, recipe: EvaluationRecipe, ranks: Ranks
 ) -> Callable[[], float] | None:
-    """A function that gives masked bits per base on evenly spaced validation windows; None without validation."""
+    """A function that gives masked bits per base on evenly spaced validation windows; None without
+    validation.
+    """
     pieces = held_out(corpus, "validation", recipe.seed, recipe.share)
     if not pieces:
         return None
@@ -125,7 +156,9 @@ def validation(
 
 
 def check_regions(corpus: Corpus, recipe: EvaluationRecipe) -> None:
-    """Read the BEDs of `regions` before any work. Raises InputError, or RecipeError for a genome that is not there."""
+    """Read the BEDs of `regions` before any work. Raises InputError, or RecipeError for a genome
+    that is not there.
+    """
     for number, part in enumerate(recipe.regions):
         if part.genome not in range(len(corpus.genomes)):
             where = f"evaluation.regions.{number}.genome"
@@ -138,7 +171,12 @@ def _training(corpus: Corpus, number: int, split: Any) -> list[np.ndarray]:
     found = []
     for contig in split.contigs["train"]:
         tokens = contig_tokens(corpus.genomes[number], contig)
-        held = [place for places in split.held_out.values() for place in places if place.contig == contig]
+        held = [
+            place
+            for places in split.held_out.values()
+            for place in places
+            if place.contig == contig
+        ]
         if held:
             tokens = tokens.copy()
         for place in held:
@@ -148,7 +186,9 @@ def _training(corpus: Corpus, number: int, split: Any) -> list[np.ndarray]:
 
 
 def _counts(train: list[np.ndarray], validation: Sequence[HeldOut]) -> list[tuple[Counts, Counts]]:
-    """Each count model, tuned under the masks and with every neighbour visible (on validation letters alone)."""
+    """Each count model, tuned under the masks and with every neighbour visible (on validation
+    letters alone).
+    """
     if not validation:
         return [(counts, counts) for counts in baselines(train, train[:1])]
     tokens, inside = [piece.tokens for piece in validation], [piece.inside for piece in validation]
@@ -185,12 +225,19 @@ def _protocol(
     places: Sequence[np.ndarray],
     labels: dict[str, list[np.ndarray]],
 ) -> Protocol:
-    contig = np.concatenate([np.full(len(at), piece.number) for piece, at in zip(test, places, strict=True)])
+    contig = np.concatenate(
+        [np.full(len(at), piece.number) for piece, at in zip(test, places, strict=True)]
+    )
     position = np.concatenate(places)
-    inside = {n: np.concatenate([r[at] for r, at in zip(rows, places, strict=True)]) for n, rows in labels.items()}
+    inside = {
+        n: np.concatenate([r[at] for r, at in zip(rows, places, strict=True)])
+        for n, rows in labels.items()
+    }
     joined = {name: np.concatenate(rows) for name, rows in bits.items()}
     scores = {name: by_region(row, contig, position, inside) for name, row in joined.items()}
     ours = joined["model"]
     others = {name: row for name, row in joined.items() if name != "model"}
-    differences = {name: paired_bootstrap(ours, row, contig, position) for name, row in others.items()}
+    differences = {
+        name: paired_bootstrap(ours, row, contig, position) for name, row in others.items()
+    }
     return Protocol(title, scores, differences)

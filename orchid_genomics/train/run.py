@@ -1,7 +1,8 @@
-"""A run folder: recipe.json, inputs.json, log.jsonl, checkpoints/ and model/; every file is whole or not there.
+"""A run folder: recipe.json, inputs.json, log.jsonl, checkpoints/ and model/; every file is whole
+or not there.
 
-The trap: a disk that fills, or a kill, must cost at most the steps since the last checkpoint, so everything is written
-under a temporary name and renamed.
+The trap: a disk that fills, or a kill, must cost at most the steps since the last checkpoint, so
+everything is written under a temporary name and renamed.
 """
 
 import json
@@ -23,11 +24,13 @@ NEWEST, BEST = "newest.pt", "best.pt"
 class Run:
     """The folder of one run, checked when made and written from `begin` on.
 
-    `writes` is False on ranks that only read. Raises TrainingError for a folder that holds a run already, or, to
-    resume, none or one of another recipe.
+    `writes` is False on ranks that only read. Raises TrainingError for a folder that holds a run
+    already, or, to resume, none or one of another recipe.
     """
 
-    def __init__(self, folder: str | Path, recipe: BaseModel, resume: bool, writes: bool = True) -> None:
+    def __init__(
+        self, folder: str | Path, recipe: BaseModel, resume: bool, writes: bool = True
+    ) -> None:
         self.folder, self.resume, self.writes = Path(folder), resume, writes
         self.checkpoints, self.model = self.folder / "checkpoints", self.folder / "model"
         self.log_path, self.recipe_path = self.folder / "log.jsonl", self.folder / "recipe.json"
@@ -35,13 +38,19 @@ class Run:
         self.values = json.loads(recipe.model_dump_json())
         if resume:
             self._same(self.values)
-        elif writes and any(os.path.exists(path) for path in (self.recipe_path, self.checkpoints / NEWEST)):
-            raise TrainingError(self.folder, "holds a run already", "--resume to go on, or another -o")
+        elif writes and any(
+            os.path.exists(path) for path in (self.recipe_path, self.checkpoints / NEWEST)
+        ):
+            raise TrainingError(
+                self.folder, "holds a run already", "--resume to go on, or another -o"
+            )
 
     def begin(self, inputs: Mapping[str, str] | None = None) -> "Run":
-        """Make the folder, once everything else is found right; `inputs` are the files that are read, by checksum.
+        """Make the folder, once everything else is found right; `inputs` are the files that are
+        read, by checksum.
 
-        Raises MachineError when it cannot be written, TrainingError to resume a run that began with other inputs.
+        Raises MachineError when it cannot be written, TrainingError to resume a run that began with
+        other inputs.
         """
         if not self.writes:
             return self
@@ -67,19 +76,31 @@ class Run:
 
     def _same(self, values: dict[str, Any]) -> None:
         if not self.recipe_path.exists():
-            raise TrainingError(self.folder, "holds no run to resume", "the folder of an earlier run, or no --resume")
+            raise TrainingError(
+                self.folder,
+                "holds no run to resume",
+                "the folder of an earlier run, or no --resume",
+            )
         before, now = _flat(_read(self.recipe_path, "the recipe of the run")), _flat(values)
         changed = [key for key in {**before, **now} if before.get(key) != now.get(key)]
         if changed:
-            shown = ", ".join(f"{key} {before.get(key)!r} -> {now.get(key)!r}" for key in changed[:4])
+            shown = ", ".join(
+                f"{key} {before.get(key)!r} -> {now.get(key)!r}" for key in changed[:4]
+            )
             more = f" and {len(changed) - 4} more" if len(changed) > 4 else ""
             found = f"the recipe changed since the run began: {shown}{more}"
             raise TrainingError(self.folder, found, "the same recipe, or a new run with another -o")
 
     def save(self, name: str, state: dict[str, Any]) -> None:
-        """Write a checkpoint whole; raises MachineError (disk full, say) with the older one still in place."""
+        """Write a checkpoint whole; raises MachineError (disk full, say) with the older one still
+        in place.
+        """
         path = self.checkpoints / name
-        kept = "the older one is kept, and --resume goes on from it" if path.exists() else "there is no older one"
+        kept = (
+            "the older one is kept, and --resume goes on from it"
+            if path.exists()
+            else "there is no older one"
+        )
         with writable(path, kept), replacing(path) as part, part.open("wb") as file:
             torch.save(state, file)
 
@@ -102,7 +123,10 @@ class Run:
     def log(self, **values: Any) -> None:
         """Append one line to log.jsonl."""
         if self.writes:
-            with writable(self.log_path, "a disk with room, then --resume"), self.log_path.open("a") as log:
+            with (
+                writable(self.log_path, "a disk with room, then --resume"),
+                self.log_path.open("a") as log,
+            ):
                 log.write(json.dumps(values) + "\n")
 
     def lines(self) -> list[dict[str, Any]]:
@@ -126,7 +150,9 @@ class Run:
 
 
 def finite(values: Any) -> Any:
-    """The same values with None for every NaN or infinity, which JSON has no word for (`NaN` is Python's own)."""
+    """The same values with None for every NaN or infinity, which JSON has no word for (`NaN` is
+    Python's own).
+    """
     if isinstance(values, Mapping):
         return {key: finite(value) for key, value in values.items()}
     if isinstance(values, list | tuple):
@@ -149,4 +175,8 @@ def _flat(values: Any, key: str = "") -> dict[str, Any]:
         items = enumerate(values)
     else:
         return {key: values}
-    return {k: v for name, value in items for k, v in _flat(value, f"{key}.{name}" if key else str(name)).items()}
+    return {
+        k: v
+        for name, value in items
+        for k, v in _flat(value, f"{key}.{name}" if key else str(name)).items()
+    }

@@ -1,7 +1,9 @@
-"""Scores of predictions over a whole set, and how sure they are: every score is a function of row weights.
+"""Scores of predictions over a whole set, and how sure they are: every score is a function of row
+weights.
 
-A bootstrap sample is a weight for every row (how often its family was drawn), so one sort serves a thousand samples.
-The trap: scores averaged over batches, or AUROC of hard labels, are other numbers; nothing of the kind is here.
+A bootstrap sample is a weight for every row (how often its family was drawn), so one sort serves a
+thousand samples. The trap: scores averaged over batches, or AUROC of hard labels, are other
+numbers; nothing of the kind is here.
 """
 
 from dataclasses import dataclass
@@ -11,7 +13,9 @@ import numpy as np
 SAMPLES = 1000
 
 
-def areas(score: np.ndarray, truth: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def areas(
+    score: np.ndarray, truth: np.ndarray, weights: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """AUROC and AUPRC (S,) of `score` (N,) for `truth` (N,) bool under `weights` (S, N)."""
     return areas_of_ranks(*_by_threshold(score, truth, weights)[1:])
 
@@ -19,12 +23,18 @@ def areas(score: np.ndarray, truth: np.ndarray, weights: np.ndarray) -> tuple[np
 def areas_of_ranks(
     positive: np.ndarray, negative: np.ndarray, stratum: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """AUROC and AUPRC (S,) of the weight (S, T) of positives and negatives at each of T ranks; NaN without a pair.
+    """AUROC and AUPRC (S,) of the weight (S, T) of positives and negatives at each of T ranks; NaN
+    without a pair.
 
-    AUROC is the share of pairs in the right order, a tie counting one half; within each `stratum` (T,) if given, whose
-    ranks stand together and ascend. AUPRC is average precision, a step at each rank, and looks over all strata.
+    AUROC is the share of pairs in the right order, a tie counting one half; within each `stratum`
+    (T,) if given, whose ranks stand together and ascend. AUPRC is average precision, a step at each
+    rank, and looks over all strata.
     """
-    starts = np.zeros(1, np.intp) if stratum is None else np.flatnonzero(np.diff(stratum, prepend=stratum[0] - 1))
+    starts = (
+        np.zeros(1, np.intp)
+        if stratum is None
+        else np.flatnonzero(np.diff(stratum, prepend=stratum[0] - 1))
+    )
     below = negative.cumsum(1) - negative
     if stratum is not None:
         below -= below[:, starts[stratum]]
@@ -32,10 +42,14 @@ def areas_of_ranks(
     hits, called = (counts[:, ::-1].cumsum(1) for counts in (positive, positive + negative))
     precision = np.divide(hits, called, out=np.zeros_like(hits), where=called > 0)
     auprc = _ratio((precision * positive[:, ::-1]).sum(1), hits[:, -1])
-    return _ratio((positive * (below + negative / 2)).sum(1), pairs), np.where(pairs > 0, auprc, np.nan)
+    return _ratio((positive * (below + negative / 2)).sum(1), pairs), np.where(
+        pairs > 0, auprc, np.nan
+    )
 
 
-def _by_threshold(score: np.ndarray, truth: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, ...]:
+def _by_threshold(
+    score: np.ndarray, truth: np.ndarray, weights: np.ndarray
+) -> tuple[np.ndarray, ...]:
     """Distinct scores in rising order, and the weight (S, T) of positives and negatives at each."""
     order = np.argsort(score, kind="stable")
     values, first = np.unique(score[order], return_index=True)
@@ -44,7 +58,9 @@ def _by_threshold(score: np.ndarray, truth: np.ndarray, weights: np.ndarray) -> 
     return values, positive, np.add.reduceat(ordered, first, axis=1) - positive
 
 
-def confusion(called: np.ndarray, truth: np.ndarray, classes: int, weights: np.ndarray) -> np.ndarray:
+def confusion(
+    called: np.ndarray, truth: np.ndarray, classes: int, weights: np.ndarray
+) -> np.ndarray:
     """Weight (S, classes, classes) of rows by true class, then called class."""
     cell = np.zeros((len(truth), classes * classes))
     cell[np.arange(len(truth)), truth * classes + called] = 1.0
@@ -78,11 +94,15 @@ def pearson(found: np.ndarray, truth: np.ndarray, weights: np.ndarray) -> np.nda
     mean_a, mean_b = weights @ a / total, weights @ b / total
     cross = weights @ (a * b) / total - mean_a * mean_b
     spread = (weights @ (a * a) / total - mean_a**2) * (weights @ (b * b) / total - mean_b**2)
-    return np.divide(cross, np.sqrt(np.maximum(spread, 0)), out=np.zeros_like(cross), where=spread > 1e-18)
+    return np.divide(
+        cross, np.sqrt(np.maximum(spread, 0)), out=np.zeros_like(cross), where=spread > 1e-18
+    )
 
 
 def spearman(found: np.ndarray, truth: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Spearman's correlation (S,), on the ranks of the whole set (a sample's own ranks differ little)."""
+    """Spearman's correlation (S,), on the ranks of the whole set (a sample's own ranks differ
+    little).
+    """
     return pearson(_ranks(found), _ranks(truth), weights)
 
 
@@ -95,7 +115,9 @@ def r2(found: np.ndarray, truth: np.ndarray, weights: np.ndarray) -> np.ndarray:
     total = weights.sum(1)
     mean = weights @ truth / total
     spread = weights @ truth**2 / total - mean**2
-    return 1 - np.divide(squared_error(found, truth, weights), spread, out=np.ones_like(mean), where=spread > 0)
+    return 1 - np.divide(
+        squared_error(found, truth, weights), spread, out=np.ones_like(mean), where=spread > 0
+    )
 
 
 def _ranks(values: np.ndarray) -> np.ndarray:
@@ -109,9 +131,11 @@ def _ratio(top: np.ndarray, bottom: np.ndarray) -> np.ndarray:
 
 
 def best_threshold(score: np.ndarray, truth: np.ndarray) -> float:
-    """The threshold of the highest MCC, of equals that of the highest accuracy; at or above it is called positive.
+    """The threshold of the highest MCC, of equals that of the highest accuracy; at or above it is
+    called positive.
 
-    Halfway between two scores, or at or just above all of them: a constant answer is the commoner class.
+    Halfway between two scores, or at or just above all of them: a constant answer is the commoner
+    class.
     """
     values, positive, negative = _by_threshold(score, truth.astype(bool), np.ones((1, len(score))))
     above_p = np.append(positive[0][::-1].cumsum()[::-1], 0.0)
@@ -136,28 +160,52 @@ NAMES = {
 def scored(
     task: str, answers: np.ndarray, target: np.ndarray, thresholds: np.ndarray, weights: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """Every score (S,) of `answers` (N, K) (binary: (N, 1) of the positive class) under `weights` (S, N)."""
+    """Every score (S,) of `answers` (N, K) (binary: (N, 1) of the positive class) under `weights`
+    (S, N).
+    """
     if task == "multiclass":
-        each = [(answers[:, k], target == k) for k in range(answers.shape[1]) if 0 < (target == k).sum() < len(target)]
+        each = [
+            (answers[:, k], target == k)
+            for k in range(answers.shape[1])
+            if 0 < (target == k).sum() < len(target)
+        ]
         table = confusion(answers.argmax(1), target, answers.shape[1], weights)
         auroc, auprc = np.mean([areas(*pair, weights) for pair in each], 0)
-        return {"MCC": mcc(table), "AUROC": auroc, "AUPRC": auprc, "accuracy": accuracy(table), "F1": f1(table)}
+        return {
+            "MCC": mcc(table),
+            "AUROC": auroc,
+            "AUPRC": auprc,
+            "accuracy": accuracy(table),
+            "F1": f1(table),
+        }
     truth = target[:, None] if target.ndim == 1 else target
     if task == "regression":
         kinds = {"Pearson": pearson, "Spearman": spearman, "R2": r2, "MSE": squared_error}
-        columns = [(answers[:, k].astype(float), truth[:, k].astype(float)) for k in range(truth.shape[1])]
-        return {name: np.mean([score(a, b, weights) for a, b in columns], 0) for name, score in kinds.items()}
+        columns = [
+            (answers[:, k].astype(float), truth[:, k].astype(float)) for k in range(truth.shape[1])
+        ]
+        return {
+            name: np.mean([score(a, b, weights) for a, b in columns], 0)
+            for name, score in kinds.items()
+        }
     rows: dict[str, list[np.ndarray]] = {name: [] for name in NAMES[task]}
     for k in range(truth.shape[1]):
         positive = truth[:, k] > 0
         if positive.all() or not positive.any():
             continue
-        table = confusion((answers[:, k] >= thresholds[k]).astype(int), positive.astype(int), 2, weights)
-        for name, area in zip(("AUROC", "AUPRC"), areas(answers[:, k], positive, weights), strict=True):
+        table = confusion(
+            (answers[:, k] >= thresholds[k]).astype(int), positive.astype(int), 2, weights
+        )
+        for name, area in zip(
+            ("AUROC", "AUPRC"), areas(answers[:, k], positive, weights), strict=True
+        ):
             rows[name].append(area)
         for name, score in (("MCC", mcc), ("accuracy", accuracy), ("F1", f1)):
             rows[name].append(score(table))
-    return {name: np.mean(found, 0) if found else np.full(len(weights), np.nan) for name, found in rows.items()}
+    return {
+        name: np.mean(found, 0) if found else np.full(len(weights), np.nan)
+        for name, found in rows.items()
+    }
 
 
 def thresholds_of(task: str, answers: np.ndarray, target: np.ndarray) -> np.ndarray:
@@ -173,7 +221,12 @@ def drawn(group: np.ndarray, samples: int = SAMPLES, seed: int = 0) -> np.ndarra
     _, which = np.unique(group, return_inverse=True)
     families = int(which.max()) + 1
     rng = np.random.default_rng(seed)
-    counts = np.stack([np.bincount(rng.integers(families, size=families), minlength=families) for _ in range(samples)])
+    counts = np.stack(
+        [
+            np.bincount(rng.integers(families, size=families), minlength=families)
+            for _ in range(samples)
+        ]
+    )
     return counts[:, which].astype(np.float64)
 
 
@@ -187,7 +240,9 @@ class Estimate:
 
     @classmethod
     def of(cls, value: float, samples: np.ndarray) -> "Estimate":
-        """With the interval of the resamples that have a score (one may hold a single class), if half of them have."""
+        """With the interval of the resamples that have a score (one may hold a single class), if
+        half of them have.
+        """
         known = samples[np.isfinite(samples)]
         if 2 * len(known) < max(len(samples), 1):
             return cls(float(value), np.nan, np.nan)

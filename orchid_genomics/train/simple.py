@@ -1,7 +1,8 @@
-"""The simple alternatives, on the same rows: majority, GC content, k-mer and positional regressions (scikit-learn).
+"""The simple alternatives, on the same rows: majority, GC content, k-mer and positional regressions
+(scikit-learn).
 
-Choices (k, gaps, strength of the penalty) are made on validation alone. The trap: a baseline trained on fewer rows, or
-tuned on test, is no baseline.
+Choices (k, gaps, strength of the penalty) are made on validation alone. The trap: a baseline
+trained on fewer rows, or tuned on test, is no baseline.
 """
 
 import warnings
@@ -26,7 +27,9 @@ LONGEST_POSITIONAL = 2000  # letters of a sequence whose every position is a fea
 
 @dataclass(frozen=True)
 class Answered:
-    """What one alternative says: answers (n, K) on validation and test; `chosen` on validation, in words."""
+    """What one alternative says: answers (n, K) on validation and test; `chosen` on validation, in
+    words.
+    """
 
     name: str
     validation: np.ndarray
@@ -36,11 +39,16 @@ class Answered:
 
 
 def simple(
-    data: LabelledSet, strand: str, say: Callable[[str], None] = lambda _: None, sizes: Sequence[int] | None = (4, 5, 6)
+    data: LabelledSet,
+    strand: str,
+    say: Callable[[str], None] = lambda _: None,
+    sizes: Sequence[int] | None = (4, 5, 6),
 ) -> Iterator[Answered]:
-    """Each alternative in turn, trained on all training rows of `data`; `strand` as that of the model's head.
+    """Each alternative in turn, trained on all training rows of `data`; `strand` as that of the
+    model's head.
 
-    Without `sizes` of k-mers, and for tracks (whose others are in `local`), the constant answer alone.
+    Without `sizes` of k-mers, and for tracks (whose others are in `local`), the constant answer
+    alone.
     """
     yield _constant(data, data.rows("train"))
     if sizes is None or data.bin:
@@ -49,12 +57,20 @@ def simple(
     yield _best("GC content", data, [("", partial(_gc, data))])
     kmers = [(f"k = {k}", partial(kmer_counts, data, k, 0, strand)) for k in sizes]
     yield _best("k-mer regression", data, kmers)
-    gapped = [(f"3 letters, gap of {gap}, 3 letters", partial(kmer_counts, data, 6, gap, strand)) for gap in GAPS]
+    gapped = [
+        (f"3 letters, gap of {gap}, 3 letters", partial(kmer_counts, data, 6, gap, strand))
+        for gap in GAPS
+    ]
     yield _best("gapped k-mer regression", data, gapped)
     lengths = data.lengths
     if lengths.min() == lengths.max() <= LONGEST_POSITIONAL:
         say("fitting letters by position")
-        yield _best("positional regression", data, [("", partial(_one_hot, data))], strengths=(0.001, 0.01, 0.1, 1.0))
+        yield _best(
+            "positional regression",
+            data,
+            [("", partial(_one_hot, data))],
+            strengths=(0.001, 0.01, 0.1, 1.0),
+        )
 
 
 def _constant(data: LabelledSet, train: np.ndarray) -> Answered:
@@ -91,7 +107,10 @@ def _best(
             score = first_score(data, found, validation)
             if best is None or score > best[0]:
                 chosen = ", ".join(filter(None, (words, f"C = {strength:g}")))
-                best = score, Answered(name, found, answer(x[test]), chosen, outputs * (x.shape[1] + 1))
+                best = (
+                    score,
+                    Answered(name, found, answer(x[test]), chosen, outputs * (x.shape[1] + 1)),
+                )
             highest, worse = max(highest, score), 0 if score > highest else worse + 1
             if worse == _WORSE:
                 break
@@ -99,10 +118,14 @@ def _best(
 
 
 def first_score(data: LabelledSet, answers: np.ndarray, rows: np.ndarray) -> float:
-    """The first score of the task on some rows, thresholds chosen on the same rows; NaN counts as the worst."""
+    """The first score of the task on some rows, thresholds chosen on the same rows; NaN counts as
+    the worst.
+    """
     target = data.target[rows]
     thresholds = thresholds_of(data.task, answers, target)
-    score = scored(data.task, answers, target, thresholds, np.ones((1, len(rows))))[NAMES[data.task][0]][0]
+    score = scored(data.task, answers, target, thresholds, np.ones((1, len(rows))))[
+        NAMES[data.task][0]
+    ][0]
     return float(score) if np.isfinite(score) else -np.inf
 
 
@@ -119,13 +142,17 @@ def _fitted(task: str, x, target: np.ndarray, strength: float) -> Callable:
 
 
 def _logistic(x, target: np.ndarray, strength: float) -> Callable:
-    """A logistic regression: features -> probabilities (n, classes); constant where training knows one class."""
+    """A logistic regression: features -> probabilities (n, classes); constant where training knows
+    one class.
+    """
     if len(np.unique(target)) == 1:
         return lambda rows: np.full((rows.shape[0], 1), float(target[0]))
     two = len(np.unique(target)) == 2
     model = LogisticRegression(C=strength, solver="liblinear" if two else "lbfgs", max_iter=200)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # a baseline stopped early is still chosen on validation
+        warnings.simplefilter(
+            "ignore", ConvergenceWarning
+        )  # a baseline stopped early is still chosen on validation
         model.fit(x, target)
     return model.predict_proba
 
@@ -141,10 +168,11 @@ def _gc(data: LabelledSet) -> np.ndarray:
 
 
 def kmer_counts(data: LabelledSet, k: int, gap: int, strand: str) -> sparse.csr_matrix:
-    """How often each k-mer stands in each row (N, 4**k), square roots, rows of unit length times 10.
+    """How often each k-mer stands in each row (N, 4**k), square roots, rows of unit length times
+    10.
 
-    With a gap, k // 2 letters, `gap` of any kind, then the rest. Where the strand does not matter a k-mer and its
-    reverse complement are one. k-mers with an N are not counted.
+    With a gap, k // 2 letters, `gap` of any kind, then the rest. Where the strand does not matter a
+    k-mer and its reverse complement are one. k-mers with an N are not counted.
     """
     letters = np.concatenate(data.tokens) & CODE
     lengths = data.lengths

@@ -1,8 +1,10 @@
-"""What a run reads and is measured on: genomes, with copies planted or as they are, or sequences of recall.
+"""What a run reads and is measured on: genomes, with copies planted or as they are, or sequences of
+recall.
 
-One recipe and one class each. A source gives its `alphabet`, training batches of any length (`training`), the words
-that a run says of it (`lines`, `name`), the files that it reads (`inputs`), the function that validates, the tables at
-the end (`evaluate`), and what provenance says of it (`origin`).
+One recipe and one class each. A source gives its `alphabet`, training batches of any length
+(`training`), the words that a run says of it (`lines`, `name`), the files that it reads (`inputs`),
+the function that validates, the tables at the end (`evaluate`), and what provenance says of it
+(`origin`).
 """
 
 from collections.abc import Callable, Sequence
@@ -43,7 +45,9 @@ class _RunRecipe(Strict):
     def stages(self) -> tuple[StageRecipe, ...]:
         """The curriculum, or the one stage that `training` and the source's length describe."""
         plain = self.training
-        one = StageRecipe(length=self.length, steps=plain.steps, batch=plain.batch, accumulate=plain.accumulate)
+        one = StageRecipe(
+            length=self.length, steps=plain.steps, batch=plain.batch, accumulate=plain.accumulate
+        )
         return plain.curriculum or (one,)
 
     @property
@@ -88,7 +92,9 @@ RunRecipe = PretrainRecipe | LookupRunRecipe | RecallRunRecipe
 
 
 def run_recipe(values: Any, where: str) -> type[RunRecipe]:
-    """The schema of a run by the source that its plain values name. Raises RecipeError for none or two."""
+    """The schema of a run by the source that its plain values name. Raises RecipeError for none or
+    two.
+    """
     given = [name for name in ("genomes", "recall") if isinstance(values, dict) and name in values]
     if len(given) != 1:
         found = "names two sources, genomes and recall" if given else "names nothing to train on"
@@ -118,7 +124,12 @@ class GenomeSource:
         found = self.corpus.report(length)
         lines = [f"windows of {found['length']:,} nt, moved by up to {found['jitter']:,} nt"]
         for genome in found["genomes"]:
-            dropped = ", ".join(f"{count:,} {reason}" for reason, count in genome["dropped"].items() if count) or "none"
+            dropped = (
+                ", ".join(
+                    f"{count:,} {reason}" for reason, count in genome["dropped"].items() if count
+                )
+                or "none"
+            )
             lines.append(
                 f"{Path(genome['fasta']).name}: {genome['windows']:,} training windows ({genome['share']:.0%} of "
                 f"draws), dropped: {dropped}; {genome['n_percent']:.2f} % N, "
@@ -126,14 +137,19 @@ class GenomeSource:
             )
         lines.append(f"training windows that touch held-out letters: {found['overlap']}")
         for genome in found["genomes"] if whole else ():
-            lines.append("letters by split: " + ", ".join(f"{name} {n:,}" for name, n in genome["bases"].items()))
+            lines.append(
+                "letters by split: "
+                + ", ".join(f"{name} {n:,}" for name, n in genome["bases"].items())
+            )
         return lines
 
     def validation(self, model: nn.Module, length: int, ranks: Ranks) -> Callable[[], float] | None:
         """Masked bits per base on validation windows; None without validation."""
         return report.validation(model, self.corpus, length, self.recipe.evaluation, ranks)
 
-    def evaluate(self, model: nn.Module, length: int, ranks: Ranks, say: Callable[[str], None]) -> list[Protocol]:
+    def evaluate(
+        self, model: nn.Module, length: int, ranks: Ranks, say: Callable[[str], None]
+    ) -> list[Protocol]:
         """Both protocols on the test split, beside the count models."""
         if self.corpus.held_out("test"):
             say("measuring the test split")
@@ -144,11 +160,17 @@ class GenomeSource:
         files = [Path(part.bed) for part in self.recipe.evaluation.regions]
         for genome in self.recipe.genomes:
             beds = (genome.validation_bed, genome.test_bed, genome.regions, *genome.exclude)
-            files += [Path(path) for path in (genome.fasta, *beds, *(part.bed for part in genome.functional)) if path]
+            files += [
+                Path(path)
+                for path in (genome.fasta, *beds, *(part.bed for part in genome.functional))
+                if path
+            ]
         return {str(path): checksum(path) for path in dict.fromkeys(files)}
 
     def origin(self, length: int, stages: Sequence[tuple[int, int, int, int]]) -> dict[str, Any]:
-        """Genomes by checksum, their split, the letters seen in `stages` (length, batch, first and last step)."""
+        """Genomes by checksum, their split, the letters seen in `stages` (length, batch, first and
+        last step).
+        """
         seen = self.corpus.seen(self.recipe.seed, stages)
         genomes = [
             {
@@ -158,7 +180,9 @@ class GenomeSource:
                 "split": {name: list(contigs) for name, contigs in split.contigs.items()},
                 "seen": seen[str(genome.fasta)],
             }
-            for genome, opened, split in zip(self.recipe.genomes, self.corpus.genomes, self.corpus.splits, strict=True)
+            for genome, opened, split in zip(
+                self.recipe.genomes, self.corpus.genomes, self.corpus.splits, strict=True
+            )
         ]
         return {"genomes": genomes, "report": self.corpus.report(length)}
 
@@ -191,7 +215,9 @@ class CopiesSource(GenomeSource):
         measured = self.recipe.evaluation
         return lookup.validation(model, self.corpus, self.recipe.copies, length, measured, ranks)
 
-    def evaluate(self, model: nn.Module, length: int, ranks: Ranks, say: Callable[[str], None]) -> list[Protocol]:
+    def evaluate(
+        self, model: nn.Module, length: int, ranks: Ranks, say: Callable[[str], None]
+    ) -> list[Protocol]:
         """Gain from planted copies and from far natural sequence, on the test split."""
         return lookup.evaluate(model, self.corpus, length, self.recipe.evaluation, ranks, say)
 
@@ -206,7 +232,9 @@ class RecallSource:
         for number, stage in enumerate(recipe.training.curriculum):
             if stage.length % 2:
                 where = f"training.curriculum.{number}.length"
-                raise RecipeError(where, f"{stage.length} letters are no pairs of key and value", "an even length")
+                raise RecipeError(
+                    where, f"{stage.length} letters are no pairs of key and value", "an even length"
+                )
         self.name = f"associative recall, {recipe.recall.vocabulary} symbols"
 
     def training(self, length: int, batch: int) -> Recall:
@@ -224,9 +252,13 @@ class RecallSource:
         """Bits per answer on fresh sequences."""
         return recall.validation(model, self.recipe.recall, length, self.recipe.evaluation, ranks)
 
-    def evaluate(self, model: nn.Module, length: int, ranks: Ranks, say: Callable[[str], None]) -> list[Protocol]:
+    def evaluate(
+        self, model: nn.Module, length: int, ranks: Ranks, say: Callable[[str], None]
+    ) -> list[Protocol]:
         """The share of right answers at every length."""
-        return recall.evaluate(model, self.recipe.recall, length, self.recipe.evaluation, ranks, say)
+        return recall.evaluate(
+            model, self.recipe.recall, length, self.recipe.evaluation, ranks, say
+        )
 
     def inputs(self) -> dict[str, str]:
         """No file."""
@@ -234,7 +266,10 @@ class RecallSource:
 
     def origin(self, length: int, stages: Sequence[tuple[int, int, int, int]]) -> dict[str, Any]:
         """No genome; how many sequences of which length were seen."""
-        seen = [{"length": each, "sequences": batch * (last - first)} for each, batch, first, last in stages]
+        seen = [
+            {"length": each, "sequences": batch * (last - first)}
+            for each, batch, first, last in stages
+        ]
         return {"genomes": [], "recall": {"symbols": self.recipe.recall.vocabulary, "seen": seen}}
 
 
@@ -242,7 +277,9 @@ Source = GenomeSource | CopiesSource | RecallSource
 
 
 def opened(recipe: RunRecipe) -> Source:
-    """The source of a recipe. Raises RecipeError where the model's alphabet cannot read it, and what its files do."""
+    """The source of a recipe. Raises RecipeError where the model's alphabet cannot read it, and
+    what its files do.
+    """
     is_recall = isinstance(recipe, RecallRunRecipe)
     needed = recipe.recall.alphabet if is_recall else DNA.name
     if recipe.model.alphabet != needed:

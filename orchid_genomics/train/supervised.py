@@ -1,7 +1,8 @@
-"""Learning answers: which rows a step reads, how an answer is scored, and what a model says of many rows.
+"""Learning answers: which rows a step reads, how an answer is scored, and what a model says of many
+rows.
 
-The trap: rows of unequal length are padded to their transform length and masked, in training and prediction alike; a
-model never sees a row padded further than the row's own length asks.
+The trap: rows of unequal length are padded to their transform length and masked, in training and
+prediction alike; a model never sees a row padded further than the row's own length asks.
 """
 
 from collections.abc import Sequence
@@ -23,7 +24,9 @@ _NOISE = 15  # stream of the hash
 
 
 class Examples(NamedTuple):
-    """A batch made ready: what the model sees, its answers, the weight of each row (0: only fills the batch)."""
+    """A batch made ready: what the model sees, its answers, the weight of each row (0: only fills
+    the batch).
+    """
 
     shown_BL: Tensor
     target: Tensor
@@ -32,7 +35,9 @@ class Examples(NamedTuple):
 
 
 class Supervised:
-    """The objective over a labelled set; `hide` looks up the answers of the rows that `Epochs` reads."""
+    """The objective over a labelled set; `hide` looks up the answers of the rows that `Epochs`
+    reads.
+    """
 
     unit = "row"
 
@@ -72,7 +77,9 @@ class Supervised:
         )
 
     def loss(self, outputs: Tensor, batch: Examples) -> Tensor:
-        """The sum over rows (tracks: bins) of weight times nats, or times squared error in units of the spread."""
+        """The sum over rows (tracks: bins) of weight times nats, or times squared error in units of
+        the spread.
+        """
         each = row_losses(self.data, outputs.float(), batch.target, self.scale, self.class_weights)
         if self.data.bin:
             return (each * (batch.weights_BL > 0)[:, None]).sum()
@@ -80,14 +87,21 @@ class Supervised:
 
 
 def row_losses(
-    data: LabelledSet, outputs: Tensor, target: Tensor, scale: np.ndarray, weights: np.ndarray | None = None
+    data: LabelledSet,
+    outputs: Tensor,
+    target: Tensor,
+    scale: np.ndarray,
+    weights: np.ndarray | None = None,
 ) -> Tensor:
     """The loss of every row (B,), or of every bin (B, P); 0 where a track has no number.
 
-    `weights` (2, K) of 0 and 1 of every label: of a multi-label set alone, the others' are those of rows.
+    `weights` (2, K) of 0 and 1 of every label: of a multi-label set alone, the others' are those of
+    rows.
     """
     if data.task == "binary":
-        return functional.binary_cross_entropy_with_logits(outputs[:, 0], target.float(), reduction="none")
+        return functional.binary_cross_entropy_with_logits(
+            outputs[:, 0], target.float(), reduction="none"
+        )
     if data.task == "multiclass":
         return functional.cross_entropy(outputs, target, reduction="none")
     if data.bin:
@@ -110,11 +124,14 @@ def units(data: LabelledSet) -> tuple[np.ndarray, np.ndarray]:
     if data.task != "regression":
         return np.zeros(1, np.float32), np.ones(1, np.float32)
     train = data.target[data.rows("train")].reshape(-1, data.target.shape[-1])
-    return np.nanmean(train, 0).astype(np.float32), np.maximum(np.nanstd(train, 0), 1e-6).astype(np.float32)
+    return np.nanmean(train, 0).astype(np.float32), np.maximum(np.nanstd(train, 0), 1e-6).astype(
+        np.float32
+    )
 
 
 def balanced(data: LabelledSet) -> np.ndarray:
-    """Weights that give every class the same say in the loss, (classes,), or 0 and 1 of every label, (2, K).
+    """Weights that give every class the same say in the loss, (classes,), or 0 and 1 of every
+    label, (2, K).
 
     They average 1 over training rows. Raises RecipeError for answers that are no classes.
     """
@@ -126,7 +143,9 @@ def balanced(data: LabelledSet) -> np.ndarray:
         counts = np.stack([(target == 0).sum(0), (target > 0).sum(0)])
     else:
         counts = np.bincount(target, minlength=len(data.labels))
-    return (len(target) / (np.maximum((counts > 0).sum(0), 1) * np.maximum(counts, 1))).astype(np.float32)
+    return (len(target) / (np.maximum((counts > 0).sum(0), 1) * np.maximum(counts, 1))).astype(
+        np.float32
+    )
 
 
 def padded_lengths(data: LabelledSet) -> np.ndarray:
@@ -135,8 +154,11 @@ def padded_lengths(data: LabelledSet) -> np.ndarray:
 
 
 @torch.inference_mode()
-def predict(model: nn.Module, tokens: Sequence[np.ndarray], device: torch.device, letters: int = 1 << 15) -> np.ndarray:
-    """A model's outputs for every sequence, in order: (n, K), or tracks (n, P, T) with NaN beyond a row's end.
+def predict(
+    model: nn.Module, tokens: Sequence[np.ndarray], device: torch.device, letters: int = 1 << 15
+) -> np.ndarray:
+    """A model's outputs for every sequence, in order: (n, K), or tracks (n, P, T) with NaN beyond a
+    row's end.
 
     Batches of one length hold about `letters` letters; outputs do not depend on them.
     """
@@ -152,5 +174,10 @@ def predict(model: nn.Module, tokens: Sequence[np.ndarray], device: torch.device
                 found[row] = out
     if found and found[0].ndim == 2:
         longest = max(out.shape[0] for out in found)
-        return np.stack([np.pad(out, ((0, longest - len(out)), (0, 0)), constant_values=np.nan) for out in found])
+        return np.stack(
+            [
+                np.pad(out, ((0, longest - len(out)), (0, 0)), constant_values=np.nan)
+                for out in found
+            ]
+        )
     return np.stack(found) if found else np.zeros((0, 1), np.float32)

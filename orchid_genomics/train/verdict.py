@@ -1,7 +1,9 @@
-"""The answer beside its alternatives: every one on the same test rows, compared with the best of them on validation.
+"""The answer beside its alternatives: every one on the same test rows, compared with the best of
+them on validation.
 
-Thresholds and the comparator are chosen on validation; the test split is read once, here. The trap: a test row that
-shares a stretch with training is half remembered, so such rows are counted, and the others scored apart.
+Thresholds and the comparator are chosen on validation; the test split is read once, here. The trap:
+a test row that shares a stretch with training is half remembered, so such rows are counted, and the
+others scored apart.
 """
 
 from collections.abc import Sequence
@@ -29,7 +31,9 @@ MODEL, RANDOM = "model", "random weights"
 
 @dataclass(frozen=True)
 class Line:
-    """One alternative: its scores on test, the first score on validation, thresholds, what was chosen."""
+    """One alternative: its scores on test, the first score on validation, thresholds, what was
+    chosen.
+    """
 
     name: str
     scores: dict[str, Estimate]
@@ -78,7 +82,9 @@ class Verdict:
         )
 
     def pretraining(self) -> str:
-        """Whether the weights that the model began from helped; nothing where it began from random ones."""
+        """Whether the weights that the model began from helped; nothing where it began from random
+        ones.
+        """
         line = next((line for line in self.lines if line.name == RANDOM), None)
         if line is None:
             return ""
@@ -93,8 +99,12 @@ class Verdict:
         return {**asdict(self), "better": self.better, **said}
 
 
-def verdict(data: LabelledSet, model: Fitted, others: Sequence[Fitted | Answered], notes: Sequence[str]) -> Verdict:
-    """Score the model and its alternatives on the test rows, whole and apart; all on the same bootstrap samples."""
+def verdict(
+    data: LabelledSet, model: Fitted, others: Sequence[Fitted | Answered], notes: Sequence[str]
+) -> Verdict:
+    """Score the model and its alternatives on the test rows, whole and apart; all on the same
+    bootstrap samples.
+    """
     validation, test = data.rows("validation"), data.rows("test")
     shared = shared_letters(data, test)
     apart = shared == 0
@@ -104,7 +114,9 @@ def verdict(data: LabelledSet, model: Fitted, others: Sequence[Fitted | Answered
     kept: dict[str, Any] = {}
     for arm in (model, *others):
         one = arm.best if isinstance(arm, Fitted) else None
-        on_validation, on_test = (arm.validation, arm.test) if one is None else (arm.validation[one], arm.test[one])
+        on_validation, on_test = (
+            (arm.validation, arm.test) if one is None else (arm.validation[one], arm.test[one])
+        )
         answer, target, _ = flat(data, validation, on_validation)
         thresholds = thresholds_of(data.task, answer, target)
         tuned = _score(data.task, answer, target, thresholds)[first]
@@ -122,7 +134,11 @@ def verdict(data: LabelledSet, model: Fitted, others: Sequence[Fitted | Answered
         "near-duplicates of training": int((shared >= COPIED).sum()),
         "families": len(np.unique(loci[test])),
     }
-    seeds = {arm.name: _seeds(data, arm, validation, test, first) for arm in (model, *others) if _several(arm)}
+    seeds = {
+        arm.name: _seeds(data, arm, validation, test, first)
+        for arm in (model, *others)
+        if _several(arm)
+    }
     return Verdict(data.task, first, lines, comparator, seeds, rows, list(notes))
 
 
@@ -130,10 +146,17 @@ def _several(arm: Fitted | Answered) -> bool:
     return isinstance(arm, Fitted) and len(arm.seeds) > 1
 
 
-def _seeds(data: LabelledSet, arm: Fitted, validation: np.ndarray, test: np.ndarray, first: str) -> list[float]:
-    """The first score on test of every seed, thresholds from its own validation; then that of their mean answers."""
+def _seeds(
+    data: LabelledSet, arm: Fitted, validation: np.ndarray, test: np.ndarray, first: str
+) -> list[float]:
+    """The first score on test of every seed, thresholds from its own validation; then that of their
+    mean answers.
+    """
     found = []
-    pairs = [*zip(arm.validation, arm.test, strict=True), (np.mean(arm.validation, 0), np.mean(arm.test, 0))]
+    pairs = [
+        *zip(arm.validation, arm.test, strict=True),
+        (np.mean(arm.validation, 0), np.mean(arm.test, 0)),
+    ]
     for on_validation, on_test in pairs:
         answer, target, _ = flat(data, validation, on_validation)
         thresholds = thresholds_of(data.task, answer, target)
@@ -145,11 +168,17 @@ def _seeds(data: LabelledSet, arm: Fitted, validation: np.ndarray, test: np.ndar
 def mean_interval(values: Sequence[float]) -> Estimate:
     """The mean and its 95 % interval by Student's t: what seeds or folds say."""
     mean, count = float(np.mean(values)), len(values)
-    half = float(stats.t.ppf(0.975, count - 1) * np.std(values, ddof=1) / np.sqrt(count)) if count > 1 else np.nan
+    half = (
+        float(stats.t.ppf(0.975, count - 1) * np.std(values, ddof=1) / np.sqrt(count))
+        if count > 1
+        else np.nan
+    )
     return Estimate(mean, mean - half, mean + half)
 
 
-def _score(task: str, answer: np.ndarray, target: np.ndarray, thresholds: np.ndarray) -> dict[str, float]:
+def _score(
+    task: str, answer: np.ndarray, target: np.ndarray, thresholds: np.ndarray
+) -> dict[str, float]:
     found = scored(task, answer, target, thresholds, np.ones((1, len(answer))))
     return {name: float(value[0]) for name, value in found.items()}
 
@@ -168,7 +197,9 @@ def on_rows(
     answer, target, _ = flat(data, rows, found)
     group = loci[rows]
     if data.bin:
-        known = np.isfinite(data.target[rows][:, : found.shape[1]]).all(2) & np.isfinite(found).all(2)
+        known = np.isfinite(data.target[rows][:, : found.shape[1]]).all(2) & np.isfinite(found).all(
+            2
+        )
         group = np.repeat(group[:, None], known.shape[1], 1)[known]
     if len(np.unique(target, axis=0)) < 2:
         return {}, {}
@@ -200,11 +231,16 @@ def _minus(ours: dict[str, np.ndarray], theirs: dict[str, np.ndarray]) -> dict[s
 def _chosen(arm: Fitted | Answered) -> str:
     if isinstance(arm, Answered):
         return arm.chosen
-    return f"rate {arm.rate:g}, best of {len(arm.tried)}" if len(arm.tried) > 1 else f"rate {arm.rate:g}"
+    return (
+        f"rate {arm.rate:g}, best of {len(arm.tried)}"
+        if len(arm.tried) > 1
+        else f"rate {arm.rate:g}"
+    )
 
 
 def shared_letters(data: LabelledSet, rows: np.ndarray) -> np.ndarray:
-    """The share (n,) of each row's letters inside a stretch of 30 (or all of a shorter row) that training has too.
+    """The share (n,) of each row's letters inside a stretch of 30 (or all of a shorter row) that
+    training has too.
 
     On either strand.
     """
@@ -224,16 +260,22 @@ def _joined(data: LabelledSet, rows: np.ndarray) -> np.ndarray:
 
 
 def families(data: LabelledSet) -> np.ndarray:
-    """What the bootstrap draws together (N,): rows of a family, and of a 10-kb locus where there are coordinates."""
+    """What the bootstrap draws together (N,): rows of a family, and of a 10-kb locus where there
+    are coordinates.
+    """
     if data.places is None:
         return data.group
     index: dict = {}
     keys = [(place.contig, place.start // _LOCUS) for place in data.places]
-    return joined(data.group, np.array([index.setdefault(key, len(index)) for key in keys], np.int64))
+    return joined(
+        data.group, np.array([index.setdefault(key, len(index)) for key in keys], np.int64)
+    )
 
 
 def seen_in_pretraining(data: LabelledSet, provenance: dict[str, Any]) -> str:
-    """How many test loci pretraining read, by contig name and place, as a sentence; what cannot be known is said."""
+    """How many test loci pretraining read, by contig name and place, as a sentence; what cannot be
+    known is said.
+    """
     genomes = provenance.get("genomes") or []
     if not genomes:
         return "Pretraining: the model folder does not say what it read."
@@ -253,7 +295,11 @@ def seen_in_pretraining(data: LabelledSet, provenance: dict[str, Any]) -> str:
     if not name:
         return f"Pretraining read {names}, which has none of the contigs of the test rows."
     touched = sum(
-        bool(places.touches(name.get(place.contig, ""), np.array([place.start]), np.array([place.end]))[0])
+        bool(
+            places.touches(
+                name.get(place.contig, ""), np.array([place.start]), np.array([place.end])
+            )[0]
+        )
         for place in rows
     )
     return f"Pretraining on {names} saw {touched:,} of {len(rows):,} test loci (by contig name and place)."

@@ -1,4 +1,6 @@
-"""The results table of `recipes/README.md` from finished runs: python recipes/elements/table.py RUN..."""
+"""The results table of `recipes/README.md` from finished runs: python recipes/elements/table.py
+RUN...
+"""
 
 import json
 import sys
@@ -26,7 +28,11 @@ def row(folder: Path) -> str:
     gap = best["minus"][first]
     apart = model["apart"].get(first)
     shared = next(count for name, count in found["rows"].items() if name.startswith("sharing"))
-    rest = f"{number(apart['value'])} on {found['rows']['test'] - shared:,} rows" if shared and apart else "as all"
+    rest = (
+        f"{number(apart['value'])} on {found['rows']['test'] - shared:,} rows"
+        if shared and apart
+        else "as all"
+    )
     verdict = "**beats**" if found["better"] else "does not beat"
     between = f"{number(gap['low'], '+')} to {number(gap['high'], '+')}"
     return (
@@ -37,7 +43,9 @@ def row(folder: Path) -> str:
 
 
 def main(runs: list[str]) -> None:
-    print("| run | score | parameters | encoder | apart from shared 30-mers | best alternative | difference | others |")
+    print(
+        "| run | score | parameters | encoder | apart from shared 30-mers | best alternative | difference | others |"
+    )
     print("| --- | --- | --- | --- | --- | --- | --- | --- |")
     for run in runs:
         print(row(Path(run)))

@@ -1,12 +1,14 @@
-"""Does the model know a bound TATA box from the same eight letters elsewhere? What `tata.md` reports.
+"""Does the model know a bound TATA box from the same eight letters elsewhere? What `tata.md`
+reports.
 
     python recipes/yeast/tata.py MODEL TATA.bed TSS.bed -o tata
 
-Bound: sites of TATA.bed (BED6; Rhee & Pugh 2012) on the model's test chromosomes. Unbound: every other TATAWAWR on the
-same strand as a gene, 1 to 200 letters before a transcript's start (TSS.bed: BED6, the 5' end is the start), in a
-promoter without any site of TATA.bed on either strand. Both outside coding sequence and outside what recurs in the
-training chromosomes. They are compared within strata: the same word, and the same 25 letters of distance to the start.
-Writes tata.tsv (a line a site, 0-based half-open), tata.txt (the tables) and tata.png.
+Bound: sites of TATA.bed (BED6; Rhee & Pugh 2012) on the model's test chromosomes. Unbound: every
+other TATAWAWR on the same strand as a gene, 1 to 200 letters before a transcript's start (TSS.bed:
+BED6, the 5' end is the start), in a promoter without any site of TATA.bed on either strand. Both
+outside coding sequence and outside what recurs in the training chromosomes. They are compared
+within strata: the same word, and the same 25 letters of distance to the start. Writes tata.tsv (a
+line a site, 0-based half-open), tata.txt (the tables) and tata.png.
 """
 
 import argparse
@@ -60,10 +62,17 @@ def by_model(model: OrchidModel, tokens_NL: np.ndarray, say) -> dict[str, np.nda
     return found
 
 
-def of_letters(logs_NWV: np.ndarray, blind_NWV: np.ndarray, true_NW: np.ndarray) -> dict[str, np.ndarray]:
-    """Scores of predicted letters, from log2 p with one letter hidden and with all of the word hidden."""
+def of_letters(
+    logs_NWV: np.ndarray, blind_NWV: np.ndarray, true_NW: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Scores of predicted letters, from log2 p with one letter hidden and with all of the word
+    hidden.
+    """
     entropy = -(np.exp2(logs_NWV) * logs_NWV).sum(-1).mean(-1)
-    picked = [np.take_along_axis(each, true_NW[..., None], 2)[..., 0].mean(-1) for each in (logs_NWV, blind_NWV)]
+    picked = [
+        np.take_along_axis(each, true_NW[..., None], 2)[..., 0].mean(-1)
+        for each in (logs_NWV, blind_NWV)
+    ]
     return {"certainty": 2 - entropy, "likelihood": picked[0], "context": picked[1]}
 
 
@@ -80,16 +89,26 @@ def hidden_logs(model: OrchidModel, tokens_NL: np.ndarray, hidden) -> np.ndarray
 
 
 def by_counts(genome: Genome, tokens_NL: np.ndarray) -> dict[str, np.ndarray]:
-    """The scores that counts of six letters on both sides have; "mutation" reaches as far as they see."""
-    counts = Counts.fit(training(genome), 6, 6).tuned([contig_tokens(genome, c) for c in VALIDATION])
+    """The scores that counts of six letters on both sides have; "mutation" reaches as far as they
+    see.
+    """
+    counts = Counts.fit(training(genome), 6, 6).tuned(
+        [contig_tokens(genome, c) for c in VALIDATION]
+    )
     reach, middle = 2 * 6 + WORD, tokens_NL.shape[1] // 2 - WORD // 2
     rows_NK = np.ascontiguousarray(tokens_NL[:, middle - reach : middle + WORD + reach])
     K = rows_NK.shape[1]
 
-    def logs(rows_MK: np.ndarray, places: np.ndarray, hidden: np.ndarray | None = None) -> np.ndarray:
+    def logs(
+        rows_MK: np.ndarray, places: np.ndarray, hidden: np.ndarray | None = None
+    ) -> np.ndarray:
         apart = np.pad(rows_MK, ((0, 0), (0, 6)), constant_values=DNA.n)
         at = (np.arange(len(apart))[:, None] * apart.shape[1] + places).ravel()
-        unseen = None if hidden is None else np.tile(np.isin(np.arange(apart.shape[1]), hidden), len(apart))
+        unseen = (
+            None
+            if hidden is None
+            else np.tile(np.isin(np.arange(apart.shape[1]), hidden), len(apart))
+        )
         p_N4 = counts.probabilities(apart.ravel(), at, unseen)
         return np.log2(p_N4).reshape(len(apart), len(places), 4)
 
@@ -99,7 +118,9 @@ def by_counts(genome: Genome, tokens_NL: np.ndarray) -> dict[str, np.ndarray]:
         return picked[..., 0].sum(-1) * np.log(2)
 
     word = np.arange(reach, reach + WORD)
-    found = of_letters(logs(rows_NK, word), logs(rows_NK, word, word), rows_NK[:, word].astype(np.intp))
+    found = of_letters(
+        logs(rows_NK, word), logs(rows_NK, word, word), rows_NK[:, word].astype(np.intp)
+    )
     before, change = total(rows_NK), np.zeros(len(rows_NK))
     for place in word:
         for step in (1, 2, 3):
@@ -110,14 +131,18 @@ def by_counts(genome: Genome, tokens_NL: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def without(score: np.ndarray, around: np.ndarray, found: list[Site]) -> np.ndarray:
-    """What is left of a score (N,) once a line in the share of A and T around, and the word's mean, are taken out."""
+    """What is left of a score (N,) once a line in the share of A and T around, and the word's mean,
+    are taken out.
+    """
     words = np.array([site.word for site in found])
     columns = np.stack([around, *(words == word for word in np.unique(words))], 1).astype(float)
     return score - columns @ np.linalg.lstsq(columns, score, rcond=None)[0]
 
 
 def averaged(found: list[Site], score: np.ndarray) -> tuple[np.ndarray, ...]:
-    """One row a promoter and stratum: mean score, whether bound, promoter, stratum (numbers from 0)."""
+    """One row a promoter and stratum: mean score, whether bound, promoter, stratum (numbers from
+    0).
+    """
     keys = np.array([f"{site.promoter}\t{site.stratum}\t{int(site.bound)}" for site in found])
     names, which = np.unique(keys, return_inverse=True)
     promoter, stratum, bound = np.array([name.split("\t") for name in names]).T
@@ -126,15 +151,23 @@ def averaged(found: list[Site], score: np.ndarray) -> tuple[np.ndarray, ...]:
 
 
 def difference(score: np.ndarray, bound: np.ndarray, stratum: np.ndarray) -> float:
-    """Bound less unbound within strata, each stratum weighing as many as its bound rows; NaN where none holds both."""
+    """Bound less unbound within strata, each stratum weighing as many as its bound rows; NaN where
+    none holds both.
+    """
     size = stratum.max() + 1
     n1, n0 = (np.bincount(stratum[side], minlength=size) for side in (bound, ~bound))
     s1, s0 = (np.bincount(stratum[side], score[side], size) for side in (bound, ~bound))
     use = (n1 > 0) & (n0 > 0)
-    return float((s1[use] - n1[use] * s0[use] / n0[use]).sum() / n1[use].sum()) if use.any() else np.nan
+    return (
+        float((s1[use] - n1[use] * s0[use] / n0[use]).sum() / n1[use].sum())
+        if use.any()
+        else np.nan
+    )
 
 
-def permuted(score: np.ndarray, bound: np.ndarray, stratum: np.ndarray, samples: int = 5000, seed: int = 0) -> float:
+def permuted(
+    score: np.ndarray, bound: np.ndarray, stratum: np.ndarray, samples: int = 5000, seed: int = 0
+) -> float:
     """Two-sided p of the difference when labels are shuffled within strata."""
     rng, order = np.random.default_rng(seed), np.argsort(stratum, kind="stable")
     score, bound, stratum = score[order], bound[order], stratum[order]
@@ -146,7 +179,9 @@ def permuted(score: np.ndarray, bound: np.ndarray, stratum: np.ndarray, samples:
     return (hits + 1) / (samples + 1)
 
 
-def lines_of(found: list[Site], scores: dict[str, dict[str, np.ndarray]]) -> tuple[list[str], list[tuple]]:
+def lines_of(
+    found: list[Site], scores: dict[str, dict[str, np.ndarray]]
+) -> tuple[list[str], list[tuple]]:
     """The table as text, and what the picture draws: (source, score, AUROC area)."""
     lines, drawn = [], []
     for name, what in SCORES.items():
@@ -162,7 +197,9 @@ def lines_of(found: list[Site], scores: dict[str, dict[str, np.ndarray]]) -> tup
                 f"{difference(score, bound, stratum):+.4f}   p {p:.4f}"
             )
             drawn.append((source, name, area))
-    lines.append(f"\n{result.positives} bound and {result.negatives} unbound rows (promoter and stratum) that have")
+    lines.append(
+        f"\n{result.positives} bound and {result.negatives} unbound rows (promoter and stratum) that have"
+    )
     lines.append(f"partners, of {result.clusters} promoters in {result.strata} strata")
     return lines, drawn
 
@@ -176,7 +213,9 @@ def picture(drawn: list[tuple], path: Path) -> None:
     names = list(dict.fromkeys(name for _, name, _ in drawn))
     for source, name, area in drawn:
         y = names.index(name) + 0.16 * (sources.index(source) - (len(sources) - 1) / 2)
-        ax.plot([area.low, area.high], [y, y], color=colours[source], lw=1.4, solid_capstyle="round")
+        ax.plot(
+            [area.low, area.high], [y, y], color=colours[source], lw=1.4, solid_capstyle="round"
+        )
         label = source if names.index(name) == 0 else None
         ax.plot([area.value], [y], marks[source], color=colours[source], ms=5, lw=0, label=label)
     ax.axvline(0.5, color=INK, lw=0.7, ls=":")
@@ -198,13 +237,17 @@ def kept(path: str, make: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.n
 
 
 def main() -> None:
-    words = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    words = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     words.add_argument("model", type=Path)
     words.add_argument("tata", type=Path)
     words.add_argument("tss", type=Path)
     words.add_argument("-o", "--out", default="tata")
     words.add_argument("--window", type=int, default=512)
-    words.add_argument("--random", type=int, default=1, help="models with random weights, seeds 1 to this")
+    words.add_argument(
+        "--random", type=int, default=1, help="models with random weights, seeds 1 to this"
+    )
     chosen = words.parse_args()
     genome = Genome(HERE / "sacCer3.fa.gz")
     found, notes = sites(genome, chosen.tata, chosen.tss)
@@ -217,13 +260,17 @@ def main() -> None:
         print(text, file=sys.stderr, flush=True)
 
     model = OrchidModel.from_pretrained(chosen.model)
-    around = np.isin(tokens_NL[:, chosen.window // 2 - 100 : chosen.window // 2 + 100], (0, 3)).mean(1)
+    around = np.isin(
+        tokens_NL[:, chosen.window // 2 - 100 : chosen.window // 2 + 100], (0, 3)
+    ).mean(1)
     about = f"{chosen.out}.{model.hash()}.{chosen.window}.{len(found)}"
     scores = {"model": kept(f"{about}.npz", lambda: by_model(model, tokens_NL, say))}
     for seed in range(1, chosen.random + 1):
         torch.manual_seed(seed)
         blank = OrchidModel(model.recipe).eval()
-        scores[f"random weights, {seed}"] = kept(f"{about}.{seed}.npz", partial(by_model, blank, tokens_NL, say))
+        scores[f"random weights, {seed}"] = kept(
+            f"{about}.{seed}.npz", partial(by_model, blank, tokens_NL, say)
+        )
     scores["counts, 6 + 6"] = by_counts(genome, tokens_NL)
     left = {name: without(values, around, found) for name, values in scores["model"].items()}
     scores |= {"A and T within 100": {"certainty": around}, "model without A and T": left}
@@ -239,8 +286,18 @@ def main() -> None:
         rows.writerow([*heads, *(f"{source}: {name}" for source, name in columns)])
         for i, site in enumerate(found):
             place = site.place
-            about = (place.contig, place.start, place.end, place.strand, site.word, site.promoter, site.distance)
-            rows.writerow([*about, int(site.bound), *(f"{scores[s][name][i]:.6g}" for s, name in columns)])
+            about = (
+                place.contig,
+                place.start,
+                place.end,
+                place.strand,
+                site.word,
+                site.promoter,
+                site.distance,
+            )
+            rows.writerow(
+                [*about, int(site.bound), *(f"{scores[s][name][i]:.6g}" for s, name in columns)]
+            )
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
-"""Which TATA boxes are compared: bound ones, and the same words elsewhere before a transcript's start (see `tata.py`).
+"""Which TATA boxes are compared: bound ones, and the same words elsewhere before a transcript's
+start (see `tata.py`).
 
-Distances run from the middle of a word to the start, along the strand; places are 0-based half-open.
+Distances run from the middle of a word to the start, along the strand; places are 0-based
+half-open.
 """
 
 from collections import Counter
@@ -22,12 +24,18 @@ WORD, UPSTREAM, BIN = 8, 200, 25
 
 def training(genome: Genome):
     """The tokens of every contig that the model was trained on."""
-    return (contig_tokens(genome, contig) for contig in genome.contigs if contig not in TEST + VALIDATION + NEITHER)
+    return (
+        contig_tokens(genome, contig)
+        for contig in genome.contigs
+        if contig not in TEST + VALIDATION + NEITHER
+    )
 
 
 @dataclass(frozen=True)
 class Site:
-    """One occurrence of a word before a transcript's start; `distance` is letters from its middle to the start."""
+    """One occurrence of a word before a transcript's start; `distance` is letters from its middle
+    to the start.
+    """
 
     place: Interval
     word: str
@@ -44,7 +52,9 @@ def matches(tokens: np.ndarray) -> np.ndarray:
     """Starts of TATAWAWR in tokens (L,)."""
     codes = tokens & CODE
     wanted = [(3,), (0,), (3,), (0,), (0, 3), (0,), (0, 3), (0, 2)]
-    fits = [np.isin(codes[i : len(codes) - WORD + 1 + i], letters) for i, letters in enumerate(wanted)]
+    fits = [
+        np.isin(codes[i : len(codes) - WORD + 1 + i], letters) for i, letters in enumerate(wanted)
+    ]
     return np.flatnonzero(np.logical_and.reduce(fits))
 
 
@@ -62,7 +72,9 @@ def sites(genome: Genome, tata: Path, tss: Path) -> tuple[list[Site], list[str]]
     known = {(each.contig, each.start, each.end, each.strand) for each in read_bed(tata, genome)}
     taken = Places.from_intervals(Interval(*each) for each in known)
     coding = Places.from_intervals(read_bed(HERE / "CDS.bed", genome))
-    copies = dict(zip(TEST, repeated(training(genome), [contig_tokens(genome, c) for c in TEST]), strict=True))
+    copies = dict(
+        zip(TEST, repeated(training(genome), [contig_tokens(genome, c) for c in TEST]), strict=True)
+    )
     starts: dict[tuple[str, str], list[tuple[int, str]]] = {}
     for each in read_bed(tss, genome):
         start = each.start if each.strand == "+" else each.end - 1
@@ -90,9 +102,14 @@ def sites(genome: Genome, tata: Path, tss: Path) -> tuple[list[Site], list[str]]
                     left[not bound, reason] += 1
                     continue
                 word = DNA.decode(genome.tokens(contig, place.start, place.end, strand))
-                found.append(Site(place, word, starts[contig, strand][best][1], int(near[best]), bound))
+                found.append(
+                    Site(place, word, starts[contig, strand][best][1], int(near[best]), bound)
+                )
     named = sorted(left.items())
-    return found, [f"{'other' if o else 'bound'} TATAWAWR left out, {reason}: {n:,}" for (o, reason), n in named]
+    return found, [
+        f"{'other' if o else 'bound'} TATAWAWR left out, {reason}: {n:,}"
+        for (o, reason), n in named
+    ]
 
 
 def _span(start: int, strand: str) -> tuple[list[int], list[int]]:
@@ -105,6 +122,10 @@ def windows(genome: Genome, found: list[Site], length: int) -> np.ndarray:
     rows = []
     for site in found:
         shift = length // 2 - WORD // 2
-        start = site.place.start - shift if site.place.strand == "+" else site.place.end - length + shift
+        start = (
+            site.place.start - shift
+            if site.place.strand == "+"
+            else site.place.end - length + shift
+        )
         rows.append(genome.tokens(site.place.contig, start, start + length, site.place.strand))
     return np.stack(rows) & CODE

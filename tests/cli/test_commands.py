@@ -38,7 +38,9 @@ def test_every_option_and_argument_is_explained(command):
 
 
 def test_an_option_of_several_commands_reads_the_same_everywhere():
-    """The same switch: the same values and default; the same words too, where what it does is the same."""
+    """The same switch: the same values and default; the same words too, where what it does is the
+    same.
+    """
     met: dict[str, tuple] = {}
     for name, command in group.commands.items():
         for option in (each for each in command.params if each.param_type_name == "option"):
@@ -80,9 +82,22 @@ for words in (["--help"], ["pretrain", "--help"]):
         pass
 print(json.dumps(sorted(sys.modules)))
 """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
     modules = {name.partition(".")[0] for name in json.loads(done.stdout.splitlines()[-1])}
-    heavy = {"torch", "pydantic", "numpy", "pysam", "Bio", "rich", "sklearn", "matplotlib", "h5py", "safetensors"}
+    heavy = {
+        "torch",
+        "pydantic",
+        "numpy",
+        "pysam",
+        "Bio",
+        "rich",
+        "sklearn",
+        "matplotlib",
+        "h5py",
+        "safetensors",
+    }
     assert not modules & heavy
 
 

@@ -1,4 +1,6 @@
-"""Journeys of `dataset`: peaks in, a labelled set out, every row from the genome, everything counted."""
+"""Journeys of `dataset`: peaks in, a labelled set out, every row from the genome, everything
+counted.
+"""
 
 import gzip
 
@@ -19,7 +21,9 @@ SIZES = {"a": 12_000, "b": 6_000, "c": 6_000}
 
 @pytest.fixture
 def files(tmp_path):
-    """A genome of three contigs and a narrowPeak of 40 peaks, the first and the last at the ends of a contig."""
+    """A genome of three contigs and a narrowPeak of 40 peaks, the first and the last at the ends of
+    a contig.
+    """
     rng = np.random.default_rng(0)
     with (tmp_path / "g.fa").open("w") as file:
         for name, size in SIZES.items():
@@ -27,7 +31,10 @@ def files(tmp_path):
     rows = []
     for contig, size in SIZES.items():
         starts = [0, *range(400, size - 400, 600), size - 50]
-        rows += [f"{contig}\t{at}\t{at + 50}\tp{at}\t9\t.\t1.5\t-1\t-1\t{i % 50}\n" for i, at in enumerate(starts)]
+        rows += [
+            f"{contig}\t{at}\t{at + 50}\tp{at}\t9\t.\t1.5\t-1\t-1\t{i % 50}\n"
+            for i, at in enumerate(starts)
+        ]
     (tmp_path / "p.narrowPeak").write_text("".join(rows))
     return tmp_path
 
@@ -48,7 +55,16 @@ def thirties(sequence: str) -> set[int]:
 
 
 def base(files, out="set.tsv.gz"):
-    return ["dataset", files / "p.narrowPeak", files / "g.fa", "-o", files / out, "--length", 64, *SPLIT]
+    return [
+        "dataset",
+        files / "p.narrowPeak",
+        files / "g.fa",
+        "-o",
+        files / out,
+        "--length",
+        64,
+        *SPLIT,
+    ]
 
 
 SPLIT = ["--validation", "b", "--test", "c"]
@@ -57,7 +73,17 @@ SPLIT = ["--validation", "b", "--test", "c"]
 def test_every_row_is_its_place_read_on_the_genome(files, capsys):
     lines = run(capsys, *base(files))
     header, *rows = read(files / "set.tsv.gz")
-    assert header == ["#chrom", "start", "end", "strand", "label", "split", "sequence", "source", "name"]
+    assert header == [
+        "#chrom",
+        "start",
+        "end",
+        "strand",
+        "label",
+        "split",
+        "sequence",
+        "source",
+        "name",
+    ]
     genome = Genome(files / "g.fa")
     peaks = [row for row in rows if row[7] == "peak"]
     assert len(peaks) == len((files / "p.narrowPeak").read_text().splitlines())
@@ -68,10 +94,14 @@ def test_every_row_is_its_place_read_on_the_genome(files, capsys):
         assert (source, name == ".") in (("peak", False), ("matched", True))
     overhanging = sum("N" in row[6] for row in rows)
     assert overhanging >= 3
-    assert lines[0] == f"peaks        {len(peaks):,} records, windows of 64 nt around their summits (column 10)"
+    assert (
+        lines[0]
+        == f"peaks        {len(peaks):,} records, windows of 64 nt around their summits (column 10)"
+    )
     assert f"contig ends  {overhanging} windows reach beyond their contig: kept, N there" in lines
     assert (
-        "duplicates   0 of train, 0 of validation share 30 letters, either strand, with a later split: removed" in lines
+        "duplicates   0 of train, 0 of validation share 30 letters, either strand, with a later split: removed"
+        in lines
     )
     counts = [sum(row[5] == split for row in rows) for split in ("train", "validation", "test")]
     assert [int(line.split()[1].replace(",", "")) for line in lines[-3:]] == counts
@@ -79,7 +109,9 @@ def test_every_row_is_its_place_read_on_the_genome(files, capsys):
 
 def test_fine_tuning_reads_the_set_as_it_is(files, capsys):
     run(capsys, *base(files))
-    found = build(read_table(TableRecipe(path=files / "set.tsv.gz")), TableRecipe(path=files / "set.tsv.gz"))
+    found = build(
+        read_table(TableRecipe(path=files / "set.tsv.gz")), TableRecipe(path=files / "set.tsv.gz")
+    )
     assert (found.task, found.labels, found.stranded) == ("binary", ("0", "1"), False)
     assert set(found.lengths.tolist()) == {64}
 
@@ -94,7 +126,8 @@ def test_the_same_seed_gives_the_same_bytes_and_another_other_negatives(files, c
 def test_shuffled_negatives_are_said_to_be(files, capsys):
     lines = run(capsys, *base(files, "set.tsv"), "--negatives", "shuffled", "--ratio", 2)
     assert any(
-        "dinucleotide-shuffled peaks (their letters in another order: no genome sequence)" in line for line in lines
+        "dinucleotide-shuffled peaks (their letters in another order: no genome sequence)" in line
+        for line in lines
     )
     rows = read(files / "set.tsv")[1:]
     shuffled = [row for row in rows if row[7] == "dinucleotide-shuffled"]
@@ -110,7 +143,10 @@ def test_a_signal_becomes_the_label(files, capsys, refused):
     signal["a"][:6_000] = np.nan
     write_track(files / "s.bw", SIZES, [(name, 0, signal[name]) for name in sorted(SIZES)])
     lines = run(capsys, *base(files, "set.tsv"), "--signal", files / "s.bw")
-    assert any(line.startswith("labels       s.bw: mean over each window, nothing counting as zero;") for line in lines)
+    assert any(
+        line.startswith("labels       s.bw: mean over each window, nothing counting as zero;")
+        for line in lines
+    )
     for contig, start, end, _, label, *_ in read(files / "set.tsv")[1:]:
         expected = np.nan_to_num(signal[contig][int(start) : int(end)]).mean()
         assert float(label) == pytest.approx(expected, abs=1e-5)
@@ -120,7 +156,9 @@ def test_a_signal_becomes_the_label(files, capsys, refused):
 
 def test_near_duplicates_across_splits_are_removed_and_excluded_places_avoided(files, capsys):
     lines = (files / "g.fa").read_text().splitlines()
-    lines[5] = lines[5][:1000] + lines[1][1000:1600].lower() + lines[5][1600:]  # a stretch of a stands in c
+    lines[5] = (
+        lines[5][:1000] + lines[1][1000:1600].lower() + lines[5][1600:]
+    )  # a stretch of a stands in c
     (files / "g.fa").write_text("\n".join(lines) + "\n")
     (files / "x.bed").write_text("a\t0\t700\n")
     words = [*base(files, "set.tsv"), "--exclude", files / "x.bed"]
@@ -130,12 +168,20 @@ def test_near_duplicates_across_splits_are_removed_and_excluded_places_avoided(f
     assert not twins.startswith("duplicates   0 of train, ")
     rows = read(files / "set.tsv")[1:]
     test, rest = (
-        {*()}.union(*(thirties(row[6]) for row in rows if (row[5] == "test") == wanted)) for wanted in (True, False)
+        {*()}.union(*(thirties(row[6]) for row in rows if (row[5] == "test") == wanted))
+        for wanted in (True, False)
     )
     assert not test & rest
     assert not any(row[0] == "a" and int(row[1]) < 700 for row in rows)
-    for label, at in (("1", 3), ("0", 4)):  # the agreement that is printed is that of the rows that are written
-        mine = [composition(DNA.encode(row[6]))[1] for row in rows if row[4] == label and row[5] == "train"]
+    for label, at in (
+        ("1", 3),
+        ("0", 4),
+    ):  # the agreement that is printed is that of the rows that are written
+        mine = [
+            composition(DNA.encode(row[6]))[1]
+            for row in rows
+            if row[4] == label and row[5] == "train"
+        ]
         line = next(line for line in said if line.split()[:2] == ["train", "soft-masked"])
         assert float(line.split()[at - 1]) == pytest.approx(np.mean(mine), abs=1e-4)
     kept = run(capsys, *words, "--keep-duplicates")
@@ -150,10 +196,19 @@ def test_negatives_that_do_not_match_and_splits_without_rows_are_said(files, cap
         letters[1] = letters[1][: start - 10] + "GC" * 40 + letters[1][start + 70 :]
     (files / "g.fa").write_text("\n".join(letters) + "\n")
     (files / "gc.bed").write_text("".join(f"a\t{start}\t{start + 60}\n" for start in at))
-    said = run(capsys, "dataset", files / "gc.bed", files / "g.fa", "-o", files / "gc.tsv", "--length", 60)
-    assert next(line for line in said if line.split()[:2] == ["train", "GC"]).endswith("NOT MATCHED")
-    assert not next(line for line in said if line.split()[:2] == ["train", "N"]).endswith("NOT MATCHED")
-    assert said[-1].strip() == "finetune wants rows in all three: --validation and --test, or its own folds"
+    said = run(
+        capsys, "dataset", files / "gc.bed", files / "g.fa", "-o", files / "gc.tsv", "--length", 60
+    )
+    assert next(line for line in said if line.split()[:2] == ["train", "GC"]).endswith(
+        "NOT MATCHED"
+    )
+    assert not next(line for line in said if line.split()[:2] == ["train", "N"]).endswith(
+        "NOT MATCHED"
+    )
+    assert (
+        said[-1].strip()
+        == "finetune wants rows in all three: --validation and --test, or its own folds"
+    )
 
 
 @pytest.mark.parametrize(
@@ -162,13 +217,21 @@ def test_negatives_that_do_not_match_and_splits_without_rows_are_said(files, cap
         (["-o", "set.bed"], "--out: 'set.bed' names no format; .tsv.gz, .tsv"),
         (["--length", 20], "--length: windows of 20 nt; 30 nt or more"),
         (["--test", "chrZ"], "--test: unknown contig 'chrZ'; possible: a, b, c"),
-        (["--test", "c:3001-3002"], "--test: holds no window of a peak; contigs with peaks: a, b, c"),
+        (
+            ["--test", "c:3001-3002"],
+            "--test: holds no window of a peak; contigs with peaks: a, b, c",
+        ),
         (["--validation", "a,b,c", "--test", ""], "p.narrowPeak: no peak is left to train on"),
-        (["--signal", "g.fa", "--negatives", "shuffled"], "--negatives: shuffled letters have no signal"),
+        (
+            ["--signal", "g.fa", "--negatives", "shuffled"],
+            "--negatives: shuffled letters have no signal",
+        ),
         (["--signal", "g.fa"], "g.fa line 1: '>a' is no bedGraph record"),
         (["--exclude", "none.bed"], "none.bed: cannot be read"),
     ],
 )
-def test_what_cannot_be_is_one_line_and_nothing_is_written(files, refused, monkeypatch, words, message):
+def test_what_cannot_be_is_one_line_and_nothing_is_written(
+    files, refused, monkeypatch, words, message
+):
     monkeypatch.chdir(files)
     assert message in refused(*base(files), *words)

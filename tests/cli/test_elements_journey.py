@@ -43,7 +43,21 @@ def peaks(tmp_path, monkeypatch):
 
 
 def test_peaks_become_a_model_that_scores_peaks(peaks, capsys):
-    main(["dataset", "p.narrowPeak", "g.fa", "-o", "set.tsv.gz", "--length", "40", "--validation", "b", "--test", "c"])
+    main(
+        [
+            "dataset",
+            "p.narrowPeak",
+            "g.fa",
+            "-o",
+            "set.tsv.gz",
+            "--length",
+            "40",
+            "--validation",
+            "b",
+            "--test",
+            "c",
+        ]
+    )
     main(["finetune", "recipe.toml", "-o", "run"])
     main(["score-elements", "run/model", "g.fa", "p.narrowPeak", "-o", "out.tsv", "--quiet"])
     line, header, *rows = (peaks / "out.tsv").read_text().splitlines()

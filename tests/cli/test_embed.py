@@ -20,10 +20,17 @@ from orchid_genomics.tasks import embed as task
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """A model of width 8, a genome, and in.bed: 20 elements on both strands, two of which have no vector."""
-    write_genome(tmp_path / "genome.fa", {"c1": random_letters(800), "c2": "N" * 50 + random_letters(60, 1)})
+    """A model of width 8, a genome, and in.bed: 20 elements on both strands, two of which have no
+    vector.
+    """
+    write_genome(
+        tmp_path / "genome.fa", {"c1": random_letters(800), "c2": "N" * 50 + random_letters(60, 1)}
+    )
     letters_model().save_pretrained(tmp_path / "model", {"report": {"length": 64}})
-    rows = [f"c1\t{at}\t{at + 12 + i}\te{i}\t0\t{'+-'[i % 2]}\n" for i, at in enumerate(range(5, 700, 40))]
+    rows = [
+        f"c1\t{at}\t{at + 12 + i}\te{i}\t0\t{'+-'[i % 2]}\n"
+        for i, at in enumerate(range(5, 700, 40))
+    ]
     (tmp_path / "in.bed").write_text(
         "".join([*rows[:9], "c2\t0\t50\tgap\t0\t+\n", *rows[9:], "c2\t60\t111\toff\t0\t-\n"])
     )
@@ -70,7 +77,9 @@ def test_one_vector_a_letter(folder):
     run("--pool", "none")
     run(out="mean.h5")
     with Embeddings("out.h5") as found, Embeddings("mean.h5") as means:
-        sizes = [0 if why else len(place) for place, why in zip(found.intervals, found.why, strict=True)]
+        sizes = [
+            0 if why else len(place) for place, why in zip(found.intervals, found.why, strict=True)
+        ]
         assert [len(letters) for letters in found] == sizes
         assert len(found.matrix()) == sum(sizes)
         for letters, mean in zip(found, means, strict=True):
@@ -85,7 +94,9 @@ def test_shards_and_kills_give_the_bytes_of_one_run(folder, monkeypatch, pool):
         run("--pool", pool, "--shard", shard, out="many.h5")
     main(["merge", "many.h5.parts", "-o", "many.h5"])
     assert (folder / "many.h5").read_bytes() == (folder / "one.h5").read_bytes()
-    assert (folder / "many.h5.summary.json").read_bytes() == (folder / "one.h5.summary.json").read_bytes()
+    assert (folder / "many.h5.summary.json").read_bytes() == (
+        folder / "one.h5.summary.json"
+    ).read_bytes()
     real, calls = task.ElementVectors.__call__, []
 
     def dies(self, places):
@@ -123,14 +134,22 @@ def test_strand_and_window_follow_the_bed_and_the_model(folder):
     random_model(head).save_pretrained(folder / "model")
     run()
     with Embeddings("out.h5") as found:
-        assert (found.about["strand"], found.about["window"], found.matrix().shape) == ("both", 0, (2, 4))
+        assert (found.about["strand"], found.about["window"], found.matrix().shape) == (
+            "both",
+            0,
+            (2, 4),
+        )
 
 
 @pytest.mark.parametrize(
     ("words", "out", "message"),
     [
         ((), "out.npz", "--out: 'out.npz' names no format; .h5, .hdf5"),
-        (("--window", 63), "o.h5", "--window: 63 nt; 0 (the element alone), or an even number, 64 or more"),
+        (
+            ("--window", 63),
+            "o.h5",
+            "--window: 63 nt; 0 (the element alone), or an even number, 64 or more",
+        ),
         ((), "none/o.h5", "none/o.h5: cannot be written (No such file or directory)"),
     ],
 )
@@ -142,7 +161,10 @@ def test_a_file_that_is_not_ours_is_one_line(folder):
     with h5py.File("other.h5", "w") as file:
         file["x"] = [1]
     for name, message in (
-        ("other.h5", r"other.h5: is not an HDF5 of ours \(format None\); one of orchid-genomics embed"),
+        (
+            "other.h5",
+            r"other.h5: is not an HDF5 of ours \(format None\); one of orchid-genomics embed",
+        ),
         ("genome.fa", "genome.fa: cannot be read"),
         ("none.h5", r"none.h5: cannot be read \(No such file\)"),
     ):

@@ -18,12 +18,30 @@ def files(trained, tmp_path):
 
 def test_regions_to_a_file_with_the_errors_of_their_sums(files, tmp_path, capsys):
     out = tmp_path / "out.h5"
-    main(["explain", *files, "-o", str(out), "--method", "deeplift", "--target", "A@center", "--references", "2"])
+    main(
+        [
+            "explain",
+            *files,
+            "-o",
+            str(out),
+            "--method",
+            "deeplift",
+            "--target",
+            "A@center",
+            "--references",
+            "2",
+        ]
+    )
     said = capsys.readouterr().err
     assert "2 regions: 2 explained by deeplift" in said
     assert "sums against differences: off by" in said
     summary = json.loads((tmp_path / "out.h5.summary.json").read_text())
-    assert (summary["method"], summary["regions"], summary["explained"], summary["reasons"]) == ("deeplift", 2, 2, {})
+    assert (summary["method"], summary["regions"], summary["explained"], summary["reasons"]) == (
+        "deeplift",
+        2,
+        2,
+        {},
+    )
     first, second = read_explained(out)
     assert (first.place.name, second.place.strand) == ("first", "-")
     assert np.isfinite(first.found["projected"]).all()

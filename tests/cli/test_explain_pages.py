@@ -1,4 +1,6 @@
-"""explain --html, --session and --motifs as a user runs them: files beside the numbers, or one clear line."""
+"""explain --html, --session and --motifs as a user runs them: files beside the numbers, or one
+clear line.
+"""
 
 import pytest
 from random_models import letters_model, random_letters, write_genome
@@ -32,9 +34,13 @@ def test_a_page_and_a_session_lie_beside_the_track(words, tmp_path, capsys):
     assert "also written: out.html, out.igv.xml, out.ucsc.txt" in capsys.readouterr().err
 
 
-def test_matches_of_motifs_are_a_table_of_their_own_and_the_page_names_their_file(words, tmp_path, monkeypatch):
+def test_matches_of_motifs_are_a_table_of_their_own_and_the_page_names_their_file(
+    words, tmp_path, monkeypatch
+):
     looked = []
-    monkeypatch.setattr(motifs, "match_motifs", lambda *given: looked.append(given) or match_motifs(*given))
+    monkeypatch.setattr(
+        motifs, "match_motifs", lambda *given: looked.append(given) or match_motifs(*given)
+    )
     (tmp_path / "in.bed").write_text("c1\t100\t250\tone\t0\t-\n")
     matrix = "".join("0.91 0.03 0.03 0.03\n0.03 0.03 0.03 0.91\n" for _ in range(4))
     (tmp_path / "TA.meme").write_text(
@@ -45,7 +51,9 @@ def test_matches_of_motifs_are_a_table_of_their_own_and_the_page_names_their_fil
     assert header.split("\t")[:3] == ["#contig", "start", "end"]
     rows = [dict(zip(header[1:].split("\t"), line.split("\t"), strict=True)) for line in lines]
     assert {row["motif"] for row in rows} == {"M1"}
-    assert all(100 <= int(row["start"]) < int(row["end"]) <= 250 and row["strand"] == "-" for row in rows)
+    assert all(
+        100 <= int(row["start"]) < int(row["end"]) <= 250 and row["strand"] == "-" for row in rows
+    )
     assert "TA.meme" in (tmp_path / "out.html").read_text()
     assert len(looked) == 1, "what takes seconds is done once for both files"
 
@@ -53,8 +61,14 @@ def test_matches_of_motifs_are_a_table_of_their_own_and_the_page_names_their_fil
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (["-o", "out.h5", "--session"], "--session: out.h5 is no bigWig, which browsers draw as letters; -o OUT.bw"),
-        (["-o", "out.bw", "--html", "--shard", "1/2"], "--shard: makes one part of one file; one --out, without"),
+        (
+            ["-o", "out.h5", "--session"],
+            "--session: out.h5 is no bigWig, which browsers draw as letters; -o OUT.bw",
+        ),
+        (
+            ["-o", "out.bw", "--html", "--shard", "1/2"],
+            "--shard: makes one part of one file; one --out, without",
+        ),
         (["-o", "out.bw", "--motifs", "in.bed"], "in.bed: holds no motif; a motif file (MEME"),
         (["-o", "out.bw", "--html", "--annotation", "none.bed"], "none.bed: cannot be read"),
     ],

@@ -38,12 +38,23 @@ def test_an_annotation_becomes_three_beds(gff, tmp_path, capsys):
 
 
 def test_genbank_gives_the_genome_too(tmp_path):
-    record = SeqRecord(Seq("ACGTACGTAC" * 20), id="p.1", name="p", annotations={"molecule_type": "DNA"})
-    record.features = [SeqFeature(SimpleLocation(50, 90, 1), type="gene", qualifiers={"locus_tag": ["p1"]})]
+    record = SeqRecord(
+        Seq("ACGTACGTAC" * 20), id="p.1", name="p", annotations={"molecule_type": "DNA"}
+    )
+    record.features = [
+        SeqFeature(SimpleLocation(50, 90, 1), type="gene", qualifiers={"locus_tag": ["p1"]})
+    ]
     SeqIO.write([record], tmp_path / "p.gb", "genbank")
     out = tmp_path / "out"
     run("features", tmp_path / "p.gb", "-o", out)
-    names = {"genes.bed", "CDS.bed", "promoters.bed", "genome.fa.gz", "genome.fa.gz.fai", "genome.fa.gz.gzi"}
+    names = {
+        "genes.bed",
+        "CDS.bed",
+        "promoters.bed",
+        "genome.fa.gz",
+        "genome.fa.gz.fai",
+        "genome.fa.gz.gzi",
+    }
     assert {path.name for path in out.iterdir()} == names
     with Genome(out / "genome.fa.gz") as genome:
         assert genome.letters("p.1", 0, 200) == b"ACGTACGTAC" * 20
@@ -54,11 +65,15 @@ def test_genbank_gives_the_genome_too(tmp_path):
 
 def test_genbank_that_does_not_fit_the_genome_is_refused(tmp_path, capsys):
     record = SeqRecord(Seq("ACGT" * 10), id="p.1", name="p", annotations={"molecule_type": "DNA"})
-    record.features = [SeqFeature(SimpleLocation(5, 30, 1), type="gene", qualifiers={"locus_tag": ["p1"]})]
+    record.features = [
+        SeqFeature(SimpleLocation(5, 30, 1), type="gene", qualifiers={"locus_tag": ["p1"]})
+    ]
     SeqIO.write([record], tmp_path / "p.gb", "genbank")
     (tmp_path / "short.fa").write_text(">p.1\nACGT\n")
     with pytest.raises(SystemExit):
-        run("features", tmp_path / "p.gb", "-o", tmp_path / "out", "--genome", tmp_path / "short.fa")
+        run(
+            "features", tmp_path / "p.gb", "-o", tmp_path / "out", "--genome", tmp_path / "short.fa"
+        )
     assert "p.gb: end 30 is off contig p.1; ends up to 4 in short.fa" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
@@ -72,7 +87,9 @@ def test_genbank_that_does_not_fit_the_genome_is_refused(tmp_path, capsys):
         (lambda path: path.write_text("chr1\tx\tSNP\t1\t2\t.\t.\t.\tID=x\n"), "has no genes"),
     ],
 )
-def test_bad_input_is_one_line_and_leaves_the_folder_as_it_was(gff, tmp_path, capsys, refused, break_it, message):
+def test_bad_input_is_one_line_and_leaves_the_folder_as_it_was(
+    gff, tmp_path, capsys, refused, break_it, message
+):
     run("features", gff, "-o", tmp_path / "beds")
     capsys.readouterr()
     break_it(gff)
@@ -82,7 +99,10 @@ def test_bad_input_is_one_line_and_leaves_the_folder_as_it_was(gff, tmp_path, ca
 def test_a_file_in_the_place_of_the_folder_and_no_promoter_at_all_are_refused(gff, capsys):
     for words, message in (
         ((gff, "-o", gff), "is a file; a folder"),
-        ((gff, "-o", "x", "--upstream", 0), "--upstream: 0 letters, --downstream 0; 0 or more, not both 0"),
+        (
+            (gff, "-o", "x", "--upstream", 0),
+            "--upstream: 0 letters, --downstream 0; 0 or more, not both 0",
+        ),
     ):
         with pytest.raises(SystemExit):
             run("features", *words)

@@ -1,4 +1,6 @@
-"""Journeys: a genome to all its changes, scored, calibrated and judged; and what is said when a word is wrong."""
+"""Journeys: a genome to all its changes, scored, calibrated and judged; and what is said when a
+word is wrong.
+"""
 
 import json
 
@@ -26,7 +28,13 @@ def folder(tmp_path_factory):
     """A genome with six genes on both strands, its annotation, and a model."""
     folder = tmp_path_factory.mktemp("judging")
     rng = np.random.default_rng(0)
-    words = [a + b + c for a in "ACGT" for b in "ACGT" for c in "ACGT" if a + b + c not in ("TAA", "TAG", "TGA")]
+    words = [
+        a + b + c
+        for a in "ACGT"
+        for b in "ACGT"
+        for c in "ACGT"
+        if a + b + c not in ("TAA", "TAG", "TGA")
+    ]
     letters, rows = "", "##gff-version 3\n"
     for gene in range(GENES):
         orf = "ATG" + "".join(rng.choice(words, CODONS)) + "TAA"
@@ -35,7 +43,9 @@ def folder(tmp_path_factory):
         turned = orf[::-1].translate(str.maketrans("ACGT", "TGCA"))
         letters += random_letters(60, gene) + (orf if strand == "+" else turned)
         rows += f"c\tx\tCDS\t{start}\t{start + len(orf) - 1}\t.\t{strand}\t0\tParent=g{gene};gene_id=g{gene}\n"
-    genome = write_genome(folder / "g.fa", {"c": letters + random_letters(60), "t": random_letters(2_000, 9)})
+    genome = write_genome(
+        folder / "g.fa", {"c": letters + random_letters(60), "t": random_letters(2_000, 9)}
+    )
     (folder / "a.gff3").write_text(rows)
     model = letters_model()
     seen = {"t": [[0, 2_000]]}
@@ -67,7 +77,17 @@ def scored(folder):
 def test_every_change_of_every_gene_is_written_sorted_and_indexed(folder, capsys):
     import pysam
 
-    run("mutate", folder / "g.fa", folder / "a.gff3", "-o", folder / "some.vcf.gz", "--genes", 2, "--last", 0)
+    run(
+        "mutate",
+        folder / "g.fa",
+        folder / "a.gff3",
+        "-o",
+        folder / "some.vcf.gz",
+        "--genes",
+        2,
+        "--last",
+        0,
+    )
     said = dict(line.split("\t") for line in capsys.readouterr().out.splitlines())
     assert said["genes"] == "2 of 6"
     with pysam.VariantFile(str(folder / "some.vcf.gz")) as file:
@@ -75,20 +95,52 @@ def test_every_change_of_every_gene_is_written_sorted_and_indexed(folder, capsys
         assert len({record.info["BCSQ"][0].split("|")[1] for record in file.fetch("c")}) == 2
     assert places == sorted(places)
     assert len(places) == 2 * (CODONS + 2) * 9
-    run("mutate", folder / "g.fa", folder / "a.gff3", "-o", folder / "again.vcf.gz", "--genes", 2, "--last", 0)
+    run(
+        "mutate",
+        folder / "g.fa",
+        folder / "a.gff3",
+        "-o",
+        folder / "again.vcf.gz",
+        "--genes",
+        2,
+        "--last",
+        0,
+    )
     assert (folder / "again.vcf.gz").read_bytes() == (folder / "some.vcf.gz").read_bytes()
 
 
 def test_from_genome_to_areas_in_strata_beside_all_baselines(folder, scored, capsys):
-    words = ["--label", "BCSQ", "--positive", "stop_gained", "--negative", "synonymous", "--strata", "CONTEXT"]
-    extra = ["--genome", folder / "g.fa", "--model", folder / "model", "-o", folder / "out.json", "--samples", 50]
+    words = [
+        "--label",
+        "BCSQ",
+        "--positive",
+        "stop_gained",
+        "--negative",
+        "synonymous",
+        "--strata",
+        "CONTEXT",
+    ]
+    extra = [
+        "--genome",
+        folder / "g.fa",
+        "--model",
+        folder / "model",
+        "-o",
+        folder / "out.json",
+        "--samples",
+        50,
+    ]
     run("evaluate-variants", scored, *words, *extra)
     out = capsys.readouterr().out
     assert "BCSQ: " in out
     assert "positive (stop_gained)" in out
     assert "bootstrap of 6 clusters (gene)" in out
     assert "within CONTEXT" in out
-    for name in ("ORCHID_LLR_UNMASKED", "look-up of contexts, out of fold", "counts, 6 on both sides"):
+    for name in (
+        "ORCHID_LLR_UNMASKED",
+        "look-up of contexts, out of fold",
+        "counts, 6 on both sides",
+    ):
         assert f"\n{name} " in out
     assert "\nORCHID_LLR_UNMASKED, random weights " in out
     assert "under 5 of a class, not ranked apart: synonymous (0 positive, " in out
@@ -102,7 +154,16 @@ def test_from_genome_to_areas_in_strata_beside_all_baselines(folder, scored, cap
 def test_the_same_strata_by_the_genome_and_by_the_annotation(folder, scored, capsys):
     areas = []
     for strata in ("CONTEXT", "context"):
-        words = ["--label", "BCSQ", "--positive", "missense", "--negative", "synonymous", "--strata", strata]
+        words = [
+            "--label",
+            "BCSQ",
+            "--positive",
+            "missense",
+            "--negative",
+            "synonymous",
+            "--strata",
+            strata,
+        ]
         run(
             "evaluate-variants",
             scored,
@@ -114,7 +175,11 @@ def test_the_same_strata_by_the_genome_and_by_the_annotation(folder, scored, cap
             "--samples",
             2,
         )
-        areas.append(json.loads((folder / "out.json").read_text())["groups"][0]["lines"][0]["within"]["auroc"]["value"])
+        areas.append(
+            json.loads((folder / "out.json").read_text())["groups"][0]["lines"][0]["within"][
+                "auroc"
+            ]["value"]
+        )
     assert areas[0] == areas[1]
 
 
@@ -127,14 +192,27 @@ def labelled(folder, truth):
         score = -2.0 * bad if truth else (draw >> 8) % 100 / 10
         alt = "AC" if row % 5 == 0 else "C"
         label, frequency = ("bad", 0.1) if bad else ("good", 0.4)
-        lines.append(f"c\t{row + 1}\tA\t{alt}\t{score}\t{-score}\t{frequency}\t{label}\tg{row // 20}")
+        lines.append(
+            f"c\t{row + 1}\tA\t{alt}\t{score}\t{-score}\t{frequency}\t{label}\tg{row // 20}"
+        )
     (folder / "l.tsv").write_text("\n".join(lines) + "\n")
     return folder / "l.tsv"
 
 
 def test_signs_types_and_clusters_of_a_table(tmp_path, capsys):
     table = labelled(tmp_path, truth=True)
-    words = ["--label", "class", "--positive", "bad", "--negative", "good", "--frequency", "AF", "--samples", 20]
+    words = [
+        "--label",
+        "class",
+        "--positive",
+        "bad",
+        "--negative",
+        "good",
+        "--frequency",
+        "AF",
+        "--samples",
+        20,
+    ]
     run(
         "evaluate-variants",
         table,
@@ -159,8 +237,27 @@ def test_signs_types_and_clusters_of_a_table(tmp_path, capsys):
 def test_only_and_regions_keep_what_they_say(tmp_path, capsys):
     table = labelled(tmp_path, truth=False)
     (tmp_path / "r.bed").write_text("c\t20\t60\n")
-    words = ["--label", "class", "--positive", "bad", "--negative", "good", "--samples", 5, "-o", tmp_path / "o"]
-    run("evaluate-variants", table, *words, "--only", "gene=g0,g1,g9", "--regions", tmp_path / "r.bed")
+    words = [
+        "--label",
+        "class",
+        "--positive",
+        "bad",
+        "--negative",
+        "good",
+        "--samples",
+        5,
+        "-o",
+        tmp_path / "o",
+    ]
+    run(
+        "evaluate-variants",
+        table,
+        *words,
+        "--only",
+        "gene=g0,g1,g9",
+        "--regions",
+        tmp_path / "r.bed",
+    )
     first = json.loads((tmp_path / "o").read_text())["groups"][0]
     assert first["positives"] + first["negatives"] == 20
     assert "largest, g1, holds 100%" in capsys.readouterr().out
@@ -182,12 +279,18 @@ def test_only_and_regions_keep_what_they_say(tmp_path, capsys):
             ("--positive", "bad", "--negative", "good", "--score", "x"),
             "error: --score: {} has no 'x'; possible: llr, other",
         ),
-        (("--positive", "bad", "--negative", "good", "--only", "gene"), "error: --only: 'gene'; KEY=VALUE"),
+        (
+            ("--positive", "bad", "--negative", "good", "--only", "gene"),
+            "error: --only: 'gene'; KEY=VALUE",
+        ),
         (
             ("--positive", "bad", "--negative", "good", "--only", "gene=x"),
             "error: --only gene=x: leaves none of 200 variants; values and places that the file has",
         ),
-        (("--positive", "bad", "--negative", "good", "--only", "gene=g2", "--score", "gap"), "has no 'gap'"),
+        (
+            ("--positive", "bad", "--negative", "good", "--only", "gene=g2", "--score", "gap"),
+            "has no 'gap'",
+        ),
         (
             ("--positive", "bad", "--negative", "good", "--strata", "context"),
             "error: --strata context: needs the letters around each variant; --genome FASTA",
@@ -209,17 +312,31 @@ def test_one_line_for_what_is_not_right(tmp_path, capsys, words, said):
 
 
 def test_scores_that_are_all_missing_are_said_to_be(tmp_path, capsys):
-    (tmp_path / "l.tsv").write_text("chrom\tpos\tref\talt\tllr\tclass\nc\t1\tA\tC\t.\tx\nc\t2\tA\tC\t.\ty\n")
+    (tmp_path / "l.tsv").write_text(
+        "chrom\tpos\tref\talt\tllr\tclass\nc\t1\tA\tC\t.\tx\nc\t2\tA\tC\t.\ty\n"
+    )
     words = ["--label", "class", "--positive", "x", "--negative", "y"]
     run("evaluate-variants", tmp_path / "l.tsv", *words, exit_code=1)
-    assert "l.tsv: llr is missing for all 2 labelled variants; another --score: " in capsys.readouterr().err
+    assert (
+        "l.tsv: llr is missing for all 2 labelled variants; another --score: "
+        in capsys.readouterr().err
+    )
     table = "chrom\tpos\tref\talt\tllr\tindel\tclass\nc\t1\tA\tC\t-1\t.\tx\nc\t2\tA\tC\t1\t.\ty\n"
     (tmp_path / "l.tsv").write_text(table)
     run("evaluate-variants", tmp_path / "l.tsv", *words)
     out = capsys.readouterr().out
     assert "left out, for no labelled variant has a value: indel\n" in out
     assert "\nllr " in out
-    run("evaluate-variants", tmp_path / "l.tsv", *words, "--score", "llr", "--score", "indel", exit_code=1)
+    run(
+        "evaluate-variants",
+        tmp_path / "l.tsv",
+        *words,
+        "--score",
+        "llr",
+        "--score",
+        "indel",
+        exit_code=1,
+    )
     assert "l.tsv: indel is missing for all 2 labelled variants" in capsys.readouterr().err
     (tmp_path / "l.tsv").write_text("chrom\tpos\tref\talt\tmine\tclass\nc\t1\tA\tC\t.\tx\n")
     run("evaluate-variants", tmp_path / "l.tsv", *words, exit_code=1)
@@ -244,20 +361,45 @@ def test_calibrate_says_what_it_learned(folder, capsys):
         300,
     )
     assert "neutral background (n.bed): 300 sites" in capsys.readouterr().out
-    run("calibrate", folder / "model", folder / "g.fa", "-o", folder / "no" / "cal.json", exit_code=1)
+    run(
+        "calibrate",
+        folder / "model",
+        folder / "g.fa",
+        "-o",
+        folder / "no" / "cal.json",
+        exit_code=1,
+    )
     assert "its folder is not there; a folder that is" in capsys.readouterr().err
 
 
 def test_a_calibrated_file_says_percentile_and_z_and_names_its_background(folder, tmp_path, capsys):
     import pysam
 
-    run("calibrate", folder / "model", folder / "g.fa", "-o", tmp_path / "cal.json", "--sites", 1_000)
+    run(
+        "calibrate",
+        folder / "model",
+        folder / "g.fa",
+        "-o",
+        tmp_path / "cal.json",
+        "--sites",
+        1_000,
+    )
     (tmp_path / "v.vcf").write_text(
         "##fileformat=VCFv4.2\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
-        + "".join(f"t\t{at}\t.\t{random_letters(2_000, 9)[at - 1]}\tA,C,G,T\t.\t.\t.\n" for at in range(101, 141))
+        + "".join(
+            f"t\t{at}\t.\t{random_letters(2_000, 9)[at - 1]}\tA,C,G,T\t.\t.\t.\n"
+            for at in range(101, 141)
+        )
         + f"t\t150\t.\t{random_letters(2_000, 9)[149]}\tATTT\t.\t.\t.\n"
     )
-    words = ["score-variants", folder / "model", folder / "g.fa", tmp_path / "v.vcf", "--scores", "llr_unmasked"]
+    words = [
+        "score-variants",
+        folder / "model",
+        folder / "g.fa",
+        tmp_path / "v.vcf",
+        "--scores",
+        "llr_unmasked",
+    ]
     run(*words, "-o", tmp_path / "o.vcf.gz", "--calibration", tmp_path / "cal.json")
     with pysam.VariantFile(str(tmp_path / "o.vcf.gz")) as file:
         assert "not pathogenicity" in file.header.info["ORCHID_LLR_UNMASKED_Z"].description
@@ -268,10 +410,24 @@ def test_a_calibrated_file_says_percentile_and_z_and_names_its_background(folder
     assert abs(np.mean(some)) < 1
     for record in records:
         for percentile, n in zip(
-            record.info["ORCHID_LLR_UNMASKED_PERCENTILE"], record.info["ORCHID_LLR_UNMASKED_N"], strict=True
+            record.info["ORCHID_LLR_UNMASKED_PERCENTILE"],
+            record.info["ORCHID_LLR_UNMASKED_N"],
+            strict=True,
         ):
             assert n is None or 100 / n - 1e-3 <= percentile <= 100 - 100 / n + 1e-3
     assert indel.info["ORCHID_LLR_UNMASKED_Z"] == (None,)
-    run(*words, "-o", tmp_path / "p.vcf.gz", "--calibration", tmp_path / "cal.json", "--window", 128, exit_code=1)
-    assert "cal.json: is for the window 64, not 128; orchid-genomics calibrate, again" in capsys.readouterr().err
+    run(
+        *words,
+        "-o",
+        tmp_path / "p.vcf.gz",
+        "--calibration",
+        tmp_path / "cal.json",
+        "--window",
+        128,
+        exit_code=1,
+    )
+    assert (
+        "cal.json: is for the window 64, not 128; orchid-genomics calibrate, again"
+        in capsys.readouterr().err
+    )
     assert not (tmp_path / "p.vcf.gz").exists()

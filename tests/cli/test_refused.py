@@ -1,4 +1,6 @@
-"""Bad input: one line on stderr that begins with error:, exit 1, no traceback, and nothing half-written."""
+"""Bad input: one line on stderr that begins with error:, exit 1, no traceback, and nothing
+half-written.
+"""
 
 import gzip
 import os
@@ -38,12 +40,24 @@ def bgzipped(path, keep):
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda path: path.unlink(), "genome.fa: cannot be read (No such file or directory); a FASTA"),
+        (
+            lambda path: path.unlink(),
+            "genome.fa: cannot be read (No such file or directory); a FASTA",
+        ),
         (lambda path: path.write_bytes(b""), "genome.fa: is empty; a FASTA, plain or bgzipped"),
-        (lambda path: path.write_text("hello\n"), "genome.fa: is no FASTA: it begins with 'h'; a first line >name"),
-        (lambda path: bgzipped(path, -28), "genome.fa: is truncated (no bgzip end-of-file block); copy or compress"),
+        (
+            lambda path: path.write_text("hello\n"),
+            "genome.fa: is no FASTA: it begins with 'h'; a first line >name",
+        ),
+        (
+            lambda path: bgzipped(path, -28),
+            "genome.fa: is truncated (no bgzip end-of-file block); copy or compress",
+        ),
         (lambda path: bgzipped(path, 900), "genome.fa: is truncated"),
-        (lambda path: path.write_bytes(gzip.compress(path.read_bytes())), "is gzip, not bgzip (byte 0); random access"),
+        (
+            lambda path: path.write_bytes(gzip.compress(path.read_bytes())),
+            "is gzip, not bgzip (byte 0); random access",
+        ),
         (
             lambda path: path.write_text(path.read_text() + ">a\nACGT\n"),
             "line 9: two contigs are named 'a'; one name each",
@@ -63,20 +77,33 @@ def test_a_plain_file_shorter_than_its_index(refused, small):
     pysam.faidx(str(genome))
     genome.write_bytes(genome.read_bytes()[:-500])
     message = both(refused, small)
-    assert "is truncated: it ends before contig t has its 2,000 letters of genome.fa.fai; copy it again" in message
+    assert (
+        "is truncated: it ends before contig t has its 2,000 letters of genome.fa.fai; copy it again"
+        in message
+    )
 
 
 def test_an_unknown_contig_with_both_lists(refused, small):
     edit(small, 'test = ["t"]', 'test = ["t", "chr9"]')
     message = both(refused, small)
-    assert "genomes.0.test: unknown contig 'chr9'; possible: a, b, v, t in genome.fa; t, chr9 here" in message
+    assert (
+        "genomes.0.test: unknown contig 'chr9'; possible: a, b, v, t in genome.fa; t, chr9 here"
+        in message
+    )
 
 
 def test_a_window_longer_than_every_contig(refused, small):
     message = both(refused, small, "--set", "data.length=8192")
-    assert "a window of 8,192 nt is longer than every training contig (the longest, a: 6,000 nt); a shorter" in message
-    curriculum = "training.curriculum=[{length=64, steps=2, batch=4}, {length=6001, steps=2, batch=4}]"
-    assert "a window of 6,001 nt is longer than every training contig" in both(refused, small, "--set", curriculum)
+    assert (
+        "a window of 8,192 nt is longer than every training contig (the longest, a: 6,000 nt); a shorter"
+        in message
+    )
+    curriculum = (
+        "training.curriculum=[{length=64, steps=2, batch=4}, {length=6001, steps=2, batch=4}]"
+    )
+    assert "a window of 6,001 nt is longer than every training contig" in both(
+        refused, small, "--set", curriculum
+    )
 
 
 def test_a_genome_held_out_whole(refused, small):
@@ -122,7 +149,10 @@ def test_a_stale_index_is_said_and_left_alone(small, tmp_path, index_cache, caps
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("b\t2900\t3001", "part.bed line 2: end 3,001 is off contig b; ends up to 3,000 in genome.fa"),
+        (
+            "b\t2900\t3001",
+            "part.bed line 2: end 3,001 is off contig b; ends up to 3,000 in genome.fa",
+        ),
         ("b\t20\t20", "part.bed line 2: start 20 is not below end 20; 0-based half-open"),
         ("b\t30\t20", "part.bed line 2: start 30 is not below end 20"),
         ("b\tten\t20", "part.bed line 2: "),
@@ -135,7 +165,10 @@ def test_a_bad_bed_is_refused_before_any_step(refused, small, key, line, message
     if key == "evaluation":
         small.write_text(small.read_text() + 'regions = [{ name = "part", bed = "part.bed" }]\n')
     else:
-        value = {"exclude": '["part.bed"]', "functional": '[{ bed = "part.bed", share = 0.5 }]'}.get(key, '"part.bed"')
+        value = {
+            "exclude": '["part.bed"]',
+            "functional": '[{ bed = "part.bed", share = 0.5 }]',
+        }.get(key, '"part.bed"')
         edit(small, "[data]", f"{key} = {value}\n[data]")
     assert message in refused("pretrain", small, "-o", small.parent / "run")
 
@@ -144,7 +177,9 @@ def test_a_missing_and_an_empty_bed(refused, small):
     edit(small, "[data]", 'test_bed = "part.bed"\n[data]')
     assert "part.bed: cannot be read (No such file or directory)" in both(refused, small)
     (small.parent / "part.bed").write_text("# nothing\n")
-    assert "part.bed: has no record; regions to hold out for test, or no test_bed" in both(refused, small)
+    assert "part.bed: has no record; regions to hold out for test, or no test_bed" in both(
+        refused, small
+    )
 
 
 # Recipes
@@ -154,7 +189,10 @@ def test_a_missing_and_an_empty_bed(refused, small):
     ("override", "message"),
     [
         ("model.dept=3", "model.dept: unknown key; possible: alphabet, backend, depth, "),
-        ("sed=3", "sed: unknown key; possible: data, evaluation, genomes, model, objective, optimizer, seed, training"),
+        (
+            "sed=3",
+            "sed: unknown key; possible: data, evaluation, genomes, model, objective, optimizer, seed, training",
+        ),
         ("genomes.0.fast=x", "genomes.0.fast: unknown key; possible: exclude, fasta, "),
         ("training.steps=many", "training.steps: Input should be a valid integer"),
         ('model.depth="3"', "model.depth: Input should be a valid integer (found '3')"),
@@ -167,9 +205,15 @@ def test_a_missing_and_an_empty_bed(refused, small):
         ("objective.kind=causal", "objective.kind: 'causal'; possible: 'masked'"),
         ("model.backend=tpu", "model.backend: 'tpu'; possible: "),
         ("training.device=gpu", "training.device: 'gpu'; possible: 'auto', 'cpu' or 'cuda'"),
-        ("training.precision=half", "training.precision: 'half'; possible: 'auto', 'float32' or 'bfloat16'"),
+        (
+            "training.precision=half",
+            "training.precision: 'half'; possible: 'auto', 'float32' or 'bfloat16'",
+        ),
         ("model.alphabet=symbols:20", "model.alphabet: 'symbols:20' cannot read a genome; dna"),
-        ("training.batch=3", "training.batch: 3 rows do not divide into 1 rank x 2 parts; a multiple of 2"),
+        (
+            "training.batch=3",
+            "training.batch: 3 rows do not divide into 1 rank x 2 parts; a multiple of 2",
+        ),
         (
             "training.curriculum=[{length=64, steps=2, batch=5, accumulate=2}]",
             "training.curriculum.0.batch: 5 rows do not",
@@ -187,15 +231,26 @@ def test_a_wrong_recipe_names_the_key_and_what_was_possible(refused, small, over
 
 def test_a_recipe_that_is_no_toml_or_not_there(refused, small, tmp_path):
     small.write_text("[model\nwidth = 3\n")
-    assert "small.toml: is no TOML: Expected ']' at the end of a table declaration (at line 1" in both(refused, small)
+    assert (
+        "small.toml: is no TOML: Expected ']' at the end of a table declaration (at line 1"
+        in both(refused, small)
+    )
     small.write_bytes(b"\xff\xfe\x00")
     assert "small.toml: is no TOML: " in both(refused, small)
-    assert "none.toml: cannot be read (No such file or directory)" in refused("plan", tmp_path / "none.toml")
-    assert f"{tmp_path}: cannot be read (Is a directory); the path of a recipe" in refused("pretrain", tmp_path)
+    assert "none.toml: cannot be read (No such file or directory)" in refused(
+        "plan", tmp_path / "none.toml"
+    )
+    assert f"{tmp_path}: cannot be read (Is a directory); the path of a recipe" in refused(
+        "pretrain", tmp_path
+    )
     small.write_text("seed = 1\n")
-    assert "small.toml: names nothing to train on; either [[genomes]] or [recall]" in both(refused, small)
+    assert "small.toml: names nothing to train on; either [[genomes]] or [recall]" in both(
+        refused, small
+    )
     (tmp_path / "r.json").write_text("[1]")
-    assert "r.json: names nothing to train on" in refused("plan", tmp_path / "r.json", "--set", "seed=2")
+    assert "r.json: names nothing to train on" in refused(
+        "plan", tmp_path / "r.json", "--set", "seed=2"
+    )
 
 
 def test_cuda_on_a_machine_without(refused, small):
@@ -222,8 +277,15 @@ def test_every_command_that_runs_a_model_has_the_device_of_one_option(refused, t
     if torch.cuda.is_available():
         pytest.skip("this machine has cuda")
     write_genome(tmp_path / "genome.fa", {"c1": random_letters(200)})
-    (tmp_path / "x").write_text("##fileformat=VCFv4.3\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n")
+    (tmp_path / "x").write_text(
+        "##fileformat=VCFv4.3\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
+    )
     letters_model().save_pretrained(tmp_path / "model")
     places = {"MODEL": tmp_path / "model", "FASTA": tmp_path / "genome.fa", "x": tmp_path / "x"}
-    found = [places.get(word, tmp_path / word if word.startswith("OUT") else word) for word in words]
-    assert refused(*found, "--device", "cuda") == "error: --device: no CUDA device was found; cpu, or auto"
+    found = [
+        places.get(word, tmp_path / word if word.startswith("OUT") else word) for word in words
+    ]
+    assert (
+        refused(*found, "--device", "cuda")
+        == "error: --device: no CUDA device was found; cpu, or auto"
+    )

@@ -42,7 +42,9 @@ def test_runs_that_are_there_or_not_there_or_changed(refused, small, trained, tm
 @pytest.mark.parametrize("name", ["genome.fa", "held.bed"])
 def test_a_run_is_not_resumed_on_files_that_changed(refused, small, tmp_path, capsys, name):
     (tmp_path / "held.bed").write_text("b\t1000\t1400\n")
-    small.write_text(small.read_text().replace('test = ["t"]', 'test = ["t"]\ntest_bed = "held.bed"'))
+    small.write_text(
+        small.read_text().replace('test = ["t"]', 'test = ["t"]\ntest_bed = "held.bed"')
+    )
     words = ["pretrain", str(small), "-o", str(tmp_path / "run"), "--set", "evaluation.sites=0"]
     main(words)
     whole = (tmp_path / name).read_bytes()
@@ -61,7 +63,17 @@ def test_a_damaged_checkpoint_is_the_last_line(trained, small, capsys):
         whole = path.read_bytes()
         path.write_bytes(whole[:2000])
         with pytest.raises(SystemExit) as stop:
-            main(["pretrain", str(small), "-o", str(trained), "--resume", "--set", "evaluation.sites=0"])
+            main(
+                [
+                    "pretrain",
+                    str(small),
+                    "-o",
+                    str(trained),
+                    "--resume",
+                    "--set",
+                    "evaluation.sites=0",
+                ]
+            )
         *_, last = capsys.readouterr().err.splitlines()
         assert stop.value.code == 1
         assert last.startswith(f"error: {path}: is damaged (")
@@ -71,11 +83,15 @@ def test_a_damaged_checkpoint_is_the_last_line(trained, small, capsys):
 def test_a_disk_that_fills_says_what_is_kept(small, tmp_path, capsys):
     disk = tmp_path / "disk"
     disk.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=100k", "tmpfs", disk], capture_output=True).returncode:
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=100k", "tmpfs", disk], capture_output=True
+    ).returncode:
         pytest.skip("may not mount a file system here")
     try:
         with pytest.raises(SystemExit) as stop:
-            main(["pretrain", str(small), "-o", str(disk / "run"), "--set", "training.save_every=2"])
+            main(
+                ["pretrain", str(small), "-o", str(disk / "run"), "--set", "training.save_every=2"]
+            )
         *_, last = capsys.readouterr().err.splitlines()
         names = {path.name for path in disk.rglob("*") if path.is_file()}
     finally:
@@ -104,7 +120,11 @@ def nan(path):
 @pytest.mark.parametrize(
     ("name", "damage", "message"),
     [
-        ("", shutil.rmtree, "config.json: cannot be read (No such file or directory); a model folder of this tool"),
+        (
+            "",
+            shutil.rmtree,
+            "config.json: cannot be read (No such file or directory); a model folder of this tool",
+        ),
         ("config.json", Path.unlink, "config.json: cannot be read (No such file or directory)"),
         ("config.json", cut, "config.json: is damaged ("),
         (
@@ -112,11 +132,23 @@ def nan(path):
             lambda path: path.write_text('{"model_type": "bert"}'),
             "is not a model of this tool (format None)",
         ),
-        ("config.json", lambda path: edit(path, '"width": 16', '"width": 32'), "does not fit its config.json ("),
-        ("config.json", lambda path: edit(path, '"width": 16', '"wide": 16'), "config.json: encoder.wide: unknown key"),
+        (
+            "config.json",
+            lambda path: edit(path, '"width": 16', '"width": 32'),
+            "does not fit its config.json (",
+        ),
+        (
+            "config.json",
+            lambda path: edit(path, '"width": 16', '"wide": 16'),
+            "config.json: encoder.wide: unknown key",
+        ),
         ("model.safetensors", Path.unlink, "model.safetensors: cannot be read ("),
         ("model.safetensors", cut, "model.safetensors: cannot be read ("),
-        ("model.safetensors", lambda path: path.write_bytes(b"\x80\x04."), "model.safetensors: cannot be read ("),
+        (
+            "model.safetensors",
+            lambda path: path.write_bytes(b"\x80\x04."),
+            "model.safetensors: cannot be read (",
+        ),
         ("model.safetensors", nan, "model.safetensors: holds NaN or infinite weights"),
         ("provenance.json", cut, "provenance.json: is damaged ("),
         (
@@ -124,7 +156,11 @@ def nan(path):
             lambda path: path.write_text('{"author": "x"}'),
             "provenance.json: is damaged or not of this",
         ),
-        ("provenance.json", lambda path: path.write_text("[]"), "provenance.json: is damaged (not an object)"),
+        (
+            "provenance.json",
+            lambda path: path.write_text("[]"),
+            "provenance.json: is damaged (not an object)",
+        ),
     ],
 )
 def test_a_model_folder_that_is_missing_foreign_or_damaged(trained, refused, name, damage, message):

@@ -1,4 +1,6 @@
-"""score-elements as a user runs it: every element answered in order, the same bytes however it was run."""
+"""score-elements as a user runs it: every element answered in order, the same bytes however it was
+run.
+"""
 
 import gzip
 import json
@@ -34,8 +36,16 @@ def folder(tmp_path, monkeypatch):
     letters_model().save_pretrained(tmp_path / "model", {"report": {"length": 64}})
     head = {"kind": "pooled", "task": "multiclass", "labels": ["decoy", "donor", "acceptor"]}
     random_model(head).save_pretrained(tmp_path / "tuned", {"labelled": {"lengths": [40, 40]}})
-    rows = [f"c1\t{at}\t{at + 10 + i}\te{i}\t{i}\t{'+-.'[i % 3]}\n" for i, at in enumerate(range(5, 850, 33))]
-    rows += ["c2\t10\t30\tgap\t0\t+\n", "c2\t90\t120\tedge\t0\t-\n", "c2\t250\t261\toff\t0\t+\n", "chrQ\t1\t2\tlost\n"]
+    rows = [
+        f"c1\t{at}\t{at + 10 + i}\te{i}\t{i}\t{'+-.'[i % 3]}\n"
+        for i, at in enumerate(range(5, 850, 33))
+    ]
+    rows += [
+        "c2\t10\t30\tgap\t0\t+\n",
+        "c2\t90\t120\tedge\t0\t-\n",
+        "c2\t250\t261\toff\t0\t+\n",
+        "chrQ\t1\t2\tlost\n",
+    ]
     (tmp_path / "in.bed").write_text("".join(rows))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(task, "BLOCK", 8)
@@ -43,7 +53,16 @@ def folder(tmp_path, monkeypatch):
 
 
 def command(*words, model="model", out="out.bed.gz", source=("in.bed",), more=("--background", 0)):
-    return ["score-elements", model, "genome.fa", *source, "-o", out, *map(str, more), *map(str, words)]
+    return [
+        "score-elements",
+        model,
+        "genome.fa",
+        *source,
+        "-o",
+        out,
+        *map(str, more),
+        *map(str, words),
+    ]
 
 
 def run(*words, **options):
@@ -62,14 +81,28 @@ def rows_of(path):
 def test_every_element_is_answered_in_its_order(folder, capsys):
     run()
     _, header, *rows = rows_of(folder / "out.bed.gz")
-    assert header == ["#chrom", "start", "end", "name", "score", "strand", "loglik", "entropy", "why"]
+    assert header == [
+        "#chrom",
+        "start",
+        "end",
+        "name",
+        "score",
+        "strand",
+        "loglik",
+        "entropy",
+        "why",
+    ]
     given = [line.split("\t") for line in (folder / "in.bed").read_text().splitlines()]
-    assert [row[:6] for row in rows] == [[*words, *["0", "."][len(words) - 4 :]][:6] for words in given]
+    assert [row[:6] for row in rows] == [
+        [*words, *["0", "."][len(words) - 4 :]][:6] for words in given
+    ]
     assert [row[8] for row in rows] == ["."] * 26 + ["all_n", ".", "off_contig", "unknown_contig"]
     assert [row[6] == row[7] == "." for row in rows] == [row[8] != "." for row in rows]
     places = read_bed(folder / "in.bed").intervals[:26]
     expected = score_elements("model", "genome.fa", places, background=0).values
-    np.testing.assert_allclose(np.array([row[6:8] for row in rows[:26]], float), expected, rtol=1e-5)
+    np.testing.assert_allclose(
+        np.array([row[6:8] for row in rows[:26]], float), expected, rtol=1e-5
+    )
     said = capsys.readouterr().err
     assert "30 elements: 27 scored" in said
     assert "not scored: 1 off_contig (reaches beyond the end of its contig)" in said
@@ -110,7 +143,10 @@ def test_a_summary_says_what_was_asked_and_what_came(folder, capsys):
     assert found["columns"]["loglik"]["n"] == len(column) == 27
     assert found["columns"]["loglik"]["sum"] == pytest.approx(sum(column), rel=1e-4)
     run("--tile", "c2", out="t.bw", source=(), more=())
-    assert (summary(folder / "t.bw")["tile"], summary(folder / "t.bw")["columns"]["letters"]["n"]) == ("c2", 160)
+    assert (
+        summary(folder / "t.bw")["tile"],
+        summary(folder / "t.bw")["columns"]["letters"]["n"],
+    ) == ("c2", 160)
 
 
 def test_killed_and_resumed_the_bytes_are_those_of_one_run(folder, monkeypatch):
@@ -157,22 +193,38 @@ def test_neighbours_and_order_do_not_matter(folder):
 def test_an_unsorted_bed_has_no_index_and_it_is_said(folder, capsys):
     (folder / "odd.bed").write_text("c1\t50\t60\nc1\t10\t20\n")
     run(source=("odd.bed",))
-    assert "note: odd.bed: is not sorted by place; answered in its order, without index\n" in capsys.readouterr().err
+    assert (
+        "note: odd.bed: is not sorted by place; answered in its order, without index\n"
+        in capsys.readouterr().err
+    )
     assert [row[1] for row in rows_of(folder / "out.bed.gz")[2:]] == ["50", "10"]
     assert not (folder / "out.bed.gz.tbi").exists()
 
 
 def test_a_fine_tuned_model_gives_probabilities_around_summits(folder):
-    peaks = "".join(f"c1\t{at}\t{at + 60}\tp{at}\t0\t.\t1\t-1\t-1\t{at % 50}\n" for at in (100, 220, 405))
+    peaks = "".join(
+        f"c1\t{at}\t{at + 60}\tp{at}\t0\t.\t1\t-1\t-1\t{at % 50}\n" for at in (100, 220, 405)
+    )
     (folder / "in.narrowPeak").write_text(peaks)
     run(model="tuned", out="out.tsv", source=("in.narrowPeak",))
     header, *rows = rows_of(folder / "out.tsv")[1:]
-    assert header[6:] == ["signalValue", "pValue", "qValue", "peak", "p_decoy", "p_donor", "p_acceptor", "why"]
+    assert header[6:] == [
+        "signalValue",
+        "pValue",
+        "qValue",
+        "peak",
+        "p_decoy",
+        "p_donor",
+        "p_acceptor",
+        "why",
+    ]
     values = np.array([row[10:13] for row in rows], float)
     np.testing.assert_allclose(values.sum(1), 1, atol=1e-5)
     windows = [f"c1\t{at + at % 50 - 20}\t{at + at % 50 + 20}\n" for at in (100, 220, 405)]
     (folder / "windows.bed").write_text("".join(windows))
-    expected = score_elements("tuned", "genome.fa", read_bed(folder / "windows.bed"), length=0).values
+    expected = score_elements(
+        "tuned", "genome.fa", read_bed(folder / "windows.bed"), length=0
+    ).values
     np.testing.assert_allclose(values, expected, atol=1e-5)
 
 
@@ -205,7 +257,18 @@ def test_tiles_give_every_letter_a_value_whatever_the_contigs_asked_for(folder):
 
 
 def test_tiles_of_a_fine_tuned_model_share_a_value_a_stride(folder):
-    run("--tile", "c10", "--stride", 20, "--track", "p_donor", model="tuned", out="t.bedGraph", source=(), more=())
+    run(
+        "--tile",
+        "c10",
+        "--stride",
+        20,
+        "--track",
+        "p_donor",
+        model="tuned",
+        out="t.bedGraph",
+        source=(),
+        more=(),
+    )
     values = Track(folder / "t.bedGraph").values("c10", 0, 300)
     assert (values.reshape(15, 20) == values[::20, None]).all()
     found = score_elements("tuned", "genome.fa", [Interval("c10", 100, 120)])
@@ -213,7 +276,17 @@ def test_tiles_of_a_fine_tuned_model_share_a_value_a_stride(folder):
 
 
 def test_tsv_goes_to_a_pipe(folder):
-    words = [sys.executable, "-m", "orchid_genomics", "score-elements", "tuned", "genome.fa", "in.bed", "-o", "-"]
+    words = [
+        sys.executable,
+        "-m",
+        "orchid_genomics",
+        "score-elements",
+        "tuned",
+        "genome.fa",
+        "in.bed",
+        "-o",
+        "-",
+    ]
     done = subprocess.run([*words, "--quiet"], capture_output=True, check=True)
     run(model="tuned", out="out.tsv", more=())
     assert done.stdout == (folder / "out.tsv").read_bytes()
@@ -227,8 +300,16 @@ def test_tsv_goes_to_a_pipe(folder):
         ((), {"source": ()}, "ELEMENTS: is missing; one of the two"),
         (("--tile", "c1"), {"out": "o.bw"}, "ELEMENTS: and --tile are both given; one of the two"),
         (("--tile", "c1"), {"source": ()}, "--out: 'out.bed.gz' names no format; .bw, .bigWig"),
-        (("--tile", "c7"), {"out": "o.bw", "source": ()}, "--tile: unknown contig 'c7'; possible: c1, c2, c10"),
-        (("--track", "x"), {"out": "o.bw"}, "--track: unknown score 'x'; possible: loglik, entropy"),
+        (
+            ("--tile", "c7"),
+            {"out": "o.bw", "source": ()},
+            "--tile: unknown contig 'c7'; possible: c1, c2, c10",
+        ),
+        (
+            ("--track", "x"),
+            {"out": "o.bw"},
+            "--track: unknown score 'x'; possible: loglik, entropy",
+        ),
         ((), {"out": "in.bed"}, "--out: in.bed is the input; another name"),
         (("--passes", 65), {}, "--passes: 65; 1 (letters in sight, corrected) to 64 (masked)"),
         (("--window", 33), {}, "--window: 33 nt; an even number of letters, 64 or more"),

@@ -1,4 +1,6 @@
-"""score-variants and merge as a user runs them: nothing lost, nothing changed, the same bytes however it was run."""
+"""score-variants and merge as a user runs them: nothing lost, nothing changed, the same bytes
+however it was run.
+"""
 
 import gzip
 import io
@@ -36,7 +38,13 @@ HEADER = """##fileformat=VCFv4.2
 def folder(tmp_path):
     """A model, a genome, and in.vcf: 60 variants of all kinds in order, with samples."""
     letters = random_letters(900)
-    letters = letters[:400] + REPEATS + letters[400 + len(REPEATS) : 700] + "N" * 20 + letters[720:].lower()
+    letters = (
+        letters[:400]
+        + REPEATS
+        + letters[400 + len(REPEATS) : 700]
+        + "N" * 20
+        + letters[720:].lower()
+    )
     write_genome(tmp_path / "genome.fa", {"c1": letters, "c2": random_letters(300, 1)})
     model = letters_model()
     model.save_pretrained(tmp_path / "model", {"report": {"length": 64}})
@@ -52,7 +60,9 @@ def records(letters):
         other = "ACGT"[("ACGT".index(ref[0]) + 1) % 4] + ref[1:]
         alt = (other, ref + "TG", ref[0] if len(ref) > 1 else other, f"{other},{ref}A,*")[i % 4]
         info = (".", "AF=0.10", "AF=1e-05;X", "Y=a,b;")[i % 4]
-        lines.append(f"c1\t{place + 1}\trs{i}\t{ref}\t{alt}\t3e+01\tPASS\t{info}\tGT:ZZ\t0|1:.\t./.:a b")
+        lines.append(
+            f"c1\t{place + 1}\trs{i}\t{ref}\t{alt}\t3e+01\tPASS\t{info}\tGT:ZZ\t0|1:.\t./.:a b"
+        )
     return lines
 
 
@@ -92,7 +102,9 @@ def without_ours(line, names="ORCHID_"):
 
 
 def info(line):
-    return dict(pair.split("=") for pair in line.split("\t")[7].split(";") if pair.startswith("ORCHID_"))
+    return dict(
+        pair.split("=") for pair in line.split("\t")[7].split(";") if pair.startswith("ORCHID_")
+    )
 
 
 # What comes out
@@ -101,7 +113,9 @@ def info(line):
 def test_every_record_keeps_its_line_and_gains_info(folder, capsys):
     out = run(folder)
     before, after = body(folder / "in.vcf"), body(out)
-    assert [without_ours(line) for line in after] == [line.replace("Y=a,b;", "Y=a,b") for line in before]
+    assert [without_ours(line) for line in after] == [
+        line.replace("Y=a,b;", "Y=a,b") for line in before
+    ]
     head = [line for line in text(out).splitlines() if line.startswith("#")]
     own = [line for line in head if "ORCHID" in line or line.startswith("##orchid")]
     assert [line for line in head if line not in own] == HEADER.splitlines()
@@ -110,7 +124,9 @@ def test_every_record_keeps_its_line_and_gains_info(folder, capsys):
     assert own[0].endswith("; scores llr,indel; window 64; on REF mismatch skip")
     assert all("Number=A" in line for line in own[1:])
     with pysam.VariantFile(str(out)) as file:  # which also reads the index
-        assert len(list(file.fetch("c1", 100, 400))) == sum(100 < int(line.split("\t")[1]) <= 400 for line in before)
+        assert len(list(file.fetch("c1", 100, 400))) == sum(
+            100 < int(line.split("\t")[1]) <= 400 for line in before
+        )
     said = capsys.readouterr().err
     assert "60 records, 90 ALTs: 75 scored" in said
     assert "not scored: 15 star (ALT is * (deleted by another record))" in said
@@ -160,14 +176,19 @@ def test_one_answer_an_alt_with_its_reason(folder, capsys):
     sites = HEADER.replace("\tFORMAT\tann\tbob", "")
     (folder / "odd.vcf").write_text(sites + "\n".join(lines))  # no line break at the end
     out = run(folder, source="odd.vcf")
-    assert "odd.vcf: is not sorted by place; it is answered in its order, without an index" in capsys.readouterr().err
+    assert (
+        "odd.vcf: is not sorted by place; it is answered in its order, without an index"
+        in capsys.readouterr().err
+    )
     after = body(out)
     assert [line.split("\t")[:7] for line in after] == [line.split("\t")[:7] for line in lines]
     assert [info(line).get("ORCHID_WHY") for line in after] == [why for *_, why in rows]
     for line, (*_, alt, why) in zip(after, rows, strict=True):
         numbers = info(line)["ORCHID_LLR"].split(",")
         assert len(numbers) == len(alt.split(","))
-        assert [number == "." for number in numbers] == [word != "." for word in (why or ".").split(",")]
+        assert [number == "." for number in numbers] == [
+            word != "." for word in (why or ".").split(",")
+        ]
     assert not (folder / "out.vcf.gz.tbi").exists()
 
 
@@ -176,9 +197,24 @@ def test_every_format_says_the_same(folder):
     whole = body(run(folder))
     assert body(run(folder, out="out.vcf")) == whole
     rows = [line.split("\t") for line in body(run(folder, out="out.tsv.gz"))]
-    assert len(list(pysam.TabixFile(str(folder / "out.tsv.gz")).fetch("c1", 0, 900))) == len(rows) == 90
+    assert (
+        len(list(pysam.TabixFile(str(folder / "out.tsv.gz")).fetch("c1", 0, 900)))
+        == len(rows)
+        == 90
+    )
     table = pq.read_table(run(folder, out="out.parquet")).to_pydict()
-    assert list(table) == ["chrom", "pos", "id", "ref", "alt", "type", "llr", "indel", "indel_letters", "why"]
+    assert list(table) == [
+        "chrom",
+        "pos",
+        "id",
+        "ref",
+        "alt",
+        "type",
+        "llr",
+        "indel",
+        "indel_letters",
+        "why",
+    ]
     assert [str(place) for place in table["pos"]] == [row[1] for row in rows]
     llr = [word for line in whole for word in info(line)["ORCHID_LLR"].split(",")]
     assert [row[6] for row in rows] == llr
@@ -187,24 +223,34 @@ def test_every_format_says_the_same(folder):
     )
     with pysam.VariantFile(str(run(folder, out="out.bcf"))) as file:
         bcf = [value for record in file.fetch("c1") for value in record.info["ORCHID_LLR"]]
-    assert [value for value in bcf if value is not None] == pytest.approx([float(w) for w in llr if w != "."], rel=1e-4)
+    assert [value for value in bcf if value is not None] == pytest.approx(
+        [float(w) for w in llr if w != "."], rel=1e-4
+    )
     again = run(folder, "--prefix", "AGAIN", source="out.bcf", out="again.vcf")
-    assert [info(line)["ORCHID_LLR"] for line in body(again)] == [info(line)["ORCHID_LLR"] for line in whole]
+    assert [info(line)["ORCHID_LLR"] for line in body(again)] == [
+        info(line)["ORCHID_LLR"] for line in whole
+    ]
     assert all(line.count("AGAIN_LLR=") == 1 for line in body(again))
 
 
 def test_a_pipe_in_and_out(folder, monkeypatch):
     run(folder, out="out.vcf")
     out = io.BytesIO()
-    monkeypatch.setattr(sys, "stdin", type("In", (), {"buffer": io.BytesIO((folder / "in.vcf").read_bytes())}))
-    monkeypatch.setattr(sys, "stdout", type("Out", (), {"buffer": out, "write": None, "flush": lambda: None}))
+    monkeypatch.setattr(
+        sys, "stdin", type("In", (), {"buffer": io.BytesIO((folder / "in.vcf").read_bytes())})
+    )
+    monkeypatch.setattr(
+        sys, "stdout", type("Out", (), {"buffer": out, "write": None, "flush": lambda: None})
+    )
     main(["score-variants", str(folder / "model"), str(folder / "genome.fa"), "-", "-o", "-"])
     assert out.getvalue() == (folder / "out.vcf").read_bytes()
 
 
 def test_line_breaks_of_windows_stay(folder):
     raw = (folder / "in.vcf").read_text().replace("\tFORMAT\tann\tbob", "")
-    raw = "".join("\t".join(line.split("\t")[:8]).rstrip("\n") + "\r\n" for line in raw.splitlines())
+    raw = "".join(
+        "\t".join(line.split("\t")[:8]).rstrip("\n") + "\r\n" for line in raw.splitlines()
+    )
     (folder / "in.vcf").write_bytes(raw.encode())
     made = run(folder, out="out.vcf").read_bytes().decode().split("\n")
     assert made.pop() == ""
@@ -218,13 +264,17 @@ def test_a_place_beyond_512_mb_is_indexed_by_csi(folder):
     out = run(folder)
     assert not (folder / "out.vcf.gz.tbi").exists()
     with pysam.VariantFile(str(out)) as file:
-        assert [record.pos for record in file.fetch("c2", 599_999_000, 600_000_001)] == [600_000_000]
+        assert [record.pos for record in file.fetch("c2", 599_999_000, 600_000_001)] == [
+            600_000_000
+        ]
 
 
 def test_names_of_contigs_are_mapped(folder, capsys):
     text_ = (folder / "genome.fa").read_text()
     (folder / "genome.fa").write_text(text_.replace(">c1", ">chr1").replace(">c2", ">chr2"))
-    (folder / "in.vcf").write_text((folder / "in.vcf").read_text().replace("c1\t", "1\t").replace("ID=c", "ID="))
+    (folder / "in.vcf").write_text(
+        (folder / "in.vcf").read_text().replace("c1\t", "1\t").replace("ID=c", "ID=")
+    )
     after = body(run(folder))
     assert "in.vcf: contigs renamed to those of genome.fa: 1 -> chr1" in capsys.readouterr().err
     assert after[0].startswith("1\t")
@@ -243,10 +293,16 @@ def test_a_ladder_of_windows_says_whether_context_helped(folder, capsys):
     after = body(run(folder, "--window", "64,128", "--scores", "llr"))
     assert set(info(after[0])) == {"ORCHID_LLR_64", "ORCHID_LLR_128"}
     said = capsys.readouterr().err
-    assert re.search(r"llr_128 against llr_64: r -?\d\.\d+, mean shift [+-]\d\.\d+, mean distance \d\.\d+", said)
+    assert re.search(
+        r"llr_128 against llr_64: r -?\d\.\d+, mean shift [+-]\d\.\d+, mean distance \d\.\d+", said
+    )
     verdict = "(more context helped|it did worse|no clear difference)"
-    assert re.search(rf"masked REF letters: \d\.\d{{4}} bits at 64 nt, \d\.\d{{4}} at 128 nt: {verdict} \(", said)
-    assert re.search(r"edge sensitivity, ends of the 64-nt window exchanged: log-odds move by", said)
+    assert re.search(
+        rf"masked REF letters: \d\.\d{{4}} bits at 64 nt, \d\.\d{{4}} at 128 nt: {verdict} \(", said
+    )
+    assert re.search(
+        r"edge sensitivity, ends of the 64-nt window exchanged: log-odds move by", said
+    )
 
 
 # However it is run
@@ -260,7 +316,10 @@ def test_shards_merge_to_the_bytes_of_one_run(folder, monkeypatch):
     assert not (folder / "out.vcf.gz").exists()
     main(["merge", str(folder / "out.vcf.gz.parts"), "-o", str(folder / "out.vcf.gz")])
     assert text(folder / "out.vcf.gz") == whole
-    summaries = [json.loads((folder / f"{name}.vcf.gz.summary.json").read_text()) for name in ("whole", "out")]
+    summaries = [
+        json.loads((folder / f"{name}.vcf.gz.summary.json").read_text())
+        for name in ("whole", "out")
+    ]
     assert summaries[0] == summaries[1]
     assert pysam.TabixFile(str(folder / "out.vcf.gz")).contigs == ["c1"]
 
@@ -285,15 +344,24 @@ main(sys.argv[1:])
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGKILL, -9)])
 def test_killed_and_resumed(folder, number, code, monkeypatch):
-    words = ["score-variants", str(folder / "model"), str(folder / "genome.fa"), str(folder / "in.vcf")]
+    words = [
+        "score-variants",
+        str(folder / "model"),
+        str(folder / "genome.fa"),
+        str(folder / "in.vcf"),
+    ]
     words += ["-o", str(folder / "out.vcf.gz")]
-    killed = subprocess.Popen([sys.executable, "-c", SLOW, *words], stdout=-1, stderr=-1, text=True, env=os.environ)
+    killed = subprocess.Popen(
+        [sys.executable, "-c", SLOW, *words], stdout=-1, stderr=-1, text=True, env=os.environ
+    )
     assert killed.stdout.readline() == "busy\n"
     killed.send_signal(number)
     _, err = killed.communicate(timeout=120)
     assert killed.returncode == code
     if code == 143:
-        assert err.splitlines()[-1] == "stopped: 3 of 9 blocks are saved; --resume goes on from there"
+        assert (
+            err.splitlines()[-1] == "stopped: 3 of 9 blocks are saved; --resume goes on from there"
+        )
     assert not (folder / "out.vcf.gz").exists()
     monkeypatch.setattr("orchid_genomics.tasks.score_variants.BLOCK", 7)
     resumed = run(folder, "--resume")
@@ -316,9 +384,17 @@ def test_neighbours_and_order_are_nothing_to_a_record(folder):
 def test_another_build_is_named_before_any_work(folder, refused):
     write_genome(folder / "genome.fa", {"c1": random_letters(900, 7), "c2": random_letters(300, 8)})
     message = refused(
-        "score-variants", folder / "model", folder / "genome.fa", folder / "in.vcf", "-o", folder / "o.vcf.gz"
+        "score-variants",
+        folder / "model",
+        folder / "genome.fa",
+        folder / "in.vcf",
+        "-o",
+        folder / "o.vcf.gz",
     )
-    assert re.search(r"in.vcf: REF is not the genome's at \d\d of 60 sampled records \(the first: c1:\d+ ", message)
+    assert re.search(
+        r"in.vcf: REF is not the genome's at \d\d of 60 sampled records \(the first: c1:\d+ ",
+        message,
+    )
     assert message.endswith("; wrong build? genome.fa must be its genome")
 
 
@@ -327,7 +403,12 @@ def test_swapped_alleles_are_named(folder, refused):
     lines = ["\t".join([*row[:3], row[4].split(",")[0], row[3], *row[5:]]) for row in rows]
     (folder / "in.vcf").write_text(HEADER + "\n".join(lines) + "\n")
     message = refused(
-        "score-variants", folder / "model", folder / "genome.fa", folder / "in.vcf", "-o", folder / "o.vcf.gz"
+        "score-variants",
+        folder / "model",
+        folder / "genome.fa",
+        folder / "in.vcf",
+        "-o",
+        folder / "o.vcf.gz",
     )
     assert re.search(r"the genome has ALT at \d+ of them: are REF and ALT swapped\?$", message)
 
@@ -341,36 +422,62 @@ def test_ref_mismatches_by_choice(folder, refused, capsys):
     assert "ORCHID_WHY" not in body(run(folder, "--on-ref-mismatch", "use-genome"))[0]
     files = (folder / "model", folder / "genome.fa", folder / "in.vcf")
     capsys.readouterr()
-    message = refused("score-variants", *files, "-o", folder / "o.vcf.gz", "--on-ref-mismatch", "error")
+    message = refused(
+        "score-variants", *files, "-o", folder / "o.vcf.gz", "--on-ref-mismatch", "error"
+    )
     assert re.search(
-        r"c1:\d+ .>. \(1-based\): REF is ., the genome has .; --on-ref-mismatch skip, or use-genome", message
+        r"c1:\d+ .>. \(1-based\): REF is ., the genome has .; --on-ref-mismatch skip, or use-genome",
+        message,
     )
 
 
 @pytest.mark.parametrize(
     ("edit", "message"),
     [
-        (lambda t: t.replace("c1\t", "x\t"), "in.vcf: unknown contig 'x'; possible: c1, c2 in genome.fa"),
-        (lambda t: t.replace("##fileformat", "##format"), "is no VCF: its first line is not ##fileformat=VCF"),
+        (
+            lambda t: t.replace("c1\t", "x\t"),
+            "in.vcf: unknown contig 'x'; possible: c1, c2 in genome.fa",
+        ),
+        (
+            lambda t: t.replace("##fileformat", "##format"),
+            "is no VCF: its first line is not ##fileformat=VCF",
+        ),
         (
             lambda t: t.replace("#CHROM", "#CHR"),
             "in.vcf line 8: no line of column names before the first record; #CHROM",
         ),
-        (lambda t: t.replace("\trs3\t", "\t"), "in.vcf line 12: 10 columns; 11 between tabs, as in the header"),
-        (lambda t: re.sub(r"c1\t\d+\trs3", "c1\t5e3\trs3", t), "in.vcf line 12: POS '5e3'; a whole number, 1-based"),
-        (lambda t: t + "#late\n", "in.vcf line 69: a header line among the records; all of them before #CHROM"),
+        (
+            lambda t: t.replace("\trs3\t", "\t"),
+            "in.vcf line 12: 10 columns; 11 between tabs, as in the header",
+        ),
+        (
+            lambda t: re.sub(r"c1\t\d+\trs3", "c1\t5e3\trs3", t),
+            "in.vcf line 12: POS '5e3'; a whole number, 1-based",
+        ),
+        (
+            lambda t: t + "#late\n",
+            "in.vcf line 69: a header line among the records; all of them before #CHROM",
+        ),
         (
             lambda t: t.replace("AF=0.10", "ORCHID_LLR=1"),
             "holds INFO ORCHID_LLR already; another --prefix, or bcftools",
         ),
-        (lambda t: t.replace("ID=AF", "ID=ORCHID_WHY"), "in.vcf: holds INFO ORCHID_WHY already; another --prefix"),
+        (
+            lambda t: t.replace("ID=AF", "ID=ORCHID_WHY"),
+            "in.vcf: holds INFO ORCHID_WHY already; another --prefix",
+        ),
         (lambda t: "", "in.vcf: is empty; a VCF or BCF"),
     ],
 )
 def test_a_wrong_file_is_one_line(folder, refused, edit, message):
     (folder / "in.vcf").write_text(edit((folder / "in.vcf").read_text()))
     said = refused(
-        "score-variants", folder / "model", folder / "genome.fa", folder / "in.vcf", "-o", folder / "o.vcf.gz"
+        "score-variants",
+        folder / "model",
+        folder / "genome.fa",
+        folder / "in.vcf",
+        "-o",
+        folder / "o.vcf.gz",
     )
     assert message in said
 
@@ -385,7 +492,8 @@ def test_a_truncated_file(folder, refused, size):
     )
     (folder / "in.vcf.gz").write_bytes(gzip.compress((folder / "in.vcf").read_bytes())[:size])
     assert re.search(
-        "is truncated gzip; copy it again|cannot be read", refused("score-variants", *files, "-o", folder / "o.vcf.gz")
+        "is truncated gzip; copy it again|cannot be read",
+        refused("score-variants", *files, "-o", folder / "o.vcf.gz"),
     )
 
 
@@ -401,7 +509,10 @@ def test_a_truncated_file(folder, refused, size):
         (["-o", "o.vcf", "--prefix", "2b"], "--prefix: '2b'; a letter, then letters, digits and _"),
         (["-o", "o.vcf", "--shard", "4/3"], "--shard: '4/3'; i/n with 1 <= i <= n, such as 3/10"),
         (["-o", "o.vcf", "--scores", "cadd"], "--scores: unknown score 'cadd'; possible: llr"),
-        (["-o", "o.vcf", "--window", "63"], "--window: 63 nt; an even number of letters, 64 or more"),
+        (
+            ["-o", "o.vcf", "--window", "63"],
+            "--window: 63 nt; an even number of letters, 64 or more",
+        ),
         (["-o", "no/o.vcf"], "cannot be written (No such file or directory)"),
     ],
 )
@@ -414,23 +525,57 @@ def test_a_changed_job_is_not_resumed(folder, refused, capsys):
     run(folder, "--shard", "1/2")
     capsys.readouterr()
     files = (folder / "model", folder / "genome.fa", folder / "in.vcf")
-    message = refused("score-variants", *files, "-o", folder / "out.vcf.gz", "--resume", "--window", "128")
-    assert "out.vcf.gz.parts: belongs to another job: window 64 -> 128; the same inputs and options" in message
+    message = refused(
+        "score-variants", *files, "-o", folder / "out.vcf.gz", "--resume", "--window", "128"
+    )
+    assert (
+        "out.vcf.gz.parts: belongs to another job: window 64 -> 128; the same inputs and options"
+        in message
+    )
     message = refused("merge", folder / "out.vcf.gz", "-o", folder / "out.tsv.gz")
-    assert message == "error: --out: 'out.tsv.gz', but the parts are vcf.gz; a name that ends in .vcf.gz"
-    assert "holds no parts of a job" in refused("merge", folder / "model", "-o", folder / "out.vcf.gz")
+    assert (
+        message
+        == "error: --out: 'out.tsv.gz', but the parts are vcf.gz; a name that ends in .vcf.gz"
+    )
+    assert "holds no parts of a job" in refused(
+        "merge", folder / "model", "-o", folder / "out.vcf.gz"
+    )
 
 
 def test_another_calibration_is_another_job(folder, refused, capsys):
-    words = ["calibrate", str(folder / "model"), str(folder / "genome.fa"), "--sites", "100", "--scores", "llr"]
+    words = [
+        "calibrate",
+        str(folder / "model"),
+        str(folder / "genome.fa"),
+        "--sites",
+        "100",
+        "--scores",
+        "llr",
+    ]
     for seed in ("0", "1"):
         main([*words, "--seed", seed, "-o", str(folder / f"cal{seed}.json")])
-    run(folder, "--shard", "1/1", "--scores", "llr", "--calibration", str(folder / "cal0.json"), out="whole.vcf.gz")
+    run(
+        folder,
+        "--shard",
+        "1/1",
+        "--scores",
+        "llr",
+        "--calibration",
+        str(folder / "cal0.json"),
+        out="whole.vcf.gz",
+    )
     assert "ORCHID_LLR_Z" in text(folder / "whole.vcf.gz").upper()
     run(folder, "--shard", "1/2", "--scores", "llr", "--calibration", str(folder / "cal0.json"))
     files = (folder / "model", folder / "genome.fa", folder / "in.vcf", "-o", folder / "out.vcf.gz")
     capsys.readouterr()
     message = refused(
-        "score-variants", *files, "--scores", "llr", "--shard", "2/2", "--calibration", folder / "cal1.json"
+        "score-variants",
+        *files,
+        "--scores",
+        "llr",
+        "--shard",
+        "2/2",
+        "--calibration",
+        folder / "cal1.json",
     )
     assert "belongs to another job: calibration " in message

@@ -13,9 +13,17 @@ YEAST = Path(__file__).parent.parent.parent / "recipes" / "yeast"
 
 @pytest.mark.slow
 def test_the_script_writes_every_table(tmp_path):
-    env = {**os.environ, "GENES": "2", "EVERY": "20", "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    env = {
+        **os.environ,
+        "GENES": "2",
+        "EVERY": "20",
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+    }
     done = subprocess.run(
-        ["sh", str(YEAST / "variants.sh"), str(YEAST / "model"), str(tmp_path)], env=env, capture_output=True, text=True
+        ["sh", str(YEAST / "variants.sh"), str(YEAST / "model"), str(tmp_path)],
+        env=env,
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr
     for scores, lines in (("unmasked", 4), ("masked", 4)):

@@ -50,7 +50,10 @@ def test_divergence_is_the_share_of_letters_that_differ_and_never_changes_case_o
 def test_a_shuffled_segment_keeps_its_pairs_and_nothing_else(window):
     found = shuffled(window, 500, 400, 7, 1)
     assert np.array_equal(np.delete(found, slice(500, 900)), np.delete(window, slice(500, 900)))
-    pairs = [np.bincount(4 * row[500:899].astype(int) + row[501:900], minlength=16) for row in (found, window)]
+    pairs = [
+        np.bincount(4 * row[500:899].astype(int) + row[501:900], minlength=16)
+        for row in (found, window)
+    ]
     assert np.array_equal(*pairs)
     assert (found[500:900] == window[500:900]).mean() < 0.5
 
@@ -75,7 +78,9 @@ def test_copies_lie_in_the_window_apart_and_within_what_the_recipe_says(length):
 
 def test_some_windows_are_left_as_they_are(planted):
     recipe = NEAR.model_copy(update={"share": 0.25})
-    assert np.mean([copy is None for copy in drawn(recipe, 200, 0, 0, range(2000))]) == pytest.approx(0.75, abs=0.04)
+    assert np.mean(
+        [copy is None for copy in drawn(recipe, 200, 0, 0, range(2000))]
+    ) == pytest.approx(0.75, abs=0.04)
     none = Planted(planted.windows, NEAR.model_copy(update={"share": 0.0}))
     assert np.array_equal(none.batch(1, 2, range(8)), planted.windows.batch(1, 2, range(8)))
 

@@ -1,4 +1,6 @@
-"""The corpus: nothing held out is read in training, draws are exact, and wrong splits are one clear line."""
+"""The corpus: nothing held out is read in training, draws are exact, and wrong splits are one clear
+line.
+"""
 
 import itertools
 from collections import Counter
@@ -45,7 +47,9 @@ def other(tmp_path_factory):
 
 
 def corpus(*genomes, **data):
-    return Corpus(tuple(GenomeRecipe(**genome) for genome in genomes), DataRecipe(**{"length": 64, **data}))
+    return Corpus(
+        tuple(GenomeRecipe(**genome) for genome in genomes), DataRecipe(**{"length": 64, **data})
+    )
 
 
 region = st.tuples(st.sampled_from("AB"), st.integers(0, 1_990), st.integers(1, 200))
@@ -63,7 +67,10 @@ region = st.tuples(st.sampled_from("AB"), st.integers(0, 1_990), st.integers(1, 
 def test_no_draw_reads_a_held_out_letter(fasta, validation, test, length, stride, jitter, min_acgt):
     beds = {}
     for name, places in (("validation_bed", validation), ("test_bed", test)):
-        lines = [f"{contig}\t{start}\t{min(start + size, SIZES[contig])}" for contig, start, size in places]
+        lines = [
+            f"{contig}\t{start}\t{min(start + size, SIZES[contig])}"
+            for contig, start, size in places
+        ]
         if lines:
             beds[name] = write_bed(fasta.with_name(f"{name}.bed"), *lines)
     genome = {"fasta": fasta, "validation": ("C",), "test": ("D",), **beds}
@@ -71,11 +78,15 @@ def test_no_draw_reads_a_held_out_letter(fasta, validation, test, length, stride
         built = corpus(genome, length=length, stride=stride, jitter=jitter, min_acgt=min_acgt)
         training = built.training(batch=50)
     except (InputError, RecipeError) as error:
-        assert any(words in str(error) for words in ("no training window", "for both validation and test"))  # noqa: PT017
+        assert any(
+            words in str(error) for words in ("no training window", "for both validation and test")
+        )  # noqa: PT017
         return
     forbidden = [place for split in ("validation", "test") for _, place in built.held_out(split)]
     drawn = {
-        (place.contig, place.start, place.end) for step in range(6) for _, place in training.places(1, step, range(50))
+        (place.contig, place.start, place.end)
+        for step in range(6)
+        for _, place in training.places(1, step, range(50))
     }
     for place in itertools.starmap(Interval, drawn):
         assert not any(place.overlaps(other) for other in forbidden)
@@ -91,15 +102,21 @@ def test_no_draw_reads_a_held_out_letter(fasta, validation, test, length, stride
 def test_the_second_check_counts_the_letters_that_could_leak(fasta, places, jitter, length):
     built = corpus({"fasta": fasta, "validation": ("C",)}, length=length, jitter=jitter, min_acgt=0)
     split, windows = built.splits[0], built.training().sources[0].windows
-    split.held_out["test"] = merge(Interval(contig, start, start + size) for contig, start, size in places)
+    split.held_out["test"] = merge(
+        Interval(contig, start, start + size) for contig, start, size in places
+    )
     held = {name: np.zeros(size + 300, bool) for name, size in SIZES.items()}
     read = {name: np.zeros(size + 300, bool) for name, size in SIZES.items()}
     for place in split.held_out["test"]:
         held[place.contig][place.start : place.end] = True
     for i in range(len(windows)):
         place = windows.interval(i)
-        read[place.contig][max(0, place.start - jitter) : min(place.end + jitter, SIZES[place.contig])] = True
-    assert split.overlap(windows, jitter) == sum(int((held[name] & read[name]).sum()) for name in SIZES)
+        read[place.contig][
+            max(0, place.start - jitter) : min(place.end + jitter, SIZES[place.contig])
+        ] = True
+    assert split.overlap(windows, jitter) == sum(
+        int((held[name] & read[name]).sum()) for name in SIZES
+    )
 
 
 def test_a_batch_is_the_same_however_its_rows_are_shared_out(fasta, other):
@@ -146,16 +163,30 @@ def test_jitter_reaches_both_ends_evenly_and_half_of_the_windows_are_turned(fast
 
 
 def test_weights_and_functional_shares_are_exact(fasta, other):
-    bed = write_bed(fasta.with_name("elements.bed"), "A\t500\t540", "B\t900\t910\tx\t0\t-", "C\t10\t20")
-    first = {"fasta": fasta, "weight": 3, "test": ("C",), "functional": ({"bed": bed, "share": 0.2},)}
+    bed = write_bed(
+        fasta.with_name("elements.bed"), "A\t500\t540", "B\t900\t910\tx\t0\t-", "C\t10\t20"
+    )
+    first = {
+        "fasta": fasta,
+        "weight": 3,
+        "test": ("C",),
+        "functional": ({"bed": bed, "share": 0.2},),
+    }
     built = corpus(first, {"fasta": other, "weight": 1}, jitter=10)
     training = built.training(batch=20)
     drawn = training.draws(0, np.repeat(np.arange(50), 20), np.tile(np.arange(20), 50))
     assert np.bincount(drawn.source).tolist() == [600, 150, 250]
     assert [source.genome for source in training.sources] == [0, 0, 1]
     assert np.bincount(training.draws(0, 11, range(20)).source).tolist() == [12, 3, 5]
-    near = [place for at, place in zip(drawn.source[:20], training.places(0, 0, range(20)), strict=True) if at == 1]
-    assert all(place[1].start <= 520 < place[1].end or place[1].start <= 905 < place[1].end for place in near)
+    near = [
+        place
+        for at, place in zip(drawn.source[:20], training.places(0, 0, range(20)), strict=True)
+        if at == 1
+    ]
+    assert all(
+        place[1].start <= 520 < place[1].end or place[1].start <= 905 < place[1].end
+        for place in near
+    )
     assert built.report()["genomes"][0]["dropped"]["not on a training contig"] == 1
 
 
@@ -176,7 +207,9 @@ def test_a_pattern_holds_exact_shares_spread_evenly(weights):
 def test_hashes_differ_by_every_part():
     numbers = mixed(0, np.arange(1_000)[:, None], np.arange(100)[None])
     assert len(np.unique(numbers)) == numbers.size
-    assert not np.intersect1d(numbers, mixed(1, np.arange(1_000)[:, None], np.arange(100)[None])).size
+    assert not np.intersect1d(
+        numbers, mixed(1, np.arange(1_000)[:, None], np.arange(100)[None])
+    ).size
 
 
 def test_what_training_saw_is_what_it_read(fasta, other):
@@ -186,7 +219,9 @@ def test_what_training_saw_is_what_it_read(fasta, other):
     for length, batch, first, last in stages:
         for step in range(first, last):
             for number, place in built.training(length, batch).places(2, step, range(batch)):
-                letters = read.setdefault((number, place.contig), np.zeros(SIZES[place.contig], bool))
+                letters = read.setdefault(
+                    (number, place.contig), np.zeros(SIZES[place.contig], bool)
+                )
                 letters[max(place.start, 0) : max(place.end, 0)] = True
     seen = built.seen(2, stages)
     assert list(seen) == [str(fasta), str(other)]
@@ -201,15 +236,26 @@ def test_what_training_saw_is_what_it_read(fasta, other):
 
 
 def test_evaluation_owns_every_held_out_letter_once(fasta, other):
-    bed = write_bed(fasta.with_name("tests.bed"), "A\t100\t110", "A\t112\t120", "A\t500\t900", "A\t890\t950")
-    built = corpus({"fasta": fasta, "test": ("B", "D"), "test_bed": bed}, {"fasta": other, "test": ("C",)})
+    bed = write_bed(
+        fasta.with_name("tests.bed"), "A\t100\t110", "A\t112\t120", "A\t500\t900", "A\t890\t950"
+    )
+    built = corpus(
+        {"fasta": fasta, "test": ("B", "D"), "test_bed": bed}, {"fasta": other, "test": ("C",)}
+    )
     owned = Counter()
     for number, windows in enumerate(built.evaluation("test", 100)):
         for i in range(len(windows)):
             place, own = windows.interval(i), windows.own(i)
-            owned.update((number, place.contig, at) for at in range(place.start + own.start, place.start + own.stop))
+            owned.update(
+                (number, place.contig, at)
+                for at in range(place.start + own.start, place.start + own.stop)
+            )
     assert set(owned.values()) == {1}
-    held = {(number, p.contig, at) for number, p in built.held_out("test") for at in range(p.start, p.end)}
+    held = {
+        (number, p.contig, at)
+        for number, p in built.held_out("test")
+        for at in range(p.start, p.end)
+    }
     assert set(owned) == held
     assert len(held) == 2_000 + 400 + 18 + 450 + 1_500
     assert built.evaluation("validation") == []
@@ -217,7 +263,9 @@ def test_evaluation_owns_every_held_out_letter_once(fasta, other):
 
 def test_the_report_counts_windows_drops_and_bases(fasta):
     bed = write_bed(fasta.with_name("exclude.bed"), "A\t0\t64")
-    built = corpus({"fasta": fasta, "validation": ("B",), "ignore": ("D",), "exclude": (bed,)}, jitter=0)
+    built = corpus(
+        {"fasta": fasta, "validation": ("B",), "ignore": ("D",), "exclude": (bed,)}, jitter=0
+    )
     report = built.report()
     genome = report["genomes"][0]
     assert report["overlap"] == 0
@@ -238,42 +286,58 @@ def test_regions_keep_training_to_a_bed(fasta):
 
 def test_a_named_training_set_leaves_the_rest_out(fasta):
     built = corpus({"fasta": fasta, "train": ("B",), "test": ("C",)})
-    assert built.splits[0].contigs == {"train": ("B",), "validation": (), "test": ("C",), "ignore": ("A", "D")}
+    assert built.splits[0].contigs == {
+        "train": ("B",),
+        "validation": (),
+        "test": ("C",),
+        "ignore": ("A", "D"),
+    }
 
 
 def test_wrong_splits_are_one_clear_line(fasta):
-    with pytest.raises(RecipeError, match=r"genomes\.0: A is in both validation and test; one split a contig"):
+    with pytest.raises(
+        RecipeError, match=r"genomes\.0: A is in both validation and test; one split a contig"
+    ):
         corpus({"fasta": fasta, "validation": ("A",), "test": ("A",)})
     with pytest.raises(InputError) as caught:
         corpus({"fasta": fasta, "test": ("Z",)})
     assert "Z" in str(caught.value)
     assert "A" in str(caught.value)
     bed = write_bed(fasta.with_name("v.bed"), "A\t10\t20")
-    with pytest.raises(RecipeError, match=r"A:11-20 \(1-based\) is held out for both validation and test"):
+    with pytest.raises(
+        RecipeError, match=r"A:11-20 \(1-based\) is held out for both validation and test"
+    ):
         corpus({"fasta": fasta, "validation_bed": bed, "test": ("A",)})
     empty = write_bed(fasta.with_name("empty.bed"))
-    with pytest.raises(InputError, match=r"empty\.bed: has no record; regions to hold out for test, or no test_bed"):
+    with pytest.raises(
+        InputError, match=r"empty\.bed: has no record; regions to hold out for test, or no test_bed"
+    ):
         corpus({"fasta": fasta, "test_bed": empty})
     with pytest.raises(RecipeError, match=r"genomes\.1\.fasta: .* is genomes\.0 already"):
         corpus({"fasta": fasta}, {"fasta": fasta})
 
 
 def test_no_window_left_is_one_clear_line(fasta):
-    with pytest.raises(InputError, match=r"window of 5,000 nt is longer than every training contig .*A: 3,000 nt"):
+    with pytest.raises(
+        InputError, match=r"window of 5,000 nt is longer than every training contig .*A: 3,000 nt"
+    ):
         corpus({"fasta": fasta}, length=5_000).training()
     with pytest.raises(InputError, match="every contig is held out or ignored"):
         corpus({"fasta": fasta, "test": tuple(SIZES)}).training()
     bed = write_bed(fasta.with_name("all.bed"), "A\t1500\t1501")
     one = {"fasta": fasta, "train": ("A",), "test_bed": bed}
     with pytest.raises(
-        InputError, match=r"no training window of 1,024 nt is left of 3 \(3 could touch a held-out place\)"
+        InputError,
+        match=r"no training window of 1,024 nt is left of 3 \(3 could touch a held-out place\)",
     ):
         corpus(one, length=1_024, jitter=1_000).training()
 
 
 def test_wrong_recipes_say_what_was_possible(fasta):
     with pytest.raises(RecipeError, match=r"functional: the shares sum to 1\.2; at most 1"):
-        validate(GenomeRecipe, {"fasta": fasta, "functional": [{"bed": "x", "share": 0.6}] * 2}, "r.toml")
+        validate(
+            GenomeRecipe, {"fasta": fasta, "functional": [{"bed": "x", "share": 0.6}] * 2}, "r.toml"
+        )
     with pytest.raises(RecipeError, match=r"weight: .*greater than 0"):
         validate(GenomeRecipe, {"fasta": fasta, "weight": 0}, "r.toml")
     with pytest.raises(RecipeError, match=r"strands: 'reverse'; possible: 'forward' or 'both'"):

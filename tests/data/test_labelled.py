@@ -43,7 +43,9 @@ def lines(
     ]
 
 
-def table(tmp_path, rows: list[str], header: str = HEADER, name: str = "set.tsv", **options) -> TableRecipe:
+def table(
+    tmp_path, rows: list[str], header: str = HEADER, name: str = "set.tsv", **options
+) -> TableRecipe:
     (tmp_path / name).write_text("\n".join([header, *rows]) + "\n")
     return TableRecipe(path=tmp_path / name, **options)
 
@@ -61,7 +63,10 @@ def test_a_table_of_a_spreadsheet_begins_with_a_mark_and_a_column_stands_once(tm
     recipe.path.write_text(recipe.path.read_text().lstrip("#"), encoding="utf-8-sig")
     assert opened(recipe).places is not None
     double = fault(table(tmp_path, [f"{line}\t5" for line in lines()], f"{HEADER}\tlabel"))
-    assert "has 2 columns 'label'; its columns: chrom, start, end, strand, label, split, sequence, label" in double
+    assert (
+        "has 2 columns 'label'; its columns: chrom, start, end, strand, label, split, sequence, label"
+        in double
+    )
 
 
 def test_a_table_gives_sequences_answers_splits_and_places(tmp_path):
@@ -70,7 +75,11 @@ def test_a_table_gives_sequences_answers_splits_and_places(tmp_path):
     assert [len(found.rows(split)) for split in ("train", "validation", "test")] == [4, 4, 4]
     assert found.target.tolist() == [row % 2 for row in range(12)]
     assert DNA.decode(found.tokens[5]) == turned(5)
-    assert (found.places[5].contig, found.places[5].start, found.places[5].strand) == ("chr3", 500, "+")
+    assert (found.places[5].contig, found.places[5].start, found.places[5].strand) == (
+        "chr3",
+        500,
+        "+",
+    )
     assert "share letters of the genome with training rows: 0" in found.notes[-1]
 
 
@@ -83,11 +92,15 @@ def test_gzip_csv_and_a_file_for_each_split_read_the_same(tmp_path):
     for split, word in (("train", "train"), ("validation", "valid"), ("test", "test")):
         paths[split] = tmp_path / f"{split}.csv"
         rows = [line.split("\t") for line in lines() if line.split("\t")[5] == word]
-        paths[split].write_text("\n".join(["sequence,label", *(f"{row[6]},{row[4]}" for row in rows)]) + "\n")
+        paths[split].write_text(
+            "\n".join(["sequence,label", *(f"{row[6]},{row[4]}" for row in rows)]) + "\n"
+        )
     parts = opened(TableRecipe(**paths))
     order = np.argsort(whole.split, kind="stable")
     for other, rows in ((again, np.arange(12)), (parts, order)):
-        assert all(np.array_equal(a, whole.tokens[row]) for a, row in zip(other.tokens, rows, strict=True))
+        assert all(
+            np.array_equal(a, whole.tokens[row]) for a, row in zip(other.tokens, rows, strict=True)
+        )
         assert np.array_equal(other.target, whole.target[rows])
         assert np.array_equal(other.split, whole.split[rows])
 
@@ -124,15 +137,23 @@ def test_whole_chromosomes_are_held_out_and_families_stay_together(tmp_path):
     for split, contig in (("train", "chr1"), ("validation", "chr2"), ("test", "chr3")):
         assert {found.places[row].contig for row in found.rows(split)} == {contig}
     with pytest.warns(GenomeNote, match="contigs renamed to those of set.tsv: 2 -> chr2"):
-        again = opened(table(tmp_path, lines(60), validation_contigs=("2",), test_contigs=("chr3",)))
+        again = opened(
+            table(tmp_path, lines(60), validation_contigs=("2",), test_contigs=("chr3",))
+        )
     assert np.array_equal(again.split, found.split)
-    with pytest.raises(InputError, match="chr3 is in both validation_contigs and test_contigs; one split a contig"):
+    with pytest.raises(
+        InputError, match="chr3 is in both validation_contigs and test_contigs; one split a contig"
+    ):
         opened(table(tmp_path, lines(60), validation_contigs=("chr3",), test_contigs=("chr3",)))
     rows = [f"{turned(row // 4)}\t{row // 4 % 2}" for row in range(200)]  # four copies of each
     shares = opened(table(tmp_path, rows, "sequence\tlabel", validation_share=0.2, test_share=0.2))
     assert all(len(set(shares.split[4 * family : 4 * family + 4])) == 1 for family in range(50))
     grouped = opened(
-        table(tmp_path, [f"{turned(r)}\t{r % 2}\tg{r // 5}" for r in range(200)], "sequence\tlabel\tgroup")
+        table(
+            tmp_path,
+            [f"{turned(r)}\t{r % 2}\tg{r // 5}" for r in range(200)],
+            "sequence\tlabel\tgroup",
+        )
     )
     assert all(len(set(grouped.split[5 * family : 5 * family + 5])) == 1 for family in range(40))
 
@@ -142,7 +163,10 @@ def test_rows_that_share_letters_of_the_genome_stay_together_where_the_split_is_
         f"chr1\t{row // 3 * 100 + row % 3 * 20}\t{row // 3 * 100 + row % 3 * 20 + 30}\t{row % 2}\t{turned(row, 30)}"
         for row in range(300)
     ]  # three windows a stretch, each over the next
-    rows += [f"chr2\t{row * 100}\t{row * 100 + 30}\t{row % 2}\t{turned(3 * row, 30)}" for row in range(100)]  # copies
+    rows += [
+        f"chr2\t{row * 100}\t{row * 100 + 30}\t{row % 2}\t{turned(3 * row, 30)}"
+        for row in range(100)
+    ]  # copies
     found = opened(table(tmp_path, rows, "chrom\tstart\tend\tlabel\tsequence", conflicts="drop"))
     assert found.notes[-1].endswith("with training rows: 0")
     assert not any("of a family" in note for note in found.notes)
@@ -151,7 +175,9 @@ def test_rows_that_share_letters_of_the_genome_stay_together_where_the_split_is_
 
 
 def test_a_family_that_a_given_split_parts_is_counted(tmp_path):
-    rows = [f"{turned(r)}\t{r % 2}\tg{r // 5}\t{('train', 'dev', 'test')[r % 3]}" for r in range(30)]
+    rows = [
+        f"{turned(r)}\t{r % 2}\tg{r // 5}\t{('train', 'dev', 'test')[r % 3]}" for r in range(30)
+    ]
     found = opened(table(tmp_path, rows, "sequence\tlabel\tgroup\tsplit"))
     assert found.notes == (
         "validation and test rows of a family (the group column, else equal letters) that is in training too: 20",
@@ -159,7 +185,10 @@ def test_a_family_that_a_given_split_parts_is_counted(tmp_path):
 
 
 def test_a_strand_column_counts_without_coordinates(tmp_path):
-    rows = [f"{turned(r)}\t{r % 2}\t{'+-'[r // 2 % 2]}\t{('train', 'dev', 'test')[r % 3]}" for r in range(24)]
+    rows = [
+        f"{turned(r)}\t{r % 2}\t{'+-'[r // 2 % 2]}\t{('train', 'dev', 'test')[r % 3]}"
+        for r in range(24)
+    ]
     recipe = table(tmp_path, rows, "sequence\tlabel\tstrand\tsplit")
     assert opened(recipe).stranded
     assert opened(
@@ -170,7 +199,11 @@ def test_a_strand_column_counts_without_coordinates(tmp_path):
         )
     ).stranded
     assert not opened(
-        table(tmp_path, [row.replace("\t-\t", "\t+\t") for row in rows], "sequence\tlabel\tstrand\tsplit")
+        table(
+            tmp_path,
+            [row.replace("\t-\t", "\t+\t") for row in rows],
+            "sequence\tlabel\tstrand\tsplit",
+        )
     ).stranded
     assert "line 2: strand 'plus'; +, - or ." in fault(
         table(tmp_path, [rows[0].replace("+", "plus")], "sequence\tlabel\tstrand\tsplit")
@@ -183,12 +216,17 @@ def test_windows_that_overlap_across_splits_are_counted(tmp_path):
 
 
 def test_folds_test_every_row_once_and_keep_contigs_whole(tmp_path):
-    recipe = table(tmp_path, lines(60, split=lambda row: "train"))  # a split of the file is set aside
+    recipe = table(
+        tmp_path, lines(60, split=lambda row: "train")
+    )  # a split of the file is set aside
     folds = folded(recipe, 3)
     tested = np.concatenate([fold.rows("test") for fold in folds])
     assert sorted(tested) == list(range(60))
     for fold in folds:
-        assert all(len({fold.split[row] for row in range(60) if row % 3 == contig}) == 1 for contig in range(3))
+        assert all(
+            len({fold.split[row] for row in range(60) if row % 3 == contig}) == 1
+            for contig in range(3)
+        )
     with pytest.raises(InputError, match=r"training\.folds: 2 folds leave none to train on"):
         folded(recipe, 2)
 
@@ -208,14 +246,20 @@ def test_beds_on_a_genome_are_read_on_their_strand(tmp_path):
         (tmp_path / f"{label}.bed").write_text(text)
     classes = (ClassBed(bed=tmp_path / "yes.bed", label="yes"), ClassBed(bed=tmp_path / "no.bed"))
     recipe = BedRecipe(
-        fasta=tmp_path / "g.fa", classes=classes, validation_contigs=("chr2",), test_contigs=("chr3",), conflicts="drop"
+        fasta=tmp_path / "g.fa",
+        classes=classes,
+        validation_contigs=("chr2",),
+        test_contigs=("chr3",),
+        conflicts="drop",
     )
     found = opened(recipe)
     assert found.labels == ("no", "yes")
     for row in (0, 3):
         _, start, end, strand = rows[row]
         forward = DNA.encode(letters[start:end])
-        assert np.array_equal(found.tokens[row], DNA.reverse_complement(forward) if strand == "-" else forward)
+        assert np.array_equal(
+            found.tokens[row], DNA.reverse_complement(forward) if strand == "-" else forward
+        )
     wide = opened(recipe.model_copy(update={"length": 60}))
     assert set(wide.lengths.tolist()) == {60}
     assert (wide.places[1].start, wide.places[1].end) == (50, 110)
@@ -226,8 +270,13 @@ def test_training_on_beds_reads_the_windows_that_scoring_reads(tmp_path):
     (tmp_path / "g.fa").write_text("".join(f">chr{n}\n{letters}\n" for n in (1, 2, 3)))
     genome, classes = Genome(tmp_path / "g.fa"), []
     for label, tail in (("peak", "\t1\t-1\t-1\t{summit}"), ("rest", "")):
-        rows = [(f"chr{1 + n % 3}", 100 + 60 * n, 141 + n % 2 + 60 * n, "+-"[n // 3 % 2], 7 + n % 9) for n in range(30)]
-        text = "".join(f"{c}\t{s}\t{e}\t.\t0\t{d}{tail.format(summit=at)}\n" for c, s, e, d, at in rows)
+        rows = [
+            (f"chr{1 + n % 3}", 100 + 60 * n, 141 + n % 2 + 60 * n, "+-"[n // 3 % 2], 7 + n % 9)
+            for n in range(30)
+        ]
+        text = "".join(
+            f"{c}\t{s}\t{e}\t.\t0\t{d}{tail.format(summit=at)}\n" for c, s, e, d, at in rows
+        )
         (tmp_path / f"{label}.bed").write_text(text)
         classes.append(ClassBed(bed=tmp_path / f"{label}.bed", label=label))
     recipe = BedRecipe(
@@ -242,14 +291,24 @@ def test_training_on_beds_reads_the_windows_that_scoring_reads(tmp_path):
 
 def test_a_fasta_for_each_class(tmp_path):
     for label, first in (("enhancer", 0), ("other", 100)):
-        text = "".join(f">s{n}\n{turned(first + n)[:20]}\n{turned(first + n)[20:]}\n" for n in range(90))
+        text = "".join(
+            f">s{n}\n{turned(first + n)[:20]}\n{turned(first + n)[20:]}\n" for n in range(90)
+        )
         (tmp_path / f"{label}.fa").write_text(text)
-    classes = tuple(ClassFasta(fasta=tmp_path / f"{label}.fa", label=label) for label in ("enhancer", "other"))
+    classes = tuple(
+        ClassFasta(fasta=tmp_path / f"{label}.fa", label=label) for label in ("enhancer", "other")
+    )
     found = opened(FastaRecipe(classes=classes))
-    assert (found.task, found.labels, len(found)) == ("binary", ("other", "enhancer"), 180)  # the second is positive
+    assert (found.task, found.labels, len(found)) == (
+        "binary",
+        ("other", "enhancer"),
+        180,
+    )  # the second is positive
     assert DNA.decode(found.tokens[90]) == turned(100)
     (tmp_path / "other.fa").write_text("ACGT\n")
-    assert "other.fa line 1: is no FASTA (no > before the letters)" in fault(FastaRecipe(classes=classes))
+    assert "other.fa line 1: is no FASTA (no > before the letters)" in fault(
+        FastaRecipe(classes=classes)
+    )
 
 
 def test_hdf5_gives_back_what_was_written(tmp_path):
@@ -265,11 +324,21 @@ def test_hdf5_gives_back_what_was_written(tmp_path):
 def tracks(tmp_path, bins: int = 10, bin: int = 4):
     path = tmp_path / "tracks.h5"
     with h5py.File(path, "w") as file:
-        file.attrs["format"], file.attrs["bin"], file.attrs["labels"] = FORMAT, bin, ["plus", "minus"]
+        file.attrs["format"], file.attrs["bin"], file.attrs["labels"] = (
+            FORMAT,
+            bin,
+            ["plus", "minus"],
+        )
         text = h5py.string_dtype()
-        file.create_dataset("sequence", data=[turned(row, 40 - 8 * (row % 2)) for row in range(30)], dtype=text)
+        file.create_dataset(
+            "sequence", data=[turned(row, 40 - 8 * (row % 2)) for row in range(30)], dtype=text
+        )
         file.create_dataset("label", data=np.random.default_rng(0).normal(size=(30, bins, 2)))
-        file.create_dataset("split", data=[("train", "validation", "test")[row % 3] for row in range(30)], dtype=text)
+        file.create_dataset(
+            "split",
+            data=[("train", "validation", "test")[row % 3] for row in range(30)],
+            dtype=text,
+        )
     return ArraysRecipe(path=path)
 
 
@@ -283,7 +352,9 @@ def test_tracks_have_a_number_for_every_bin_and_none_beyond_a_row(tmp_path):
     )
     assert np.isfinite(found.target[0]).all()
     assert np.isnan(found.target[1, 8:]).all()
-    assert "tracks.h5 row 1: 10 bins of 4 nt, labels for 9; a number for every bin" in fault(tracks(tmp_path, bins=9))
+    assert "tracks.h5 row 1: 10 bins of 4 nt, labels for 9; a number for every bin" in fault(
+        tracks(tmp_path, bins=9)
+    )
 
 
 def test_numbers_that_begin_with_zeros_are_numbers(tmp_path):
@@ -291,7 +362,9 @@ def test_numbers_that_begin_with_zeros_are_numbers(tmp_path):
     with h5py.File(recipe.path, "a") as file:
         del file["sequence"], file["label"], file["split"]
         split = ["train"] * 4 + ["validation", "test"]
-        file.create_dataset("sequence", data=[turned(row, 80_000) for row in range(6)], dtype=h5py.string_dtype())
+        file.create_dataset(
+            "sequence", data=[turned(row, 80_000) for row in range(6)], dtype=h5py.string_dtype()
+        )
         file.create_dataset("split", data=split, dtype=h5py.string_dtype())
         label = np.zeros((6, 20_000, 2), np.float32)
         label[:, ::7], label[3:, ::5] = 1, 3  # the first three rows hold 0 and 1 alone
@@ -304,7 +377,10 @@ def test_an_hdf5_of_others_is_refused(tmp_path):
     with h5py.File(path, "w") as file:
         file.create_dataset("x", data=[1, 2])
     line = fault(ArraysRecipe(path=path))
-    assert f"is not a labelled set of this tool (format None; holds x); attribute format = {FORMAT!r}" in line
+    assert (
+        f"is not a labelled set of this tool (format None; holds x); attribute format = {FORMAT!r}"
+        in line
+    )
     for message, data in {
         "sequence holds int64; text of IUPAC letters": {"sequence": [1, 2], "label": [0, 1]},
         "label has 1 rows, sequence 2; as many of each": {"sequence": ["AC", "GT"], "label": [0]},
@@ -340,13 +416,21 @@ def test_an_hdf5_of_others_is_refused(tmp_path):
             HEADER,
             "line 14: the label '2' of test is unknown in train",
         ),
-        ([*lines(), "chr1\t1\t41\t+\t1\ttest\t"], HEADER, "line 14: the sequence is empty; letters"),
+        (
+            [*lines(), "chr1\t1\t41\t+\t1\ttest\t"],
+            HEADER,
+            "line 14: the sequence is empty; letters",
+        ),
         (
             [*lines(), "chr1\t1\t41\t+\t1\ttest\tNNNNnnnn"],
             HEADER,
             "line 14: all 8 letters are N; a sequence with letters",
         ),
-        ([*lines(), "chr1\t1\t41\t+\t1\ttest\tAC*T"], HEADER, "line 14: '*' at letter 3 is no nucleotide code"),
+        (
+            [*lines(), "chr1\t1\t41\t+\t1\ttest\tAC*T"],
+            HEADER,
+            "line 14: '*' at letter 3 is no nucleotide code",
+        ),
         (
             [*lines(), "chr1\t1\t41\t+\t1\tlater\t" + turned(50)],
             HEADER,
@@ -368,7 +452,11 @@ def test_an_hdf5_of_others_is_refused(tmp_path):
             HEADER.replace("label", "y"),
             "has no column 'label'; its columns: chrom, start, end, strand, y, split",
         ),
-        (lines(12, split=lambda r: "train"), HEADER, "no row is in validation; a split column, contigs, or shares"),
+        (
+            lines(12, split=lambda r: "train"),
+            HEADER,
+            "no row is in validation; a split column, contigs, or shares",
+        ),
         (
             lines(12, label=lambda r: 1 if r % 3 == 2 else r // 3 % 2),
             HEADER,
@@ -384,9 +472,15 @@ def test_bad_rows_are_one_line_with_what_was_possible(tmp_path, rows, header, me
 
 def test_a_sequence_that_is_too_long_and_classes_that_are_numbers(tmp_path):
     line = fault(table(tmp_path, lines(), longest=30))
-    assert "line 2: a sequence of 40 nt is longer than 30; shorter sequences, or a larger data.longest" in line
+    assert (
+        "line 2: a sequence of 40 nt is longer than 30; shorter sequences, or a larger data.longest"
+        in line
+    )
     many = fault(table(tmp_path, lines(240, lambda r: r)))
-    assert "has 240 different labels, such as 0, 1, 2, 3, ... 239 (240 in all)" in many or "has 240 different" in many
+    assert (
+        "has 240 different labels, such as 0, 1, 2, 3, ... 239 (240 in all)" in many
+        or "has 240 different" in many
+    )
     assert 'data.task = "regression" for numbers' in many
     assert "the label 'a' is no number; numbers for a regression" in fault(
         table(tmp_path, lines(12, lambda r: "ab"[r % 2]), task="regression")
@@ -397,7 +491,9 @@ def test_a_sequence_that_is_too_long_and_classes_that_are_numbers(tmp_path):
 
 
 @pytest.mark.parametrize("other_strand", [False, True])
-def test_a_sequence_with_another_label_in_a_later_split_is_refused_or_dropped(tmp_path, other_strand):
+def test_a_sequence_with_another_label_in_a_later_split_is_refused_or_dropped(
+    tmp_path, other_strand
+):
     again = turned(0)  # row 0 trains with label 0
     if other_strand:
         again = DNA.decode(DNA.reverse_complement(DNA.encode(again)))
@@ -418,11 +514,18 @@ def test_labels_are_told_apart_as_the_model_knows_them(tmp_path):
     recipe = LabelledRecipe()
     found = for_model(rows, "binary", ("0", "1"), 0, "test", recipe)
     assert found.target.tolist() == [1 - row % 2 for row in range(12) if row % 3 == 2]
-    with pytest.raises(InputError, match=r"line 2: the label '1.0' is unknown; the model's labels: no, yes"):
+    with pytest.raises(
+        InputError, match=r"line 2: the label '1.0' is unknown; the model's labels: no, yes"
+    ):
         for_model(rows, "binary", ("no", "yes"), 0, None, recipe)
     with pytest.raises(InputError, match=r"no row is in validation"):
         for_model(
-            rows_of(table(tmp_path, lines(4, split=lambda r: "test"))), "binary", ("0", "1"), 0, "validation", recipe
+            rows_of(table(tmp_path, lines(4, split=lambda r: "test"))),
+            "binary",
+            ("0", "1"),
+            0,
+            "validation",
+            recipe,
         )
 
 
@@ -452,9 +555,13 @@ def test_a_part_of_a_step_is_the_same_part_and_epochs_differ():
     assert np.array_equal(epochs.batch(0, 3, range(4, 10)), epochs.batch(0, 3, range(10))[4:])
     first, second = (epochs.examples(0, step, range(10))[0] for step in (0, epochs.steps))
     assert not np.array_equal(first, second)
-    read = [(epochs.examples(0, 2, range(10))[0][r], row) for r, row in enumerate(epochs.batch(0, 2, range(10)))]
+    read = [
+        (epochs.examples(0, 2, range(10))[0][r], row)
+        for r, row in enumerate(epochs.batch(0, 2, range(10)))
+    ]
     turned_over = [np.array_equal(row, DNA.reverse_complement(tokens[at])) for at, row in read]
     assert 0 < sum(turned_over) < 10
     assert all(
-        flipped or np.array_equal(row & CODE, tokens[at]) for (at, row), flipped in zip(read, turned_over, strict=True)
+        flipped or np.array_equal(row & CODE, tokens[at])
+        for (at, row), flipped in zip(read, turned_over, strict=True)
     )

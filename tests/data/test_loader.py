@@ -17,7 +17,9 @@ def training(tmp_path):
     rng = np.random.default_rng(0)
     path = tmp_path / "genome.fa"
     path.write_text(f">A\n{bytes(rng.choice(list(b'ACGTacgtN'), 20_000).tolist()).decode()}\n")
-    return Corpus((GenomeRecipe(fasta=path),), DataRecipe(length=100, min_acgt=0.5)).training(batch=8)
+    return Corpus((GenomeRecipe(fasta=path),), DataRecipe(length=100, min_acgt=0.5)).training(
+        batch=8
+    )
 
 
 @pytest.fixture(autouse=True)
@@ -58,7 +60,9 @@ def test_it_reads_no_further_than_asked(training, monkeypatch):
     read = []
     batch = Training.batch
     monkeypatch.setattr(
-        Training, "batch", lambda self, seed, step, rows: read.append(step) or batch(self, seed, step, rows)
+        Training,
+        "batch",
+        lambda self, seed, step, rows: read.append(step) or batch(self, seed, step, rows),
     )
     stream = batches(training, 0, 0, 100, range(2), ahead=3)
     next(stream)

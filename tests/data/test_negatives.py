@@ -1,4 +1,6 @@
-"""Negatives: their composition is that of the elements, they touch nothing, and near-duplicates are found."""
+"""Negatives: their composition is that of the elements, they touch nothing, and near-duplicates are
+found.
+"""
 
 import numpy as np
 import pytest
@@ -52,7 +54,9 @@ def test_matches_agree_in_gc_touch_nothing_and_stay_in_their_split(elements, gen
         assert starts.min() >= 0
     own = np.array([composition(found.tokens(i)) for i in range(len(found))])
     theirs = np.array([composition(other.tokens(i)) for i in range(len(other))])
-    anywhere = np.array([composition(genome.tokens("t", at, at + LENGTH)) for at in range(0, 40_000, LENGTH)])
+    anywhere = np.array(
+        [composition(genome.tokens("t", at, at + LENGTH)) for at in range(0, 40_000, LENGTH)]
+    )
     gap, _, _ = agreement(own, theirs)
     assert gap.gap < 0.1 < 0.25 < agreement(own, anywhere)[0].gap
     assert sorted(other.strand) == sorted([*found.strand, *found.strand])
@@ -106,7 +110,10 @@ def test_shuffles_keep_pairs_and_depend_on_the_place_alone(elements):
     assert not np.array_equal(all_of_them[0], all_of_them[1])
     for row, tokens in enumerate(all_of_them):
         codes, own = tokens & 0x7F, found.tokens(row // 2) & 0x7F
-        assert np.bincount(codes[:-1] * 5 + codes[1:]).tolist() == np.bincount(own[:-1] * 5 + own[1:]).tolist()
+        assert (
+            np.bincount(codes[:-1] * 5 + codes[1:]).tolist()
+            == np.bincount(own[:-1] * 5 + own[1:]).tolist()
+        )
 
 
 def test_rows_that_share_thirty_letters_with_a_later_split_are_found_on_either_strand():
@@ -120,7 +127,16 @@ def test_rows_that_share_thirty_letters_with_a_later_split_are_found_on_either_s
     rows[5][20:70] = rows[7][20:70]
     rows[3][20:70] = rows[5][20:70]  # ... and so of a test row too
     rows[0][15] |= 0x80
-    assert near_duplicates(rows, split).tolist() == [True, False, True, True, False, True, False, False]
+    assert near_duplicates(rows, split).tolist() == [
+        True,
+        False,
+        True,
+        True,
+        False,
+        True,
+        False,
+        False,
+    ]
     assert not near_duplicates(rows, np.zeros(8, int)).any()
     rows[0][20] = DNA.n
     assert not near_duplicates(rows, split)[0]

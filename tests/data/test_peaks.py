@@ -1,4 +1,6 @@
-"""Windows around peaks: the summit stands at letter length // 2 as read, on either strand; splits are whole."""
+"""Windows around peaks: the summit stands at letter length // 2 as read, on either strand; splits
+are whole.
+"""
 
 import numpy as np
 import pytest
@@ -25,7 +27,10 @@ def genome(tmp_path_factory) -> Genome:
 
 
 def bed(*places: Interval, summits: list[int] | None = None) -> Bed:
-    columns = [("n", "0", p.strand, "1", "1", "1", str(s)) for p, s in zip(places, summits or [], strict=False)]
+    columns = [
+        ("n", "0", p.strand, "1", "1", "1", str(s))
+        for p, s in zip(places, summits or [], strict=False)
+    ]
     return Bed("peaks.bed", places, tuple(columns) or tuple(() for _ in places))
 
 
@@ -40,7 +45,9 @@ def test_mirroring_the_genome_mirrors_the_windows(genome, start, size, length, o
     summits = None if offset is None else [min(offset, end - start - 1)]
     here = centred(bed(Interval("a", start, end, "+"), summits=summits), genome, length)
     mirrored = None if summits is None else [end - start - 1 - summits[0]]
-    there = centred(bed(Interval("b", SIZE - end, SIZE - start, "-"), summits=mirrored), genome, length)
+    there = centred(
+        bed(Interval("b", SIZE - end, SIZE - start, "-"), summits=mirrored), genome, length
+    )
     np.testing.assert_array_equal(here.tokens(0), there.tokens(0))
     middle = start + (summits[0] if summits else (end - start) // 2)
     assert here.tokens(0)[length // 2] == genome.tokens("a", middle, middle + 1)[0]
@@ -80,7 +87,11 @@ def test_splits_are_whole_contigs_or_stretches_and_borders_are_counted(genome):
     ("validation", "test", "message"),
     [
         ("c", "", "--validation: unknown contig 'c'; possible: a, b, gap"),
-        ("", "a:0-9", r"--test: 'a:0-9' is no stretch of a \(400 letters\); a contig, or CONTIG:FIRST-LAST, 1-based"),
+        (
+            "",
+            "a:0-9",
+            r"--test: 'a:0-9' is no stretch of a \(400 letters\); a contig, or CONTIG:FIRST-LAST, 1-based",
+        ),
         ("", "a:9-401", "is no stretch"),
         ("a:1-200", "a:200-300", r"a:1-200 \(1-based\) is in --test too"),
     ],

@@ -1,4 +1,6 @@
-"""Sequences of associative recall: what they promise, and that nothing but (seed, step, row) decides them."""
+"""Sequences of associative recall: what they promise, and that nothing but (seed, step, row)
+decides them.
+"""
 
 import numpy as np
 import pytest
@@ -22,7 +24,9 @@ def test_keys_and_values_alternate_and_a_key_has_one_value(vocabulary, length):
     assert tokens[:, ::2].max() < half <= tokens[:, 1::2].min()
     assert tokens.max() < vocabulary
     for row in tokens:
-        assert len(set(zip(row[::2].tolist(), row[1::2].tolist(), strict=True))) == len(set(row[::2].tolist()))
+        assert len(set(zip(row[::2].tolist(), row[1::2].tolist(), strict=True))) == len(
+            set(row[::2].tolist())
+        )
 
 
 @pytest.mark.parametrize("vocabulary", [20, 100])
@@ -53,7 +57,10 @@ def test_counting_alone_is_right_more_often_than_chance_but_far_from_always():
 def test_a_row_is_a_closed_form_of_seed_step_and_row():
     whole = sequences(rows=range(16), seed=5, step=9)
     assert np.array_equal(sequences(rows=[11, 3], seed=5, step=9), whole[[11, 3]])
-    for other in (sequences(rows=range(16), seed=6, step=9), sequences(rows=range(16), seed=5, step=10)):
+    for other in (
+        sequences(rows=range(16), seed=6, step=9),
+        sequences(rows=range(16), seed=5, step=10),
+    ):
         assert (other != whole).mean() > 0.5
     assert (whole[:8] != whole[8:]).mean() > 0.5
 
@@ -65,7 +72,9 @@ def test_the_loader_reads_them_as_it_reads_windows():
         assert batch.places() == ["row 3", "row 4", "row 5"]
 
 
-@pytest.mark.parametrize("values", [{"vocabulary": 7}, {"vocabulary": 2}, {"length": 33}, {"length": 2}])
+@pytest.mark.parametrize(
+    "values", [{"vocabulary": 7}, {"vocabulary": 2}, {"length": 33}, {"length": 2}]
+)
 def test_what_cannot_be_pairs_is_refused(values):
     with pytest.raises(RecipeError, match=next(iter(values))):
         validate(RecallRecipe, values, "recipe")

@@ -53,7 +53,10 @@ def test_a_short_region_is_extended_around_its_centre_and_a_long_one_is_tiled(ge
     assert places[0] == regions[0].resize(30)
     assert [(place.start, place.end) for place in places[1:4]] == [(10, 40), (40, 70), (70, 100)]
     assert (places[4].start, places[4].end) == (-14, 16)
-    owned = [(place.start + windows.own(i).start, place.start + windows.own(i).stop) for i, place in enumerate(places)]
+    owned = [
+        (place.start + windows.own(i).start, place.start + windows.own(i).stop)
+        for i, place in enumerate(places)
+    ]
     assert owned == [(50, 60), (10, 40), (40, 70), (70, 75), (0, 3)]
 
 

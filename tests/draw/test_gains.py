@@ -13,7 +13,10 @@ def score(name, mean, targets=100):
 
 def tables(gain):
     near = lambda mean: [score("0.5 kb", mean), score("2 kb", mean / 2)]  # noqa: E731
-    by_length = {"200 nt": near(gain / 4), "1,000 nt": [score("0.5 kb", float("nan"), 0), score("2 kb", gain / 2)]}
+    by_length = {
+        "200 nt": near(gain / 4),
+        "1,000 nt": [score("0.5 kb", float("nan"), 0), score("2 kb", gain / 2)],
+    }
     by_rate = {"0% diverged": near(gain), "20% diverged": near(gain / 5), "other strand": near(0.0)}
     return [{"title": "by length", "scores": by_length}, {"title": "by rate", "scores": by_rate}]
 

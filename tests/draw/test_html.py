@@ -9,14 +9,18 @@ from orchid_genomics.draw import html
 
 
 def test_text_is_never_markup():
-    text = html.document("a <b>", "c & d", [html.heading("e < f"), html.paragraph("<g>"), html.facts({"<h>": "&i"})])
+    text = html.document(
+        "a <b>", "c & d", [html.heading("e < f"), html.paragraph("<g>"), html.facts({"<h>": "&i"})]
+    )
     for piece in ("<b>", "<g>", "<h>", "e < f"):
         assert piece not in text
     assert 'id="e-f"' in text
 
 
 def test_a_table_sets_numbers_right_and_shows_pictures():
-    text = html.table(["name", "count", "logo"], [["x<y", "1,200", "<img>"], ["z", "-", "<img>"]], ["logo"])
+    text = html.table(
+        ["name", "count", "logo"], [["x<y", "1,200", "<img>"], ["z", "-", "<img>"]], ["logo"]
+    )
     assert text.count('class="number"') == 3
     assert "x&lt;y" in text
     assert text.count("<img>") == 2

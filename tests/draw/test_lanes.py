@@ -24,7 +24,10 @@ def genes(tmp_path) -> draw.Lane:
 
 
 def test_genes_bear_their_symbols_and_beds_their_file_name(genes, tmp_path):
-    assert [(each.name, each.start, each.end) for each in genes.places] == [("ABC1", 10, 40), ("g2", 50, 90)]
+    assert [(each.name, each.start, each.end) for each in genes.places] == [
+        ("ABC1", 10, 40),
+        ("g2", 50, 90),
+    ]
     assert [(part.start, part.end) for part in genes.thick] == [(20, 40)]
     assert genes.is_genes
     (tmp_path / "peaks.bed").write_text("chr1\t5\t9\tp1\n")
@@ -46,9 +49,15 @@ def test_arrows_point_along_the_strand_on_1_based_positions(genes):
 def test_a_gene_whose_end_is_out_of_sight_says_where_it_goes(genes):
     names = [text.get_text() for text in draw.lane(genes, Interval("chr1", 15, 60)).texts]
     assert names == ["ABC1", "g2"]  # the 3' end of g2, at 51, is in sight
-    assert [text.get_text() for text in draw.lane(genes, Interval("chr1", 15, 30)).texts] == ["ABC1 →"]
-    assert [text.get_text() for text in draw.lane(genes, Interval("chr1", 15, 30, "-")).texts] == ["ABC1 ←"]
-    assert [text.get_text() for text in draw.lane(genes, Interval("chr1", 60, 80)).texts] == ["g2 ←"]
+    assert [text.get_text() for text in draw.lane(genes, Interval("chr1", 15, 30)).texts] == [
+        "ABC1 →"
+    ]
+    assert [text.get_text() for text in draw.lane(genes, Interval("chr1", 15, 30, "-")).texts] == [
+        "ABC1 ←"
+    ]
+    assert [text.get_text() for text in draw.lane(genes, Interval("chr1", 60, 80)).texts] == [
+        "g2 ←"
+    ]
 
 
 def test_places_of_one_row_never_overlap():
@@ -68,4 +77,6 @@ def test_places_of_one_row_never_overlap():
 
 
 def test_an_empty_place_says_so(genes):
-    assert [text.get_text() for text in draw.lane(genes, Interval("chr2", 0, 50)).texts] == ["none here"]
+    assert [text.get_text() for text in draw.lane(genes, Interval("chr2", 0, 50)).texts] == [
+        "none here"
+    ]

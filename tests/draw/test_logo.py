@@ -1,4 +1,6 @@
-"""Logos: every letter where it belongs, as tall as its score, from left to right as the strand is read."""
+"""Logos: every letter where it belongs, as tall as its score, from left to right as the strand is
+read.
+"""
 
 import numpy as np
 import pytest
@@ -22,8 +24,12 @@ def boxes(ax) -> list[tuple[str, float, float, float]]:
     found = []
     for path, colour in zip(collection.get_paths(), collection.get_facecolors(), strict=True):
         letter = "ACGT"[BASES.index(to_hex(colour))]
-        outlines = (path.codes == path.CLOSEPOLY).sum() // (2 if letter == "A" else 1)  # an A has a hole
-        for vertices, codes in zip(np.split(path.vertices, outlines), np.split(path.codes, outlines), strict=True):
+        outlines = (path.codes == path.CLOSEPOLY).sum() // (
+            2 if letter == "A" else 1
+        )  # an A has a hole
+        for vertices, codes in zip(
+            np.split(path.vertices, outlines), np.split(path.codes, outlines), strict=True
+        ):
             drawn = vertices[codes != path.CLOSEPOLY]  # the closing point may lie anywhere
             found.append((letter, drawn[:, 0].mean(), drawn[:, 1].min(), drawn[:, 1].max()))
     return sorted(found, key=lambda each: each[1])
@@ -34,11 +40,15 @@ def test_a_letter_stands_on_its_1_based_position_as_tall_as_its_score():
     letters = boxes(ax)
     assert [letter for letter, *_ in letters] == ["T", "T", "T"]
     np.testing.assert_allclose([round(x) for _, x, *_ in letters], [101, 103, 104])
-    np.testing.assert_allclose([(low, high) for *_, low, high in letters], [(0, 2), (-1, 0), (0, 0.5)], atol=1e-9)
+    np.testing.assert_allclose(
+        [(low, high) for *_, low, high in letters], [(0, 2), (-1, 0), (0, 0.5)], atol=1e-9
+    )
 
 
 def test_the_other_strand_reads_from_left_to_right_with_falling_positions():
-    ax = draw.logo(np.array([1.0, 2.0, 3.0, 4.0]), Interval("chr1", 100, 104, "-"), tokens=DNA.encode("TTTT"))
+    ax = draw.logo(
+        np.array([1.0, 2.0, 3.0, 4.0]), Interval("chr1", 100, 104, "-"), tokens=DNA.encode("TTTT")
+    )
     assert ax.get_xlim() == (104.5, 100.5)
     tops = [high for *_, high in boxes(ax)]
     np.testing.assert_allclose(tops, [4, 3, 2, 1])
@@ -54,9 +64,9 @@ def test_stacks_of_letters_reach_the_sums_of_their_positive_and_negative_scores(
 
 def test_the_likelier_letter_stands_on_top():
     letters = boxes(draw.logo(np.array([[0.2], [0.0], [0.0], [0.7]])))
-    assert {(letter, round(low, 6), round(high, 6)) for letter, _, low, high in letters if letter == "T"} == {
-        ("T", 0.2, 0.9)
-    }
+    assert {
+        (letter, round(low, 6), round(high, 6)) for letter, _, low, high in letters if letter == "T"
+    } == {("T", 0.2, 0.9)}
 
 
 def test_n_has_no_letter_and_lower_case_has():
@@ -83,15 +93,26 @@ def test_a_motif_is_drawn_in_bits_and_its_complement_turned_round():
     assert draw.motif(matrix).get_ylabel() == "bits"
     forward, backward = boxes(draw.motif(matrix)), boxes(draw.motif(matrix, complement=True))
     pairs = str.maketrans("ACGT", "TGCA")
-    turned = {(letter.translate(pairs), 4 - round(x), round(high - low, 6)) for letter, x, low, high in backward}
+    turned = {
+        (letter.translate(pairs), 4 - round(x), round(high - low, 6))
+        for letter, x, low, high in backward
+    }
     assert turned == {(letter, round(x), round(high - low, 6)) for letter, x, low, high in forward}
 
 
 @pytest.mark.parametrize(
     ("scores", "tokens", "message"),
     [
-        (np.ones((3, 5)), None, r"^logo: scores of shape \(3, 5\); \(4, L\), or \(L,\) with the tokens$"),
-        (np.ones(5), np.zeros(4, np.uint8), r"^logo: values of shape \(5,\) for \(4,\) letters; one value a letter$"),
+        (
+            np.ones((3, 5)),
+            None,
+            r"^logo: scores of shape \(3, 5\); \(4, L\), or \(L,\) with the tokens$",
+        ),
+        (
+            np.ones(5),
+            np.zeros(4, np.uint8),
+            r"^logo: values of shape \(5,\) for \(4,\) letters; one value a letter$",
+        ),
     ],
 )
 def test_wrong_shapes_are_one_clear_line(scores, tokens, message):

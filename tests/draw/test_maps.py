@@ -60,20 +60,27 @@ def test_a_zoom_shows_the_letters_of_its_part_and_its_tracks(strand):
     parts = top.figure.axes[0].child_axes
     assert len(parts) == 4
     letters = parts[2].collections[0].get_paths()[0]
-    assert letters.vertices[letters.codes != letters.CLOSEPOLY][:, 0].mean() == pytest.approx(306, abs=0.3)
+    assert letters.vertices[letters.codes != letters.CLOSEPOLY][:, 0].mean() == pytest.approx(
+        306, abs=0.3
+    )
     assert parts[2].get_ylim()[1] > 9
     top.figure.canvas.draw()
 
 
 def test_a_zoom_outside_is_refused():
-    with pytest.raises(InputError, match=r"^chr1:1-10: does not lie inside what is drawn; a part of chr1:1,001-1,006$"):
+    with pytest.raises(
+        InputError,
+        match=r"^chr1:1-10: does not lie inside what is drawn; a part of chr1:1,001-1,006$",
+    ):
         draw.zoomed(np.zeros(6), np.zeros(6, np.uint8), PLACE, Interval("chr1", 0, 10))
 
 
 def test_reference_and_alternate_share_one_scale():
     reference, alternate = np.zeros((4, 6)), np.zeros((4, 6))
     reference[0, 2], alternate[1, 2] = 1.0, 3.0
-    upper = draw.compared(reference, alternate, PLACE, Interval("chr1", 1002, 1003), names=("A", "C"))
+    upper = draw.compared(
+        reference, alternate, PLACE, Interval("chr1", 1002, 1003), names=("A", "C")
+    )
     lower = upper.figure.axes[0].child_axes[1]
     assert upper.get_ylim() == lower.get_ylim()
     assert [text.get_text() for axis in (upper, lower) for text in axis.texts] == ["A", "C"]

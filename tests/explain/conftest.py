@@ -31,7 +31,9 @@ def _made(head=None, dtype=torch.float32, seed=1, **shape) -> OrchidModel:
 
 def _letters(B: int, L: int, codes: int = 4, seed: int = 0) -> torch.Tensor:
     """Random tokens (B, L); `codes` 5 has N among them."""
-    return torch.randint(0, codes, (B, L), generator=torch.Generator().manual_seed(seed), dtype=torch.uint8)
+    return torch.randint(
+        0, codes, (B, L), generator=torch.Generator().manual_seed(seed), dtype=torch.uint8
+    )
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,9 @@ PLACES = [Interval("chr1", 10, 40, "+", "p1"), Interval("chr2", 90, 100)]
 def written(tmp_path):
     (tmp_path / "out").mkdir()
     tracks = {'input x gradient, "pll"': tmp_path / "out" / "saliency.bw"}
-    return browser_files(tracks, tmp_path / "genome.fa", PLACES, [tmp_path / "genes.bed"], {"chr1": 50})
+    return browser_files(
+        tracks, tmp_path / "genome.fa", PLACES, [tmp_path / "genes.bed"], {"chr1": 50}
+    )
 
 
 def test_a_session_draws_letters_and_its_paths_are_relative(written):
@@ -27,7 +29,9 @@ def test_a_session_draws_letters_and_its_paths_are_relative(written):
     assert paths == ["saliency.bw", "../genes.bed"]
     (letters,) = (track for track in root.iter("Track") if track.get("renderer") == "DYNSEQ")
     assert letters.get("id") == "saliency.bw"
-    regions = [(each.get("chromosome"), each.get("start"), each.get("end")) for each in root.iter("Region")]
+    regions = [
+        (each.get("chromosome"), each.get("start"), each.get("end")) for each in root.iter("Region")
+    ]
     assert regions == [("chr1", "10", "40"), ("chr2", "90", "100")]
 
 
@@ -44,6 +48,8 @@ def test_the_track_line_of_ucsc_is_one_line_with_letters_on(written):
 
 
 def test_only_a_bigwig_is_drawn_as_letters(tmp_path):
-    with pytest.raises(InputError, match=r"s\.bedgraph\.gz: is no bigWig, .*; an output that ends in \.bw$"):
+    with pytest.raises(
+        InputError, match=r"s\.bedgraph\.gz: is no bigWig, .*; an output that ends in \.bw$"
+    ):
         browser_files({"s": tmp_path / "s.bedgraph.gz"}, tmp_path / "g.fa", PLACES)
     assert list(tmp_path.iterdir()) == []

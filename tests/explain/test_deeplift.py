@@ -1,4 +1,6 @@
-"""DeepLIFT and integrated gradients sum to the difference on the yeast model that comes along; both strands agree."""
+"""DeepLIFT and integrated gradients sum to the difference on the yeast model that comes along; both
+strands agree.
+"""
 
 from pathlib import Path
 
@@ -30,13 +32,17 @@ def test_attributions_of_a_trained_model_sum_to_the_difference(trained, method, 
         difference = (model(x) - model(references[:, 0]))[:, 0]
     torch.testing.assert_close(found.difference, difference)
     assert (found.projected.sum(1) - difference).abs() < 1e-3 * difference.abs()
-    torch.testing.assert_close(found.error, (found.projected.sum(1) - difference).abs(), atol=1e-4, rtol=0)
+    torch.testing.assert_close(
+        found.error, (found.projected.sum(1) - difference).abs(), atol=1e-4, rtol=0
+    )
 
 
 def test_the_other_strand_gives_the_mirrored_attribution(tiny_model, letters):
     model, x = OneHot(tiny_model), one_hot(letters(2, 41, codes=5))
     here, there = deeplift(model, x), deeplift(model, x.flip(1, 2))
-    torch.testing.assert_close(there.hypothetical, here.hypothetical.flip(1, 2), atol=1e-3, rtol=1e-3)
+    torch.testing.assert_close(
+        there.hypothetical, here.hypothetical.flip(1, 2), atol=1e-3, rtol=1e-3
+    )
     assert (here.projected[x.sum(1) == 0] == 0).all()
 
 

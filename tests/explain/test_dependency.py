@@ -60,4 +60,7 @@ def test_log_odds_are_right_where_a_letter_is_certain(tiny_model):
 def test_a_model_of_no_letters_is_refused(made, letters):
     with pytest.raises(InputError) as error:
         dependency_map(OneHot(made(PooledRecipe())), one_hot(letters(1, 24)))
-    assert str(error.value) == "--method dependency: the model does not predict letters; a pretrained model"
+    assert (
+        str(error.value)
+        == "--method dependency: the model does not predict letters; a pretrained model"
+    )

@@ -26,7 +26,9 @@ def test_one_letter_is_the_softmax_of_one_masked_pass_whatever_the_batch(made):
     with torch.inference_mode():
         wanted = model(torch.from_numpy(shown)[None])[0, 7].softmax(-1).numpy()
     for batch in (1, 7, 64):
-        np.testing.assert_allclose(expected_letters(model, tokens, batch=batch)[:, 7], wanted, atol=1e-6)
+        np.testing.assert_allclose(
+            expected_letters(model, tokens, batch=batch)[:, 7], wanted, atol=1e-6
+        )
 
 
 def test_the_other_strand_expects_the_complement(made):
@@ -36,5 +38,7 @@ def test_the_other_strand_expects_the_complement(made):
 
 
 def test_regions_beyond_the_sequence_are_refused(made):
-    with pytest.raises(InputError, match=r"^region: 5 to 50; 0-based half-open places within 0 to 40$"):
+    with pytest.raises(
+        InputError, match=r"^region: 5 to 50; 0-based half-open places within 0 to 40$"
+    ):
         expected_letters(made(), np.zeros(40, np.uint8), 5, 50)

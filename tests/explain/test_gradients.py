@@ -1,4 +1,6 @@
-"""Input x gradient and integrated gradients: against differences by hand, captum, their own sums, and both strands."""
+"""Input x gradient and integrated gradients: against differences by hand, captum, their own sums,
+and both strands.
+"""
 
 from functools import partial
 
@@ -6,7 +8,13 @@ import pytest
 import torch
 from captum.attr import IntegratedGradients
 
-from orchid_genomics.explain import OneHot, input_x_gradient, integrated_gradients, one_hot, shuffled
+from orchid_genomics.explain import (
+    OneHot,
+    input_x_gradient,
+    integrated_gradients,
+    one_hot,
+    shuffled,
+)
 from orchid_genomics.sequence import DNA
 
 
@@ -33,12 +41,20 @@ def test_gradients_are_small_differences_less_their_mean_over_letters(letters, m
 
 
 def test_integrated_gradients_are_captums_with_many_steps(made, letters):
-    model, x = OneHot(made(dtype=torch.float64, depth=1), "C@5"), one_hot(letters(2, 33, codes=5)).double()
+    model, x = (
+        OneHot(made(dtype=torch.float64, depth=1), "C@5"),
+        one_hot(letters(2, 33, codes=5)).double(),
+    )
     references = shuffled(x, 2, seed=3)
     found = integrated_gradients(model, x, references, batch=50, tolerance=1e-4, most_steps=4000)
     theirs = [
         IntegratedGradients(model).attribute(
-            x, references[:, k], target=0, n_steps=500, method="gausslegendre", internal_batch_size=200
+            x,
+            references[:, k],
+            target=0,
+            n_steps=500,
+            method="gausslegendre",
+            internal_batch_size=200,
         )
         for k in range(2)
     ]
@@ -46,7 +62,9 @@ def test_integrated_gradients_are_captums_with_many_steps(made, letters):
     assert (found.projected[x.sum(1) == 0] == 0).all()
 
 
-def test_steps_go_where_the_sum_is_wrong_until_it_is_right_or_the_error_is_said(tiny_model, letters):
+def test_steps_go_where_the_sum_is_wrong_until_it_is_right_or_the_error_is_said(
+    tiny_model, letters
+):
     model, x = OneHot(tiny_model, "C@5"), one_hot(letters(1, 32))
     references = shuffled(x, 1)
     rough = integrated_gradients(model, x, references, most_steps=1)
@@ -54,8 +72,12 @@ def test_steps_go_where_the_sum_is_wrong_until_it_is_right_or_the_error_is_said(
     assert rough.steps < found.steps
     assert (found.error <= 1e-3 * found.difference.abs()).all()
     for each in (rough, found):
-        torch.testing.assert_close(each.error, (each.projected.sum(1) - each.difference).abs(), atol=1e-5, rtol=0)
-        torch.testing.assert_close(each.difference, (model(x) - model(references[:, 0]))[:, 0].detach())
+        torch.testing.assert_close(
+            each.error, (each.projected.sum(1) - each.difference).abs(), atol=1e-5, rtol=0
+        )
+        torch.testing.assert_close(
+            each.difference, (model(x) - model(references[:, 0]))[:, 0].detach()
+        )
 
 
 @pytest.mark.parametrize("L", [32, 41])
@@ -63,7 +85,9 @@ def test_steps_go_where_the_sum_is_wrong_until_it_is_right_or_the_error_is_said(
 def test_the_other_strand_gives_the_mirrored_attribution(tiny_model, method, L, letters):
     model, x = OneHot(tiny_model), one_hot(letters(1, L, codes=5))
     here, there = method(model, x), method(model, other_strand(x))
-    torch.testing.assert_close(there.hypothetical, other_strand(here.hypothetical), atol=2e-5, rtol=1e-4)
+    torch.testing.assert_close(
+        there.hypothetical, other_strand(here.hypothetical), atol=2e-5, rtol=1e-4
+    )
     torch.testing.assert_close(there.projected, here.projected.flip(1), atol=2e-5, rtol=1e-4)
 
 

@@ -47,7 +47,10 @@ MATRIX = "MEME version 4\nMOTIF M1\nletter-probability matrix: w="
     [
         ("", "holds no motif; a motif file (MEME, JASPAR or TRANSFAC), or jaspar:NAME"),
         ("chr1\t1\t5\n", "holds no motif; "),
-        (">M1\nA [ 8 0 ]\nC [ 0 0 ]\nG [ 0 0 ]\nT [ 2 0 ]\n", "is no motif file (a column has negative numbers"),
+        (
+            ">M1\nA [ 8 0 ]\nC [ 0 0 ]\nG [ 0 0 ]\nT [ 2 0 ]\n",
+            "is no motif file (a column has negative numbers",
+        ),
         (f"{MATRIX} 3\n0.1 0.2 0.3 0.4\n", "is no motif file (motif M1 is cut short)"),
         (f"{MATRIX} 1\n0.1 0.2 x 0.4\n", "is no motif file (could not"),
         (f"{MATRIX} 1\n0.1 0.2 0.7\n", "is no motif file (a matrix has not four letters)"),
@@ -66,6 +69,7 @@ def test_a_file_that_is_missing_and_a_name_that_jaspar_has_not_are_one_line(tmp_
     with pytest.raises(InputError, match="cannot be read"):
         read_motifs(tmp_path / "none.meme")
     with pytest.raises(
-        InputError, match=r"^jaspar:nonsense: JASPAR\d+ has no such motif; a name, an ID, or vertebrates"
+        InputError,
+        match=r"^jaspar:nonsense: JASPAR\d+ has no such motif; a name, an ID, or vertebrates",
     ):
         read_motifs("jaspar:nonsense")

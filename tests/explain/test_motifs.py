@@ -7,7 +7,13 @@ import pytest
 
 from orchid_genomics.errors import InputError, MachineError
 from orchid_genomics.explain.motif_files import Motif, read_motifs
-from orchid_genomics.explain.motifs import COLUMNS, call_seqlets, match_motifs, row_of, write_matches
+from orchid_genomics.explain.motifs import (
+    COLUMNS,
+    call_seqlets,
+    match_motifs,
+    row_of,
+    write_matches,
+)
 from orchid_genomics.sequence import DNA, Interval
 
 WORD = "TGACTCATGC"
@@ -32,7 +38,10 @@ def motifs():
     """The word among motifs of random letters."""
     rng = np.random.default_rng(1)
     own = Motif("W", "word", np.eye(4)[DNA.encode(WORD)].T * 0.96 + 0.01)
-    return [*(Motif(f"R{i}", f"random {i}", rng.dirichlet(np.full(4, 0.3), 10).T) for i in range(60)), own]
+    return [
+        *(Motif(f"R{i}", f"random {i}", rng.dirichlet(np.full(4, 0.3), 10).T) for i in range(60)),
+        own,
+    ]
 
 
 def test_planted_words_are_seqlets_of_their_sign(planted):

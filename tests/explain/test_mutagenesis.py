@@ -34,12 +34,16 @@ def test_it_equals_brute_force_whatever_the_batch(tiny_model, target, batch, let
 
 def test_a_region_is_that_part_of_the_whole(tiny_model, letters):
     model, x = OneHot(tiny_model), one_hot(letters(1, 40))
-    torch.testing.assert_close(mutate(model, x, 10, 25), mutate(model, x)[..., 10:25], atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(
+        mutate(model, x, 10, 25), mutate(model, x)[..., 10:25], atol=1e-5, rtol=1e-4
+    )
 
 
 def test_the_other_strand_gives_the_mirrored_effects(tiny_model, letters):
     model, x = OneHot(tiny_model), one_hot(letters(1, 41, codes=5))
-    torch.testing.assert_close(mutate(model, x.flip(1, 2)), mutate(model, x).flip(1, 2), atol=2e-5, rtol=1e-4)
+    torch.testing.assert_close(
+        mutate(model, x.flip(1, 2)), mutate(model, x).flip(1, 2), atol=2e-5, rtol=1e-4
+    )
 
 
 def test_centred_effects_sum_to_nothing_over_letters(tiny_model, letters):

@@ -1,4 +1,6 @@
-"""One-hot letters say what tokens say, for every head and target; captum's gradients work on them unchanged."""
+"""One-hot letters say what tokens say, for every head and target; captum's gradients work on them
+unchanged.
+"""
 
 import pytest
 import torch
@@ -12,7 +14,9 @@ from orchid_genomics.sequence import DNA
 HEADS = {
     "one": PooledRecipe(),
     "several": PooledRecipe(task="multilabel", labels=("CTCF", "REST", "MAX"), pool="attention"),
-    "center": PooledRecipe(task="regression", labels=("expression",), pool="center", strand="forward"),
+    "center": PooledRecipe(
+        task="regression", labels=("expression",), pool="center", strand="forward"
+    ),
     "tracks": TracksRecipe(labels=("plus", "minus"), bin=4),
 }
 
@@ -34,7 +38,14 @@ def test_every_head_gives_what_it_gives_for_tokens(head, L, letters, made):
 def test_lower_case_is_the_same_letter_and_n_is_no_letter():
     tokens = torch.from_numpy(DNA.encode("acGTNn").copy())[None]
     columns = one_hot(tokens)[0].T.tolist()
-    assert columns == [[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1], [0, 0, 0, 0], [0, 0, 0, 0]]
+    assert columns == [
+        [1, 0, 0, 0],
+        [0, 1, 0, 0],
+        [0, 0, 1, 0],
+        [0, 0, 0, 1],
+        [0, 0, 0, 0],
+        [0, 0, 0, 0],
+    ]
 
 
 def test_the_pseudo_likelihood_is_the_sum_of_the_letters_log_probabilities(tiny_model, letters):
@@ -54,7 +65,9 @@ def test_the_hidden_pseudo_likelihood_sees_no_letter_that_it_predicts(tiny_model
 
 
 @pytest.mark.parametrize(("target", "place", "letter"), [("G@3", 3, 2), ("A@center", 20, 0)])
-def test_a_letters_likelihood_is_read_where_it_is_hidden(tiny_model, target, place, letter, letters):
+def test_a_letters_likelihood_is_read_where_it_is_hidden(
+    tiny_model, target, place, letter, letters
+):
     tokens = letters(2, 40)
     shown = tokens.clone()
     shown[:, place] = DNA.mask
@@ -75,7 +88,9 @@ def test_outputs_have_names_and_numbers(letters, made):
     x = one_hot(letters(2, 32))
     for index, name in enumerate(("CTCF", "REST", "MAX")):
         for target in (name, index, str(index)):
-            torch.testing.assert_close(OneHot(several, target)(x)[:, 0], OneHot(several)(x)[:, index])
+            torch.testing.assert_close(
+                OneHot(several, target)(x)[:, 0], OneHot(several)(x)[:, index]
+            )
     out = tracks(letters(2, 32))
     torch.testing.assert_close(OneHot(tracks, "minus")(x)[:, 0], out[..., 1].mean(1))
     torch.testing.assert_close(OneHot(tracks, "plus@10")(x)[:, 0], out[:, 2, 0])
@@ -85,12 +100,20 @@ def test_outputs_have_names_and_numbers(letters, made):
 @pytest.mark.parametrize(
     ("head", "target", "message"),
     [
-        (None, "CTCF", "--target: the model has no 'CTCF'; it has pll, pll-hidden, A@100 (a letter"),
+        (
+            None,
+            "CTCF",
+            "--target: the model has no 'CTCF'; it has pll, pll-hidden, A@100 (a letter",
+        ),
         (None, "N@3", "--target: the model has no 'N@3'"),
         ("several", "SPI1", "--target: the model has no 'SPI1'; it has CTCF, REST, MAX"),
         ("several", 3, "--target: the model has no '3'; it has CTCF, REST, MAX"),
         ("one", "pll", "--target: the model has no 'pll'; it has 1"),
-        ("tracks", None, "--target: not said, and the model has several; it has plus, minus, plus@100"),
+        (
+            "tracks",
+            None,
+            "--target: not said, and the model has several; it has plus, minus, plus@100",
+        ),
         ("tracks", "plus@x", "--target: the model has no 'plus@x'"),
     ],
 )
@@ -118,5 +141,7 @@ def test_captum_explains_it_unchanged(tiny_model, letters):
     slope = Saliency(model).attribute(x, target=0, abs=False)
     torch.testing.assert_close(InputXGradient(model).attribute(x, target=0), slope * x)
     reference = shuffled(x.detach(), 1)[:, 0]
-    found = IntegratedGradients(model).attribute(x, reference, target=0, n_steps=8, method="gausslegendre")
+    found = IntegratedGradients(model).attribute(
+        x, reference, target=0, n_steps=8, method="gausslegendre"
+    )
     assert found.shape == x.shape

@@ -1,4 +1,6 @@
-"""The page about a run: whole in one file, the right letters named, nothing fetched; and it opens in a browser."""
+"""The page about a run: whole in one file, the right letters named, nothing fetched; and it opens
+in a browser.
+"""
 
 import re
 import shutil
@@ -16,7 +18,9 @@ from orchid_genomics.explain.page import MOST, Known, heaviest, known_motifs, wr
 from orchid_genomics.sequence import DNA, Interval
 
 
-def region(start: int, text: str, strand: str = "+", name: str = "", error: float = np.nan) -> Explained:
+def region(
+    start: int, text: str, strand: str = "+", name: str = "", error: float = np.nan
+) -> Explained:
     values = np.zeros(len(text))
     values[2] = -0.5
     found = {
@@ -62,7 +66,16 @@ def page(tmp_path):
     lanes = [draw.Lane("genes", (Interval("chr1", 100, 150, "+", "ABC1"),), (), True)]
     path = tmp_path / "page.html"
     facts = {"model": "d5dafde6d240"}
-    write_page(path, "A run", "What it is.", regions, lanes=lanes, motifs=motifs, provenance=facts, unit="nats")
+    write_page(
+        path,
+        "A run",
+        "What it is.",
+        regions,
+        lanes=lanes,
+        motifs=motifs,
+        provenance=facts,
+        unit="nats",
+    )
     return path
 
 
@@ -131,9 +144,22 @@ def test_the_heaviest_letters_are_found_on_either_strand(strand, start):
 
 @pytest.mark.skipif(not shutil.which("chromium"), reason="no chromium here")
 def test_the_page_opens_in_a_browser(page, tmp_path):
-    words = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
+    words = [
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--no-first-run",
+        "--disable-background-networking",
+    ]
     user, shot = f"--user-data-dir={tmp_path / 'user'}", tmp_path / "page.png"
-    command = ["chromium", *words, user, f"--screenshot={shot}", "--window-size=1200,2000", page.as_uri()]
+    command = [
+        "chromium",
+        *words,
+        user,
+        f"--screenshot={shot}",
+        "--window-size=1200,2000",
+        page.as_uri(),
+    ]
     subprocess.run(command, check=True, capture_output=True, timeout=300)
     from matplotlib.image import imread
 

@@ -1,4 +1,6 @@
-"""References keep every pair of letters, and know nothing of strands, batches or the order of a file."""
+"""References keep every pair of letters, and know nothing of strands, batches or the order of a
+file.
+"""
 
 import torch
 

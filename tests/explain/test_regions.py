@@ -30,7 +30,9 @@ def genome(tmp_path_factory):
 
 @pytest.fixture
 def files(tmp_path, genome, tiny_model):
-    """A model folder and a BED with one region for every reason, and two on the two strands of one place."""
+    """A model folder and a BED with one region for every reason, and two on the two strands of one
+    place.
+    """
     tiny_model.save_pretrained(tmp_path / "model")
     rows = [
         "chr1 10 50 f 0 +",
@@ -49,9 +51,16 @@ def test_the_other_strand_of_a_region_has_the_mirrored_arrays(tiny_model, genome
     explaining = Explaining(tiny_model, genome, Options(method, window=60, **QUICK))
     here, there = explaining([Interval("chr1", 20, 60, "+"), Interval("chr1", 20, 60, "-")])
     assert here["projected"].shape == (40,)
-    for name, turned in (("projected", (0,)), ("hypothetical", (0, 1)), ("effects", (0, 1)), ("dependency", (0, 1))):
+    for name, turned in (
+        ("projected", (0,)),
+        ("hypothetical", (0, 1)),
+        ("effects", (0, 1)),
+        ("dependency", (0, 1)),
+    ):
         if name in here:
-            np.testing.assert_allclose(np.flip(there[name], turned), here[name], atol=1e-3, rtol=1e-3)
+            np.testing.assert_allclose(
+                np.flip(there[name], turned), here[name], atol=1e-3, rtol=1e-3
+            )
     np.testing.assert_allclose(there["difference"], here["difference"], rtol=1e-4)
 
 
@@ -65,7 +74,9 @@ def test_a_region_does_not_know_those_beside_it(tiny_model, genome, method):
 
 
 def test_a_window_is_read_and_the_region_alone_explained(tiny_model, genome):
-    (found,) = Explaining(tiny_model, genome, Options("ism", "pll", window=61))([Interval("chr1", 20, 60)])
+    (found,) = Explaining(tiny_model, genome, Options("ism", "pll", window=61))(
+        [Interval("chr1", 20, 60)]
+    )
     tokens = torch.from_numpy(genome.tokens("chr1", 9, 71))[None]
     model = OneHot(tiny_model, "pll", span=(11, 51))
     mutant = one_hot(tokens)
@@ -97,7 +108,9 @@ def test_every_format_holds_the_same_numbers_and_every_region_is_answered(files,
     forward, reverse, other = (row.found["projected"] for row in rows[:3])
     for path in outs[2:]:
         track = Track(path)
-        np.testing.assert_allclose(track.values("chr1", 10, 50), (forward + reverse[::-1]) / 2, rtol=1e-5)
+        np.testing.assert_allclose(
+            track.values("chr1", 10, 50), (forward + reverse[::-1]) / 2, rtol=1e-5
+        )
         np.testing.assert_allclose(track.values("chr2", 30, 62), other, rtol=1e-5)
         assert np.isnan(track.values("chr1", 60, 70)).all()
 
@@ -135,8 +148,14 @@ def test_shards_merge_to_the_same_numbers_and_a_kill_resumes(files, tmp_path, mo
     ("options", "message"),
     [
         (Options(target="CTCF"), "--target: the model has no 'CTCF'; it has pll, pll-hidden"),
-        (Options("dependency", "pll"), "--target: says nothing to a dependency map; --method dependency without"),
-        (Options("magic"), "--method: unknown name 'magic'; gradient, integrated, deeplift, ism, dependency"),
+        (
+            Options("dependency", "pll"),
+            "--target: says nothing to a dependency map; --method dependency without",
+        ),
+        (
+            Options("magic"),
+            "--method: unknown name 'magic'; gradient, integrated, deeplift, ism, dependency",
+        ),
         (Options(window=0), "--window: 0; 1 letter or more"),
     ],
 )
@@ -152,7 +171,9 @@ def test_a_region_longer_than_the_model_reads_is_answered(tiny_model, genome, mo
     from orchid_genomics.explain import regions
 
     monkeypatch.setitem(regions.MOST, "dependency", 30)
-    assert Explaining(tiny_model, genome, Options("dependency"))([Interval("chr1", 0, 31)]) == ["too_long"]
+    assert Explaining(tiny_model, genome, Options("dependency"))([Interval("chr1", 0, 31)]) == [
+        "too_long"
+    ]
 
 
 def test_a_head_of_several_outputs_is_asked_which(made, genome):
@@ -160,7 +181,9 @@ def test_a_head_of_several_outputs_is_asked_which(made, genome):
     with pytest.raises(InputError) as error:
         Explaining(model, genome)
     assert str(error.value) == "--target: not said, and the model has several; it has CTCF, REST"
-    (found,) = Explaining(model, genome, Options("deeplift", "REST", references=2))([Interval("chr1", 0, 40)])
+    (found,) = Explaining(model, genome, Options("deeplift", "REST", references=2))(
+        [Interval("chr1", 0, 40)]
+    )
     assert found["error"] < 1e-3
 
 

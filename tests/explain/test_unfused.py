@@ -1,4 +1,6 @@
-"""The unfused form is the same function as the fused one, in outputs and gradients; its rules are exact."""
+"""The unfused form is the same function as the fused one, in outputs and gradients; its rules are
+exact.
+"""
 
 import pytest
 import torch
@@ -32,7 +34,9 @@ def hooked(model):
 @pytest.mark.parametrize("L", [32, 41])
 @pytest.mark.parametrize("strands", ["equivariant", "dense"])
 @pytest.mark.parametrize("filter", ["correlation", "magnitude", "static", "side taps"])
-def test_outputs_and_gradients_are_those_of_the_fused_form(made, letters, filters, filter, strands, L):
+def test_outputs_and_gradients_are_those_of_the_fused_form(
+    made, letters, filters, filter, strands, L
+):
     model = made(dtype=torch.float64, filter=filters[filter], strands=strands, mlp_blocks=2)
     x = one_hot(letters(2, L, codes=5)).double()
     fused, plain = OneHot(model), hooked(OneHot(model))
@@ -82,7 +86,9 @@ def test_multipliers_of_a_pair_that_does_not_differ_are_the_gradient(module):
     weights = torch.rand_like(out)
     slope = torch.autograd.grad((out * weights).sum(), x)[0]
     layer.input = torch.cat((x, x)).detach()
-    torch.testing.assert_close(rule(layer, None, (torch.cat((weights, weights)),))[0].chunk(2)[0], slope)
+    torch.testing.assert_close(
+        rule(layer, None, (torch.cat((weights, weights)),))[0].chunk(2)[0], slope
+    )
 
 
 @pytest.mark.parametrize("filter", ["correlation", "magnitude", "static", "side taps"])
@@ -91,11 +97,18 @@ def test_tangermemes_deeplift_completes_on_it(made, letters, filters, filter):
     x = one_hot(letters(2, 41))
     references = shuffled(x, 3)
     found = deep_lift_shap(
-        model, x, references=references, additional_nonlinear_ops=attribution_ops(), device="cpu", dtype=torch.float64
+        model,
+        x,
+        references=references,
+        additional_nonlinear_ops=attribution_ops(),
+        device="cpu",
+        dtype=torch.float64,
     )
     with torch.no_grad():
         before = torch.stack([model(some.double()).mean() for some in references])
-        torch.testing.assert_close(found.sum((1, 2)), model(x.double())[:, 0] - before, rtol=1e-8, atol=1e-8)
+        torch.testing.assert_close(
+            found.sum((1, 2)), model(x.double())[:, 0] - before, rtol=1e-8, atol=1e-8
+        )
     assert not model.unfused.hooked
 
 
@@ -107,7 +120,12 @@ def test_deeplift_completes_under_every_head(made, letters, head):
     )
     references = shuffled(x, 1)
     found = deep_lift_shap(
-        model, x, references=references, additional_nonlinear_ops=attribution_ops(), device="cpu", dtype=torch.float64
+        model,
+        x,
+        references=references,
+        additional_nonlinear_ops=attribution_ops(),
+        device="cpu",
+        dtype=torch.float64,
     )
     with torch.no_grad():
         difference = model(x.double()) - model(references[:, 0].double())

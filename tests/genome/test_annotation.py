@@ -30,7 +30,11 @@ chr2\tx\tpseudogene\t5\t8\t.\t?\t.\tID=gene:G3
 >chr2
 ACGT
 """
-GENES = [Interval("chr2", 20, 60, "+", "G1"), Interval("chr2", 100, 120, "-", "G2"), Interval("chr2", 4, 8, ".", "G3")]
+GENES = [
+    Interval("chr2", 20, 60, "+", "G1"),
+    Interval("chr2", 100, 120, "-", "G2"),
+    Interval("chr2", 4, 8, ".", "G3"),
+]
 
 
 @pytest.fixture
@@ -58,8 +62,14 @@ def test_cds_parts_bear_the_name_of_their_gene_and_come_once(gff):
 
 def test_promoters_lie_before_the_five_prime_end_and_are_cut_at_the_contig(gff):
     annotation = read_annotation(gff(ENSEMBL))
-    assert annotation.promoters(15) == [Interval("chr2", 5, 20, "+", "G1"), Interval("chr2", 120, 128, "-", "G2")]
-    assert annotation.promoters(50, 3) == [Interval("chr2", 0, 23, "+", "G1"), Interval("chr2", 117, 128, "-", "G2")]
+    assert annotation.promoters(15) == [
+        Interval("chr2", 5, 20, "+", "G1"),
+        Interval("chr2", 120, 128, "-", "G2"),
+    ]
+    assert annotation.promoters(50, 3) == [
+        Interval("chr2", 0, 23, "+", "G1"),
+        Interval("chr2", 117, 128, "-", "G2"),
+    ]
 
 
 def test_gzipped_gff_reads_the_same(gff, tmp_path):
@@ -78,13 +88,17 @@ def test_refseq_genes_are_named_by_locus_and_cross_a_circular_origin_as_two(gff)
 
 
 def test_transcripts_stand_for_genes_where_there_are_none(gff):
-    text = row("CDS", 3, 9, attributes="Parent=mRNA:um1") + row("mRNA", 1, 9, attributes="ID=mRNA:um1;Note=+x")
+    text = row("CDS", 3, 9, attributes="Parent=mRNA:um1") + row(
+        "mRNA", 1, 9, attributes="ID=mRNA:um1;Note=+x"
+    )
     assert read_annotation(gff(text)).genes() == [Interval("chr1", 0, 9, "+", "um1")]
 
 
 def test_a_promoter_needs_the_length_of_its_contig(gff, tiny_genome):
     path = gff(row("gene", 3, 12, "-"))
-    with pytest.raises(InputError, match=r"the length of contig 'chr1' is not in the file; --genome FASTA"):
+    with pytest.raises(
+        InputError, match=r"the length of contig 'chr1' is not in the file; --genome FASTA"
+    ):
         read_annotation(path).promoters()
     assert read_annotation(path, tiny_genome).promoters() == [Interval("chr1", 12, 22, "-", "x")]
 
@@ -93,9 +107,13 @@ def test_contigs_are_renamed_to_those_of_the_genome_and_must_fit_it(gff, tiny_ge
     with pytest.warns(GenomeNote, match="1 -> chr1"):
         found = read_annotation(gff(row("gene", 3, 12).replace("chr1", "1")), tiny_genome)
     assert found.genes()[0].contig == "chr1"
-    with pytest.raises(InputError, match=r"a\.gff3 line 2: end 23 is off contig chr1; ends up to 22"):
+    with pytest.raises(
+        InputError, match=r"a\.gff3 line 2: end 23 is off contig chr1; ends up to 22"
+    ):
         read_annotation(gff("##gff-version 3\n" + row("gene", 3, 23)), tiny_genome)
-    with pytest.raises(InputError, match=r"unknown contig 'chr7'; possible: chr1, chr2, chrM in tiny\.fa"):
+    with pytest.raises(
+        InputError, match=r"unknown contig 'chr7'; possible: chr1, chr2, chrM in tiny\.fa"
+    ):
         read_annotation(gff(row("gene", 3, 5).replace("chr1", "chr7")), tiny_genome)
 
 
@@ -107,9 +125,15 @@ def test_contigs_are_renamed_to_those_of_the_genome_and_must_fit_it(gff, tiny_ge
         ("chr1\t1\t5\n", "line 1: 3 columns between tabs; the 9 columns of GFF3"),
         (row("gene", 5, 4), "line 1: place 5 to 4; 1-based, start not above end"),
         (row("gene", 0, 4), "line 1: place 0 to 4; 1-based"),
-        (row("gene", 1, 4) + row("gene", 1, 4).replace("\t4", "\tfour"), "line 2: place '1' to 'four'; whole numbers"),
+        (
+            row("gene", 1, 4) + row("gene", 1, 4).replace("\t4", "\tfour"),
+            "line 2: place '1' to 'four'; whole numbers",
+        ),
         (row("gene", 1, 4, "x"), "line 1: strand 'x'"),
-        (row("gene", 1, 4, attributes='gene_id "x";'), "line 1: is GTF or GFF2; GFF3, such as gffread"),
+        (
+            row("gene", 1, 4, attributes='gene_id "x";'),
+            "line 1: is GTF or GFF2; GFF3, such as gffread",
+        ),
     ],
 )
 def test_a_wrong_line_is_named(gff, text, message):
@@ -121,7 +145,11 @@ def test_a_wrong_line_is_named(gff, text, message):
 def test_the_yeast_beds_are_those_of_the_annotation(yeast):
     folder = yeast.path.parent
     annotation = read_annotation(folder / "sacCer3.ensembl99.gff3.gz", yeast)
-    beds = (("genes", annotation.genes()), ("CDS", annotation.coding()), ("promoters", annotation.promoters()))
+    beds = (
+        ("genes", annotation.genes()),
+        ("CDS", annotation.coding()),
+        ("promoters", annotation.promoters()),
+    )
     for name, places in beds:
         assert list(read_bed(folder / f"{name}.bed", yeast)) == places
 
@@ -131,7 +159,9 @@ def test_coding_genes_of_yeast_begin_with_a_start_codon(yeast):
     annotation = read_annotation(yeast.path.parent / "sacCer3.ensembl99.gff3.gz", yeast)
     coding = {part.name for part in annotation.coding()}
     genes = [gene for gene in annotation.genes() if gene.name in coding and gene.contig != "chrM"]
-    starts = [yeast.tokens(gene.contig, gene.start, gene.end, gene.strand)[:3].tolist() for gene in genes]
+    starts = [
+        yeast.tokens(gene.contig, gene.start, gene.end, gene.strand)[:3].tolist() for gene in genes
+    ]
     assert len(genes) > 6_500
     assert starts.count([0, 3, 2]) / len(starts) > 0.99
 
@@ -140,7 +170,9 @@ def test_coding_genes_of_yeast_begin_with_a_start_codon(yeast):
 
 
 def record(identity: str = "plasmid.1") -> SeqRecord:
-    made = SeqRecord(Seq("ACGTACGTAC" * 10), id=identity, name="plasmid", annotations={"molecule_type": "DNA"})
+    made = SeqRecord(
+        Seq("ACGTACGTAC" * 10), id=identity, name="plasmid", annotations={"molecule_type": "DNA"}
+    )
     gene = {"locus_tag": ["p1"]}
     split = CompoundLocation([SimpleLocation(9, 30, 1), SimpleLocation(39, 60, 1)])
     across = CompoundLocation([SimpleLocation(0, 5, -1), SimpleLocation(90, 100, -1)])
@@ -157,7 +189,10 @@ def test_genbank_gives_sequence_and_features(tmp_path):
     SeqIO.write([record()], path, "genbank")
     found = read_annotation(path)
     assert found.sequences == {"plasmid.1": "ACGTACGTAC" * 10}
-    assert found.coding() == [Interval("plasmid.1", 9, 30, "+", "p1"), Interval("plasmid.1", 39, 60, "+", "p1")]
+    assert found.coding() == [
+        Interval("plasmid.1", 9, 30, "+", "p1"),
+        Interval("plasmid.1", 39, 60, "+", "p1"),
+    ]
     assert found.genes()[0] == Interval("plasmid.1", 9, 60, "+", "p1")
     assert set(found.genes()[1:]) == {
         Interval("plasmid.1", 0, 5, "-", "ori"),

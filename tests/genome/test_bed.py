@@ -33,12 +33,16 @@ def test_names_and_strands_come_from_columns_four_and_six(bed):
     assert found[1] is found.intervals[1]
 
 
-@pytest.mark.parametrize("first", ["", "# note\n", "track name=x\n", "browser position chr1:1-5\n", "track\n", "\n"])
+@pytest.mark.parametrize(
+    "first", ["", "# note\n", "track name=x\n", "browser position chr1:1-5\n", "track\n", "\n"]
+)
 def test_the_first_record_is_never_taken_for_a_header(bed, first):
     assert read_bed(bed(first + "chr1\t15\t25\nchr1\t30\t40\n"))[0] == Interval("chr1", 15, 25)
 
 
-@pytest.mark.parametrize("header", ["chrom\tstart\tend", "#chrom\tstart\tend", "chrom\tchromStart\tchromEnd\tname"])
+@pytest.mark.parametrize(
+    "header", ["chrom\tstart\tend", "#chrom\tstart\tend", "chrom\tchromStart\tchromEnd\tname"]
+)
 def test_a_header_of_words_is_passed_over(bed, header):
     assert len(read_bed(bed(f"{header}\nchr1\t15\t25\n"))) == 1
 
@@ -48,7 +52,9 @@ def test_a_contig_may_be_called_like_a_setting_or_a_header(bed):
     assert [place.contig for place in places] == ["chrom", "track1"]
 
 
-@pytest.mark.parametrize("text", ["chr1 3 9 x 0 -\n", "chr1\t3\t9\tx\t0\t-\r\n", "chr1\t3\t9\tx\t0\t-"])
+@pytest.mark.parametrize(
+    "text", ["chr1 3 9 x 0 -\n", "chr1\t3\t9\tx\t0\t-\r\n", "chr1\t3\t9\tx\t0\t-"]
+)
 def test_spaces_dos_line_ends_and_a_missing_last_line_end_do_not_matter(bed, text):
     assert list(read_bed(bed(text))) == [Interval("chr1", 3, 9, "-", "x")]
 
@@ -58,11 +64,17 @@ def test_gzip_and_bgzip_read_alike(tmp_path):
     (tmp_path / "a.bed.gz").write_bytes(gzip.compress(text))
     with pysam.BGZFile(str(tmp_path / "b.bed.gz"), "wb") as file:
         file.write(text)
-    assert list(read_bed(tmp_path / "a.bed.gz")) == list(read_bed(tmp_path / "b.bed.gz")) == [Interval("chr1", 3, 9)]
+    assert (
+        list(read_bed(tmp_path / "a.bed.gz"))
+        == list(read_bed(tmp_path / "b.bed.gz"))
+        == [Interval("chr1", 3, 9)]
+    )
 
 
 def test_column_six_that_is_no_strand_from_the_first_record_on_is_a_column_like_others(bed):
-    assert [place.strand for place in read_bed(bed("chr1\t1\t2\tx\t0\twhy\nchr1\t1\t2\tx\t0\t+\n"))] == [".", "."]
+    assert [
+        place.strand for place in read_bed(bed("chr1\t1\t2\tx\t0\twhy\nchr1\t1\t2\tx\t0\t+\n"))
+    ] == [".", "."]
     assert read_bed(bed("chr1\t1\t2\tx\t0\t*\n"))[0].strand == "."
 
 
@@ -70,7 +82,10 @@ def test_narrow_peak_summits_are_places(bed):
     row = "chr1\t100\t200\t.\t0\t.\t1\t1\t1\t{}\n"
     found = read_bed(bed(row.format(30) + row.format(-1) + row.format(100), "a.narrowPeak"))
     assert found.summits() == [130, 150, 199]
-    with pytest.raises(InputError, match=r"column 10 of chr1:101-200 \(1-based\) is '101'; a narrowPeak summit, or -1"):
+    with pytest.raises(
+        InputError,
+        match=r"column 10 of chr1:101-200 \(1-based\) is '101'; a narrowPeak summit, or -1",
+    ):
         read_bed(bed(row.format(101))).summits()
     with pytest.raises(InputError, match=r"column 10 of .* is 'none'"):
         read_bed(bed("chr1\t1\t2\n")).summits()
@@ -83,7 +98,10 @@ def test_an_empty_bed_has_no_records(bed):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("chr1\t1\t2\nchr1\t5\t5\n", r"a\.bed line 2: start 5 is not below end 5; 0-based half-open places"),
+        (
+            "chr1\t1\t2\nchr1\t5\t5\n",
+            r"a\.bed line 2: start 5 is not below end 5; 0-based half-open places",
+        ),
         ("chr1\t9\t5\n", "line 1: start 9 is not below end 5"),
         ("# x\nchr1\t-1\t5\n", "line 2: start -1 is negative"),
         ("chr1\tone\t5\n", "line 1: start 'one' is no whole number"),
@@ -92,7 +110,10 @@ def test_an_empty_bed_has_no_records(bed):
         ("name\tfrom\tto\nchr1\t1\t5\n", "line 1: start 'from' is no whole number"),
         ("chr1\t1\t5\nchrom\tstart\tend\n", "line 2: start 'start' is no whole number"),
         ("chr1\t5\n", "line 1: 2 columns; contig, start and end at least"),
-        ("chr1\t1\t5\tx\t0\t+\nchr1\t1\t5\tx\t0\tup\n", r"line 2: strand 'up' in column 6; \+, - or \."),
+        (
+            "chr1\t1\t5\tx\t0\t+\nchr1\t1\t5\tx\t0\tup\n",
+            r"line 2: strand 'up' in column 6; \+, - or \.",
+        ),
     ],
 )
 def test_a_wrong_line_is_named_by_its_number(bed, text, message):
@@ -122,9 +143,13 @@ def test_contigs_are_renamed_to_those_of_the_genome(bed, tiny_genome):
 
 
 def test_a_place_off_its_contig_and_an_unknown_contig_are_refused(bed, tiny_genome):
-    with pytest.raises(InputError, match=r"line 2: end 23 is off contig chr1; ends up to 22 in tiny\.fa"):
+    with pytest.raises(
+        InputError, match=r"line 2: end 23 is off contig chr1; ends up to 22 in tiny\.fa"
+    ):
         read_bed(bed("chr1\t0\t22\nchr1\t0\t23\n"), tiny_genome)
-    with pytest.raises(InputError, match=r"unknown contig 'chrX'; possible: .* in tiny\.fa; chr1, chrX here"):
+    with pytest.raises(
+        InputError, match=r"unknown contig 'chrX'; possible: .* in tiny\.fa; chr1, chrX here"
+    ):
         read_bed(bed("chr1\t0\t22\nchrX\t0\t5\n"), tiny_genome)
 
 
@@ -183,7 +208,9 @@ intervals = st.lists(
 
 
 def covered(places, contig: str) -> set[int]:
-    return {at for place in places if place.contig == contig for at in range(place.start, place.end)}
+    return {
+        at for place in places if place.contig == contig for at in range(place.start, place.end)
+    }
 
 
 @given(intervals)
@@ -193,7 +220,9 @@ def test_merging_keeps_the_letters_and_leaves_gaps_between(places):
         mine = [place for place in merged if place.contig == contig]
         assert covered(mine, contig) == covered(places, contig)
         assert all(left.end < right.start for left, right in pairwise(mine))
-    assert Places.from_intervals(places).bases == sum(len(covered(places, contig)) for contig in "ab")
+    assert Places.from_intervals(places).bases == sum(
+        len(covered(places, contig)) for contig in "ab"
+    )
 
 
 @given(intervals, intervals)
@@ -202,7 +231,9 @@ def test_touching_is_sharing_a_letter(places, queries):
     for contig in "abc":
         mine = [Interval(contig, query.start, query.end) for query in queries]
         expected = [bool(covered([query], contig) & covered(places, contig)) for query in mine]
-        touched = found.touches(contig, np.array([q.start for q in mine], int), np.array([q.end for q in mine], int))
+        touched = found.touches(
+            contig, np.array([q.start for q in mine], int), np.array([q.end for q in mine], int)
+        )
         assert touched.tolist() == expected
 
 

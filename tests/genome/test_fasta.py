@@ -31,19 +31,31 @@ def bgzip(path, text: str):
 @pytest.mark.parametrize("kept", [0, fasta.KEPT])
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
 @given(contig=CONTIGS, start=st.integers(-30, 140), length=st.integers(1, 150))
-def test_letters_and_tokens_are_those_of_the_file_padded_with_n(tiny, tiny_fasta, packed, kept, contig, start, length):
-    path = tiny_fasta if not packed else bgzip(tiny_fasta.with_suffix(".fa.gz"), tiny_fasta.read_text())
-    expected = "".join(tiny[contig][i] if 0 <= i < len(tiny[contig]) else "N" for i in range(start, start + length))
+def test_letters_and_tokens_are_those_of_the_file_padded_with_n(
+    tiny, tiny_fasta, packed, kept, contig, start, length
+):
+    path = (
+        tiny_fasta
+        if not packed
+        else bgzip(tiny_fasta.with_suffix(".fa.gz"), tiny_fasta.read_text())
+    )
+    expected = "".join(
+        tiny[contig][i] if 0 <= i < len(tiny[contig]) else "N" for i in range(start, start + length)
+    )
     with pytest.MonkeyPatch.context() as patch, Genome(path) as genome:
         patch.setattr(fasta, "KEPT", kept)
         assert genome.letters(contig, start, start + length) == expected.encode()
         tokens = genome.tokens(contig, start, start + length)
         assert np.array_equal(tokens, DNA.encode(expected))
-        assert np.array_equal(genome.tokens(contig, start, start + length, "-"), DNA.reverse_complement(tokens))
+        assert np.array_equal(
+            genome.tokens(contig, start, start + length, "-"), DNA.reverse_complement(tokens)
+        )
 
 
 def test_contigs_come_in_file_order_with_their_lengths(tiny, tiny_genome, yeast):
-    assert list(tiny_genome.contigs.items()) == [(name, len(letters)) for name, letters in tiny.items()]
+    assert list(tiny_genome.contigs.items()) == [
+        (name, len(letters)) for name, letters in tiny.items()
+    ]
     assert len(yeast.contigs) == 17
     assert sum(yeast.contigs.values()) == 12_157_105
 
@@ -51,7 +63,10 @@ def test_contigs_come_in_file_order_with_their_lengths(tiny, tiny_genome, yeast)
 def test_yeast_reads_as_pysam_reads_it(yeast):
     with pysam.FastaFile(str(yeast.path)) as other:
         for contig, start in (("chrIV", 1_000_000), ("chrM", 0), ("chrX", 745_000)):
-            assert yeast.letters(contig, start, start + 700) == other.fetch(contig, start, start + 700).encode()
+            assert (
+                yeast.letters(contig, start, start + 700)
+                == other.fetch(contig, start, start + 700).encode()
+            )
 
 
 def test_tokens_may_be_overwritten_without_harm(tiny_genome):
@@ -61,7 +76,8 @@ def test_tokens_may_be_overwritten_without_harm(tiny_genome):
 
 
 @pytest.mark.parametrize(
-    "text", [">a\r\nACGT\r\nAC\r\n>b\r\nTT\r\n", ">a\nACGT\nAC\n\n>b c\nTT", "\n>a\nACGTAC\n>b\nTT\n\n\n"]
+    "text",
+    [">a\r\nACGT\r\nAC\r\n>b\r\nTT\r\n", ">a\nACGT\nAC\n\n>b c\nTT", "\n>a\nACGTAC\n>b\nTT\n\n\n"],
 )
 @pytest.mark.parametrize("packed", [False, True])
 def test_line_ends_and_blank_lines_between_contigs_do_not_matter(tmp_path, text, packed):
@@ -138,4 +154,6 @@ sys.exit(1 if wrong or any(codes) else 0)
 
 
 def test_forked_processes_all_read_right_letters(yeast):
-    subprocess.run([sys.executable, "-c", FORKED, str(yeast.path)], check=True, env=dict(os.environ))
+    subprocess.run(
+        [sys.executable, "-c", FORKED, str(yeast.path)], check=True, env=dict(os.environ)
+    )

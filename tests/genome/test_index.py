@@ -26,7 +26,10 @@ from orchid_genomics.genome.fasta import Genome, GenomeNote
         (b">a\nACGT\nAC\nACGT\n", r"bad\.fa line 4: a line of another length within contig 'a'"),
         (b">a\nACGT\n\nACGT\n", r"bad\.fa line 4: a line of another length"),
         (b">a\nACGT\nACGTA\n", r"bad\.fa line 3: a line of another length"),
-        (gzip.compress(b">a\nACGT\n"), r"is gzip, not bgzip .*gunzip -c bad\.fa \| bgzip > new\.fa\.gz"),
+        (
+            gzip.compress(b">a\nACGT\n"),
+            r"is gzip, not bgzip .*gunzip -c bad\.fa \| bgzip > new\.fa\.gz",
+        ),
     ],
 )
 def test_a_bad_file_is_one_line(tmp_path, content, message):
@@ -48,7 +51,9 @@ def test_a_missing_file_and_a_folder_are_named(tmp_path):
 def test_a_bgzip_cut_anywhere_is_truncated(tmp_path, yeast, missing):
     path = tmp_path / "cut.fa.gz"
     path.write_bytes(yeast.path.read_bytes()[:-missing])
-    with pytest.raises(InputError, match=r"cut\.fa\.gz: is truncated \(no bgzip end-of-file block\)"):
+    with pytest.raises(
+        InputError, match=r"cut\.fa\.gz: is truncated \(no bgzip end-of-file block\)"
+    ):
         Genome(path)
 
 
@@ -56,7 +61,9 @@ def test_a_bgzip_cut_anywhere_is_truncated(tmp_path, yeast, missing):
 def test_a_plain_file_shorter_than_its_index_is_truncated(tiny_fasta, size):
     pysam.faidx(str(tiny_fasta))
     tiny_fasta.write_bytes(tiny_fasta.read_bytes()[:size])
-    with pytest.raises(InputError, match=r"is truncated: it ends before contig chr[12M] .* remove tiny\.fa\.fai"):
+    with pytest.raises(
+        InputError, match=r"is truncated: it ends before contig chr[12M] .* remove tiny\.fa\.fai"
+    ):
         Genome(tiny_fasta)
 
 
@@ -78,7 +85,9 @@ def test_a_damaged_block_is_no_part_of_an_index(tmp_path, yeast):
     data[1_000_000:1_000_400] = bytes(400)
     path = tmp_path / "damaged.fa.gz"
     path.write_bytes(data)
-    with pytest.raises(InputError, match=r"has a damaged bgzip block at byte [0-9,]+ \(.*\); copy it"):
+    with pytest.raises(
+        InputError, match=r"has a damaged bgzip block at byte [0-9,]+ \(.*\); copy it"
+    ):
         Genome(path)
 
 
@@ -90,7 +99,9 @@ def test_a_file_that_shrinks_after_opening_is_an_error(tiny_genome):
 
 def test_odd_files_of_other_projects_open_or_give_one_line(edge_cases):
     opened, refused = 0, []
-    for path in sorted(edge_cases.glob("*/*.fa*")) + sorted((edge_cases / "biopython_fasta").iterdir()):
+    for path in sorted(edge_cases.glob("*/*.fa*")) + sorted(
+        (edge_cases / "biopython_fasta").iterdir()
+    ):
         try:
             genome = Genome(path)
         except InputError as error:
@@ -153,9 +164,13 @@ def test_a_wrong_index_is_said_and_left_alone(tiny, tiny_fasta, change):
         with pytest.raises(InputError, match="is truncated: it ends before contig chr7"):
             Genome(tiny_fasta)
         return
-    with pytest.warns(GenomeNote, match=r"tiny\.fa\.fai: .*; it is left alone and an index of our own is used"):
+    with pytest.warns(
+        GenomeNote, match=r"tiny\.fa\.fai: .*; it is left alone and an index of our own is used"
+    ):
         genome = Genome(tiny_fasta)
-    assert {name: genome.letters(name, 0, len(letters)).decode() for name, letters in tiny.items()} == tiny
+    assert {
+        name: genome.letters(name, 0, len(letters)).decode() for name, letters in tiny.items()
+    } == tiny
     assert (fai.read_bytes(), fai.stat().st_mtime_ns) == before
 
 
@@ -191,5 +206,7 @@ def test_a_changed_file_gets_another_cached_index(tiny_fasta):
 def test_a_cache_that_cannot_be_written_is_one_line(tiny_fasta, tmp_path):
     blocked = tmp_path / "blocked"
     blocked.write_text("")
-    with pytest.raises(MachineError, match=r"blocked: the index cannot be written .* set ORCHID_CACHE"):
+    with pytest.raises(
+        MachineError, match=r"blocked: the index cannot be written .* set ORCHID_CACHE"
+    ):
         Genome(tiny_fasta, cache=blocked)

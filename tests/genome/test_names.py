@@ -4,7 +4,9 @@ from orchid_genomics.errors import InputError
 from orchid_genomics.genome.fasta import Genome, GenomeNote
 
 
-@pytest.mark.parametrize(("name", "contig"), [("chr1", "chr1"), ("1", "chr1"), ("Chr2", "chr2"), ("MT", "chrM")])
+@pytest.mark.parametrize(
+    ("name", "contig"), [("chr1", "chr1"), ("1", "chr1"), ("Chr2", "chr2"), ("MT", "chrM")]
+)
 def test_names_are_bridged_and_said(tiny_genome, name, contig):
     if name == contig:
         assert tiny_genome.contig(name) == contig
@@ -14,7 +16,24 @@ def test_names_are_bridged_and_said(tiny_genome, name, contig):
 
 
 def test_ensembl_names_of_yeast_are_bridged_at_once(yeast):
-    numerals = ["I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX", "X", "XI", "XII", "XIII", "XIV", "XV", "XVI"]
+    numerals = [
+        "I",
+        "II",
+        "III",
+        "IV",
+        "V",
+        "VI",
+        "VII",
+        "VIII",
+        "IX",
+        "X",
+        "XI",
+        "XII",
+        "XIII",
+        "XIV",
+        "XV",
+        "XVI",
+    ]
     with pytest.warns(GenomeNote) as notes:
         names = yeast.rename([*numerals, "Mito"], "genes.gff3")
     assert len(notes) == 1
@@ -23,10 +42,13 @@ def test_ensembl_names_of_yeast_are_bridged_at_once(yeast):
 
 def test_an_unknown_name_is_refused_with_both_lists(tiny_genome, yeast):
     with pytest.raises(
-        InputError, match=r"^a\.bed: unknown contig '9'; possible: chr1, chr2, chrM in .*; chr1, 9 here"
+        InputError,
+        match=r"^a\.bed: unknown contig '9'; possible: chr1, chr2, chrM in .*; chr1, 9 here",
     ):
         tiny_genome.rename(["chr1", "9"], "a.bed")
-    with pytest.raises(InputError, match=r"unknown contig 'chr10'; possible: chrI, .*, \.\.\. chrM \(17 in all\)"):
+    with pytest.raises(
+        InputError, match=r"unknown contig 'chr10'; possible: chrI, .*, \.\.\. chrM \(17 in all\)"
+    ):
         yeast.contig("chr10")
 
 

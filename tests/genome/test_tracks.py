@@ -24,25 +24,39 @@ NAMES = ("t.bw", "t.bigWig", "t.bedGraph", "t.bedgraph.gz", "t.bdg")
 
 
 def written(path, *pieces):
-    return write_track(path, SIZES, [(contig, start, np.array(values)) for contig, start, values in pieces])
+    return write_track(
+        path, SIZES, [(contig, start, np.array(values)) for contig, start, values in pieces]
+    )
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_what_is_written_is_read_back_and_the_rest_is_nan(tmp_path, name):
     path = tmp_path / name
-    count = written(path, ("chr1", 3, [0.1, 0.1, NAN, -2.5]), ("chr1", 7, [3]), ("chr10", 29, [4]), ("chr2", 0, [5, 5]))
+    count = written(
+        path,
+        ("chr1", 3, [0.1, 0.1, NAN, -2.5]),
+        ("chr1", 7, [3]),
+        ("chr10", 29, [4]),
+        ("chr2", 0, [5, 5]),
+    )
     assert count == 7
     track = Track(path)
     expected = [NAN, 0.1, 0.1, NAN, -2.5, 3, NAN]
     np.testing.assert_array_equal(track.values("chr1", 2, 9), np.array(expected, np.float32))
-    np.testing.assert_array_equal(track.values("chr10", 28, 31), np.array([NAN, 4, NAN], np.float32))
+    np.testing.assert_array_equal(
+        track.values("chr10", 28, 31), np.array([NAN, 4, NAN], np.float32)
+    )
     np.testing.assert_array_equal(track.values("chr2", -1, 2), np.array([NAN, 5, 5], np.float32))
     assert np.isnan(track.values("chr3", 0, 4)).all()
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25, deadline=None)
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25, deadline=None
+)
 @given(
-    signal=arrays(np.float32, 40, elements=st.one_of(st.just(NAN), st.integers(-3, 3).map(lambda n: n / 4))),
+    signal=arrays(
+        np.float32, 40, elements=st.one_of(st.just(NAN), st.integers(-3, 3).map(lambda n: n / 4))
+    ),
     cuts=st.lists(st.integers(1, 39), max_size=4, unique=True).map(sorted),
     name=st.sampled_from(["p.bw", "p.bedGraph"]),
     window=st.tuples(st.integers(-5, 39), st.integers(1, 20)),
@@ -56,7 +70,9 @@ def test_pieces_may_be_cut_anywhere(tmp_path, signal, cuts, name, window):
     start, size = window
     padded = np.concatenate([np.full(5, NAN), signal, np.full(30, NAN)])
     track = Track(tmp_path / name)
-    np.testing.assert_array_equal(track.values("chr2", start, start + size), padded[start + 5 : start + size + 5])
+    np.testing.assert_array_equal(
+        track.values("chr2", start, start + size), padded[start + 5 : start + size + 5]
+    )
     expected = np.nansum(padded[start + 5 : start + size + 5]) / size
     assert track.mean("chr2", start, start + size) == pytest.approx(expected, abs=1e-6)
 
@@ -70,7 +86,12 @@ def test_the_two_means_differ_by_what_nothing_is_said_of(tmp_path):
 
 
 def test_a_bigwig_has_zoom_levels_and_its_contigs_by_name(tmp_path):
-    written(tmp_path / "t.bw", ("chr1", 0, np.ones(50)), ("chr10", 0, np.ones(30)), ("chr2", 0, np.ones(40)))
+    written(
+        tmp_path / "t.bw",
+        ("chr1", 0, np.ones(50)),
+        ("chr10", 0, np.ones(30)),
+        ("chr2", 0, np.ones(40)),
+    )
     with pyBigWig.open(str(tmp_path / "t.bw")) as file:
         assert list(file.chroms().items()) == [("chr1", 50), ("chr10", 30), ("chr2", 40)]
         assert file.header()["nLevels"] >= 1
@@ -84,20 +105,29 @@ def test_a_bgzipped_bedgraph_has_an_index(tmp_path):
 
 
 def test_a_handle_never_crosses_a_pickle_and_contigs_are_renamed(tmp_path, tiny_fasta):
-    write_track(tmp_path / "t.bw", {"1": 22, "extra": 5}, [("1", 3, np.ones(4)), ("extra", 0, np.ones(1))])
+    write_track(
+        tmp_path / "t.bw", {"1": 22, "extra": 5}, [("1", 3, np.ones(4)), ("extra", 0, np.ones(1))]
+    )
     with pytest.warns(GenomeNote, match="1 -> chr1"):
         track = Track(tmp_path / "t.bw", Genome(tiny_fasta))
-    assert pickle.loads(pickle.dumps(track)).values("chr1", 2, 5).tolist() == pytest.approx([NAN, 1, 1], nan_ok=True)
+    assert pickle.loads(pickle.dumps(track)).values("chr1", 2, 5).tolist() == pytest.approx(
+        [NAN, 1, 1], nan_ok=True
+    )
     assert np.isnan(track.values("chr2", 0, 3)).all()
 
 
 def test_another_build_and_a_genome_with_nothing_in_common_are_refused(tmp_path, tiny_fasta):
     genome = Genome(tiny_fasta)
     write_track(tmp_path / "t.bw", {"chr1": 23}, [("chr1", 3, np.ones(4))])
-    with pytest.raises(InputError, match=r"t.bw: contig chr1 has 23 letters where tiny.fa has 22; a track of the same"):
+    with pytest.raises(
+        InputError,
+        match=r"t.bw: contig chr1 has 23 letters where tiny.fa has 22; a track of the same",
+    ):
         Track(tmp_path / "t.bw", genome)
     write_track(tmp_path / "u.bedGraph", {"scaffold": 23}, [("scaffold", 3, np.ones(4))])
-    with pytest.raises(InputError, match=r"no contig of tiny.fa: scaffold; possible: chr1, chr2, chrM"):
+    with pytest.raises(
+        InputError, match=r"no contig of tiny.fa: scaffold; possible: chr1, chr2, chrM"
+    ):
         Track(tmp_path / "u.bedGraph", genome)
 
 

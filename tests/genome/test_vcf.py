@@ -1,4 +1,6 @@
-"""VCF as it stands: lines keep their bytes, ALTs that are no letters have their reason, and wrong lines are named."""
+"""VCF as it stands: lines keep their bytes, ALTs that are no letters have their reason, and wrong
+lines are named.
+"""
 
 import gzip
 
@@ -8,7 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchid_genomics.errors import InputError
-from orchid_genomics.genome.vcf import SAMPLE, Vcf, info_text, no_letters, number, with_contigs, with_lines
+from orchid_genomics.genome.vcf import (
+    SAMPLE,
+    Vcf,
+    info_text,
+    no_letters,
+    number,
+    with_contigs,
+    with_lines,
+)
 from orchid_genomics.sequence import Variant
 
 HEAD = "##fileformat=VCFv4.3\n##contig=<ID=chr1,length=900>\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
@@ -94,7 +104,9 @@ def test_info_of_several_alts_and_reasons():
     assert number(float("nan")) == "."
     assert number(-0.0) == "0"
     names = ["LLR", "H", "WHY"]
-    assert info_text(names, [(0.5, None), (None, None)], ["", "star"]) == "LLR=0.5,.;H=.,.;WHY=.,star"
+    assert (
+        info_text(names, [(0.5, None), (None, None)], ["", "star"]) == "LLR=0.5,.;H=.,.;WHY=.,star"
+    )
     assert info_text(names, [(0.5, 2.0)], [""]) == "LLR=0.5;H=2"
 
 
@@ -129,17 +141,25 @@ def test_a_name_in_the_header_is_taken_too(tmp_path):
 
 def test_a_survey_counts_and_samples_evenly(tmp_path):
     count = 5 * SAMPLE
-    file = vcf(tmp_path, *(f"chr{1 + (i > count // 2)}\t{i + 1}\t.\tA\tC\t.\t.\t." for i in range(count)))
+    file = vcf(
+        tmp_path, *(f"chr{1 + (i > count // 2)}\t{i + 1}\t.\tA\tC\t.\t.\t." for i in range(count))
+    )
     found = file.survey()
     assert (found.records, found.ordered, found.farthest) == (count, True, count)
     assert found.contigs == {"chr1": count // 2 + 1, "chr2": count - count // 2 - 1}
     assert SAMPLE <= len(found.sample) <= 2 * SAMPLE
-    assert {b - a for (a, _), (b, _) in zip(found.sample, found.sample[1:], strict=False)} == {found.step}
+    assert {b - a for (a, _), (b, _) in zip(found.sample, found.sample[1:], strict=False)} == {
+        found.step
+    }
 
 
 @pytest.mark.parametrize("places", [[("a", 5), ("a", 4)], [("a", 1), ("b", 1), ("a", 2)]])
 def test_what_is_not_in_order(tmp_path, places):
-    assert not vcf(tmp_path, *(f"{name}\t{at}\t.\tA\tC\t.\t.\t." for name, at in places)).survey().ordered
+    assert (
+        not vcf(tmp_path, *(f"{name}\t{at}\t.\tA\tC\t.\t.\t." for name, at in places))
+        .survey()
+        .ordered
+    )
 
 
 def test_gzip_bgzip_and_bcf_hold_the_same(tmp_path):

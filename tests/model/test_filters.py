@@ -40,7 +40,9 @@ def test_lags_are_nucleotides_and_signed():
     for L in (601, 1_000, 4_096):
         taps = filter.taps(L)
         torch.testing.assert_close(taps[:, lags.long() % L], h, rtol=0, atol=1e-12)
-    assert (h[:, 1] - h[:, 3]).abs().min() > 1e-3  # two-sided: ahead and behind are different filters
+    assert (
+        h[:, 1] - h[:, 3]
+    ).abs().min() > 1e-3  # two-sided: ahead and behind are different filters
 
 
 @pytest.mark.parametrize("L", [2, 8, 64])
@@ -61,17 +63,25 @@ def test_the_spectrum_is_that_of_every_lag_below_half_the_window(L):
 @pytest.mark.parametrize("L", [1, 2, 3, 8, 31, 1_025, 2_050])
 def test_the_fused_spectrum_has_the_gradients_of_the_filter_written_out(L):
     filter = static_filter(longest=500)
-    parameters, weight = list(filter.parameters()), torch.randn(4, L // 2 + 1, dtype=torch.complex128)
+    parameters, weight = (
+        list(filter.parameters()),
+        torch.randn(4, L // 2 + 1, dtype=torch.complex128),
+    )
     fused = torch.autograd.grad(filter(L), parameters, weight)
     plain = torch.autograd.grad(torch.fft.rfft(filter.taps(L)), parameters, weight)
     for ours, theirs in zip(fused, plain, strict=True):
-        torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-12 * max(1.0, theirs.abs().max().item()))
+        torch.testing.assert_close(
+            ours, theirs, rtol=0, atol=1e-12 * max(1.0, theirs.abs().max().item())
+        )
 
 
 def test_the_fused_spectrum_keeps_torchs_rules():
     filter = static_filter().float()
     layers = (filter.first.weight, filter.first.bias, filter.second.weight, filter.second.bias)
-    leaves = [t.detach().requires_grad_() for t in (*layers, filter.last.weight, torch.exp(-filter.log_decay))]
+    leaves = [
+        t.detach().requires_grad_()
+        for t in (*layers, filter.last.weight, torch.exp(-filter.log_decay))
+    ]
     torch.library.opcheck(torch.ops.orchid.implicit_spectrum.default, (*leaves, 10))
 
 
@@ -97,7 +107,9 @@ def test_spectra_of_short_taps_are_those_of_the_circular_convolution(L, taps):
 def test_the_gain_is_the_product_of_the_short_filters_spectra(kind):
     conditioning = Conditioning(4, CONDITIONED[kind](taps=5, frequency_taps=3)).double()
     gain, side = conditioning(16)
-    spectra = [torch.fft.rfft(torch.nn.functional.pad(w, (0, 11)).roll(-2, -1)) for w in conditioning.taps]
+    spectra = [
+        torch.fft.rfft(torch.nn.functional.pad(w, (0, 11)).roll(-2, -1)) for w in conditioning.taps
+    ]
     expected = spectra[0] * spectra[1].conj() if kind == "correlation" else spectra[0].abs()
     torch.testing.assert_close(gain, 0.1 * expected.to(gain.dtype), rtol=0, atol=1e-6)
     assert side.shape == (4, 1)
@@ -105,7 +117,9 @@ def test_the_gain_is_the_product_of_the_short_filters_spectra(kind):
 
 
 def operator_rms(kind: str, mean: float, L: int, static: bool) -> torch.Tensor:
-    """The rms, a channel, of the operator on stationary noise with a mean; its weights do not know L."""
+    """The rms, a channel, of the operator on stationary noise with a mean; its weights do not know
+    L.
+    """
     torch.manual_seed(4)
     recipe = CONDITIONED[kind](longest=512, strength=1.0)
     filter, conditioning = StaticFilter(4, recipe), Conditioning(4, recipe)
@@ -127,7 +141,9 @@ def test_outputs_are_as_large_at_131_kb_as_at_1_kb(kind, mean, static):
 
 @pytest.mark.parametrize("kind", CONDITIONED)
 def test_a_periodic_line_is_bounded_at_every_length(kind):
-    """A repeat of period 8 puts more power into one bin the longer it is; the filter grows with neither."""
+    """A repeat of period 8 puts more power into one bin the longer it is; the filter grows with
+    neither.
+    """
     recipe = CONDITIONED[kind](bound=64.0)
     conditioning = Conditioning(1, recipe)
     largest = {}
@@ -137,7 +153,9 @@ def test_a_periodic_line_is_bounded_at_every_length(kind):
         impulse[..., 0] = 1
         gain, _ = conditioning(L)
         with torch.no_grad():
-            h = torch.fft.rfft(long_conv(impulse, line, torch.zeros_like(gain), gain, kind=kind, bound=64.0))
+            h = torch.fft.rfft(
+                long_conv(impulse, line, torch.zeros_like(gain), gain, kind=kind, bound=64.0)
+            )
         largest[L] = (h.abs() / gain.abs()).max().item()
     limit = 64.0 if kind == "correlation" else 8.0
     assert all(0.8 * limit < size <= 1.001 * limit for size in largest.values())

@@ -1,4 +1,6 @@
-"""Laws of the heads: both strands, rows, padding, units; and recipes that make no sense are refused."""
+"""Laws of the heads: both strands, rows, padding, units; and recipes that make no sense are
+refused.
+"""
 
 import pytest
 import torch
@@ -22,7 +24,9 @@ CLASSES = {
 def model(head, dtype=torch.float64, **shape) -> OrchidModel:
     """Every parameter moved off its start: what starts at 0 or 1 would hide a fault."""
     torch.manual_seed(3)
-    made = OrchidModel(ModelRecipe(encoder=OrchidRecipe(**{"width": 12, "depth": 2, **shape}), head=head)).to(dtype)
+    made = OrchidModel(
+        ModelRecipe(encoder=OrchidRecipe(**{"width": 12, "depth": 2, **shape}), head=head)
+    ).to(dtype)
     with torch.no_grad():
         for parameter in made.parameters():
             parameter += 0.1 * torch.randn_like(parameter)
@@ -34,7 +38,9 @@ def pooled(pool="mean", strand="both", task="multilabel") -> PooledRecipe:
 
 
 def letters(L: int, seed: int = 0) -> torch.Tensor:
-    return torch.randint(0, 5, (L,), generator=torch.Generator().manual_seed(seed), dtype=torch.uint8)
+    return torch.randint(
+        0, 5, (L,), generator=torch.Generator().manual_seed(seed), dtype=torch.uint8
+    )
 
 
 def other_strand(tokens: torch.Tensor) -> torch.Tensor:
@@ -71,7 +77,9 @@ def test_padding_never_moves_an_answer(pool, strand):
     rows = [letters(L, seed) for seed, L in enumerate([47, 60, 51, 130, 60])]
     together = ours(padded(rows, 200))
     for row, tokens in enumerate(rows):
-        assert torch.equal(ours(tokens[None])[0], together[row]), "a row alone equals the row in any batch, bit for bit"
+        assert torch.equal(ours(tokens[None])[0], together[row]), (
+            "a row alone equals the row in any batch, bit for bit"
+        )
         assert torch.equal(ours(padded([tokens], 131))[0], together[row])
 
 
@@ -96,7 +104,9 @@ def test_tracks_of_the_other_strand_are_reversed_and_swapped(swap, bin):
     ours = model(TracksRecipe(labels=("plus", "minus", "both"), bin=bin, other=swap))
     row = letters(60)[None]
     order = list(swap or range(3))
-    torch.testing.assert_close(ours(other_strand(row)), ours(row).flip(1)[..., order], rtol=0, atol=1e-12)
+    torch.testing.assert_close(
+        ours(other_strand(row)), ours(row).flip(1)[..., order], rtol=0, atol=1e-12
+    )
     assert ours(row).shape == (1, 60 // bin, 3)
 
 
@@ -130,7 +140,9 @@ def test_what_outputs_say(task):
         torch.testing.assert_close(found.sum(1), torch.ones(7))
 
 
-@pytest.mark.parametrize("head", [pooled("attention"), pooled(task="regression"), TracksRecipe(bin=2)], ids=str)
+@pytest.mark.parametrize(
+    "head", [pooled("attention"), pooled(task="regression"), TracksRecipe(bin=2)], ids=str
+)
 def test_a_model_with_a_head_comes_back_the_same(tmp_path, head):
     ours = model(head, dtype=torch.float32)
     if head.task == "regression":
@@ -142,7 +154,9 @@ def test_a_model_with_a_head_comes_back_the_same(tmp_path, head):
 
 
 def test_a_row_without_a_letter_is_refused():
-    with pytest.raises(InputError, match="tokens: 1 rows have no letter; at least one letter a row"):
+    with pytest.raises(
+        InputError, match="tokens: 1 rows have no letter; at least one letter a row"
+    ):
         model(pooled())(padded([letters(40), letters(0)], 40))
 
 
@@ -150,8 +164,14 @@ def test_a_row_without_a_letter_is_refused():
     ("make", "message"),
     [
         (lambda: PooledRecipe(labels=("a",)), "binary needs exactly 2 labels, found 1"),
-        (lambda: PooledRecipe(task="multiclass", labels=("a", "b")), "multiclass needs 3 or more labels, found 2"),
-        (lambda: TracksRecipe(labels=("a", "b", "c"), other=(1, 2, 0)), "does not pair the 3 tracks"),
+        (
+            lambda: PooledRecipe(task="multiclass", labels=("a", "b")),
+            "multiclass needs 3 or more labels, found 2",
+        ),
+        (
+            lambda: TracksRecipe(labels=("a", "b", "c"), other=(1, 2, 0)),
+            "does not pair the 3 tracks",
+        ),
         (lambda: TracksRecipe(labels=("a", "b"), other=(0,)), "does not pair the 2 tracks"),
     ],
 )

@@ -1,4 +1,6 @@
-"""Laws of the encoder: both strands, shifts, rows, padding, and the same function however it is run."""
+"""Laws of the encoder: both strands, shifts, rows, padding, and the same function however it is
+run.
+"""
 
 import pytest
 import torch
@@ -80,7 +82,9 @@ def test_rolling_the_letters_rolls_the_vectors(filter, strands):
     assert transform_length(L) == L
     x = tokens(2, L)
     for shift in (1, 17, -5):
-        torch.testing.assert_close(model(x.roll(shift, 1)), model(x).roll(shift, 1), rtol=0, atol=1e-12)
+        torch.testing.assert_close(
+            model(x.roll(shift, 1)), model(x).roll(shift, 1), rtol=0, atol=1e-12
+        )
 
 
 @pytest.mark.parametrize("threads", [1, 2])
@@ -129,7 +133,10 @@ def test_a_neighbouring_row_changes_nothing():
     model = encoder(torch.float32)
     first, second, third = (tokens(1, L, seed=L)[0] for L in (50, 47, 64))
     with torch.no_grad():
-        with_second, with_third = model(padded([first, second], 64)), model(padded([first, third], 64))
+        with_second, with_third = (
+            model(padded([first, second], 64)),
+            model(padded([first, third], 64)),
+        )
     assert torch.equal(with_second[0], with_third[0])
 
 
@@ -214,7 +221,9 @@ def test_the_plain_encoder_is_the_fused_one(filter, strands, masked, monkeypatch
     for plain in (False, True):
         if plain:
             for block in model.blocks:
-                monkeypatch.setattr(block, "forward", lambda x, mask, _, plain=block.plain: plain(x, mask))
+                monkeypatch.setattr(
+                    block, "forward", lambda x, mask, _, plain=block.plain: plain(x, mask)
+                )
         y = model.encode(tokens(2, 37), mask if masked else None)
         results.append([y, *torch.autograd.grad(y.square().sum(), list(model.parameters()))])
     for fused, plain in zip(*results, strict=True):
@@ -224,7 +233,9 @@ def test_the_plain_encoder_is_the_fused_one(filter, strands, masked, monkeypatch
 @pytest.mark.parametrize("backend", ["fft", "reference"])
 def test_backends_agree_in_a_whole_encoder(backend):
     ours, reference = encoder(backend=backend), encoder(backend="reference")
-    torch.testing.assert_close(ours(tokens(2, 50)), reference(tokens(2, 50)), rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(
+        ours(tokens(2, 50)), reference(tokens(2, 50)), rtol=1e-10, atol=1e-10
+    )
 
 
 def test_mixed_letters_are_linear_at_the_embedding():
@@ -238,7 +249,9 @@ def test_mixed_letters_are_linear_at_the_embedding():
 def test_symbols_without_a_complement_are_read_densely_only():
     model = encoder(torch.float32, alphabet="symbols:20", strands="dense")
     assert model(tokens(2, 40, codes=20)).shape == (2, 40, 12)
-    with pytest.raises(RecipeError, match='alphabet symbols:20: has no complement; strands = "dense"'):
+    with pytest.raises(
+        RecipeError, match='alphabet symbols:20: has no complement; strands = "dense"'
+    ):
         encoder(alphabet="symbols:20")
 
 
@@ -270,15 +283,23 @@ def test_bfloat16_activations_move_the_logits_and_gradients_by_a_rounding():
         x.square().sum().backward()
         return x.detach(), torch.cat([p.grad.flatten() for p in encoder.parameters()])
 
-    for exact, rounded in zip(vectors_and_gradients(torch.float32), vectors_and_gradients(torch.bfloat16), strict=True):
-        assert rounded.dtype == torch.float32, "the residual stream and the parameters stay as they are"
+    for exact, rounded in zip(
+        vectors_and_gradients(torch.float32), vectors_and_gradients(torch.bfloat16), strict=True
+    ):
+        assert rounded.dtype == torch.float32, (
+            "the residual stream and the parameters stay as they are"
+        )
         assert 1e-4 < (rounded - exact).norm() / exact.norm() < 0.03
 
 
 def test_short_taps_begin_at_identity_or_as_far_from_it_as_asked():
     def taps(spread):
         torch.manual_seed(0)
-        return Orchid(OrchidRecipe(width=256, depth=1, short_spread=spread)).blocks[0].mixer.short.detach()
+        return (
+            Orchid(OrchidRecipe(width=256, depth=1, short_spread=spread))
+            .blocks[0]
+            .mixer.short.detach()
+        )
 
     identity = torch.tensor([0.0, 1.0, 0.0])
     assert torch.equal(taps(0.0), identity.expand(3, 128, 3))

@@ -1,4 +1,6 @@
-"""OrchidFeatures: a transformer as scikit-learn wants it, whose vectors know no neighbour and no strand."""
+"""OrchidFeatures: a transformer as scikit-learn wants it, whose vectors know no neighbour and no
+strand.
+"""
 
 import pickle
 
@@ -48,11 +50,15 @@ def test_both_strands_have_the_same_vector(pool, strands):
     here = OrchidFeatures(model, pool).fit(SEQUENCES)
     assert here.n_features_out_ == (8 if strands == "equivariant" else 16)
     np.testing.assert_allclose(
-        here.transform(SEQUENCES), here.transform([other_strand(text) for text in SEQUENCES]), atol=2e-6
+        here.transform(SEQUENCES),
+        here.transform([other_strand(text) for text in SEQUENCES]),
+        atol=2e-6,
     )
     forward = OrchidFeatures(model, pool, "forward").fit(SEQUENCES)
     assert forward.n_features_out_ == 16
-    assert not np.allclose(forward.transform(SEQUENCES[-1:]), forward.transform([other_strand(SEQUENCES[-1])]))
+    assert not np.allclose(
+        forward.transform(SEQUENCES[-1:]), forward.transform([other_strand(SEQUENCES[-1])])
+    )
 
 
 def test_a_vector_is_of_its_sequence_alone(model):
@@ -62,14 +68,21 @@ def test_a_vector_is_of_its_sequence_alone(model):
     for row, sequence in zip(together, SEQUENCES, strict=True):
         np.testing.assert_array_equal(features.transform([sequence])[0], row)
         np.testing.assert_array_equal(features.transform([sequence.lower()])[0], row)
-    np.testing.assert_array_equal(features.transform([DNA.encode(text) for text in SEQUENCES]), together)
+    np.testing.assert_array_equal(
+        features.transform([DNA.encode(text) for text in SEQUENCES]), together
+    )
     assert together.dtype == np.float32
 
 
 def test_parameters_clone_and_pickle(model, tmp_path):
     model.save_pretrained(tmp_path / "m")
     features = OrchidFeatures(tmp_path / "m", pool="center")
-    assert features.get_params() == {"model": tmp_path / "m", "pool": "center", "strand": "both", "device": "cpu"}
+    assert features.get_params() == {
+        "model": tmp_path / "m",
+        "pool": "center",
+        "strand": "both",
+        "device": "cpu",
+    }
     copy = clone(features.set_params(pool="mean"))
     assert copy.pool == "mean"
     with pytest.raises(NotFittedError):
@@ -126,7 +139,9 @@ def test_a_column_of_a_table_is_its_sequences_and_not_its_name(model):
             return column
 
     assert np.array_equal(features.transform(Frame()), wanted)
-    with pytest.raises(InputError, match=r"sequences: a table of 2 columns; one column of sequences"):
+    with pytest.raises(
+        InputError, match=r"sequences: a table of 2 columns; one column of sequences"
+    ):
         features.transform(np.concatenate([column, column], 1))
 
 

@@ -1,4 +1,6 @@
-"""The paper's claim, counted: BERT's shapes at 30 % and 25 % fewer parameters, and half again for both strands."""
+"""The paper's claim, counted: BERT's shapes at 30 % and 25 % fewer parameters, and half again for
+both strands.
+"""
 
 import pytest
 import torch
@@ -33,14 +35,17 @@ def test_dense_strands_count_what_the_paper_counts(width):
 @pytest.mark.parametrize(("width", "share"), [(64, 0.52), (768, 0.50), (1_536, 0.50)])
 def test_both_strands_need_half_the_parameters(width, share):
     """What does not halve, the hidden layers of the static filter, shows in narrow models only."""
-    dense, equivariant = (count(encoder(width=width, strands=strands).blocks) for strands in ("dense", "equivariant"))
+    dense, equivariant = (
+        count(encoder(width=width, strands=strands).blocks) for strands in ("dense", "equivariant")
+    )
     assert equivariant / dense == pytest.approx(share, abs=0.01)
 
 
 @pytest.mark.parametrize("strands", ["dense", "equivariant"])
 def test_blocks_divide_the_mlps_weights(strands):
     full, divided = (
-        Orchid(OrchidRecipe(width=32, depth=1, strands=strands, mlp_blocks=blocks)).blocks[0].mlp for blocks in (1, 4)
+        Orchid(OrchidRecipe(width=32, depth=1, strands=strands, mlp_blocks=blocks)).blocks[0].mlp
+        for blocks in (1, 4)
     )
     assert divided.inside.weight.numel() * 4 == full.inside.weight.numel()
     assert divided.outside.weight.numel() * 4 == full.outside.weight.numel()

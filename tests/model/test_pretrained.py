@@ -13,14 +13,23 @@ from orchid_genomics.model import pretrained
 from orchid_genomics.model.filters import MagnitudeRecipe
 from orchid_genomics.model.heads import LettersRecipe
 from orchid_genomics.model.orchid import Orchid, OrchidRecipe
-from orchid_genomics.model.pretrained import CARD, CONFIG, PROVENANCE, WEIGHTS, ModelRecipe, OrchidModel
+from orchid_genomics.model.pretrained import (
+    CARD,
+    CONFIG,
+    PROVENANCE,
+    WEIGHTS,
+    ModelRecipe,
+    OrchidModel,
+)
 
 TOKENS = torch.arange(80, dtype=torch.uint8).reshape(2, 40) % 6
 
 
 def new_model(seed: int = 0, **shape) -> OrchidModel:
     torch.manual_seed(seed)
-    return OrchidModel(ModelRecipe(encoder=OrchidRecipe(width=8, depth=1, **shape), head=LettersRecipe())).eval()
+    return OrchidModel(
+        ModelRecipe(encoder=OrchidRecipe(width=8, depth=1, **shape), head=LettersRecipe())
+    ).eval()
 
 
 @pytest.fixture
@@ -29,7 +38,9 @@ def folder(tmp_path):
     return tmp_path / "model"
 
 
-@pytest.mark.parametrize("shape", [{}, {"strands": "dense"}, {"alphabet": "symbols:20", "strands": "dense"}], ids=str)
+@pytest.mark.parametrize(
+    "shape", [{}, {"strands": "dense"}, {"alphabet": "symbols:20", "strands": "dense"}], ids=str
+)
 def test_a_model_comes_back_the_same(tmp_path, shape):
     model = new_model(**shape)
     model.save_pretrained(tmp_path / "deep" / "model", {"genome": "yeast"})
@@ -67,7 +78,8 @@ def fault(folder) -> str:
 def test_a_missing_folder(tmp_path):
     line = fault(tmp_path / "none")
     assert (
-        line == f"{tmp_path / 'none' / CONFIG}: cannot be read (No such file or directory); a model folder of this tool"
+        line
+        == f"{tmp_path / 'none' / CONFIG}: cannot be read (No such file or directory); a model folder of this tool"
     )
 
 
@@ -126,7 +138,9 @@ def test_weights_that_are_no_numbers(folder, bad):
     assert "holds NaN or infinite weights" in fault(folder)
 
 
-@pytest.mark.parametrize("where", [("encoder",), ("encoder", "filter"), ("head",), ()], ids=lambda keys: ".".join(keys))
+@pytest.mark.parametrize(
+    "where", [("encoder",), ("encoder", "filter"), ("head",), ()], ids=lambda keys: ".".join(keys)
+)
 def test_a_config_with_an_unknown_key(folder, where):
     config = block = json.loads((folder / CONFIG).read_text())
     for key in where:
@@ -145,7 +159,9 @@ def test_a_full_disk_leaves_the_old_folder_and_nothing_else(folder, monkeypatch)
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(pretrained, "save_file", full)
-    with pytest.raises(MachineError, match=r"No space left on device.*; what stood there before is kept$"):
+    with pytest.raises(
+        MachineError, match=r"No space left on device.*; what stood there before is kept$"
+    ):
         new_model(1).save_pretrained(folder)
     assert OrchidModel.from_pretrained(folder).hash() == before
     assert [path.name for path in folder.parent.iterdir()] == ["model"]
@@ -169,7 +185,9 @@ def test_a_rename_that_fails_puts_the_old_folder_back(folder, monkeypatch):
 
 def test_an_interrupt_leaves_the_old_folder(folder, monkeypatch):
     before = OrchidModel.from_pretrained(folder).hash()
-    monkeypatch.setattr(pretrained, "save_file", lambda *args, **options: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(
+        pretrained, "save_file", lambda *args, **options: (_ for _ in ()).throw(KeyboardInterrupt)
+    )
     with pytest.raises(KeyboardInterrupt):
         new_model(1).save_pretrained(folder)
     assert OrchidModel.from_pretrained(folder).hash() == before
@@ -202,7 +220,9 @@ def test_an_encoder_alone_is_saved_and_read_and_is_read_from_a_model_with_a_head
     encoder = Orchid(OrchidRecipe(width=8, depth=1)).eval()
     tokens = torch.randint(0, 4, (2, 40), dtype=torch.uint8)
     encoder.save_pretrained(tmp_path / "encoder")
-    torch.testing.assert_close(Orchid.from_pretrained(tmp_path / "encoder")(tokens), encoder(tokens), rtol=0, atol=0)
+    torch.testing.assert_close(
+        Orchid.from_pretrained(tmp_path / "encoder")(tokens), encoder(tokens), rtol=0, atol=0
+    )
     model = OrchidModel(ModelRecipe(encoder=encoder.recipe, head=LettersRecipe())).eval()
     model.save_pretrained(tmp_path / "model")
     vectors = Orchid.from_pretrained(tmp_path / "model")(tokens)

@@ -34,7 +34,8 @@ def test_nan_and_infinity_are_an_error_that_names_the_tensor(backend, bad, name,
     values[name][(1, *[1] * (values[name].ndim - 2), 0)] = bad
     mask = torch.ones(2, 8) if masked else None
     with pytest.raises(
-        NumericError, match=rf"^long_conv: {name.split('_')[0]}: holds NaN or infinity; finite numbers$"
+        NumericError,
+        match=rf"^long_conv: {name.split('_')[0]}: holds NaN or infinity; finite numbers$",
     ):
         long_conv(**values, mask_BL=mask, backend=backend)
 
@@ -64,14 +65,26 @@ WRONG = {
     "v of another length": ({"v_BDL": torch.randn(2, 4, 9)}, "must be equal"),
     "no batch": ({"z_BDL": torch.randn(4, 8), "v_BDL": torch.randn(4, 8)}, "must be equal"),
     "no positions": ({"z_BDL": torch.randn(2, 4, 0), "v_BDL": torch.randn(2, 4, 0)}, "L >= 1"),
-    "static of another length": ({"static_CF": torch.randn(4, 8, dtype=torch.complex64)}, r"\(4 or 2, 5\)"),
-    "static of other channels": ({"static_CF": torch.randn(3, 5, dtype=torch.complex64)}, r"\(4 or 2, 5\)"),
-    "static for every row": ({"static_CF": torch.randn(2, 4, 5, dtype=torch.complex64)}, r"\(4 or 2, 5\)"),
+    "static of another length": (
+        {"static_CF": torch.randn(4, 8, dtype=torch.complex64)},
+        r"\(4 or 2, 5\)",
+    ),
+    "static of other channels": (
+        {"static_CF": torch.randn(3, 5, dtype=torch.complex64)},
+        r"\(4 or 2, 5\)",
+    ),
+    "static for every row": (
+        {"static_CF": torch.randn(2, 4, 5, dtype=torch.complex64)},
+        r"\(4 or 2, 5\)",
+    ),
     "gain of other channels": ({"gain_CF": torch.randn(2, 5, dtype=torch.complex64)}, "with gain"),
     "no gain": ({"gain_CF": None}, "with gain None"),
     "a gain for a static filter": ({"kind": "static"}, "kind 'static' with gain"),
     "an unknown kind": ({"kind": "hyena"}, "'hyena' is not correlation, magnitude or static"),
-    "taps of other channels": ({"taps_CJ": torch.randn(2, 1, dtype=torch.complex64)}, r"\(4, side taps\)"),
+    "taps of other channels": (
+        {"taps_CJ": torch.randn(2, 1, dtype=torch.complex64)},
+        r"\(4, side taps\)",
+    ),
     "mask of another length": ({"mask_BL": torch.ones(2, 7)}, r"\(2, 8\)"),
 }
 

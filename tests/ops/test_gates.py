@@ -7,8 +7,20 @@ from orchid_genomics.model.orchid import GatedMLP, Mixer, OrchidRecipe
 from orchid_genomics.ops import chunks, gates
 from orchid_genomics.ops.mlp import gated_mlp
 
-TOLERANCE = {torch.float64: 1e-11, torch.float32: 2e-5}  # of the largest number in a tensor, or of 1
-LENGTHS = [1, 2, 3, 7, 8, 13, 16, 24]  # chunks of 8: within one, over one and two borders, whole and broken
+TOLERANCE = {
+    torch.float64: 1e-11,
+    torch.float32: 2e-5,
+}  # of the largest number in a tensor, or of 1
+LENGTHS = [
+    1,
+    2,
+    3,
+    7,
+    8,
+    13,
+    16,
+    24,
+]  # chunks of 8: within one, over one and two borders, whole and broken
 
 
 @pytest.fixture(autouse=True)
@@ -39,8 +51,12 @@ def fused_and_plain(layer, *inputs) -> list[list[torch.Tensor]]:
     for call in (layer, layer.plain):
         x = inputs[0].clone().requires_grad_()
         y = call(x, *inputs[1:])
-        weight = torch.randn(y.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64).to(y.dtype)
-        both.append([y.detach(), *torch.autograd.grad((y * weight).sum(), [x, *layer.parameters()])])
+        weight = torch.randn(
+            y.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64
+        ).to(y.dtype)
+        both.append(
+            [y.detach(), *torch.autograd.grad((y * weight).sum(), [x, *layer.parameters()])]
+        )
     return both
 
 
@@ -52,12 +68,16 @@ def agree(layer, tolerance: float, *inputs) -> None:
         assert (one - other).abs().max().item() <= tolerance * size, name
 
 
-def sample(B: int, D: int, L: int, dtype: torch.dtype, masked: bool) -> tuple[torch.Tensor, torch.Tensor | None]:
+def sample(
+    B: int, D: int, L: int, dtype: torch.dtype, masked: bool
+) -> tuple[torch.Tensor, torch.Tensor | None]:
     random = torch.Generator().manual_seed(L)
     mask = torch.ones(B, L, dtype=dtype)
     for row in range(B):
         mask[row, L - (row * L) // (2 * B) :] = 0
-    return torch.randn(B, D, L, generator=random, dtype=torch.float64).to(dtype), mask if masked else None
+    return torch.randn(B, D, L, generator=random, dtype=torch.float64).to(
+        dtype
+    ), mask if masked else None
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
@@ -81,7 +101,10 @@ def test_short_convolutions_of_any_odd_length_wrap_even_when_longer_than_the_win
 @pytest.mark.parametrize("blocks", [1, 2, 4])
 @pytest.mark.parametrize("L", LENGTHS)
 def test_gated_mlp_is_the_plain_one(dtype, strands, blocks, L):
-    mlp = shaken(GatedMLP(OrchidRecipe(width=16, depth=1, strands=strands, mlp=1.5, mlp_blocks=blocks)), dtype)
+    mlp = shaken(
+        GatedMLP(OrchidRecipe(width=16, depth=1, strands=strands, mlp=1.5, mlp_blocks=blocks)),
+        dtype,
+    )
     agree(mlp, TOLERANCE[dtype], sample(3, 16, L, dtype, masked=False)[0])
 
 
@@ -94,7 +117,9 @@ def test_two_threads_give_what_one_gives(layer):
     again = fused_and_plain(layer, *inputs)[0]
     torch.set_num_threads(1)
     one = fused_and_plain(layer, *inputs)[0]
-    assert all(torch.equal(a, b) for a, b in zip(two, again, strict=True))  # never a matter of timing
+    assert all(
+        torch.equal(a, b) for a, b in zip(two, again, strict=True)
+    )  # never a matter of timing
     assert torch.equal(two[0], one[0])
     for ours, theirs in zip(two, one, strict=True):  # gradients: the same sums in another order
         torch.testing.assert_close(ours, theirs, rtol=2e-5, atol=2e-5)
@@ -116,7 +141,9 @@ def test_the_size_of_chunks_does_not_show(layer, monkeypatch):
 @pytest.mark.parametrize("threads", [1, 2])
 def test_inference_mode_and_strided_input_are_welcome(threads, two_threads):
     torch.set_num_threads(threads)
-    mixer, mlp = (shaken(layer(OrchidRecipe(width=8, depth=1)), torch.float32) for layer in (Mixer, GatedMLP))
+    mixer, mlp = (
+        shaken(layer(OrchidRecipe(width=8, depth=1)), torch.float32) for layer in (Mixer, GatedMLP)
+    )
     x, mask = sample(3, 8, 20, torch.float32, masked=True)
     strided = x.transpose(1, 2).contiguous().transpose(1, 2)
     with torch.inference_mode():
@@ -129,7 +156,9 @@ def test_inference_mode_and_strided_input_are_welcome(threads, two_threads):
 def test_bfloat16_activations_meet_float32_weights(layer, threads, two_threads):
     torch.set_num_threads(threads)
     layer = layer(OrchidRecipe(width=8, depth=1))
-    inputs = list(sample(2, 8, 20, torch.bfloat16, masked=True)[: 2 if isinstance(layer, Mixer) else 1])
+    inputs = list(
+        sample(2, 8, 20, torch.bfloat16, masked=True)[: 2 if isinstance(layer, Mixer) else 1]
+    )
     fused = _fused(layer, inputs)
     wide = _fused(layer, [tensor.float() for tensor in inputs])
     assert fused[0].dtype == fused[1].dtype == torch.bfloat16
@@ -146,12 +175,21 @@ def _fused(layer, inputs) -> list[torch.Tensor]:
 @pytest.mark.parametrize("bias", [True, False], ids=["bias", "no bias"])
 @pytest.mark.parametrize("halves", [1, 2])
 def test_the_custom_operators_keep_torchs_rules(bias, halves):
-    """No hidden mutation or aliasing, true shapes without data, the same when traced; a bias may be absent."""
+    """No hidden mutation or aliasing, true shapes without data, the same when traced; a bias may be
+    absent.
+    """
     x, y, z, s2 = (torch.randn(2, 8, 11, dtype=torch.float64, requires_grad=True) for _ in range(4))
 
     def weights(out: int, inside: int, biased: int) -> list[torch.Tensor | None]:
-        weight = torch.randn(halves, out // halves, inside // halves, dtype=torch.float64, requires_grad=True)
-        return [weight, torch.randn(biased // halves, dtype=torch.float64, requires_grad=True) if bias else None]
+        weight = torch.randn(
+            halves, out // halves, inside // halves, dtype=torch.float64, requires_grad=True
+        )
+        return [
+            weight,
+            torch.randn(biased // halves, dtype=torch.float64, requires_grad=True)
+            if bias
+            else None,
+        ]
 
     mask = torch.ones(2, 11, dtype=torch.float64)
     mask[1, 7:] = 0
@@ -165,4 +203,6 @@ def test_the_custom_operators_keep_torchs_rules(bias, halves):
 def test_a_circle_is_read_past_both_ends_as_often_as_asked():
     x = torch.arange(5.0)[None]
     for first, last in [(0, 5), (-2, 3), (3, 8), (-2, 7), (-5, 10), (-11, 12)]:
-        assert chunks.wrapped(x, first, last)[0].tolist() == [float(t % 5) for t in range(first, last)]
+        assert chunks.wrapped(x, first, last)[0].tolist() == [
+            float(t % 5) for t in range(first, last)
+        ]

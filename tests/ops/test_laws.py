@@ -1,4 +1,6 @@
-"""Laws of the long convolution: every backend equals the plain sum, and the sum is the paper's operator."""
+"""Laws of the long convolution: every backend equals the plain sum, and the sum is the paper's
+operator.
+"""
 
 import math
 
@@ -9,7 +11,9 @@ from orchid_genomics.model.filters import short_conv, tap_spectrum
 from orchid_genomics.ops import BACKENDS, chunks, long_conv
 from orchid_genomics.ops.reference import fourier, half_weights
 
-FAST = [name for name in BACKENDS if name not in ("reference", "triton")]  # test_triton.py: interpreted, so fewer
+FAST = [
+    name for name in BACKENDS if name not in ("reference", "triton")
+]  # test_triton.py: interpreted, so fewer
 LENGTHS = [1, 2, 3, 7, 8, 15, 31, 32, 61, 64, 90]  # one, two, odd, prime, powers of two, composite
 KINDS = ["correlation", "magnitude", "static"]
 TOLERANCE = {
@@ -20,7 +24,17 @@ TOLERANCE = {
 # of the largest number in a tensor, or of 1
 
 
-def inputs(B=3, D=4, L=32, kind="correlation", side=0, paired=False, mask=False, dtype=torch.float64, seed=0):
+def inputs(
+    B=3,
+    D=4,
+    L=32,
+    kind="correlation",
+    side=0,
+    paired=False,
+    mask=False,
+    dtype=torch.float64,
+    seed=0,
+):
     """Leaf tensors by the names of `long_conv`'s arguments, and its mask and kind."""
     random = torch.Generator().manual_seed(seed)
     wide = torch.float64 if dtype == torch.float64 else torch.float32
@@ -33,7 +47,10 @@ def inputs(B=3, D=4, L=32, kind="correlation", side=0, paired=False, mask=False,
     if mask:
         for row in range(B):
             keep[row, L - (row * L) // (2 * B) :] = 0
-    z, v = (torch.randn(B, D, L, generator=random, dtype=torch.float64) * keep[:, None] for _ in range(2))
+    z, v = (
+        torch.randn(B, D, L, generator=random, dtype=torch.float64) * keep[:, None]
+        for _ in range(2)
+    )
     cdtype = torch.complex128 if wide == torch.float64 else torch.complex64
     leaves = {
         "z_BDL": z.to(dtype),
@@ -54,8 +71,13 @@ def run(backend: str, leaves: dict, rest: dict) -> list[torch.Tensor]:
 
 
 def with_gradients(y: torch.Tensor, leaves: dict) -> list[torch.Tensor]:
-    weight = torch.randn(y.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64).to(y.dtype)
-    return [y.detach(), *torch.autograd.grad((y * weight).sum(), list(leaves.values()), materialize_grads=True)]
+    weight = torch.randn(
+        y.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64
+    ).to(y.dtype)
+    return [
+        y.detach(),
+        *torch.autograd.grad((y * weight).sum(), list(leaves.values()), materialize_grads=True),
+    ]
 
 
 def agree(ours: list[torch.Tensor], theirs: list[torch.Tensor], tolerance: float) -> None:
@@ -80,7 +102,9 @@ def test_every_backend_equals_the_sum_in_outputs_and_gradients(backend, dtype, k
 @pytest.mark.parametrize("side", [0, 1, 2])
 @pytest.mark.parametrize("paired", [False, True], ids=["every channel", "strand pairs"])
 @pytest.mark.parametrize("mask", [False, True], ids=["whole", "masked"])
-def test_every_backend_equals_the_sum_with_side_taps_pairs_and_masks(backend, L, side, paired, mask):
+def test_every_backend_equals_the_sum_with_side_taps_pairs_and_masks(
+    backend, L, side, paired, mask
+):
     for kind in ("correlation", "magnitude"):
         leaves, rest = inputs(L=L, side=side, paired=paired, mask=mask, kind=kind)
         agree(run(backend, leaves, rest), run("reference", leaves, rest), 1e-9)
@@ -107,8 +131,14 @@ def test_rolling_the_input_rolls_the_output(backend, kind, L):
     leaves, rest = inputs(L=L, kind=kind, side=1)
     y = long_conv(**leaves, **rest, backend=backend)
     for shift in (1, L // 2, -3):
-        rolled = {**leaves, "z_BDL": leaves["z_BDL"].roll(shift, -1), "v_BDL": leaves["v_BDL"].roll(shift, -1)}
-        torch.testing.assert_close(long_conv(**rolled, **rest, backend=backend), y.roll(shift, -1), rtol=0, atol=1e-12)
+        rolled = {
+            **leaves,
+            "z_BDL": leaves["z_BDL"].roll(shift, -1),
+            "v_BDL": leaves["v_BDL"].roll(shift, -1),
+        }
+        torch.testing.assert_close(
+            long_conv(**rolled, **rest, backend=backend), y.roll(shift, -1), rtol=0, atol=1e-12
+        )
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -134,9 +164,11 @@ def test_an_impulse_into_the_second_of_a_pair_returns_the_filter_reversed(backen
 @pytest.mark.parametrize("kind", ["correlation", "magnitude"])
 @pytest.mark.parametrize("L", [15, 16])
 def test_folded_conditioning_is_the_papers_form(backend, kind, L):
-    """Circular convolutions in time, then FFTs, products and one inverse FFT, each written out (equations 1 to 3).
+    """Circular convolutions in time, then FFTs, products and one inverse FFT, each written out
+    (equations 1 to 3).
 
-    What is ours: v is centred, its power scaled by its mean over all bins; the bound is out of the way.
+    What is ours: v is centred, its power scaled by its mean over all bins; the bound is out of the
+    way.
     """
     random = torch.Generator().manual_seed(3)
     z, v = (torch.randn(2, 4, L, generator=random, dtype=torch.float64) for _ in range(2))
@@ -159,9 +191,14 @@ def test_folded_conditioning_is_the_papers_form(backend, kind, L):
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_spectra_may_be_lazy_conjugates(backend):
     leaves, rest = inputs(L=9, side=1)
-    lazy = {name: leaf.detach().conj() if leaf.is_complex() else leaf.detach() for name, leaf in leaves.items()}
+    lazy = {
+        name: leaf.detach().conj() if leaf.is_complex() else leaf.detach()
+        for name, leaf in leaves.items()
+    }
     physical = {name: leaf.resolve_conj() for name, leaf in lazy.items()}
-    assert torch.equal(long_conv(**lazy, **rest, backend=backend), long_conv(**physical, **rest, backend=backend))
+    assert torch.equal(
+        long_conv(**lazy, **rest, backend=backend), long_conv(**physical, **rest, backend=backend)
+    )
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -183,16 +220,24 @@ def test_frequency_taps_multiply_the_filter_by_a_window(backend, L):
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_power_is_centred_scaled_and_bounded(backend):
-    """A constant, a factor and an offset of v change nothing; one line counts for no more than the bound."""
+    """A constant, a factor and an offset of v change nothing; one line counts for no more than the
+    bound.
+    """
     leaves, _ = inputs(L=64)
     z, v, static, gain = (leaf.detach() for leaf in leaves.values())
     y = long_conv(z, v, static, gain, backend=backend)
-    torch.testing.assert_close(long_conv(z, 7 * v - 5, static, gain, backend=backend), y, rtol=0, atol=1e-12)
+    torch.testing.assert_close(
+        long_conv(z, 7 * v - 5, static, gain, backend=backend), y, rtol=0, atol=1e-12
+    )
     line = torch.cos(2 * math.pi / 64 * 4 * torch.arange(64, dtype=torch.float64)).expand_as(v)
     impulse = torch.zeros_like(z)
     impulse[..., 0] = 1
-    h = torch.fft.rfft(long_conv(impulse, line, 0 * static, torch.ones_like(gain), bound=8.0, backend=backend))
-    assert h.abs().max() == pytest.approx(32 / (1 + 32 / 8))  # all the power of 64 bins in 2 of them, then bounded
+    h = torch.fft.rfft(
+        long_conv(impulse, line, 0 * static, torch.ones_like(gain), bound=8.0, backend=backend)
+    )
+    assert h.abs().max() == pytest.approx(
+        32 / (1 + 32 / 8)
+    )  # all the power of 64 bins in 2 of them, then bounded
 
 
 @pytest.mark.parametrize("backend", FAST)
@@ -216,9 +261,14 @@ def test_compiles_to_one_graph_forward_and_backward(backend, kind):
     torch.compiler.reset()  # a function compiled too often is an error, over tests too
     traced = torch.compile(long_conv, fullgraph=True, backend="aot_eager", dynamic=False)
     y, plain = traced(**leaves, **rest, backend=backend), run(backend, leaves, rest)
-    weight = torch.randn(y.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64).to(y.dtype)
+    weight = torch.randn(
+        y.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64
+    ).to(y.dtype)
     agree(
-        [y.detach(), *torch.autograd.grad((y * weight).sum(), list(leaves.values()), materialize_grads=True)],
+        [
+            y.detach(),
+            *torch.autograd.grad((y * weight).sum(), list(leaves.values()), materialize_grads=True),
+        ],
         plain,
         1e-6,
     )

@@ -1,4 +1,6 @@
-"""Triton's kernels equal the plain sums: on the GPU where there is one, else interpreted (slow, so sizes are small)."""
+"""Triton's kernels equal the plain sums: on the GPU where there is one, else interpreted (slow, so
+sizes are small).
+"""
 
 import os
 import subprocess
@@ -13,12 +15,20 @@ from orchid_genomics.ops import long_conv
 from orchid_genomics.ops.triton import available, block, machine, operator
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
-TOLERANCE = {torch.float64: 1e-10, torch.float32: 2e-5, torch.bfloat16: 2e-2}  # of a tensor's largest number, or of 1
+TOLERANCE = {
+    torch.float64: 1e-10,
+    torch.float32: 2e-5,
+    torch.bfloat16: 2e-2,
+}  # of a tensor's largest number, or of 1
 
-possible = pytest.mark.skipif(not available(DEVICE), reason="triton is not installed, or not interpreted")
+possible = pytest.mark.skipif(
+    not available(DEVICE), reason="triton is not installed, or not interpreted"
+)
 
 
-def inputs(B=2, D=2, L=16, kind="correlation", side=0, paired=False, masked=False, dtype=torch.float32) -> dict:
+def inputs(
+    B=2, D=2, L=16, kind="correlation", side=0, paired=False, masked=False, dtype=torch.float32
+) -> dict:
     """What `long_conv` takes; real tensors of `dtype`, spectra of the type that goes with it."""
     random = torch.Generator().manual_seed(L)
     C, F = (D // 2 if paired else D), L // 2 + 1
@@ -45,9 +55,17 @@ def inputs(B=2, D=2, L=16, kind="correlation", side=0, paired=False, masked=Fals
 def run(backend: str, given: dict) -> dict[str, torch.Tensor]:
     """The output, and the gradients of a fixed random sum of it."""
     y = long_conv(**given, backend=backend)
-    leaves = {name: tensor for name, tensor in given.items() if torch.is_tensor(tensor) and tensor.requires_grad}
-    weight = torch.randn(y.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64).to(y)
-    gradients = torch.autograd.grad((y * weight).sum(), list(leaves.values()), materialize_grads=True)
+    leaves = {
+        name: tensor
+        for name, tensor in given.items()
+        if torch.is_tensor(tensor) and tensor.requires_grad
+    }
+    weight = torch.randn(
+        y.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64
+    ).to(y)
+    gradients = torch.autograd.grad(
+        (y * weight).sum(), list(leaves.values()), materialize_grads=True
+    )
     return {"y": y.detach(), **dict(zip(leaves, gradients, strict=True))}
 
 
@@ -88,7 +106,9 @@ def test_equals_the_sum_with_side_taps_pairs_and_masks(kind, side, L):
 @possible
 @pytest.mark.parametrize("side", [0, 1])
 def test_pieces_parts_splits_and_groups_do_not_show(side, monkeypatch):
-    """Three blocks of a spectrum in three parts, two rows of spectra a group, the batch in one program and in more."""
+    """Three blocks of a spectrum in three parts, two rows of spectra a group, the batch in one
+    program and in more.
+    """
     given = inputs(D=6, L=66, side=side, paired=True, dtype=torch.float64)
     whole = run("reference", given)
     monkeypatch.setattr(operator, "BLOCK", 16)
@@ -132,12 +152,21 @@ def test_no_rows_at_all():
 @pytest.mark.parametrize("kind", ["correlation", "static"])
 def test_the_operator_keeps_torchs_rules_and_compiles_to_one_graph(kind):
     given = inputs(L=6, kind=kind)
-    arguments = (*[t for t in given.values() if torch.is_tensor(t)], *[None] * (2 if "gain_CF" in given else 3))
+    arguments = (
+        *[t for t in given.values() if torch.is_tensor(t)],
+        *[None] * (2 if "gain_CF" in given else 3),
+    )
     checks = ("test_schema", "test_autograd_registration", "test_faketensor")
-    torch.library.opcheck(torch.ops.orchid.long_conv_triton.default, (*arguments, kind, 64.0), test_utils=checks)
+    torch.library.opcheck(
+        torch.ops.orchid.long_conv_triton.default, (*arguments, kind, 64.0), test_utils=checks
+    )
     torch.compiler.reset()  # a function compiled too often is an error, over tests too
     traced = torch.compile(long_conv, fullgraph=True, backend="aot_eager", dynamic=False)
-    agree({"y": traced(**given, backend="triton")}, {"y": long_conv(**given, backend="reference")}, 2e-5)
+    agree(
+        {"y": traced(**given, backend="triton")},
+        {"y": long_conv(**given, backend="reference")},
+        2e-5,
+    )
 
 
 # --- the rest of a block ---
@@ -153,16 +182,22 @@ def built(layer: type, **options) -> torch.nn.Module:
     return module.to(DEVICE)
 
 
-def outcome(layer: torch.nn.Module, x: torch.Tensor, *rest, plain: bool = False) -> dict[str, torch.Tensor]:
+def outcome(
+    layer: torch.nn.Module, x: torch.Tensor, *rest, plain: bool = False
+) -> dict[str, torch.Tensor]:
     """The output, and the gradients of x and every parameter."""
     y = (layer.plain if plain else layer)(x, *rest)
-    weight = torch.randn(y.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64).to(y)
+    weight = torch.randn(
+        y.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64
+    ).to(y)
     names, parameters = zip(*layer.named_parameters(), strict=True)
     gradients = torch.autograd.grad((y * weight).sum(), [x, *parameters])
     return {"y": y.detach(), **dict(zip(["x", *names], gradients, strict=True))}
 
 
-def stream(B: int, D: int, L: int, dtype: torch.dtype, masked: bool) -> tuple[torch.Tensor, torch.Tensor | None]:
+def stream(
+    B: int, D: int, L: int, dtype: torch.dtype, masked: bool
+) -> tuple[torch.Tensor, torch.Tensor | None]:
     mask = torch.ones(B, L, device=DEVICE, dtype=dtype)
     mask[-1, L - L // 3 :] = 0
     x = torch.randn(B, D, L, generator=torch.Generator().manual_seed(L)).to(DEVICE, dtype)
@@ -200,7 +235,11 @@ def test_gated_mlp_is_the_plain_one(strands, blocks):
 def test_pieces_of_positions_do_not_show(layer, monkeypatch):
     layer = built(layer, width=4).double()
     given = stream(2, 4, 35, torch.float64, masked=True)[: 2 if isinstance(layer, Mixer) else 1]
-    whole = outcome(layer, *given, plain=True) if isinstance(layer, GatedMLP) else outcome(layer, *given)
+    whole = (
+        outcome(layer, *given, plain=True)
+        if isinstance(layer, GatedMLP)
+        else outcome(layer, *given)
+    )
     monkeypatch.setattr(block, "BLOCK", 16)
     monkeypatch.setattr(block, "CHANNELS", 2)
     agree(outcome(layer, *given), whole, 1e-9)
@@ -211,7 +250,11 @@ def test_pieces_of_positions_do_not_show(layer, monkeypatch):
 def test_bfloat16_activations_meet_a_float32_stream(layer):
     layer = built(layer, width=4)
     given = stream(2, 4, 16, torch.float32, masked=True)[: 2 if isinstance(layer, Mixer) else 1]
-    options = [torch.bfloat16] if isinstance(layer, GatedMLP) else [*[None] * (2 - len(given)), torch.bfloat16]
+    options = (
+        [torch.bfloat16]
+        if isinstance(layer, GatedMLP)
+        else [*[None] * (2 - len(given)), torch.bfloat16]
+    )
     agree(outcome(layer, *given, *options), outcome(layer, *given, plain=True), 0.05)
 
 
@@ -246,7 +289,9 @@ def told(*options: str) -> str:
     """What a fresh Python says where Triton is not told to interpret and no GPU is seen."""
     clean = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
     command, unseen = [sys.executable, "-c", SMALL, *options], {**clean, "CUDA_VISIBLE_DEVICES": ""}
-    return subprocess.run(command, env=unseen, capture_output=True, text=True, check=True).stdout.strip()
+    return subprocess.run(
+        command, env=unseen, capture_output=True, text=True, check=True
+    ).stdout.strip()
 
 
 @pytest.mark.skipif(not machine.installed(), reason="triton is not installed")
@@ -256,7 +301,9 @@ def test_without_a_gpu_the_reason_and_what_can_run_are_named():
 
 
 def test_without_triton_all_else_runs_and_the_extra_is_named():
-    found = 'triton is not installed; pip install "orchid-genomics[cuda]"; fft and reference run here'
+    found = (
+        'triton is not installed; pip install "orchid-genomics[cuda]"; fft and reference run here'
+    )
     assert told("hide") == f"MachineError: backend triton: {found}"
 
 
@@ -265,7 +312,10 @@ def test_the_benchmark_of_gpus_says_in_one_line_that_there_is_none():
     unseen = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
     done = subprocess.run([sys.executable, script], env=unseen, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == "gpu.py: this machine has no CUDA GPU; operator.py and block.py measure the CPU\n"
+    assert (
+        done.stderr
+        == "gpu.py: this machine has no CUDA GPU; operator.py and block.py measure the CPU\n"
+    )
 
 
 def test_powers_of_two():

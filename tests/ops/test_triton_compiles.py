@@ -1,6 +1,6 @@
-"""Every kernel compiles to machine code for GPUs that need not be here: the interpreter forgives what the compiler does
-not. In a process of its own, for Triton decides once whether it interprets. ``python test_triton_compiles.py`` prints
-what each kernel became.
+"""Every kernel compiles to machine code for GPUs that need not be here: the interpreter forgives
+what the compiler does not. In a process of its own, for Triton decides once whether it interprets.
+``python test_triton_compiles.py`` prints what each kernel became.
 """
 
 import inspect
@@ -12,22 +12,55 @@ import pytest
 
 from orchid_genomics.ops.triton import machine
 
-NUMBERS = {"BOUND": 64.0, "BLOCK": 256, "PARTS": 4, "SHARES": 4, "STEPS": 2, "EPS": 1e-6, "CHANNELS": 16, "K": 3}
+NUMBERS = {
+    "BOUND": 64.0,
+    "BLOCK": 256,
+    "PARTS": 4,
+    "SHARES": 4,
+    "STEPS": 2,
+    "EPS": 1e-6,
+    "CHANNELS": 16,
+    "K": 3,
+}
 CHOICES = {  # every value is compiled at least once
     "product_kernel": [{"KIND": 0, "J": 0}, {"KIND": 1, "J": 0}, {"KIND": 2, "J": 1}],
     "pull_kernel": [{"KIND": 0, "J": 0}, {"KIND": 1, "J": 0}, {"KIND": 2, "J": 1}],
     "taps_kernel": [{"MAGNITUDE": False, "J": 1}, {"MAGNITUDE": True, "J": 2}],
     "rms_kernel": [{"NARROW": False}, {"NARROW": True}],
     "norm_backward_kernel": [{"RESIDUAL": False}, {"RESIDUAL": True}],
-    "enter_kernel": [{"HALVES": 2, "BIAS": True, "MASK": True}, {"HALVES": 1, "BIAS": False, "MASK": False}],
-    "enter_backward_kernel": [{"HALVES": 2, "BIAS": True, "MASK": True}, {"HALVES": 1, "BIAS": False, "MASK": False}],
+    "enter_kernel": [
+        {"HALVES": 2, "BIAS": True, "MASK": True},
+        {"HALVES": 1, "BIAS": False, "MASK": False},
+    ],
+    "enter_backward_kernel": [
+        {"HALVES": 2, "BIAS": True, "MASK": True},
+        {"HALVES": 1, "BIAS": False, "MASK": False},
+    ],
     "leave_kernel": [{"HALVES": 2}, {"HALVES": 1}],
     "leave_backward_kernel": [{"HALVES": 2}, {"HALVES": 1}],
     "glu_kernel": [{"HALVES": 2, "BIAS": True}, {"HALVES": 1, "BIAS": False}],
     "glu_backward_kernel": [{"HALVES": 2, "BIAS": True}, {"HALVES": 1, "BIAS": False}],
 }
 INTEGERS = {"L", "F", "C", "D", "O", "rows", "strands", "parts", "blocks", "each"}
-NARROW = {"P", "dP", "x", "y", "z", "v", "s2", "u", "e", "du", "dz", "dv", "ds2", "dy", "bias", "taps", "narrow"}
+NARROW = {
+    "P",
+    "dP",
+    "x",
+    "y",
+    "z",
+    "v",
+    "s2",
+    "u",
+    "e",
+    "du",
+    "dz",
+    "dv",
+    "ds2",
+    "dy",
+    "bias",
+    "taps",
+    "narrow",
+}
 
 
 def build(kernel, constants: dict, narrow: str, architecture: int, ones: bool):
@@ -37,7 +70,10 @@ def build(kernel, constants: dict, narrow: str, architecture: int, ones: bool):
     from triton.compiler import ASTSource
 
     spectral = kernel.fn.__module__.endswith("spectrum_kernels")
-    constants = {**constants, **(dict.fromkeys(INTEGERS & set(kernel.arg_names), 1) if ones else {})}
+    constants = {
+        **constants,
+        **(dict.fromkeys(INTEGERS & set(kernel.arg_names), 1) if ones else {}),
+    }
     kinds, aligned = {}, {}
     for place, name in enumerate(kernel.arg_names):
         if name in constants:
@@ -48,7 +84,9 @@ def build(kernel, constants: dict, narrow: str, architecture: int, ones: bool):
             kinds[name] = "*fp32" if spectral or name not in NARROW else narrow
             aligned[(place,)] = [["tt.divisibility", 16]]
     source = ASTSource(fn=kernel, signature=kinds, constexprs=constants, attrs=aligned)
-    return compile(source, target=GPUTarget("cuda", architecture, 32), options={"enable_fp_fusion": True})
+    return compile(
+        source, target=GPUTarget("cuda", architecture, 32), options={"enable_fp_fusion": True}
+    )
 
 
 def cases():
@@ -58,7 +96,9 @@ def cases():
         for name, kernel in inspect.getmembers(module):
             if name.endswith("_kernel"):
                 for choice in CHOICES.get(name, [{}]):
-                    needed = {key: value for key, value in NUMBERS.items() if key in kernel.arg_names}
+                    needed = {
+                        key: value for key, value in NUMBERS.items() if key in kernel.arg_names
+                    }
                     yield name, kernel, {**needed, **choice}
 
 
@@ -67,14 +107,19 @@ def compile_all() -> None:
         for architecture, narrow, ones in ((90, "*bf16", False), (80, "*fp32", True)):
             made = build(kernel, constants, narrow, architecture, ones)
             shared = made.metadata.shared
-            print(f"{name} {constants} sm_{architecture} {narrow} ones={ones}: {shared} B of shared memory")
+            print(
+                f"{name} {constants} sm_{architecture} {narrow} ones={ones}: {shared} B of shared memory"
+            )
 
 
 @pytest.mark.skipif(not machine.installed(), reason="triton is not installed")
 def test_every_kernel_compiles_for_gpus_that_need_not_be_here(tmp_path):
     clean = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
     done = subprocess.run(
-        [sys.executable, __file__], env={**clean, "TRITON_CACHE_DIR": str(tmp_path)}, capture_output=True, text=True
+        [sys.executable, __file__],
+        env={**clean, "TRITON_CACHE_DIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     assert all(f"{name} " in done.stdout for name in CHOICES)

@@ -15,7 +15,10 @@ from orchid_genomics.sequence import Interval, Variant
 @pytest.fixture
 def genome(tmp_path):
     rng = np.random.default_rng(0)
-    letters = {name: "".join(rng.choice(list("ACGTacgt"), size)) for name, size in (("a", 3_000), ("b", 500))}
+    letters = {
+        name: "".join(rng.choice(list("ACGTacgt"), size))
+        for name, size in (("a", 3_000), ("b", 500))
+    }
     letters["b"] = "N" * 40 + letters["b"][40:]
     (tmp_path / "g.fa").write_text("".join(f">{name}\n{text}\n" for name, text in letters.items()))
     return Genome(tmp_path / "g.fa")
@@ -47,7 +50,9 @@ def test_every_letter_may_be_drawn_and_none_twice(genome):
 def test_places_bound_the_draw(genome):
     places = [Interval("a", 100, 117), Interval("a", 110, 140), Interval("b", 30, 50)]
     found = sampled(genome, places, 1_000, seed=0)
-    assert {(c, at) for c, at, _ in found} == {("a", i) for i in range(100, 140)} | {("b", i) for i in range(41, 50)}
+    assert {(c, at) for c, at, _ in found} == {("a", i) for i in range(100, 140)} | {
+        ("b", i) for i in range(41, 50)
+    }
 
 
 def test_percentile_and_z_are_those_of_the_same_context(calibration, genome):
@@ -58,7 +63,10 @@ def test_percentile_and_z_are_those_of_the_same_context(calibration, genome):
     calibration.add_to(scoring)
     names = ["llr_unmasked", "llr_unmasked_percentile", "llr_unmasked_z", "llr_unmasked_n"]
     assert [column.name for column in scoring.columns] == names
-    variants = [Variant("a", at, genome.letters("a", at, at + 1).decode().upper(), "C") for at in range(500, 560)]
+    variants = [
+        Variant("a", at, genome.letters("a", at, at + 1).decode().upper(), "C")
+        for at in range(500, 560)
+    ]
     variants = [variant for variant in variants if variant.ref != "C"]
     variants += [Variant("a", 700, genome.letters("a", 700, 702).decode().upper(), "T"), "symbolic"]
     score, percentile, z, n = scoring(variants).values.T
@@ -76,7 +84,9 @@ def test_percentile_and_z_are_those_of_the_same_context(calibration, genome):
         np.testing.assert_allclose(
             percentile[row], 100 * min(max(rank / size, 1 / size), 1 - 1 / size), atol=100 / size
         )
-        np.testing.assert_allclose(z[row], (score[row] - background.mean()) / background.std(ddof=1))
+        np.testing.assert_allclose(
+            z[row], (score[row] - background.mean()) / background.std(ddof=1)
+        )
         assert n[row] == size
     assert judged > 20
     assert np.isnan(np.stack([percentile, z, n])[:, -2:]).all()  # the deletion and the symbolic ALT
@@ -90,14 +100,20 @@ def test_the_tails_stop_at_one_in_n(calibration):
     assert judge.judged("llr", code, np.array([-9.0]))[0, 0] == 2
     assert judge.judged("llr", code, np.array([99.0]))[0, 0] == 98
     assert judge.judged("llr", code, np.array([24.5]))[0, 0] == 50
-    few = Calibration(calibration.path, "", "", (64,), "", True, 50, {"llr": {name: np.arange(FEWEST - 1.0)}})
+    few = Calibration(
+        calibration.path, "", "", (64,), "", True, 50, {"llr": {name: np.arange(FEWEST - 1.0)}}
+    )
     assert np.isnan(few.judged("llr", code, np.array([1.0]))).all()
 
 
 def test_saved_and_read_again(calibration):
     calibration.save()
     again = Calibration.load(calibration.path)
-    assert (again.model, again.genome, again.windows) == (calibration.model, calibration.genome, (64,))
+    assert (again.model, again.genome, again.windows) == (
+        calibration.model,
+        calibration.genome,
+        (64,),
+    )
     for context, scores in calibration.backgrounds["llr_unmasked"].items():
         np.testing.assert_allclose(again.backgrounds["llr_unmasked"][context], scores, rtol=1e-4)
 
@@ -105,16 +121,30 @@ def test_saved_and_read_again(calibration):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"model": 1}, r"cal.json: is for the model [0-9a-f]{12}, not [0-9a-f]{12}; orchid-genomics calibrate, again"),
-        ({"window": 128}, r"cal.json: is for the window 64, not 128; orchid-genomics calibrate, again"),
+        (
+            {"model": 1},
+            r"cal.json: is for the model [0-9a-f]{12}, not [0-9a-f]{12}; orchid-genomics calibrate, again",
+        ),
+        (
+            {"window": 128},
+            r"cal.json: is for the window 64, not 128; orchid-genomics calibrate, again",
+        ),
         ({"score": "llr"}, r"cal.json: is for llr_unmasked, not llr; --scores of the calibration"),
-        ({"genome": "tiny"}, r"cal.json: is for the genome \(sha256\) [0-9a-f]{12}, not [0-9a-f]{12}; orchid"),
+        (
+            {"genome": "tiny"},
+            r"cal.json: is for the genome \(sha256\) [0-9a-f]{12}, not [0-9a-f]{12}; orchid",
+        ),
     ],
 )
-def test_it_is_refused_to_another_model_genome_window_or_score(calibration, genome, tiny_genome, change, words):
+def test_it_is_refused_to_another_model_genome_window_or_score(
+    calibration, genome, tiny_genome, change, words
+):
     opened = tiny_genome if "genome" in change else genome
     scoring = Scoring(
-        model(change.get("model", 0)), opened, (change.get("score", "llr_unmasked"),), (change.get("window", 64),)
+        model(change.get("model", 0)),
+        opened,
+        (change.get("score", "llr_unmasked"),),
+        (change.get("window", 64),),
     )
     with pytest.raises(InputError, match=words):
         calibration.add_to(scoring)
@@ -122,11 +152,15 @@ def test_it_is_refused_to_another_model_genome_window_or_score(calibration, geno
 
 def test_scores_of_indels_have_no_background(genome, tmp_path):
     scoring = Scoring(model(), genome, ("indel",), (64,))
-    with pytest.raises(InputError, match="indel is no score of single letters; possible: llr, llr_unmasked"):
+    with pytest.raises(
+        InputError, match="indel is no score of single letters; possible: llr, llr_unmasked"
+    ):
         learned(tmp_path / "cal.json", scoring, None, "genome background", 10, seed=0)
 
 
-@pytest.mark.parametrize("text", ["{}", "[]", "no json", '{"format": "orchid-genomics-calibration/1"}'])
+@pytest.mark.parametrize(
+    "text", ["{}", "[]", "no json", '{"format": "orchid-genomics-calibration/1"}']
+)
 def test_another_file_is_no_calibration(tmp_path, text):
     (tmp_path / "x.json").write_text(text)
     with pytest.raises(InputError, match=r"x.json: is (no calibration|damaged)"):

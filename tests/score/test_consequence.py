@@ -24,7 +24,9 @@ def genes_of(folder, letters, *rows, code=None):
     (folder / "g.fa").write_text(f">c\n{letters}\n")
     (folder / "a.gff3").write_text(gff(*rows))
     genome = Genome(folder / "g.fa")
-    return genome, *coding_sequences(read_annotation(folder / "a.gff3", genome), genome, ["c"], code or Code())
+    return genome, *coding_sequences(
+        read_annotation(folder / "a.gff3", genome), genome, ["c"], code or Code()
+    )
 
 
 def expected(orf, place, alt):
@@ -85,12 +87,18 @@ def test_an_intron_is_read_over_and_its_words_are_no_stop_words(tmp_path, strand
     letters = spliced if strand == "+" else str(Seq(spliced).reverse_complement())
     size = len(spliced)
     parts = [(3, 12), (23, 22 + len(ORF) - 10)]
-    rows = [("one", *(p if strand == "+" else (size + 1 - p[1], size + 1 - p[0])), strand) for p in parts]
+    rows = [
+        ("one", *(p if strand == "+" else (size + 1 - p[1], size + 1 - p[0])), strand)
+        for p in parts
+    ]
     genome, (coding,), _ = genes_of(tmp_path, letters, *rows)
     assert "".join("ACGT"[c] for c in coding.codes) == ORF
     found = list(changes(coding, genome, Code(), last=0))
     assert [c.consequence for c in found] == [
-        expected(ORF, place, alt) for place in range(len(ORF)) for alt in "ACGT" if alt != ORF[place]
+        expected(ORF, place, alt)
+        for place in range(len(ORF))
+        for alt in "ACGT"
+        if alt != ORF[place]
     ]
     last_of_exon = found[9 * 3]
     assert last_of_exon.context.endswith("]G")  # the intron's first letter
@@ -98,7 +106,10 @@ def test_an_intron_is_read_over_and_its_words_are_no_stop_words(tmp_path, strand
 
 def test_the_end_of_a_gene_is_left_out(tmp_path):
     genome, (coding,), _ = genes_of(tmp_path, ORF, ("one", 1, len(ORF), "+"))
-    assert max(change.position for change in changes(coding, genome, Code(), last=0.1)) == int(len(ORF) * 0.9) - 1
+    assert (
+        max(change.position for change in changes(coding, genome, Code(), last=0.1))
+        == int(len(ORF) * 0.9) - 1
+    )
 
 
 @pytest.mark.parametrize(

@@ -35,11 +35,16 @@ def test_a_context_is_what_stands_around_the_letter(genome):
 def test_folding_joins_each_context_with_that_of_the_other_strand():
     codes = np.array([c for c in range(256) if c // 16 % 4 != c % 4])
     assert len(codes) == 192
-    other = {context_name(c): context_name(d) for c, d in zip(codes, on_strand(codes, np.full(192, "-")), strict=True)}
+    other = {
+        context_name(c): context_name(d)
+        for c, d in zip(codes, on_strand(codes, np.full(192, "-")), strict=True)
+    }
     assert other["A[C>T]G"] == "C[G>A]T"
     complement = dict(zip("ACGT", "TGCA", strict=True))
     for name, turned in other.items():
-        assert turned == "".join(complement.get(x, x) for x in (name[6], "[", name[2], ">", name[4], "]", name[0]))
+        assert turned == "".join(
+            complement.get(x, x) for x in (name[6], "[", name[2], ">", name[4], "]", name[0])
+        )
     assert len(np.unique(folded(codes))) == 96
     np.testing.assert_array_equal(folded(codes), folded(on_strand(codes, np.full(192, "-"))))
     np.testing.assert_array_equal(on_strand(codes, np.full(192, "+")), codes)

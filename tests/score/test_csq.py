@@ -4,7 +4,9 @@ import pytest
 
 from orchid_genomics.score.csq import Effect, effect, fields, gene, hgvs
 
-VEP = "Consequence annotations from Ensembl VEP. Format: Allele|Consequence|IMPACT|SYMBOL|Gene|STRAND"
+VEP = (
+    "Consequence annotations from Ensembl VEP. Format: Allele|Consequence|IMPACT|SYMBOL|Gene|STRAND"
+)
 
 
 def said(key, text, ref="C", alt="T", description=""):
@@ -12,11 +14,16 @@ def said(key, text, ref="C", alt="T", description=""):
 
 
 def test_bcftools_csq_counts_the_entries_of_this_alt_and_the_worst_of_them():
-    text = "missense|A|t1|protein_coding|+|5R>5K|10C>T,stop_gained|A|t1|protein_coding|+|5R>5*|10C>G"
+    text = (
+        "missense|A|t1|protein_coding|+|5R>5K|10C>T,stop_gained|A|t1|protein_coding|+|5R>5*|10C>G"
+    )
     text += ",synonymous|B|t2|protein_coding|-|5R|10C>T"
     assert said("BCSQ", text) == Effect("missense", "A", "+")
     assert said("BCSQ", text, alt="G") == Effect("stop_gained", "A", "+")
-    assert said("BCSQ", "*missense&splice_region|A|t|protein_coding|-|1|10C>T").consequence == "missense"
+    assert (
+        said("BCSQ", "*missense&splice_region|A|t|protein_coding|-|1|10C>T").consequence
+        == "missense"
+    )
 
 
 def test_a_pointer_to_another_record_says_nothing():
@@ -25,12 +32,14 @@ def test_a_pointer_to_another_record_says_nothing():
 
 
 def test_vep_by_the_format_of_its_header_and_its_own_alleles():
-    text = (
-        "T|synonymous_variant|LOW|A|E1|1,T|splice_donor_variant&intron_variant|HIGH|B|E2|-1,G|stop_gained|HIGH|C|E3|1"
-    )
+    text = "T|synonymous_variant|LOW|A|E1|1,T|splice_donor_variant&intron_variant|HIGH|B|E2|-1,G|stop_gained|HIGH|C|E3|1"
     assert said("CSQ", text, description=VEP) == Effect("splice_donor", "B", "-")
-    assert said("CSQ", "-|frameshift_variant|HIGH|A|E1|1", "CA", "C", VEP) == Effect("frameshift", "A", "+")
-    assert said("CSQ", "AA|inframe_insertion|MODERATE||E1|1", "C", "CAA", VEP) == Effect("inframe_insertion", "E1", "+")
+    assert said("CSQ", "-|frameshift_variant|HIGH|A|E1|1", "CA", "C", VEP) == Effect(
+        "frameshift", "A", "+"
+    )
+    assert said("CSQ", "AA|inframe_insertion|MODERATE||E1|1", "C", "CAA", VEP) == Effect(
+        "inframe_insertion", "E1", "+"
+    )
 
 
 def test_snpeff_has_its_own_order():
@@ -38,7 +47,9 @@ def test_snpeff_has_its_own_order():
 
 
 def test_clinvar_and_plain_columns():
-    assert said("MC", "SO:0001583|missense_variant,SO:0001587|nonsense").consequence == "stop_gained"
+    assert (
+        said("MC", "SO:0001583|missense_variant,SO:0001587|nonsense").consequence == "stop_gained"
+    )
     assert said("CONSEQUENCE", "5_prime_UTR_variant").consequence == "5_prime_UTR"
     assert said("consequence", "").consequence == ""
 

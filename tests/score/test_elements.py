@@ -1,4 +1,6 @@
-"""Scores of elements: those of the definition, exact on both strands, and of nothing but the element."""
+"""Scores of elements: those of the definition, exact on both strands, and of nothing but the
+element.
+"""
 
 import math
 
@@ -23,7 +25,12 @@ PLACES = [
 ]  # fmt: skip
 HEADS = {
     "binary": {"kind": "pooled", "task": "binary", "labels": ["no", "yes"]},
-    "classes": {"kind": "pooled", "task": "multiclass", "labels": ["a", "b", "c"], "pool": "attention"},
+    "classes": {
+        "kind": "pooled",
+        "task": "multiclass",
+        "labels": ["a", "b", "c"],
+        "pool": "attention",
+    },
     "numbers": {"kind": "pooled", "task": "regression", "labels": ["mpra"], "strand": "forward"},
     "tracks": {"kind": "tracks", "labels": ["plus", "minus"], "bin": 4, "other": [1, 0]},
 }
@@ -31,7 +38,12 @@ HEADS = {
 
 def mirrored(place, genome):
     size = genome.contigs[place.contig]
-    return Interval(place.contig, size - place.end, size - place.start, {"+": "-", "-": "+"}.get(place.strand, "-"))
+    return Interval(
+        place.contig,
+        size - place.end,
+        size - place.start,
+        {"+": "-", "-": "+"}.get(place.strand, "-"),
+    )
 
 
 @given(length=st.integers(1, 300), core=st.integers(1, 64))
@@ -43,7 +55,9 @@ def test_pieces_cover_every_letter_once_and_look_the_same_from_both_ends(length,
 
 
 def test_masked_passes_are_those_of_the_definition(model, genome):
-    """By hand: the window around an element, every third letter masked, the model's log-probability of each."""
+    """By hand: the window around an element, every third letter masked, the model's log-probability
+    of each.
+    """
     place, passes = Interval("c1", 100, 120), 3
     (letters,) = Likelihood(Reader(model, genome, WINDOW), passes).letters([place])
     side = (WINDOW - 1 - 20) // 2
@@ -54,7 +68,12 @@ def test_masked_passes_are_those_of_the_definition(model, genome):
         same = [other for other in range(20) if other % passes == at % passes]
         shown[[side + other for other in same]] = DNA.mask
         with torch.inference_mode():
-            logs = model.encode(torch.from_numpy(shown)[None])[0, side + at].double().log_softmax(0).numpy()
+            logs = (
+                model.encode(torch.from_numpy(shown)[None])[0, side + at]
+                .double()
+                .log_softmax(0)
+                .numpy()
+            )
         assert letters[0, at] == pytest.approx(logs[window[side + at]], abs=1e-6)
         assert letters[1, at] == pytest.approx(-(np.exp(logs) * logs).sum() / math.log(2), abs=1e-6)
 
@@ -80,7 +99,9 @@ def test_a_score_is_of_its_element_alone(model, genome, passes):
     backwards = ElementScoring(model, genome, options)(PLACES[::-1]).values[::-1]
     np.testing.assert_array_equal(together, backwards)
     for place, row in zip(PLACES, together, strict=True):
-        np.testing.assert_array_equal(ElementScoring(model, genome, options)([place]).values[0], row)
+        np.testing.assert_array_equal(
+            ElementScoring(model, genome, options)([place]).values[0], row
+        )
     assert np.isfinite(together).all()
 
 
@@ -88,8 +109,12 @@ def test_a_z_is_of_its_element_alone(model, genome):
     options = Options(WINDOW, background=40)
     few = PLACES[1:3]
     together = ElementScoring(model, genome, options)(few).values
-    np.testing.assert_array_equal(ElementScoring(model, genome, options)(few[::-1]).values[::-1], together)
-    np.testing.assert_array_equal(ElementScoring(model, genome, options)(few[:1]).values, together[:1])
+    np.testing.assert_array_equal(
+        ElementScoring(model, genome, options)(few[::-1]).values[::-1], together
+    )
+    np.testing.assert_array_equal(
+        ElementScoring(model, genome, options)(few[:1]).values, together[:1]
+    )
     assert np.isfinite(together).all()
     other = ElementScoring(model, genome, Options(WINDOW, background=40, seed=1))(few).values
     assert (other[:, 2:4] != together[:, 2:4]).all()
@@ -97,11 +122,15 @@ def test_a_z_is_of_its_element_alone(model, genome):
 
 @pytest.mark.parametrize("passes", [1, 4])
 @pytest.mark.parametrize("strands", ["equivariant", "dense"])
-def test_the_mirrored_element_of_the_mirrored_genome_has_the_same_likelihood(genome, turned, passes, strands):
+def test_the_mirrored_element_of_the_mirrored_genome_has_the_same_likelihood(
+    genome, turned, passes, strands
+):
     model = letters_model(strands=strands)
     options = {"window": WINDOW, "passes": passes, "background": 0}
     here = score_elements(model, genome, PLACES, **options).values
-    there = score_elements(model, turned, [mirrored(place, genome) for place in PLACES], **options).values
+    there = score_elements(
+        model, turned, [mirrored(place, genome) for place in PLACES], **options
+    ).values
     np.testing.assert_allclose(here, there, atol=1e-6)
 
 
@@ -112,11 +141,15 @@ def test_the_mirrored_element_of_the_mirrored_genome_has_the_same_prediction(gen
     for length in (0, 40, 41):
         stranded = [Interval(place.contig, place.start, place.end, "+") for place in PLACES]
         here = score_elements(model, genome, stranded, length=length).values
-        there = score_elements(model, turned, [mirrored(place, genome) for place in stranded], length=length).values
+        there = score_elements(
+            model, turned, [mirrored(place, genome) for place in stranded], length=length
+        ).values
         np.testing.assert_allclose(here, there, atol=1e-5)
     summits = ElementScoring(model, genome, Options(length=40))([PLACES[2]], [110]).values
     around = score_elements(model, genome, [Interval("c1", 91, 131, "-")], length=0).values
-    np.testing.assert_allclose(summits, around, atol=1e-6)  # letter 20 of the window as read is the summit
+    np.testing.assert_allclose(
+        summits, around, atol=1e-6
+    )  # letter 20 of the window as read is the summit
 
 
 @pytest.mark.parametrize("name", HEADS)
@@ -138,7 +171,8 @@ def test_predictions_are_the_models_own_whatever_stands_beside_them(genome, name
 
 def test_columns_are_named_by_what_the_model_was_trained_for(model, genome):
     names = {
-        name: [column.name for column in ElementScoring(random_model(HEADS[name]), genome).columns] for name in HEADS
+        name: [column.name for column in ElementScoring(random_model(HEADS[name]), genome).columns]
+        for name in HEADS
     }
     assert names == {
         "binary": ["p_yes"],
@@ -155,7 +189,9 @@ def test_a_fine_tuned_model_reads_the_length_that_it_was_trained_on(genome):
     model.provenance = {"labelled": {"lengths": [40, 40]}}
     assert ElementScoring(model, genome).said == {"length": 40}
     as_trained = score_elements(model, genome, PLACES).values
-    np.testing.assert_array_equal(as_trained, score_elements(model, genome, PLACES, length=40).values)
+    np.testing.assert_array_equal(
+        as_trained, score_elements(model, genome, PLACES, length=40).values
+    )
     model.provenance = {"labelled": {"lengths": [40, 60]}}
     assert ElementScoring(model, genome).said == {"length": 0}
 
@@ -188,9 +224,13 @@ def test_z_is_the_distance_from_windows_alike_in_length_and_gc(model, tmp_path):
     row = scoring([place]).values[0]
     windows = drawn(genome, step(20), 150, 0)
     assert {len(window) for window in windows} == {step(20)}
-    nearest = sorted(windows, key=lambda window: abs(gc_share(genome, window) - gc_share(genome, place)))[:30]
+    nearest = sorted(
+        windows, key=lambda window: abs(gc_share(genome, window) - gc_share(genome, place))
+    )[:30]
     scores = scoring.likelihood.means(nearest)
-    np.testing.assert_allclose(row[2:4], (row[:2] - scores.mean(0)) / scores.std(0, ddof=1), rtol=1e-6)
+    np.testing.assert_allclose(
+        row[2:4], (row[:2] - scores.mean(0)) / scores.std(0, ddof=1), rtol=1e-6
+    )
     assert row[4] == 30
 
 
@@ -206,12 +246,16 @@ def test_more_windows_are_more_that_are_close_in_gc(model, tmp_path):
         assert close.sum() >= 30
         z, n = background.z(place, np.array([gc_share(genome, place)]))
         assert n == close.sum()
-        assert z == pytest.approx((gc_share(genome, place) - gc[close].mean()) / gc[close].std(ddof=1))
+        assert z == pytest.approx(
+            (gc_share(genome, place) - gc[close].mean()) / gc[close].std(ddof=1)
+        )
 
 
 def test_a_genome_too_small_for_a_background_gives_no_z(model, tmp_path):
     genome = write_genome(tmp_path / "g.fa", {"c": random_letters(70), "gap": "N" * 300})
-    row = score_elements(model, genome, [Interval("c", 0, 70)], window=WINDOW, background=5).values[0]
+    row = score_elements(model, genome, [Interval("c", 0, 70)], window=WINDOW, background=5).values[
+        0
+    ]
     assert np.isfinite(row[:2]).all()
     assert np.isnan(row[2:4]).all()
 
@@ -221,7 +265,9 @@ def test_steps_of_length_are_within_a_fifth():
 
 
 def test_a_model_that_cannot_is_refused(genome, model):
-    with pytest.raises(InputError, match="model: has no head: it gives vectors; orchid-genomics embed"):
+    with pytest.raises(
+        InputError, match="model: has no head: it gives vectors; orchid-genomics embed"
+    ):
         ElementScoring(random_model(), genome)
     with pytest.raises(InputError, match=r"--passes: 0; 1 \(letters in sight"):
         ElementScoring(model, genome, Options(WINDOW, passes=0))

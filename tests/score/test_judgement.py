@@ -61,12 +61,16 @@ def test_each_score_over_its_rows_and_a_lead_over_those_of_both(question):
     assert judged.alone == (("lost", 0, int((~question.positive).sum())),)
     first, other = judged.groups[0].lines
     here = np.isfinite(question.scores["other"])
-    whole = rank(question.scores["other"][here], question.positive[here], question.cluster[here], samples=50)
+    whole = rank(
+        question.scores["other"][here], question.positive[here], question.cluster[here], samples=50
+    )
     assert other.rank == whole
     inner = here & (question.strata != "")
     parts = (question.positive[inner], question.cluster[inner], question.strata[inner], 50)
     assert other.within == rank(question.scores["other"][inner], *parts)
-    assert other.lead == difference(question.scores["first"][inner], question.scores["other"][inner], *parts)
+    assert other.lead == difference(
+        question.scores["first"][inner], question.scores["other"][inner], *parts
+    )
     assert first.lead is None
 
 

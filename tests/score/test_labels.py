@@ -1,4 +1,6 @@
-"""Variants with their labels from every kind of file, and the words said about those that are not right."""
+"""Variants with their labels from every kind of file, and the words said about those that are not
+right.
+"""
 
 import gzip
 
@@ -44,7 +46,11 @@ def scored(request, tmp_path):
 def test_a_row_an_alt_with_its_own_value(scored):
     assert names_of(scored) == ("S", "R", "CLNSIG", "F")
     table = read_table(scored, {"S", "R", "CLNSIG", "F", "absent"})
-    assert table.variants == [Variant("20", 10, "A", "C"), Variant("20", 10, "A", "G"), Variant("20", 19, "CA", "C")]
+    assert table.variants == [
+        Variant("20", 10, "A", "C"),
+        Variant("20", 10, "A", "G"),
+        Variant("20", 19, "CA", "C"),
+    ]
     np.testing.assert_array_equal(table.numbers("S", "--score"), [0.5, np.nan, -2])
     np.testing.assert_array_equal(table.numbers("R", "--score"), [2, 3, np.nan])
     assert table.values["CLNSIG"] == ["Pathogenic,drug", "Pathogenic,drug", ""]
@@ -56,7 +62,8 @@ def test_a_name_that_is_not_there_is_told_those_that_are(scored):
     with pytest.raises(InputError, match=r"--score: .* has no 'T'; possible: S, R, CLNSIG, F"):
         read_table(scored, {"T"}).numbers("T", "--score")
     with pytest.raises(
-        InputError, match=r"--score: 'CLNSIG' of .* is no number \(could not convert .*\); a column of numb"
+        InputError,
+        match=r"--score: 'CLNSIG' of .* is no number \(could not convert .*\); a column of numb",
     ):
         read_table(scored, {"CLNSIG"}).numbers("CLNSIG", "--score")
 
@@ -64,15 +71,27 @@ def test_a_name_that_is_not_there_is_told_those_that_are(scored):
 @pytest.mark.parametrize("form", ["tsv", "tsv.gz", "parquet"])
 def test_tables_with_places_from_one(tmp_path, form):
     path = tmp_path / f"x.{form}"
-    rows = {"#chrom": ["chr20", "chr20"], "pos": [11, 20], "ref": ["a", "CA"], "alt": ["C", "C"], "llr": ["-1.5", ""]}
+    rows = {
+        "#chrom": ["chr20", "chr20"],
+        "pos": [11, 20],
+        "ref": ["a", "CA"],
+        "alt": ["C", "C"],
+        "llr": ["-1.5", ""],
+    }
     if form == "parquet":
         import pyarrow
         from pyarrow import parquet
 
         rows["llr"] = [-1.5, None]
-        parquet.write_table(pyarrow.table({key.lstrip("#"): value for key, value in rows.items()}), path)
+        parquet.write_table(
+            pyarrow.table({key.lstrip("#"): value for key, value in rows.items()}), path
+        )
     else:
-        lines = ["## a note", "\t".join(rows), *("\t".join(map(str, row)) for row in zip(*rows.values(), strict=True))]
+        lines = [
+            "## a note",
+            "\t".join(rows),
+            *("\t".join(map(str, row)) for row in zip(*rows.values(), strict=True)),
+        ]
         text = ("\n".join(lines) + "\n").encode()
         path.write_bytes(gzip.compress(text) if form == "tsv.gz" else text)
     table = read_table(path, {"llr"})
@@ -113,13 +132,24 @@ def test_labels_join_by_change_whatever_the_padding_and_the_contig_name(scored, 
 
 def test_labels_of_other_variants_are_no_labels(scored, tmp_path):
     (tmp_path / "labels.tsv").write_text("chrom\tpos\tref\talt\tlabel\n20\t999\tA\tC\tbad\n")
-    with pytest.raises(InputError, match=r"labels.tsv: none of its 1 variants is among the 3 of .*; the same build"):
+    with pytest.raises(
+        InputError, match=r"labels.tsv: none of its 1 variants is among the 3 of .*; the same build"
+    ):
         joined(read_table(scored, {"S"}), read_table(tmp_path / "labels.tsv", {"label"}))
 
 
 def test_classes_are_whole_values_or_all_of_their_words():
-    texts = ["Pathogenic", "Pathogenic|Likely_pathogenic", "Pathogenic|Uncertain", "Benign/Likely_benign", "Benign", ""]
-    found = classes(texts, ["Pathogenic", "Likely_pathogenic"], ["Benign", "Likely_benign"], "CLNSIG")
+    texts = [
+        "Pathogenic",
+        "Pathogenic|Likely_pathogenic",
+        "Pathogenic|Uncertain",
+        "Benign/Likely_benign",
+        "Benign",
+        "",
+    ]
+    found = classes(
+        texts, ["Pathogenic", "Likely_pathogenic"], ["Benign", "Likely_benign"], "CLNSIG"
+    )
     assert found.tolist() == [1, 1, -1, 0, 0, -1]
     whole = classes(texts, ["Pathogenic|Uncertain"], ["Benign"], "CLNSIG")
     assert whole.tolist() == [-1, -1, 1, -1, 0, -1]

@@ -28,9 +28,22 @@ def test_a_million_records_in_under_a_gigabyte(tmp_path):
     with (tmp_path / "in.vcf").open("w") as file:
         file.write("##fileformat=VCFv4.2\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n")
         for place in places:
-            file.write(f"c1\t{place + 1}\t.\t{letters[place]}\t{other[letters[place]]}\t.\tPASS\tAF=0.1\n")
-    words = ["score-variants", "model", "genome.fa", "in.vcf", "-o", "out.vcf.gz", "--scores", "llr_unmasked"]
-    done = subprocess.run([sys.executable, "-c", PROGRAM, *words], cwd=tmp_path, capture_output=True, text=True)
+            file.write(
+                f"c1\t{place + 1}\t.\t{letters[place]}\t{other[letters[place]]}\t.\tPASS\tAF=0.1\n"
+            )
+    words = [
+        "score-variants",
+        "model",
+        "genome.fa",
+        "in.vcf",
+        "-o",
+        "out.vcf.gz",
+        "--scores",
+        "llr_unmasked",
+    ]
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, *words], cwd=tmp_path, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) < 1 << 20  # kB
     assert " left" in done.stderr

@@ -1,4 +1,6 @@
-"""Odd files: each is scored with every record kept, or ends with one line, exit 1 and nothing left behind."""
+"""Odd files: each is scored with every record kept, or ends with one line, exit 1 and nothing left
+behind.
+"""
 
 import csv
 import importlib.util
@@ -24,13 +26,19 @@ BY_HAND = {  # a name -> (text, how it ends)
     "place 0": (f"{HEAD}{NAMES}\n1\t0\t.\tN\tG\t.\t.\t.\n{ROW}\n", "scored"),
     "place beyond 512 Mb": (f"{HEAD}{NAMES}\n{ROW}\n1\t900000000\t.\tA\tG\t.\t.\t.\n", "scored"),
     "END before POS": (f"{HEAD}{NAMES}\n1\t100\t.\tA\t<DEL>\t.\t.\tEND=3\n", "scored"),
-    "symbolic, breakends, star": (f"{HEAD}{NAMES}\n1\t100\t.\tA\t<DUP:TANDEM>,*,A[1:5[,G\t.\t.\t.\n", "scored"),
+    "symbolic, breakends, star": (
+        f"{HEAD}{NAMES}\n1\t100\t.\tA\t<DUP:TANDEM>,*,A[1:5[,G\t.\t.\t.\n",
+        "scored",
+    ),
     "lower case": (f"{HEAD}{NAMES}\n1\t100\t.\tacgt\ta\t.\t.\t.\n", "scored"),
     "IUPAC": (f"{HEAD}{NAMES}\n{ROW}\n1\t200\t.\tR\tA\t.\t.\t.\n", "scored"),
     "two records of one place": (f"{HEAD}{NAMES}\n{ROW}\n{ROW}\n", "scored"),
     "out of order": (f"{HEAD}{NAMES}\n1\t300\t.\tA\tC\t.\t.\t.\n{ROW}\n", "scored"),
     "letters beyond ASCII": (f"{HEAD}##x=\u00fc\n{NAMES}\n{ROW};N=\u00e9\n", "scored"),
-    "gVCF": (f"{HEAD}{NAMES}\n1\t90\t.\tA\t<NON_REF>\t.\t.\tEND=99\n1\t100\t.\tA\tG,<NON_REF>\t9\t.\t.\n", "scored"),
+    "gVCF": (
+        f"{HEAD}{NAMES}\n1\t90\t.\tA\t<NON_REF>\t.\t.\tEND=99\n1\t100\t.\tA\tG,<NON_REF>\t9\t.\t.\n",
+        "scored",
+    ),
     "empty": ("", "refused"),
     "no text": ("\x00\x01\x02" * 50, "refused"),
     "no fileformat": (f"{NAMES}\n{ROW}\n", "refused"),
@@ -47,7 +55,9 @@ BY_HAND = {  # a name -> (text, how it ends)
 
 @pytest.fixture(scope="module")
 def corpus():
-    spec = importlib.util.spec_from_file_location("corpus_benchmark", ROOT / "benchmarks" / "corpus.py")
+    spec = importlib.util.spec_from_file_location(
+        "corpus_benchmark", ROOT / "benchmarks" / "corpus.py"
+    )
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
@@ -75,7 +85,11 @@ def test_by_hand(corpus, small_model, tmp_path, name, packed):
 
 def test_a_sample_of_public_files(corpus, small_model, tmp_path, edge_cases):
     with (edge_cases / "INDEX.tsv").open() as file:
-        files = [row["file"] for row in csv.DictReader(file, delimiter="\t") if row["kind"] in ("vcf", "bcf")]
+        files = [
+            row["file"]
+            for row in csv.DictReader(file, delimiter="\t")
+            if row["kind"] in ("vcf", "bcf")
+        ]
     for number, name in enumerate(files[::25]):
         folder = tmp_path / str(number)
         folder.mkdir()

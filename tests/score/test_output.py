@@ -33,7 +33,10 @@ def test_no_job_writes_over_its_input_by_whatever_name(tmp_path):
 def test_a_name_says_its_format_and_the_longest_ending_comes_first():
     assert kind_of(Path("a.bed.gz"), ("bed.gz", "bed", "gz")) == "bed.gz"
     assert kind_of(Path("-"), ("tsv", "bed"), piped="tsv") == "tsv"
-    with pytest.raises(InputError, match=r"^--out: '\.bed' names no format; \.bed, or - \(BED to standard output\)$"):
+    with pytest.raises(
+        InputError,
+        match=r"^--out: '\.bed' names no format; \.bed, or - \(BED to standard output\)$",
+    ):
         kind_of(Path("x/.bed"), ("bed",), piped="bed")
     with pytest.raises(InputError, match=r"^--out: '-' names no format; \.h5$"):
         kind_of(Path("-"), ("h5",))

@@ -21,14 +21,21 @@ def pairs(score, positive, strata):
 def drawn(seed, rows=60, values=6, strata=3, clusters=8):
     rng = np.random.default_rng(seed)
     score = rng.integers(values, size=rows).astype(float)
-    return score, rng.random(rows) < 0.4, rng.integers(clusters, size=rows), rng.integers(strata, size=rows)
+    return (
+        score,
+        rng.random(rows) < 0.4,
+        rng.integers(clusters, size=rows),
+        rng.integers(strata, size=rows),
+    )
 
 
 @given(st.integers(0, 10_000))
 def test_auroc_within_strata_is_the_share_of_ordered_pairs(seed):
     score, positive, cluster, strata = drawn(seed, rows=25)
     expected = pairs(score, positive, strata)
-    np.testing.assert_allclose(rank(score, positive, cluster, strata, samples=2).auroc.value, expected)
+    np.testing.assert_allclose(
+        rank(score, positive, cluster, strata, samples=2).auroc.value, expected
+    )
 
 
 @given(st.integers(0, 10_000))
@@ -52,7 +59,13 @@ def test_strata_remove_what_the_stratum_alone_explains():
 def test_rows_without_a_partner_in_their_stratum_do_not_count():
     score, positive = np.array([1.0, 2, 3, 4]), np.array([False, True, True, True])
     found = rank(score, positive, np.arange(4), np.array(["a", "a", "b", "b"]), samples=10)
-    assert (found.positives, found.negatives, found.strata, found.clusters, found.pairs) == (1, 1, 1, 2, 1)
+    assert (found.positives, found.negatives, found.strata, found.clusters, found.pairs) == (
+        1,
+        1,
+        1,
+        2,
+        1,
+    )
     assert found.auroc.value == 1
     assert found.auprc is None
 
@@ -62,12 +75,18 @@ def test_the_interval_is_that_of_resampling_whole_clusters(stratified):
     score, positive, cluster, strata = drawn(3, rows=300, values=50, clusters=20)
     score += 8 * positive + np.random.default_rng(1).normal(size=20)[cluster] * 10
     by = strata if stratified else np.zeros(300, int)
-    rng, members, areas = np.random.default_rng(7), [np.flatnonzero(cluster == c) for c in range(20)], []
+    rng, members, areas = (
+        np.random.default_rng(7),
+        [np.flatnonzero(cluster == c) for c in range(20)],
+        [],
+    )
     for _ in range(400):
         rows = np.concatenate([members[c] for c in rng.integers(20, size=20)])
         areas.append(pairs(score[rows], positive[rows], by[rows]))
     found = rank(score, positive, cluster, strata if stratified else None, samples=4_000)
-    np.testing.assert_allclose([found.auroc.low, found.auroc.high], np.quantile(areas, [0.025, 0.975]), atol=0.02)
+    np.testing.assert_allclose(
+        [found.auroc.low, found.auroc.high], np.quantile(areas, [0.025, 0.975]), atol=0.02
+    )
     alone = rank(score, positive, np.arange(300), strata if stratified else None)
     assert found.auroc.high - found.auroc.low > 1.2 * (alone.auroc.high - alone.auroc.low)
 
@@ -97,8 +116,12 @@ def test_many_distinct_scores_are_cut_for_the_interval_alone(monkeypatch):
     coarse = rank(score, positive, cluster)
     assert coarse.auroc.value == fine.auroc.value
     assert coarse.auprc.value == fine.auprc.value
-    np.testing.assert_allclose([coarse.auroc.low, coarse.auroc.high], [fine.auroc.low, fine.auroc.high], atol=2e-3)
-    np.testing.assert_allclose([coarse.auprc.low, coarse.auprc.high], [fine.auprc.low, fine.auprc.high], atol=2e-2)
+    np.testing.assert_allclose(
+        [coarse.auroc.low, coarse.auroc.high], [fine.auroc.low, fine.auroc.high], atol=2e-3
+    )
+    np.testing.assert_allclose(
+        [coarse.auprc.low, coarse.auprc.high], [fine.auprc.low, fine.auprc.high], atol=2e-2
+    )
 
 
 def test_a_difference_is_paired():
@@ -128,4 +151,6 @@ def test_nothing_to_rank_is_nan_and_a_handful_of_clusters_has_no_interval():
 def test_the_order_of_rows_is_nothing():
     score, positive, cluster, strata = drawn(5, rows=200)
     order = np.random.default_rng(0).permutation(200)
-    assert rank(score, positive, cluster, strata) == rank(score[order], positive[order], cluster[order], strata[order])
+    assert rank(score, positive, cluster, strata) == rank(
+        score[order], positive[order], cluster[order], strata[order]
+    )

@@ -1,4 +1,6 @@
-"""What a model reads: letters in sight corrected by Bayes, tiles on a grid, and what the ends of a window do."""
+"""What a model reads: letters in sight corrected by Bayes, tiles on a grid, and what the ends of a
+window do.
+"""
 
 import math
 
@@ -16,19 +18,27 @@ from orchid_genomics.train.objectives import Masked, MaskedRecipe
 
 def trained(masked=0.8, other=0.1):
     model = letters_model()
-    model.provenance = {"recipe": {"objective": {"kind": "masked", "masked": masked, "other": other}}}
+    model.provenance = {
+        "recipe": {"objective": {"kind": "masked", "masked": masked, "other": other}}
+    }
     return model
 
 
 @pytest.mark.parametrize("shares", [(0.8, 0.1), (0.5, 0.3), (0.2, 0.2)])
 def test_a_letter_in_sight_has_log_3_kept_over_other_too_much(genome, shares):
-    """Counted over the objective's own targets: odds of the true letter given the letter shown, against its share."""
+    """Counted over the objective's own targets: odds of the true letter given the letter shown,
+    against its share.
+    """
     recipe = MaskedRecipe(share=0.5, masked=shares[0], other=shares[1])
     frequency = torch.tensor([0.4, 0.3, 0.2, 0.1])
-    codes = torch.multinomial(frequency, 1 << 20, True, generator=torch.Generator().manual_seed(0)).view(64, -1)
+    codes = torch.multinomial(
+        frequency, 1 << 20, True, generator=torch.Generator().manual_seed(0)
+    ).view(64, -1)
     hidden = Masked(recipe, DNA).hide(codes.to(torch.uint8), 0, 0, torch.arange(64))
     seen = (hidden.weights_BL > 0) & (hidden.shown_BL < DNA.count)
-    counts = torch.zeros(4, 4).index_put_((hidden.shown_BL[seen].long(), codes[seen]), torch.ones(1), accumulate=True)
+    counts = torch.zeros(4, 4).index_put_(
+        (hidden.shown_BL[seen].long(), codes[seen]), torch.ones(1), accumulate=True
+    )
     unmasking = Reader(trained(*shares), genome, 128).unmasking
     assert unmasking == pytest.approx(math.log(3 * (1 - sum(shares)) / shares[1]))
     for shown in range(4):
@@ -44,7 +54,10 @@ def test_the_default_recipe_is_assumed_where_a_model_does_not_say(genome, model)
 
 @pytest.mark.parametrize("shares", [(1.0, 0.0), (0.9, 0.1), (0.9, 0.0)])
 def test_a_model_that_never_saw_another_letter_has_no_one_pass_score(genome, shares):
-    with pytest.raises(RecipeError, match=r"model: was trained with 0\.?1? of its targets shown as another letter and"):
+    with pytest.raises(
+        RecipeError,
+        match=r"model: was trained with 0\.?1? of its targets shown as another letter and",
+    ):
         Scoring(trained(*shares), genome, ["llr_unmasked"], [128])
     assert Scoring(trained(*shares), genome, ["llr", "entropy"], [128]).scores == ("llr", "entropy")
 
@@ -52,7 +65,10 @@ def test_a_model_that_never_saw_another_letter_has_no_one_pass_score(genome, sha
 def test_one_pass_answers_near_ends_of_contigs_and_at_every_place_of_a_tile(genome, model):
     reader = Reader(model, genome, 128)
     letters = genome.letters("c2", 0, 500).decode()
-    events = [event(Variant("c2", i, base, "A" if base != "A" else "C"), genome) for i, base in enumerate(letters)]
+    events = [
+        event(Variant("c2", i, base, "A" if base != "A" else "C"), genome)
+        for i, base in enumerate(letters)
+    ]
     together = reader.shown(events)
     reader.forget()
     alone = [reader.shown([e])[0] for e in events[::37]]
@@ -67,6 +83,8 @@ def test_swapped_ends_keep_the_middle_and_move_a_score_a_little(genome, model):
     reader = Reader(model, genome, 128)
     base = genome.letters("c1", 300, 301).decode()
     for tiled in (False, True):
-        moved, stand = reader.edge(event(Variant("c1", 300, base, "A" if base != "A" else "C"), genome), tiled)
+        moved, stand = reader.edge(
+            event(Variant("c1", 300, base, "A" if base != "A" else "C"), genome), tiled
+        )
         assert moved > 0
         assert stand > 0

@@ -29,7 +29,9 @@ def test_the_table_has_every_score_and_type():
     head, *rows = table()
     assert head[1:7] == (*KINDS, "symbolic")
     assert [row[0] for row in rows] == list(SCORERS)
-    assert all("nats" in row[7] or "bits" in row[7] or "0:" in row[7] or "> 0" in row[7] for row in rows)
+    assert all(
+        "nats" in row[7] or "bits" in row[7] or "0:" in row[7] or "> 0" in row[7] for row in rows
+    )
 
 
 def test_the_readme_has_every_reason():
@@ -44,5 +46,7 @@ def test_help_waits_for_nothing_heavy(command):
         f"group.main([{command!r}, '--help'], standalone_mode=False)\n"
         "print('heavy:', *[name for name in ('torch', 'numpy', 'pysam', 'pydantic') if name in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
     assert done.stdout.splitlines()[-1] == "heavy:"

@@ -7,7 +7,14 @@ from random_models import letters_model, random_letters, write_genome
 from orchid_genomics.data.sampling import mixed
 from orchid_genomics.errors import InputError
 from orchid_genomics.score.ranking import rank
-from orchid_genomics.score.simple import _PRIOR, FOLDS, conserved, counted, looked_up, random_weights
+from orchid_genomics.score.simple import (
+    _PRIOR,
+    FOLDS,
+    conserved,
+    counted,
+    looked_up,
+    random_weights,
+)
 from orchid_genomics.sequence import Variant
 from orchid_genomics.train.baselines import Counts
 
@@ -21,7 +28,9 @@ def test_the_look_up_is_fitted_on_other_folds_alone():
     assert np.isfinite(found[code >= 0]).all()
     for one in range(40):  # labels of a cluster may be anything, its own rows look the same
         changed = np.where(cluster == one, ~positive, positive)
-        np.testing.assert_array_equal(looked_up(code, changed, cluster)[cluster == one], found[cluster == one])
+        np.testing.assert_array_equal(
+            looked_up(code, changed, cluster)[cluster == one], found[cluster == one]
+        )
 
 
 def test_the_look_up_is_the_ratio_of_shares():
@@ -37,7 +46,9 @@ def test_the_look_up_is_the_ratio_of_shares():
         likely = []
         for side in (positive, ~positive):
             inside = others & side
-            likely.append(((code[inside] == code[row]).sum() + _PRIOR * share) / (inside.sum() + _PRIOR))
+            likely.append(
+                ((code[inside] == code[row]).sum() + _PRIOR * share) / (inside.sum() + _PRIOR)
+            )
         np.testing.assert_allclose(found[row], np.log(likely[0] / likely[1]), rtol=1e-6)
 
 
@@ -55,20 +66,29 @@ def test_contexts_that_say_nothing_rank_nothing_even_where_clusters_are_of_one_c
 def trained(genome, contigs):
     model = letters_model()
     places = {contig: [[0, genome.contigs[contig]]] for contig in contigs}
-    model.provenance = {"genomes": [{"sha256": genome.checksum(), "seen": places, "split": {"validation": []}}]}
+    model.provenance = {
+        "genomes": [{"sha256": genome.checksum(), "seen": places, "split": {"validation": []}}]
+    }
     return model
 
 
 def test_counts_are_of_what_training_saw_and_are_not_shown_the_letter(tmp_path):
-    genome = write_genome(tmp_path / "g.fa", {"a": random_letters(4_000), "t": random_letters(300, seed=1)})
-    variants = [Variant("t", at, genome.letters("t", at, at + 1).decode(), "ACGT"[at % 4]) for at in range(20, 60)]
+    genome = write_genome(
+        tmp_path / "g.fa", {"a": random_letters(4_000), "t": random_letters(300, seed=1)}
+    )
+    variants = [
+        Variant("t", at, genome.letters("t", at, at + 1).decode(), "ACGT"[at % 4])
+        for at in range(20, 60)
+    ]
     variants = [v for v in variants if v.ref != v.alt] + [Variant("t", 80, "AC", "A")]
     name, ratio = counted(trained(genome, ["a"]), genome, variants)
     assert name == "counts, 6 on both sides"
     counts = Counts.fit([genome.tokens("a", 0, 4_000)], 6, 6)
     for variant, value in zip(variants[:-1], ratio, strict=False):
         p = counts.probabilities(genome.tokens("t", 0, 300), np.array([variant.start]))[0]
-        np.testing.assert_allclose(value, np.log(p["ACGT".index(variant.alt)] / p["ACGT".index(variant.ref)]))
+        np.testing.assert_allclose(
+            value, np.log(p["ACGT".index(variant.alt)] / p["ACGT".index(variant.ref)])
+        )
     assert np.isnan(ratio[-1])
 
 
@@ -76,7 +96,8 @@ def test_counts_of_another_genome_are_refused(tmp_path):
     genome = write_genome(tmp_path / "g.fa", {"a": random_letters(200)})
     model = letters_model()
     with pytest.raises(
-        InputError, match=r"g.fa \(sha256 [0-9a-f]{12}\): no such genome in the provenance of the model"
+        InputError,
+        match=r"g.fa \(sha256 [0-9a-f]{12}\): no such genome in the provenance of the model",
     ):
         counted(model, genome, [])
 
@@ -89,7 +110,9 @@ def test_conservation_is_the_largest_of_the_changed_letters(tmp_path):
         Variant("a", 19, "A", "AT"),
         Variant("a", 30, "A", "C"),
     ]
-    np.testing.assert_array_equal(conserved(tmp_path / "c.bedGraph", None, variants), [1.5, 4, -3, np.nan])
+    np.testing.assert_array_equal(
+        conserved(tmp_path / "c.bedGraph", None, variants), [1.5, 4, -3, np.nan]
+    )
 
 
 def test_random_weights_are_of_the_same_shape_and_leave_the_generator_alone():

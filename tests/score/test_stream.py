@@ -1,4 +1,6 @@
-"""A job in blocks: killed anywhere, resumed, or split and merged, it writes the bytes of one quiet run."""
+"""A job in blocks: killed anywhere, resumed, or split and merged, it writes the bytes of one quiet
+run.
+"""
 
 import io
 import os
@@ -95,7 +97,9 @@ def test_shards_in_any_number_merge_to_one_run(tmp_path_factory, records, shards
     outs = []
     for i in range(shards, 0, -1):  # in any order, into one folder or several
         outs.append(folder / ("out" if shared else f"out{i}"))
-        made = stream(job(outs[-1], records, shard=(i, shards)), range(records), answer, Lines(), quiet=True)
+        made = stream(
+            job(outs[-1], records, shard=(i, shards)), range(records), answer, Lines(), quiet=True
+        )
         assert (made is None) == (shards > 1)
     if shards > 1:
         folders = sorted({parts_of(out) for out in outs})
@@ -109,7 +113,8 @@ def test_a_missing_shard_is_named(tmp_path):
     stream(job(tmp_path / "out", shard=(1, 2)), range(10), answer, Lines(), quiet=True)
     folder = tmp_path / "out.parts"
     with pytest.raises(
-        InputError, match=r"2 of 4 blocks are missing, the first from record 7 \(1-based\); every shard"
+        InputError,
+        match=r"2 of 4 blocks are missing, the first from record 7 \(1-based\); every shard",
     ):
         join([folder], read_manifest(folder), tmp_path / "out", Lines())
     assert not (tmp_path / "out").exists()
@@ -119,10 +124,14 @@ def test_another_job_in_the_same_place_is_refused(tmp_path):
     score, _ = dying(1)
     with pytest.raises(Killed):
         stream(job(tmp_path / "out"), range(10), score, Lines(), quiet=True)
-    with pytest.raises(InputError, match="holds parts of this job already; --resume to go on, or remove the folder"):
+    with pytest.raises(
+        InputError, match="holds parts of this job already; --resume to go on, or remove the folder"
+    ):
         stream(job(tmp_path / "out"), range(10), answer, Lines(), quiet=True)
     other = Job("test", tmp_path / "out", {"input": "abc", "window": 16}, 10, 3, resume=True)
-    with pytest.raises(InputError, match="belongs to another job: window 8 -> 16; the same inputs and options"):
+    with pytest.raises(
+        InputError, match="belongs to another job: window 8 -> 16; the same inputs and options"
+    ):
         stream(other, range(10), answer, Lines(), quiet=True)
     with pytest.raises(InputError, match="elsewhere: holds no parts of a job"):
         read_manifest(tmp_path / "elsewhere")
@@ -132,7 +141,12 @@ def test_shards_of_two_jobs_do_not_merge(tmp_path):
     stream(job(tmp_path / "a", shard=(1, 2)), range(10), answer, Lines(), quiet=True)
     stream(job(tmp_path / "b", 11, shard=(2, 2)), range(11), answer, Lines(), quiet=True)
     with pytest.raises(InputError, match=r"b.parts: belongs to another job: records 11 -> 10"):
-        join([tmp_path / "a.parts", tmp_path / "b.parts"], read_manifest(tmp_path / "a.parts"), tmp_path / "c", Lines())
+        join(
+            [tmp_path / "a.parts", tmp_path / "b.parts"],
+            read_manifest(tmp_path / "a.parts"),
+            tmp_path / "c",
+            Lines(),
+        )
 
 
 def test_an_input_that_shrinks_is_no_silent_end(tmp_path):
@@ -187,13 +201,17 @@ stream(job({out!r}), range(10), slow, Lines())
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_a_signal_keeps_what_is_whole(tmp_path, number):
     program = PROGRAM.format(tests=str(Path(__file__).parent), out=str(tmp_path / "out"))
-    run = subprocess.Popen([sys.executable, "-c", program], stdout=-1, stderr=-1, text=True, env=os.environ)
+    run = subprocess.Popen(
+        [sys.executable, "-c", program], stdout=-1, stderr=-1, text=True, env=os.environ
+    )
     assert run.stdout.readline() == "busy\n"
     run.send_signal(number)
     _, err = run.communicate(timeout=120)
     assert run.returncode == (143 if number == signal.SIGTERM else -9)
     if number == signal.SIGTERM:
-        assert err.splitlines()[-1] == "stopped: 2 of 4 blocks are saved; --resume goes on from there"
+        assert (
+            err.splitlines()[-1] == "stopped: 2 of 4 blocks are saved; --resume goes on from there"
+        )
     score, calls = dying(99)
     stream(job(tmp_path / "out", resume=True), range(10), score, Lines(), quiet=True)
     assert len(calls) == 2

@@ -22,23 +22,39 @@ def variants(genome):
 def test_sums_of_blocks_are_those_of_the_whole(genome, variants):
     scoring = Scoring(letters_model(), genome, ["llr", "entropy"], [64, 128])
     values = np.concatenate([scoring(variants[:13]).values, scoring(variants[13:]).values])
-    whole = total([block(scoring, variants[:13]), block(scoring, [*variants[13:], "star", "symbolic"])])
-    assert (whole["alts"], whole["scored"], whole["reasons"]) == (42, 40, {"star": 1, "symbolic": 1})
+    whole = total(
+        [block(scoring, variants[:13]), block(scoring, [*variants[13:], "star", "symbolic"])]
+    )
+    assert (whole["alts"], whole["scored"], whole["reasons"]) == (
+        42,
+        40,
+        {"star": 1, "symbolic": 1},
+    )
     assert whole["types"] == {"SNV": {"alts": 40, "scored": 40}}
     said = list(lines(whole))
     assert said[0] == "42 records, 42 ALTs: 40 scored"
     x, y = values[:, 0], values[:, 2]
-    assert f"  llr_64: mean {x.mean():.4g}, sd {x.std():.4g}, {x.min():.4g} to {x.max():.4g}" in said
+    assert (
+        f"  llr_64: mean {x.mean():.4g}, sd {x.std():.4g}, {x.min():.4g} to {x.max():.4g}" in said
+    )
     r = np.corrcoef(x, y)[0, 1]
     shift, apart = (y - x).mean(), np.abs(y - x).mean()
-    assert f"  llr_128 against llr_64: r {r:.4f}, mean shift {shift:+.4f}, mean distance {apart:.4f}" in said
+    assert (
+        f"  llr_128 against llr_64: r {r:.4f}, mean shift {shift:+.4f}, mean distance {apart:.4f}"
+        in said
+    )
 
 
 def test_whether_context_helped_is_said_of_the_reference_letters(genome, variants):
     scoring = Scoring(letters_model(), genome, ["llr"], [64, 128])
     found = scoring(variants)
     bits = [
-        np.array([-log[0, e.ref[0]] for log, e in zip(reader.masked(found.events), found.events, strict=True)])
+        np.array(
+            [
+                -log[0, e.ref[0]]
+                for log, e in zip(reader.masked(found.events), found.events, strict=True)
+            ]
+        )
         / np.log(2)
         for reader in scoring.readers
     ]

@@ -30,7 +30,11 @@ def test_reverse_complement_of_a_batch_is_that_of_its_rows():
     batch = np.random.default_rng(0).integers(0, 7, (3, 4, 50)).astype(np.uint8)
     rows = DNA.reverse_complement(batch)
     assert rows.shape == batch.shape
-    assert all(np.array_equal(rows[i, j], DNA.reverse_complement(batch[i, j])) for i in range(3) for j in range(4))
+    assert all(
+        np.array_equal(rows[i, j], DNA.reverse_complement(batch[i, j]))
+        for i in range(3)
+        for j in range(4)
+    )
 
 
 def test_iupac_codes_become_n_and_keep_their_case():
@@ -46,7 +50,9 @@ def test_tokens_can_be_written_to():
 
 
 def test_a_letter_that_is_none_is_named_with_its_one_based_place():
-    with pytest.raises(InputError, match=r"^chr1: 'J' at letter 3 is no nucleotide code; A C G T N and"):
+    with pytest.raises(
+        InputError, match=r"^chr1: 'J' at letter 3 is no nucleotide code; A C G T N and"
+    ):
         DNA.encode("ACJT", "chr1")
     with pytest.raises(InputError, match=r"'-' at letter 1,002 "):
         DNA.encode("A-", "chr1", 1000)

@@ -17,7 +17,9 @@ places = st.builds(
 
 @given(places, places)
 def test_overlap_is_sharing_a_letter(one, other):
-    shared = one.contig == other.contig and set(range(one.start, one.end)) & set(range(other.start, other.end))
+    shared = one.contig == other.contig and set(range(one.start, one.end)) & set(
+        range(other.start, other.end)
+    )
     assert one.overlaps(other) == other.overlaps(one) == bool(shared)
 
 

@@ -30,11 +30,16 @@ def test_kinds(ref, alt, kind):
 
 @given(ref=LETTERS, alt=LETTERS, left=LETTERS, right=LETTERS)
 def test_shared_letters_mean_nothing(ref, alt, left, right):
-    plain, padded = Variant("c", 9, ref, alt), Variant("c", 9 - len(left), left + ref + right, left + alt + right)
+    plain, padded = (
+        Variant("c", 9, ref, alt),
+        Variant("c", 9 - len(left), left + ref + right, left + alt + right),
+    )
     assert plain.kind == padded.kind
     short = padded.trimmed()
     assert short == short.trimmed()
-    assert not (short.ref and short.alt) or (short.ref[0] != short.alt[0] and short.ref[-1] != short.alt[-1])
+    assert not (short.ref and short.alt) or (
+        short.ref[0] != short.alt[0] and short.ref[-1] != short.alt[-1]
+    )
     whole, at = left + ref + right, short.start - padded.start
     assert whole[:at] + short.alt + whole[at + len(short.ref) :] == left + alt + right
     assert whole[at : at + len(short.ref)] == short.ref

@@ -38,7 +38,9 @@ sizes = [3]
 """
 
 
-def planted(rows: int, seed: int, motif: str = "TGACTCAG", length: int = 80) -> list[tuple[str, int]]:
+def planted(
+    rows: int, seed: int, motif: str = "TGACTCAG", length: int = 80
+) -> list[tuple[str, int]]:
     """Random sequences; half hold a motif, on either strand, anywhere."""
     rng = np.random.default_rng(seed)
     other = motif[::-1].translate(str.maketrans("ACGT", "TGCA"))
@@ -47,7 +49,9 @@ def planted(rows: int, seed: int, motif: str = "TGACTCAG", length: int = 80) -> 
         letters = "".join(rng.choice(list("ACGT"), length))
         if row % 2:
             at = int(rng.integers(5, length - 15))
-            letters = letters[:at] + (motif if rng.random() < 0.5 else other) + letters[at + len(motif) :]
+            letters = (
+                letters[:at] + (motif if rng.random() < 0.5 else other) + letters[at + len(motif) :]
+            )
         found.append((letters, row % 2))
     return found
 
@@ -59,7 +63,9 @@ def write_set(path, rows, extra=lambda row: ("chr1", row * 20_000, "+")):
         for row, (letters, label) in enumerate(rows):
             contig, start, strand = extra(row)
             split = splits[(row // 2) % 10]
-            file.write(f"{contig}\t{start}\t{start + len(letters)}\t{strand}\t{label}\t{split}\t{letters}\n")
+            file.write(
+                f"{contig}\t{start}\t{start + len(letters)}\t{strand}\t{label}\t{split}\t{letters}\n"
+            )
 
 
 @pytest.fixture
@@ -98,14 +104,29 @@ def test_a_run_ends_with_an_answer_a_model_and_a_report(recipe, tmp_path, capsys
 
 
 def run(recipe, out, *overrides):
-    main(["finetune", str(recipe), "-o", str(out), *(word for each in overrides for word in ("--set", each))])
+    main(
+        [
+            "finetune",
+            str(recipe),
+            "-o",
+            str(out),
+            *(word for each in overrides for word in ("--set", each)),
+        ]
+    )
 
 
 QUICK = ("training.epochs=1", "baselines.simple=false")
 
 
-def test_a_run_that_was_killed_ends_with_the_same_weights(recipe, tmp_path, capsys, monkeypatch, refused):
-    words = ("training.epochs=2", "training.rates=[1e-2, 3e-3]", "training.seeds=[0, 1]", "baselines.simple=false")
+def test_a_run_that_was_killed_ends_with_the_same_weights(
+    recipe, tmp_path, capsys, monkeypatch, refused
+):
+    words = (
+        "training.epochs=2",
+        "training.rates=[1e-2, 3e-3]",
+        "training.seeds=[0, 1]",
+        "baselines.simple=false",
+    )
     run(recipe, tmp_path / "whole", *words)
     saved = []
 
@@ -122,9 +143,15 @@ def test_a_run_that_was_killed_ends_with_the_same_weights(recipe, tmp_path, caps
     assert not (tmp_path / "killed" / "model").exists()
     overrides = [word for each in words for word in ("--set", each)]
     main(["finetune", str(recipe), "-o", str(tmp_path / "killed"), "--resume", *overrides])
-    hashes = {OrchidModel.from_pretrained(tmp_path / name / "model").hash() for name in ("whole", "killed")}
+    hashes = {
+        OrchidModel.from_pretrained(tmp_path / name / "model").hash()
+        for name in ("whole", "killed")
+    }
     assert len(hashes) == 1
-    found = [json.loads((tmp_path / name / "evaluation.json").read_text()) for name in ("whole", "killed")]
+    found = [
+        json.loads((tmp_path / name / "evaluation.json").read_text())
+        for name in ("whole", "killed")
+    ]
     assert found[0] == found[1]
     assert len(found[0]["verdict"]["seeds"]["model"]) == 3
     capsys.readouterr()
@@ -149,15 +176,24 @@ def from_pretrained(recipe, pretrained):
 @pytest.mark.parametrize("layers", [None, 0, 1])
 def test_what_is_frozen_stays_as_pretraining_left_it(recipe, tmp_path, capsys, pretrained, layers):
     from_pretrained(recipe, pretrained)
-    run(recipe, tmp_path / "run", *QUICK, *([] if layers is None else [f"training.layers={layers}"]))
+    run(
+        recipe, tmp_path / "run", *QUICK, *([] if layers is None else [f"training.layers={layers}"])
+    )
     out = capsys.readouterr().out
-    trained = {None: "all weights", 0: "the head alone", 1: "the head and the last 1 layers"}[layers]
+    trained = {None: "all weights", 0: "the head alone", 1: "the head and the last 1 layers"}[
+        layers
+    ]
     assert f"Trained: {trained}." in out
     assert ("Random weights: no more of them is trained" in out) == (layers is not None)
     assert "random weights" in out
-    before, after = OrchidModel.from_pretrained(pretrained), OrchidModel.from_pretrained(tmp_path / "run" / "model")
+    before, after = (
+        OrchidModel.from_pretrained(pretrained),
+        OrchidModel.from_pretrained(tmp_path / "run" / "model"),
+    )
     ours = dict(after.encoder.named_parameters())
-    changed = {name for name, p in before.encoder.named_parameters() if not torch.equal(p, ours[name])}
+    changed = {
+        name for name, p in before.encoder.named_parameters() if not torch.equal(p, ours[name])
+    }
     if layers == 0:
         assert not changed
     elif layers == 1:  # of one
@@ -168,7 +204,9 @@ def test_what_is_frozen_stays_as_pretraining_left_it(recipe, tmp_path, capsys, p
 
 
 @pytest.mark.parametrize("spread", [0.0, 0.5])
-def test_random_weights_beside_given_ones_begin_as_a_model_from_scratch_would(recipe, pretrained, spread):
+def test_random_weights_beside_given_ones_begin_as_a_model_from_scratch_would(
+    recipe, pretrained, spread
+):
     from_pretrained(recipe, pretrained)
     read = load(recipe, FinetuneRecipe, (f"baselines.random_spread={spread}",))
     data = opened(read.data)
@@ -184,23 +222,35 @@ def test_random_weights_beside_given_ones_begin_as_a_model_from_scratch_would(re
 
 
 def test_the_report_says_how_many_test_loci_pretraining_saw(recipe, tmp_path, capsys, pretrained):
-    write_set(tmp_path / "set.tsv.gz", planted(400, 0), lambda row: ("a" if row % 2 else "t", row * 10, "+"))
+    write_set(
+        tmp_path / "set.tsv.gz",
+        planted(400, 0),
+        lambda row: ("a" if row % 2 else "t", row * 10, "+"),
+    )
     from_pretrained(recipe, pretrained)
     run(recipe, tmp_path / "run", *QUICK)
     out = capsys.readouterr().out
     seen = int(re.search(r"Pretraining on genome.fa saw (\d+) of 80 test loci", out)[1])
     assert 0 < seen <= 40, "half of the rows lie on the contig that pretraining tested"
-    assert "Strand: both (the same answer on both strands; the data name no strand, or only one)." in out
+    assert (
+        "Strand: both (the same answer on both strands; the data name no strand, or only one)."
+        in out
+    )
 
 
 def test_stranded_rows_get_a_forward_head_and_the_report_says_so(recipe, tmp_path, capsys):
-    write_set(tmp_path / "set.tsv.gz", planted(400, 0), lambda row: ("c", row * 500, "+-"[row // 2 % 2]))
+    write_set(
+        tmp_path / "set.tsv.gz", planted(400, 0), lambda row: ("c", row * 500, "+-"[row // 2 % 2])
+    )
     run(recipe, tmp_path / "run", *QUICK)
     words = "Strand: forward (sequences are read on their own strand; following the strand column of the data)."
     assert words in capsys.readouterr().out
     assert OrchidModel.from_pretrained(tmp_path / "run" / "model").recipe.head.strand == "forward"
     run(recipe, tmp_path / "blind", *QUICK, "head.strand=both")
-    assert "Strand: both (the same answer on both strands; as the recipe says)." in capsys.readouterr().out
+    assert (
+        "Strand: both (the same answer on both strands; as the recipe says)."
+        in capsys.readouterr().out
+    )
 
 
 def test_folds_give_a_mean_and_its_interval(recipe, tmp_path, capsys):
@@ -216,7 +266,9 @@ def test_folds_give_a_mean_and_its_interval(recipe, tmp_path, capsys):
 def test_every_kind_of_answer_runs_whole_and_is_evaluated_again(recipe, tmp_path, capsys, form):
     write_form(tmp_path, form)
     kind, name = ("hdf5", "form.h5") if form == "tracks" else ("table", "form.tsv")
-    recipe.write_text(RECIPE.replace('kind = "table"', f'kind = "{kind}"').replace("set.tsv.gz", name))
+    recipe.write_text(
+        RECIPE.replace('kind = "table"', f'kind = "{kind}"').replace("set.tsv.gz", name)
+    )
     cnn = ("baselines.cnn=true", "baselines.cnn_rates=[1e-3]") if form == "regression" else ()
     run(recipe, tmp_path / "run", "training.epochs=1", *cnn)
     first = capsys.readouterr().out.splitlines()[0]
@@ -243,16 +295,27 @@ def strict(path):
 
 def write_form(tmp_path, form):
     rng = np.random.default_rng(0)
-    rows = [("".join(rng.choice(list("ACGT"), 40 + 20 * (n % 2))), ("train", "dev", "test")[n % 3]) for n in range(90)]
+    rows = [
+        ("".join(rng.choice(list("ACGT"), 40 + 20 * (n % 2))), ("train", "dev", "test")[n % 3])
+        for n in range(90)
+    ]
     if form == "tracks":
         with h5py.File(tmp_path / "form.h5", "w") as file:
-            file.attrs["format"], file.attrs["bin"], file.attrs["labels"] = "orchid-genomics/labelled/1", 5, ["gc"]
-            file.create_dataset("sequence", data=[row[0] for row in rows], dtype=h5py.string_dtype())
+            file.attrs["format"], file.attrs["bin"], file.attrs["labels"] = (
+                "orchid-genomics/labelled/1",
+                5,
+                ["gc"],
+            )
+            file.create_dataset(
+                "sequence", data=[row[0] for row in rows], dtype=h5py.string_dtype()
+            )
             file.create_dataset("split", data=[row[1] for row in rows], dtype=h5py.string_dtype())
             counts = np.zeros((90, 12, 1))
             for n, (letters, _) in enumerate(rows):
                 for bin in range(len(letters) // 5):
-                    counts[n, bin] = sum(letter in "GC" for letter in letters[5 * bin : 5 * bin + 5])
+                    counts[n, bin] = sum(
+                        letter in "GC" for letter in letters[5 * bin : 5 * bin + 5]
+                    )
             file.create_dataset("label", data=counts)
         return
     label = {
@@ -269,47 +332,86 @@ def test_a_wrong_recipe_is_one_line_and_writes_nothing(recipe, tmp_path, refused
     def wrong(override):
         return refused("finetune", recipe, "-o", tmp_path / "run", "--set", override)
 
-    assert "either pretrained, a model folder, or [model], an encoder from scratch" in wrong("pretrained=x")
+    assert "either pretrained, a model folder, or [model], an encoder from scratch" in wrong(
+        "pretrained=x"
+    )
     assert "training.layers: 3 of 1 layers; 0 to 1" in wrong("training.layers=3")
     assert "training.folds: 2 folds leave none to train on" in wrong("training.folds=2")
-    assert "set.tsv.gz: has no column 'seq'; its columns: chrom, start, end, strand, label, split, sequence" in wrong(
-        "data.sequence=seq"
+    assert (
+        "set.tsv.gz: has no column 'seq'; its columns: chrom, start, end, strand, label, split, sequence"
+        in wrong("data.sequence=seq")
     )
-    assert "head.kind: unknown key; possible: other, pool, queries, strand" in wrong("head.kind=pooled")
+    assert "head.kind: unknown key; possible: other, pool, queries, strand" in wrong(
+        "head.kind=pooled"
+    )
     assert "either path, or train, validation and test" in wrong("data.train=x.tsv")
     assert "none.tsv: cannot be read (No such file or directory)" in wrong("data.path=none.tsv")
 
 
 def test_evaluate_holds_out_what_fine_tuning_held_out(recipe, tmp_path, capsys):
-    write_set(tmp_path / "set.tsv.gz", planted(400, 0), lambda row: (f"chr{row // 2 % 5}", row * 500, "+"))
-    contigs = ('data.validation_contigs=["chr3"]', 'data.test_contigs=["chr4"]')  # another split than the column's
+    write_set(
+        tmp_path / "set.tsv.gz", planted(400, 0), lambda row: (f"chr{row // 2 % 5}", row * 500, "+")
+    )
+    contigs = (
+        'data.validation_contigs=["chr3"]',
+        'data.test_contigs=["chr4"]',
+    )  # another split than the column's
     run(recipe, tmp_path / "run", *QUICK, *contigs)
-    told = json.loads((tmp_path / "run" / "evaluation.json").read_text())["verdict"]["lines"][0]["scores"]
+    told = json.loads((tmp_path / "run" / "evaluation.json").read_text())["verdict"]["lines"][0][
+        "scores"
+    ]
     capsys.readouterr()
     for data in (tmp_path / "run" / "recipe.json", tmp_path / "set.tsv.gz"):
-        main(["evaluate", str(tmp_path / "run" / "model"), str(data), "-o", str(tmp_path / "scores.json")])
+        main(
+            [
+                "evaluate",
+                str(tmp_path / "run" / "model"),
+                str(data),
+                "-o",
+                str(tmp_path / "scores.json"),
+            ]
+        )
         assert "80 rows, split test" in capsys.readouterr().out
         found = json.loads((tmp_path / "scores.json").read_text())["scores"]["model"]
         assert found["AUROC"]["value"] == pytest.approx(told["AUROC"]["value"], abs=1e-6)
-    main(["evaluate", str(tmp_path / "run" / "model"), str(tmp_path / "set.tsv.gz"), "--split", "all"])
+    main(
+        [
+            "evaluate",
+            str(tmp_path / "run" / "model"),
+            str(tmp_path / "set.tsv.gz"),
+            "--split",
+            "all",
+        ]
+    )
     assert "the model was fine-tuned on this very file" in capsys.readouterr().out
-    (tmp_path / "other.csv").write_text("".join(["sequence,label\n", *(f"{s},{y}\n" for s, y in planted(40, 9))]))
+    (tmp_path / "other.csv").write_text(
+        "".join(["sequence,label\n", *(f"{s},{y}\n" for s, y in planted(40, 9))])
+    )
     main(["evaluate", str(tmp_path / "run" / "model"), str(tmp_path / "other.csv")])
     assert "40 rows, all rows" in capsys.readouterr().out
 
 
-def test_evaluate_refuses_what_the_model_cannot_answer(recipe, tmp_path, capsys, refused, pretrained):
+def test_evaluate_refuses_what_the_model_cannot_answer(
+    recipe, tmp_path, capsys, refused, pretrained
+):
     run(recipe, tmp_path / "run", *QUICK)
     capsys.readouterr()
     model = tmp_path / "run" / "model"
     (tmp_path / "other.csv").write_text("sequence,label\nACGTACGTAC,0\nACGTACGTAA,enhancer\n")
     line = refused("evaluate", model, tmp_path / "other.csv")
-    assert line.endswith("other.csv line 3: the label 'enhancer' is unknown; the model's labels: 0, 1")
+    assert line.endswith(
+        "other.csv line 3: the label 'enhancer' is unknown; the model's labels: 0, 1"
+    )
     (tmp_path / "one.csv").write_text("sequence,label\nACGTACGTAC,0\nACGTACGTAA,0\n")
-    assert "one.csv: all rows have one label; rows that differ" in refused("evaluate", model, tmp_path / "one.csv")
+    assert "one.csv: all rows have one label; rows that differ" in refused(
+        "evaluate", model, tmp_path / "one.csv"
+    )
     line = refused("evaluate", model, tmp_path / "one.csv", "--split", "test")
     assert "one.csv: has no split column; no --split, for all rows" in line
     line = refused("evaluate", pretrained, tmp_path / "one.csv")
-    assert "has a head of letters, and answers no labels; a fine-tuned model: orchid-genomics finetune" in line
+    assert (
+        "has a head of letters, and answers no labels; a fine-tuned model: orchid-genomics finetune"
+        in line
+    )
     main(["evaluate", str(model), str(recipe)])
     assert "80 rows, split test" in capsys.readouterr().out

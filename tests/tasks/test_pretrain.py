@@ -1,4 +1,6 @@
-"""What a run leaves behind and says: provenance, a model that loads, plain lines, and what plan and info print."""
+"""What a run leaves behind and says: provenance, a model that loads, plain lines, and what plan and
+info print.
+"""
 
 import hashlib
 import itertools
@@ -38,7 +40,12 @@ def test_provenance_holds_checksums_split_versions_recipe_and_metrics(run, tmp_p
     (genome,) = found["genomes"]
     assert genome["sha256"] == hashlib.sha256((tmp_path / "genome.fa").read_bytes()).hexdigest()
     assert genome["contigs"] == {"a": 6_000, "b": 3_000, "v": 2_000, "t": 2_000}
-    assert genome["split"] == {"train": ["a", "b"], "validation": ["v"], "test": ["t"], "ignore": []}
+    assert genome["split"] == {
+        "train": ["a", "b"],
+        "validation": ["v"],
+        "test": ["t"],
+        "ignore": [],
+    }
     assert found["torch"] == torch.__version__
     assert found["recipe"] == json.loads((run / "recipe.json").read_text())
     assert found["evaluation"] == json.loads((run / "evaluation.json").read_text())
@@ -54,7 +61,11 @@ def test_the_intervals_seen_never_touch_what_is_held_out(run):
         assert all(0 <= start < end <= genome["contigs"][contig] for start, end in places)
         assert all(left[1] < right[0] for left, right in itertools.pairwise(places))
     assert all(end <= 1000 or start >= 1400 for start, end in genome["seen"]["b"])
-    assert 0 < sum(end - start for places in genome["seen"].values() for start, end in places) <= 12 * 4 * 128
+    assert (
+        0
+        < sum(end - start for places in genome["seen"].values() for start, end in places)
+        <= 12 * 4 * 128
+    )
 
 
 def test_the_model_folder_loads_and_answers(run):
@@ -80,7 +91,10 @@ def test_lines_are_plain_when_not_at_a_terminal(small, tmp_path, capsys):
     out, err = capsys.readouterr()
     assert not set("\r\x1b") & set(out + err)
     lines = err.splitlines()
-    assert any(line.startswith("step 1/12  loss ") and "bits/base" in line and "knt/s" in line for line in lines)
+    assert any(
+        line.startswith("step 1/12  loss ") and "bits/base" in line and "knt/s" in line
+        for line in lines
+    )
     assert any(line.startswith("step 12/12  ") and line.endswith("0:00 left") for line in lines)
     assert any(line.startswith("step 6: validation ") for line in lines)
     assert out.splitlines()[-1] == f"model: {tmp_path / 'run' / 'model'}"
@@ -96,9 +110,13 @@ def test_without_a_test_split_nothing_is_claimed(small, tmp_path, capsys):
 
 
 def test_the_weights_begin_from_the_seed_alone(small):
-    first, second, other = (build(load(small, PretrainRecipe, [f"seed={seed}"])) for seed in (1, 1, 2))
+    first, second, other = (
+        build(load(small, PretrainRecipe, [f"seed={seed}"])) for seed in (1, 1, 2)
+    )
     assert first.hash() == second.hash() != other.hash()
-    with pytest.raises(RecipeError, match=r"model\.alphabet: 'symbols:20' cannot read a genome; dna"):
+    with pytest.raises(
+        RecipeError, match=r"model\.alphabet: 'symbols:20' cannot read a genome; dna"
+    ):
         opened(load(small, PretrainRecipe, ["model.alphabet=symbols:20", "model.strands=dense"]))
 
 
@@ -112,7 +130,10 @@ def test_plan_says_what_a_run_would_take_and_writes_nothing(small, tmp_path):
     stages = "training.curriculum=[{length=64, steps=30, batch=8}, {length=128, steps=20, batch=4}]"
     text = "\n".join(plan(small, (stages,), steps=1))
     assert "3,500 parameters; windows of 128 nt, moved by up to 64 nt" in text
-    assert "genome.fa: 71 training windows (100% of draws), dropped: none; 0.00 % N, 50.1 % soft-masked" in text
+    assert (
+        "genome.fa: 71 training windows (100% of draws), dropped: none; 0.00 % N, 50.1 % soft-masked"
+        in text
+    )
     assert "training windows that touch held-out letters: 0" in text
     assert "letters by split: train 9,000, ignore 0, validation 2,000, test 2,000" in text
     assert "30 steps of 8 x 64 nt: " in text

@@ -39,7 +39,11 @@ def small():
 
 @pytest.mark.parametrize("k", [1, 2, 5])
 def test_tables_equal_a_dictionary_of_every_kmer_on_both_strands(k):
-    contigs = [random_dna(500, 0, unknown=0.03, soft=0.3), random_dna(3, 1), random_dna(40, 2, unknown=0.5)]
+    contigs = [
+        random_dna(500, 0, unknown=0.03, soft=0.3),
+        random_dna(3, 1),
+        random_dna(40, 2, unknown=0.5),
+    ]
     kmers = Kmers.count(contigs, k)
     for size in range(1, k + 1):
         expected = Counter()
@@ -48,7 +52,9 @@ def test_tables_equal_a_dictionary_of_every_kmer_on_both_strands(k):
                 text = DNA.decode(strand).upper()
                 windows = (text[at : at + size] for at in range(len(text) - size + 1))
                 expected.update(code(window) for window in windows if "N" not in window)
-        assert {cell: int(count) for cell, count in enumerate(kmers.tables[size]) if count} == expected
+        assert {
+            cell: int(count) for cell, count in enumerate(kmers.tables[size]) if count
+        } == expected
 
 
 def test_both_strands_are_counted_alike():
@@ -86,7 +92,9 @@ def test_unseen_neighbours_are_summed_over():
     strands = [DNA.decode(strand) for strand in (contig, DNA.reverse_complement(contig))]
     windows = [text[at : at + 5] for text in strands for at in range(2996)]
     expected = [sum(w[0] + w[3:] == "AGT" and w[2] == letter for w in windows) for letter in "ACGT"]
-    counts, unseen = kmers.around(np.array([[0, 4, 9, 2, 3]], np.uint8), 2)  # A, unseen, the target (not read), G, T
+    counts, unseen = kmers.around(
+        np.array([[0, 4, 9, 2, 3]], np.uint8), 2
+    )  # A, unseen, the target (not read), G, T
     assert (unseen.tolist(), counts[0].tolist()) == ([1], expected)
 
 
@@ -150,7 +158,9 @@ def test_the_other_strand_has_the_same_bits(small):
 
 def test_case_changes_nothing(small):
     contig = random_dna(1000, 11)
-    np.testing.assert_array_equal(small.bits(contig | SOFT, np.arange(1000)), small.bits(contig, np.arange(1000)))
+    np.testing.assert_array_equal(
+        small.bits(contig | SOFT, np.arange(1000)), small.bits(contig, np.arange(1000))
+    )
 
 
 def test_places_and_flags_are_the_same_targets_and_chunks_do_not_show(small, monkeypatch):
@@ -168,12 +178,17 @@ def test_tuning_helps_on_what_it_was_tuned_on():
     rough = Counts.fit([random_dna(3000, 14), validation[:500]], 4, 4)
     tuned = rough.tuned([validation])
     assert tuned.kmers is rough.kmers
-    assert tuned.bits(validation, np.arange(2100)).mean() < rough.bits(validation, np.arange(2100)).mean()
+    assert (
+        tuned.bits(validation, np.arange(2100)).mean()
+        < rough.bits(validation, np.arange(2100)).mean()
+    )
 
 
 def test_tuning_reads_the_held_out_part_of_a_contig_alone():
     train, held = random_dna(3000, 14), random_dna(700, 13)
-    around = np.concatenate([train, held, train])  # a contig whose ends are training: counts know those by heart
+    around = np.concatenate(
+        [train, held, train]
+    )  # a contig whose ends are training: counts know those by heart
     inside = np.zeros(len(around), bool)
     inside[3000:3700] = True
     rough = Counts.fit([train], 4, 4)
@@ -210,7 +225,10 @@ def test_levels_and_names():
     assert models[2].levels == [(0, 0), (3, 0), (6, 0), (9, 0), (12, 0)]
     assert Counts(kmers, 2, 1).levels == [(0, 0), (1, 1), (2, 1)]
     assert Counts(kmers, 0, 0).levels == [(0, 0)]
-    assert [model.name for model in models[:2]] == ["counts, 2 on the left", "counts, 4 on both sides"]
+    assert [model.name for model in models[:2]] == [
+        "counts, 2 on the left",
+        "counts, 4 on both sides",
+    ]
 
 
 # ---- repeats ----
@@ -251,11 +269,15 @@ def test_repeats_of_nothing():
 
 @pytest.mark.slow
 def test_the_reference_figures_on_yeast():
-    """Bits per base on chrVII and chrXIII with every neighbour visible, against plain interpolated counts."""
+    """Bits per base on chrVII and chrXIII with every neighbour visible, against plain interpolated
+    counts.
+    """
     pysam = pytest.importorskip("pysam")
     with pysam.FastaFile(str(YEAST)) as fasta:
         genome = {name: DNA.encode(fasta.fetch(name)) for name in fasta.references}
-    test, validation = [[genome.pop(name) for name in names] for names in (("chrVII", "chrXIII"), ("chrV", "chrXI"))]
+    test, validation = [
+        [genome.pop(name) for name in names] for names in (("chrVII", "chrXIII"), ("chrV", "chrXI"))
+    ]
     del genome["chrM"]
     assert len(genome) == 12
     reference = {(2, 0): 1.945, (4, 4): 1.9105, (12, 0): 1.902, (6, 6): 1.877}

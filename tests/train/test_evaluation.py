@@ -1,4 +1,6 @@
-"""Held-out bits: every target hidden, answered once, the same for every model; and the report in both protocols."""
+"""Held-out bits: every target hidden, answered once, the same for every model; and the report in
+both protocols.
+"""
 
 import numpy as np
 import pytest
@@ -11,7 +13,13 @@ from orchid_genomics.genome.fasta import Genome
 from orchid_genomics.sequence import CODE, DNA
 from orchid_genomics.train.evaluation import held_out, masked_bits, single_bits, sites
 from orchid_genomics.train.ranks import Ranks
-from orchid_genomics.train.report import EvaluationRecipe, RegionRecipe, check_regions, evaluate, validation
+from orchid_genomics.train.report import (
+    EvaluationRecipe,
+    RegionRecipe,
+    check_regions,
+    evaluate,
+    validation,
+)
 
 ALONE = Ranks(0, 1, torch.device("cpu"))
 
@@ -43,9 +51,13 @@ def corpus(tmp_path):
     sizes = {"a": 9_000, "b": 900, "c": 3_333, "d": 5_000}
     with (tmp_path / "g.fa").open("w") as file:
         for name, size in sizes.items():
-            file.write(f">{name}\n{bytes(rng.choice(list(b'ACGTacgtN'), size).tolist()).decode()}\n")
+            file.write(
+                f">{name}\n{bytes(rng.choice(list(b'ACGTacgtN'), size).tolist()).decode()}\n"
+            )
     (tmp_path / "part.bed").write_text("a\t100\t250\na\t4000\t4100\n")
-    genome = GenomeRecipe(fasta=tmp_path / "g.fa", validation=("b",), test=("c", "d"), test_bed=tmp_path / "part.bed")
+    genome = GenomeRecipe(
+        fasta=tmp_path / "g.fa", validation=("b",), test=("c", "d"), test_bed=tmp_path / "part.bed"
+    )
     return Corpus((genome,), DataRecipe(length=128))
 
 
@@ -80,15 +92,22 @@ def test_every_target_is_answered_once_and_never_shown(corpus, length, batch):
     assert np.concatenate(bits) == pytest.approx(2.0)  # one shown target would be 0 bits
     read = np.concatenate([rows.ravel() for rows in model.shown])
     inside = sum(int(piece.hidden.sum()) for piece in pieces[:2])
-    in_part = pieces[2].hidden[[s for t in (0, 128, 4096 - 128, 4096) for s in range(t, t + 128)]].sum()
+    in_part = (
+        pieces[2].hidden[[s for t in (0, 128, 4096 - 128, 4096) for s in range(t, t + 128)]].sum()
+    )
     if length == 128:
         assert (read == DNA.mask).sum() == inside + in_part
 
 
 def test_the_same_targets_for_every_window(corpus):
     pieces = held_out(corpus, "test", 0)
-    favourite = Scripted(lambda tokens: torch.tensor([2.0, 0.0, -1.0, 1.0]).expand(*tokens.shape, 4))
-    found = [np.concatenate(masked_bits(favourite, pieces, length, 3, ALONE)) for length in (128, 200, 1024)]
+    favourite = Scripted(
+        lambda tokens: torch.tensor([2.0, 0.0, -1.0, 1.0]).expand(*tokens.shape, 4)
+    )
+    found = [
+        np.concatenate(masked_bits(favourite, pieces, length, 3, ALONE))
+        for length in (128, 200, 1024)
+    ]
     assert len(np.unique(found[0])) == 4
     assert np.allclose(found[0], found[1])
     assert np.allclose(found[0], found[2])
@@ -97,7 +116,10 @@ def test_the_same_targets_for_every_window(corpus):
 def test_a_uniform_model_has_exactly_two_bits(corpus):
     pieces = held_out(corpus, "test", 0)
     at = sites(pieces, 100, 0)
-    for bits in (masked_bits(uniform(), pieces, 128, 4, ALONE), single_bits(uniform(), pieces, at, 64, 7, ALONE)):
+    for bits in (
+        masked_bits(uniform(), pieces, 128, 4, ALONE),
+        single_bits(uniform(), pieces, at, 64, 7, ALONE),
+    ):
         assert (np.concatenate(bits) == 2.0).all()
 
 
@@ -128,7 +150,9 @@ def test_a_single_site_is_masked_alone_in_the_middle_of_its_window(corpus, lengt
     assert (shown[:, length // 2] == DNA.mask).all()
     place, first = int(at[0][0]), shown[0].copy()
     first[length // 2] = pieces[0].tokens[place] & CODE
-    whole = Genome(corpus.genomes[0].path).tokens("c", place - length // 2, place - length // 2 + length)
+    whole = Genome(corpus.genomes[0].path).tokens(
+        "c", place - length // 2, place - length // 2 + length
+    )
     assert np.array_equal(first, whole & CODE)
 
 
@@ -161,7 +185,10 @@ def test_the_report_stands_beside_baselines_in_both_protocols(corpus, tmp_path):
     masked, single = evaluate(uniform(), corpus, 128, recipe, ALONE)
     assert "15% masked, 128 nt" in masked.title
     assert "one masked letter, 4,096 nt" in single.title
-    for protocol, count in ((masked, sum(len(p.targets) for p in held_out(corpus, "test", 0))), (single, 60)):
+    for protocol, count in (
+        (masked, sum(len(p.targets) for p in held_out(corpus, "test", 0))),
+        (single, 60),
+    ):
         names = list(protocol.scores)
         assert names[0] == "model"
         assert len(names) == 5
@@ -173,7 +200,16 @@ def test_the_report_stands_beside_baselines_in_both_protocols(corpus, tmp_path):
         assert set(protocol.differences) == set(names[1:])
         assert all(f"model - {name}: " in protocol.text() for name in names[1:])
         assert "too few blocks" not in protocol.text()
-    assert evaluate(uniform(), corpus, 128, recipe.model_copy(update={"sites": 0, "baselines": False}), ALONE)[1:] == []
+    assert (
+        evaluate(
+            uniform(),
+            corpus,
+            128,
+            recipe.model_copy(update={"sites": 0, "baselines": False}),
+            ALONE,
+        )[1:]
+        == []
+    )
 
 
 def test_one_block_of_sequence_says_neither_better_nor_worse(corpus, tmp_path):
@@ -183,6 +219,8 @@ def test_one_block_of_sequence_says_neither_better_nor_worse(corpus, tmp_path):
 
 
 def test_a_region_of_a_genome_that_is_not_there_is_refused_before_any_work(corpus, tmp_path):
-    recipe = EvaluationRecipe(regions=(RegionRecipe(name="x", bed=tmp_path / "part.bed", genome=2),))
+    recipe = EvaluationRecipe(
+        regions=(RegionRecipe(name="x", bed=tmp_path / "part.bed", genome=2),)
+    )
     with pytest.raises(RecipeError, match=r"evaluation\.regions\.0\.genome: no genome 2; 0 to 0"):
         check_regions(corpus, recipe)

@@ -1,4 +1,6 @@
-"""Whole runs of a tiny model: killed, stopped, divided over ranks and parts, and still the same run."""
+"""Whole runs of a tiny model: killed, stopped, divided over ranks and parts, and still the same
+run.
+"""
 
 import json
 import os
@@ -36,7 +38,9 @@ def words(recipe, out, *overrides, resume=False):
 def started(*arguments, **options):
     """The command in a process of its own, its stderr to be read."""
     program = [sys.executable, "-m", "orchid_genomics", *arguments]
-    return subprocess.Popen(program, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, **options)
+    return subprocess.Popen(
+        program, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, **options
+    )
 
 
 def lines(out):
@@ -63,8 +67,15 @@ def trained(recipe, out, *overrides):
     return losses(out)
 
 
-def test_killed_then_stopped_at_any_step_and_resumed_a_run_ends_with_the_same_bytes(small, tmp_path):
-    overrides = (CURRICULUM, "training.save_every=7", "training.validate_every=20", "evaluation.sites=0")
+def test_killed_then_stopped_at_any_step_and_resumed_a_run_ends_with_the_same_bytes(
+    small, tmp_path
+):
+    overrides = (
+        CURRICULUM,
+        "training.save_every=7",
+        "training.validate_every=20",
+        "evaluation.sites=0",
+    )
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     killed = started(*words(small, cut, *overrides))
     wait_for(killed, cut, 24)
@@ -94,15 +105,36 @@ def test_killed_then_stopped_at_any_step_and_resumed_a_run_ends_with_the_same_by
 def test_two_ranks_train_as_one_and_only_one_writes(small, tmp_path, monkeypatch):
     overrides = ("training.steps=8", "training.accumulate=2", "evaluation.share=0.3")
     one = trained(small, tmp_path / "one", *overrides)
-    launch = ["torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0", "--rdzv-backend", "c10d"]
-    program = [sys.executable, "-m", *launch, "--rdzv-endpoint", "localhost:0", "-m", "orchid_genomics"]
+    launch = [
+        "torch.distributed.run",
+        "--nproc-per-node",
+        "2",
+        "--master-port",
+        "0",
+        "--rdzv-backend",
+        "c10d",
+    ]
+    program = [
+        sys.executable,
+        "-m",
+        *launch,
+        "--rdzv-endpoint",
+        "localhost:0",
+        "-m",
+        "orchid_genomics",
+    ]
     command = [*program, *words(small, tmp_path / "two", *overrides)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert losses(tmp_path / "two") == pytest.approx(one, rel=1e-4)
     assert done.stdout.count("model: ") == 1
-    found = [json.loads((tmp_path / name / "evaluation.json").read_text()) for name in ("one", "two")]
-    means = [[row["scores"]["model"][0][key] for row in each for key in ("mean", "targets")] for each in found]
+    found = [
+        json.loads((tmp_path / name / "evaluation.json").read_text()) for name in ("one", "two")
+    ]
+    means = [
+        [row["scores"]["model"][0][key] for row in each for key in ("mean", "targets")]
+        for each in found
+    ]
     assert means[1] == pytest.approx(means[0], rel=1e-3)
 
 
@@ -116,7 +148,9 @@ def test_saving_memory_gives_the_same_curve(small, tmp_path, override):
 def test_a_curriculum_trains_short_and_finishes_long(small, tmp_path, capsys):
     stages = "training.curriculum=[{length=64, steps=3, batch=8}, {length=512, steps=2, batch=2}]"
     trained(small, tmp_path / "run", stages)
-    assert [line["length"] for line in lines(tmp_path / "run") if "loss" in line] == [64] * 3 + [512] * 2
+    assert [line["length"] for line in lines(tmp_path / "run") if "loss" in line] == [64] * 3 + [
+        512
+    ] * 2
     out = capsys.readouterr().out
     assert "15% masked, 512 nt" in out
     config = json.loads((tmp_path / "run/model/config.json").read_text())
@@ -125,7 +159,9 @@ def test_a_curriculum_trains_short_and_finishes_long(small, tmp_path, capsys):
 
 def test_several_genomes_are_drawn_by_their_weights(small, tmp_path, capsys):
     (tmp_path / "other.fa").write_text(">x\n" + "ACGTTGCA" * 500 + "\n")
-    text = small.read_text().replace("[data]", '[[genomes]]\nfasta = "other.fa"\nweight = 3.0\n[data]')
+    text = small.read_text().replace(
+        "[data]", '[[genomes]]\nfasta = "other.fa"\nweight = 3.0\n[data]'
+    )
     small.write_text(text)
     trained(small, tmp_path / "run")
     said = capsys.readouterr().err
@@ -152,7 +188,9 @@ def test_what_recurs_is_learned(small, tmp_path):
     letters = motif * 400
     text = f">a\n{letters}\n>v\n{letters[:2400]}\n>t\n{letters[:2400]}\n"
     (tmp_path / "genome.fa").write_text(text)
-    found = trained(small, tmp_path / "run", "training.steps=80", "optimizer.rate=2e-2", "optimizer.warmup=10")
+    found = trained(
+        small, tmp_path / "run", "training.steps=80", "optimizer.rate=2e-2", "optimizer.warmup=10"
+    )
     bits = np.array(found) / np.log(2)
     assert bits[:3].mean() > 1.9
     assert bits[-10:].mean() < 1.2
@@ -162,7 +200,11 @@ def test_what_recurs_is_learned(small, tmp_path):
 
 def test_the_best_on_validation_is_what_is_kept(small, tmp_path):
     trained(small, tmp_path / "run", "training.validate_every=2")
-    bits = {line["step"]: line["validation_bits"] for line in lines(tmp_path / "run") if "validation_bits" in line}
+    bits = {
+        line["step"]: line["validation_bits"]
+        for line in lines(tmp_path / "run")
+        if "validation_bits" in line
+    }
     best = torch.load(tmp_path / "run/checkpoints/best.pt", weights_only=True)
     assert best["step"] == min(bits, key=bits.get)
     from safetensors.torch import load_file
@@ -171,7 +213,9 @@ def test_the_best_on_validation_is_what_is_kept(small, tmp_path):
     assert all(torch.equal(kept[name], tensor) for name, tensor in best["model"].items())
 
 
-@pytest.mark.parametrize(("number", "count"), [(signal.SIGINT, 1), (signal.SIGINT, 2), (signal.SIGTERM, 2)])
+@pytest.mark.parametrize(
+    ("number", "count"), [(signal.SIGINT, 1), (signal.SIGINT, 2), (signal.SIGTERM, 2)]
+)
 def test_ctrl_c_saves_and_exits_and_twice_does_not_wait_where_a_scheduler_may_ask_twice(
     small, tmp_path, capsys, number, count
 ):
@@ -190,6 +234,8 @@ def test_ctrl_c_saves_and_exits_and_twice_does_not_wait_where_a_scheduler_may_as
     pressing.join()
     assert stop.value.code == 128 + number
     if (number, count) != (signal.SIGINT, 2):
-        assert torch.load(out / "checkpoints/newest.pt", weights_only=True)["step"] == len(losses(out))
+        assert torch.load(out / "checkpoints/newest.pt", weights_only=True)["step"] == len(
+            losses(out)
+        )
         assert "stopped: saved at step" in capsys.readouterr().err
     assert signal.getsignal(signal.SIGINT) is before

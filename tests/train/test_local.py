@@ -1,4 +1,6 @@
-"""What stands beside a model of tracks: shares around bins by hand, and regressions that are those of scikit-learn."""
+"""What stands beside a model of tracks: shares around bins by hand, and regressions that are those
+of scikit-learn.
+"""
 
 from itertools import product
 
@@ -26,12 +28,17 @@ def tracks(task: str = "regression", rows: int = 60) -> LabelledSet:
         tokens.append(DNA.encode(letters))
         for bin in range(len(letters) // 5):
             near = letters[max(5 * bin - 40, 0) : 5 * bin + 45]
-            target[row, bin] = sum(letter in "GC" for letter in letters[5 * bin : 5 * bin + 5]), near.count("TATA")
+            target[row, bin] = (
+                sum(letter in "GC" for letter in letters[5 * bin : 5 * bin + 5]),
+                near.count("TATA"),
+            )
     if task == "multilabel":
         target = np.where(np.isnan(target), np.nan, target > 1).astype(np.float32)
     split = np.arange(rows) % 3
     where = [f"row {row}" for row in range(rows)]
-    return LabelledSet("set", task, ("gc", "tata"), tokens, target, split, np.arange(rows), where, bin=5)
+    return LabelledSet(
+        "set", task, ("gc", "tata"), tokens, target, split, np.arange(rows), where, bin=5
+    )
 
 
 def test_shares_are_of_the_kmers_within_the_flank_by_hand():

@@ -1,4 +1,6 @@
-"""Lookup as a run: a model that looks up gains what there is to gain, one that cannot gains nothing."""
+"""Lookup as a run: a model that looks up gains what there is to gain, one that cannot gains
+nothing.
+"""
 
 import json
 from pathlib import Path
@@ -12,7 +14,14 @@ from orchid_genomics.cli import main
 from orchid_genomics.data.copies import CopiesRecipe
 from orchid_genomics.recipe import load
 from orchid_genomics.train.evaluation import held_out
-from orchid_genomics.train.lookup import Cell, LookupEvaluationRecipe, evaluate, pairs, starts, validation
+from orchid_genomics.train.lookup import (
+    Cell,
+    LookupEvaluationRecipe,
+    evaluate,
+    pairs,
+    starts,
+    validation,
+)
 from orchid_genomics.train.natural import exchanged, natural_tiles
 from orchid_genomics.train.ranks import Ranks
 from orchid_genomics.train.sources import opened, run_recipe
@@ -75,8 +84,13 @@ def test_reading_at_the_right_distance_gains_what_is_shown_and_at_another_nothin
     assert hidden.mean() == pytest.approx(0.15, abs=0.08)
     assert right.there[target][~hidden] == pytest.approx(0.0, abs=1e-5)
     assert right.without[target].mean() > 10
-    assert np.array_equal(right.known[target][~hidden], right.there[target][~hidden].clip(min=0) * 0)
-    assert abs((wrong.without - wrong.there)[target].mean()) < 0.2 * (right.without - right.there)[target].mean()
+    assert np.array_equal(
+        right.known[target][~hidden], right.there[target][~hidden].clip(min=0) * 0
+    )
+    assert (
+        abs((wrong.without - wrong.there)[target].mean())
+        < 0.2 * (right.without - right.there)[target].mean()
+    )
 
 
 def test_a_copy_on_the_other_strand_is_met_from_the_other_end(source):
@@ -109,7 +123,10 @@ def test_two_ranks_find_what_one_finds(source):
             seen.append(values)
             return values
 
-    halves = [pairs(Shift(50), pieces, 128, Cell(50, 40), measured, Half(rank, 2, ALONE.device)) for rank in range(2)]
+    halves = [
+        pairs(Shift(50), pieces, 128, Cell(50, 40), measured, Half(rank, 2, ALONE.device))
+        for rank in range(2)
+    ]
     for each in zip(whole, *halves, strict=True):
         one, first, second = each
         assert np.array_equal(np.isnan(one), np.isnan(first) & np.isnan(second))
@@ -158,7 +175,11 @@ def test_validation_is_of_copies_alone(source):
     )
     right = check()
     assert (
-        right < 0.6 * validation(Shift(63), source.corpus, source.recipe.copies, 128, source.recipe.evaluation, ALONE)()
+        right
+        < 0.6
+        * validation(
+            Shift(63), source.corpus, source.recipe.copies, 128, source.recipe.evaluation, ALONE
+        )()
     )
 
 
@@ -167,11 +188,21 @@ def test_a_cell_that_does_not_fit_is_left_out(source):
     by_length, by_rate, bits, natural = evaluate(Shift(30), source.corpus, 128, measured, ALONE)
     assert [score.targets > 0 for score in by_length.scores["40 nt"]] == [False, True, False]
     assert [score.name for score in by_length.scores["10 nt"]] == ["0.03 kb", "0.06 kb", "0.1 kb"]
-    assert list(by_rate.scores) == ["0% diverged", "5% diverged", "10% diverged", "20% diverged", "other strand"]
+    assert list(by_rate.scores) == [
+        "0% diverged",
+        "5% diverged",
+        "10% diverged",
+        "20% diverged",
+        "other strand",
+    ]
     assert by_rate.scores["0% diverged"][0].mean > 3 * abs(by_rate.scores["0% diverged"][1].mean)
     assert list(bits.scores) == ["first copy shuffled", "first copy there", "place known"]
     assert list(natural.scores) == ["gain", "far context exchanged", "whole window"]
-    assert [score.name for score in natural.scores["gain"]] == ["part", "elsewhere", "standing again"]
+    assert [score.name for score in natural.scores["gain"]] == [
+        "part",
+        "elsewhere",
+        "standing again",
+    ]
 
 
 def test_without_distances_natural_sequence_alone_is_measured(source):
@@ -186,16 +217,24 @@ def test_the_recipe_of_the_repository_reads_and_plants():
     for stage in recipe.stages():
         planted = source.training(stage.length, stage.batch)
         assert planted.batch(0, 1, [0]).shape == (1, stage.length)
-    assert {Path(path).name for path in source.inputs()} == {"sacCer3.fa.gz", "transposons.bed", "subtelomeres.bed"}
+    assert {Path(path).name for path in source.inputs()} == {
+        "sacCer3.fa.gz",
+        "transposons.bed",
+        "subtelomeres.bed",
+    }
 
 
 def test_a_run_from_recipe_to_table(recipe, tmp_path, capsys):
-    main(["pretrain", str(recipe), "-o", str(tmp_path / "run"), "--set", "evaluation.lengths=[256]"])
+    main(
+        ["pretrain", str(recipe), "-o", str(tmp_path / "run"), "--set", "evaluation.lengths=[256]"]
+    )
     out, err = capsys.readouterr()
     assert "copies of 10 to 40 nt in 100% of the windows, up to 20% diverged" in err
     assert "step 6: validation " in err
     assert "gain on the second copy by its length, bits, windows of 128 nt" in out
-    assert "natural sequence, what lies beyond 40 nt, bits a masked letter, windows of 256 nt" in out
+    assert (
+        "natural sequence, what lies beyond 40 nt, bits a masked letter, windows of 256 nt" in out
+    )
     found = json.loads((tmp_path / "run/evaluation.json").read_text())
     assert len(found) == 8
     main(["info", str(tmp_path / "run/model")])
@@ -222,7 +261,10 @@ def test_plan_says_what_is_planted(recipe, capsys):
             ["evaluation.sites=3"],
             "evaluation.sites: unknown key; possible: copies, copy_length, distances, diverged, ",
         ),
-        (["copies.long=3"], "copies.long: unknown key; possible: diverged, farthest, longest, nearest, share, "),
+        (
+            ["copies.long=3"],
+            "copies.long: unknown key; possible: diverged, farthest, longest, nearest, share, ",
+        ),
     ],
 )
 def test_what_cannot_be_is_one_line(recipe, tmp_path, refused, words, message):

@@ -7,12 +7,20 @@ from orchid_genomics.train.metrics import Score, block_bootstrap, by_region, pai
 
 
 def genome(blocks=200, each=50, within=0.1, between=1.0, seed=0):
-    """Bits that a block shares: (N,) bits, contig and position, `each` targets in each of `blocks` 10-kb blocks."""
+    """Bits that a block shares: (N,) bits, contig and position, `each` targets in each of `blocks`
+    10-kb blocks.
+    """
     rng = np.random.default_rng(seed)
     block = np.repeat(np.arange(blocks), each)
-    bits = 2 + between * rng.standard_normal(blocks)[block] + within * rng.standard_normal(len(block))
+    bits = (
+        2 + between * rng.standard_normal(blocks)[block] + within * rng.standard_normal(len(block))
+    )
     half = blocks // 2
-    return bits, (block >= half).astype(int), (block % half) * 10_000 + rng.integers(0, 10_000, len(block))
+    return (
+        bits,
+        (block >= half).astype(int),
+        (block % half) * 10_000 + rng.integers(0, 10_000, len(block)),
+    )
 
 
 def test_the_interval_counts_blocks_not_letters():
@@ -26,7 +34,10 @@ def test_the_interval_counts_blocks_not_letters():
 
 
 def test_the_interval_holds_the_truth_as_often_as_it_says():
-    held = [low < 2 < high for _, low, high in (block_bootstrap(*genome(seed=s), samples=200) for s in range(200))]
+    held = [
+        low < 2 < high
+        for _, low, high in (block_bootstrap(*genome(seed=s), samples=200) for s in range(200))
+    ]
     assert 0.88 < np.mean(held) < 0.99
 
 
@@ -52,7 +63,9 @@ def test_weights_are_letters_counted_more_than_once():
     bits, contig, position = genome(20)
     weights = np.random.default_rng(2).integers(0, 3, len(bits))
     repeats = [np.repeat(each, weights) for each in (bits, contig, position)]
-    assert block_bootstrap(bits, contig, position, weights) == pytest.approx(block_bootstrap(*repeats))
+    assert block_bootstrap(bits, contig, position, weights) == pytest.approx(
+        block_bootstrap(*repeats)
+    )
 
 
 def test_no_target_is_not_a_number_and_no_warning():
@@ -66,7 +79,9 @@ def test_a_pair_is_told_apart_where_two_intervals_overlap():
     model = baseline - 0.05 + 0.01 * np.random.default_rng(3).standard_normal(len(baseline))
     _, low, _ = block_bootstrap(baseline, contig, position)
     assert low < model.mean()
-    mean, low, high = paired_bootstrap(model.astype(np.float32), baseline.astype(np.float32), contig, position)
+    mean, low, high = paired_bootstrap(
+        model.astype(np.float32), baseline.astype(np.float32), contig, position
+    )
     assert mean == pytest.approx(-0.05, abs=0.001)
     assert -0.06 < low < mean < high < -0.04
 
@@ -75,17 +90,34 @@ def test_regions_are_scored_apart():
     bits, contig, position = genome(20)
     inside = position % 2 == 0
     weights = np.ones(len(bits))
-    scores = by_region(bits, contig, position, {"CDS": inside, "soft": inside & ~inside}, weights=weights, samples=50)
-    assert [(score.name, score.targets) for score in scores] == [("all", 1000), ("CDS", inside.sum()), ("soft", 0)]
+    scores = by_region(
+        bits,
+        contig,
+        position,
+        {"CDS": inside, "soft": inside & ~inside},
+        weights=weights,
+        samples=50,
+    )
+    assert [(score.name, score.targets) for score in scores] == [
+        ("all", 1000),
+        ("CDS", inside.sum()),
+        ("soft", 0),
+    ]
     assert scores[1].mean == pytest.approx(bits[inside].mean())
     assert scores[0] == by_region(bits, contig, position, {}, samples=50)[0]
     assert np.isnan(scores[2].mean)
 
 
 def test_the_table_is_aligned():
-    first = [Score("all", 1.9, 1.89, 1.91, 12_000), Score("CDS", 1.95, 1.9, 2.0, 8000), Score("soft", np.nan, 0, 0, 0)]
+    first = [
+        Score("all", 1.9, 1.89, 1.91, 12_000),
+        Score("CDS", 1.95, 1.9, 2.0, 8000),
+        Score("soft", np.nan, 0, 0, 0),
+    ]
     second = [Score("all", 1.85, 1.84, 1.86, 12_000), Score("CDS", 1.9, 1.85, 1.95, 8000)]
-    assert table({"counts, 4 on both sides": first, "model": second}, "masked bits per base").splitlines() == [
+    assert table(
+        {"counts, 4 on both sides": first, "model": second}, "masked bits per base"
+    ).splitlines() == [
         "masked bits per base        all  95 % interval     CDS  soft",
         "counts, 4 on both sides  1.9000  1.8900-1.9100  1.9500     -",
         "model                    1.8500  1.8400-1.8600  1.9000     -",

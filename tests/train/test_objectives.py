@@ -14,7 +14,15 @@ from orchid_genomics.model.orchid import OrchidRecipe
 from orchid_genomics.model.pretrained import ModelRecipe, OrchidModel
 from orchid_genomics.recipe import validate
 from orchid_genomics.sequence import DNA, SOFT, alphabet
-from orchid_genomics.train.objectives import OBJECTIVES, AnswersRecipe, Hidden, MaskedRecipe, fraction, mixed, nats
+from orchid_genomics.train.objectives import (
+    OBJECTIVES,
+    AnswersRecipe,
+    Hidden,
+    MaskedRecipe,
+    fraction,
+    mixed,
+    nats,
+)
 
 B, L = 64, 2048
 
@@ -24,11 +32,15 @@ def masked(**recipe):
 
 
 def letters(rows=B, length=L, seed=0):
-    return torch.from_numpy(np.random.default_rng(seed).integers(0, 4, (rows, length)).astype(np.uint8))
+    return torch.from_numpy(
+        np.random.default_rng(seed).integers(0, 4, (rows, length)).astype(np.uint8)
+    )
 
 
 def hide(tokens, seed=0, step=0, rows=None, **recipe):
-    return masked(**recipe).hide(tokens, seed, step, torch.arange(len(tokens)) if rows is None else rows)
+    return masked(**recipe).hide(
+        tokens, seed, step, torch.arange(len(tokens)) if rows is None else rows
+    )
 
 
 def near(count, of, share):
@@ -142,7 +154,9 @@ def test_the_hash_is_the_one_that_draws_windows():
     ours = mixed(*(part if isinstance(part, int) else torch.from_numpy(part) for part in parts))
     theirs = sampling.mixed(*parts)
     assert np.array_equal(ours.numpy().view(np.uint64), theirs)
-    assert np.array_equal(fraction(ours).numpy(), (theirs >> np.uint64(40)).astype(np.float32) / (1 << 24))
+    assert np.array_equal(
+        fraction(ours).numpy(), (theirs >> np.uint64(40)).astype(np.float32) / (1 << 24)
+    )
 
 
 def test_two_half_batches_sum_to_the_whole(model):
@@ -157,9 +171,13 @@ def test_two_half_batches_sum_to_the_whole(model):
 
 def test_the_loss_is_the_weighted_sum_of_minus_log_p():
     logits = torch.log(torch.tensor([[[0.5, 0.25, 0.125, 0.125]] * 3]))
-    hidden = Hidden(torch.zeros(1, 3), torch.tensor([[0, 1, DNA.n]]), torch.tensor([[1.0, 0.1, 0.0]]))
+    hidden = Hidden(
+        torch.zeros(1, 3), torch.tensor([[0, 1, DNA.n]]), torch.tensor([[1.0, 0.1, 0.0]])
+    )
     assert float(masked().loss(logits, hidden)) == pytest.approx(math.log(2) + 0.1 * math.log(4))
-    assert nats(logits, hidden.codes_BL)[0].tolist() == pytest.approx([math.log(2), math.log(4), 0.0])
+    assert nats(logits, hidden.codes_BL)[0].tolist() == pytest.approx(
+        [math.log(2), math.log(4), 0.0]
+    )
 
 
 @pytest.mark.parametrize(("answers", "places"), [("last", [7]), ("all", [5, 7])])
@@ -179,14 +197,17 @@ def test_some_answers_are_any_share_of_all_whatever_the_ranks():
     tokens = torch.from_numpy(Recall(RecallRecipe(), 128).batch(0, 0, range(256)))
     rows = torch.arange(256)
     every, some = (
-        OBJECTIVES["recall"](AnswersRecipe(answers=name), symbols).hide(tokens, 3, 5, rows) for name in ("all", "some")
+        OBJECTIVES["recall"](AnswersRecipe(answers=name), symbols).hide(tokens, 3, 5, rows)
+        for name in ("all", "some")
     )
     assert not (some.weights_BL > every.weights_BL).any()
     share = some.weights_BL.sum(1) / every.weights_BL.sum(1)
     assert abs(float(share.mean()) - 0.5) < 0.1
     assert float(share.min()) < 0.1
     assert float(share.max()) > 0.9
-    part = OBJECTIVES["recall"](AnswersRecipe(answers="some"), symbols).hide(tokens[8:16], 3, 5, rows[8:16])
+    part = OBJECTIVES["recall"](AnswersRecipe(answers="some"), symbols).hide(
+        tokens[8:16], 3, 5, rows[8:16]
+    )
     assert torch.equal(part.shown_BL, some.shown_BL[8:16])
 
 

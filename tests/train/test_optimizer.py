@@ -35,7 +35,9 @@ def test_a_run_shorter_than_its_warm_up_never_reaches_the_peak():
 @pytest.mark.parametrize("strands", ["equivariant", "dense"])
 @pytest.mark.parametrize("kind", ["correlation", "magnitude", "static"])
 def test_only_matrices_over_channels_decay(strands, kind):
-    encoder = OrchidRecipe.model_validate({"width": 16, "depth": 2, "strands": strands, "filter": {"kind": kind}})
+    encoder = OrchidRecipe.model_validate(
+        {"width": 16, "depth": 2, "strands": strands, "filter": {"kind": kind}}
+    )
     model = OrchidModel(ModelRecipe(encoder=encoder, head=LettersRecipe()))
     decaying, others = build(model, RECIPE).param_groups
     names = {id(parameter): name for name, parameter in model.named_parameters()}
@@ -54,7 +56,9 @@ def test_only_matrices_over_channels_decay(strands, kind):
 def test_short_taps_may_have_a_rate_of_their_own():
     model = OrchidModel(ModelRecipe(encoder=OrchidRecipe(width=16, depth=2), head=LettersRecipe()))
     *others, apart = build(model, RECIPE.model_copy(update={"taps": 10.0})).param_groups
-    assert {id(p) for p in apart["params"]} == {id(block.mixer.short) for block in model.encoder.blocks}
+    assert {id(p) for p in apart["params"]} == {
+        id(block.mixer.short) for block in model.encoder.blocks
+    }
     assert (apart["scale"], apart["weight_decay"]) == (10.0, 0.0)
     assert sum(len(group["params"]) for group in (*others, apart)) == len(list(model.parameters()))
     assert not any("scale" in group for group in others)

@@ -36,7 +36,9 @@ def test_elsewhere_lines_are_few_and_plain(tmp_path, capsys):
     ], f"a job over in less than {PLAIN_SECONDS} seconds says no more"
 
 
-@pytest.mark.parametrize("run", [lambda folder: trained(folder), lambda _: scored()], ids=["training", "a job"])
+@pytest.mark.parametrize(
+    "run", [lambda folder: trained(folder), lambda _: scored()], ids=["training", "a job"]
+)
 def test_at_a_terminal_there_is_a_bar(run, tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("TERM", "xterm")
@@ -54,4 +56,9 @@ def test_quiet_is_silent(tmp_path, capsys):
 
 
 def test_a_clock_reads_as_people_write_it():
-    assert [clock(seconds) for seconds in (0, 59.6, 3599, 3661)] == ["0:00", "1:00", "59:59", "1:01:01"]
+    assert [clock(seconds) for seconds in (0, 59.6, 3599, 3661)] == [
+        "0:00",
+        "1:00",
+        "59:59",
+        "1:01:01",
+    ]

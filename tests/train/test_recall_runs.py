@@ -1,4 +1,6 @@
-"""Recall as a run: a model that looks up is always right, and a run goes from its recipe to a table."""
+"""Recall as a run: a model that looks up is always right, and a run goes from its recipe to a
+table.
+"""
 
 import json
 from pathlib import Path
@@ -62,7 +64,10 @@ def tiny(tmp_path):
 
 
 def test_a_model_that_looks_up_is_always_right():
-    recipe, measured = RecallRecipe(), RecallEvaluationRecipe(lengths=(64,), sequences=50, validation_sequences=20)
+    recipe, measured = (
+        RecallRecipe(),
+        RecallEvaluationRecipe(lengths=(64,), sequences=50, validation_sequences=20),
+    )
     (table,) = evaluate(Lookup(20), recipe, 128, measured, ALONE)
     assert [(score.name, score.mean, score.targets) for score in table.scores["model"]] == [
         ("L 128", 1.0, 50),
@@ -79,7 +84,10 @@ def test_a_model_that_looks_up_is_always_right():
 def test_two_ranks_count_what_one_counts():
     recipe, measured = RecallRecipe(), RecallEvaluationRecipe(sequences=33, batch=4)
     whole = right_answers(Lookup(20), recipe, 64, measured, ALONE)
-    halves = [right_answers(Lookup(20), recipe, 64, measured, _Half(rank, 2, ALONE.device)) for rank in range(2)]
+    halves = [
+        right_answers(Lookup(20), recipe, 64, measured, _Half(rank, 2, ALONE.device))
+        for rank in range(2)
+    ]
     assert whole[1] == {name: sum(right[name] for _, right in halves) for name in whole[1]}
 
 
@@ -97,7 +105,9 @@ def test_long_sequences_are_fewer_and_come_one_by_one():
 def test_what_is_measured_was_never_trained_on():
     source = Recall(RecallRecipe(), 64, 32)
     trained = {row.tobytes() for step in range(50) for row in source.batch(0, step, range(32))}
-    assert not trained & {row.tobytes() for step in (-1, -2) for row in source.batch(0, step, range(32))}
+    assert not trained & {
+        row.tobytes() for step in (-1, -2) for row in source.batch(0, step, range(32))
+    }
 
 
 def test_a_run_from_recipe_to_table(tiny, tmp_path, capsys):
@@ -106,7 +116,10 @@ def test_a_run_from_recipe_to_table(tiny, tmp_path, capsys):
     assert "parameters; sequences of 32 letters: 2 keys, 2 values, answers: last" in err
     assert " bits/answer " in err
     assert "share of right answers, 2 keys and values, trained at 32" in out
-    assert all(name in out for name in ("L 32", "L 64", "L 128", "chance", "commonest value", "exact matching"))
+    assert all(
+        name in out
+        for name in ("L 32", "L 64", "L 128", "chance", "commonest value", "exact matching")
+    )
     found = json.loads((tmp_path / "run/evaluation.json").read_text())
     provenance = json.loads((tmp_path / "run/model/provenance.json").read_text())
     assert provenance["evaluation"] == found
@@ -134,7 +147,12 @@ def test_a_run_resumed_is_the_run(tiny, tmp_path, capsys):
 
 
 def test_two_symbols_are_learned(tiny, tmp_path):
-    sets = ("training.steps=150", "training.batch=32", "optimizer.rate=1e-2", "objective.answers=all")
+    sets = (
+        "training.steps=150",
+        "training.batch=32",
+        "optimizer.rate=1e-2",
+        "objective.answers=all",
+    )
     words = [part for each in sets for part in ("--set", each)]
     main(["pretrain", str(tiny), "-o", str(tmp_path / "run"), *words])
     found = json.loads((tmp_path / "run/evaluation.json").read_text())[0]["scores"]
@@ -153,13 +171,25 @@ def test_plan_says_what_it_would_take(tiny, capsys):
     [
         (["genomes=[]"], "names two sources, genomes and recall; either [[genomes]] or [recall]"),
         (["recall.vocabulary=5"], "recall.vocabulary: "),
-        (["recall.vocabulary=30"], "model.alphabet: 'symbols:4' cannot read these symbols; symbols:30"),
+        (
+            ["recall.vocabulary=30"],
+            "model.alphabet: 'symbols:4' cannot read these symbols; symbols:30",
+        ),
         (["model.strands=equivariant"], 'alphabet symbols:4: has no complement; strands = "dense"'),
-        (["evaluation.sites=3"], "evaluation.sites: unknown key; possible: batch, lengths, letters, seed, sequences, "),
+        (
+            ["evaluation.sites=3"],
+            "evaluation.sites: unknown key; possible: batch, lengths, letters, seed, sequences, ",
+        ),
         (["evaluation.lengths=[63]"], "evaluation.lengths.0: "),
         (["objective.kind=masked"], "objective.kind: 'masked'; possible: 'recall'"),
-        (["training.curriculum=[{length=33, steps=2, batch=4}]"], "curriculum.0.length: 33 letters are no pairs of"),
-        (["data.length=64"], "data: unknown key; possible: evaluation, model, objective, optimizer, recall, seed, "),
+        (
+            ["training.curriculum=[{length=33, steps=2, batch=4}]"],
+            "curriculum.0.length: 33 letters are no pairs of",
+        ),
+        (
+            ["data.length=64"],
+            "data: unknown key; possible: evaluation, model, objective, optimizer, recall, seed, ",
+        ),
     ],
 )
 def test_what_cannot_be_is_one_line(tiny, tmp_path, refused, words, message):
@@ -176,5 +206,10 @@ def test_the_recipe_of_what_is_measured_is_strict():
 def test_every_recipe_of_recall_trains_to_the_length_that_it_is_named_by(path):
     recipe = load(path, run_recipe)
     opened(recipe)
-    assert recipe.length == recipe.stages()[-1].length == recipe.longest == int(path.stem.split("-")[0])
+    assert (
+        recipe.length
+        == recipe.stages()[-1].length
+        == recipe.longest
+        == int(path.stem.split("-")[0])
+    )
     assert recipe.length not in recipe.evaluation.lengths

@@ -1,4 +1,6 @@
-"""A run folder: every file whole or not there, whatever the disk does; the log and the recipe of a resumed run."""
+"""A run folder: every file whole or not there, whatever the disk does; the log and the recipe of a
+resumed run.
+"""
 
 import json
 import os
@@ -40,7 +42,10 @@ def test_json_holds_null_for_what_is_no_number(run):
     values = {"a": [1.5, float("nan")], "b": ({"c": float("-inf")}, "NaN", 3, True, None)}
     run.write(run.folder / "found.json", values)
     text = (run.folder / "found.json").read_text()
-    assert json.loads(text, parse_constant=pytest.fail) == {"a": [1.5, None], "b": [{"c": None}, "NaN", 3, True, None]}
+    assert json.loads(text, parse_constant=pytest.fail) == {
+        "a": [1.5, None],
+        "b": [{"c": None}, "NaN", 3, True, None],
+    }
     assert values["b"][0]["c"] == float("-inf")
 
 
@@ -59,9 +64,13 @@ def test_a_checkpoint_comes_back_as_it_was_and_replaces_the_older(run):
 
 @contextmanager
 def small_disk(folder, size):
-    """A file system of `size` bytes on `folder`: a real one where we may mount, else a limit on the size of files."""
+    """A file system of `size` bytes on `folder`: a real one where we may mount, else a limit on the
+    size of files.
+    """
     folder.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder], capture_output=True).returncode:
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder], capture_output=True
+    ).returncode:
         pytest.skip("may not mount a file system here")
     try:
         yield
@@ -74,11 +83,16 @@ def test_a_full_disk_costs_nothing_but_the_newest_steps(tmp_path):
         run = Run(tmp_path / "disk" / "run", Whole(), resume=False).begin()
         run.save(NEWEST, state(7, 50_000))
         run.log(step=7)
-        with pytest.raises(MachineError, match=r"newest\.pt: cannot be written \(No space left on device\); the older"):
+        with pytest.raises(
+            MachineError,
+            match=r"newest\.pt: cannot be written \(No space left on device\); the older",
+        ):
             run.save(NEWEST, state(8, 60_000))
         assert run.load(NEWEST, CPU)["step"] == 7
         assert files(run.folder) == ["checkpoints/newest.pt", "log.jsonl", "recipe.json"]
-        with pytest.raises(MachineError, match=r"log\.jsonl: cannot be written \(No space left on device\)"):
+        with pytest.raises(
+            MachineError, match=r"log\.jsonl: cannot be written \(No space left on device\)"
+        ):
             run.log(step=8, padding="x" * 500_000)
         again = Run(run.folder, Whole(), resume=True).begin()
         again.log_path.write_text('{"step": 7}\n')
@@ -101,7 +115,9 @@ except MachineError as error:
     print(error)
 print(run.load(NEWEST, CPU)["step"], files(run.folder))
 """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
     first, second = done.stdout.splitlines()
     assert first.endswith(
         "newest.pt: cannot be written (File too large); the older one is kept, and --resume goes on from it"
@@ -109,12 +125,16 @@ print(run.load(NEWEST, CPU)["step"], files(run.folder))
     assert second == "7 ['checkpoints/newest.pt', 'recipe.json']"
 
 
-@pytest.mark.parametrize("damage", [lambda raw: raw[:500], lambda raw: b"", lambda raw: b"\x80\x04not torch"])
+@pytest.mark.parametrize(
+    "damage", [lambda raw: raw[:500], lambda raw: b"", lambda raw: b"\x80\x04not torch"]
+)
 def test_a_damaged_checkpoint_is_named_with_what_may_stand_in(run, damage):
     run.save(NEWEST, state(1))
     path = run.checkpoints / NEWEST
     path.write_bytes(damage(path.read_bytes()))
-    with pytest.raises(InputError, match=r"newest\.pt: is damaged \(.+\); best\.pt in its place") as caught:
+    with pytest.raises(
+        InputError, match=r"newest\.pt: is damaged \(.+\); best\.pt in its place"
+    ) as caught:
         run.load(NEWEST, CPU)
     assert "\n" not in str(caught.value)
 
@@ -139,11 +159,20 @@ def test_the_log_is_rewound_to_the_checkpoint_and_a_torn_line_dropped(run):
         log.write('{"step": 6, "lo')
     assert [line["step"] for line in run.lines()] == [1, 2, 2, 3, 4, 4, 5]
     run.rewind(4)
-    assert [json.loads(line)["step"] for line in run.log_path.read_text().splitlines()] == [1, 2, 2, 3, 4, 4]
+    assert [json.loads(line)["step"] for line in run.log_path.read_text().splitlines()] == [
+        1,
+        2,
+        2,
+        3,
+        4,
+        4,
+    ]
 
 
 def test_a_run_is_never_written_over(run):
-    with pytest.raises(TrainingError, match=r"run: holds a run already; --resume to go on, or another -o"):
+    with pytest.raises(
+        TrainingError, match=r"run: holds a run already; --resume to go on, or another -o"
+    ):
         Run(run.folder, Whole(), resume=False)
     run.recipe_path.unlink()
     run.save(NEWEST, state(1))
@@ -152,7 +181,9 @@ def test_a_run_is_never_written_over(run):
 
 
 def test_resume_needs_a_run(tmp_path):
-    with pytest.raises(TrainingError, match="holds no run to resume; the folder of an earlier run, or no --resume"):
+    with pytest.raises(
+        TrainingError, match="holds no run to resume; the folder of an earlier run, or no --resume"
+    ):
         Run(tmp_path / "none", Whole(), resume=True)
     assert not (tmp_path / "none").exists()
 
@@ -163,7 +194,12 @@ def test_a_changed_recipe_lists_what_changed(run):
     with pytest.raises(TrainingError) as caught:
         Run(run.folder, now, resume=True)
     message = str(caught.value)
-    for change in ("seed 0 -> 3", "model.depth 4 -> 5", "names ['a', 'b'] -> ['a']", "parts.0.depth None -> 4"):
+    for change in (
+        "seed 0 -> 3",
+        "model.depth 4 -> 5",
+        "names ['a', 'b'] -> ['a']",
+        "parts.0.depth None -> 4",
+    ):
         assert change in message
     assert "the same recipe, or a new run with another -o" in message
 
@@ -197,15 +233,20 @@ def test_replacing_is_all_or_nothing(tmp_path):
 
 
 def test_a_run_resumes_only_with_the_inputs_that_it_began_with(tmp_path):
-    folder, then, now = tmp_path / "run", {"/genome.fa": "a" * 64, "/b.bed": "b" * 64}, {"/genome.fa": "c" * 64}
+    folder, then, now = (
+        tmp_path / "run",
+        {"/genome.fa": "a" * 64, "/b.bed": "b" * 64},
+        {"/genome.fa": "c" * 64},
+    )
     Run(folder, Whole(), resume=False).begin(then)
     assert json.loads((folder / "inputs.json").read_text()) == then
     Run(folder, Whole(), resume=True).begin(then)
-    message = (
-        rf"^/genome\.fa: changed since the run began \(SHA-256 {'a' * 12} then, {'c' * 12} now\); the file as it was"
-    )
+    message = rf"^/genome\.fa: changed since the run began \(SHA-256 {'a' * 12} then, {'c' * 12} now\); the file as it was"
     with pytest.raises(TrainingError, match=message):
         Run(folder, Whole(), resume=True).begin(now)
     (folder / "inputs.json").write_text("{")
-    with pytest.raises(InputError, match=r"inputs\.json: cannot be read .*; the checksums that the run wrote when it"):
+    with pytest.raises(
+        InputError,
+        match=r"inputs\.json: cannot be read .*; the checksums that the run wrote when it",
+    ):
         Run(folder, Whole(), resume=True).begin(then)

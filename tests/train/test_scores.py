@@ -8,7 +8,16 @@ from scipy import stats
 from sklearn import metrics
 
 from orchid_genomics.train import scores
-from orchid_genomics.train.scores import NAMES, Estimate, areas, best_threshold, confusion, drawn, scored, thresholds_of
+from orchid_genomics.train.scores import (
+    NAMES,
+    Estimate,
+    areas,
+    best_threshold,
+    confusion,
+    drawn,
+    scored,
+    thresholds_of,
+)
 
 SEEDS = st.integers(0, 10_000)
 
@@ -56,9 +65,15 @@ def test_scores_of_calls_are_those_of_scikit_learn(seed, classes):
     average = "binary" if classes == 2 else "macro"
     for at, row in enumerate(weights):
         options = {"sample_weight": row}
-        assert scores.mcc(table)[at] == pytest.approx(metrics.matthews_corrcoef(truth, called, **options))
-        assert scores.accuracy(table)[at] == pytest.approx(metrics.accuracy_score(truth, called, **options))
-        assert scores.f1(table)[at] == pytest.approx(metrics.f1_score(truth, called, average=average, **options))
+        assert scores.mcc(table)[at] == pytest.approx(
+            metrics.matthews_corrcoef(truth, called, **options)
+        )
+        assert scores.accuracy(table)[at] == pytest.approx(
+            metrics.accuracy_score(truth, called, **options)
+        )
+        assert scores.f1(table)[at] == pytest.approx(
+            metrics.f1_score(truth, called, average=average, **options)
+        )
 
 
 @settings(max_examples=30, deadline=None)
@@ -70,7 +85,9 @@ def test_scores_of_numbers_are_those_of_scipy_and_scikit_learn(seed):
     assert scores.pearson(found, truth, one)[0] == pytest.approx(stats.pearsonr(found, truth)[0])
     assert scores.spearman(found, truth, one)[0] == pytest.approx(stats.spearmanr(found, truth)[0])
     assert scores.r2(found, truth, one)[0] == pytest.approx(metrics.r2_score(truth, found))
-    assert scores.squared_error(found, truth, one)[0] == pytest.approx(metrics.mean_squared_error(truth, found))
+    assert scores.squared_error(found, truth, one)[0] == pytest.approx(
+        metrics.mean_squared_error(truth, found)
+    )
     twice = np.concatenate([truth, truth[:20]]), np.concatenate([found, found[:20]])
     weights = np.r_[np.full(20, 2.0), np.ones(30)][None]
     assert scores.pearson(found, truth, weights)[0] == pytest.approx(stats.pearsonr(*twice)[0])
@@ -80,8 +97,12 @@ def test_scores_of_numbers_are_those_of_scipy_and_scikit_learn(seed):
 @given(SEEDS)
 def test_the_threshold_has_the_highest_mcc_of_all(seed):
     score, truth, _ = ranked(seed)
-    best = max(metrics.matthews_corrcoef(truth, score >= cut) for cut in np.r_[np.unique(score), np.inf])
-    assert metrics.matthews_corrcoef(truth, score >= best_threshold(score, truth)) == pytest.approx(best)
+    best = max(
+        metrics.matthews_corrcoef(truth, score >= cut) for cut in np.r_[np.unique(score), np.inf]
+    )
+    assert metrics.matthews_corrcoef(truth, score >= best_threshold(score, truth)) == pytest.approx(
+        best
+    )
 
 
 @pytest.mark.parametrize("positive", [0.2, 0.8])
@@ -97,7 +118,10 @@ def test_what_never_varies_scores_nothing_rather_than_nan():
     found = scored("binary", constant[:, None], truth, np.array([0.5]), one)
     assert (found["MCC"][0], found["AUROC"][0]) == (0.0, 0.5)
     assert (
-        scored("regression", constant[:, None], truth[:, None].astype(float), np.array([np.nan]), one)["Pearson"] == 0
+        scored(
+            "regression", constant[:, None], truth[:, None].astype(float), np.array([np.nan]), one
+        )["Pearson"]
+        == 0
     )
 
 
@@ -105,7 +129,9 @@ def test_what_never_varies_scores_nothing_rather_than_nan():
 def test_every_task_gives_every_score_it_names(task):
     rng = np.random.default_rng(0)
     classes = {"binary": 2, "multiclass": 3}.get(task)
-    target = rng.integers(0, classes, 40) if classes else (rng.random((40, 2)) > 0.5).astype(np.float32)
+    target = (
+        rng.integers(0, classes, 40) if classes else (rng.random((40, 2)) > 0.5).astype(np.float32)
+    )
     answers = rng.random((40, {"binary": 1, "multiclass": 3}.get(task, 2)))
     found = scored(task, answers, target, thresholds_of(task, answers, target), np.ones((1, 40)))
     assert tuple(found) == NAMES[task] or set(found) == set(NAMES[task])

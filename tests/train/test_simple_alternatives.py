@@ -14,7 +14,9 @@ def made(texts, target, task="binary", labels=("0", "1")) -> LabelledSet:
     tokens = [DNA.encode(text) for text in texts]
     split = np.arange(len(texts)) % 3
     rows = [f"row {row}" for row in range(len(texts))]
-    return LabelledSet("set", task, labels, tokens, np.asarray(target), split, np.arange(len(texts)), rows)
+    return LabelledSet(
+        "set", task, labels, tokens, np.asarray(target), split, np.arange(len(texts)), rows
+    )
 
 
 def random_texts(rows: int, length: int, seed: int = 0, letters: str = "ACGT") -> list[str]:
@@ -61,7 +63,10 @@ def test_codes_of_the_other_strand():
 
 
 def found_by(data: LabelledSet, strand: str = "both") -> dict[str, float]:
-    return {each.name: first_score(data, each.test, data.rows("test")) for each in simple(data, strand, sizes=(3,))}
+    return {
+        each.name: first_score(data, each.test, data.rows("test"))
+        for each in simple(data, strand, sizes=(3,))
+    }
 
 
 def test_each_alternative_finds_its_own_signal_and_no_other():
@@ -71,7 +76,9 @@ def test_each_alternative_finds_its_own_signal_and_no_other():
     assert gc["majority class"] == 0
 
     texts = random_texts(180, 60, 3)
-    held = [text[:20] + "TGACTCA" + text[27:] if row % 2 else text for row, text in enumerate(texts)]
+    held = [
+        text[:20] + "TGACTCA" + text[27:] if row % 2 else text for row, text in enumerate(texts)
+    ]
     at_one_place = found_by(made(held, np.arange(180) % 2), "forward")
     assert at_one_place["positional regression"] > 0.9
     assert abs(at_one_place["GC content"]) < 0.5
@@ -99,7 +106,10 @@ def test_the_small_cnn_answers_the_same_for_both_strands_when_it_should():
     one = torch.zeros(1), torch.ones(1)
     tokens = torch.from_numpy(np.stack([DNA.encode(text) for text in random_texts(3, 61)]))
     other = torch.from_numpy(np.stack([DNA.reverse_complement(row) for row in tokens.numpy()]))
-    both, forward = SmallCNN(1, "both", False, *one).eval(), SmallCNN(1, "forward", True, *one).eval()
+    both, forward = (
+        SmallCNN(1, "both", False, *one).eval(),
+        SmallCNN(1, "forward", True, *one).eval(),
+    )
     torch.testing.assert_close(both(other), both(tokens))
     assert (forward(other) - forward(tokens)).abs().min() > 1e-4
 
@@ -108,7 +118,10 @@ def test_the_small_cnn_answers_the_same_for_both_strands_when_it_should():
 def test_the_small_cnn_answers_the_same_however_far_a_row_is_padded(strand):
     torch.manual_seed(0)
     whole, lengths = torch.zeros(1), (61, 61) if strand == "forward" else (61, 38)
-    rows = [torch.from_numpy(DNA.encode(random_texts(1, length, seed)[0])) for seed, length in enumerate(lengths)]
+    rows = [
+        torch.from_numpy(DNA.encode(random_texts(1, length, seed)[0]))
+        for seed, length in enumerate(lengths)
+    ]
     cnn = SmallCNN(1, strand, strand == "forward", whole, torch.ones(1)).eval()
     padded = torch.full((2, 96), DNA.pad, dtype=torch.uint8)
     for row, tokens in enumerate(rows):

@@ -1,4 +1,6 @@
-"""The recipes of the embedded genome open: every file, split, window and batch is what a run would need."""
+"""The recipes of the embedded genome open: every file, split, window and batch is what a run would
+need.
+"""
 
 from pathlib import Path
 

@@ -1,4 +1,6 @@
-"""What learning answers asks of a step: its loss, its mask, its weights; and what a model says of many rows."""
+"""What learning answers asks of a step: its loss, its mask, its weights; and what a model says of
+many rows.
+"""
 
 from dataclasses import replace
 
@@ -19,20 +21,38 @@ from orchid_genomics.train.supervised import Supervised, balanced, padded_length
 
 def labelled(task="binary", lengths=(40, 51, 60, 90), rows=24) -> LabelledSet:
     rng = np.random.default_rng(1)
-    tokens = [rng.integers(0, 4, lengths[row % len(lengths)]).astype(np.uint8) for row in range(rows)]
+    tokens = [
+        rng.integers(0, 4, lengths[row % len(lengths)]).astype(np.uint8) for row in range(rows)
+    ]
     target = {
         "binary": (np.arange(rows) % 4 == 0).astype(np.int64),
         "multiclass": np.arange(rows) % 3,
         "multilabel": rng.integers(0, 2, (rows, 2)).astype(np.float32),
         "regression": rng.normal(5, 2, (rows, 1)).astype(np.float32),
     }[task]
-    labels = {"binary": ("0", "1"), "multiclass": ("a", "b", "c"), "multilabel": ("x", "y"), "regression": ("n",)}[task]
+    labels = {
+        "binary": ("0", "1"),
+        "multiclass": ("a", "b", "c"),
+        "multilabel": ("x", "y"),
+        "regression": ("n",),
+    }[task]
     split = np.repeat([0, 1, 2], [rows - 8, 4, 4])
-    return LabelledSet("set", task, labels, tokens, target, split, np.arange(rows), [f"row {r}" for r in range(rows)])
+    return LabelledSet(
+        "set",
+        task,
+        labels,
+        tokens,
+        target,
+        split,
+        np.arange(rows),
+        [f"row {r}" for r in range(rows)],
+    )
 
 
 def objective(data, batch=8, **options) -> Supervised:
-    return Supervised(data, Epochs(data.tokens, np.arange(len(data)), padded_lengths(data), batch), **options)
+    return Supervised(
+        data, Epochs(data.tokens, np.arange(len(data)), padded_lengths(data), batch), **options
+    )
 
 
 def shown(found: Supervised, step: int = 0, batch: int = 8):
@@ -49,12 +69,16 @@ def test_the_loss_is_the_mean_over_rows_by_hand(task):
     outputs = torch.randn(8, 1 if task == "binary" else len(data.labels))
     target = batch.target
     wanted = {
-        "binary": lambda: functional.binary_cross_entropy_with_logits(outputs[:, 0], target.float()),
+        "binary": lambda: functional.binary_cross_entropy_with_logits(
+            outputs[:, 0], target.float()
+        ),
         "multiclass": lambda: functional.cross_entropy(outputs, target),
         "multilabel": lambda: functional.binary_cross_entropy_with_logits(outputs, target),
         "regression": lambda: ((outputs - target) / data.target[:16].std()).square().mean(),
     }[task]()
-    torch.testing.assert_close(found.loss(outputs, batch) / batch.weights_BL.sum(), wanted, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(
+        found.loss(outputs, batch) / batch.weights_BL.sum(), wanted, rtol=1e-5, atol=1e-6
+    )
 
 
 def test_padding_is_masked_and_rows_that_fill_a_batch_weigh_nothing():
@@ -95,7 +119,9 @@ def test_balanced_labels_have_the_same_say_and_numbers_have_none():
     each = functional.binary_cross_entropy_with_logits(outputs, batch.target, reduction="none")
     each = each * torch.from_numpy(np.where(batch.target.numpy() > 0, weights[1], weights[0]))
     torch.testing.assert_close(found.loss(outputs, batch), each.mean(1).sum())
-    with pytest.raises(RecipeError, match=r"training\.class_weights: balanced, for numbers; \"none\""):
+    with pytest.raises(
+        RecipeError, match=r"training\.class_weights: balanced, for numbers; \"none\""
+    ):
         balanced(labelled("regression"))
 
 

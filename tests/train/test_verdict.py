@@ -18,7 +18,13 @@ from orchid_genomics.train.charts import Series, chart, matrix
 from orchid_genomics.train.finetuning import Fitted
 from orchid_genomics.train.page import Curves, page, reliability
 from orchid_genomics.train.simple import Answered
-from orchid_genomics.train.verdict import families, mean_interval, seen_in_pretraining, shared_letters, verdict
+from orchid_genomics.train.verdict import (
+    families,
+    mean_interval,
+    seen_in_pretraining,
+    shared_letters,
+    verdict,
+)
 
 ROWS = 400  # a quarter trains, a quarter validates, half is tested
 
@@ -26,7 +32,11 @@ ROWS = 400  # a quarter trains, a quarter validates, half is tested
 def labelled(labels=("no", "yes"), task="binary", places=False) -> LabelledSet:
     rng = np.random.default_rng(0)
     tokens = [rng.integers(0, 4, 60).astype(np.uint8) for _ in range(ROWS)]
-    target = rng.integers(0, 2, ROWS) if task == "binary" else rng.normal(size=(ROWS, 1)).astype(np.float32)
+    target = (
+        rng.integers(0, 2, ROWS)
+        if task == "binary"
+        else rng.normal(size=(ROWS, 1)).astype(np.float32)
+    )
     split = np.repeat([0, 1, 2, 2], ROWS // 4)
     where = [f"row {row}" for row in range(ROWS)]
     at = [Interval("chr1", 1000 * row, 1000 * row + 60) for row in range(ROWS)] if places else None
@@ -48,7 +58,15 @@ def model(data: LabelledSet, noise: float, seeds=(0,)) -> Fitted:
     log = [{"step": step, "loss": 1 / (step + 1)} for step in range(40)]
     log += [{"step": step, "validation_1-AUROC": 0.5 / step} for step in (10, 20)]
     return Fitted(
-        "model", nn.Linear(2, 1), 1e-3, seeds, *map(list, zip(*pairs, strict=True)), 0, {}, 1.0, [log] * len(seeds)
+        "model",
+        nn.Linear(2, 1),
+        1e-3,
+        seeds,
+        *map(list, zip(*pairs, strict=True)),
+        0,
+        {},
+        1.0,
+        [log] * len(seeds),
     )
 
 
@@ -60,25 +78,33 @@ def test_the_comparator_is_the_best_on_validation_not_on_test():
     data = labelled()
     lucky = other(data, "lucky", 3.0)
     perfect = data.target[data.rows("test")][:, None] * 1.0
-    lucky = Answered("lucky", lucky.validation, perfect, "", 1)  # worse on validation, perfect on test
+    lucky = Answered(
+        "lucky", lucky.validation, perfect, "", 1
+    )  # worse on validation, perfect on test
     found = verdict(data, model(data, 0.3), [lucky, other(data, "steady", 0.6)], [])
     assert found.comparator == "steady"
     assert found.line("lucky").scores["MCC"].value == 1.0
 
 
 @pytest.mark.parametrize(
-    ("ours", "theirs", "says"), [(0.3, 1.5, "beats"), (1.5, 0.3, "does NOT beat"), (1, 1, "does NOT beat")]
+    ("ours", "theirs", "says"),
+    [(0.3, 1.5, "beats"), (1.5, 0.3, "does NOT beat"), (1, 1, "does NOT beat")],
 )
 def test_the_first_line_says_whether_the_encoder_is_better(ours, theirs, says):
     data = labelled()
-    found = verdict(data, model(data, ours), [other(data, "k-mers", theirs)], ["Pretraining: none."])
+    found = verdict(
+        data, model(data, ours), [other(data, "k-mers", theirs)], ["Pretraining: none."]
+    )
     first = text(found).splitlines()[0]
     assert first.startswith(f"The encoder {says} ")
     assert re.search(
-        r"k-mers: MCC [\d.-]+ against [\d.-]+, a difference of [+-][\d.]+ \([+-][\d.]+ to [+-][\d.]+\)\.", first
+        r"k-mers: MCC [\d.-]+ against [\d.-]+, a difference of [+-][\d.]+ \([+-][\d.]+ to [+-][\d.]+\)\.",
+        first,
     )
     gap = found.line("k-mers").minus["MCC"]
-    assert gap.value == pytest.approx(found.lines[0].scores["MCC"].value - found.line("k-mers").scores["MCC"].value)
+    assert gap.value == pytest.approx(
+        found.lines[0].scores["MCC"].value - found.line("k-mers").scores["MCC"].value
+    )
     assert found.better == (gap.low > 0)
 
 
@@ -95,7 +121,9 @@ def test_a_test_row_that_shares_thirty_letters_with_training_is_counted_and_scor
     data = labelled()
     test, train = data.rows("test"), data.rows("train")
     data.tokens[test[0]][5:35] = data.tokens[train[0]][20:50]  # half of its letters
-    data.tokens[test[1]][:] = DNA.reverse_complement(data.tokens[train[1]])  # the whole row, on the other strand
+    data.tokens[test[1]][:] = DNA.reverse_complement(
+        data.tokens[train[1]]
+    )  # the whole row, on the other strand
     data.tokens[test[2]][5:34] = data.tokens[train[2]][20:49]  # one letter too few
     for row, end in ((0, 35), (2, 34)):  # what stands beside the stretch differs
         data.tokens[test[row]][4] = (data.tokens[train[row]][19] + 1) % 4
@@ -127,7 +155,9 @@ def test_a_short_test_row_does_not_change_what_the_others_share():
     data.tokens[test[1]][:] = data.tokens[train[1]]
     shared = shared_letters(data, test)
     assert shared[:2].tolist() == [1.0, 1.0]
-    assert not shared[2:].any()  # sixty letters at random share twelve with training, but never thirty
+    assert not shared[
+        2:
+    ].any()  # sixty letters at random share twelve with training, but never thirty
 
 
 def test_rows_of_a_locus_are_drawn_together():
@@ -150,7 +180,11 @@ def test_few_families_are_said_to_make_rough_intervals():
 
 def test_what_pretraining_saw_is_counted_by_place():
     data = labelled(places=True)
-    genome = {"fasta": "g.fa", "contigs": {"chr1": 10**6}, "seen": {"chr1": [[200_000, 209_990], [395_050, 10**6]]}}
+    genome = {
+        "fasta": "g.fa",
+        "contigs": {"chr1": 10**6},
+        "seen": {"chr1": [[200_000, 209_990], [395_050, 10**6]]},
+    }
     assert seen_in_pretraining(data, {"genomes": [genome]}) == (
         "Pretraining on g.fa saw 15 of 200 test loci (by contig name and place)."
     )
@@ -158,7 +192,9 @@ def test_what_pretraining_saw_is_counted_by_place():
     with pytest.warns(GenomeNote, match="contigs renamed to those of g.fa: chr1 -> 1"):
         assert "saw 15 of 200 test loci" in seen_in_pretraining(data, {"genomes": [plain]})
     other_genome = {**genome, "contigs": {"I": 5}, "seen": {}}
-    assert "has none of the contigs of the test rows" in seen_in_pretraining(data, {"genomes": [other_genome]})
+    assert "has none of the contigs of the test rows" in seen_in_pretraining(
+        data, {"genomes": [other_genome]}
+    )
     assert "no coordinates" in seen_in_pretraining(labelled(), {"genomes": [genome]})
     assert "does not say what it read" in seen_in_pretraining(data, {})
 
@@ -183,7 +219,9 @@ class Outside(HTMLParser):
         self.found, self.open = [], []
 
     def handle_starttag(self, tag, attributes):
-        self.found += [value for name, value in attributes if name in ("src", "href") or tag == "script"]
+        self.found += [
+            value for name, value in attributes if name in ("src", "href") or tag == "script"
+        ]
         if tag not in ("meta", "br") and tag not in ("line", "rect", "circle", "polyline"):
             self.open.append(tag)
 
@@ -198,7 +236,12 @@ def report(task="binary", labels=("<no>", "yes & more")) -> str:
     ours, theirs = model(data, 0.5, (0, 1)), other(data, "k-mer <regression>", 1.0)
     found = verdict(data, ours, [theirs], ["Trained: all <weights>."])
     return page(
-        data, found, [ours, theirs], [Curves("model", ours.logs)], text(found), {"genomes": [], "version": "<1>"}
+        data,
+        found,
+        [ours, theirs],
+        [Curves("model", ours.logs)],
+        text(found),
+        {"genomes": [], "version": "<1>"},
     )
 
 
@@ -223,8 +266,20 @@ def chromium() -> str | None:
 @pytest.mark.skipif(chromium() is None, reason="no Chromium here")
 def test_a_browser_shows_the_verdict_the_table_and_the_pictures(tmp_path):
     (tmp_path / "report.html").write_text(report(), encoding="utf-8")
-    quiet = ["--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-sync"]
-    words = [chromium(), "--headless", "--no-sandbox", *quiet, f"--user-data-dir={tmp_path / 'profile'}"]
+    quiet = [
+        "--disable-gpu",
+        "--disable-quic",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--disable-sync",
+    ]
+    words = [
+        chromium(),
+        "--headless",
+        "--no-sandbox",
+        *quiet,
+        f"--user-data-dir={tmp_path / 'profile'}",
+    ]
     shot = tmp_path / "page.png"
     done = run(
         [*words, f"--screenshot={shot}", "--window-size=1240,2000", f"file://{tmp_path / 'report.html'}"],
@@ -242,7 +297,9 @@ def test_a_browser_shows_the_verdict_the_table_and_the_pictures(tmp_path):
 
 def test_charts_hold_their_points_inside_their_axes():
     drawing = chart("t", [Series("a", [0, 5, 10], [1.0, -1.0, 3.0])], "x", "y")
-    points = [tuple(map(float, p.split(","))) for p in re.search(r'points="([^"]+)"', drawing)[1].split()]
+    points = [
+        tuple(map(float, p.split(","))) for p in re.search(r'points="([^"]+)"', drawing)[1].split()
+    ]
     assert all(52 <= x <= 366 and 30 <= y <= 270 for x, y in points)
     assert points[1][1] > points[0][1] > points[2][1], "up is more"
     assert chart("t", [Series("a", [], [])], "x", "y") == ""
@@ -254,12 +311,18 @@ def test_long_names_stay_inside_their_picture():
     names = ["model", "gapped k-mer regression", "positional regression", "a" * 40]
     drawing = chart("t", [Series(name, [0, 1], [0, 1]) for name in names], "x", "y")
     width = float(re.search(r'width="(\d+)"', drawing)[1])
-    legend = re.findall(r'<text x="([\d.]+)" y="[\d.]+" font-size="11" text-anchor="start"[^>]*>([^<]+)<', drawing)
+    legend = re.findall(
+        r'<text x="([\d.]+)" y="[\d.]+" font-size="11" text-anchor="start"[^>]*>([^<]+)<', drawing
+    )
     assert [text for _, text in legend] == [*names[:3], "a" * 23 + "…"]
     assert all(float(x) + 6.3 * len(text) <= width for x, text in legend)
-    assert all(float(x) + 6.3 * len(text) < width / 2 + 10 for x, text in legend[::2]), "not into the second column"
+    assert all(float(x) + 6.3 * len(text) < width / 2 + 10 for x, text in legend[::2]), (
+        "not into the second column"
+    )
     title = "Confusion, gapped k-mer regression"
-    assert float(re.search(r'width="(\d+)"', matrix(title, np.eye(2), ("0", "1")))[1]) >= 8 + 7.8 * len(title)
+    assert float(
+        re.search(r'width="(\d+)"', matrix(title, np.eye(2), ("0", "1")))[1]
+    ) >= 8 + 7.8 * len(title)
 
 
 def test_reliability_of_a_calibrated_answer_lies_on_the_diagonal():

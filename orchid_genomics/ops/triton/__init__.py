@@ -1,6 +1,8 @@
-"""The operator and the rest of a block as Triton kernels around cuFFT and cuBLAS; imported without Triton installed.
+"""The operator and the rest of a block as Triton kernels around cuFFT and cuBLAS; imported without
+Triton installed.
 
-Kernels (the files that import triton) are loaded by the first call; `machine` says why where they cannot run.
+Kernels (the files that import triton) are loaded by the first call; `machine` says why where they
+cannot run.
 """
 
 from orchid_genomics.ops.triton.block import enter, gated_mlp, leave

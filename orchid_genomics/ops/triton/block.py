@@ -1,8 +1,10 @@
-"""The parts of a block beside the long convolution on a GPU: batched products, and one kernel between two of them.
+"""The parts of a block beside the long convolution on a GPU: batched products, and one kernel
+between two of them.
 
-`enter`, `leave` and `gated_mlp` are those of `ops.gates` and `ops.mlp`: same arguments, same results, only inputs
-kept. `model.orchid` holds them written plainly. The trap: weights and all inside have the type of the activations
-(bfloat16), the residual stream x its own (float32), and no sum is narrower than float32 or depends on timing.
+`enter`, `leave` and `gated_mlp` are those of `ops.gates` and `ops.mlp`: same arguments, same
+results, only inputs kept. `model.orchid` holds them written plainly. The trap: weights and all
+inside have the type of the activations (bfloat16), the residual stream x its own (float32), and no
+sum is narrower than float32 or depends on timing.
 """
 
 import torch
@@ -19,7 +21,12 @@ Maybe = Tensor | None
 
 @torch.library.custom_op("orchid::enter_triton", mutates_args=())
 def enter(
-    x_BDL: Tensor, weight: Tensor, bias: Tensor | None, taps: Tensor, mask_BL: Tensor | None, halves: int
+    x_BDL: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    taps: Tensor,
+    mask_BL: Tensor | None,
+    halves: int,
 ) -> list[Tensor]:
     """z = v s1, v and s2 (B, D, L) from short_conv(fly(W norm(x))); see `ops.gates.enter`."""
     run, x = kernels("block_kernels", x_BDL), x_BDL.contiguous()
@@ -30,7 +37,14 @@ def enter(
             P = _product(weight, narrow)
             options = _options(weight, bias, taps, mask_BL, halves, x)
             given = (P, _or(bias, rms), rms, _mask(mask_BL, rms), taps.contiguous())
-            launch(run.enter_kernel, _grid(x, halves), *given, *outs, *_sizes(weight, x, halves, 3), **options)
+            launch(
+                run.enter_kernel,
+                _grid(x, halves),
+                *given,
+                *outs,
+                *_sizes(weight, x, halves, 3),
+                **options,
+            )
     return outs
 
 
@@ -58,11 +72,32 @@ def enter_backward(
         dP, dtaps = torch.empty_like(P), rms.new_empty(pieces, *taps.shape)
         dbias = None if bias is None else rms.new_empty(pieces, 3 * C)
         upstream = (d.contiguous() for d in (dz_BDL, dv_BDL, ds2_BDL))
-        given = (P, _or(bias, rms), rms, _mask(mask_BL, rms), taps.contiguous(), dP, dtaps, _or(dbias, rms))
+        given = (
+            P,
+            _or(bias, rms),
+            rms,
+            _mask(mask_BL, rms),
+            taps.contiguous(),
+            dP,
+            dtaps,
+            _or(dbias, rms),
+        )
         options = _options(weight, bias, taps, mask_BL, halves, x)
-        launch(run.enter_backward_kernel, grid, *upstream, *given, *_sizes(weight, x, halves, 3), **options)
+        launch(
+            run.enter_backward_kernel,
+            grid,
+            *upstream,
+            *given,
+            *_sizes(weight, x, halves, 3),
+            **options,
+        )
         dx = _norm_backward(run, _product(weight.transpose(1, 2), dP), x, rms, None)
-        return [dx, _weight_gradient(dP, narrow, weight), _summed(dbias, weight), _summed(dtaps, taps)]
+        return [
+            dx,
+            _weight_gradient(dP, narrow, weight),
+            _summed(dbias, weight),
+            _summed(dtaps, taps),
+        ]
 
 
 @torch.library.custom_op("orchid::leave_triton", mutates_args=())
@@ -77,7 +112,10 @@ def leave(
     halves: int,
 ) -> Tensor:
     """x + W fly((y + skip z) s2); skip (D); see `ops.gates.leave`."""
-    run, u = kernels("block_kernels", x_BDL), torch.empty_like(y_BDL, memory_format=torch.contiguous_format)
+    run, u = (
+        kernels("block_kernels", x_BDL),
+        torch.empty_like(y_BDL, memory_format=torch.contiguous_format),
+    )
     if not u.numel():
         return torch.empty_like(x_BDL, memory_format=torch.contiguous_format)
     with on_device_of(u):
@@ -106,21 +144,47 @@ def leave_backward(
         return [*(torch.zeros_like(t) for t in (y, z, s2)), *_zeros(skip, weight, bias)]
     with on_device_of(y):
         narrow = dout.to(weight.dtype)
-        du, (u, dy, dz, ds2) = _product(weight.transpose(1, 2), narrow), (torch.empty_like(y) for _ in range(4))
+        du, (u, dy, dz, ds2) = (
+            _product(weight.transpose(1, 2), narrow),
+            (torch.empty_like(y) for _ in range(4)),
+        )
         grid, wide = _grid(y, halves), _wide(skip)
         dskip = wide.new_empty(grid[0] * grid[2], skip.numel())
         C, L = y.shape[1] // halves, y.shape[2]
         options = {"HALVES": halves, "BLOCK": _block(L)}
-        launch(run.leave_backward_kernel, grid, du, y, z, s2, wide, u, dy, dz, ds2, dskip, C, L, **options)
+        launch(
+            run.leave_backward_kernel,
+            grid,
+            du,
+            y,
+            z,
+            s2,
+            wide,
+            u,
+            dy,
+            dz,
+            ds2,
+            dskip,
+            C,
+            L,
+            **options,
+        )
         dweight, dbias = _weight_gradient(narrow, u, weight), _bias_gradient(dout, bias)
         return [dy, dz, ds2, _summed(dskip, skip), dweight, dbias]
 
 
 @torch.library.custom_op("orchid::gated_mlp_triton", mutates_args=())
 def gated_mlp(
-    x_BDL: Tensor, w_in: Tensor, b_in: Tensor | None, w_out: Tensor, b_out: Tensor | None, halves: int
+    x_BDL: Tensor,
+    w_in: Tensor,
+    b_in: Tensor | None,
+    w_out: Tensor,
+    b_out: Tensor | None,
+    halves: int,
 ) -> Tensor:
-    """x + W_out fly(value GELU(gate)), with (value, gate) = fly(W_in norm(x)); see `ops.mlp.gated_mlp`."""
+    """x + W_out fly(value GELU(gate)), with (value, gate) = fly(W_in norm(x)); see
+    `ops.mlp.gated_mlp`.
+    """
     run, x = kernels("block_kernels", x_BDL), x_BDL.contiguous()
     if not x.numel():
         return torch.empty_like(x)
@@ -176,7 +240,9 @@ def _sizes(weight: Tensor, out_BDL: Tensor, halves: int, parts: int) -> tuple[in
     return out_BDL.shape[1] // halves, weight.shape[1] // parts, out_BDL.shape[2]
 
 
-def _options(weight: Tensor, bias: Maybe, taps: Tensor, mask_BL: Maybe, halves: int, x_BDL: Tensor) -> dict:
+def _options(
+    weight: Tensor, bias: Maybe, taps: Tensor, mask_BL: Maybe, halves: int, x_BDL: Tensor
+) -> dict:
     given = {"BIAS": bias is not None, "MASK": mask_BL is not None}
     return {"HALVES": halves, "K": taps.shape[-1], **given, "BLOCK": _block(x_BDL.shape[2])}
 
@@ -201,7 +267,9 @@ def _hidden(w_in: Tensor, x_BDL: Tensor) -> Tensor:
 
 
 def _norm(run, x_BDL: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """One over the root mean square of every position, (B, L), float32 or wider; and x in the products' type."""
+    """One over the root mean square of every position, (B, L), float32 or wider; and x in the
+    products' type.
+    """
     B, D, L = x_BDL.shape
     rms = x_BDL.new_empty(B, L, dtype=torch.promote_types(x_BDL.dtype, torch.float32))
     narrow = x_BDL if x_BDL.dtype == dtype else torch.empty_like(x_BDL, dtype=dtype)
@@ -216,7 +284,18 @@ def _norm_backward(run, e: Tensor, x_BDL: Tensor, rms: Tensor, residual: Maybe) 
     B, D, L = x_BDL.shape
     dx, block = e if e.dtype == x_BDL.dtype else torch.empty_like(x_BDL), min(128, _block(L))
     options = {"RESIDUAL": residual is not None, "CHANNELS": CHANNELS, "BLOCK": block}
-    launch(run.norm_backward_kernel, (-(-L // block), B), e, x_BDL, rms, _or(residual, e), dx, D, L, **options)
+    launch(
+        run.norm_backward_kernel,
+        (-(-L // block), B),
+        e,
+        x_BDL,
+        rms,
+        _or(residual, e),
+        dx,
+        D,
+        L,
+        **options,
+    )
     return dx.view(x_BDL.shape)
 
 
@@ -276,13 +355,17 @@ def _keep_leave(ctx, inputs, output) -> None:
 
 def _leave_gradients(ctx, dout: Tensor):
     y, z, s2, skip, weight, bias = ctx.saved_tensors
-    dy, dz, ds2, dskip, dweight, dbias = leave_backward(dout, y, z, s2, skip, weight, bias, ctx.halves)
+    dy, dz, ds2, dskip, dweight, dbias = leave_backward(
+        dout, y, z, s2, skip, weight, bias, ctx.halves
+    )
     return dout, dy, dz, ds2, dskip, dweight, gradient_of(dbias, bias), None
 
 
 def _mlp_gradients(ctx, dy: Tensor):
     x, w_in, b_in, w_out, b_out = ctx.saved_tensors
-    dx, dw_in, db_in, dw_out, db_out = gated_mlp_backward(dy, x, w_in, b_in, w_out, b_out, ctx.halves)
+    dx, dw_in, db_in, dw_out, db_out = gated_mlp_backward(
+        dy, x, w_in, b_in, w_out, b_out, ctx.halves
+    )
     return dx, dw_in, gradient_of(db_in, b_in), dw_out, gradient_of(db_out, b_out), None
 
 
@@ -290,7 +373,9 @@ enter.register_autograd(_enter_gradients, setup_context=keep_all)
 leave.register_autograd(_leave_gradients, setup_context=_keep_leave)
 gated_mlp.register_autograd(_mlp_gradients, setup_context=keep_all)
 enter.register_fake(lambda x, weight, *rest: [shape(x).to(weight.dtype) for _ in range(3)])
-enter_backward.register_fake(lambda dz, dv, ds2, x, weight, bias, taps, mask, halves: shapes(x, weight, bias, taps))
+enter_backward.register_fake(
+    lambda dz, dv, ds2, x, weight, bias, taps, mask, halves: shapes(x, weight, bias, taps)
+)
 leave.register_fake(lambda x, *rest: shape(x))
 leave_backward.register_fake(lambda dout, y, z, s2, *rest: shapes(y, z, s2, *rest[:-1]))
 gated_mlp.register_fake(lambda x, w_in, b_in, w_out, b_out, halves: shape(x))

@@ -1,8 +1,11 @@
-"""Kernels around the products of a block: norm, butterflies, short taps, gates, skip, GELU; forward and backward.
+"""Kernels around the products of a block: norm, butterflies, short taps, gates, skip, GELU; forward
+and backward.
 
-Products P (B, rows, L), rows (half, block, part, channel) as `ops.products.flown` reads them, are of x before its
-norm: W (x rms) = (W x) rms, so the norm costs one number a position. All sums are float32 or wider. The trap: short
-taps read neighbours around the circle, so no kernel with taps writes over what it reads.
+Products P (B, rows, L), rows (half, block, part, channel) as `ops.products.flown` reads them, are
+of x before its
+norm: W (x rms) = (W x) rms, so the norm costs one number a position. All sums are float32 or wider.
+The trap: short taps read neighbours around the circle, so no kernel with taps writes over what it
+reads.
 """
 
 import triton
@@ -37,8 +40,23 @@ def _row(part, c, O, PARTS: tl.constexpr):
 
 
 @triton.jit
-def _product(P, bias, rms, mask, row, far, t, L, inside, HALVES: tl.constexpr, BIAS: tl.constexpr, MASK: tl.constexpr):
-    """One part of a channel and its pair at positions t, in the paired basis and masked; P, rms, mask of one b."""
+def _product(
+    P,
+    bias,
+    rms,
+    mask,
+    row,
+    far,
+    t,
+    L,
+    inside,
+    HALVES: tl.constexpr,
+    BIAS: tl.constexpr,
+    MASK: tl.constexpr,
+):
+    """One part of a channel and its pair at positions t, in the paired basis and masked; P, rms,
+    mask of one b.
+    """
     scale = tl.load(rms + t, mask=inside, other=0.0)
     even = _read(P, row * L + t, inside, rms) * scale
     if BIAS:
@@ -58,7 +76,9 @@ def _convolved(
     P, bias, rms, mask, taps, row, far, second, t, L,
     HALVES: tl.constexpr, K: tl.constexpr, BIAS: tl.constexpr, MASK: tl.constexpr,
 ):  # fmt: skip
-    """The short convolution of one part at t: sum of taps[j] h[t - (j - K // 2)]; `second` leads to the pair's taps."""
+    """The short convolution of one part at t: sum of taps[j] h[t - (j - K // 2)]; `second` leads to
+    the pair's taps.
+    """
     a, b = 0.0, 0.0
     for j in tl.static_range(K):
         at = (t + (K // 2 - j) + K * L) % L
@@ -70,9 +90,19 @@ def _convolved(
 
 @triton.jit
 def rms_kernel(
-    x, rms, narrow, D, L, EPS: tl.constexpr, NARROW: tl.constexpr, CHANNELS: tl.constexpr, BLOCK: tl.constexpr
+    x,
+    rms,
+    narrow,
+    D,
+    L,
+    EPS: tl.constexpr,
+    NARROW: tl.constexpr,
+    CHANNELS: tl.constexpr,
+    BLOCK: tl.constexpr,
 ):
-    """1 / sqrt(mean over channels of x^2 + EPS) at every position, rms (B, L); x in the products' type beside it."""
+    """1 / sqrt(mean over channels of x^2 + EPS) at every position, rms (B, L); x in the products'
+    type beside it.
+    """
     b = tl.program_id(1).to(tl.int64)
     t = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     total = tl.zeros((BLOCK,), rms.dtype.element_ty)
@@ -89,9 +119,20 @@ def rms_kernel(
 
 @triton.jit
 def norm_backward_kernel(
-    e, x, rms, residual, dx, D, L, RESIDUAL: tl.constexpr, CHANNELS: tl.constexpr, BLOCK: tl.constexpr
+    e,
+    x,
+    rms,
+    residual,
+    dx,
+    D,
+    L,
+    RESIDUAL: tl.constexpr,
+    CHANNELS: tl.constexpr,
+    BLOCK: tl.constexpr,
 ):
-    """dx = e - x rms^2 mean(e x), e being the gradient of norm(x) times rms; the residual's on top. e may be dx."""
+    """dx = e - x rms^2 mean(e x), e being the gradient of norm(x) times rms; the residual's on top.
+    e may be dx.
+    """
     b = tl.program_id(1).to(tl.int64)
     t = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     share = tl.zeros((BLOCK,), rms.dtype.element_ty)
@@ -116,9 +157,18 @@ def enter_kernel(
     HALVES: tl.constexpr, K: tl.constexpr, BIAS: tl.constexpr, MASK: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """z = v s1, v (masked) and s2 from the three parts' short convolutions."""
-    t, c, b = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK), tl.program_id(1), tl.program_id(2).to(tl.int64)
+    t, c, b = (
+        tl.program_id(0) * BLOCK + tl.arange(0, BLOCK),
+        tl.program_id(1),
+        tl.program_id(2).to(tl.int64),
+    )
     inside, rows = t < L, 3 * C
-    P, rms, mask, second = P + b * rows * HALVES * L, rms + b * L, mask + b * L, C * K * (HALVES - 1)
+    P, rms, mask, second = (
+        P + b * rows * HALVES * L,
+        rms + b * L,
+        mask + b * L,
+        C * K * (HALVES - 1),
+    )
     at, step = (b * HALVES * C + c) * L + t, _stride(C, L)
     for part in tl.static_range(3):
         row, w = _row(part, c, O, 3), taps + (part * HALVES * C + c) * K
@@ -152,7 +202,9 @@ def _upstream(
     else:
         other: tl.constexpr = 2 - PART
         row, w = _row(other, c, O, 3), taps + (other * HALVES * C + c) * K
-        a, o = _convolved(P, bias, rms, mask, w, row, 3 * C, C * K * (HALVES - 1), t, L, HALVES, K, BIAS, MASK)
+        a, o = _convolved(
+            P, bias, rms, mask, w, row, 3 * C, C * K * (HALVES - 1), t, L, HALVES, K, BIAS, MASK
+        )
         a, o = a * _read(dz, at, inside, rms), o * _read(dz, at + step, inside, rms)
         if PART == 2:
             a, o = a + _read(dv, at, inside, rms), o + _read(dv, at + step, inside, rms)
@@ -167,12 +219,23 @@ def enter_backward_kernel(
     dz, dv, ds2, P, bias, rms, mask, taps, dP, dtaps, dbias, C, O, L,
     HALVES: tl.constexpr, K: tl.constexpr, BIAS: tl.constexpr, MASK: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """dP times rms, and every piece's sums for taps (pieces, 3, halves, C, K) and bias (pieces, 3 C)."""
-    t, c, b = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK), tl.program_id(1), tl.program_id(2).to(tl.int64)
+    """dP times rms, and every piece's sums for taps (pieces, 3, halves, C, K) and bias (pieces, 3
+    C).
+    """
+    t, c, b = (
+        tl.program_id(0) * BLOCK + tl.arange(0, BLOCK),
+        tl.program_id(1),
+        tl.program_id(2).to(tl.int64),
+    )
     inside, rows, piece = t < L, 3 * C, b * tl.num_programs(0) + tl.program_id(0)
     upstream = b * HALVES * C * L
     dz, dv, ds2 = dz + upstream, dv + upstream, ds2 + upstream
-    P, dP, rms, mask = P + b * rows * HALVES * L, dP + b * rows * HALVES * L, rms + b * L, mask + b * L
+    P, dP, rms, mask = (
+        P + b * rows * HALVES * L,
+        dP + b * rows * HALVES * L,
+        rms + b * L,
+        mask + b * L,
+    )
     for part in tl.static_range(3):
         row, w = _row(part, c, O, 3), taps + (part * HALVES * C + c) * K
         even, odd = 0.0, 0.0
@@ -184,7 +247,9 @@ def enter_backward_kernel(
             even += da * tl.load(w + j).to(rms.dtype.element_ty)
             odd += do * tl.load(w + C * K * (HALVES - 1) + j).to(rms.dtype.element_ty)
             h, h_pair = _product(P, bias, rms, mask, row, rows, t, L, inside, HALVES, BIAS, MASK)
-            out = dtaps + ((piece * 3 + part) * HALVES * C + c) * K + j  # h[t] meets what lies j - K // 2 ahead
+            out = (
+                dtaps + ((piece * 3 + part) * HALVES * C + c) * K + j
+            )  # h[t] meets what lies j - K // 2 ahead
             tl.store(out, tl.sum(tl.where(inside, da * h, 0.0), 0))
             if HALVES == 2:
                 tl.store(out + C * K, tl.sum(tl.where(inside, do * h_pair, 0.0), 0))
@@ -203,10 +268,16 @@ def enter_backward_kernel(
 @triton.jit
 def leave_kernel(y, z, s2, skip, u, C, L, HALVES: tl.constexpr, BLOCK: tl.constexpr):
     """u = fly((y + skip z) s2)."""
-    t, c, b = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK), tl.program_id(1), tl.program_id(2).to(tl.int64)
+    t, c, b = (
+        tl.program_id(0) * BLOCK + tl.arange(0, BLOCK),
+        tl.program_id(1),
+        tl.program_id(2).to(tl.int64),
+    )
     inside, at, step = t < L, (b * HALVES * C + c) * L + t, _stride(C, L) * (HALVES - 1)
     first, second = tl.load(skip + c), tl.load(skip + c + C * (HALVES - 1))
-    a = (_read(y, at, inside, skip) + first * _read(z, at, inside, skip)) * _read(s2, at, inside, skip)
+    a = (_read(y, at, inside, skip) + first * _read(z, at, inside, skip)) * _read(
+        s2, at, inside, skip
+    )
     o = _read(y, at + step, inside, skip) + second * _read(z, at + step, inside, skip)
     a, o = _fly(a, o * _read(s2, at + step, inside, skip), HALVES)
     tl.store(u + at, a, mask=inside)
@@ -215,9 +286,15 @@ def leave_kernel(y, z, s2, skip, u, C, L, HALVES: tl.constexpr, BLOCK: tl.conste
 
 
 @triton.jit
-def leave_backward_kernel(du, y, z, s2, skip, u, dy, dz, ds2, dskip, C, L, HALVES: tl.constexpr, BLOCK: tl.constexpr):
+def leave_backward_kernel(
+    du, y, z, s2, skip, u, dy, dz, ds2, dskip, C, L, HALVES: tl.constexpr, BLOCK: tl.constexpr
+):
     """u again, the gradients of y, z and s2, and every piece's sum for skip (pieces, halves C)."""
-    t, c, b = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK), tl.program_id(1), tl.program_id(2).to(tl.int64)
+    t, c, b = (
+        tl.program_id(0) * BLOCK + tl.arange(0, BLOCK),
+        tl.program_id(1),
+        tl.program_id(2).to(tl.int64),
+    )
     inside, at, step = t < L, (b * HALVES * C + c) * L + t, _stride(C, L) * (HALVES - 1)
     piece = b * tl.num_programs(0) + tl.program_id(0)
     da, do = _fly(_read(du, at, inside, skip), _read(du, at + step, inside, skip), HALVES)
@@ -229,7 +306,9 @@ def leave_backward_kernel(du, y, z, s2, skip, u, dy, dz, ds2, dskip, C, L, HALVE
         tl.store(ds2 + here, d * sum_, mask=inside)
         tl.store(dy + here, dsum, mask=inside)
         tl.store(dz + here, dsum * factor, mask=inside)
-        tl.store(dskip + (piece * HALVES + half) * C + c, tl.sum(tl.where(inside, dsum * value, 0.0), 0))
+        tl.store(
+            dskip + (piece * HALVES + half) * C + c, tl.sum(tl.where(inside, dsum * value, 0.0), 0)
+        )
         if half == 0:
             a = sum_ * gate
             o = a
@@ -242,13 +321,23 @@ def leave_backward_kernel(du, y, z, s2, skip, u, dy, dz, ds2, dskip, C, L, HALVE
 
 
 @triton.jit
-def glu_kernel(P, bias, rms, u, C, O, L, HALVES: tl.constexpr, BIAS: tl.constexpr, BLOCK: tl.constexpr):
+def glu_kernel(
+    P, bias, rms, u, C, O, L, HALVES: tl.constexpr, BIAS: tl.constexpr, BLOCK: tl.constexpr
+):
     """u = fly(value GELU(gate)) of the two parts of P."""
-    t, c, b = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK), tl.program_id(1), tl.program_id(2).to(tl.int64)
+    t, c, b = (
+        tl.program_id(0) * BLOCK + tl.arange(0, BLOCK),
+        tl.program_id(1),
+        tl.program_id(2).to(tl.int64),
+    )
     inside, rows, at, step = t < L, 2 * C, (b * HALVES * C + c) * L + t, _stride(C, L)
     P, rms = P + b * rows * HALVES * L, rms + b * L
-    value, value_pair = _product(P, bias, rms, rms, _row(0, c, O, 2), rows, t, L, inside, HALVES, BIAS, False)
-    gate, gate_pair = _product(P, bias, rms, rms, _row(1, c, O, 2), rows, t, L, inside, HALVES, BIAS, False)
+    value, value_pair = _product(
+        P, bias, rms, rms, _row(0, c, O, 2), rows, t, L, inside, HALVES, BIAS, False
+    )
+    gate, gate_pair = _product(
+        P, bias, rms, rms, _row(1, c, O, 2), rows, t, L, inside, HALVES, BIAS, False
+    )
     a, o = _fly(value * gate * _normal(gate), value_pair * gate_pair * _normal(gate_pair), HALVES)
     tl.store(u + at, a, mask=inside)
     if HALVES == 2:
@@ -266,16 +355,41 @@ def _glu_backward(d, value, gate):
     """u, and the gradients of value and gate."""
     up_to = _normal(gate)
     active = gate * up_to
-    return value * active, d * active, d * value * (up_to + gate * 0.3989422804014327 * tl.exp(-0.5 * gate * gate))
+    return (
+        value * active,
+        d * active,
+        d * value * (up_to + gate * 0.3989422804014327 * tl.exp(-0.5 * gate * gate)),
+    )
 
 
 @triton.jit
 def glu_backward_kernel(
-    du, P, bias, rms, u, dP, dbias, C, O, L, HALVES: tl.constexpr, BIAS: tl.constexpr, BLOCK: tl.constexpr
+    du,
+    P,
+    bias,
+    rms,
+    u,
+    dP,
+    dbias,
+    C,
+    O,
+    L,
+    HALVES: tl.constexpr,
+    BIAS: tl.constexpr,
+    BLOCK: tl.constexpr,
 ):
     """u again, dP times rms, and every piece's sums for bias (pieces, 2 C)."""
-    t, c, b = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK), tl.program_id(1), tl.program_id(2).to(tl.int64)
-    inside, rows, at, step = t < L, 2 * C, (b * HALVES * C + c) * L + t, _stride(C, L) * (HALVES - 1)
+    t, c, b = (
+        tl.program_id(0) * BLOCK + tl.arange(0, BLOCK),
+        tl.program_id(1),
+        tl.program_id(2).to(tl.int64),
+    )
+    inside, rows, at, step = (
+        t < L,
+        2 * C,
+        (b * HALVES * C + c) * L + t,
+        _stride(C, L) * (HALVES - 1),
+    )
     P, dP, rms = P + b * rows * HALVES * L, dP + b * rows * HALVES * L, rms + b * L
     row, gate_row = _row(0, c, O, 2), _row(1, c, O, 2)
     value, value_pair = _product(P, bias, rms, rms, row, rows, t, L, inside, HALVES, BIAS, False)

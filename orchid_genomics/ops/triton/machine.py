@@ -1,7 +1,8 @@
-"""Where Triton's kernels can run, and loading them: the only door to the modules that import triton.
+"""Where Triton's kernels can run, and loading them: the only door to the modules that import
+triton.
 
-The trap: Triton decides to interpret when it is first imported, so TRITON_INTERPRET=1 must stand in the environment
-before that, and importing torch's compiler imports Triton.
+The trap: Triton decides to interpret when it is first imported, so TRITON_INTERPRET=1 must stand in
+the environment before that, and importing torch's compiler imports Triton.
 """
 
 import sys
@@ -21,13 +22,19 @@ OTHERS = "fft and reference run here"
 
 
 def kernels(name: str, x: Tensor) -> ModuleType:
-    """The module of kernels NAME, ready for a tensor like x; MachineError names why not and what can run."""
+    """The module of kernels NAME, ready for a tensor like x; MachineError names why not and what
+    can run.
+    """
     if not installed():
         found = missing_extra("triton", "cuda")
         raise MachineError("backend triton", f"triton {found.found}", f"{found.possible}; {OTHERS}")
     module = import_module(f"orchid_genomics.ops.triton.{name}")
     if not x.is_cuda and not interpreted():
-        has = "this machine has none" if not torch.cuda.is_available() else f"the tensors are on {x.device}"
+        has = (
+            "this machine has none"
+            if not torch.cuda.is_available()
+            else f"the tensors are on {x.device}"
+        )
         raise MachineError("backend triton", f"needs a CUDA GPU and {has}", OTHERS)
     return module
 
@@ -53,13 +60,17 @@ def available(device: str = "cuda") -> bool:
 
 @contextmanager
 def on_device_of(x: Tensor) -> Iterator[None]:
-    """Kernels go to the GPU that holds x; autocast is off, for callers choose every type themselves."""
+    """Kernels go to the GPU that holds x; autocast is off, for callers choose every type
+    themselves.
+    """
     with torch.cuda.device_of(x), torch.autocast(x.device.type, enabled=False):
         yield
 
 
 def launch(kernel: Any, grid: tuple[int, ...], *arguments: Any, **options: Any) -> None:
-    """Run a kernel; products and sums are fused into one rounding, whatever Triton's default of the day."""
+    """Run a kernel; products and sums are fused into one rounding, whatever Triton's default of the
+    day.
+    """
     kernel[grid](*arguments, enable_fp_fusion=True, **options)
 
 

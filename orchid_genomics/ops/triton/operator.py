@@ -1,8 +1,10 @@
-"""The operator on a GPU: cuFFT for the transforms, one fused kernel for all that happens between two of them.
+"""The operator on a GPU: cuFFT for the transforms, one fused kernel for all that happens between
+two of them.
 
-As `ops.fft`: three transforms forward, five backward, only the real inputs kept between, channels in groups that
-bound the workspace. A torch custom operator, so that `torch.compile` sees one opaque node. The trap: spectra are
-overwritten in place, except where side taps make bins read their neighbours.
+As `ops.fft`: three transforms forward, five backward, only the real inputs kept between, channels
+in groups that bound the workspace. A torch custom operator, so that `torch.compile` sees one opaque
+node. The trap: spectra are overwritten in place, except where side taps make bins read their
+neighbours.
 """
 
 from dataclasses import dataclass
@@ -58,7 +60,12 @@ class Shape:
 
     @property
     def options(self) -> dict:
-        return {"BOUND": self.bound, "J": self.side, "PARTS": power_of_two(self.parts), "BLOCK": self.block}
+        return {
+            "BOUND": self.bound,
+            "J": self.side,
+            "PARTS": power_of_two(self.parts),
+            "BLOCK": self.block,
+        }
 
 
 @torch.library.custom_op("orchid::long_conv_triton", mutates_args=())
@@ -110,13 +117,19 @@ def backward(
     dv_BDL = torch.zeros_like(v_BDL, memory_format=torch.contiguous_format)
     dy, z, v, dz, dv = (_by_strand(x, static_CF) for x in (dy_BDL, z_BDL, v_BDL, dz_BDL, dv_BDL))
     spectra = [_pairs(x, z_BDL) for x in (static_CF, gain_CF, taps_CJ)]
-    gradients = [torch.zeros_like(static_CF), torch.zeros_like(static_CF), torch.zeros(0, device=z_BDL.device)]
+    gradients = [
+        torch.zeros_like(static_CF),
+        torch.zeros_like(static_CF),
+        torch.zeros(0, device=z_BDL.device),
+    ]
     if taps_CJ is not None:
         gradients[2] = torch.zeros_like(taps_CJ)
     with on_device_of(z_BDL):
         for group, shape in _groups(z, spectra, kind, bound):
             some = [None if x is None else x[group] for x in spectra]
-            DZ, DV, found = _pull(run, dy[:, :, group], z[:, :, group], v[:, :, group], some, mask_BL, shape)
+            DZ, DV, found = _pull(
+                run, dy[:, :, group], z[:, :, group], v[:, :, group], some, mask_BL, shape
+            )
             dz[:, :, group] = _inverse(DZ, shape.L)
             if DV is not None:
                 dv[:, :, group] = _centred(_inverse(DV, shape.L), mask_BL)
@@ -140,7 +153,10 @@ def _pull(
     V = partial = slopes = shares = dgain = DY  # never touched when the filter is static
     if conditioned:
         V, partial = _power(run, v, mask_BL, shape)
-        slopes, shares = DY.new_empty(shape.rows, shape.C, shape.F), DY.new_empty(shape.rows, shape.C, shape.blocks)
+        slopes, shares = (
+            DY.new_empty(shape.rows, shape.C, shape.F),
+            DY.new_empty(shape.rows, shape.C, shape.blocks),
+        )
         dgain = torch.empty_like(dstatic)
     launch(
                 run.pull_kernel, (splits * shape.C * shape.blocks,),
@@ -182,13 +198,23 @@ def _power(run, v: Tensor, mask_BL: Maybe, shape: Shape) -> tuple[Tensor, Tensor
     partial = V.new_empty(shape.rows * shape.C, shape.parts)
     steps = min(PART, shape.blocks)
     grid = (shape.rows * shape.C, shape.parts)
-    launch(run.power_kernel, grid, V, partial, shape.L, shape.F, shape.parts, STEPS=steps, BLOCK=shape.block)
+    launch(
+        run.power_kernel,
+        grid,
+        V,
+        partial,
+        shape.L,
+        shape.F,
+        shape.parts,
+        STEPS=steps,
+        BLOCK=shape.block,
+    )
     return V, partial
 
 
 def _groups(z: Tensor, spectra: list[Maybe], kind: str, bound: float) -> list[tuple[slice, Shape]]:
-    """Rows of the spectra to take together, and their sizes: even, so that every group begins at a multiple of 16 bytes
-    (rows of an odd number of bins do not), which Triton needs for wide loads.
+    """Rows of the spectra to take together, and their sizes: even, so that every group begins at a
+    multiple of 16 bytes (rows of an odd number of bins do not), which Triton needs for wide loads.
     """
     B, strands, C, L = z.shape
     if not B:
@@ -196,7 +222,10 @@ def _groups(z: Tensor, spectra: list[Maybe], kind: str, bound: float) -> list[tu
     size = min(C, max(2, WORKSPACE // (4 * B * strands * L) // 2 * 2))
     side = 0 if spectra[2] is None else spectra[2].shape[1]
     starts = range(0, C, size)
-    return [(slice(c, min(c + size, C)), Shape(B, strands, min(size, C - c), L, kind, bound, side)) for c in starts]
+    return [
+        (slice(c, min(c + size, C)), Shape(B, strands, min(size, C - c), L, kind, bound, side))
+        for c in starts
+    ]
 
 
 def _by_strand(x_BDL: Tensor, static_CF: Tensor) -> Tensor:
@@ -257,8 +286,19 @@ def _keep(ctx, inputs, output) -> None:
 
 def _differentiate(ctx, dy_BDL: Tensor):
     z, v, static, gain, taps, mask = ctx.saved_tensors
-    dz, dv, dstatic, dgain, dtaps = backward(dy_BDL, z, v, static, gain, taps, mask, ctx.kind, ctx.bound)
-    return dz, dv, dstatic, None if gain is None else dgain, None if taps is None else dtaps, None, None, None
+    dz, dv, dstatic, dgain, dtaps = backward(
+        dy_BDL, z, v, static, gain, taps, mask, ctx.kind, ctx.bound
+    )
+    return (
+        dz,
+        dv,
+        dstatic,
+        None if gain is None else dgain,
+        None if taps is None else dtaps,
+        None,
+        None,
+        None,
+    )
 
 
 @long_conv.register_fake

@@ -1,7 +1,8 @@
 """Kernels between the transforms of the long convolution: everything that happens to half spectra.
 
-Spectra are interleaved real and imaginary parts, rows (b, strand, channel) of F = L // 2 + 1 bins. The trap: with
-side taps a bin reads its neighbours, so nothing that is read may be written in place (see `operator`).
+Spectra are interleaved real and imaginary parts, rows (b, strand, channel) of F = L // 2 + 1 bins.
+The trap: with side taps a bin reads its neighbours, so nothing that is read may be written in place
+(see `operator`).
 """
 
 import triton
@@ -27,7 +28,9 @@ def _store(row, first, F, re, im, BLOCK: tl.constexpr):
 
 @triton.jit
 def _mirrored(place, L, F, J: tl.constexpr):
-    """The stored bin that holds a place up to J outside the half spectrum, and whether it is its conjugate."""
+    """The stored bin that holds a place up to J outside the half spectrum, and whether it is its
+    conjugate.
+    """
     place = (place + J * L) % L
     return tl.where(place < F, place, L - place), place >= F
 
@@ -67,7 +70,9 @@ def _strength(re, im, f, mean, BOUND: tl.constexpr, MAGNITUDE: tl.constexpr):
 
 
 @triton.jit
-def _neighbour(V, gain, place, L, F, mean, J: tl.constexpr, BOUND: tl.constexpr, MAGNITUDE: tl.constexpr):
+def _neighbour(
+    V, gain, place, L, F, mean, J: tl.constexpr, BOUND: tl.constexpr, MAGNITUDE: tl.constexpr
+):
     """gain * S at places around the half spectrum, real at its ends."""
     at, conjugated = _mirrored(place, L, F, J)
     re, im = _gather(V, at, conjugated)
@@ -78,7 +83,19 @@ def _neighbour(V, gain, place, L, F, mean, J: tl.constexpr, BOUND: tl.constexpr,
 
 @triton.jit
 def _conditioned(
-    V, gain, taps, f, gr, gi, strength, L, F, mean, J: tl.constexpr, BOUND: tl.constexpr, MAGNITUDE: tl.constexpr
+    V,
+    gain,
+    taps,
+    f,
+    gr,
+    gi,
+    strength,
+    L,
+    F,
+    mean,
+    J: tl.constexpr,
+    BOUND: tl.constexpr,
+    MAGNITUDE: tl.constexpr,
 ):
     """The data-dependent filter at bins f: gain * S, and its neighbours times the side taps."""
     hr, hi = gr * strength, tl.where(_at_end(f, L), 0.0, gi * strength)
@@ -120,7 +137,8 @@ def product_kernel(
     Z, V, static, gain, taps, partial, L, F, C, rows, strands, parts,
     KIND: tl.constexpr, BOUND: tl.constexpr, J: tl.constexpr, PARTS: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """Z *= static + conv(gain S(V), taps), conjugated on the second strand; rows (b, strand) of C channels.
+    """Z *= static + conv(gain S(V), taps), conjugated on the second strand; rows (b, strand) of C
+    channels.
 
     Programs that share a piece of static and gain follow one another, so that it stays in cache.
     """
@@ -135,7 +153,19 @@ def product_kernel(
         _, strength = _strength(vr, vi, f, mean, BOUND, KIND == 2)
         gr, gi = _load(gain + c * F * 2, first, F, BLOCK)
         cr, ci = _conditioned(
-            V + row * F * 2, gain + c * F * 2, taps + c * J * 2, f, gr, gi, strength, L, F, mean, J, BOUND, KIND == 2
+            V + row * F * 2,
+            gain + c * F * 2,
+            taps + c * J * 2,
+            f,
+            gr,
+            gi,
+            strength,
+            L,
+            F,
+            mean,
+            J,
+            BOUND,
+            KIND == 2,
         )
         hr, hi = hr + cr, hi + ci
     hi = tl.where(outer % strands == 1, -hi, hi)
@@ -152,8 +182,9 @@ def pull_kernel(
 ):  # fmt: skip
     """The spectrum of dz, the gradients of static and gain, and d loss / d power of every bin.
 
-    A program takes one piece of one channel over `each` rows in order, so sums never depend on timing; dstatic and
-    dgain are (splits, C, F). `slopes` (rows, C, F) and `shares` (rows, C, blocks) are for `push_kernel`.
+    A program takes one piece of one channel over `each` rows in order, so sums never depend on
+    timing; dstatic and dgain are (splits, C, F). `slopes` (rows, C, F) and `shares` (rows, C,
+    blocks) are for `push_kernel`.
     """
     program, blocks = tl.program_id(0), tl.cdiv(F, BLOCK)
     block, c, split = program % blocks, (program // blocks % C).to(tl.int64), program // blocks // C
@@ -180,11 +211,26 @@ def pull_kernel(
             vr, vi = _load(V + at, first, F, BLOCK)
             power, strength = _strength(vr, vi, f, mean, BOUND, KIND == 2)
             cr, ci = _conditioned(
-                V + at, gain + c * F * 2, taps + c * J * 2, f, gr, gi, strength, L, F, mean, J, BOUND, KIND == 2
+                V + at,
+                gain + c * F * 2,
+                taps + c * J * 2,
+                f,
+                gr,
+                gi,
+                strength,
+                L,
+                F,
+                mean,
+                J,
+                BOUND,
+                KIND == 2,
             )
             hr, hi = hr + cr, hi + ci
             for j in tl.static_range(1, J + 1):
-                tr, ti = tl.load(taps + (c * J + j - 1) * 2), tl.load(taps + (c * J + j - 1) * 2 + 1)
+                tr, ti = (
+                    tl.load(taps + (c * J + j - 1) * 2),
+                    tl.load(taps + (c * J + j - 1) * 2 + 1),
+                )
                 lr, li = _pulled(DY + at, Z + at, f - j, L, F, reverse, J)
                 ur, ui = _pulled(DY + at, Z + at, f + j, L, F, reverse, J)
                 lr, li = _multiply(tr, ti, lr, li)
@@ -194,7 +240,9 @@ def pull_kernel(
             slope = 1 / (1 + power / BOUND)
             slope *= slope
             if KIND == 2:
-                slope = tl.where(strength > 0, slope / tl.where(strength > 0, 2 * strength, 1.0), 0.0)
+                slope = tl.where(
+                    strength > 0, slope / tl.where(strength > 0, 2 * strength, 1.0), 0.0
+                )
             slope *= gr * qr + gi * qi
             tl.store(slopes + row * F + f, slope, mask=f < F)
             share = tl.sum(tl.where(f < F, weight * slope * power, 0.0), 0)
@@ -210,9 +258,21 @@ def pull_kernel(
 
 @triton.jit
 def push_kernel(
-    V, slopes, shares, partial, L, F, parts, blocks, PARTS: tl.constexpr, SHARES: tl.constexpr, BLOCK: tl.constexpr
+    V,
+    slopes,
+    shares,
+    partial,
+    L,
+    F,
+    parts,
+    blocks,
+    PARTS: tl.constexpr,
+    SHARES: tl.constexpr,
+    BLOCK: tl.constexpr,
 ):
-    """V becomes the spectrum of dv: V (slope - shared) 2 / mean, shared being what every bin moves through the mean."""
+    """V becomes the spectrum of dv: V (slope - shared) 2 / mean, shared being what every bin moves
+    through the mean.
+    """
     row, first = tl.program_id(0).to(tl.int64), tl.program_id(1) * BLOCK
     f = first + tl.arange(0, BLOCK)
     mean = _mean(partial, row, parts, L, PARTS)
@@ -229,7 +289,9 @@ def taps_kernel(
     DY, Z, V, gain, partial, out, L, F, C, rows, strands, parts,
     MAGNITUDE: tl.constexpr, BOUND: tl.constexpr, J: tl.constexpr, PARTS: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """Gradients of the side taps, out (blocks, C, J, 2): sums of Q[k] conj(U[k - j]) over rows and one piece."""
+    """Gradients of the side taps, out (blocks, C, J, 2): sums of Q[k] conj(U[k - j]) over rows and
+    one piece.
+    """
     block, c, j = tl.program_id(0), tl.program_id(1).to(tl.int64), tl.program_id(2) + 1
     f = block * BLOCK + tl.arange(0, BLOCK)
     weight = tl.where(f < F, tl.where(_at_end(f, L), 1.0, 2.0), 0.0).to(Z.dtype.element_ty) / L

@@ -23,9 +23,9 @@ import peers
 import torch
 from torch import Tensor, nn
 
+from orchid_genomics.model.folder import ModelRecipe, OrchidModel
 from orchid_genomics.model.heads import LettersRecipe
 from orchid_genomics.model.orchid import OrchidRecipe
-from orchid_genomics.model.pretrained import ModelRecipe, OrchidModel
 
 LENGTHS = (1024, 4096, 16_384, 32_768, 65_536, 131_072, 262_144)
 LONGEST = {("transformer", False): 32_768, ("transformer", True): 16_384}

@@ -25,8 +25,8 @@ import pysam
 import torch
 
 from orchid_genomics.cli import main as command
+from orchid_genomics.model.folder import ModelRecipe, OrchidModel
 from orchid_genomics.model.orchid import OrchidRecipe
-from orchid_genomics.model.pretrained import ModelRecipe, OrchidModel
 
 HERE = Path(__file__).resolve().parent
 CORPUS = HERE.parent.parent / "shared" / "data" / "edge_cases"

@@ -20,10 +20,10 @@ from scipy.stats import spearmanr
 
 from orchid_genomics.genome.bed import read_bed
 from orchid_genomics.genome.fasta import Genome
+from orchid_genomics.model.folder import OrchidModel
 from orchid_genomics.model.orchid import Orchid
-from orchid_genomics.model.pretrained import OrchidModel
-from orchid_genomics.score.elements import ElementScoring, Options
-from orchid_genomics.score.vectors import ElementVectors
+from orchid_genomics.score.elements.element_scores import ElementScoring, Options
+from orchid_genomics.score.elements.vectors import ElementVectors
 
 YEAST = Path(__file__).resolve().parent.parent / "recipes" / "yeast"
 PASSES = (1, 2, 4, 8, 64)

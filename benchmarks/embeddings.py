@@ -21,9 +21,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from orchid_genomics.data.embeddings import Embeddings
-from orchid_genomics.data.tables import TableRecipe, read_table
-from orchid_genomics.data.targets import build
-from orchid_genomics.model.pretrained import OrchidModel
+from orchid_genomics.data.labelled.answers import build
+from orchid_genomics.data.labelled.tables import TableRecipe, read_table
+from orchid_genomics.model.folder import OrchidModel
 from orchid_genomics.sequence import CODE, DNA
 
 STRENGTHS = (0.001, 0.01, 0.1, 1.0)

@@ -21,7 +21,7 @@ from orchid_genomics.explain import (
     shuffled,
 )
 from orchid_genomics.genome.fasta import Genome
-from orchid_genomics.model.pretrained import OrchidModel
+from orchid_genomics.model.folder import OrchidModel
 
 LENGTH, PART = 1024, 64
 MIDDLE = (LENGTH // 2 - PART // 2, LENGTH // 2 + PART // 2)

@@ -28,9 +28,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from orchid_genomics.model.folder import ModelRecipe, OrchidModel
 from orchid_genomics.model.heads import LettersRecipe
 from orchid_genomics.model.orchid import OrchidRecipe
-from orchid_genomics.model.pretrained import ModelRecipe, OrchidModel
 from orchid_genomics.tasks.plan import plan
 
 DEVICE = "cuda"

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from orchid_genomics.model.filters import tap_spectrum
+from orchid_genomics.model.folder import ModelRecipe, OrchidModel
 from orchid_genomics.model.orchid import OrchidRecipe
-from orchid_genomics.model.pretrained import ModelRecipe, OrchidModel
 from orchid_genomics.ops import long_conv
 
 TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4, torch.bfloat16: 3e-2}

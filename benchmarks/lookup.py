@@ -14,11 +14,11 @@ from pathlib import Path
 from trained import PEERS, measured, split
 
 from orchid_genomics import draw
-from orchid_genomics.genome.index import replacing
-from orchid_genomics.model.pretrained import OrchidModel
+from orchid_genomics.files import replacing
+from orchid_genomics.model.folder import OrchidModel
 from orchid_genomics.recipe import load
-from orchid_genomics.train import ranks as processes
-from orchid_genomics.train.sources import LookupRunRecipe, opened
+from orchid_genomics.tasks.pretraining import LookupRunRecipe, opened
+from orchid_genomics.train import distributed as processes
 
 
 def measure(path: str, model: str, out: str, *words: str) -> None:

@@ -17,10 +17,10 @@ from orchid_genomics.cli.process import settle
 
 settle()
 
-from orchid_genomics.data.sets import opened  # noqa: E402
+from orchid_genomics.data.labelled.sets import opened  # noqa: E402
+from orchid_genomics.evaluate.arms import FinetuneRecipe, build, train_arm  # noqa: E402
 from orchid_genomics.recipe import validate  # noqa: E402
-from orchid_genomics.train import ranks  # noqa: E402
-from orchid_genomics.train.finetuning import FinetuneRecipe, build, train_arm  # noqa: E402
+from orchid_genomics.train import distributed as ranks  # noqa: E402
 
 MOTIF, LENGTH, ROWS = "TGACTCAG", 80, 1600
 ENCODERS = {

@@ -12,7 +12,7 @@ import sys
 from trained import measured, split
 
 from orchid_genomics.recipe import load
-from orchid_genomics.train.sources import RecallRunRecipe
+from orchid_genomics.tasks.pretraining import RecallRunRecipe
 
 
 def main(path: str, *words: str) -> None:

@@ -15,14 +15,14 @@ import torch
 from peers import Hyena, Transformer
 from torch import Tensor, nn
 
+from orchid_genomics.evaluate.protocols import Protocol
 from orchid_genomics.tasks.pretrain import RunRecipe, stages_of
-from orchid_genomics.train import ranks as processes
-from orchid_genomics.train.fit import Fit
+from orchid_genomics.tasks.pretraining import opened
+from orchid_genomics.terminal import clock
+from orchid_genomics.train import distributed as processes
+from orchid_genomics.train.loop import Fit
 from orchid_genomics.train.objectives import OBJECTIVES
-from orchid_genomics.train.progress import clock
-from orchid_genomics.train.report import Protocol
 from orchid_genomics.train.run import BEST, Run
-from orchid_genomics.train.sources import opened
 
 PEERS = {"transformer": Transformer, "hyena": Hyena}
 OPTIONS = "heads", "short"

@@ -23,10 +23,10 @@ from scipy import stats
 
 from orchid_genomics.genome.fasta import Genome, GenomeNote
 from orchid_genomics.genome.vcf import Vcf
-from orchid_genomics.model.pretrained import OrchidModel
-from orchid_genomics.score.preflight import contigs_of
+from orchid_genomics.model.folder import OrchidModel
 from orchid_genomics.score.reader import Reader
-from orchid_genomics.score.variants import Scoring
+from orchid_genomics.score.variants.preflight import contigs_of
+from orchid_genomics.score.variants.variant_scores import Scoring
 from orchid_genomics.sequence import Variant
 from orchid_genomics.tasks.score_variants import block_of, score_variants
 

@@ -6,8 +6,6 @@ Everything else (a bug of ours) is an ordinary exception with its traceback.
 import os
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 PATIENCE = 10.0  # seconds in which rank 0 is expected to meet what another rank met
 
@@ -53,24 +51,6 @@ def reason(error: BaseException) -> str:
     return (
         getattr(error, "strerror", None) or (str(error).splitlines() or [type(error).__name__])[0]
     )
-
-
-@contextmanager
-def writable(path: object, possible: str = "a folder with room") -> Iterator[None]:
-    """What fails to be written within is a MachineError: a full disk, a folder that nobody may
-    write in.
-    """
-    try:
-        yield
-    except (OSError, RuntimeError) as error:
-        cause = error
-        while not isinstance(cause, OSError) and cause.__context__ is not None:
-            cause = (
-                cause.__context__
-            )  # torch says "unexpected pos" where the disk said that it is full
-        if not isinstance(cause, OSError):
-            raise
-        raise MachineError(path, f"cannot be written ({reason(cause)})", possible) from None
 
 
 class NumericError(OrchidError):

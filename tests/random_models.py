@@ -4,8 +4,8 @@ import numpy as np
 import torch
 
 from orchid_genomics.genome.fasta import Genome
+from orchid_genomics.model.folder import ModelRecipe, OrchidModel
 from orchid_genomics.model.orchid import OrchidRecipe
-from orchid_genomics.model.pretrained import ModelRecipe, OrchidModel
 
 REPEATS = "AAAAAAAAAA" + "CACACACACACA" + "GATTGATTGATTGATT"
 

@@ -13,27 +13,31 @@ import orchid_genomics
 PACKAGE = Path(orchid_genomics.__file__).parent
 NAME = PACKAGE.name
 
-GROUND = {"errors", "recipe"}
+GROUND = {"errors", "recipe", "files", "terminal"}
 LEFT, RIGHT = {"sequence", "genome", "data"}, {"sequence", "ops", "model"}
 MAY_IMPORT = {  # a floor -> the floors below it; every floor may import the ground
     "errors": set(),
+    "files": set(),
     "recipe": set(),
+    "terminal": set(),
     "sequence": set(),
     "genome": {"sequence"},
     "data": {"sequence", "genome"},
-    "ops": {"sequence"},
+    "ops": set(),
     "model": {"sequence", "ops"},
+    "draw": {"sequence", "genome"},
     "train": LEFT | RIGHT,
-    "score": LEFT | RIGHT | {"train"},
-    "explain": LEFT | RIGHT | {"train", "score", "draw"},
-    "draw": {"sequence", "genome", "train"},
-    "tasks": LEFT | RIGHT | {"train", "score", "explain", "draw"},
-    "cli": LEFT | RIGHT | {"train", "score", "explain", "draw", "tasks"},
+    "jobs": {"genome", "model"},
+    "score": LEFT | RIGHT | {"train", "jobs"},
+    "explain": LEFT | RIGHT | {"score", "draw"},
+    "evaluate": LEFT | RIGHT | {"train", "score"},
+    "tasks": LEFT | RIGHT | {"train", "jobs", "score", "explain", "evaluate", "draw"},
+    "cli": {"tasks", "score", "explain"},
     "__init__": set(),
     "__main__": {"cli"},
 }
 TORCHLESS = {"sequence", "genome", "errors", "recipe"}
-LONGEST_FILE, LONGEST_FUNCTION = 300, 60  # lines; a function's docstring does not count
+LONGEST_FUNCTION = 80  # lines; a function's docstring does not count
 
 FILES = sorted(PACKAGE.rglob("*.py"))
 TREES = {path: ast.parse(path.read_text()) for path in FILES}
@@ -96,12 +100,10 @@ def test_asserts_are_for_tests_and_imports_never_fail_silently(path):
 
 
 @pytest.mark.parametrize("path", FILES, ids=short)
-def test_files_and_functions_are_short(path):
-    assert len(path.read_text().splitlines()) <= LONGEST_FILE
+def test_functions_are_short(path):
     for node in ast.walk(TREES[path]):
-        if (
-            isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-            and short(path) != "ops/triton.py"
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and not short(path).startswith(
+            "ops/triton/"
         ):
             lines = node.end_lineno - node.lineno + 1
             if ast.get_docstring(node):
@@ -138,5 +140,7 @@ def test_the_floors_form_no_circle():
         ]
         assert free, "the table holds a circle"
         order += free
-    for lower, higher in pairwise(["sequence", "genome", "data", "train", "tasks", "cli"]):
+    for lower, higher in pairwise(
+        ["sequence", "genome", "data", "train", "evaluate", "tasks", "cli"]
+    ):
         assert order.index(lower) < order.index(higher)

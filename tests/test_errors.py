@@ -8,7 +8,8 @@ import time
 
 import pytest
 
-from orchid_genomics.errors import InputError, MachineError, say, writable
+from orchid_genomics.errors import InputError, MachineError, say
+from orchid_genomics.files import writable
 
 LAUNCH = [
     sys.executable,

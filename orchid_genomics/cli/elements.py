@@ -177,7 +177,7 @@ def score_elements(
     never on the elements beside it; an element on - is read there, and a pretrained model says the
     same of both strands.
     """
-    from orchid_genomics.score.elements import Options
+    from orchid_genomics.score.elements.element_scores import Options
     from orchid_genomics.tasks.score_elements import score_elements as task
 
     how = Options(window, passes, background, seed, length)

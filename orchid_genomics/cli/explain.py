@@ -98,7 +98,7 @@ def explain(model: str, genome: str, elements: str, out: tuple[str, ...], **opti
     Arrays run along a region as it is read, on its strand; tracks along the forward strand. The
     other strand gives the mirrored numbers.
     """
-    from orchid_genomics.explain.regions import Options
+    from orchid_genomics.explain.methods import Options
     from orchid_genomics.tasks.explain import Beside
     from orchid_genomics.tasks.explain import explain as task
 

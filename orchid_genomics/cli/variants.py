@@ -12,7 +12,7 @@ from orchid_genomics.cli.options import (
     resumable,
     taking,
 )
-from orchid_genomics.score.scorers import SCORERS, plain
+from orchid_genomics.score.variants.scorers import SCORERS, plain
 
 _HELP = f"""Score every ALT of a VCF: VARIANTS in (.vcf, .vcf.gz, .bcf, or - for standard input), annotated file out.
 

@@ -13,9 +13,10 @@ import numpy as np
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from orchid_genomics.data.sampling import Training, mixed
+from orchid_genomics.data.sampling import Training
 from orchid_genomics.recipe import Strict
 from orchid_genomics.sequence import CODE, DNA, SOFT, Interval
+from orchid_genomics.sequence.hashing import mixed
 from orchid_genomics.sequence.shuffle import dinucleotide_shuffle
 
 _LENGTH, _DISTANCE, _PLACE, _SIDE, _TURN, _RATE, _CHANGE, _OTHER, _SOME = range(

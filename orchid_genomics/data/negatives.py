@@ -11,11 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from orchid_genomics.data.peaks import SPLITS, Elements, SplitPlan
-from orchid_genomics.data.sampling import mixed
 from orchid_genomics.data.windows import Windows
 from orchid_genomics.genome.bed import Places
 from orchid_genomics.genome.fasta import Genome
 from orchid_genomics.sequence import CODE, DNA, SOFT, Interval
+from orchid_genomics.sequence.hashing import mixed
 from orchid_genomics.sequence.shuffle import dinucleotide_shuffle
 
 FEATURES = ("GC", "soft-masked", "N")

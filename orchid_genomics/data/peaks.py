@@ -12,8 +12,8 @@ import numpy as np
 from orchid_genomics.data.windows import Windows
 from orchid_genomics.errors import InputError
 from orchid_genomics.genome.bed import Bed, Places
+from orchid_genomics.genome.contigs import listed
 from orchid_genomics.genome.fasta import Genome
-from orchid_genomics.genome.names import listed
 from orchid_genomics.sequence import Interval
 
 SPLITS = ("train", "validation", "test")

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 import numpy as np
 from pydantic import Field
 
-from orchid_genomics.data.sampling import mixed
 from orchid_genomics.recipe import Strict
+from orchid_genomics.sequence.hashing import mixed
 
 _KEYS, _VALUES, _QUERY = 31, 32, 33  # streams of the hash
 

@@ -14,22 +14,10 @@ import numpy as np
 
 from orchid_genomics.data.windows import Windows
 from orchid_genomics.sequence import Interval
+from orchid_genomics.sequence.hashing import mixed
 
 _LONGEST = 1 << 16  # draws in a pattern; shares with a longer period are rounded to this many parts
 _ORDER, _JITTER, _STRAND = 1, 2, 3  # streams of the hash
-
-
-def mixed(*parts: int | np.ndarray) -> np.ndarray:
-    """A uint64 hash of integers, broadcast together: splitmix64 folded over the parts."""
-    state = np.zeros(1, np.uint64)
-    for part in parts:
-        state = (state ^ np.atleast_1d(np.asarray(part)).astype(np.uint64)) + np.uint64(
-            0x9E3779B97F4A7C15
-        )
-        state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        state = state ^ (state >> np.uint64(31))
-    return state
 
 
 def pattern(shares: Sequence[Fraction]) -> np.ndarray:

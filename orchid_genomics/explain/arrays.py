@@ -15,10 +15,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from orchid_genomics.errors import InputError
+from orchid_genomics.explain.methods import Found
 from orchid_genomics.explain.references import one_hot
-from orchid_genomics.explain.regions import Found
-from orchid_genomics.genome.index import replacing
-from orchid_genomics.score.element_files import TRACKS, TrackFormat
+from orchid_genomics.files import replacing
+from orchid_genomics.score.elements.element_files import TRACKS, TrackFormat
 from orchid_genomics.sequence import Interval
 
 KINDS = ("h5", "npz", *TRACKS)

@@ -14,8 +14,8 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from orchid_genomics.errors import InputError
-from orchid_genomics.genome.index import replacing
-from orchid_genomics.genome.tracks import BIGWIG
+from orchid_genomics.files import replacing
+from orchid_genomics.genome.signal import BIGWIG
 from orchid_genomics.sequence import Interval
 
 MOST_REGIONS = 500

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from orchid_genomics.errors import InputError
-from orchid_genomics.model.pretrained import OrchidModel
+from orchid_genomics.model.folder import OrchidModel
 from orchid_genomics.sequence import DNA
 
 

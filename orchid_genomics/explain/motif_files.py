@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from orchid_genomics.errors import InputError, missing_extra
-from orchid_genomics.genome.bed import read_lines
+from orchid_genomics.files import read_lines
 
 _FORMATS = "a motif file (MEME, JASPAR or TRANSFAC), or jaspar:NAME, jaspar:MA0108, jaspar:fungi"
 _TAXA = ("vertebrates", "plants", "insects", "nematodes", "fungi", "urochordates")

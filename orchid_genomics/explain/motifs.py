@@ -17,7 +17,7 @@ from orchid_genomics.errors import InputError, missing_extra
 from orchid_genomics.explain.arrays import Explained
 from orchid_genomics.explain.motif_files import Motif
 from orchid_genomics.explain.references import one_hot
-from orchid_genomics.genome.index import replacing
+from orchid_genomics.files import replacing
 from orchid_genomics.sequence import CODE, DNA, Interval
 
 COLUMNS = (

@@ -15,9 +15,9 @@ from torch.nn import functional
 from orchid_genomics.errors import InputError
 from orchid_genomics.explain.targets import Target, read_target
 from orchid_genomics.explain.unfused import Unfused
+from orchid_genomics.model.folder import OrchidModel
 from orchid_genomics.model.heads import Pooled
 from orchid_genomics.model.orchid import transform_length
-from orchid_genomics.model.pretrained import OrchidModel
 from orchid_genomics.sequence import DNA
 
 

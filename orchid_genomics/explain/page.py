@@ -14,8 +14,8 @@ from orchid_genomics.draw import html
 from orchid_genomics.draw.canvas import divided
 from orchid_genomics.explain.arrays import Explained
 from orchid_genomics.explain.motifs import Match, MotifTable, on_genome
-from orchid_genomics.genome.index import replacing
-from orchid_genomics.score.elements import REASONS
+from orchid_genomics.files import replacing
+from orchid_genomics.score.elements.element_scores import REASONS
 from orchid_genomics.sequence import CODE, Interval
 
 SHORT, ZOOM, LETTERS = 240, 120, 2_000

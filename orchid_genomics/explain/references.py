@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from orchid_genomics.data.sampling import mixed
 from orchid_genomics.sequence import CODE, DNA
+from orchid_genomics.sequence.hashing import mixed
 from orchid_genomics.sequence.shuffle import dinucleotide_shuffle
 
 REFERENCE = 41  # a stream of the hash

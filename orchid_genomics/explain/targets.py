@@ -16,7 +16,7 @@ from torch import Tensor
 
 from orchid_genomics.errors import InputError
 from orchid_genomics.explain.unfused import paired
-from orchid_genomics.model.pretrained import OrchidModel
+from orchid_genomics.model.folder import OrchidModel
 from orchid_genomics.sequence import DNA
 
 if TYPE_CHECKING:

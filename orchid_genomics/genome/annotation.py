@@ -10,7 +10,8 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from orchid_genomics.errors import InputError
-from orchid_genomics.genome.bed import on_genome, read_lines
+from orchid_genomics.files import read_lines
+from orchid_genomics.genome.bed import on_genome
 from orchid_genomics.genome.fasta import Genome
 from orchid_genomics.sequence import Interval
 

@@ -2,8 +2,6 @@
 never a header.
 """
 
-import gzip
-import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -14,9 +12,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import pysam
 
-from orchid_genomics.errors import InputError, writable
+from orchid_genomics.errors import InputError
+from orchid_genomics.files import read_lines, replacing, writable
 from orchid_genomics.genome.fasta import Genome
-from orchid_genomics.genome.index import replacing
 from orchid_genomics.sequence import Interval
 
 _SKIPPED = ("#", "track", "browser")
@@ -163,30 +161,6 @@ def on_genome(
             place if same else Interval(contig, place.start, place.end, place.strand, place.name)
         )
     return found
-
-
-def read_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Numbered lines, from 1, of a plain, gzip or bgzip text; raises InputError when it cannot be
-    read.
-    """
-    try:
-        with path.open("rb") as file:
-            packed = file.read(2) == b"\x1f\x8b"
-        with (
-            gzip.open(path, "rt", encoding="utf-8")
-            if packed
-            else path.open(encoding="utf-8") as text
-        ):
-            for number, line in enumerate(text, 1):
-                yield number, line.rstrip("\r\n")
-    except UnicodeDecodeError:
-        raise InputError(path, "is no text (UTF-8)", "plain or gzipped text") from None
-    except EOFError:
-        raise InputError(path, "is truncated gzip", "copy it again") from None
-    except (OSError, zlib.error) as error:
-        raise InputError(
-            path, f"cannot be read ({getattr(error, 'strerror', None) or error})"
-        ) from None
 
 
 def write_bed(path: str | Path, rows: Iterable[Interval | tuple]) -> None:

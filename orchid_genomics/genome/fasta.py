@@ -10,8 +10,8 @@ import numpy as np
 import pysam
 
 from orchid_genomics.errors import InputError
-from orchid_genomics.genome import index
-from orchid_genomics.genome.names import GenomeNote, listed, rename
+from orchid_genomics.genome import fai as index
+from orchid_genomics.genome.contigs import GenomeNote, listed, rename
 from orchid_genomics.sequence import DNA
 
 __all__ = ["Genome", "GenomeNote"]

@@ -17,7 +17,7 @@ from pathlib import Path
 import pysam
 
 from orchid_genomics.errors import InputError
-from orchid_genomics.genome.text import END_OF_FILE
+from orchid_genomics.genome.bgzf import END_OF_FILE
 from orchid_genomics.sequence import Variant
 
 COLUMNS = b"#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO"

@@ -260,13 +260,13 @@ class Orchid(nn.Module):
         """The encoder of a model folder, whatever its head, in eval mode; see
         `pretrained.OrchidModel`.
         """
-        from orchid_genomics.model.pretrained import OrchidModel
+        from orchid_genomics.model.folder import OrchidModel
 
         return OrchidModel.from_pretrained(folder).encoder
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write a model folder that holds this encoder alone."""
-        from orchid_genomics.model.pretrained import ModelRecipe, OrchidModel
+        from orchid_genomics.model.folder import ModelRecipe, OrchidModel
 
         model = OrchidModel(ModelRecipe(encoder=self.recipe))
         model.encoder = self

@@ -20,7 +20,7 @@ from torch.nn import functional
 
 from orchid_genomics.errors import InputError, RecipeError
 from orchid_genomics.genome.fasta import Genome
-from orchid_genomics.model.pretrained import OrchidModel
+from orchid_genomics.model.folder import OrchidModel
 from orchid_genomics.score.events import Event, around, swapped_ends
 from orchid_genomics.sequence import CODE, DNA
 from orchid_genomics.train.objectives import MaskedRecipe

@@ -16,10 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from orchid_genomics.errors import writable
-from orchid_genomics.genome.index import replacing
-from orchid_genomics.score.scorers import SUBSTITUTIONS
-from orchid_genomics.score.variants import REASONS, Scores, Scoring
+from orchid_genomics.files import replacing, writable
+from orchid_genomics.score.variants.scorers import SUBSTITUTIONS
+from orchid_genomics.score.variants.variant_scores import REASONS, Scores, Scoring
 
 Stats = dict[str, Any]
 # masked sites for each at which the ends of its window are exchanged; of one-pass ones, one a block

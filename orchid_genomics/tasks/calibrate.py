@@ -7,10 +7,10 @@ from pathlib import Path
 
 from orchid_genomics.errors import InputError
 from orchid_genomics.genome.bed import read_bed
-from orchid_genomics.score.calibration import FEWEST, Calibration, learned
-from orchid_genomics.score.opening import opened
-from orchid_genomics.score.progress import Progress
-from orchid_genomics.score.variants import Scoring
+from orchid_genomics.jobs.inputs import opened
+from orchid_genomics.jobs.progress import Progress
+from orchid_genomics.score.variants.calibration import FEWEST, Calibration, learned
+from orchid_genomics.score.variants.variant_scores import Scoring
 
 
 def calibrate(

@@ -15,17 +15,17 @@ import pysam
 
 from orchid_genomics.data import negatives as background
 from orchid_genomics.data import peaks as windows
-from orchid_genomics.data.duplicates import K, near_duplicates
+from orchid_genomics.data.labelled.duplicates import K, near_duplicates
 from orchid_genomics.data.peaks import SPLITS, Elements, SplitPlan
 from orchid_genomics.data.splits import regions
 from orchid_genomics.data.windows import Windows
-from orchid_genomics.errors import InputError, writable
+from orchid_genomics.errors import InputError
+from orchid_genomics.files import replacing, writable
 from orchid_genomics.genome.bed import Bed, Places, read_bed
+from orchid_genomics.genome.contigs import listed
 from orchid_genomics.genome.fasta import Genome
-from orchid_genomics.genome.index import replacing
-from orchid_genomics.genome.names import listed
-from orchid_genomics.genome.tracks import Track
-from orchid_genomics.score.output import kind_of
+from orchid_genomics.genome.signal import Track
+from orchid_genomics.jobs.output import kind_of
 from orchid_genomics.sequence import DNA
 
 HEADER = ("#chrom", "start", "end", "strand", "label", "split", "sequence", "source", "name")

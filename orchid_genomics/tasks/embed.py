@@ -12,16 +12,16 @@ import numpy as np
 
 from orchid_genomics import __version__
 from orchid_genomics.data.embeddings import Part, write_embeddings
+from orchid_genomics.files import replacing
 from orchid_genomics.genome.bed import Record
-from orchid_genomics.genome.index import replacing
-from orchid_genomics.score.element_files import ElementFile
-from orchid_genomics.score.elements import LONGEST, REASONS, check
-from orchid_genomics.score.opening import opened
-from orchid_genomics.score.output import destination, kind_of
-from orchid_genomics.score.stream import Job, Stats, stream
+from orchid_genomics.jobs.engine import Job, Stats, stream
+from orchid_genomics.jobs.inputs import opened
+from orchid_genomics.jobs.output import destination, kind_of
+from orchid_genomics.score.elements.element_files import ElementFile
+from orchid_genomics.score.elements.element_scores import LONGEST, REASONS, check
+from orchid_genomics.score.elements.vectors import ElementVectors, Pooling
 from orchid_genomics.score.summary import reasons_of, told, total
-from orchid_genomics.score.variants import trained_length
-from orchid_genomics.score.vectors import ElementVectors, Pooling
+from orchid_genomics.score.variants.variant_scores import trained_length
 
 TASK = "embed"
 SAID = ("model", "genome", "input", "pool", "strand", "window", "dtype")

@@ -11,18 +11,17 @@ from typing import Any
 import numpy as np
 import torch
 
-from orchid_genomics.data.labelled import LabelledRecipe, LabelledSet, Rows
-from orchid_genomics.data.sets import checksums, recipe_of, rows_of
-from orchid_genomics.data.targets import for_model
-from orchid_genomics.errors import InputError, writable
-from orchid_genomics.genome.index import replacing
-from orchid_genomics.model.pretrained import OrchidModel
-from orchid_genomics.train.answers import span
-from orchid_genomics.train.finetuning import answers_on
-from orchid_genomics.train.ranks import device_of
-from orchid_genomics.train.run import finite
-from orchid_genomics.train.scores import NAMES, Estimate
-from orchid_genomics.train.verdict import families, on_rows
+from orchid_genomics.data.labelled.answers import for_model
+from orchid_genomics.data.labelled.schema import LabelledRecipe, LabelledSet, Rows
+from orchid_genomics.data.labelled.sets import checksums, recipe_of, rows_of
+from orchid_genomics.errors import InputError
+from orchid_genomics.evaluate.arms import answers_on
+from orchid_genomics.evaluate.comparison import families, on_rows
+from orchid_genomics.evaluate.comparison_text import span
+from orchid_genomics.evaluate.metrics import NAMES, Estimate
+from orchid_genomics.files import finite, replacing, writable
+from orchid_genomics.model.device import device_of
+from orchid_genomics.model.folder import OrchidModel
 
 
 def evaluate(

@@ -9,19 +9,31 @@ from typing import Any
 
 import numpy as np
 
-from orchid_genomics.errors import InputError, writable
+from orchid_genomics.errors import InputError
+from orchid_genomics.evaluate.variants.judgement import Judgement, Named, Question, named, ours
+from orchid_genomics.evaluate.variants.labelled_variants import (
+    BASELINES,
+    CONTEXT,
+    Options,
+    Rows,
+    clusters,
+    read_rows,
+)
+from orchid_genomics.evaluate.variants.labels import names_of
+from orchid_genomics.evaluate.variants.variant_baselines import (
+    conserved,
+    counted,
+    looked_up,
+    random_weights,
+)
+from orchid_genomics.files import replacing, writable
+from orchid_genomics.genome.contigs import listed
 from orchid_genomics.genome.fasta import Genome
-from orchid_genomics.genome.index import replacing
-from orchid_genomics.genome.names import listed
-from orchid_genomics.model.pretrained import OrchidModel
-from orchid_genomics.score.context import context_name, contexts, on_strand
-from orchid_genomics.score.judgement import Judgement, Named, Question, named, ours
-from orchid_genomics.score.labelled import BASELINES, CONTEXT, Options, Rows, clusters, read_rows
-from orchid_genomics.score.labels import names_of
-from orchid_genomics.score.scorers import SCORERS
-from orchid_genomics.score.simple import conserved, counted, looked_up, random_weights
-from orchid_genomics.score.variants import Scoring, trained_length
-from orchid_genomics.train.ranks import device_of
+from orchid_genomics.model.device import device_of
+from orchid_genomics.model.folder import OrchidModel
+from orchid_genomics.score.variants.context import context_name, contexts, on_strand
+from orchid_genomics.score.variants.scorers import SCORERS
+from orchid_genomics.score.variants.variant_scores import Scoring, trained_length
 
 _TOGETHER = 8192  # variants scored at once: neighbours share their windows
 PATHS = ("labels", "regions", "genome", "model", "conservation")

@@ -13,18 +13,18 @@ from orchid_genomics.draw.lanes import read_lane
 from orchid_genomics.errors import InputError
 from orchid_genomics.explain.arrays import KINDS, Explained, ExplainFormat
 from orchid_genomics.explain.browsers import MOST_REGIONS, browser_files
+from orchid_genomics.explain.methods import Explaining, Options
 from orchid_genomics.explain.motif_files import read_motifs
 from orchid_genomics.explain.motifs import MotifTable
 from orchid_genomics.explain.page import Page
-from orchid_genomics.explain.regions import Explaining, Options
 from orchid_genomics.genome.bed import read_records
 from orchid_genomics.genome.fasta import Genome
-from orchid_genomics.genome.tracks import BIGWIG
-from orchid_genomics.score.element_files import ElementFile
-from orchid_genomics.score.elements import REASONS
-from orchid_genomics.score.opening import opened
-from orchid_genomics.score.output import destination, kind_of
-from orchid_genomics.score.stream import Job, Stats, stream
+from orchid_genomics.genome.signal import BIGWIG
+from orchid_genomics.jobs.engine import Job, Stats, stream
+from orchid_genomics.jobs.inputs import opened
+from orchid_genomics.jobs.output import destination, kind_of
+from orchid_genomics.score.elements.element_files import ElementFile
+from orchid_genomics.score.elements.element_scores import REASONS
 from orchid_genomics.score.summary import reasons_of, told, total
 
 TASK = "explain"

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pysam
 
-from orchid_genomics.errors import InputError, writable
-from orchid_genomics.genome import index
+from orchid_genomics.errors import InputError
+from orchid_genomics.files import writable
+from orchid_genomics.genome import fai as index
 from orchid_genomics.genome.annotation import Annotation, read_annotation
 from orchid_genomics.genome.bed import write_bed
+from orchid_genomics.genome.bgzf import Text
 from orchid_genomics.genome.fasta import Genome
-from orchid_genomics.genome.text import Text
 
 _LINE = 60  # letters a line of the FASTA
 

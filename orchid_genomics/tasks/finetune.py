@@ -13,15 +13,10 @@ import numpy as np
 import torch
 
 from orchid_genomics import __version__
-from orchid_genomics.data.labelled import LabelledSet
-from orchid_genomics.data.sets import checksums, folded, opened
-from orchid_genomics.errors import InputError, writable
-from orchid_genomics.genome.index import replacing
-from orchid_genomics.model.pretrained import OrchidModel
-from orchid_genomics.recipe import load
-from orchid_genomics.train import ranks as processes
-from orchid_genomics.train.answers import number, span, text
-from orchid_genomics.train.finetuning import (
+from orchid_genomics.data.labelled.schema import LabelledSet
+from orchid_genomics.data.labelled.sets import checksums, folded, opened
+from orchid_genomics.errors import InputError
+from orchid_genomics.evaluate.arms import (
     FinetuneRecipe,
     Fitted,
     build,
@@ -29,18 +24,23 @@ from orchid_genomics.train.finetuning import (
     strand_of,
     train_arm,
 )
-from orchid_genomics.train.local import local
-from orchid_genomics.train.page import Curves, page
-from orchid_genomics.train.run import Run, finite
-from orchid_genomics.train.simple import Answered, simple
-from orchid_genomics.train.supervised import balanced
-from orchid_genomics.train.verdict import (
+from orchid_genomics.evaluate.comparison import (
     RANDOM,
     Verdict,
     mean_interval,
     seen_in_pretraining,
     verdict,
 )
+from orchid_genomics.evaluate.comparison_text import number, span, text
+from orchid_genomics.evaluate.linear import Answered, simple
+from orchid_genomics.evaluate.linear_tracks import local
+from orchid_genomics.evaluate.report import Curves, page
+from orchid_genomics.files import finite, replacing, writable
+from orchid_genomics.model.folder import OrchidModel
+from orchid_genomics.recipe import load
+from orchid_genomics.train import distributed as processes
+from orchid_genomics.train.run import Run
+from orchid_genomics.train.supervised import balanced
 
 
 def finetune(
@@ -282,7 +282,7 @@ def card(model: OrchidModel, data: LabelledSet, answer: str) -> str:
     return (
         f"# Orchid fine-tuned on {data.name}\n\n"
         f"{data.task}: {', '.join(data.labels)}; strand = {head.strand}. Written by orchid-genomics {__version__}.\n\n"
-        "```python\nfrom orchid_genomics.model.pretrained import OrchidModel\n\n"
+        "```python\nfrom orchid_genomics.model.folder import OrchidModel\n\n"
         'model = OrchidModel.from_pretrained("this folder")\n```\n\n'
         f"## On the test rows, beside the alternatives\n\n```\n{answer}\n```\n"
     )

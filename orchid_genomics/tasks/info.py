@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from orchid_genomics.errors import InputError
-from orchid_genomics.model.pretrained import PROVENANCE, OrchidModel
-from orchid_genomics.train.metrics import Score, table
-from orchid_genomics.train.progress import clock
+from orchid_genomics.evaluate.bits import Score, table
+from orchid_genomics.model.folder import PROVENANCE, OrchidModel
+from orchid_genomics.terminal import clock
 
 
 def info(folder: str | Path) -> Iterator[str]:

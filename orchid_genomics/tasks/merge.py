@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from orchid_genomics.errors import InputError
-from orchid_genomics.score import element_files, variant_files
-from orchid_genomics.score.stream import Stats, join, parts_of, read_manifest
+from orchid_genomics.jobs.engine import Stats, join, parts_of, read_manifest
+from orchid_genomics.score.elements import element_files
+from orchid_genomics.score.variants import variant_files
 from orchid_genomics.tasks import embed, explain, score_elements, score_variants
 
 JOBS = {  # a task -> its format, and what it says last

@@ -9,12 +9,11 @@ from pathlib import Path
 
 import pysam
 
-from orchid_genomics.errors import InputError, writable
+from orchid_genomics.errors import InputError
+from orchid_genomics.files import replacing, writable
 from orchid_genomics.genome.annotation import read_annotation
 from orchid_genomics.genome.bed import tabix
-from orchid_genomics.genome.fasta import Genome
-from orchid_genomics.genome.index import replacing
-from orchid_genomics.score.consequence import (
+from orchid_genomics.genome.coding import (
     Change,
     Code,
     CodingSequence,
@@ -22,7 +21,8 @@ from orchid_genomics.score.consequence import (
     coding_sequences,
     drawn,
 )
-from orchid_genomics.score.output import kind_of
+from orchid_genomics.genome.fasta import Genome
+from orchid_genomics.jobs.output import kind_of
 
 _INFO = """\
 ##INFO=<ID=BCSQ,Number=.,Type=String,Description="Consequence|gene|transcript|biotype|strand|amino_acid_change|dna_change">

@@ -10,12 +10,12 @@ import torch
 
 from orchid_genomics.recipe import load
 from orchid_genomics.tasks.pretrain import build, stages_of, summary
-from orchid_genomics.train import ranks as processes
-from orchid_genomics.train.fit import Fit
+from orchid_genomics.tasks.pretraining import opened, run_recipe
+from orchid_genomics.terminal import clock
+from orchid_genomics.train import distributed as processes
+from orchid_genomics.train.loop import Fit
 from orchid_genomics.train.objectives import OBJECTIVES
-from orchid_genomics.train.progress import clock
 from orchid_genomics.train.run import Run
-from orchid_genomics.train.sources import opened, run_recipe
 
 
 def plan(path: str | Path, overrides: tuple[str, ...] = (), steps: int = 3) -> Iterator[str]:

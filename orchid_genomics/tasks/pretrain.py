@@ -13,16 +13,16 @@ import torch
 from orchid_genomics import __version__, draw
 from orchid_genomics.data.loader import batches
 from orchid_genomics.errors import OrchidError, say
-from orchid_genomics.genome.index import replacing
+from orchid_genomics.evaluate.protocols import Protocol
+from orchid_genomics.files import finite, replacing
+from orchid_genomics.model.folder import ModelRecipe, OrchidModel
 from orchid_genomics.model.heads import LettersRecipe
-from orchid_genomics.model.pretrained import ModelRecipe, OrchidModel
 from orchid_genomics.recipe import load
-from orchid_genomics.train import ranks as processes
-from orchid_genomics.train.fit import Fit, Stage
+from orchid_genomics.tasks.pretraining import RunRecipe, Source, opened, run_recipe
+from orchid_genomics.train import distributed as processes
+from orchid_genomics.train.loop import Fit, Stage
 from orchid_genomics.train.objectives import OBJECTIVES
-from orchid_genomics.train.report import Protocol
-from orchid_genomics.train.run import BEST, Run, finite
-from orchid_genomics.train.sources import RunRecipe, Source, opened, run_recipe
+from orchid_genomics.train.run import BEST, Run
 
 
 def build(recipe: RunRecipe) -> OrchidModel:
@@ -165,7 +165,7 @@ def card(recipe: RunRecipe, source: Source, protocols: list[Protocol]) -> str:
         f"# Orchid encoder pretrained on {source.name}\n\n"
         f"Masked-letter model, width {recipe.model.width}, {recipe.model.depth} layers, {recipe.model.strands} "
         f"strands, windows up to {recipe.longest:,} nt. Written by orchid-genomics {__version__}.\n\n"
-        "```python\nfrom orchid_genomics.model.pretrained import OrchidModel\n\n"
+        "```python\nfrom orchid_genomics.model.folder import OrchidModel\n\n"
         'model = OrchidModel.from_pretrained("this folder")\n```\n\n'
         f"## On held-out sequence, beside its baselines\n\n{tables}\n"
     )

@@ -11,7 +11,10 @@ import numpy as np
 
 from orchid_genomics.errors import InputError
 from orchid_genomics.genome.fasta import Genome
-from orchid_genomics.score.element_files import (
+from orchid_genomics.jobs.engine import Job, Stats, stream
+from orchid_genomics.jobs.inputs import opened
+from orchid_genomics.jobs.output import destination, kind_of
+from orchid_genomics.score.elements.element_files import (
     KINDS,
     TRACKS,
     ElementFile,
@@ -20,10 +23,12 @@ from orchid_genomics.score.element_files import (
     rendered,
     summit,
 )
-from orchid_genomics.score.elements import REASONS, ElementScores, ElementScoring, Options
-from orchid_genomics.score.opening import opened
-from orchid_genomics.score.output import destination, kind_of
-from orchid_genomics.score.stream import Job, Stats, stream
+from orchid_genomics.score.elements.element_scores import (
+    REASONS,
+    ElementScores,
+    ElementScoring,
+    Options,
+)
 from orchid_genomics.score.summary import lines_of, reasons_of, sums_of, told, total
 from orchid_genomics.sequence import Interval
 

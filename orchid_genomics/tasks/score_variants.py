@@ -12,15 +12,21 @@ from pathlib import Path
 from typing import Any
 
 from orchid_genomics.genome.vcf import Vcf
-from orchid_genomics.score.calibration import Calibration
-from orchid_genomics.score.opening import opened
-from orchid_genomics.score.output import destination, kind_of
-from orchid_genomics.score.preflight import all_match, contigs_of, preflight
-from orchid_genomics.score.scorers import SCORERS
-from orchid_genomics.score.stream import BLOCK, Job, Stats, stream
+from orchid_genomics.jobs.engine import BLOCK, Job, Stats, stream
+from orchid_genomics.jobs.inputs import opened
+from orchid_genomics.jobs.output import destination, kind_of
 from orchid_genomics.score.summary import lines, stats_of, told, total
-from orchid_genomics.score.variant_files import KINDS, form, identity_of, info_names, rendered
-from orchid_genomics.score.variants import OnMismatch, Scoring
+from orchid_genomics.score.variants.calibration import Calibration
+from orchid_genomics.score.variants.preflight import all_match, contigs_of, preflight
+from orchid_genomics.score.variants.scorers import SCORERS
+from orchid_genomics.score.variants.variant_files import (
+    KINDS,
+    form,
+    identity_of,
+    info_names,
+    rendered,
+)
+from orchid_genomics.score.variants.variant_scores import OnMismatch, Scoring
 
 TASK = "score-variants"
 SAID = ("model", "genome", "input", "scores", "window", "on REF mismatch")

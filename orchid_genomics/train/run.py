@@ -6,7 +6,6 @@ everything is written under a temporary name and renamed.
 """
 
 import json
-import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,8 +14,8 @@ from typing import Any
 import torch
 from pydantic import BaseModel
 
-from orchid_genomics.errors import InputError, TrainingError, reason, writable
-from orchid_genomics.genome.index import replacing
+from orchid_genomics.errors import InputError, TrainingError, reason
+from orchid_genomics.files import finite, replacing, writable
 
 NEWEST, BEST = "newest.pt", "best.pt"
 
@@ -147,17 +146,6 @@ class Run:
             kept = [line for line in self.lines() if line.get("step", 0) <= step]
             with writable(self.log_path, "a disk with room"), replacing(self.log_path) as part:
                 part.write_text("".join(json.dumps(line) + "\n" for line in kept))
-
-
-def finite(values: Any) -> Any:
-    """The same values with None for every NaN or infinity, which JSON has no word for (`NaN` is
-    Python's own).
-    """
-    if isinstance(values, Mapping):
-        return {key: finite(value) for key, value in values.items()}
-    if isinstance(values, list | tuple):
-        return [finite(value) for value in values]
-    return None if isinstance(values, float) and not math.isfinite(values) else values
 
 
 def _read(path: Path, possible: str) -> Any:

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from orchid_genomics.data.epochs import Epochs
-from orchid_genomics.data.labelled import LabelledSet
+from orchid_genomics.data.labelled.epochs import Epochs
+from orchid_genomics.data.labelled.schema import LabelledSet
 from orchid_genomics.errors import RecipeError
 from orchid_genomics.model.orchid import transform_length
 from orchid_genomics.sequence import CODE, DNA

@@ -24,13 +24,13 @@ from tata_sites import HERE, VALIDATION, WORD, Site, sites, training, windows
 
 from orchid_genomics import draw
 from orchid_genomics.draw.canvas import INK, MUTED, OURS, axes
+from orchid_genomics.evaluate.masked_letters import contig_tokens
+from orchid_genomics.evaluate.ngram import Counts
+from orchid_genomics.evaluate.variants.ranking import rank
 from orchid_genomics.explain import OneHot, mutate, one_hot
 from orchid_genomics.genome.fasta import Genome
-from orchid_genomics.model.pretrained import OrchidModel
-from orchid_genomics.score.ranking import rank
+from orchid_genomics.model.folder import OrchidModel
 from orchid_genomics.sequence import DNA
-from orchid_genomics.train.baselines import Counts
-from orchid_genomics.train.evaluation import contig_tokens
 
 SCORES = {
     "certainty": "bits of certainty, each letter hidden in turn (2 - entropy)",

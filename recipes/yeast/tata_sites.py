@@ -11,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
+from orchid_genomics.evaluate.kmer_tables import repeated
+from orchid_genomics.evaluate.masked_letters import contig_tokens
 from orchid_genomics.genome.bed import Places, read_bed
 from orchid_genomics.genome.fasta import Genome
 from orchid_genomics.sequence import CODE, DNA, Interval
-from orchid_genomics.train.counts import repeated
-from orchid_genomics.train.evaluation import contig_tokens
 
 HERE = Path(__file__).parent
 TEST, VALIDATION, NEITHER = ("chrVII", "chrXIII"), ("chrV", "chrXI"), ("chrM",)

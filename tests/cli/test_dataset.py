@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from orchid_genomics.cli import main
+from orchid_genomics.data.labelled.answers import build
+from orchid_genomics.data.labelled.tables import TableRecipe, read_table
 from orchid_genomics.data.negatives import composition
-from orchid_genomics.data.tables import TableRecipe, read_table
-from orchid_genomics.data.targets import build
 from orchid_genomics.genome.fasta import Genome
-from orchid_genomics.genome.tracks import write_track
+from orchid_genomics.genome.signal import write_track
 from orchid_genomics.sequence import DNA
 from orchid_genomics.sequence.kmers import either_strand
 

@@ -12,9 +12,9 @@ from orchid_genomics.data.embeddings import FORMAT, Embeddings
 from orchid_genomics.errors import InputError
 from orchid_genomics.genome.bed import read_bed
 from orchid_genomics.genome.fasta import Genome
-from orchid_genomics.model.features import OrchidFeatures
-from orchid_genomics.model.pretrained import OrchidModel
-from orchid_genomics.score.vectors import ElementVectors
+from orchid_genomics.model.folder import OrchidModel
+from orchid_genomics.model.sklearn import OrchidFeatures
+from orchid_genomics.score.elements.vectors import ElementVectors
 from orchid_genomics.tasks import embed as task
 
 

@@ -9,7 +9,7 @@ import pytest
 from random_models import letters_model, random_letters, write_genome
 
 from orchid_genomics.cli import main
-from orchid_genomics.data.sampling import mixed
+from orchid_genomics.sequence.hashing import mixed
 
 GENES, CODONS = 6, 40
 

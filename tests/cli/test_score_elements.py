@@ -16,10 +16,10 @@ from random_models import letters_model, random_letters, random_model, write_gen
 from orchid_genomics.cli import main
 from orchid_genomics.genome.bed import read_bed
 from orchid_genomics.genome.fasta import Genome
-from orchid_genomics.genome.tracks import Track
-from orchid_genomics.model.pretrained import OrchidModel
-from orchid_genomics.score import element_files
-from orchid_genomics.score.elements import score_elements
+from orchid_genomics.genome.signal import Track
+from orchid_genomics.model.folder import OrchidModel
+from orchid_genomics.score.elements import element_files
+from orchid_genomics.score.elements.element_scores import score_elements
 from orchid_genomics.score.reader import Reader
 from orchid_genomics.sequence import Interval
 from orchid_genomics.tasks import score_elements as task
@@ -189,7 +189,7 @@ def test_neighbours_and_order_do_not_matter(folder):
     assert all(row == by_name[row[3]] for row in rows)
 
 
-@pytest.mark.filterwarnings("default::orchid_genomics.genome.names.GenomeNote")
+@pytest.mark.filterwarnings("default::orchid_genomics.genome.contigs.GenomeNote")
 def test_an_unsorted_bed_has_no_index_and_it_is_said(folder, capsys):
     (folder / "odd.bed").write_text("c1\t50\t60\nc1\t10\t20\n")
     run(source=("odd.bed",))

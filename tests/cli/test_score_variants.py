@@ -19,8 +19,8 @@ from random_models import REPEATS, letters_model, random_letters, random_model, 
 
 from orchid_genomics.cli import main
 from orchid_genomics.genome.fasta import Genome
-from orchid_genomics.model.pretrained import OrchidModel
-from orchid_genomics.score.variants import score_variants
+from orchid_genomics.model.folder import OrchidModel
+from orchid_genomics.score.variants.variant_scores import score_variants
 from orchid_genomics.sequence import Variant
 
 HEADER = """##fileformat=VCFv4.2

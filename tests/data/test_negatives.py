@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from orchid_genomics.data.duplicates import near_duplicates
+from orchid_genomics.data.labelled.duplicates import near_duplicates
 from orchid_genomics.data.negatives import agreement, composition, matched, nearest, shuffled
 from orchid_genomics.data.peaks import SplitPlan, centred
 from orchid_genomics.genome.bed import Bed, Places

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from orchid_genomics.model.filters import CorrelationRecipe, MagnitudeRecipe, StaticRecipe
+from orchid_genomics.model.folder import ModelRecipe, OrchidModel
 from orchid_genomics.model.heads import LettersRecipe
 from orchid_genomics.model.orchid import OrchidRecipe
-from orchid_genomics.model.pretrained import ModelRecipe, OrchidModel
 
 FILTERS = {
     "correlation": CorrelationRecipe(),

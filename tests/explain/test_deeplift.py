@@ -9,7 +9,7 @@ import torch
 
 from orchid_genomics.explain import OneHot, deeplift, integrated_gradients, one_hot, shuffled
 from orchid_genomics.genome.fasta import Genome
-from orchid_genomics.model.pretrained import OrchidModel
+from orchid_genomics.model.folder import OrchidModel
 from orchid_genomics.sequence import DNA
 
 YEAST = Path(__file__).parents[2] / "recipes" / "yeast"

@@ -7,9 +7,9 @@ import torch
 from pydantic import ValidationError
 
 from orchid_genomics.errors import InputError
+from orchid_genomics.model.folder import ModelRecipe, OrchidModel
 from orchid_genomics.model.heads import HEADS, PooledRecipe, TracksRecipe, answers
 from orchid_genomics.model.orchid import OrchidRecipe
-from orchid_genomics.model.pretrained import ModelRecipe, OrchidModel
 from orchid_genomics.sequence import DNA
 
 POOLS = ["mean", "center", "attention"]

@@ -17,8 +17,8 @@ from sklearn.model_selection import GridSearchCV, StratifiedKFold, cross_val_sco
 from sklearn.pipeline import make_pipeline
 
 from orchid_genomics.errors import InputError
-from orchid_genomics.model.features import OrchidFeatures
-from orchid_genomics.model.rows import batches
+from orchid_genomics.model.batching import batches
+from orchid_genomics.model.sklearn import OrchidFeatures
 from orchid_genomics.sequence import DNA
 
 SEQUENCES = [random_letters(size, size) for size in (1, 7, 31, 32, 33, 60, 64, 64, 200, 513)]

@@ -11,7 +11,7 @@ from random_models import letters_model
 from orchid_genomics.errors import RecipeError
 from orchid_genomics.score.events import event, swapped_ends
 from orchid_genomics.score.reader import Reader
-from orchid_genomics.score.variants import Scoring
+from orchid_genomics.score.variants.variant_scores import Scoring
 from orchid_genomics.sequence import CODE, DNA, Variant
 from orchid_genomics.train.objectives import Masked, MaskedRecipe
 

@@ -5,7 +5,7 @@ import pytest
 from random_models import letters_model
 
 from orchid_genomics.score.summary import lines, stats_of, total
-from orchid_genomics.score.variants import Scoring
+from orchid_genomics.score.variants.variant_scores import Scoring
 from orchid_genomics.sequence import Variant
 
 

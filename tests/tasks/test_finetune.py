@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from orchid_genomics.cli import main
-from orchid_genomics.data.sets import opened
-from orchid_genomics.model.pretrained import OrchidModel
+from orchid_genomics.data.labelled.sets import opened
+from orchid_genomics.evaluate.arms import FinetuneRecipe, build
+from orchid_genomics.model.folder import OrchidModel
 from orchid_genomics.recipe import load
-from orchid_genomics.train.finetuning import FinetuneRecipe, build
 from orchid_genomics.train.run import Run
 
 RECIPE = """

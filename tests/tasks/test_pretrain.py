@@ -11,13 +11,13 @@ import torch
 from pydantic import ValidationError
 
 from orchid_genomics.errors import RecipeError
-from orchid_genomics.model.pretrained import OrchidModel
+from orchid_genomics.model.folder import OrchidModel
 from orchid_genomics.recipe import load
 from orchid_genomics.sequence import DNA
 from orchid_genomics.tasks.info import info
 from orchid_genomics.tasks.plan import plan
 from orchid_genomics.tasks.pretrain import build, pretrain
-from orchid_genomics.train.sources import PretrainRecipe, opened
+from orchid_genomics.tasks.pretraining import PretrainRecipe, opened
 
 
 @pytest.fixture

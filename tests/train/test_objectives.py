@@ -9,9 +9,9 @@ import torch
 from orchid_genomics.data import sampling
 from orchid_genomics.data.recall import Recall, RecallRecipe
 from orchid_genomics.errors import RecipeError
+from orchid_genomics.model.folder import ModelRecipe, OrchidModel
 from orchid_genomics.model.heads import LettersRecipe
 from orchid_genomics.model.orchid import OrchidRecipe
-from orchid_genomics.model.pretrained import ModelRecipe, OrchidModel
 from orchid_genomics.recipe import validate
 from orchid_genomics.sequence import DNA, SOFT, alphabet
 from orchid_genomics.train.objectives import (

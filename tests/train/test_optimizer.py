@@ -2,9 +2,9 @@
 
 import pytest
 
+from orchid_genomics.model.folder import ModelRecipe, OrchidModel
 from orchid_genomics.model.heads import LettersRecipe
 from orchid_genomics.model.orchid import OrchidRecipe
-from orchid_genomics.model.pretrained import ModelRecipe, OrchidModel
 from orchid_genomics.train.optimizer import OptimizerRecipe, build, rate
 
 RECIPE = OptimizerRecipe(rate=1e-2, warmup=10, final=0.1)

@@ -11,10 +11,15 @@ from torch import nn
 
 from orchid_genomics.cli import main
 from orchid_genomics.data.recall import Recall, RecallRecipe
+from orchid_genomics.evaluate.probes.associative_recall import (
+    RecallEvaluationRecipe,
+    evaluate,
+    right_answers,
+    validation,
+)
 from orchid_genomics.recipe import load, validate
-from orchid_genomics.train.ranks import Ranks
-from orchid_genomics.train.recall import RecallEvaluationRecipe, evaluate, right_answers, validation
-from orchid_genomics.train.sources import opened, run_recipe
+from orchid_genomics.tasks.pretraining import opened, run_recipe
+from orchid_genomics.train.distributed import Ranks
 
 RECIPES = sorted((Path(__file__).parents[2] / "recipes/recall").glob("*.toml"))
 ALONE = Ranks(0, 1, torch.device("cpu"))

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from orchid_genomics.data.labelled import LabelledSet
+from orchid_genomics.data.labelled.schema import LabelledSet
+from orchid_genomics.evaluate.cnn import SmallCNN
+from orchid_genomics.evaluate.linear import first_score, kmer_counts, reverse_code, simple
 from orchid_genomics.sequence import DNA
-from orchid_genomics.train.cnn import SmallCNN
-from orchid_genomics.train.simple import first_score, kmer_counts, reverse_code, simple
 
 
 def made(texts, target, task="binary", labels=("0", "1")) -> LabelledSet:

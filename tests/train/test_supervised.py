@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch.nn import functional
 
-from orchid_genomics.data.epochs import Epochs
-from orchid_genomics.data.labelled import LabelledSet
+from orchid_genomics.data.labelled.epochs import Epochs
+from orchid_genomics.data.labelled.schema import LabelledSet
 from orchid_genomics.errors import RecipeError
+from orchid_genomics.model.folder import ModelRecipe, OrchidModel
 from orchid_genomics.model.heads import PooledRecipe, TracksRecipe
 from orchid_genomics.model.orchid import OrchidRecipe, transform_length
-from orchid_genomics.model.pretrained import ModelRecipe, OrchidModel
 from orchid_genomics.sequence import DNA
 from orchid_genomics.train.supervised import Supervised, balanced, padded_lengths, predict, units
 

@@ -1,0 +1,105 @@
+"""Labelled elements: BEDs on a genome, or one FASTA for each class.
+
+A place is read as its BED says, or as `length` letters around its summit or middle, on its strand;
+N beyond its contig. The trap: training and scoring must read the same letters, so both ask
+`data.peaks` where a window lies.
+"""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from orchid_genomics.data.labelled.schema import LabelledRecipe, Rows
+from orchid_genomics.data.peaks import has_summits, window
+from orchid_genomics.errors import InputError
+from orchid_genomics.files import read_lines
+from orchid_genomics.genome.bed import read_bed
+from orchid_genomics.genome.fasta import Genome
+from orchid_genomics.recipe import RecipePath, Strict
+from orchid_genomics.sequence import DNA, Interval
+
+
+class ClassBed(Strict):
+    """A BED whose records share a label; without one, the name column is the label."""
+
+    bed: RecipePath
+    label: str | None = None
+
+
+class BedRecipe(LabelledRecipe):
+    """Places on a genome."""
+
+    kind: Literal["bed"] = "bed"
+    fasta: RecipePath
+    classes: tuple[ClassBed, ...] = Field(min_length=1)
+    length: int | None = Field(default=None, gt=0)
+    """Letters around the summit (narrowPeak) or middle of every record; the record itself when not given."""
+
+
+class ClassFasta(Strict):
+    """A FASTA whose records share a label."""
+
+    fasta: RecipePath
+    label: str
+
+
+class FastaRecipe(LabelledRecipe):
+    """One FASTA a class."""
+
+    kind: Literal["fasta"] = "fasta"
+    classes: tuple[ClassFasta, ...] = Field(min_length=2)
+
+
+def read_beds(recipe: BedRecipe) -> Rows:
+    """The records of every BED. Raises InputError with file and line for a place off the genome, or
+    without a label.
+    """
+    genome = Genome(recipe.fasta)
+    where, places, labels, tokens = [], [], [], []
+    for part in recipe.classes:
+        bed = read_bed(part.bed, genome)
+        summits = bed.summits() if has_summits(bed) else [None] * len(bed)
+        for number, (place, summit) in enumerate(zip(bed, summits, strict=True), 1):
+            if recipe.length is not None:
+                place = window(place, recipe.length, summit)
+            where.append(f"{part.bed} record {number}")
+            places.append(place)
+            labels.append(part.label if part.label is not None else place.name)
+            tokens.append(genome.tokens(place.contig, place.start, place.end, place.strand))
+    name = ", ".join(part.bed.name for part in recipe.classes)
+    return Rows(name, where, tokens, labels, places=[_bare(place) for place in places])
+
+
+def read_fastas(recipe: FastaRecipe) -> Rows:
+    """The records of every FASTA, plain or gzipped. Raises InputError with the line."""
+    where, tokens, labels = [], [], []
+    for part in recipe.classes:
+        for line, letters in _records(part.fasta):
+            where.append(f"{part.fasta} line {line}")
+            tokens.append(DNA.encode(letters, where[-1]))
+            labels.append(part.label)
+    return Rows(", ".join(part.fasta.name for part in recipe.classes), where, tokens, labels)
+
+
+def _records(path: Path) -> list[tuple[int, str]]:
+    """Line and letters of every record of a FASTA of short sequences, read in one go."""
+    found: list[tuple[int, list[str]]] = []
+    for number, line in read_lines(path):
+        if line.startswith(">"):
+            found.append((number, []))
+        elif line.strip():
+            if not found:
+                raise InputError(
+                    f"{path} line {number}",
+                    "is no FASTA (no > before the letters)",
+                    "> and a name first",
+                )
+            found[-1][1].append(line.strip())
+    if not found:
+        raise InputError(path, "has no record", "a FASTA")
+    return [(number, "".join(parts)) for number, parts in found]
+
+
+def _bare(place: Interval) -> Interval:
+    return Interval(place.contig, place.start, place.end, place.strand)

@@ -1,0 +1,1 @@
+"""Scores of labelled variants beside their baselines."""

@@ -1,0 +1,286 @@
+"""Signals along a genome, bigWig or bedGraph, read and written; where a file says nothing there is
+NaN, never zero.
+
+The trap: pyBigWig ends the process (no exception) on a file cut short and on a NaN to be written,
+and a handle that crosses a fork reads another place; so files are checked before they are opened,
+and each process has its own handle.
+"""
+
+import os
+import struct
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pysam
+
+from orchid_genomics.errors import InputError, MachineError
+from orchid_genomics.files import read_lines, replacing
+from orchid_genomics.genome.bed import tabix
+from orchid_genomics.genome.contigs import listed, shared
+from orchid_genomics.genome.fasta import Genome
+
+BIGWIG, BEDGRAPH = (".bw", ".bigwig"), (".bedgraph", ".bdg", ".bg")
+_MAGIC = 0x888FFC26
+_TOGETHER = 1 << 16  # values of adjoining pieces that are written as one section
+
+Piece = tuple[str, int, np.ndarray]
+"""A contig, a 0-based start, and one value a letter from there."""
+
+
+class Track:
+    """A bigWig or bedGraph (plain or gzipped), told apart by its content; `contigs` is name to
+    length.
+
+    With a genome, contigs are asked for by the genome's names, and those that both have must be of
+    one length (a bedGraph has no lengths: of its ends). A contig that the track does not have reads
+    as NaN. A bedGraph stands in memory, 20 bytes a record.
+
+    Raises InputError for a file that is missing, damaged or neither, for records that overlap, and
+    for a genome with no contig in common or of another build.
+    """
+
+    def __init__(self, path: str | Path, genome: Genome | None = None) -> None:
+        self.path = Path(path)
+        self._records = None if _is_bigwig(self.path) else _read_bedgraph(self.path)
+        self._forget()
+        if self._records is None:
+            self.contigs: dict[str, int] = dict(self._handle()[0].chroms())
+        else:
+            self.contigs = {contig: int(rows[1][-1]) for contig, rows in self._records.items()}
+        self._names = (
+            {contig: contig for contig in self.contigs} if genome is None else self._meet(genome)
+        )
+
+    def _meet(self, genome: Genome) -> dict[str, str]:
+        """The genome's name of every contig of ours that it has, to our name."""
+        names = {
+            contig: name
+            for name, contig in shared(self.contigs, genome.contigs, self.path, genome.path).items()
+        }
+        if not names:
+            found = f"no contig of {genome.path.name}: {listed(self.contigs)}"
+            raise InputError(self.path, found, f"possible: {listed(genome.contigs)}")
+        for contig, name in names.items():
+            size, own = genome.contigs[contig], self.contigs[name]
+            if own > size or (own < size and self._records is None):
+                found = f"contig {name} has {own:,} letters where {genome.path.name} has {size:,}"
+                raise InputError(self.path, found, "a track of the same build")
+        return names
+
+    def _forget(self) -> None:
+        self._opened: tuple[int, Any, threading.Lock] | None = None
+
+    def __getstate__(self) -> dict:
+        return {key: value for key, value in self.__dict__.items() if key != "_opened"}
+
+    def __setstate__(self, state: dict) -> None:
+        self.__dict__.update(state)
+        self._forget()
+
+    def values(self, contig: str, start: int, end: int) -> np.ndarray:
+        """Values (L,) float32 of letters `start` to `end` (0-based half-open); NaN where nothing is
+        said.
+        """
+        found = np.full(end - start, np.nan, np.float32)
+        name = self._names.get(contig)
+        first, last = max(start, 0), min(end, self.contigs.get(name, 0))
+        if first >= last:
+            return found
+        inside = found[first - start : last - start]
+        if self._records is None:
+            handle, lock = self._handle()
+            with lock:
+                inside[:] = handle.values(name, first, last, numpy=True)
+        else:
+            starts, ends, values = self._records[name]
+            rows = slice(
+                np.searchsorted(ends, first, "right"), np.searchsorted(starts, last, "left")
+            )
+            for begin, stop, value in zip(starts[rows], ends[rows], values[rows], strict=True):
+                inside[max(begin - first, 0) : stop - first] = value
+        return found
+
+    def mean(self, contig: str, start: int, end: int, covered: bool = False) -> float:
+        """The mean over letters `start` to `end`: where nothing is said counts as zero (the `mean0`
+        of bigWigAverageOverBed), or with `covered` not at all (its `mean`; NaN where nothing is
+        said of any letter).
+        """
+        values = self.values(contig, start, end).astype(np.float64)
+        known = values[~np.isnan(values)]
+        if covered:
+            return float(known.mean()) if len(known) else float("nan")
+        return float(known.sum()) / (end - start)
+
+    def _handle(self) -> tuple[Any, threading.Lock]:
+        import pyBigWig
+
+        if self._opened is None or self._opened[0] != os.getpid():
+            self._opened = (os.getpid(), pyBigWig.open(str(self.path)), threading.Lock())
+        return self._opened[1:]
+
+
+def _is_bigwig(path: Path) -> bool:
+    """Whether a file is bigWig; raises InputError for one that is missing, or a bigWig that is
+    damaged or empty.
+    """
+    try:
+        with path.open("rb") as file:
+            head = file.read(64)
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(size - 4, 0))
+            tail = file.read(4)
+            file.seek(min(int.from_bytes(head[44:52], "little"), size))
+            covered = file.read(8)
+    except OSError as error:
+        raise InputError(
+            path, f"cannot be read ({error.strerror})", "a bigWig or bedGraph"
+        ) from None
+    magic = struct.pack("<I", _MAGIC)
+    if head[:4] == magic[::-1]:
+        raise InputError(path, "is a big-endian bigWig", "one written on an ordinary machine")
+    if head[:4] != magic:
+        return False
+    places = struct.unpack("<3Q", head[8:32]) if len(head) == 64 else (size,)
+    if tail != magic or max(places) >= size:
+        raise InputError(path, "is a bigWig cut short (it does not end as one)", "copy it again")
+    if covered == bytes(8):
+        raise InputError(path, "is a bigWig without values", "one that holds a signal")
+    return True
+
+
+def _read_bedgraph(path: Path) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Starts, ends and values of every contig, sorted and disjoint."""
+    rows: dict[str, list[tuple[int, int, float]]] = {}
+    for number, line in read_lines(path):
+        words = line.split()
+        if not words or words[0].startswith("#") or words[0] in ("track", "browser"):
+            continue
+        rows.setdefault(words[0], []).append(_record(words, f"{path} line {number}"))
+    if not rows:
+        raise InputError(
+            path, "has no record", "a bigWig, or a bedGraph of contig, start, end and value"
+        )
+    found = {}
+    for contig, records in rows.items():
+        records.sort()
+        starts, ends = (
+            np.array([record[column] for record in records], np.int64) for column in (0, 1)
+        )
+        clash = np.flatnonzero(starts[1:] < ends[:-1])
+        if len(clash):
+            at = f"{contig}:{starts[clash[0] + 1] + 1:,}"
+            raise InputError(path, f"two records hold letter {at} (1-based)", "one value a letter")
+        found[contig] = starts, ends, np.array([record[2] for record in records], np.float32)
+    return found
+
+
+def _record(words: list[str], where: str) -> tuple[int, int, float]:
+    try:
+        start, end, value = int(words[1]), int(words[2]), float(words[3])
+    except (IndexError, ValueError):
+        found = f"{' '.join(words)[:40]!r} is no bedGraph record"
+        raise InputError(where, found, "contig, start, end and value; or a bigWig") from None
+    if not 0 <= start < end:
+        raise InputError(where, f"start {start} and end {end}", "0-based half-open places")
+    return start, end, value
+
+
+def is_track(path: str | Path) -> bool:
+    """Whether a name is that of a bigWig or bedGraph."""
+    name = str(path).lower().removesuffix(".gz")
+    return name.endswith(BIGWIG + BEDGRAPH)
+
+
+def write_track(path: str | Path, contigs: Mapping[str, int], pieces: Iterable[Piece]) -> int:
+    """Write a signal by the path's name as bigWig (.bw, .bigWig; with zoom levels) or bedGraph
+    (.bedGraph[.gz]).
+
+    `contigs` are all contigs of the genome with their lengths. Pieces come with contigs in order of
+    name (bytes, as the bigWig index wants them: chr10 before chr2), places rising and disjoint; NaN
+    is left out. Gives the number of letters written. The file appears whole or not at all; `.gz` is
+    bgzipped with a tabix index. Memory: one piece.
+
+    Raises InputError for another name, and for a signal without any value.
+    """
+    path, name = Path(path), str(path).lower()
+    if not is_track(path) or name.endswith(tuple(end + ".gz" for end in BIGWIG)):
+        raise InputError(
+            path,
+            "is no name of a track",
+            "one that ends in .bw, .bigWig, .bedGraph or .bedGraph.gz",
+        )
+    runs = _Runs(dict(sorted(contigs.items())), pieces)
+    try:
+        with ExitStack() as stack:
+            temporary = stack.enter_context(replacing(path))
+            # an OSError that says why, where pyBigWig and pysam would end the process
+            temporary.touch()
+            if name.endswith(BIGWIG):
+                _write_bigwig(temporary, runs)
+            else:
+                _write_bedgraph(temporary, runs, packed=name.endswith(".gz"))
+            if not runs.letters:
+                raise InputError(path, "there is no value to write", "places with a known letter")
+            if name.endswith(".gz"):
+                tabix(stack, temporary, path, max(contigs.values()))
+    except (OSError, RuntimeError) as error:
+        raise MachineError(path, f"cannot be written ({error})", "a folder with room") from None
+    return runs.letters
+
+
+class _Runs:
+    """The stretches of values without NaN among pieces, adjoining ones joined up to a size, in
+    order.
+    """
+
+    def __init__(self, contigs: dict[str, int], pieces: Iterable[Piece]) -> None:
+        self.contigs, self.pieces, self.letters = contigs, pieces, 0
+
+    def __iter__(self) -> Iterator[Piece]:
+        order = {contig: number for number, contig in enumerate(self.contigs)}
+        last, held = (-1, 0), []
+        for contig, start, values in self.pieces:
+            if (order[contig], start) < last or start + len(values) > self.contigs[contig]:
+                raise ValueError(
+                    f"{contig}:{start} (0-based) follows what lies behind it, or is off its contig"
+                )
+            if held and ((order[contig], start) != last or sum(map(len, held)) > _TOGETHER):
+                yield from self._stretches(*last, held)
+                held = []
+            held.append(np.asarray(values, np.float32))
+            last = order[contig], start + len(values)
+        if held:
+            yield from self._stretches(*last, held)
+
+    def _stretches(self, number: int, end: int, held: list[np.ndarray]) -> Iterator[Piece]:
+        values = np.concatenate(held)
+        start, contig = end - len(values), tuple(self.contigs)[number]
+        known = np.concatenate([[False], ~np.isnan(values), [False]])
+        edges = np.flatnonzero(known[1:] != known[:-1]).reshape(-1, 2)
+        for first, stop in edges.tolist():
+            self.letters += stop - first
+            yield contig, start + first, values[first:stop]
+
+
+def _write_bigwig(path: Path, runs: _Runs) -> None:
+    import pyBigWig
+
+    with pyBigWig.open(str(path), "w") as file:
+        file.addHeader(list(runs.contigs.items()))
+        for contig, start, values in runs:
+            file.addEntries(contig, start, values=values, span=1, step=1)
+
+
+def _write_bedgraph(path: Path, runs: _Runs, packed: bool) -> None:
+    """Runs of equal values as one record each, in the fewest digits that name the float32."""
+    with pysam.BGZFile(str(path), "wb") if packed else path.open("wb") as file:
+        for contig, start, values in runs:
+            edges = np.flatnonzero(np.concatenate([[True], values[1:] != values[:-1], [True]]))
+            for first, stop in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):
+                file.write(
+                    f"{contig}\t{start + first}\t{start + stop}\t{values[first]!s}\n".encode()
+                )

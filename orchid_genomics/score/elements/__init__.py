@@ -1,0 +1,1 @@
+"""Elements to numbers."""

@@ -1,0 +1,261 @@
+"""Elements to numbers, in memory: a row for each, and where there is no number the reason.
+
+A model with a letters head says how likely it finds the element's letters; a fine-tuned one says
+what it was trained for. The trap: a model fine-tuned on windows of one length must be shown windows
+of that length.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from orchid_genomics.data.peaks import window
+from orchid_genomics.errors import InputError
+from orchid_genomics.genome.fasta import Genome
+from orchid_genomics.model.batching import BATCH, LONGEST, batches, padded
+from orchid_genomics.model.folder import OrchidModel
+from orchid_genomics.model.heads import answers
+from orchid_genomics.score.elements.background import Background
+from orchid_genomics.score.elements.likelihood import Likelihood
+from orchid_genomics.score.reader import Reader
+from orchid_genomics.score.variants.scorers import Column
+from orchid_genomics.score.variants.variant_scores import trained_length
+from orchid_genomics.sequence import CODE, DNA, Interval
+
+REASONS = {
+    "unknown_contig": "the genome has no such contig",
+    "off_contig": "reaches beyond the end of its contig",
+    "all_n": "every letter is N",
+    "too_long": "longer than the longest element that the model reads",
+}
+
+
+@dataclass(frozen=True)
+class ElementScores:
+    """A row for each element, in the order asked.
+
+    Attributes: `columns`; `values` (N, columns) float64, NaN where there is none; `why` a key of
+    REASONS where a row has no number, else "".
+    """
+
+    columns: tuple[Column, ...]
+    values: np.ndarray
+    why: list[str]
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        """A column (N,) by its name."""
+        return self.values[:, [column.name for column in self.columns].index(name)]
+
+
+@dataclass(frozen=True)
+class Options:
+    """How elements are read; what does not apply to a model is ignored by it.
+
+    `window` letters around each piece of an element, and `passes` (see `Likelihood`), and
+    `background` windows a length for z (0: no z), drawn by `seed`: of models with a letters head.
+    `length` letters around the middle of each element, 0 for the element itself, None as in
+    training: of fine-tuned ones.
+    """
+
+    window: int | None = None
+    passes: int = 1
+    background: int = 200
+    seed: int = 0
+    length: int | None = None
+
+
+class ElementScoring:
+    """A model and a genome made ready to score elements. Raises InputError for a model without a
+    head.
+    """
+
+    def __init__(self, model: OrchidModel, genome: Genome, options: Options | None = None) -> None:
+        self.model, self.genome, self.options = model.eval(), genome, options or Options()
+        if model.recipe.head is None:
+            raise InputError(
+                "model",
+                "has no head: it gives vectors",
+                "orchid-genomics embed, or a model with a head",
+            )
+        self.longest = longest(model)
+        if model.recipe.head.kind == "letters":
+            self.likelihood: Likelihood | None = self._likelihood()
+            self.columns, self.length = _likelihood_columns(self.options), 0
+        else:
+            self.likelihood = None
+            self.length = trained_on(model) if self.options.length is None else self.options.length
+            self.columns = _head_columns(model)
+
+    def __call__(
+        self, places: Sequence[Interval], summits: Sequence[int | None] | None = None
+    ) -> ElementScores:
+        """Scores of places with the genome's contig names; a row depends on its own place alone.
+
+        Where a fine-tuned model reads windows of one length, they are centred on `summits` (0-based
+        on the contig), or on the middles of the places.
+        """
+        why = [check(place, self.genome, self.longest) for place in places]
+        values = np.full((len(places), len(self.columns)), np.nan)
+        rows = [row for row, reason in enumerate(why) if not reason]
+        if rows and self.likelihood:
+            values[rows] = self._likelihoods([places[row] for row in rows])
+        elif rows:
+            middles = summits or [None] * len(places)
+            tokens = [read(self.genome, places[row], self.length, middles[row]) for row in rows]
+            values[rows] = predict(self.model, tokens)
+        return ElementScores(self.columns, values, why)
+
+    @property
+    def said(self) -> dict[str, int]:
+        """The options that decide the numbers of this model."""
+        options = self.options
+        if self.likelihood is None:
+            return {"length": self.length}
+        said = {
+            "window": self.likelihood.reader.window,
+            "passes": options.passes,
+            "background": options.background,
+        }
+        return said | ({"seed": options.seed} if options.background else {})
+
+    def _likelihood(self) -> Likelihood:
+        options = self.options
+        likelihood = Likelihood(
+            Reader(self.model, self.genome, options.window or trained_length(self.model)),
+            options.passes,
+        )
+        self.background = Background(
+            self.genome, likelihood.means, options.background, options.seed
+        )
+        return likelihood
+
+    def _likelihoods(self, places: list[Interval]) -> np.ndarray:
+        found = self.likelihood.means(places)
+        if not self.options.background:
+            return found
+        z = [self.background.z(place, values) for place, values in zip(places, found, strict=True)]
+        return np.concatenate([found, np.array(z)], axis=1)
+
+
+def predict(model: OrchidModel, rows: Sequence[np.ndarray]) -> np.ndarray:
+    """What a fine-tuned model says of sequences (tokens, of any lengths): (N, K), or of tracks the
+    mean along each.
+
+    Probabilities, or numbers in the labels' units. Rows of a batch do not talk; tracks go one by
+    one, for their product rounds by the number of bins.
+    """
+    recipe, device = model.recipe.head, next(model.parameters()).device
+    found: list[np.ndarray | None] = [None] * len(rows)
+    order = sorted(range(len(rows)), key=lambda row: len(rows[row]))
+    letters = 1 if recipe.kind == "tracks" else BATCH
+    with torch.inference_mode():
+        for batch in batches([len(rows[row]) for row in order], letters):
+            some = [order[at] for at in batch]
+            tokens = padded([rows[row] for row in some]).to(device)
+            out = answers(recipe, model(tokens)).double().cpu().numpy()
+            for at, row in enumerate(some):
+                found[row] = (
+                    out[at]
+                    if out.ndim == 2
+                    else out[at, : max(len(rows[row]) // recipe.bin, 1)].mean(0)
+                )
+    return np.array(found, np.float64).reshape(len(rows), -1)
+
+
+def read(genome: Genome, place: Interval, length: int = 0, summit: int | None = None) -> np.ndarray:
+    """Tokens of a place on its strand, or of `length` letters around its summit or middle; N beyond
+    the contig.
+    """
+    place = window(place, length, summit) if length else place
+    return genome.tokens(place.contig, place.start, place.end, "-" if place.strand == "-" else "+")
+
+
+def check(place: Interval, genome: Genome, longest: int = LONGEST) -> str:
+    """Why an element cannot be scored ("" if it can): a key of REASONS."""
+    if place.contig not in genome.contigs:
+        return "unknown_contig"
+    if place.start < 0 or place.end > genome.contigs[place.contig]:
+        return "off_contig"
+    if len(place) > longest:
+        return "too_long"
+    codes = genome.tokens(place.contig, place.start, place.end) & CODE
+    return "" if (codes < DNA.count).any() else "all_n"
+
+
+def longest(model: OrchidModel) -> int:
+    """Letters of the longest element that a model reads: 131,072, or what it was trained on."""
+    return max(LONGEST, trained_length(model), trained_on(model))
+
+
+def trained_on(model: OrchidModel) -> int:
+    """The one length of the sequences that a model was fine-tuned on; 0 where it was several, or is
+    not known.
+    """
+    lengths = model.provenance.get("labelled", {}).get("lengths", [])
+    return int(lengths[0]) if lengths and len(set(lengths)) == 1 else 0
+
+
+def _likelihood_columns(options: Options) -> tuple[Column, ...]:
+    how = (
+        "letters in sight, corrected"
+        if options.passes == 1
+        else f"masked in {options.passes} interleaved passes"
+    )
+    columns = (
+        Column(
+            "loglik",
+            f"Mean log-likelihood of the element's letters, each given all others ({how}), in nats",
+        ),
+        Column(
+            "entropy",
+            "Mean entropy of the model's distributions over the letter, in bits; 2: no idea",
+        ),
+    )
+    if not options.background:
+        return columns
+    against = (
+        "in standard deviations from the mean of n windows of the genome alike in length and GC"
+    )
+    return (
+        *columns,
+        Column("loglik_z", f"loglik {against}"),
+        Column("entropy_z", f"entropy {against}"),
+        Column("n", "Background windows of the two z"),
+    )
+
+
+def _head_columns(model: OrchidModel) -> tuple[Column, ...]:
+    """One column for each answer of a fine-tuned head, named by its label."""
+    recipe = model.recipe.head
+    labels = recipe.labels[1:] if recipe.task == "binary" else recipe.labels
+    words = ["".join(letter if letter.isalnum() else "_" for letter in label) for label in labels]
+    names = [word if words.count(word) == 1 else f"{word}_{i + 1}" for i, word in enumerate(words)]
+    along = ", the mean along the element" if recipe.kind == "tracks" else ""
+    if recipe.task == "regression":
+        return tuple(
+            Column(name, f"{label}, in the labels' units{along}")
+            for name, label in zip(names, labels, strict=True)
+        )
+    return tuple(
+        Column(f"p_{name}", f"Probability of {label!r}{along}")
+        for name, label in zip(names, labels, strict=True)
+    )
+
+
+def score_elements(
+    model: OrchidModel | str | Path,
+    genome: Genome | str | Path,
+    places: Sequence[Interval],
+    **options,
+) -> ElementScores:
+    """Scores of elements in memory; `options` are those of `Options`. Places are 0-based half-open.
+
+    >>> found = score_elements("runs/yeast/model", "yeast.fa", read_bed("promoters.bed"))  #
+    doctest: +SKIP >>> found["loglik_z"], found.why  # doctest: +SKIP
+    """
+    model = model if isinstance(model, OrchidModel) else OrchidModel.from_pretrained(model)
+    genome = genome if isinstance(genome, Genome) else Genome(genome)
+    return ElementScoring(model, genome, Options(**options))(list(places))

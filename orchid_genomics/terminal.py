@@ -1,0 +1,60 @@
+"""What a person sees of work that takes time: a bar at a terminal, plain lines elsewhere, on stderr alone."""
+
+import sys
+import time
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+PLAIN_SECONDS = 10.0
+
+
+class Line:
+    """How far something has come, on stderr alone: a bar at a terminal; elsewhere plain lines, ten
+    seconds apart.
+    """
+
+    def __init__(self, name: str, total: int, done: int, quiet: bool) -> None:
+        console = Console(stderr=True)
+        self.quiet, self.shown = quiet, time.monotonic()
+        self.bar: Progress | None = None
+        if console.is_terminal and not quiet:
+            columns = (
+                TextColumn("{task.description}"),
+                BarColumn(),
+                TaskProgressColumn(),
+                TimeRemainingColumn(),
+            )
+            self.bar = Progress(*columns, console=console)
+            self.task = self.bar.add_task(name, total=total, completed=done)
+            self.bar.start()
+
+    def show(self, at: int, text: str, plain: str, always: bool = False) -> None:
+        """`text` beside the bar; where there is none, `plain`, if that is `always` said or none was
+        said just now.
+        """
+        if self.quiet:
+            return
+        if self.bar:
+            self.bar.update(self.task, completed=at, description=text)
+        elif always or time.monotonic() - self.shown >= PLAIN_SECONDS:
+            self.shown = time.monotonic()
+            self.say(plain)
+
+    def say(self, text: str) -> None:
+        """A line of its own, above the bar where there is one; also when quiet."""
+        if self.bar:
+            self.bar.console.print(text, highlight=False)
+        else:
+            print(text, file=sys.stderr, flush=True)
+
+    def close(self) -> None:
+        if self.bar:
+            self.bar.stop()
+
+
+def clock(seconds: float) -> str:
+    """Seconds as h:mm:ss or m:ss."""
+    whole = int(seconds + 0.5)
+    hours, rest = divmod(whole, 3600)
+    return f"{hours}:{rest // 60:02d}:{rest % 60:02d}" if hours else f"{rest // 60}:{rest % 60:02d}"

@@ -1,0 +1,85 @@
+"""One process or many: what `torchrun` started, as one small value.
+
+Under `torchrun` every rank runs the same program; the trap is that only rank 0 may write files or
+print.
+"""
+
+import gc
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from orchid_genomics.errors import RecipeError
+from orchid_genomics.model.device import device_of
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """This process among `world`, and its device."""
+
+    rank: int
+    world: int
+    device: torch.device
+
+    @property
+    def main(self) -> bool:
+        """Whether this process writes and prints."""
+        return self.rank == 0
+
+    def rows(self, batch: int, part: int = 0, parts: int = 1) -> Sequence[int]:
+        """The global rows of this rank's `part`-th of `parts` accumulated pieces of a batch."""
+        size = batch // (self.world * parts)
+        first = (part * self.world + self.rank) * size
+        return range(first, first + size)
+
+    def sum(self, values: Tensor) -> Tensor:
+        """The sum over ranks, in place."""
+        if self.world > 1:
+            dist.all_reduce(values)
+        return values
+
+    def agree(self, flag: bool) -> bool:
+        """Whether any rank says so."""
+        return (
+            bool(self.sum(torch.tensor(float(flag), device=self.device)) > 0)
+            if self.world > 1
+            else flag
+        )
+
+    def wrap(self, module: nn.Module) -> nn.Module:
+        """The module with gradients averaged over ranks."""
+        if self.world == 1:
+            return module
+        return nn.parallel.DistributedDataParallel(module, find_unused_parameters=False)
+
+    def close(self) -> None:
+        """Leave the group. Collects first: a wrapped module lies in reference cycles and holds the
+        group, whose threads abort the process when they are still alive at its exit.
+        """
+        if self.world > 1:
+            gc.collect()
+            dist.destroy_process_group()
+
+
+def start(device: str = "auto") -> Ranks:
+    """Join what torchrun started (NCCL on CUDA, gloo on CPU), or stand alone. `device`: auto, cpu
+    or cuda.
+    """
+    world, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
+    place = device_of(device, "training.device")
+    if place.type == "cuda":
+        torch.cuda.set_device(place)
+    if world > 1:
+        dist.init_process_group("nccl" if place.type == "cuda" else "gloo")
+    return Ranks(rank, world, place)
+
+
+def check_batch(batch: int, accumulate: int, world: int, where: str) -> None:
+    """Raise RecipeError when a batch does not divide evenly."""
+    if batch % (accumulate * world):
+        found = f"{batch} rows do not divide into {world} {'rank' if world == 1 else 'ranks'} x {accumulate} parts"
+        raise RecipeError(where, found, f"a multiple of {accumulate * world}")

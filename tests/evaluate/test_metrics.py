@@ -1,0 +1,147 @@
+"""Scores against scikit-learn and scipy, weights and all; thresholds; the bootstrap of families."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+from sklearn import metrics
+
+from orchid_genomics.evaluate import metrics as scores
+from orchid_genomics.evaluate.metrics import (
+    NAMES,
+    Estimate,
+    areas,
+    best_threshold,
+    confusion,
+    drawn,
+    scored,
+    thresholds_of,
+)
+
+SEEDS = st.integers(0, 10_000)
+
+
+def ranked(seed: int, rows: int = 60):
+    """Scores with ties, truth, and three sets of whole weights in which both classes occur."""
+    rng = np.random.default_rng(seed)
+    truth = rng.random(rows) < 0.4
+    truth[:2] = True, False
+    score = np.round(rng.normal(size=rows) + truth, 1)
+    weights = rng.integers(0, 4, (3, rows)).astype(float)
+    weights[:, :2] = 1
+    return score, truth, weights
+
+
+@settings(max_examples=30, deadline=None)
+@given(SEEDS)
+def test_ranking_scores_are_those_of_scikit_learn(seed):
+    score, truth, weights = ranked(seed)
+    theirs = metrics.roc_auc_score, metrics.average_precision_score
+    for area, score_of in zip(areas(score, truth, weights), theirs, strict=True):
+        wanted = [score_of(truth, score, sample_weight=row) for row in weights]
+        np.testing.assert_allclose(area, wanted, rtol=1e-9)
+
+
+def test_a_sample_of_one_class_has_no_areas_and_few_such_samples_leave_an_interval():
+    weights = np.array([[1.0, 1, 1], [0, 1, 1], [1, 0, 0], [1, 1, 1]])
+    found = areas(np.array([0.1, 0.7, 0.4]), np.array([False, True, True]), weights)
+    np.testing.assert_array_equal(found, [[1, np.nan, np.nan, 1]] * 2)
+    assert Estimate.of(found[0][0], found[0][1:3]).value == 1
+    assert np.isnan(Estimate.of(1.0, found[0][1:]).low)
+    assert Estimate.of(1.0, found[0]) == Estimate(1.0, 1.0, 1.0)
+    assert np.isnan(Estimate.of(1.0, np.zeros(0)).high)
+
+
+@settings(max_examples=30, deadline=None)
+@given(SEEDS, st.integers(2, 4))
+def test_scores_of_calls_are_those_of_scikit_learn(seed, classes):
+    rng = np.random.default_rng(seed)
+    truth = rng.integers(0, classes, 80)
+    truth[:classes] = range(classes)
+    called = np.where(rng.random(80) < 0.6, truth, rng.integers(0, classes, 80))
+    weights = rng.integers(1, 4, (2, 80)).astype(float)
+    table = confusion(called, truth, classes, weights)
+    average = "binary" if classes == 2 else "macro"
+    for at, row in enumerate(weights):
+        options = {"sample_weight": row}
+        assert scores.mcc(table)[at] == pytest.approx(
+            metrics.matthews_corrcoef(truth, called, **options)
+        )
+        assert scores.accuracy(table)[at] == pytest.approx(
+            metrics.accuracy_score(truth, called, **options)
+        )
+        assert scores.f1(table)[at] == pytest.approx(
+            metrics.f1_score(truth, called, average=average, **options)
+        )
+
+
+@settings(max_examples=30, deadline=None)
+@given(SEEDS)
+def test_scores_of_numbers_are_those_of_scipy_and_scikit_learn(seed):
+    rng = np.random.default_rng(seed)
+    truth = np.round(rng.normal(size=50), 1)
+    found, one = truth + rng.normal(size=50), np.ones((1, 50))
+    assert scores.pearson(found, truth, one)[0] == pytest.approx(stats.pearsonr(found, truth)[0])
+    assert scores.spearman(found, truth, one)[0] == pytest.approx(stats.spearmanr(found, truth)[0])
+    assert scores.r2(found, truth, one)[0] == pytest.approx(metrics.r2_score(truth, found))
+    assert scores.squared_error(found, truth, one)[0] == pytest.approx(
+        metrics.mean_squared_error(truth, found)
+    )
+    twice = np.concatenate([truth, truth[:20]]), np.concatenate([found, found[:20]])
+    weights = np.r_[np.full(20, 2.0), np.ones(30)][None]
+    assert scores.pearson(found, truth, weights)[0] == pytest.approx(stats.pearsonr(*twice)[0])
+
+
+@settings(max_examples=30, deadline=None)
+@given(SEEDS)
+def test_the_threshold_has_the_highest_mcc_of_all(seed):
+    score, truth, _ = ranked(seed)
+    best = max(
+        metrics.matthews_corrcoef(truth, score >= cut) for cut in np.r_[np.unique(score), np.inf]
+    )
+    assert metrics.matthews_corrcoef(truth, score >= best_threshold(score, truth)) == pytest.approx(
+        best
+    )
+
+
+@pytest.mark.parametrize("positive", [0.2, 0.8])
+def test_a_constant_answer_is_the_commoner_class(positive):
+    truth = np.arange(100) < 100 * positive
+    constant = np.full((100, 1), positive, np.float32)
+    cut = np.array([best_threshold(constant[:, 0], truth)])
+    assert scored("binary", constant, truth.astype(int), cut, np.ones((1, 100)))["accuracy"] == 0.8
+
+
+def test_what_never_varies_scores_nothing_rather_than_nan():
+    constant, truth, one = np.full(20, 0.3), np.arange(20) % 2, np.ones((1, 20))
+    found = scored("binary", constant[:, None], truth, np.array([0.5]), one)
+    assert (found["MCC"][0], found["AUROC"][0]) == (0.0, 0.5)
+    assert (
+        scored(
+            "regression", constant[:, None], truth[:, None].astype(float), np.array([np.nan]), one
+        )["Pearson"]
+        == 0
+    )
+
+
+@pytest.mark.parametrize("task", NAMES)
+def test_every_task_gives_every_score_it_names(task):
+    rng = np.random.default_rng(0)
+    classes = {"binary": 2, "multiclass": 3}.get(task)
+    target = (
+        rng.integers(0, classes, 40) if classes else (rng.random((40, 2)) > 0.5).astype(np.float32)
+    )
+    answers = rng.random((40, {"binary": 1, "multiclass": 3}.get(task, 2)))
+    found = scored(task, answers, target, thresholds_of(task, answers, target), np.ones((1, 40)))
+    assert tuple(found) == NAMES[task] or set(found) == set(NAMES[task])
+    assert all(np.isfinite(value).all() for value in found.values())
+
+
+def test_families_are_drawn_whole():
+    group = np.array([5, 5, 9, 9, 9, 2])
+    draws = drawn(group, samples=200)
+    assert (draws[:, 0] == draws[:, 1]).all()
+    assert (draws[:, 2] == draws[:, 4]).all()
+    assert (draws[:, [0, 2, 5]].sum(1) == 3).all(), "as many families as there are, some twice"
+    assert np.array_equal(draws, drawn(group, samples=200))

@@ -1,0 +1,168 @@
+"""Variants with their labels from every kind of file, and the words said about those that are not
+right.
+"""
+
+import gzip
+
+import numpy as np
+import pysam
+import pytest
+
+from orchid_genomics.errors import InputError
+from orchid_genomics.evaluate.variants.labels import classes, joined, names_of, read_table
+from orchid_genomics.sequence import Variant
+
+VCF = """##fileformat=VCFv4.2
+##contig=<ID=20,length=1000>
+##INFO=<ID=S,Number=A,Type=Float,Description="a score">
+##INFO=<ID=R,Number=R,Type=Float,Description="by allele">
+##INFO=<ID=CLNSIG,Number=.,Type=String,Description="class">
+##INFO=<ID=F,Number=0,Type=Flag,Description="flag">
+#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO
+20\t11\t.\tA\tC,G\t.\t.\tS=0.5,.;R=1,2,3;CLNSIG=Pathogenic,drug;F
+20\t20\t.\tca\tC\t.\t.\tS=-2
+20\t30\t.\tA\t.\t.\t.\tS=.
+"""
+
+
+@pytest.fixture(params=["vcf", "vcf.gz", "bcf"])
+def scored(request, tmp_path):
+    path = tmp_path / f"x.{request.param}"
+    if request.param == "bcf":
+        (tmp_path / "x.vcf").write_text(VCF.replace("ca\t", "CA\t"))
+        with (
+            pysam.VariantFile(str(tmp_path / "x.vcf")) as text,
+            pysam.VariantFile(str(path), "wb", header=text.header) as file,
+        ):
+            for record in text:
+                file.write(record)
+    elif request.param == "vcf.gz":
+        path.write_bytes(gzip.compress(VCF.encode()))
+    else:
+        path.write_text(VCF)
+    return path
+
+
+def test_a_row_an_alt_with_its_own_value(scored):
+    assert names_of(scored) == ("S", "R", "CLNSIG", "F")
+    table = read_table(scored, {"S", "R", "CLNSIG", "F", "absent"})
+    assert table.variants == [
+        Variant("20", 10, "A", "C"),
+        Variant("20", 10, "A", "G"),
+        Variant("20", 19, "CA", "C"),
+    ]
+    np.testing.assert_array_equal(table.numbers("S", "--score"), [0.5, np.nan, -2])
+    np.testing.assert_array_equal(table.numbers("R", "--score"), [2, 3, np.nan])
+    assert table.values["CLNSIG"] == ["Pathogenic,drug", "Pathogenic,drug", ""]
+    assert table.values["F"] == ["true", "true", ""]
+    assert table.about["S"] == "a score"
+
+
+def test_a_name_that_is_not_there_is_told_those_that_are(scored):
+    with pytest.raises(InputError, match=r"--score: .* has no 'T'; possible: S, R, CLNSIG, F"):
+        read_table(scored, {"T"}).numbers("T", "--score")
+    with pytest.raises(
+        InputError,
+        match=r"--score: 'CLNSIG' of .* is no number \(could not convert .*\); a column of numb",
+    ):
+        read_table(scored, {"CLNSIG"}).numbers("CLNSIG", "--score")
+
+
+@pytest.mark.parametrize("form", ["tsv", "tsv.gz", "parquet"])
+def test_tables_with_places_from_one(tmp_path, form):
+    path = tmp_path / f"x.{form}"
+    rows = {
+        "#chrom": ["chr20", "chr20"],
+        "pos": [11, 20],
+        "ref": ["a", "CA"],
+        "alt": ["C", "C"],
+        "llr": ["-1.5", ""],
+    }
+    if form == "parquet":
+        import pyarrow
+        from pyarrow import parquet
+
+        rows["llr"] = [-1.5, None]
+        parquet.write_table(
+            pyarrow.table({key.lstrip("#"): value for key, value in rows.items()}), path
+        )
+    else:
+        lines = [
+            "## a note",
+            "\t".join(rows),
+            *("\t".join(map(str, row)) for row in zip(*rows.values(), strict=True)),
+        ]
+        text = ("\n".join(lines) + "\n").encode()
+        path.write_bytes(gzip.compress(text) if form == "tsv.gz" else text)
+    table = read_table(path, {"llr"})
+    assert table.variants == [Variant("chr20", 10, "A", "C"), Variant("chr20", 19, "CA", "C")]
+    np.testing.assert_array_equal(table.numbers("llr", "--score"), [-1.5, np.nan])
+    assert "llr" in names_of(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "is empty; a line of column names"),
+        (
+            "chrom\tstart\tref\talt\n",
+            "has no column for the position; one named pos; there are: chrom, start, ref, alt",
+        ),
+        ("chrom\tpos\tref\talt\nc\t0\tA\tC\n", "line 2: position '0'; a whole number, 1-based"),
+        ("chrom\tpos\tref\talt\nc\t1\tA\n", "line 2: 3 columns; 4, as its first line names"),
+        ("chrom\tpos\tref\talt\tx\tx\n", "two columns are named 'x'; one name each"),
+    ],
+)
+def test_a_table_that_is_none(tmp_path, text, words):
+    (tmp_path / "x.tsv").write_text(text)
+    with pytest.raises(InputError, match=words):
+        read_table(tmp_path / "x.tsv", set())
+
+
+def test_labels_join_by_change_whatever_the_padding_and_the_contig_name(scored, tmp_path):
+    labels = tmp_path / "labels.tsv"
+    labels.write_text(
+        "chrom\tpos\tref\talt\tlabel\nchr20\t21\tA\t\tbad\nchr20\t9\tGCAT\tGCGT\tgood\nchr20\t11\tA\tG\tfine\nchr7\t1\tA\tC\tbad\n"
+    )
+    with pytest.warns(UserWarning, match="contigs renamed"):
+        table = joined(read_table(scored, {"S"}), read_table(labels, {"label"}))
+    assert table.values["label"] == ["", "good", "bad"]
+    assert table.names[-1] == "label"
+
+
+def test_labels_of_other_variants_are_no_labels(scored, tmp_path):
+    (tmp_path / "labels.tsv").write_text("chrom\tpos\tref\talt\tlabel\n20\t999\tA\tC\tbad\n")
+    with pytest.raises(
+        InputError, match=r"labels.tsv: none of its 1 variants is among the 3 of .*; the same build"
+    ):
+        joined(read_table(scored, {"S"}), read_table(tmp_path / "labels.tsv", {"label"}))
+
+
+def test_classes_are_whole_values_or_all_of_their_words():
+    texts = [
+        "Pathogenic",
+        "Pathogenic|Likely_pathogenic",
+        "Pathogenic|Uncertain",
+        "Benign/Likely_benign",
+        "Benign",
+        "",
+    ]
+    found = classes(
+        texts, ["Pathogenic", "Likely_pathogenic"], ["Benign", "Likely_benign"], "CLNSIG"
+    )
+    assert found.tolist() == [1, 1, -1, 0, 0, -1]
+    whole = classes(texts, ["Pathogenic|Uncertain"], ["Benign"], "CLNSIG")
+    assert whole.tolist() == [-1, -1, 1, -1, 0, -1]
+
+
+@pytest.mark.parametrize(
+    ("positive", "negative", "words"),
+    [
+        ((), ("b",), r"--positive: no value of K is named; possible: a \(2\), b \(1\)"),
+        (("a",), (), r"--negative: no value of K is named; possible: a \(2\), b \(1\)"),
+        (("a",), ("c", "d"), r"--negative: no variant has K c or d; possible: a \(2\), b \(1\)"),
+    ],
+)
+def test_a_class_without_a_row_is_told_the_values(positive, negative, words):
+    with pytest.raises(InputError, match=words):
+        classes(["a", "a", "b", ""], positive, negative, "K")

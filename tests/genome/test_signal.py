@@ -1,0 +1,205 @@
+"""Tracks: what is written is read back, NaN stays unsaid, and no damaged file ends the process."""
+
+import pickle
+import subprocess
+import sys
+from itertools import pairwise
+
+import numpy as np
+import pyBigWig
+import pysam
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from orchid_genomics.errors import InputError, MachineError
+from orchid_genomics.genome.contigs import GenomeNote
+from orchid_genomics.genome.fasta import Genome
+from orchid_genomics.genome.signal import Track, is_track, write_track
+
+NAN = np.nan
+SIZES = {"chr2": 40, "chr10": 30, "chr1": 50}
+NAMES = ("t.bw", "t.bigWig", "t.bedGraph", "t.bedgraph.gz", "t.bdg")
+
+
+def written(path, *pieces):
+    return write_track(
+        path, SIZES, [(contig, start, np.array(values)) for contig, start, values in pieces]
+    )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_written_is_read_back_and_the_rest_is_nan(tmp_path, name):
+    path = tmp_path / name
+    count = written(
+        path,
+        ("chr1", 3, [0.1, 0.1, NAN, -2.5]),
+        ("chr1", 7, [3]),
+        ("chr10", 29, [4]),
+        ("chr2", 0, [5, 5]),
+    )
+    assert count == 7
+    track = Track(path)
+    expected = [NAN, 0.1, 0.1, NAN, -2.5, 3, NAN]
+    np.testing.assert_array_equal(track.values("chr1", 2, 9), np.array(expected, np.float32))
+    np.testing.assert_array_equal(
+        track.values("chr10", 28, 31), np.array([NAN, 4, NAN], np.float32)
+    )
+    np.testing.assert_array_equal(track.values("chr2", -1, 2), np.array([NAN, 5, 5], np.float32))
+    assert np.isnan(track.values("chr3", 0, 4)).all()
+
+
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25, deadline=None
+)
+@given(
+    signal=arrays(
+        np.float32, 40, elements=st.one_of(st.just(NAN), st.integers(-3, 3).map(lambda n: n / 4))
+    ),
+    cuts=st.lists(st.integers(1, 39), max_size=4, unique=True).map(sorted),
+    name=st.sampled_from(["p.bw", "p.bedGraph"]),
+    window=st.tuples(st.integers(-5, 39), st.integers(1, 20)),
+)
+def test_pieces_may_be_cut_anywhere(tmp_path, signal, cuts, name, window):
+    if np.isnan(signal).all():
+        return
+    edges = [0, *cuts, 40]
+    pieces = [("chr2", a, signal[a:b]) for a, b in pairwise(edges)]
+    write_track(tmp_path / name, SIZES, pieces)
+    start, size = window
+    padded = np.concatenate([np.full(5, NAN), signal, np.full(30, NAN)])
+    track = Track(tmp_path / name)
+    np.testing.assert_array_equal(
+        track.values("chr2", start, start + size), padded[start + 5 : start + size + 5]
+    )
+    expected = np.nansum(padded[start + 5 : start + size + 5]) / size
+    assert track.mean("chr2", start, start + size) == pytest.approx(expected, abs=1e-6)
+
+
+def test_the_two_means_differ_by_what_nothing_is_said_of(tmp_path):
+    written(tmp_path / "t.bw", ("chr1", 4, [2, 4]))
+    track = Track(tmp_path / "t.bw")
+    assert track.mean("chr1", 2, 6) == 1.5
+    assert track.mean("chr1", 2, 6, covered=True) == 3
+    assert np.isnan(track.mean("chr1", 10, 20, covered=True))
+
+
+def test_a_bigwig_has_zoom_levels_and_its_contigs_by_name(tmp_path):
+    written(
+        tmp_path / "t.bw",
+        ("chr1", 0, np.ones(50)),
+        ("chr10", 0, np.ones(30)),
+        ("chr2", 0, np.ones(40)),
+    )
+    with pyBigWig.open(str(tmp_path / "t.bw")) as file:
+        assert list(file.chroms().items()) == [("chr1", 50), ("chr10", 30), ("chr2", 40)]
+        assert file.header()["nLevels"] >= 1
+        assert file.header()["nBasesCovered"] == 120
+
+
+def test_a_bgzipped_bedgraph_has_an_index(tmp_path):
+    written(tmp_path / "t.bedGraph.gz", ("chr1", 3, [1, 1, 2]), ("chr2", 0, [7]))
+    with pysam.TabixFile(str(tmp_path / "t.bedGraph.gz")) as file:
+        assert list(file.fetch("chr1", 5, 6)) == ["chr1\t5\t6\t2.0"]
+
+
+def test_a_handle_never_crosses_a_pickle_and_contigs_are_renamed(tmp_path, tiny_fasta):
+    write_track(
+        tmp_path / "t.bw", {"1": 22, "extra": 5}, [("1", 3, np.ones(4)), ("extra", 0, np.ones(1))]
+    )
+    with pytest.warns(GenomeNote, match="1 -> chr1"):
+        track = Track(tmp_path / "t.bw", Genome(tiny_fasta))
+    assert pickle.loads(pickle.dumps(track)).values("chr1", 2, 5).tolist() == pytest.approx(
+        [NAN, 1, 1], nan_ok=True
+    )
+    assert np.isnan(track.values("chr2", 0, 3)).all()
+
+
+def test_another_build_and_a_genome_with_nothing_in_common_are_refused(tmp_path, tiny_fasta):
+    genome = Genome(tiny_fasta)
+    write_track(tmp_path / "t.bw", {"chr1": 23}, [("chr1", 3, np.ones(4))])
+    with pytest.raises(
+        InputError,
+        match=r"t.bw: contig chr1 has 23 letters where tiny.fa has 22; a track of the same",
+    ):
+        Track(tmp_path / "t.bw", genome)
+    write_track(tmp_path / "u.bedGraph", {"scaffold": 23}, [("scaffold", 3, np.ones(4))])
+    with pytest.raises(
+        InputError, match=r"no contig of tiny.fa: scaffold; possible: chr1, chr2, chrM"
+    ):
+        Track(tmp_path / "u.bedGraph", genome)
+
+
+@pytest.mark.parametrize("size", [4, 20, 64, 100, 300, 500, -1])
+def test_a_bigwig_cut_short_is_one_line(tmp_path, size):
+    written(tmp_path / "t.bw", ("chr1", 0, np.arange(50) % 7))
+    (tmp_path / "cut.bw").write_bytes((tmp_path / "t.bw").read_bytes()[:size])
+    with pytest.raises(InputError, match="is a bigWig cut short"):
+        Track(tmp_path / "cut.bw")
+
+
+def test_a_bigwig_without_values_is_refused(tmp_path):
+    with pyBigWig.open(str(tmp_path / "t.bw"), "w") as file:
+        file.addHeader([("chr1", 50)])
+    with pytest.raises(InputError, match="without values"):
+        Track(tmp_path / "t.bw")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "has no record; a bigWig, or a bedGraph"),
+        ("track type=bedGraph\n#x\n", "has no record"),
+        ("chr1\t1\t5\n", "line 1: 'chr1 1 5' is no bedGraph record"),
+        ("chr1\t1\t5\tx\n", "line 1: 'chr1 1 5 x' is no bedGraph record"),
+        ("chr1\t5\t5\t1\n", "line 1: start 5 and end 5"),
+        ("chr1\t1\t5\t1\nchr1\t4\t6\t2\n", r"two records hold letter chr1:5 \(1-based\)"),
+    ],
+)
+def test_a_bedgraph_that_is_none_is_one_line(tmp_path, text, message):
+    (tmp_path / "t.bdg").write_text(text)
+    with pytest.raises(InputError, match=message):
+        Track(tmp_path / "t.bdg")
+
+
+def test_a_missing_track_and_names_that_are_none(tmp_path):
+    with pytest.raises(InputError, match="cannot be read"):
+        Track(tmp_path / "none.bw")
+    for name in ("t.bw.gz", "t.tsv"):
+        with pytest.raises(InputError, match="is no name of a track"):
+            written(tmp_path / name, ("chr1", 0, [1]))
+    assert is_track("x.BigWig")
+    assert not is_track("x.bed")
+
+
+@pytest.mark.parametrize("name", ["t.bw", "t.bedGraph.gz"])
+def test_nothing_is_left_of_a_track_that_failed(tmp_path, name):
+    def pieces():
+        yield "chr1", 0, np.ones(4)
+        raise InputError("x", "stops")
+
+    for bad in (pieces(), [("chr1", 0, np.full(4, NAN))]):
+        with pytest.raises(InputError):
+            write_track(tmp_path / name, SIZES, bad)
+    for bad in ([("chr2", 0, np.ones(4)), ("chr1", 0, np.ones(4))], [("chr1", 48, np.ones(4))]):
+        with pytest.raises(ValueError, match="follows what lies behind it"):
+            write_track(tmp_path / name, SIZES, bad)
+    with pytest.raises(MachineError, match="cannot be written"):
+        written(tmp_path / "none" / name, ("chr1", 0, [1]))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_track_serves_a_forked_process(tmp_path):
+    program = f"""
+import os
+from orchid_genomics.genome.signal import Track
+track = Track({str(tmp_path / "t.bw")!r})
+here = track.values("chr1", 0, 50).tolist()
+child = os.fork()
+if child == 0:
+    os._exit(0 if track.values("chr1", 0, 50).tolist() == here else 1)
+assert os.waitpid(child, 0)[1] == 0
+"""
+    written(tmp_path / "t.bw", ("chr1", 0, np.arange(50)))
+    subprocess.run([sys.executable, "-W", "error", "-c", program], check=True)

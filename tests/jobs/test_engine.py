@@ -1,0 +1,218 @@
+"""A job in blocks: killed anywhere, resumed, or split and merged, it writes the bytes of one quiet
+run.
+"""
+
+import io
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from orchid_genomics.errors import InputError, MachineError
+from orchid_genomics.files import replacing
+from orchid_genomics.jobs.engine import Job, join, parse_shard, parts_of, read_manifest, stream
+
+
+class Lines:
+    """The simplest format: text with a header."""
+
+    def write(self, answers, part):
+        part.write_text("".join(answers))
+
+    def join(self, parts, out):
+        with replacing(out) as temporary:
+            temporary.write_text("head\n" + "".join(part.read_text() for part in parts))
+
+    def pipe(self, answers, out):
+        out.write(b"head\n")
+        for some in answers:
+            out.write("".join(some).encode())
+
+
+def answer(some):
+    """A block's answer knows its own records alone."""
+    return [f"{value} of {len(some)}\n" for value in some], {"records": len(some), "sum": sum(some)}
+
+
+def job(out, records=10, **more):
+    return Job("test", Path(out), {"input": "abc", "window": 8}, records, **{"block": 3, **more})
+
+
+def whole(tmp_path, records=10):
+    stream(job(tmp_path / "whole", records), range(records), answer, Lines(), quiet=True)
+    return (tmp_path / "whole").read_text()
+
+
+class Killed(Exception):
+    pass
+
+
+def dying(after):
+    calls = []
+
+    def score(some):
+        calls.append(some)
+        if len(calls) > after:
+            raise Killed
+        return answer(some)
+
+    return score, calls
+
+
+@pytest.mark.parametrize("records", [0, 1, 3, 10])
+def test_every_record_is_answered_once_in_order(tmp_path, records):
+    lines = whole(tmp_path, records).splitlines()
+    assert [int(line.split()[0]) for line in lines[1:]] == list(range(records))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["whole"]
+
+
+def test_stats_of_all_blocks_come_back(tmp_path):
+    stats = stream(job(tmp_path / "out"), range(10), answer, Lines(), quiet=True)
+    assert [block["records"] for block in stats] == [3, 3, 3, 1]
+    assert sum(block["sum"] for block in stats) == 45
+
+
+@pytest.mark.parametrize("after", range(4))
+def test_killed_after_any_block_and_resumed(tmp_path, after):
+    score, _ = dying(after)
+    with pytest.raises(Killed):
+        stream(job(tmp_path / "out"), range(10), score, Lines(), quiet=True)
+    assert not (tmp_path / "out").exists()
+    again, calls = dying(99)
+    stats = stream(job(tmp_path / "out", resume=True), range(10), again, Lines(), quiet=True)
+    assert len(calls) == 4 - after
+    assert (tmp_path / "out").read_text() == whole(tmp_path)
+    assert sum(block["sum"] for block in stats) == 45
+
+
+@settings(max_examples=25, deadline=None)
+@given(records=st.integers(0, 23), shards=st.integers(1, 9), shared=st.booleans())
+def test_shards_in_any_number_merge_to_one_run(tmp_path_factory, records, shards, shared):
+    folder = tmp_path_factory.mktemp("shards")
+    outs = []
+    for i in range(shards, 0, -1):  # in any order, into one folder or several
+        outs.append(folder / ("out" if shared else f"out{i}"))
+        made = stream(
+            job(outs[-1], records, shard=(i, shards)), range(records), answer, Lines(), quiet=True
+        )
+        assert (made is None) == (shards > 1)
+    if shards > 1:
+        folders = sorted({parts_of(out) for out in outs})
+        join(folders, read_manifest(folders[0]), folder / "out", Lines())
+    else:
+        (folder / "out").write_text(outs[0].read_text())
+    assert (folder / "out").read_text() == whole(folder, records)
+
+
+def test_a_missing_shard_is_named(tmp_path):
+    stream(job(tmp_path / "out", shard=(1, 2)), range(10), answer, Lines(), quiet=True)
+    folder = tmp_path / "out.parts"
+    with pytest.raises(
+        InputError,
+        match=r"2 of 4 blocks are missing, the first from record 7 \(1-based\); every shard",
+    ):
+        join([folder], read_manifest(folder), tmp_path / "out", Lines())
+    assert not (tmp_path / "out").exists()
+
+
+def test_another_job_in_the_same_place_is_refused(tmp_path):
+    score, _ = dying(1)
+    with pytest.raises(Killed):
+        stream(job(tmp_path / "out"), range(10), score, Lines(), quiet=True)
+    with pytest.raises(
+        InputError, match="holds parts of this job already; --resume to go on, or remove the folder"
+    ):
+        stream(job(tmp_path / "out"), range(10), answer, Lines(), quiet=True)
+    other = Job("test", tmp_path / "out", {"input": "abc", "window": 16}, 10, 3, resume=True)
+    with pytest.raises(
+        InputError, match="belongs to another job: window 8 -> 16; the same inputs and options"
+    ):
+        stream(other, range(10), answer, Lines(), quiet=True)
+    with pytest.raises(InputError, match="elsewhere: holds no parts of a job"):
+        read_manifest(tmp_path / "elsewhere")
+
+
+def test_shards_of_two_jobs_do_not_merge(tmp_path):
+    stream(job(tmp_path / "a", shard=(1, 2)), range(10), answer, Lines(), quiet=True)
+    stream(job(tmp_path / "b", 11, shard=(2, 2)), range(11), answer, Lines(), quiet=True)
+    with pytest.raises(InputError, match=r"b.parts: belongs to another job: records 11 -> 10"):
+        join(
+            [tmp_path / "a.parts", tmp_path / "b.parts"],
+            read_manifest(tmp_path / "a.parts"),
+            tmp_path / "c",
+            Lines(),
+        )
+
+
+def test_an_input_that_shrinks_is_no_silent_end(tmp_path):
+    with pytest.raises(InputError, match="has fewer records than when it was counted"):
+        stream(job(tmp_path / "out"), range(8), answer, Lines(), quiet=True)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_that_is_not_there(tmp_path):
+    with pytest.raises(MachineError, match=r"cannot be written \(No such file or directory\)"):
+        stream(job(tmp_path / "no" / "out"), range(10), answer, Lines(), quiet=True)
+
+
+@pytest.mark.parametrize("text", ["0/3", "4/3", "3", "a/b", "1/0", "-1/2"])
+def test_a_wrong_shard(text):
+    with pytest.raises(InputError, match="i/n with 1 <= i <= n, such as 3/10"):
+        parse_shard(text)
+
+
+def test_progress_says_what_is_left(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("orchid_genomics.terminal.PLAIN_SECONDS", 0.0)
+    stream(job(tmp_path / "out", shard=(2, 2)), range(10), answer, Lines())
+    said = capsys.readouterr().err.splitlines()
+    assert said[0] == "this shard: 4 of 10 records"
+    assert said[1].startswith("3/4 records  ")
+    assert said[1].endswith(" left")
+    assert said[-1] == f"shard 2/2 is done: 2 of 4 blocks, in {tmp_path / 'out.parts'}"
+
+
+def test_answers_are_piped_as_they_come(tmp_path, monkeypatch):
+    out = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", type("Out", (), {"buffer": out}))
+    stats = stream(job("-"), range(10), answer, Lines(), quiet=True)
+    assert len(stats) == 4
+    assert out.getvalue().decode() == whole(tmp_path)
+
+
+PROGRAM = """
+import sys, time
+sys.path.insert(0, {tests!r})
+from test_stream import Lines, answer, job
+from orchid_genomics.jobs.engine import stream
+def slow(some):
+    if some[0] == 6:
+        print("busy", flush=True)
+        time.sleep(600)
+    return answer(some)
+stream(job({out!r}), range(10), slow, Lines())
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_signal_keeps_what_is_whole(tmp_path, number):
+    program = PROGRAM.format(tests=str(Path(__file__).parent), out=str(tmp_path / "out"))
+    run = subprocess.Popen(
+        [sys.executable, "-c", program], stdout=-1, stderr=-1, text=True, env=os.environ
+    )
+    assert run.stdout.readline() == "busy\n"
+    run.send_signal(number)
+    _, err = run.communicate(timeout=120)
+    assert run.returncode == (143 if number == signal.SIGTERM else -9)
+    if number == signal.SIGTERM:
+        assert (
+            err.splitlines()[-1] == "stopped: 2 of 4 blocks are saved; --resume goes on from there"
+        )
+    score, calls = dying(99)
+    stream(job(tmp_path / "out", resume=True), range(10), score, Lines(), quiet=True)
+    assert len(calls) == 2
+    assert (tmp_path / "out").read_text() == whole(tmp_path)

@@ -1,0 +1,52 @@
+"""What every job checks before any work, in the words that its user reads."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from orchid_genomics.errors import InputError, MachineError
+from orchid_genomics.jobs.output import destination, kind_of
+from orchid_genomics.model.device import device_of
+
+
+def test_where_a_job_writes_and_which_part_of_it(tmp_path):
+    out = tmp_path / "out.bed"
+    assert destination(out, None, None, False) == (out, (1, 1))
+    assert destination(str(out), tmp_path / "none.bed", "3/10", True) == (out, (3, 10))
+    assert str(destination("-", "-", None, False)[0]) == "-"
+
+
+@pytest.mark.parametrize(("shard", "resume"), [("1/2", False), (None, True)])
+def test_standard_output_leaves_no_parts(shard, resume):
+    with pytest.raises(InputError, match=r"^--out: - leaves no parts to resume or merge; a file$"):
+        destination("-", "in.vcf", shard, resume)
+
+
+def test_no_job_writes_over_its_input_by_whatever_name(tmp_path):
+    (tmp_path / "in.bed").write_text("chr1\t0\t9\n")
+    (tmp_path / "other.bed").symlink_to(tmp_path / "in.bed")
+    with pytest.raises(InputError, match=r"other\.bed is the input; another name$"):
+        destination(tmp_path / "other.bed", tmp_path / "in.bed", None, False)
+
+
+def test_a_name_says_its_format_and_the_longest_ending_comes_first():
+    assert kind_of(Path("a.bed.gz"), ("bed.gz", "bed", "gz")) == "bed.gz"
+    assert kind_of(Path("-"), ("tsv", "bed"), piped="tsv") == "tsv"
+    with pytest.raises(
+        InputError,
+        match=r"^--out: '\.bed' names no format; \.bed, or - \(BED to standard output\)$",
+    ):
+        kind_of(Path("x/.bed"), ("bed",), piped="bed")
+    with pytest.raises(InputError, match=r"^--out: '-' names no format; \.h5$"):
+        kind_of(Path("-"), ("h5",))
+
+
+def test_the_device_of_a_name():
+    assert device_of("cpu") == torch.device("cpu")
+    if torch.cuda.is_available():
+        assert device_of() == device_of("cuda") == torch.device("cuda", 0)
+        return
+    assert device_of() == torch.device("cpu")
+    with pytest.raises(MachineError, match=r"^--device: no CUDA device was found; cpu, or auto$"):
+        device_of("cuda")

@@ -1,0 +1,229 @@
+"""Model folders: whole or not at all, JSON and safetensors only, one clear line for a damaged one."""
+
+import errno
+import json
+import pickle
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from orchid_genomics.errors import InputError, MachineError, OrchidError, RecipeError
+from orchid_genomics.model import folder as pretrained
+from orchid_genomics.model.filters import MagnitudeRecipe
+from orchid_genomics.model.folder import (
+    CARD,
+    CONFIG,
+    PROVENANCE,
+    WEIGHTS,
+    ModelRecipe,
+    OrchidModel,
+)
+from orchid_genomics.model.heads import LettersRecipe
+from orchid_genomics.model.orchid import Orchid, OrchidRecipe
+
+TOKENS = torch.arange(80, dtype=torch.uint8).reshape(2, 40) % 6
+
+
+def new_model(seed: int = 0, **shape) -> OrchidModel:
+    torch.manual_seed(seed)
+    return OrchidModel(
+        ModelRecipe(encoder=OrchidRecipe(width=8, depth=1, **shape), head=LettersRecipe())
+    ).eval()
+
+
+@pytest.fixture
+def folder(tmp_path):
+    new_model().save_pretrained(tmp_path / "model", {"seed": 0})
+    return tmp_path / "model"
+
+
+@pytest.mark.parametrize(
+    "shape", [{}, {"strands": "dense"}, {"alphabet": "symbols:20", "strands": "dense"}], ids=str
+)
+def test_a_model_comes_back_the_same(tmp_path, shape):
+    model = new_model(**shape)
+    model.save_pretrained(tmp_path / "deep" / "model", {"genome": "yeast"})
+    again = OrchidModel.from_pretrained(tmp_path / "deep" / "model")
+    assert torch.equal(again(TOKENS), model(TOKENS))
+    assert again.hash() == model.hash()
+    assert again.recipe == model.recipe
+    assert again.provenance == {"genome": "yeast"}
+    assert not again.training
+
+
+def test_the_hash_knows_weights_and_shape():
+    other_kind = new_model(filter=MagnitudeRecipe()).hash()
+    hashes = {new_model().hash(), new_model(1).hash(), new_model(short_taps=5).hash(), other_kind}
+    assert len(hashes) == 4
+    assert new_model().hash() == new_model().hash()
+
+
+def test_a_folder_holds_json_and_safetensors_only(folder):
+    assert {path.name for path in folder.iterdir()} == {CONFIG, WEIGHTS, PROVENANCE, CARD}
+    for name in (CONFIG, PROVENANCE):
+        assert isinstance(json.loads((folder / name).read_text()), dict)
+    assert load_file(folder / WEIGHTS).keys() == new_model().state_dict().keys()
+    assert "from_pretrained" in (folder / CARD).read_text()
+
+
+def fault(folder) -> str:
+    with pytest.raises(OrchidError) as caught:
+        OrchidModel.from_pretrained(folder)
+    line = str(caught.value)
+    assert "\n" not in line
+    return line
+
+
+def test_a_missing_folder(tmp_path):
+    line = fault(tmp_path / "none")
+    assert (
+        line
+        == f"{tmp_path / 'none' / CONFIG}: cannot be read (No such file or directory); a model folder of this tool"
+    )
+
+
+def test_a_foreign_folder(folder):
+    (folder / CONFIG).write_text('{"model_type": "bert"}')
+    assert "config.json: is not a model of this tool (format None)" in fault(folder)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1]", "\x00\x01"])
+def test_a_damaged_config(folder, text):
+    (folder / CONFIG).write_text(text)
+    assert "config.json: is damaged" in fault(folder)
+
+
+def test_missing_weights(folder):
+    (folder / WEIGHTS).unlink()
+    assert "model.safetensors: cannot be read" in fault(folder)
+
+
+@pytest.mark.parametrize("keep", [0, 5, 100, -1], ids=lambda n: f"{n} bytes")
+def test_damaged_weights(folder, keep):
+    whole = (folder / WEIGHTS).read_bytes()
+    (folder / WEIGHTS).write_bytes(whole[:keep])
+    assert "model.safetensors: cannot be read" in fault(folder)
+
+
+def test_a_pickle_is_never_opened(folder):
+    class Bomb:
+        def __reduce__(self):
+            return pytest.fail, ("a pickle was opened",)
+
+    (folder / WEIGHTS).write_bytes(pickle.dumps(Bomb()))
+    assert "model.safetensors: cannot be read" in fault(folder)
+
+
+def changed(folder, name: str, tensor: torch.Tensor | None) -> None:
+    tensors = load_file(folder / WEIGHTS)
+    tensors.pop(name, None)
+    save_file(tensors if tensor is None else {**tensors, name: tensor}, folder / WEIGHTS)
+
+
+@pytest.mark.parametrize("tensor", [None, torch.zeros(3, 3)], ids=["missing", "of another shape"])
+def test_weights_that_do_not_fit_name_the_first_tensor(folder, tensor):
+    changed(folder, "encoder.norm.scale", tensor)
+    assert "does not fit its config.json (1 tensors, first encoder.norm.scale)" in fault(folder)
+
+
+def test_weights_of_another_model(folder):
+    changed(folder, "bert.embeddings", torch.zeros(3))
+    assert "does not fit its config.json (1 tensors, first bert.embeddings)" in fault(folder)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers(folder, bad):
+    changed(folder, "encoder.norm.scale", torch.full((4,), bad))
+    assert "holds NaN or infinite weights" in fault(folder)
+
+
+@pytest.mark.parametrize(
+    "where", [("encoder",), ("encoder", "filter"), ("head",), ()], ids=lambda keys: ".".join(keys)
+)
+def test_a_config_with_an_unknown_key(folder, where):
+    config = block = json.loads((folder / CONFIG).read_text())
+    for key in where:
+        block = block[key]
+    block["colour"] = "blue"
+    (folder / CONFIG).write_text(json.dumps(config))
+    with pytest.raises(RecipeError, match="colour: unknown key; possible: "):
+        OrchidModel.from_pretrained(folder)
+
+
+def test_a_full_disk_leaves_the_old_folder_and_nothing_else(folder, monkeypatch):
+    before = OrchidModel.from_pretrained(folder).hash()
+
+    def full(tensors, path, metadata=None):
+        path.write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(pretrained, "save_file", full)
+    with pytest.raises(
+        MachineError, match=r"No space left on device.*; what stood there before is kept$"
+    ):
+        new_model(1).save_pretrained(folder)
+    assert OrchidModel.from_pretrained(folder).hash() == before
+    assert [path.name for path in folder.parent.iterdir()] == ["model"]
+
+
+def test_a_rename_that_fails_puts_the_old_folder_back(folder, monkeypatch):
+    before = OrchidModel.from_pretrained(folder).hash()
+    rename = type(folder).rename
+
+    def failing(path, target):
+        if path.name.endswith(".tmp"):
+            raise OSError(errno.EIO, "Input/output error")
+        return rename(path, target)
+
+    monkeypatch.setattr(type(folder), "rename", failing)
+    with pytest.raises(MachineError, match="Input/output error"):
+        new_model(1).save_pretrained(folder)
+    assert OrchidModel.from_pretrained(folder).hash() == before
+    assert [path.name for path in folder.parent.iterdir()] == ["model"]
+
+
+def test_an_interrupt_leaves_the_old_folder(folder, monkeypatch):
+    before = OrchidModel.from_pretrained(folder).hash()
+    monkeypatch.setattr(
+        pretrained, "save_file", lambda *args, **options: (_ for _ in ()).throw(KeyboardInterrupt)
+    )
+    with pytest.raises(KeyboardInterrupt):
+        new_model(1).save_pretrained(folder)
+    assert OrchidModel.from_pretrained(folder).hash() == before
+    assert [path.name for path in folder.parent.iterdir()] == ["model"]
+
+
+def test_a_folder_that_cannot_be_made(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(MachineError, match=r"model: cannot be written \(Not a directory\)"):
+        new_model().save_pretrained(tmp_path / "file" / "model")
+
+
+def test_a_newer_model_replaces_the_older_one_whole(folder):
+    (folder / "note.txt").write_text("of the older one")
+    new_model(1).save_pretrained(folder)
+    assert OrchidModel.from_pretrained(folder).hash() == new_model(1).hash()
+    assert not (folder / "note.txt").exists()
+
+
+def test_reading_needs_no_provenance_but_reads_it_whole(folder):
+    (folder / PROVENANCE).write_text("{")
+    with pytest.raises(InputError, match=r"provenance\.json: is damaged"):
+        OrchidModel.from_pretrained(folder)
+    (folder / PROVENANCE).unlink()
+    assert OrchidModel.from_pretrained(folder).provenance == {}
+
+
+def test_an_encoder_alone_is_saved_and_read_and_is_read_from_a_model_with_a_head(tmp_path):
+    torch.manual_seed(0)
+    encoder = Orchid(OrchidRecipe(width=8, depth=1)).eval()
+    tokens = torch.randint(0, 4, (2, 40), dtype=torch.uint8)
+    encoder.save_pretrained(tmp_path / "encoder")
+    torch.testing.assert_close(
+        Orchid.from_pretrained(tmp_path / "encoder")(tokens), encoder(tokens), rtol=0, atol=0
+    )
+    model = OrchidModel(ModelRecipe(encoder=encoder.recipe, head=LettersRecipe())).eval()
+    model.save_pretrained(tmp_path / "model")
+    vectors = Orchid.from_pretrained(tmp_path / "model")(tokens)
+    torch.testing.assert_close(vectors, model.encoder(tokens), rtol=0, atol=0)

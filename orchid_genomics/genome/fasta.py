@@ -10,6 +10,7 @@ import numpy as np
 import pysam
 
 from orchid_genomics.errors import InputError
+from orchid_genomics.files import checksum
 from orchid_genomics.genome import fai as index
 from orchid_genomics.genome.contigs import GenomeNote, listed, rename
 from orchid_genomics.sequence import DNA
@@ -101,7 +102,7 @@ class Genome:
 
     def checksum(self) -> str:
         """The SHA-256 of the file as it lies on the disk, in hexadecimal."""
-        return index.checksum(self.path)
+        return checksum(self.path)
 
     def _inside(self, contig: str, start: int, end: int) -> tuple[int, int]:
         if contig not in self.contigs:

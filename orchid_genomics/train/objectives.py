@@ -156,7 +156,7 @@ def nats(logits_BLV: Tensor, codes_BL: Tensor) -> Tensor:
 
 def mixed(*parts: int | Tensor) -> Tensor:
     """An int64 hash of integers, broadcast together: splitmix64 folded over the parts
-    (`data.sampling.mixed`).
+    (`sequence.hashing.mixed`).
     """
     device = next((part.device for part in parts if isinstance(part, Tensor)), None)
     state = torch.zeros(1, dtype=torch.int64, device=device)

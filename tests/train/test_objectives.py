@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-from orchid_genomics.data import sampling
 from orchid_genomics.data.recall import Recall, RecallRecipe
 from orchid_genomics.errors import RecipeError
 from orchid_genomics.model.folder import ModelRecipe, OrchidModel
@@ -14,6 +13,7 @@ from orchid_genomics.model.heads import LettersRecipe
 from orchid_genomics.model.orchid import OrchidRecipe
 from orchid_genomics.recipe import validate
 from orchid_genomics.sequence import DNA, SOFT, alphabet
+from orchid_genomics.sequence.hashing import mixed
 from orchid_genomics.train.objectives import (
     OBJECTIVES,
     AnswersRecipe,
@@ -152,7 +152,7 @@ def test_masks_depend_on_seed_step_row_and_position_alone():
 def test_the_hash_is_the_one_that_draws_windows():
     parts = (0, 7, np.arange(-5, 3000)[None], np.array([1 << 40, -1, 12])[:, None])
     ours = mixed(*(part if isinstance(part, int) else torch.from_numpy(part) for part in parts))
-    theirs = sampling.mixed(*parts)
+    theirs = mixed(*parts)
     assert np.array_equal(ours.numpy().view(np.uint64), theirs)
     assert np.array_equal(
         fraction(ours).numpy(), (theirs >> np.uint64(40)).astype(np.float32) / (1 << 24)

@@ -26,7 +26,7 @@ from orchid_genomics.recipe import load
 from orchid_genomics.tasks.pretraining import opened, run_recipe
 from orchid_genomics.train.distributed import Ranks
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 ALONE = Ranks(0, 1, torch.device("cpu"))
 COPIES = """
 [copies]

@@ -12,8 +12,7 @@ from orchid_genomics.model.folder import ModelRecipe, OrchidModel
 from orchid_genomics.model.heads import LettersRecipe
 from orchid_genomics.model.orchid import OrchidRecipe
 from orchid_genomics.recipe import validate
-from orchid_genomics.sequence import DNA, SOFT, alphabet
-from orchid_genomics.sequence.hashing import mixed
+from orchid_genomics.sequence import DNA, SOFT, alphabet, hashing
 from orchid_genomics.train.objectives import (
     OBJECTIVES,
     AnswersRecipe,
@@ -152,7 +151,7 @@ def test_masks_depend_on_seed_step_row_and_position_alone():
 def test_the_hash_is_the_one_that_draws_windows():
     parts = (0, 7, np.arange(-5, 3000)[None], np.array([1 << 40, -1, 12])[:, None])
     ours = mixed(*(part if isinstance(part, int) else torch.from_numpy(part) for part in parts))
-    theirs = mixed(*parts)
+    theirs = hashing.mixed(*parts)
     assert np.array_equal(ours.numpy().view(np.uint64), theirs)
     assert np.array_equal(
         fraction(ours).numpy(), (theirs >> np.uint64(40)).astype(np.float32) / (1 << 24)

@@ -4,6 +4,8 @@ import os
 import random
 import subprocess
 import sys
+import tomllib
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -24,10 +26,28 @@ def call(*words: object, **options) -> str:
     return done.stdout
 
 
+def files_of_other_kinds() -> set[str]:
+    """What the package holds beside Python: templates and styles, from the folder above it."""
+    found = (ROOT / "orchid_genomics").rglob("*")
+    kept = [path for path in found if path.is_file() and path.suffix not in (".py", ".pyc")]
+    return {str(path.relative_to(ROOT)) for path in kept}
+
+
+def test_templates_and_styles_are_declared_as_part_of_the_package():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    patterns = project["tool"]["setuptools"]["package-data"]["orchid_genomics"]
+    package = ROOT / "orchid_genomics"
+    declared = {
+        str(path.relative_to(ROOT)) for pattern in patterns for path in package.glob(pattern)
+    }
+    assert files_of_other_kinds() == declared
+
+
 @pytest.mark.slow
 def test_the_wheel_installs_in_a_fresh_environment_and_pretrains(tmp_path):
     call(sys.executable, "-m", "pip", "wheel", "--no-deps", "-w", tmp_path, ROOT)
     (wheel,) = tmp_path.glob("*.whl")
+    assert files_of_other_kinds() <= set(zipfile.ZipFile(wheel).namelist())
     call(sys.executable, "-m", "venv", tmp_path / "venv")
     python = tmp_path / "venv" / "bin" / "python"
     call(python, "-m", "pip", "install", "-c", ROOT / "constraints.txt", "torch")

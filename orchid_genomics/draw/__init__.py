@@ -1,5 +1,5 @@
-"""Pictures (matplotlib, the `draw` extra); every function takes `ax=` and returns axes, and shows
-no window.
+"""Pictures and pages: every picture is a function that takes `ax=`, returns axes and opens no
+window.
 """
 
 from orchid_genomics.draw import html

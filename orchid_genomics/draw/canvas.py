@@ -7,13 +7,12 @@ fall along the axis.
 """
 
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from orchid_genomics.errors import InputError, missing_extra
+from orchid_genomics.errors import InputError
 from orchid_genomics.sequence import Interval
 
 INK, MUTED, FAINT, OURS, TRAIN = "#222222", "#8a8a8a", "#e9e6ea", "#7b2d8b", "#cdb3d4"
@@ -24,22 +23,10 @@ CLASSES = ("#7b2d8b", "#e69f00", "#0072b2", "#56b4e9", "#c1341b", "#109648", "#8
 _KILO = 20_000  # letters from which an axis counts in kb
 
 
-def required() -> None:
-    """Raises MachineError naming the extra when matplotlib is not installed; for asking before long
-    work.
-    """
-    if not find_spec("matplotlib"):
-        raise missing_extra("matplotlib", "draw")
-
-
 def axes(ax: Any, size: tuple[float, float]) -> Any:
-    """The given axes, or new ones (inches) on a figure that no window system shows.
-
-    Raises MachineError naming the extra when matplotlib is not installed.
-    """
+    """The given axes, or new ones (inches) on a figure that no window system shows."""
     if ax is not None:
         return ax
-    required()
     from matplotlib.figure import Figure
 
     return Figure(figsize=size, layout="constrained").subplots()

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from orchid_genomics import __version__
-from orchid_genomics.draw import canvas
 from orchid_genomics.draw.lanes import read_lane
 from orchid_genomics.errors import InputError
 from orchid_genomics.explain.arrays import KINDS, Explained, ExplainFormat
@@ -61,7 +60,6 @@ class Beside:
             {} if known is None else {out.with_name(f"{stem}.motifs.tsv"): known}
         )
         if self.html:
-            canvas.required()
             about = about | ({"motifs": self.motifs} if self.motifs else {})
             lanes = [read_lane(path, genome) for path in self.annotation]
             reports[out.with_name(f"{stem}.html")] = Page(identity, about, lanes, known)

@@ -4,7 +4,6 @@ import json
 import platform
 import sys
 import time
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +91,7 @@ def _pretrain(recipe: RunRecipe, folder: Path, ranks: processes.Ranks, resume: b
         provenance = provenance_of(recipe, source, protocols, seconds, ranks)
         model.save_pretrained(run.model, provenance, card(recipe, source, protocols))
         run.write(folder / "evaluation.json", [protocol.values() for protocol in protocols])
-        if source.drawn and find_spec("matplotlib"):
+        if source.drawn:
             with replacing(folder / "curve.png") as part:
                 draw.save(
                     draw.training_curve(run.lines(), [protocol.values() for protocol in protocols]),

@@ -16,12 +16,8 @@ from pydantic_core import PydanticCustomError
 from orchid_genomics.data.sampling import Training
 from orchid_genomics.recipe import Strict
 from orchid_genomics.sequence import CODE, DNA, SOFT, Interval
-from orchid_genomics.sequence.hashing import mixed
+from orchid_genomics.sequence.hashing import Stream, as_fraction, hash_integers
 from orchid_genomics.sequence.shuffle import dinucleotide_shuffle
-
-_LENGTH, _DISTANCE, _PLACE, _SIDE, _TURN, _RATE, _CHANGE, _OTHER, _SOME = range(
-    41, 50
-)  # streams of the hash
 
 
 class CopiesRecipe(Strict):
@@ -78,15 +74,13 @@ def plant(tokens_L: np.ndarray, copy: Copy, *key: int) -> np.ndarray:
     Case is copied.
     """
     segment = tokens_L[copy.source : copy.source + copy.length]
-    place = np.arange(copy.length)
-    other = (
-        (segment & CODE)
-        + 1
-        + (mixed(*key, _OTHER, place) % np.uint64(DNA.count - 1)).astype(np.uint8)
-    )
-    changed = (other % DNA.count).astype(np.uint8) | (segment & SOFT)
-    swap = (_fraction(mixed(*key, _CHANGE, place)) < copy.diverged) & ((segment & CODE) < DNA.count)
-    segment = np.where(swap, changed, segment)
+    code, offset = segment & CODE, np.arange(copy.length)
+    # one to three letters on, so that a change is never the letter itself
+    step = hash_integers(*key, Stream.COPY_LETTER, offset) % np.uint64(DNA.count - 1)
+    other = (code + 1 + step.astype(np.uint8)) % DNA.count
+    changed = other.astype(np.uint8) | (segment & SOFT)
+    chance = as_fraction(hash_integers(*key, Stream.COPY_CHANGE, offset))
+    segment = np.where((chance < copy.diverged) & (code < DNA.count), changed, segment)
     planted = tokens_L.copy()
     planted[copy.target : copy.target + copy.length] = (
         DNA.reverse_complement(segment) if copy.turned else segment
@@ -94,7 +88,7 @@ def plant(tokens_L: np.ndarray, copy: Copy, *key: int) -> np.ndarray:
     return planted
 
 
-def shuffled(tokens_L: np.ndarray, start: int, length: int, *key: int) -> np.ndarray:
+def shuffle_segment(tokens_L: np.ndarray, start: int, length: int, *key: int) -> np.ndarray:
     """The window with one segment shuffled: the same pairs of neighbours, so that all but what it
     says is kept.
     """
@@ -103,27 +97,33 @@ def shuffled(tokens_L: np.ndarray, start: int, length: int, *key: int) -> np.nda
     return mingled
 
 
-def drawn(
+def draw_copies(
     recipe: CopiesRecipe, length: int, seed: int, step: int, rows: Sequence[int]
 ) -> list[Copy | None]:
     """The copies of these rows of a step in windows of `length`; None where nothing is planted."""
     row = np.asarray(rows, np.int64)
-    f = {stream: _fraction(mixed(seed, stream, step, row)) for stream in range(_LENGTH, _SOME + 1)}
-    n = _log_even(f[_LENGTH], recipe.shortest, recipe.most(length))
-    near = np.maximum(recipe.nearest, n)
-    d = _log_even(
-        f[_DISTANCE], near, np.maximum(near, np.minimum(recipe.farthest or length, length - n))
-    )
-    first = (f[_PLACE] * (length - n - d + 1)).astype(np.int64)
-    ahead = f[_SIDE] < 0.5
-    source, target = np.where(ahead, first, first + d), np.where(ahead, first + d, first)
-    each = zip(source, target, n, f[_RATE] * recipe.diverged, f[_TURN] < recipe.turned, strict=True)
-    found = [
-        Copy(int(s), int(t), int(k), float(rate), bool(turned)) for s, t, k, rate, turned in each
-    ]
-    return [
-        copy if here else None for copy, here in zip(found, f[_SOME] < recipe.share, strict=True)
-    ]
+
+    def chance(stream: Stream) -> np.ndarray:
+        return as_fraction(hash_integers(seed, stream, step, row))
+
+    size = _log_even(chance(Stream.COPY_LENGTH), recipe.shortest, recipe.most(length))
+    nearest = np.maximum(recipe.nearest, size)
+    farthest = np.maximum(nearest, np.minimum(recipe.farthest or length, length - size))
+    distance = _log_even(chance(Stream.COPY_DISTANCE), nearest, farthest)
+    first = (chance(Stream.COPY_PLACE) * (length - size - distance + 1)).astype(np.int64)
+    ahead = chance(Stream.COPY_SIDE) < 0.5
+    source = np.where(ahead, first, first + distance)
+    target = np.where(ahead, first + distance, first)
+    diverged = chance(Stream.COPY_RATE) * recipe.diverged
+    turned = chance(Stream.COPY_STRAND) < recipe.turned
+    present = chance(Stream.COPY_PRESENT) < recipe.share
+    copies: list[Copy | None] = []
+    for i in range(len(row)):
+        copy = Copy(
+            int(source[i]), int(target[i]), int(size[i]), float(diverged[i]), bool(turned[i])
+        )
+        copies.append(copy if present[i] else None)
+    return copies
 
 
 class Planted:
@@ -137,7 +137,7 @@ class Planted:
 
     def copies(self, seed: int, step: int, rows: Sequence[int]) -> list[Copy | None]:
         """What is planted in these rows of a step; None where nothing is."""
-        return drawn(self.recipe, self.length, seed, step, rows)
+        return draw_copies(self.recipe, self.length, seed, step, rows)
 
     def batch(self, seed: int, step: int, rows: Sequence[int]) -> np.ndarray:
         """Tokens (B, L) uint8 of these rows of a step."""
@@ -150,11 +150,6 @@ class Planted:
     def places(self, seed: int, step: int, rows: Sequence[int]) -> list[tuple[int, Interval]]:
         """Where the windows of these rows lie."""
         return self.windows.places(seed, step, rows)
-
-
-def _fraction(state: np.ndarray) -> np.ndarray:
-    """A hash as a number in [0, 1)."""
-    return (state >> np.uint64(11)) * (1.0 / (1 << 53))
 
 
 def _log_even(fraction: np.ndarray, low: np.ndarray | int, high: np.ndarray | int) -> np.ndarray:

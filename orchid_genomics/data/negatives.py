@@ -15,7 +15,7 @@ from orchid_genomics.data.windows import Windows
 from orchid_genomics.genome.bed import Places
 from orchid_genomics.genome.fasta import Genome
 from orchid_genomics.sequence import CODE, DNA, SOFT, Interval
-from orchid_genomics.sequence.hashing import mixed
+from orchid_genomics.sequence.hashing import Stream, hash_integers
 from orchid_genomics.sequence.shuffle import dinucleotide_shuffle
 
 FEATURES = ("GC", "soft-masked", "N")
@@ -23,7 +23,6 @@ SCALE = np.array(
     [1.0, 0.25, 1.0]
 )  # a share of repeats counts a quarter of one of GC: it has many more values
 CLOSE = 0.02  # a match within this share of GC is called close
-_PHASE, _POOL, _SHUFFLE = 51, 52, 53  # streams of the hash
 _CANDIDATES = 30  # windows looked at for each one wanted
 
 
@@ -48,7 +47,7 @@ def candidates(
     """
     codes, starts = [np.zeros(0, np.int32)], [np.zeros(0, np.int64)]
     for code, name in enumerate(genome.contigs):
-        phase = int(mixed(seed, _PHASE, code)[0] % np.uint64(length))
+        phase = int(hash_integers(seed, Stream.NEGATIVE_GRID, code)[0] % np.uint64(length))
         if name in contigs:
             starts.append(
                 np.arange(phase, genome.contigs[name] - length + 1, length, dtype=np.int64)
@@ -97,7 +96,7 @@ def _intervals(places: Places) -> list[Interval]:
 
 def _drawn(pool: Windows, rows: np.ndarray, most: int, seed: int) -> np.ndarray:
     """At most so many of the rows, drawn by place."""
-    key = mixed(seed, _POOL, pool.contig[rows], pool.start[rows])
+    key = hash_integers(seed, Stream.NEGATIVE_POOL, pool.contig[rows], pool.start[rows])
     return rows if len(rows) <= most else np.sort(rows[np.argsort(key, kind="stable")[:most]])
 
 
@@ -136,7 +135,7 @@ def shuffled(elements: Elements, ratio: int, seed: int) -> list[np.ndarray]:
                 int(elements.windows.start[i]),
                 ord(elements.strand[i]),
             )
-            key = int(mixed(seed, _SHUFFLE, *place, copy)[0])
+            key = int(hash_integers(seed, Stream.NEGATIVE_SHUFFLE, *place, copy)[0])
             found.append(dinucleotide_shuffle(elements.tokens(i), np.random.default_rng(key)))
     return found
 

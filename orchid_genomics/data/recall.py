@@ -13,9 +13,7 @@ import numpy as np
 from pydantic import Field
 
 from orchid_genomics.recipe import Strict
-from orchid_genomics.sequence.hashing import mixed
-
-_KEYS, _VALUES, _QUERY = 31, 32, 33  # streams of the hash
+from orchid_genomics.sequence.hashing import Stream, hash_integers
 
 
 class RecallRecipe(Strict):
@@ -47,13 +45,13 @@ class Recall:
         row_B1 = np.asarray(rows, np.int64)[:, None]
         pairs, each = np.arange(self.length // 2 - 1), np.arange(self.keys)
         count = np.uint64(self.keys)
-        key_BP = (mixed(seed, _KEYS, step, row_B1, pairs) % count).astype(np.intp)
-        value_BK = (mixed(seed, _VALUES, step, row_B1, each) % count).astype(np.uint8) + np.uint8(
-            self.keys
-        )
+        key_hash = hash_integers(seed, Stream.RECALL_KEY, step, row_B1, pairs)
+        key_BP = (key_hash % count).astype(np.intp)
+        value_hash = hash_integers(seed, Stream.RECALL_VALUE, step, row_B1, each)
+        value_BK = (value_hash % count).astype(np.uint8) + np.uint8(self.keys)
         seen_BK = np.zeros(value_BK.shape, bool)
         np.put_along_axis(seen_BK, key_BP, True, 1)
-        drawn_BK = mixed(seed, _QUERY, step, row_B1, each) >> np.uint64(1)
+        drawn_BK = hash_integers(seed, Stream.RECALL_QUERY, step, row_B1, each) >> np.uint64(1)
         query_B1 = np.where(seen_BK, drawn_BK + np.uint64(1), np.uint64(0)).argmax(1)[:, None]
         key_BP = np.concatenate([key_BP, query_B1], 1)
         return np.stack(

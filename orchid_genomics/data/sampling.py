@@ -14,10 +14,9 @@ import numpy as np
 
 from orchid_genomics.data.windows import Windows
 from orchid_genomics.sequence import Interval
-from orchid_genomics.sequence.hashing import mixed
+from orchid_genomics.sequence.hashing import Stream, hash_integers
 
 _LONGEST = 1 << 16  # draws in a pattern; shares with a longer period are rounded to this many parts
-_ORDER, _JITTER, _STRAND = 1, 2, 3  # streams of the hash
 
 
 def pattern(shares: Sequence[Fraction]) -> np.ndarray:
@@ -97,8 +96,10 @@ class Training:
             for one in np.unique(epoch):
                 now = epoch == one
                 window[at[now]] = self._order(seed, int(code), int(one))[place[now]]
-        shift = mixed(seed, _JITTER, steps, rows) % np.uint64(2 * self.jitter + 1)
-        reverse = mixed(seed, _STRAND, steps, rows) >> np.uint64(63) == 1
+        shift = hash_integers(seed, Stream.WINDOW_JITTER, steps, rows) % np.uint64(
+            2 * self.jitter + 1
+        )
+        reverse = hash_integers(seed, Stream.WINDOW_STRAND, steps, rows) >> np.uint64(63) == 1
         return Draws(source, window, shift.astype(np.int64) - self.jitter, reverse & self.flip)
 
     def batch(self, seed: int, step: int, rows: Sequence[int]) -> np.ndarray:
@@ -131,7 +132,8 @@ class Training:
         key, order = self._orders.get(source, (None, None))
         if key != (seed, epoch):
             count = len(self.sources[source].windows)
-            order = np.argsort(mixed(seed, _ORDER, source, epoch, np.arange(count)), kind="stable")
+            draw = hash_integers(seed, Stream.WINDOW_ORDER, source, epoch, np.arange(count))
+            order = np.argsort(draw, kind="stable")
             self._orders[source] = (seed, epoch), order
         return order
 

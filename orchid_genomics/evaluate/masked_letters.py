@@ -15,11 +15,10 @@ from torch import nn
 from orchid_genomics.data.corpus import Corpus
 from orchid_genomics.genome.fasta import Genome
 from orchid_genomics.sequence import CODE, DNA
-from orchid_genomics.sequence.hashing import mixed
+from orchid_genomics.sequence.hashing import Stream, hash_integers
 from orchid_genomics.train.distributed import Ranks
 from orchid_genomics.train.objectives import nats
 
-_HIDDEN, _SITE = 21, 22  # streams of the hash
 _FAR = 1 << 20  # contigs of one genome, at most, when contigs of several are numbered
 
 
@@ -61,7 +60,8 @@ def held_out(corpus: Corpus, split: str, seed: int, share: float = 0.15) -> list
     for (genome, contig), inside in found.items():
         number = genome * _FAR + list(corpus.genomes[genome].contigs).index(contig)
         tokens = contig_tokens(corpus.genomes[genome], contig)
-        drawn = mixed(seed, _HIDDEN, number, np.arange(len(tokens))) >> np.uint64(40)
+        draw = hash_integers(seed, Stream.ASKED_LETTER, number, np.arange(len(tokens)))
+        drawn = draw >> np.uint64(40)
         hidden = (drawn < int(share * (1 << 24))) & ((tokens & CODE) < DNA.count)
         pieces.append(HeldOut(genome, contig, number, tokens, inside, hidden))
     return pieces
@@ -76,7 +76,10 @@ def sites(pieces: Sequence[HeldOut], count: int, seed: int) -> list[np.ndarray]:
     """`count` fixed places over all pieces (fewer where there are fewer letters), sorted, per
     piece.
     """
-    keys = [mixed(seed, _SITE, piece.number, np.arange(len(piece.tokens))) for piece in pieces]
+    keys = [
+        hash_integers(seed, Stream.ASKED_SITE, piece.number, np.arange(len(piece.tokens)))
+        for piece in pieces
+    ]
     usable = [piece.inside & ((piece.tokens & CODE) < DNA.count) for piece in pieces]
     drawn = np.sort(np.concatenate([key[use] for key, use in zip(keys, usable, strict=True)]))[
         :count

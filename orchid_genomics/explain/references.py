@@ -14,10 +14,8 @@ import torch
 from torch import Tensor
 
 from orchid_genomics.sequence import CODE, DNA
-from orchid_genomics.sequence.hashing import mixed
+from orchid_genomics.sequence.hashing import Stream, hash_integers
 from orchid_genomics.sequence.shuffle import dinucleotide_shuffle
-
-REFERENCE = 41  # a stream of the hash
 
 
 def shuffled(x_N4L: Tensor, count: int, seed: int = 0) -> Tensor:
@@ -31,7 +29,8 @@ def _shuffle(tokens_L: np.ndarray, seed: int, number: int) -> np.ndarray:
     other_L = DNA.reverse_complement(tokens_L)
     turned = other_L.tobytes() < tokens_L.tobytes()
     read_L = other_L if turned else tokens_L
-    key = int(mixed(seed, REFERENCE, zlib.crc32(read_L.tobytes()), len(read_L), number)[0])
+    letters = zlib.crc32(read_L.tobytes())
+    key = int(hash_integers(seed, Stream.REFERENCE_SHUFFLE, letters, len(read_L), number)[0])
     drawn = dinucleotide_shuffle(read_L, np.random.default_rng(key))
     return DNA.reverse_complement(drawn) if turned else drawn
 

@@ -16,9 +16,8 @@ from orchid_genomics.errors import InputError
 from orchid_genomics.genome.annotation import Annotation
 from orchid_genomics.genome.fasta import Genome
 from orchid_genomics.sequence import CODE, DNA, Interval
-from orchid_genomics.sequence.hashing import mixed
+from orchid_genomics.sequence.hashing import Stream, hash_integers
 
-_ORDER = 31  # stream of the hash
 _POWERS = (16, 4, 1)
 
 
@@ -132,7 +131,7 @@ def drawn(genes: Sequence[CodingSequence], count: int, seed: int) -> list[Coding
     """`count` of the genes (all, where there are no more), by a hash of seed and place in the list;
     order kept.
     """
-    keys = mixed(seed, _ORDER, np.arange(len(genes)))
+    keys = hash_integers(seed, Stream.CODING_GENE, np.arange(len(genes)))
     return [genes[i] for i in np.sort(np.argsort(keys, kind="stable")[:count])]
 
 

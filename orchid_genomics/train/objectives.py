@@ -15,13 +15,7 @@ from torch.nn import functional
 
 from orchid_genomics.recipe import Strict
 from orchid_genomics.sequence import CODE, SOFT, Alphabet
-
-HIDE, SHOW, OTHER = (
-    11,
-    12,
-    13,
-)  # streams of the hash: what is hidden, how it is shown, which other letter
-SHARE = 14  # and how much of a sequence
+from orchid_genomics.sequence.hashing import Stream
 
 
 class MaskedRecipe(Strict):
@@ -94,11 +88,13 @@ class Masked:
         recipe, n = self.recipe, self.alphabet.count
         codes = (tokens_BL & CODE).long()
         place = torch.arange(1 - recipe.span, tokens_BL.shape[1], device=tokens_BL.device)
-        key = mixed(seed, step, rows[:, None], place[None, :])
-        targets = chosen(mixed(HIDE, key), recipe.share, recipe.span) & (codes < n)
+        key = hash_integers(seed, step, rows[:, None], place[None, :])
+        hidden = hash_integers(Stream.HIDDEN_LETTER, key)
+        targets = chosen(hidden, recipe.share, recipe.span) & (codes < n)
         key = key[:, recipe.span - 1 :]
-        show = fraction(mixed(SHOW, key))
-        other = (codes + 1 + (mixed(OTHER, key) >> 8 & 0xFFFFFF) % max(n - 1, 1)) % n
+        show = fraction(hash_integers(Stream.SHOWN_AS, key))
+        step_on = (hash_integers(Stream.OTHER_LETTER, key) >> 8 & 0xFFFFFF) % max(n - 1, 1)
+        other = (codes + 1 + step_on) % n
         shown = torch.where(targets & (show < recipe.masked), self.alphabet.mask, codes)
         swap = targets & (show >= recipe.masked) & (show < recipe.masked + recipe.other)
         shown = torch.where(swap, other, shown).to(torch.uint8)
@@ -133,8 +129,9 @@ class Answers:
             ] > 0
         if self.recipe.answers == "some":
             place = torch.arange(codes.shape[1], device=codes.device)
-            share_B1 = fraction(mixed(seed, step, SHARE, rows[:, None]))
-            targets &= fraction(mixed(seed, step, HIDE, rows[:, None], place)) < share_B1
+            share_B1 = fraction(hash_integers(seed, step, Stream.HIDDEN_SHARE, rows[:, None]))
+            key_BL = hash_integers(seed, step, Stream.HIDDEN_LETTER, rows[:, None], place)
+            targets &= fraction(key_BL) < share_B1
         targets[:, -1] = True
         shown = torch.where(targets, self.alphabet.mask, codes).to(torch.uint8)
         return Hidden(shown, codes, targets.to(torch.float32))
@@ -154,9 +151,9 @@ def nats(logits_BLV: Tensor, codes_BL: Tensor) -> Tensor:
     )
 
 
-def mixed(*parts: int | Tensor) -> Tensor:
+def hash_integers(*parts: int | Tensor) -> Tensor:
     """An int64 hash of integers, broadcast together: splitmix64 folded over the parts
-    (`sequence.hashing.mixed`).
+    (`sequence.hashing.hash_integers`).
     """
     device = next((part.device for part in parts if isinstance(part, Tensor)), None)
     state = torch.zeros(1, dtype=torch.int64, device=device)

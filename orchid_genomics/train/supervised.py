@@ -18,9 +18,8 @@ from orchid_genomics.data.labelled.schema import LabelledSet
 from orchid_genomics.errors import RecipeError
 from orchid_genomics.model.orchid import transform_length
 from orchid_genomics.sequence import CODE, DNA
-from orchid_genomics.train.objectives import fraction, mixed
-
-_NOISE = 15  # stream of the hash
+from orchid_genomics.sequence.hashing import Stream
+from orchid_genomics.train.objectives import fraction, hash_integers
 
 
 class Examples(NamedTuple):
@@ -60,7 +59,8 @@ class Supervised:
         codes = tokens_BL & CODE
         if self.noise:
             place = torch.arange(codes.shape[1], device=device)
-            hidden = fraction(mixed(_NOISE, seed, step, rows[:, None], place[None])) < self.noise
+            key_BL = hash_integers(Stream.INPUT_NOISE, seed, step, rows[:, None], place[None])
+            hidden = fraction(key_BL) < self.noise
             codes = torch.where(hidden & (codes < DNA.count), DNA.mask, codes)
         real = codes != DNA.pad
         target = self.data.target[examples]

@@ -9,7 +9,7 @@ import pytest
 from random_models import letters_model, random_letters, write_genome
 
 from orchid_genomics.cli import main
-from orchid_genomics.sequence.hashing import mixed
+from orchid_genomics.sequence.hashing import hash_integers
 
 GENES, CODONS = 6, 40
 
@@ -187,7 +187,7 @@ def labelled(folder, truth):
     """A TSV of scores and labels: class by a hash, and a score that is the class where `truth`."""
     lines = ["chrom\tpos\tref\talt\tllr\tother\tAF\tclass\tgene"]
     for row in range(200):
-        draw = int(mixed(0, row)[0])
+        draw = int(hash_integers(0, row)[0])
         bad = draw % 3 == 0
         score = -2.0 * bad if truth else (draw >> 8) % 100 / 10
         alt = "AC" if row % 5 == 0 else "C"

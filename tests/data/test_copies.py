@@ -3,7 +3,14 @@
 import numpy as np
 import pytest
 
-from orchid_genomics.data.copies import CopiesRecipe, Copy, Planted, drawn, plant, shuffled
+from orchid_genomics.data.copies import (
+    CopiesRecipe,
+    Copy,
+    Planted,
+    draw_copies,
+    plant,
+    shuffle_segment,
+)
 from orchid_genomics.data.corpus import Corpus, DataRecipe, GenomeRecipe
 from orchid_genomics.data.loader import batches
 from orchid_genomics.errors import RecipeError
@@ -48,7 +55,7 @@ def test_divergence_is_the_share_of_letters_that_differ_and_never_changes_case_o
 
 
 def test_a_shuffled_segment_keeps_its_pairs_and_nothing_else(window):
-    found = shuffled(window, 500, 400, 7, 1)
+    found = shuffle_segment(window, 500, 400, 7, 1)
     assert np.array_equal(np.delete(found, slice(500, 900)), np.delete(window, slice(500, 900)))
     pairs = [
         np.bincount(4 * row[500:899].astype(int) + row[501:900], minlength=16)
@@ -61,7 +68,7 @@ def test_a_shuffled_segment_keeps_its_pairs_and_nothing_else(window):
 @pytest.mark.parametrize("length", [100, 200, 5000])
 def test_copies_lie_in_the_window_apart_and_within_what_the_recipe_says(length):
     recipe = NEAR.model_copy(update={"farthest": 900, "diverged": 0.1})
-    copies = drawn(recipe, length, 0, 5, range(3000))
+    copies = draw_copies(recipe, length, 0, 5, range(3000))
     for copy in copies:
         assert min(copy.source, copy.target) >= 0
         assert max(copy.source, copy.target) + copy.length <= length
@@ -79,7 +86,7 @@ def test_copies_lie_in_the_window_apart_and_within_what_the_recipe_says(length):
 def test_some_windows_are_left_as_they_are(planted):
     recipe = NEAR.model_copy(update={"share": 0.25})
     assert np.mean(
-        [copy is None for copy in drawn(recipe, 200, 0, 0, range(2000))]
+        [copy is None for copy in draw_copies(recipe, 200, 0, 0, range(2000))]
     ) == pytest.approx(0.75, abs=0.04)
     none = Planted(planted.windows, NEAR.model_copy(update={"share": 0.0}))
     assert np.array_equal(none.batch(1, 2, range(8)), planted.windows.batch(1, 2, range(8)))

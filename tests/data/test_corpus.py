@@ -18,7 +18,7 @@ from orchid_genomics.errors import InputError, RecipeError
 from orchid_genomics.genome.bed import merge
 from orchid_genomics.recipe import validate
 from orchid_genomics.sequence import DNA, Interval
-from orchid_genomics.sequence.hashing import mixed
+from orchid_genomics.sequence.hashing import hash_integers
 
 SIZES = {"A": 3_000, "B": 2_000, "C": 1_500, "D": 400}
 DATA = DataRecipe(length=64)
@@ -205,10 +205,10 @@ def test_a_pattern_holds_exact_shares_spread_evenly(weights):
 
 
 def test_hashes_differ_by_every_part():
-    numbers = mixed(0, np.arange(1_000)[:, None], np.arange(100)[None])
+    numbers = hash_integers(0, np.arange(1_000)[:, None], np.arange(100)[None])
     assert len(np.unique(numbers)) == numbers.size
     assert not np.intersect1d(
-        numbers, mixed(1, np.arange(1_000)[:, None], np.arange(100)[None])
+        numbers, hash_integers(1, np.arange(1_000)[:, None], np.arange(100)[None])
     ).size
 
 

@@ -19,7 +19,7 @@ from orchid_genomics.train.objectives import (
     Hidden,
     MaskedRecipe,
     fraction,
-    mixed,
+    hash_integers,
     nats,
 )
 
@@ -150,8 +150,10 @@ def test_masks_depend_on_seed_step_row_and_position_alone():
 
 def test_the_hash_is_the_one_that_draws_windows():
     parts = (0, 7, np.arange(-5, 3000)[None], np.array([1 << 40, -1, 12])[:, None])
-    ours = mixed(*(part if isinstance(part, int) else torch.from_numpy(part) for part in parts))
-    theirs = hashing.mixed(*parts)
+    ours = hash_integers(
+        *(part if isinstance(part, int) else torch.from_numpy(part) for part in parts)
+    )
+    theirs = hashing.hash_integers(*parts)
     assert np.array_equal(ours.numpy().view(np.uint64), theirs)
     assert np.array_equal(
         fraction(ours).numpy(), (theirs >> np.uint64(40)).astype(np.float32) / (1 << 24)

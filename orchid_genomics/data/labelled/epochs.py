@@ -11,9 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from orchid_genomics.sequence import DNA
-from orchid_genomics.sequence.hashing import mixed
-
-_SHUFFLE, _STEPS, _FLIP = 51, 52, 53  # streams of the hash
+from orchid_genomics.sequence.hashing import Stream, hash_integers
 
 
 class Epochs:
@@ -59,7 +57,8 @@ class Epochs:
         """Tokens (B, N) uint8 of these rows of a step, padded at the end."""
         examples, _ = self.examples(seed, step, rows)
         tokens_BN = np.full((len(examples), self.lengths[examples[0]]), DNA.pad, np.uint8)
-        turned = mixed(seed, _FLIP, step, np.asarray(rows)) >> np.uint64(63) == 1
+        coin = hash_integers(seed, Stream.ROW_STRAND, step, np.asarray(rows))
+        turned = coin >> np.uint64(63) == 1
         for row, example in enumerate(examples):
             letters = self.tokens[example]
             if self.flip and turned[row]:
@@ -75,9 +74,12 @@ class Epochs:
         """Every group, and the steps, in the order of one epoch; the newest is kept."""
         if self._orders is None or self._orders[0] != (seed, epoch):
             orders = [
-                group[np.argsort(mixed(seed, _SHUFFLE, epoch, group), kind="stable")]
+                group[
+                    np.argsort(hash_integers(seed, Stream.ROW_ORDER, epoch, group), kind="stable")
+                ]
                 for group in self.groups
             ]
-            steps = np.argsort(mixed(seed, _STEPS, epoch, np.arange(self.steps)), kind="stable")
+            draw = hash_integers(seed, Stream.STEP_ORDER, epoch, np.arange(self.steps))
+            steps = np.argsort(draw, kind="stable")
             self._orders = (seed, epoch), orders, steps
         return self._orders[1:]

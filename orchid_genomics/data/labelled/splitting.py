@@ -24,9 +24,8 @@ from orchid_genomics.errors import InputError
 from orchid_genomics.genome.bed import Places
 from orchid_genomics.genome.contigs import listed, shared
 from orchid_genomics.sequence import CODE, Interval
-from orchid_genomics.sequence.hashing import mixed
+from orchid_genomics.sequence.hashing import Stream, as_fraction, hash_integers
 
-_FAMILY, _DRAWN, _FOLD = 41, 42, 43  # streams of the hash
 _STRETCH = 1_000_000  # letters of a contig that stay in one fold where contigs are few
 
 
@@ -47,7 +46,7 @@ def split_of(found: LabelledSet, given: Sequence[str] | None, recipe: LabelledRe
             split[row] = code
         return split
     families = found.group if found.places is None else joined(found.group, _clusters(found.places))
-    place = (mixed(_FAMILY, families) >> np.uint64(11)).astype(float) / (1 << 53)
+    place = as_fraction(hash_integers(Stream.FAMILY_SPLIT, families))
     held = recipe.test_share + recipe.validation_share
     return np.where(place < recipe.test_share, 2, np.where(place < held, 1, 0)).astype(np.int8)
 
@@ -115,7 +114,8 @@ def checked(found: LabelledSet, recipe: LabelledRecipe) -> LabelledSet:
     train = found.rows("train")
     if recipe.train_rows is None or recipe.train_rows >= len(train):
         return found
-    drawn = train[np.argsort(mixed(_DRAWN, train), kind="stable")[: recipe.train_rows]]
+    order = np.argsort(hash_integers(Stream.TRAINING_ROWS, train), kind="stable")
+    drawn = train[order[: recipe.train_rows]]
     kept = np.sort(np.concatenate([drawn, found.rows("validation"), found.rows("test")]))
     return found.take(kept, f"trained on {len(drawn):,} rows drawn at random from {len(train):,}")
 
@@ -240,9 +240,8 @@ def folds_of(whole: LabelledSet, folds: int, recipe: LabelledRecipe) -> list[Lab
             f"has {len(names)} families for {folds} folds",
             f"at most {len(names)} folds",
         )
-    order = np.lexsort(
-        (mixed(_FOLD, names), -counts)
-    )  # the largest first, each into the smallest fold so far
+    # the largest first, each into the smallest fold so far
+    order = np.lexsort((hash_integers(Stream.FAMILY_FOLD, names), -counts))
     sizes, of = np.zeros(folds, np.int64), np.zeros(int(names.max()) + 1, np.int64)
     for at in order:
         fold = int(sizes.argmin())

@@ -15,7 +15,7 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from orchid_genomics.data.copies import CopiesRecipe, Copy, drawn, plant, shuffled
+from orchid_genomics.data.copies import CopiesRecipe, Copy, draw_copies, plant, shuffle_segment
 from orchid_genomics.data.corpus import Corpus
 from orchid_genomics.evaluate.bits import Score
 from orchid_genomics.evaluate.masked_letters import HeldOut, gathered, held_out, letter_bits
@@ -117,7 +117,9 @@ def pairs(
         piece, start = pieces[windows[w][0]], windows[w][1]
         inside = slice(start, start + length)
         hidden, planted = piece.hidden[inside], plant(piece.tokens[inside], copy, measured.seed, w)
-        both = np.stack([planted, shuffled(planted, copy.source, copy.length, measured.seed, w)])
+        both = np.stack(
+            [planted, shuffle_segment(planted, copy.source, copy.length, measured.seed, w)]
+        )
         both &= CODE
         bits = letter_bits(
             model, np.where(hidden, DNA.mask, both).astype(np.uint8), both, ranks.device
@@ -215,7 +217,7 @@ def validation(
     windows = starts(pieces, length, measured.validation_windows)
     if not windows:
         return None
-    copies = drawn(
+    copies = draw_copies(
         recipe.model_copy(update={"share": 1.0}),
         length,
         measured.seed,

@@ -19,11 +19,10 @@ from orchid_genomics.genome.signal import Track
 from orchid_genomics.model.folder import OrchidModel
 from orchid_genomics.score.variants.context import CONTEXTS
 from orchid_genomics.sequence import DNA, Variant
-from orchid_genomics.sequence.hashing import mixed
+from orchid_genomics.sequence.hashing import Stream, hash_integers
 
 FOLDS = 10
 _PRIOR = 4.0  # rows of either class that a context is thought to have had, in proportion
-_FOLD = 33  # stream of the hash
 SIDES = 6  # letters on both sides that the count model reads
 
 
@@ -39,7 +38,8 @@ def looked_up(
     """
     found = np.full(len(code), np.nan)
     number = np.unique(cluster, return_inverse=True)[1].reshape(-1)
-    order = np.argsort(mixed(seed, _FOLD, np.arange(number.max(initial=0) + 1)), kind="stable")
+    draw = hash_integers(seed, Stream.CONTEXT_FOLD, np.arange(number.max(initial=0) + 1))
+    order = np.argsort(draw, kind="stable")
     fold = (np.argsort(order) % FOLDS)[number]
     usable = code >= 0
     for one in range(FOLDS):

@@ -14,12 +14,11 @@ import numpy as np
 from orchid_genomics.data.negatives import CLOSE
 from orchid_genomics.genome.fasta import Genome
 from orchid_genomics.sequence import CODE, DNA, Interval
-from orchid_genomics.sequence.hashing import mixed
+from orchid_genomics.sequence.hashing import Stream, hash_integers
 
 FEWEST = 30  # windows that an element is held against, at least
 _LEAST = 120  # windows that are drawn of one length, if so many are asked for
 _LETTERS = 1 << 19  # of all windows of one length, at most, where that leaves a choice among them
-_DRAW = 54  # stream of the hash
 _KNOWN = 0.9  # share of known letters of a window
 
 
@@ -83,7 +82,8 @@ def drawn(genome: Genome, length: int, count: int, seed: int) -> list[Interval]:
     found: list[Interval] = []
     if not contigs:
         return found
-    for key in mixed(seed, _DRAW, length, np.arange(20 * count)).tolist():
+    keys = hash_integers(seed, Stream.BACKGROUND_WINDOW, length, np.arange(20 * count))
+    for key in keys.tolist():
         at = key % int(ends[-1])
         which = int(np.searchsorted(ends, at, "right"))
         name, places = contigs[which]

@@ -16,7 +16,7 @@ from orchid_genomics.evaluate.variants.variant_baselines import (
     random_weights,
 )
 from orchid_genomics.sequence import Variant
-from orchid_genomics.sequence.hashing import mixed
+from orchid_genomics.sequence.hashing import Stream, hash_integers
 
 
 def test_the_look_up_is_fitted_on_other_folds_alone():
@@ -38,7 +38,7 @@ def test_the_look_up_is_the_ratio_of_shares():
     code, cluster = rng.integers(4, size=400), np.arange(400) % 20
     positive = rng.random(400) < (code + 1) / 6
     found = looked_up(code, positive, cluster, seed=3)
-    order = np.argsort(mixed(3, 33, np.arange(20)), kind="stable")
+    order = np.argsort(hash_integers(3, Stream.CONTEXT_FOLD, np.arange(20)), kind="stable")
     fold = np.argsort(order) % FOLDS
     for row in (0, 7, 133):
         others = fold[cluster] != fold[cluster[row]]

@@ -15,7 +15,7 @@ import torch
 from peers import Hyena, Transformer
 from torch import Tensor, nn
 
-from orchid_genomics.evaluate.protocols import Protocol
+from orchid_genomics.evaluate.score_table import ScoreTable
 from orchid_genomics.tasks.pretrain import RunRecipe, stages_of
 from orchid_genomics.tasks.pretraining import opened
 from orchid_genomics.terminal import clock
@@ -84,7 +84,9 @@ def split(words: Sequence[str]) -> tuple[dict[str, int], list[str]]:
     ]
 
 
-def measured(recipe: RunRecipe, kind: str, **options: int) -> tuple[nn.Module, list[Protocol], str]:
+def measured(
+    recipe: RunRecipe, kind: str, **options: int
+) -> tuple[nn.Module, list[ScoreTable], str]:
     """Train a peer by a recipe, keep what was best on validation, and measure it; writes nothing."""
     ranks = processes.start(recipe.training.device)
     source = opened(recipe)

@@ -16,9 +16,10 @@ from scipy import stats
 from orchid_genomics.data.labelled.schema import LabelledSet
 from orchid_genomics.data.labelled.splitting import joined
 from orchid_genomics.evaluate.arms import Fitted, flat
+from orchid_genomics.evaluate.bootstrap import Estimate, resampled_weights
 from orchid_genomics.evaluate.kmer_tables import repeated
 from orchid_genomics.evaluate.linear import Answered
-from orchid_genomics.evaluate.metrics import NAMES, Estimate, drawn, scored, thresholds_of
+from orchid_genomics.evaluate.metrics import NAMES, scored, thresholds_of
 from orchid_genomics.genome.bed import Places
 from orchid_genomics.genome.contigs import shared
 from orchid_genomics.sequence import DNA, Interval
@@ -204,7 +205,7 @@ def on_rows(
     if len(np.unique(target, axis=0)) < 2:
         return {}, {}
     whole = np.ones((1, len(answer)))
-    draws = np.concatenate([whole, drawn(group, _samples(len(answer)))])
+    draws = np.concatenate([whole, resampled_weights(group, _samples(len(answer)))])
     sampled: dict[str, list[np.ndarray]] = {}
     for first in range(0, len(draws), 100):
         part = scored(data.task, answer, target, thresholds, draws[first : first + 100])

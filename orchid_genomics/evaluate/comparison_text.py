@@ -4,8 +4,9 @@ comes after.
 
 from collections.abc import Sequence
 
+from orchid_genomics.evaluate.bootstrap import Estimate
 from orchid_genomics.evaluate.comparison import Line, Verdict, mean_interval
-from orchid_genomics.evaluate.metrics import NAMES, Estimate
+from orchid_genomics.evaluate.metrics import NAMES
 
 FEW = 20  # families below which a bootstrap over them is rough
 

@@ -6,11 +6,7 @@ thousand samples. The trap: scores averaged over batches, or AUROC of hard label
 numbers; nothing of the kind is here.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
-
-SAMPLES = 1000
 
 
 def areas(
@@ -214,37 +210,3 @@ def thresholds_of(task: str, answers: np.ndarray, target: np.ndarray) -> np.ndar
         return np.full(answers.shape[1], np.nan)
     truth = target[:, None] if target.ndim == 1 else target
     return np.array([best_threshold(answers[:, k], truth[:, k] > 0) for k in range(truth.shape[1])])
-
-
-def drawn(group: np.ndarray, samples: int = SAMPLES, seed: int = 0) -> np.ndarray:
-    """Bootstrap weights (samples, N): families are drawn with replacement, whole."""
-    _, which = np.unique(group, return_inverse=True)
-    families = int(which.max()) + 1
-    rng = np.random.default_rng(seed)
-    counts = np.stack(
-        [
-            np.bincount(rng.integers(families, size=families), minlength=families)
-            for _ in range(samples)
-        ]
-    )
-    return counts[:, which].astype(np.float64)
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A score with its 95 % interval; NaN where there is nothing to score or to resample."""
-
-    value: float
-    low: float
-    high: float
-
-    @classmethod
-    def of(cls, value: float, samples: np.ndarray) -> "Estimate":
-        """With the interval of the resamples that have a score (one may hold a single class), if
-        half of them have.
-        """
-        known = samples[np.isfinite(samples)]
-        if 2 * len(known) < max(len(samples), 1):
-            return cls(float(value), np.nan, np.nan)
-        low, high = np.quantile(known, [0.025, 0.975])
-        return cls(float(value), float(low), float(high))

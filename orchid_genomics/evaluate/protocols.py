@@ -3,7 +3,6 @@ stands alone.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from torch import nn
 from orchid_genomics.data.corpus import Corpus
 from orchid_genomics.data.splits import regions
 from orchid_genomics.errors import RecipeError
-from orchid_genomics.evaluate.bits import Score, by_region, paired_bootstrap, table
+from orchid_genomics.evaluate.bootstrap import paired_bootstrap
 from orchid_genomics.evaluate.kmer_tables import repeated
 from orchid_genomics.evaluate.masked_letters import (
     HeldOut,
@@ -24,6 +23,7 @@ from orchid_genomics.evaluate.masked_letters import (
     sites,
 )
 from orchid_genomics.evaluate.ngram import Counts, baselines
+from orchid_genomics.evaluate.score_table import ScoreTable, scores_by_region
 from orchid_genomics.recipe import RecipePath, Strict
 from orchid_genomics.sequence import DNA, SOFT
 from orchid_genomics.train.distributed import Ranks
@@ -59,34 +59,6 @@ class EvaluationRecipe(Strict):
     regions: tuple[RegionRecipe, ...] = ()
 
 
-@dataclass(frozen=True)
-class Protocol:
-    """One protocol's table: the scores of each model, and each model's difference from ours (bits,
-    interval).
-    """
-
-    title: str
-    scores: dict[str, list[Score]]
-    differences: dict[str, tuple[float, float, float]]
-
-    def text(self) -> str:
-        """The table, and a line for every baseline: by how much ours is better or worse."""
-        lines = [table(self.scores, self.title)]
-        for name, (mean, low, high) in self.differences.items():
-            verdict = "better" if high < 0 else "worse" if low > 0 else "not clearly different"
-            verdict = "too few blocks of 10 kb to say" if low == high else verdict
-            lines.append(f"  model - {name}: {mean:+.4f} ({low:+.4f} to {high:+.4f}), {verdict}")
-        return "\n".join(lines)
-
-    def values(self) -> dict[str, Any]:
-        scores = {name: [asdict(score) for score in row] for name, row in self.scores.items()}
-        return {
-            "title": self.title,
-            "scores": scores,
-            "model_minus": {k: list(v) for k, v in self.differences.items()},
-        }
-
-
 def evaluate(
     model: nn.Module,
     corpus: Corpus,
@@ -94,7 +66,7 @@ def evaluate(
     recipe: EvaluationRecipe,
     ranks: Ranks,
     say: Callable[[str], None] = lambda _: None,
-) -> list[Protocol]:
+) -> list[ScoreTable]:
     """Both protocols over the whole test split; the count models are fitted on rank 0 alone. Empty
     without a test.
     """
@@ -224,7 +196,7 @@ def _protocol(
     test: Sequence[HeldOut],
     places: Sequence[np.ndarray],
     labels: dict[str, list[np.ndarray]],
-) -> Protocol:
+) -> ScoreTable:
     contig = np.concatenate(
         [np.full(len(at), piece.number) for piece, at in zip(test, places, strict=True)]
     )
@@ -234,10 +206,10 @@ def _protocol(
         for n, rows in labels.items()
     }
     joined = {name: np.concatenate(rows) for name, rows in bits.items()}
-    scores = {name: by_region(row, contig, position, inside) for name, row in joined.items()}
+    scores = {name: scores_by_region(row, contig, position, inside) for name, row in joined.items()}
     ours = joined["model"]
     others = {name: row for name, row in joined.items() if name != "model"}
     differences = {
         name: paired_bootstrap(ours, row, contig, position) for name, row in others.items()
     }
-    return Protocol(title, scores, differences)
+    return ScoreTable(title, scores, differences)

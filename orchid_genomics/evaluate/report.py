@@ -12,11 +12,12 @@ import numpy as np
 
 from orchid_genomics.data.labelled.schema import LabelledSet
 from orchid_genomics.evaluate.arms import Fitted, flat, monitor
+from orchid_genomics.evaluate.bootstrap import Estimate
 from orchid_genomics.evaluate.charts import COLOURS, Series, chart, matrix
 from orchid_genomics.evaluate.comparison import Verdict
 from orchid_genomics.evaluate.comparison_text import between, number, seeds_line
 from orchid_genomics.evaluate.linear import Answered
-from orchid_genomics.evaluate.metrics import NAMES, Estimate, areas, confusion
+from orchid_genomics.evaluate.metrics import NAMES, areas, confusion
 
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #222; max-width: 1200px; margin: 2rem auto; padding: 0 1.2rem; }

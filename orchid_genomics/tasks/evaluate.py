@@ -16,9 +16,10 @@ from orchid_genomics.data.labelled.schema import LabelledRecipe, LabelledSet, Ro
 from orchid_genomics.data.labelled.sets import checksums, recipe_of, rows_of
 from orchid_genomics.errors import InputError
 from orchid_genomics.evaluate.arms import answers_on
+from orchid_genomics.evaluate.bootstrap import Estimate
 from orchid_genomics.evaluate.comparison import families, on_rows
 from orchid_genomics.evaluate.comparison_text import span
-from orchid_genomics.evaluate.metrics import NAMES, Estimate
+from orchid_genomics.evaluate.metrics import NAMES
 from orchid_genomics.files import finite, replacing, writable
 from orchid_genomics.model.device import device_of
 from orchid_genomics.model.folder import OrchidModel

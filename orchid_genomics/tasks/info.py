@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from orchid_genomics.errors import InputError
-from orchid_genomics.evaluate.bits import Score, table
+from orchid_genomics.evaluate.score_table import scores_of, table_text
 from orchid_genomics.model.folder import PROVENANCE, OrchidModel
 from orchid_genomics.terminal import clock
 
@@ -52,9 +52,5 @@ def _origin(provenance: dict[str, Any]) -> Iterator[str]:
         yield f"fine-tuned   {told['name']}: {told['task']}, {', '.join(told['labels'])}"
         yield f"             {provenance['verdict']['sentence']}"
     for protocol in provenance["evaluation"]:
-        rows = {
-            name: [Score(**score) for score in scores]
-            for name, scores in protocol["scores"].items()
-        }
         yield ""
-        yield table(rows, protocol["title"])
+        yield table_text(scores_of(protocol), protocol["title"])

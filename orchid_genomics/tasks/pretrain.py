@@ -12,7 +12,7 @@ import torch
 from orchid_genomics import __version__, draw
 from orchid_genomics.data.loader import batches
 from orchid_genomics.errors import OrchidError, say
-from orchid_genomics.evaluate.protocols import Protocol
+from orchid_genomics.evaluate.score_table import ScoreTable
 from orchid_genomics.files import finite, replacing
 from orchid_genomics.model.folder import ModelRecipe, OrchidModel
 from orchid_genomics.model.heads import LettersRecipe
@@ -129,7 +129,7 @@ def summary(model: OrchidModel, lines: list[str]) -> str:
 def provenance_of(
     recipe: RunRecipe,
     source: Source,
-    protocols: list[Protocol],
+    protocols: list[ScoreTable],
     seconds: dict[str, float],
     ranks: processes.Ranks,
 ) -> dict[str, Any]:
@@ -157,7 +157,7 @@ def provenance_of(
     }
 
 
-def card(recipe: RunRecipe, source: Source, protocols: list[Protocol]) -> str:
+def card(recipe: RunRecipe, source: Source, protocols: list[ScoreTable]) -> str:
     """The README.md of a model folder."""
     tables = "\n\n".join(f"```\n{protocol.text()}\n```" for protocol in protocols)
     return (

@@ -25,7 +25,8 @@ from orchid_genomics.evaluate.probes import associative_recall as recall
 from orchid_genomics.evaluate.probes import planted_copies as lookup
 from orchid_genomics.evaluate.probes.associative_recall import RecallEvaluationRecipe
 from orchid_genomics.evaluate.probes.planted_copies import LookupEvaluationRecipe
-from orchid_genomics.evaluate.protocols import EvaluationRecipe, Protocol
+from orchid_genomics.evaluate.protocols import EvaluationRecipe
+from orchid_genomics.evaluate.score_table import ScoreTable
 from orchid_genomics.files import checksum
 from orchid_genomics.model.orchid import OrchidRecipe
 from orchid_genomics.recipe import Strict
@@ -151,7 +152,7 @@ class GenomeSource:
 
     def evaluate(
         self, model: nn.Module, length: int, ranks: Ranks, say: Callable[[str], None]
-    ) -> list[Protocol]:
+    ) -> list[ScoreTable]:
         """Both protocols on the test split, beside the count models."""
         if self.corpus.held_out("test"):
             say("measuring the test split")
@@ -219,7 +220,7 @@ class CopiesSource(GenomeSource):
 
     def evaluate(
         self, model: nn.Module, length: int, ranks: Ranks, say: Callable[[str], None]
-    ) -> list[Protocol]:
+    ) -> list[ScoreTable]:
         """Gain from planted copies and from far natural sequence, on the test split."""
         return lookup.evaluate(model, self.corpus, length, self.recipe.evaluation, ranks, say)
 
@@ -256,7 +257,7 @@ class RecallSource:
 
     def evaluate(
         self, model: nn.Module, length: int, ranks: Ranks, say: Callable[[str], None]
-    ) -> list[Protocol]:
+    ) -> list[ScoreTable]:
         """The share of right answers at every length."""
         return recall.evaluate(
             model, self.recipe.recall, length, self.recipe.evaluation, ranks, say

@@ -1,4 +1,4 @@
-"""Scores against scikit-learn and scipy, weights and all; thresholds; the bootstrap of families."""
+"""Scores against scikit-learn and scipy, weights and all; thresholds."""
 
 import numpy as np
 import pytest
@@ -8,13 +8,12 @@ from scipy import stats
 from sklearn import metrics
 
 from orchid_genomics.evaluate import metrics as scores
+from orchid_genomics.evaluate.bootstrap import Estimate
 from orchid_genomics.evaluate.metrics import (
     NAMES,
-    Estimate,
     areas,
     best_threshold,
     confusion,
-    drawn,
     scored,
     thresholds_of,
 )
@@ -136,12 +135,3 @@ def test_every_task_gives_every_score_it_names(task):
     found = scored(task, answers, target, thresholds_of(task, answers, target), np.ones((1, 40)))
     assert tuple(found) == NAMES[task] or set(found) == set(NAMES[task])
     assert all(np.isfinite(value).all() for value in found.values())
-
-
-def test_families_are_drawn_whole():
-    group = np.array([5, 5, 9, 9, 9, 2])
-    draws = drawn(group, samples=200)
-    assert (draws[:, 0] == draws[:, 1]).all()
-    assert (draws[:, 2] == draws[:, 4]).all()
-    assert (draws[:, [0, 2, 5]].sum(1) == 3).all(), "as many families as there are, some twice"
-    assert np.array_equal(draws, drawn(group, samples=200))

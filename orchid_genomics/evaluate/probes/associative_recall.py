@@ -15,8 +15,7 @@ from pydantic import Field
 from torch import nn
 
 from orchid_genomics.data.recall import Recall, RecallRecipe, commonest, looked_up
-from orchid_genomics.evaluate.bits import Score
-from orchid_genomics.evaluate.protocols import Protocol
+from orchid_genomics.evaluate.score_table import Score, ScoreTable
 from orchid_genomics.recipe import Strict
 from orchid_genomics.sequence import alphabet
 from orchid_genomics.train.distributed import Ranks
@@ -78,7 +77,7 @@ def evaluate(
     measured: RecallEvaluationRecipe,
     ranks: Ranks,
     say: Callable[[str], None] = lambda _: None,
-) -> list[Protocol]:
+) -> list[ScoreTable]:
     """One table: the share of right answers, with a 95 % (Wilson) interval, at `length` and
     `measured.lengths`.
     """
@@ -95,7 +94,7 @@ def evaluate(
     title = (
         f"share of right answers, {recipe.vocabulary // 2} keys and values, trained at {length:,}"
     )
-    return [Protocol(title, scores, {})] if ranks.main else []
+    return [ScoreTable(title, scores, {})] if ranks.main else []
 
 
 def validation(

@@ -13,10 +13,11 @@ from torch import nn
 
 from orchid_genomics.data.corpus import Corpus
 from orchid_genomics.data.splits import regions
-from orchid_genomics.evaluate.bits import Score, block_bootstrap
+from orchid_genomics.evaluate.bootstrap import block_bootstrap
 from orchid_genomics.evaluate.kmer_tables import repeated
 from orchid_genomics.evaluate.masked_letters import HeldOut, gathered, letter_bits
-from orchid_genomics.evaluate.protocols import Protocol, RegionRecipe
+from orchid_genomics.evaluate.protocols import RegionRecipe
+from orchid_genomics.evaluate.score_table import Score, ScoreTable
 from orchid_genomics.recipe import Strict
 from orchid_genomics.sequence import CODE, DNA
 from orchid_genomics.train.distributed import Ranks
@@ -83,7 +84,7 @@ def natural_table(
     length: int,
     measured: NaturalRecipe,
     ranks: Ranks,
-) -> list[Protocol]:
+) -> list[ScoreTable]:
     """Gain from the far context of natural sequence: in each region, outside all, and where a tile
     stands again.
     """
@@ -107,7 +108,7 @@ def natural_table(
         for row, values in rows.items()
     }
     title = f"natural sequence, what lies beyond {measured.near:,} nt, bits a masked letter, windows of {length:,} nt"
-    return [Protocol(title, scores, {})]
+    return [ScoreTable(title, scores, {})]
 
 
 def natural_tiles(

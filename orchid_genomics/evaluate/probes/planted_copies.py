@@ -17,10 +17,9 @@ from torch import nn
 
 from orchid_genomics.data.copies import CopiesRecipe, Copy, draw_copies, plant, shuffle_segment
 from orchid_genomics.data.corpus import Corpus
-from orchid_genomics.evaluate.bits import Score
 from orchid_genomics.evaluate.masked_letters import HeldOut, gathered, held_out, letter_bits
 from orchid_genomics.evaluate.probes.exchanged_context import NaturalRecipe, natural_table, score
-from orchid_genomics.evaluate.protocols import Protocol
+from orchid_genomics.evaluate.score_table import Score, ScoreTable
 from orchid_genomics.sequence import CODE, DNA
 from orchid_genomics.train.distributed import Ranks
 
@@ -143,7 +142,7 @@ def planted_tables(
     length: int,
     measured: LookupEvaluationRecipe,
     ranks: Ranks,
-) -> list[Protocol]:
+) -> list[ScoreTable]:
     """Gain against distance for every length of the copy, then for every divergence and the other
     strand.
     """
@@ -178,9 +177,9 @@ def planted_tables(
         for name, key in names.items()
     }
     return [
-        Protocol(f"gain on the second copy by its length, bits, {where}", by_length, {}),
-        Protocol(f"gain on {one:,} nt by divergence, bits, {where}", by_rate, {}),
-        Protocol(f"bits a masked letter of {one:,} nt, {where}", bits, {}),
+        ScoreTable(f"gain on the second copy by its length, bits, {where}", by_length, {}),
+        ScoreTable(f"gain on {one:,} nt by divergence, bits, {where}", by_rate, {}),
+        ScoreTable(f"bits a masked letter of {one:,} nt, {where}", bits, {}),
     ]
 
 
@@ -191,7 +190,7 @@ def evaluate(
     measured: LookupEvaluationRecipe,
     ranks: Ranks,
     tell: Callable[[str], None] = lambda _: None,
-) -> list[Protocol]:
+) -> list[ScoreTable]:
     """Every table at the training window and at `measured.lengths`."""
     model.eval()
     pieces, tables = held_out(corpus, "test", measured.seed, measured.share), []

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from orchid_genomics.evaluate.metrics import Estimate
+from orchid_genomics.evaluate.bootstrap import Estimate
 from orchid_genomics.evaluate.variants.ranking import Ranking, difference, rank
 from orchid_genomics.files import finite
 

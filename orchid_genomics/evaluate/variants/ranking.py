@@ -10,12 +10,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from orchid_genomics.evaluate.metrics import Estimate, areas_of_ranks
+from orchid_genomics.evaluate.bootstrap import Estimate, resampled_counts
+from orchid_genomics.evaluate.metrics import areas_of_ranks
 
 _ROWS = 1 << 14  # ranks of a resampled table, over all strata
 _CLUSTERS = 1000  # more clusters than this are joined at random into so many
 _FEW = 5  # of fewer clusters no interval is made: they say nothing of how clusters differ
-_CHUNK = 100  # resamples at once
 
 
 @dataclass(frozen=True)
@@ -160,11 +160,8 @@ class _Rows:
                 group[side] * len(stratum) + row[side], minlength=len(stratum) * groups
             )
             tables.append(flat.reshape(groups, len(stratum)).astype(np.float32))
-        for at in range(0, samples, _CHUNK):
-            drawn = rng.multinomial(
-                groups, np.full(groups, 1 / groups), size=min(_CHUNK, samples - at)
-            )
-            weights = drawn.astype(np.float32)
+        for counts in resampled_counts(groups, samples, rng):
+            weights = counts.astype(np.float32)
             yield areas_of_ranks(*((weights @ table).astype(float) for table in tables), stratum)
 
     @property

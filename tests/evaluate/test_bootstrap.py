@@ -1,9 +1,13 @@
-"""Means, intervals, regions and the table of scores."""
+"""What is not independent is resampled whole: blocks of a genome, families of rows."""
 
 import numpy as np
 import pytest
 
-from orchid_genomics.evaluate.bits import Score, block_bootstrap, by_region, paired_bootstrap, table
+from orchid_genomics.evaluate.bootstrap import (
+    block_bootstrap,
+    paired_bootstrap,
+    resampled_weights,
+)
 
 
 def genome(blocks=200, each=50, within=0.1, between=1.0, seed=0):
@@ -86,40 +90,10 @@ def test_a_pair_is_told_apart_where_two_intervals_overlap():
     assert -0.06 < low < mean < high < -0.04
 
 
-def test_regions_are_scored_apart():
-    bits, contig, position = genome(20)
-    inside = position % 2 == 0
-    weights = np.ones(len(bits))
-    scores = by_region(
-        bits,
-        contig,
-        position,
-        {"CDS": inside, "soft": inside & ~inside},
-        weights=weights,
-        samples=50,
-    )
-    assert [(score.name, score.targets) for score in scores] == [
-        ("all", 1000),
-        ("CDS", inside.sum()),
-        ("soft", 0),
-    ]
-    assert scores[1].mean == pytest.approx(bits[inside].mean())
-    assert scores[0] == by_region(bits, contig, position, {}, samples=50)[0]
-    assert np.isnan(scores[2].mean)
-
-
-def test_the_table_is_aligned():
-    first = [
-        Score("all", 1.9, 1.89, 1.91, 12_000),
-        Score("CDS", 1.95, 1.9, 2.0, 8000),
-        Score("soft", np.nan, 0, 0, 0),
-    ]
-    second = [Score("all", 1.85, 1.84, 1.86, 12_000), Score("CDS", 1.9, 1.85, 1.95, 8000)]
-    assert table(
-        {"counts, 4 on both sides": first, "model": second}, "masked bits per base"
-    ).splitlines() == [
-        "masked bits per base        all  95 % interval     CDS  soft",
-        "counts, 4 on both sides  1.9000  1.8900-1.9100  1.9500     -",
-        "model                    1.8500  1.8400-1.8600  1.9000     -",
-        "targets                  12,000                  8,000     0",
-    ]
+def test_families_are_drawn_whole():
+    group = np.array([5, 5, 9, 9, 9, 2])
+    draws = resampled_weights(group, samples=200)
+    assert (draws[:, 0] == draws[:, 1]).all()
+    assert (draws[:, 2] == draws[:, 4]).all()
+    assert (draws[:, [0, 2, 5]].sum(1) == 3).all(), "as many families as there are, some twice"
+    assert np.array_equal(draws, resampled_weights(group, samples=200))

@@ -4,13 +4,24 @@ them.
 
 import json
 import tomllib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
+from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, ValidationInfo
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    GetCoreSchemaHandler,
+    TypeAdapter,
+    ValidationError,
+    ValidationInfo,
+)
+from pydantic_core import PydanticKnownError, core_schema
 
 from orchid_genomics.errors import InputError, RecipeError
+from orchid_genomics.registry import Registry
 
 
 class Strict(BaseModel):
@@ -19,6 +30,88 @@ class Strict(BaseModel):
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+class Choice(Strict):
+    """The base of blocks of which a recipe holds one of several kinds, each with keys of its own.
+
+    A family is a class with `choices`, a registry whose entries name their block as ``Recipe``;
+    its kinds inherit from it and set `kind`. A field of the family's type takes any registered
+    kind, also one that another package registers after this class was made::
+
+        class HeadRecipe(Choice):
+            choices = HEADS
+
+        class LettersRecipe(HeadRecipe):
+            kind: Literal["letters"] = "letters"
+
+        @HEADS.register("letters")
+        class Letters(nn.Module):
+            Recipe = LettersRecipe
+    """
+
+    choices: ClassVar[Registry[Any]]
+    kind: str
+
+    @classmethod
+    def __get_pydantic_core_schema__(
+        cls, source: Any, handler: GetCoreSchemaHandler
+    ) -> core_schema.CoreSchema:
+        if "choices" not in vars(cls):  # one kind: an ordinary model
+            return handler(source)
+        # As `SerializeAsAny`: written by what it is, not by what the family has in common.
+        written = core_schema.wrap_serializer_function_ser_schema(
+            lambda block, write: write(block), schema=core_schema.any_schema()
+        )
+        return core_schema.with_info_plain_validator_function(cls._dispatch, serialization=written)
+
+    @classmethod
+    def _dispatch(cls, value: Any, info: ValidationInfo) -> "Choice":
+        """The block of the kind that a plain value names; errors are those of a tagged union."""
+        if isinstance(value, cls):
+            return value
+        if not isinstance(value, dict):
+            raise PydanticKnownError("model_attributes_type")
+        kind = value.get("kind")
+        if kind is None:
+            raise PydanticKnownError("union_tag_not_found", {"discriminator": "'kind'"})
+        if not isinstance(kind, str) or kind not in cls.choices:
+            possible = ", ".join(repr(name) for name in cls.choices)
+            names = {"discriminator": "'kind'", "tag": str(kind), "expected_tags": possible}
+            raise PydanticKnownError("union_tag_invalid", names)
+        adapter = _tagged(kind, cls.choices[kind].Recipe)
+        # What pydantic hands over was parsed already; as JSON, a list is a tuple again.
+        if info.mode == "json":
+            text = json.dumps(value)
+            return adapter.validate_json(text, strict=True, context=info.context)
+        return adapter.validate_python(value, context=info.context)
+
+
+@lru_cache(maxsize=64)
+def _tagged(kind: str, recipe: type[Choice]) -> TypeAdapter[Choice]:
+    """A tagged union of one kind, so that faults are told with the same path as in any other."""
+
+    class Tag:
+        def __get_pydantic_core_schema__(
+            self, source: Any, handler: GetCoreSchemaHandler
+        ) -> core_schema.CoreSchema:
+            kinds: dict[Hashable, core_schema.CoreSchema] = {kind: handler.generate_schema(recipe)}
+            return core_schema.tagged_union_schema(kinds, "kind")
+
+    return TypeAdapter(Annotated[recipe, Tag()])
+
+
+def one_of(registry: Registry[Any]) -> AfterValidator:
+    """A word that a registry knows; else the error of a `Literal` of its names."""
+
+    def check(name: str) -> str:
+        if name not in registry:
+            *others, last = (repr(choice) for choice in registry)
+            expected = f"{', '.join(others)} or {last}" if others else last
+            raise PydanticKnownError("literal_error", {"expected": expected})
+        return name
+
+    return AfterValidator(check)
 
 
 def _resolve(path: Path, info: ValidationInfo) -> Path:
@@ -164,5 +257,7 @@ def _keys_at(schema: Any, loc: tuple) -> list[str]:
 
 def _models(annotation: Any) -> list[type[BaseModel]]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        if "choices" in vars(annotation):  # a family: whatever is registered now
+            return [entry.Recipe for entry in vars(annotation)["choices"].values()]
         return [annotation]
     return [model for part in getattr(annotation, "__args__", ()) for model in _models(part)]

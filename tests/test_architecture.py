@@ -13,11 +13,12 @@ import orchid_genomics
 PACKAGE = Path(orchid_genomics.__file__).parent
 NAME = PACKAGE.name
 
-GROUND = {"errors", "recipe", "files", "terminal"}
+GROUND = {"errors", "recipe", "files", "terminal", "registry"}
 LEFT, RIGHT = {"sequence", "genome", "data"}, {"sequence", "ops", "model"}
 MAY_IMPORT = {  # a floor -> the floors below it; every floor may import the ground
     "errors": set(),
     "files": set(),
+    "registry": set(),
     "recipe": set(),
     "terminal": set(),
     "sequence": set(),

@@ -165,9 +165,9 @@ class MixerParts(nn.Module):
         """h(v) * z, as `ops.long_conv`."""
         D, L = z_BDL.shape[1:]
         Z, H = torch.fft.rfft(z_BDL), both_strands(mixer.static(L), D)
-        if mixer.conditioning is None:
-            return torch.fft.irfft(H * Z, n=L)
         gain, taps = (both_strands(spectrum, D) for spectrum in mixer.conditioning(L))
+        if gain is None:
+            return torch.fft.irfft(H * Z, n=L)
         S = self._strength(mixer, v_BDL, mask_BL)
         H = H + frequency_conv(gain * S, taps, L)
         Y = self.spectrum(paired(*(torch.view_as_real(part.resolve_conj()) for part in (H, Z))))
@@ -184,8 +184,8 @@ class MixerParts(nn.Module):
             self.power(torch.view_as_real(torch.fft.rfft(v_BDL)[..., 1:])), (1, 0)
         )
         mean = (power * half_weights(L, power)).sum(-1, keepdim=True) / L
-        strength = self.strength(paired(power, mean + TINY + power / mixer.options["bound"]))
-        return strength if mixer.options["kind"] == "correlation" else self.root(strength)
+        strength = self.strength(paired(power, mean + TINY + power / mixer.conditioning.bound))
+        return strength if mixer.conditioning.kind == "correlation" else self.root(strength)
 
 
 def paired(a: Tensor, b: Tensor) -> Tensor:

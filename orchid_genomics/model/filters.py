@@ -7,23 +7,25 @@ a channel, spaced at the start from 8 nt up to the longest window of the recipe.
 """
 
 import math
-from typing import Annotated, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from orchid_genomics.ops import implicit
-from orchid_genomics.recipe import Strict
+from orchid_genomics.ops import Kind, implicit
+from orchid_genomics.recipe import Choice
+from orchid_genomics.registry import Registry
 
 DEFAULT_LONGEST = 1024.0
+FILTERS: Registry[type["Conditioning"]] = Registry("filter")
 
 
-class StaticRecipe(Strict):
-    """The static filter alone: an ordinary long convolution (no dependence on the data)."""
+class FilterRecipe(Choice):
+    """The static filter, which every kind has; a kind says what depends on the data."""
 
-    kind: Literal["static"] = "static"
+    choices = FILTERS
     gain: float = 0.3
     shortest: float = 8.0
     """The shortest decay length at the start, nucleotides."""
@@ -33,7 +35,13 @@ class StaticRecipe(Strict):
     octaves: int = Field(default=8, gt=0)
 
 
-class _ConditionedRecipe(StaticRecipe):
+class StaticRecipe(FilterRecipe):
+    """The static filter alone: an ordinary long convolution (no dependence on the data)."""
+
+    kind: Literal["static"] = "static"
+
+
+class _ConditionedRecipe(FilterRecipe):
     strength: float = 0.1
     """Initial gain of the data-dependent filter."""
     taps: int = Field(default=3, gt=0)
@@ -56,11 +64,6 @@ class MagnitudeRecipe(_ConditionedRecipe):
     kind: Literal["magnitude"] = "magnitude"
 
 
-FilterRecipe = Annotated[
-    CorrelationRecipe | MagnitudeRecipe | StaticRecipe, Field(discriminator="kind")
-]
-
-
 class StaticFilter(nn.Module):
     """h0(lag) = MLP(features(lag)) exp(-|lag| / lambda), for every signed lag below L / 2; spectra
     (C, F).
@@ -69,7 +72,7 @@ class StaticFilter(nn.Module):
     eight octaves of it.
     """
 
-    def __init__(self, channels: int, recipe: StaticRecipe) -> None:
+    def __init__(self, channels: int, recipe: FilterRecipe) -> None:
         super().__init__()
         self.octaves = recipe.octaves
         features = 1 + 2 * recipe.octaves
@@ -137,18 +140,40 @@ class StaticFilter(nn.Module):
 
 
 class Conditioning(nn.Module):
-    """The short convolutions inside the data-dependent filter, folded into one gain a frequency.
+    """How a filter depends on the data: what multiplies the strength S(v) of each frequency.
 
-    Circular linear depthwise taps w multiply a spectrum: F(w * v) = W V. So Type II is conj(W_k)
-    W_q |V|^2 and Type I |W| |V|: `forward` gives that factor (C, F) and the side taps along
-    frequency (C, J) or None.
+    The base of every kind of filter, and itself the one that depends on nothing. `kind` says what
+    `ops.long_conv` takes S(v) to be, and `bound` how much one frequency may count.
     """
 
-    def __init__(self, channels: int, recipe: CorrelationRecipe | MagnitudeRecipe) -> None:
+    Recipe: ClassVar[type[FilterRecipe]] = FilterRecipe
+    kind: ClassVar[Kind] = "static"
+    bound: float = 1.0
+
+    def __init__(self, channels: int, recipe: Any) -> None:
         super().__init__()
-        self.kind = recipe.kind
-        count = 2 if recipe.kind == "correlation" else 1
-        taps = torch.randn(count, channels, recipe.taps) * 0.1
+
+    def forward(self, L: int) -> tuple[Tensor | None, Tensor | None]:
+        """Gain (C, F), F = L // 2 + 1, and side taps along frequency (C, J), each where it is."""
+        return None, None
+
+
+@FILTERS.register("correlation")
+class Correlation(Conditioning):
+    """Type II: conj(W_k) W_q |V|^2, a gain that is linear in the crossed taps of q and k.
+
+    Circular linear depthwise taps w multiply a spectrum, F(w * v) = W V: so the short convolutions
+    that condition fold into one gain a frequency.
+    """
+
+    Recipe = CorrelationRecipe
+    kind = "correlation"
+    convolutions = 2
+
+    def __init__(self, channels: int, recipe: CorrelationRecipe | MagnitudeRecipe) -> None:
+        super().__init__(channels, recipe)
+        self.bound = recipe.bound
+        taps = torch.randn(self.convolutions, channels, recipe.taps) * 0.1
         taps[..., recipe.taps // 2] += 1.0
         self.taps = nn.Parameter(taps)
         self.strength = nn.Parameter(torch.full((channels,), recipe.strength))
@@ -156,20 +181,36 @@ class Conditioning(nn.Module):
         self.side = nn.Parameter(torch.zeros(channels, side, 2)) if side else None
 
     def forward(self, L: int) -> tuple[Tensor, Tensor | None]:
-        """Gain (C, F) and side taps; a product of tap spectra has 2 K - 1 taps, so one real product
-        makes it.
-        """
+        side = None if self.side is None else torch.view_as_complex(self.side)
+        # Tap spectra of long windows need their float32, whatever the activations.
         with torch.autocast(self.taps.device.type, enabled=False):
-            side = None if self.side is None else torch.view_as_complex(self.side)
-            if (
-                self.kind == "correlation"
-            ):  # linear in the crossed taps: the strength multiplies those
-                return tap_spectrum(
-                    cross_taps(self.taps[0], self.taps[1]) * self.strength[:, None], L
-                ), side
-            square = tap_spectrum(cross_taps(self.taps[0], self.taps[0]), L).real
-            root = (square.clamp(min=0) + 1e-12).sqrt() * self.strength[:, None]
-            return torch.complex(root, torch.zeros_like(root)), side
+            return self._gain(L), side
+
+    def _gain(self, L: int) -> Tensor:
+        crossed = cross_taps(self.taps[0], self.taps[1])
+        return tap_spectrum(crossed * self.strength[:, None], L)
+
+
+@FILTERS.register("magnitude")
+class Magnitude(Correlation):
+    """Type I: |W| |V|; |W| is the root of the spectrum of the taps crossed with themselves."""
+
+    Recipe = MagnitudeRecipe
+    kind = "magnitude"
+    convolutions = 1
+
+    def _gain(self, L: int) -> Tensor:
+        square = tap_spectrum(cross_taps(self.taps[0], self.taps[0]), L).real
+        # The root has no slope at 0, which one tap alone may reach at some frequency.
+        root = (square.clamp(min=0) + 1e-12).sqrt() * self.strength[:, None]
+        return torch.complex(root, torch.zeros_like(root))
+
+
+@FILTERS.register("static")
+class Unconditioned(Conditioning):
+    """The static filter alone."""
+
+    Recipe = StaticRecipe
 
 
 def cross_taps(q_CK: Tensor, k_CK: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from orchid_genomics import __version__
 from orchid_genomics.errors import InputError
 from orchid_genomics.files import read_json, replacing_folder
-from orchid_genomics.model.heads import HEADS, HeadRecipe, Pooled, Vectors
+from orchid_genomics.model.heads import HEADS, HeadRecipe, Vectors
 from orchid_genomics.model.orchid import Orchid, OrchidRecipe
 from orchid_genomics.recipe import Strict, validate
 from orchid_genomics.sequence import CODE
@@ -65,7 +65,7 @@ class OrchidModel(nn.Module):
         Raises InputError for a row without a letter where the head pools over letters.
         """
         codes_BL = tokens_BL & CODE
-        if not isinstance(self.head, Pooled):
+        if not self.head.pools:
             mask_BL = (codes_BL != self.encoder.alphabet.pad).to(self.encoder.letters.free.dtype)
             return self.head(self.encoder(codes_BL), mask_BL)
         parts = [

@@ -7,7 +7,7 @@ strand (splice sites, TSS, MPRA) reads both halves, untied.
 """
 
 import math
-from typing import Annotated, Any, Literal
+from typing import Any, ClassVar, Literal, Protocol
 
 import torch
 from pydantic import Field, model_validator
@@ -17,19 +17,44 @@ from torch import Tensor, nn
 from orchid_genomics.model.orchid import OrchidRecipe
 from orchid_genomics.model.pooling import Average, Pool, PoolKind
 from orchid_genomics.model.strands import LetterTable
-from orchid_genomics.recipe import Strict
+from orchid_genomics.recipe import Choice
+from orchid_genomics.registry import Registry
 from orchid_genomics.sequence import alphabet
 
 Strand = Literal["both", "forward"]
+HEADS: Registry[type["Head"]] = Registry("head")
 
 
-class LettersRecipe(Strict):
+class HeadRecipe(Choice):
+    """What a head is; each kind has its own keys."""
+
+    choices = HEADS
+
+
+class Head(Protocol):
+    """Vectors -> predictions: a module made of its recipe and the encoder's.
+
+    A head that pools (one answer a sequence) sets `pools`: it is never given rows of padding alone,
+    and rows of one transform length at a time, so that a row's answer is its own in any batch.
+    """
+
+    Recipe: ClassVar[type[HeadRecipe]]
+    pools: ClassVar[bool]
+
+    def __init__(self, recipe: Any, encoder: OrchidRecipe) -> None: ...
+
+    def __call__(self, x_BLD: Tensor, mask_BL: Tensor | None = None) -> Tensor:
+        """Predictions of vectors (B, L, D); `mask_BL` is 1 at letters, 0 at padding, or None."""
+        ...
+
+
+class LettersRecipe(HeadRecipe):
     """Scores for every letter at every position."""
 
     kind: Literal["letters"] = "letters"
 
 
-class PooledRecipe(Strict):
+class PooledRecipe(HeadRecipe):
     """One answer a sequence: pooled over its real letters, then linear."""
 
     kind: Literal["pooled"] = "pooled"
@@ -59,7 +84,7 @@ class PooledRecipe(Strict):
         return 1 if self.task == "binary" else len(self.labels)
 
 
-class TracksRecipe(Strict):
+class TracksRecipe(HeadRecipe):
     """Numbers along the sequence: one a track for every bin of letters."""
 
     kind: Literal["tracks"] = "tracks"
@@ -89,20 +114,23 @@ class TracksRecipe(Strict):
         return len(self.labels)
 
 
-HeadRecipe = Annotated[LettersRecipe | PooledRecipe | TracksRecipe, Field(discriminator="kind")]
-
-
 class Vectors(nn.Module):
     """No head: the vectors themselves."""
+
+    pools = False
 
     def forward(self, x_BLD: Tensor, mask_BL: Tensor | None = None) -> Tensor:
         return x_BLD
 
 
+@HEADS.register("letters")
 class Letters(nn.Module):
     """Logits (B, L, letters); strand-exact: logit(token) = <x_c, w(token)> + <x_c',
     w(complement(token))>.
     """
+
+    Recipe = LettersRecipe
+    pools = False
 
     def __init__(self, recipe: LettersRecipe, encoder: OrchidRecipe) -> None:
         super().__init__()
@@ -121,6 +149,7 @@ class Letters(nn.Module):
         return (logits_BVL + bias[:, None]).transpose(1, 2)
 
 
+@HEADS.register("pooled")
 class Pooled(nn.Module):
     """Outputs (B, K): logits, or numbers in the labels' own units (`shift` and `scale` are those of
     the training set).
@@ -128,6 +157,9 @@ class Pooled(nn.Module):
     A dense encoder has no even half: both kinds of `strand` read all of it, and no law holds for
     "both".
     """
+
+    Recipe = PooledRecipe
+    pools = True
 
     def __init__(self, recipe: PooledRecipe, encoder: OrchidRecipe) -> None:
         super().__init__()
@@ -153,6 +185,7 @@ class Pooled(nn.Module):
         return out_BK * self.scale + self.shift if self.recipe.task == "regression" else out_BK
 
 
+@HEADS.register("tracks")
 class Tracks(nn.Module):
     """Outputs (B, L // bin, T): logits, or numbers in the labels' own units; 0 where a bin holds
     padding alone.
@@ -160,6 +193,9 @@ class Tracks(nn.Module):
     On the other strand track t becomes track other(t): its even weights are those of other(t), its
     odd weights the opposite ones.
     """
+
+    Recipe = TracksRecipe
+    pools = False
 
     def __init__(self, recipe: TracksRecipe, encoder: OrchidRecipe) -> None:
         super().__init__()
@@ -198,9 +234,6 @@ class Tracks(nn.Module):
         B, L, C = x_BLC.shape
         count = L // self.recipe.bin
         return x_BLC[:, : count * self.recipe.bin].reshape(B, count, self.recipe.bin, C).sum(2)
-
-
-HEADS = {"letters": Letters, "pooled": Pooled, "tracks": Tracks}
 
 
 def answers(recipe: Any, outputs: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ zeros into every convolution.
 import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Annotated, NamedTuple
 
 import torch
 from pydantic import Field
@@ -19,17 +19,17 @@ from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 from orchid_genomics.model.filters import (
-    Conditioning,
+    FILTERS,
     CorrelationRecipe,
     FilterRecipe,
     StaticFilter,
     short_conv,
 )
 from orchid_genomics.model.strands import LetterTable, Mix, Strands, butterfly, halves
-from orchid_genomics.ops import beside, long_conv
+from orchid_genomics.ops import BACKENDS, long_conv
 from orchid_genomics.ops.norm import norm
 from orchid_genomics.ops.products import EPS
-from orchid_genomics.recipe import Strict
+from orchid_genomics.recipe import Strict, one_of
 from orchid_genomics.sequence import CODE, alphabet
 
 
@@ -50,7 +50,7 @@ class OrchidRecipe(Strict):
     """Width of the gated MLP in units of `width`."""
     mlp_blocks: int = Field(default=1, gt=0)
     """Blocks of the MLP's block-diagonal matrices; 1 is full."""
-    backend: Literal["fft", "reference", "triton"] = "fft"
+    backend: Annotated[str, one_of(BACKENDS)] = "fft"
 
 
 class Mixer(nn.Module):
@@ -73,14 +73,8 @@ class Mixer(nn.Module):
         self.short = nn.Parameter(taps)
         self.skip = nn.Parameter(torch.ones(channels))
         self.static = StaticFilter(channels, recipe.filter)
-        self.conditioning = (
-            None if recipe.filter.kind == "static" else Conditioning(channels, recipe.filter)
-        )
-        self.options = {
-            "kind": recipe.filter.kind,
-            "bound": 1.0 if self.conditioning is None else recipe.filter.bound,
-            "backend": recipe.backend,
-        }
+        self.conditioning = FILTERS[recipe.filter.kind](channels, recipe.filter)
+        self.backend = recipe.backend
 
     def forward(
         self, x_BDL: Tensor, mask_BL: Tensor | None, dtype: torch.dtype | None = None
@@ -88,7 +82,7 @@ class Mixer(nn.Module):
         """(B, D, L) -> (B, D, L), fused, with activations of `dtype`; `plain` is the same layer
         written out.
         """
-        dtype, fused = dtype or x_BDL.dtype, beside(self.options["backend"])
+        dtype, fused = dtype or x_BDL.dtype, BACKENDS[self.backend]
         weight, bias = self.inside.folded(dtype, self.norm.scale)
         z, v, s2 = fused.enter(
             x_BDL, weight, bias, self.both_taps().to(dtype), mask_BL, self.halves
@@ -100,8 +94,18 @@ class Mixer(nn.Module):
     def convolve(self, z_BDL: Tensor, v_BDL: Tensor, mask_BL: Tensor | None) -> Tensor:
         """h(v) * z."""
         L = z_BDL.shape[-1]
-        gain, side = (None, None) if self.conditioning is None else self.conditioning(L)
-        return long_conv(z_BDL, v_BDL, self.static(L), gain, side, mask_BL, **self.options)
+        gain, side = self.conditioning(L)
+        return long_conv(
+            z_BDL,
+            v_BDL,
+            self.static(L),
+            gain,
+            side,
+            mask_BL,
+            kind=self.conditioning.kind,
+            bound=self.conditioning.bound,
+            backend=self.backend,
+        )
 
     def both_taps(self) -> Tensor:
         """Short taps (3, halves, C, K): channel c' has the reversed taps of c."""
@@ -148,7 +152,7 @@ class GatedMLP(nn.Module):
         """
         dtype = dtype or x_BDL.dtype
         inside, outside = self.inside.folded(dtype, self.norm.scale), self.outside.folded(dtype)
-        return beside(self.backend).gated_mlp(x_BDL, *inside, *outside, self.halves)
+        return BACKENDS[self.backend].gated_mlp(x_BDL, *inside, *outside, self.halves)
 
     def plain(self, x_BDL: Tensor, parts: "Parts | None" = None) -> Tensor:
         """The definition that `forward` fuses, by ordinary autograd."""

@@ -5,36 +5,36 @@ neighbours.
 """
 
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor
 
 from orchid_genomics.errors import MachineError, NumericError
 from orchid_genomics.ops import fft, gates, mlp, reference, triton
+from orchid_genomics.registry import Registry
 
 Kind = Literal["correlation", "magnitude", "static"]
 
-BACKENDS: dict[str, Callable[..., Tensor]] = {
-    "reference": reference.long_conv,
-    "fft": fft.long_conv,
-    "triton": triton.long_conv,  # its kernels are imported by the first call
-}
+
+class Backend(NamedTuple):
+    """Who computes the operator, and the fused parts of a block around it.
+
+    `long_conv` takes what `ops.long_conv` has checked, by position: z, v, static, gain, taps, mask,
+    kind and bound. The other parts (`ops.gates`, `ops.mlp`) are written in torch and serve any
+    backend; one for another device may bring its own.
+    """
+
+    long_conv: Callable[..., Tensor]
+    enter: Callable[..., list[Tensor]] = gates.enter
+    leave: Callable[..., Tensor] = gates.leave
+    gated_mlp: Callable[..., Tensor] = mlp.gated_mlp
 
 
-class Beside(NamedTuple):
-    """The fused parts of a block beside the long convolution."""
-
-    enter: Callable[..., list[Tensor]]
-    leave: Callable[..., Tensor]
-    gated_mlp: Callable[..., Tensor]
-
-
-def beside(backend: str) -> Beside:
-    """Those that go with a backend; all but one share what is written in torch."""
-    if backend == "triton":
-        return Beside(triton.enter, triton.leave, triton.gated_mlp)
-    return Beside(gates.enter, gates.leave, mlp.gated_mlp)
+BACKENDS: Registry[Backend] = Registry("backend")
+BACKENDS["fft"] = Backend(fft.long_conv)
+BACKENDS["reference"] = Backend(reference.long_conv)
+BACKENDS["triton"] = Backend(triton.long_conv, triton.enter, triton.leave, triton.gated_mlp)
 
 
 def long_conv(
@@ -71,10 +71,7 @@ def long_conv(
     Cost: three real transforms forward, five backward; O(B D L log L).
     Source: Karami & Ghodsi 2024 (arXiv:2402.18508v3), equations 1-3.
     """
-    if backend not in BACKENDS:
-        raise MachineError(
-            "backend", f"unknown name {backend!r}", "possible: " + ", ".join(BACKENDS)
-        )
+    compute = BACKENDS.pick(backend, "backend", MachineError).long_conv
     for name, tensor in (("z", z_BDL), ("v", v_BDL)):
         if tensor.dtype == torch.float16:
             found = "float16 overflows in power spectra"
@@ -82,7 +79,7 @@ def long_conv(
     _check(z_BDL, v_BDL, static_CF, gain_CF, kind)
     _check_extras(z_BDL, static_CF, taps_CJ, mask_BL)
     spectra = (None if s is None else s.resolve_conj() for s in (static_CF, gain_CF, taps_CJ))
-    return BACKENDS[backend](z_BDL, v_BDL, *spectra, mask_BL, kind, bound)
+    return compute(z_BDL, v_BDL, *spectra, mask_BL, kind, bound)
 
 
 def _check(
@@ -98,7 +95,7 @@ def _check(
         raise ValueError(
             f"static {tuple(static_CF.shape)} must be (D or D / 2, L // 2 + 1) = ({D} or {D // 2}, {L // 2 + 1})"
         )
-    if kind not in ("correlation", "magnitude", "static"):
+    if kind not in get_args(Kind):
         raise ValueError(f"kind {kind!r} is not correlation, magnitude or static")
     if (gain_CF is None) != (kind == "static") or (
         gain_CF is not None and gain_CF.shape != static_CF.shape
@@ -118,4 +115,4 @@ def _check_extras(
         raise ValueError(f"mask {tuple(mask_BL.shape)} must be (B, L) = ({B}, {L})")
 
 
-__all__ = ["BACKENDS", "Beside", "Kind", "NumericError", "beside", "long_conv"]
+__all__ = ["BACKENDS", "Backend", "Kind", "NumericError", "long_conv"]

@@ -21,7 +21,7 @@ def arguments(B=2, D=4, L=8, side=1) -> dict[str, torch.Tensor]:
 def test_an_unknown_backend_is_named_with_what_can_run():
     with pytest.raises(MachineError) as caught:
         long_conv(**arguments(), backend="cufft")
-    assert str(caught.value) == f"backend: unknown name 'cufft'; possible: {', '.join(BACKENDS)}"
+    assert str(caught.value) == f"backend: unknown backend 'cufft'; possible: {', '.join(BACKENDS)}"
     assert isinstance(caught.value, OrchidError)
 
 

@@ -2,7 +2,6 @@
 window.
 """
 
-from orchid_genomics.draw import html
 from orchid_genomics.draw.canvas import save
 from orchid_genomics.draw.curves import training_curve
 from orchid_genomics.draw.gains import gains
@@ -15,7 +14,6 @@ __all__ = [
     "compared",
     "dependency",
     "gains",
-    "html",
     "information",
     "lane",
     "logo",

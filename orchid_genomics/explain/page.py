@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from orchid_genomics import draw
-from orchid_genomics.draw import html
 from orchid_genomics.draw.canvas import divided
+from orchid_genomics.draw.pages import picture, render
 from orchid_genomics.explain.arrays import Explained
 from orchid_genomics.explain.motifs import Match, MotifTable, on_genome
 from orchid_genomics.files import replacing
@@ -116,19 +116,24 @@ def write_page(
 
     The file appears whole or not at all. Cost: about 0.5 s a region, 30 of which are drawn at most.
     """
-    parts = [html.paragraph(note) for note in notes]
-    parts += [html.heading("Regions"), *_summary(regions)]
-    for region in [each for each in regions if not each.why][:MOST]:
-        parts += _pictures(region, unit, lanes)
-    if motifs is not None:
-        parts += [html.heading("Motifs"), *_motifs(motifs)]
-    if provenance:
-        parts += [html.heading("Provenance"), html.facts(provenance)]
+    explained = [region for region in regions if not region.why]
+    page = render(
+        "explain/regions.html",
+        title=title,
+        lead=lead,
+        notes=notes,
+        summary=_summary(regions),
+        sections=[_section(region, unit, lanes) for region in explained[:MOST]],
+        unshown=f"{len(explained):,}" if len(explained) > MOST else "",
+        motifs=None if motifs is None else _motif_table(motifs),
+        provenance=provenance or {},
+    )
     with replacing(Path(path)) as part:
-        part.write_text(html.document(title, lead, parts), encoding="utf-8")
+        part.write_text(page, encoding="utf-8")
 
 
-def _summary(regions: Sequence[Explained]) -> list[str]:
+def _summary(regions: Sequence[Explained]) -> dict[str, Any]:
+    """The table of all regions: what was explained, how well it sums, or why it was not."""
     head = [
         "region (1-based)",
         "name",
@@ -138,28 +143,28 @@ def _summary(regions: Sequence[Explained]) -> list[str]:
         "sum must be",
         "off by",
     ]
-    rows = []
-    for region in regions:
-        place, found = region.place, region.found
-        about = [str(place), place.name, f"{len(place):,}"]
-        if region.why:
-            rows.append(
-                [*about, "", f"not explained: {REASONS.get(region.why, region.why)}", "", ""]
-            )
-            continue
-        values, at = found["projected"], int(np.nanargmax(np.abs(found["projected"])))
-        base = "ACGTN"[min(int(found["tokens"][at] & CODE), 4)]
-        heaviest = f"{base} at {_position(place, at):,} ({values[at]:+.3g})"
-        wanted = [
-            f"{found[name]:.3g}" if np.isfinite(found[name]) else ""
-            for name in ("difference", "error")
-        ]
-        rows.append([*about, f"{np.nansum(values):+.3g}", heaviest, *wanted])
+    rows = [_summary_row(region) for region in regions]
+    # The last two columns are of methods that promise a sum.
     kept = [i for i in range(len(head)) if i < 5 or any(row[i] for row in rows)]
-    parts = [html.table([head[i] for i in kept], [[row[i] for i in kept] for row in rows])]
-    if len(regions) > MOST:
-        parts.append(html.paragraph(f"The first {MOST} of {len(regions):,} regions are drawn."))
-    return parts
+    return {
+        "head": [head[i] for i in kept],
+        "rows": [[row[i] for i in kept] for row in rows],
+    }
+
+
+def _summary_row(region: Explained) -> list[str]:
+    place, arrays = region.place, region.found
+    about = [str(place), place.name, f"{len(place):,}"]
+    if region.why:
+        reason = REASONS.get(region.why, region.why)
+        return [*about, "", f"not explained: {reason}", "", ""]
+    values = arrays["projected"]
+    at = int(np.nanargmax(np.abs(values)))
+    base = "ACGTN"[min(int(arrays["tokens"][at] & CODE), 4)]
+    heaviest = f"{base} at {_position(place, at):,} ({values[at]:+.3g})"
+    sums = [float(arrays[name]) for name in ("difference", "error")]
+    wanted = [f"{value:.3g}" if np.isfinite(value) else "" for value in sums]
+    return [*about, f"{np.nansum(values):+.3g}", heaviest, *wanted]
 
 
 def _position(place: Interval, at: int) -> int:
@@ -167,23 +172,28 @@ def _position(place: Interval, at: int) -> int:
     return place.end - at if place.strand == "-" else place.start + at + 1
 
 
-def _pictures(region: Explained, unit: str, lanes: Sequence[draw.Lane]) -> list[str]:
-    place, found = region.place, region.found
-    parts = [html.heading(f"{place.name} {place}".strip(), 3)]
+def _section(region: Explained, unit: str, lanes: Sequence[draw.Lane]) -> dict[str, Any]:
+    """What the page shows of one region: its title and its figures."""
+    place, arrays = region.place, region.found
     if len(place) <= SHORT:
-        parts.append(
-            html.figure(_logo(region, unit, lanes), alt=f"Logo of the attributions of {place}")
-        )
+        ax = _logo(region, unit, lanes)
+        figures = [{"picture": picture(ax, f"Logo of the attributions of {place}"), "caption": ""}]
     else:
-        zoom = heaviest(place, found["projected"])
-        ax = draw.zoomed(found["projected"], found["tokens"], place, zoom, lanes, unit=unit)
-        words = f"Above all letters of the region, below the {len(zoom)} that weigh most together, {zoom} (1-based)."
-        parts.append(html.figure(ax, words, many=True))
-    if "dependency" in found and len(place) <= LETTERS:
-        ax = draw.dependency(found["dependency"], place, tokens=found["tokens"])
-        words = "Dependency map: how the prediction of each letter (columns) changes when another (rows) is mutated."
-        parts.append(html.figure(ax, words, many=True))
-    return parts
+        zoom = heaviest(place, arrays["projected"])
+        ax = draw.zoomed(arrays["projected"], arrays["tokens"], place, zoom, lanes, unit=unit)
+        caption = (
+            f"Above all letters of the region, below the {len(zoom)} that weigh most together, "
+            f"{zoom} (1-based)."
+        )
+        figures = [{"picture": picture(ax, caption, as_png=True), "caption": caption}]
+    if "dependency" in arrays and len(place) <= LETTERS:
+        ax = draw.dependency(arrays["dependency"], place, tokens=arrays["tokens"])
+        caption = (
+            "Dependency map: how the prediction of each letter (columns) changes when another "
+            "(rows) is mutated."
+        )
+        figures.append({"picture": picture(ax, caption, as_png=True), "caption": caption})
+    return {"title": f"{place.name} {place}".strip(), "figures": figures}
 
 
 def heaviest(place: Interval, values: np.ndarray, length: int = ZOOM) -> Interval:
@@ -237,14 +247,11 @@ def known_motifs(
     return found
 
 
-def _motifs(motifs: Sequence[Known]) -> list[str]:
-    if not motifs:
-        return [
-            html.paragraph("No stretch of letters stood out, or none matched a motif of the file.")
-        ]
-    head = ["logo", *dict.fromkeys(name for motif in motifs for name in motif.facts)]
-    rows = [
-        [html.image(draw.motif(each.matrix)), *(each.facts.get(name, "") for name in head[1:])]
-        for each in motifs
-    ]
-    return [html.table(head, rows, pictures=["logo"])]
+def _motif_table(motifs: Sequence[Known]) -> dict[str, Any]:
+    columns = list(dict.fromkeys(name for motif in motifs for name in motif.facts))
+    rows = []
+    for motif in motifs:
+        cells = [motif.facts.get(name, "") for name in columns]
+        logo = picture(draw.motif(motif.matrix), f"Logo of motif {cells[0]}")
+        rows.append([logo, *cells])
+    return {"head": ["logo", *columns], "rows": rows}

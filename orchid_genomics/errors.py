@@ -13,8 +13,9 @@ PATIENCE = 10.0  # seconds in which rank 0 is expected to meet what another rank
 class OrchidError(Exception):
     """A fault that the user can mend; the command line prints it as one line and exits with 1.
 
-    Parameters: `where` names the file, key or argument; `found` what stood there; `possible` what
-    would have been right, or the command that mends it.
+    Parameters: `where` names the file, key or parameter; `found` what stood there; `possible` what
+    would have been right, or the command that mends it. A parameter of a call is named as in Python
+    (`window`; within `found` and `possible` between backticks); the command line makes it a flag.
     """
 
     def __init__(self, where: object, found: str, possible: str = "") -> None:

@@ -1,25 +1,19 @@
-"""Words to calls: every command is one call of a task; nothing heavy is imported before a command
-runs.
+"""Words to calls: every command is one call of a task.
+
+The trap: a help text must not wait for torch, so nothing heavy is imported before a command runs.
 """
 
+import contextlib
 import sys
 import warnings
 
 import click
 
 from orchid_genomics import __version__
-from orchid_genomics.cli import (
-    elements,
-    explain,
-    genome,
-    judging,
-    learning,
-    model,
-    process,
-    train,
-    variants,
-)
-from orchid_genomics.errors import OrchidError, say
+from orchid_genomics.cli import interpret, judge, prepare, process, score, train
+from orchid_genomics.errors import OrchidError, reason, say
+
+INTERRUPTED = 130  # what a shell gives for a program that SIGINT ended
 
 
 class Ordered(click.Group):
@@ -40,7 +34,7 @@ def group() -> None:
     """
 
 
-for family in (genome, train, model, learning, variants, judging, elements, explain):
+for family in (prepare, train, score, judge, interpret):
     for command in family.COMMANDS:
         group.add_command(command)
 
@@ -48,6 +42,7 @@ for family in (genome, train, model, learning, variants, judging, elements, expl
 def main(arguments: list[str] | None = None) -> None:
     """Run a command; a user's mistake is one line on stderr and exit 1, wrong words exit 2."""
     warnings.showwarning = _note
+    process.open_streams()
     process.settle()
     try:
         group.main(arguments, prog_name="orchid-genomics", standalone_mode=False)
@@ -57,12 +52,24 @@ def main(arguments: list[str] | None = None) -> None:
         error.show()
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
-        sys.exit(130)
-    except OrchidError as error:
-        say(error)
+        _say("stopped: interrupted")
+        sys.exit(INTERRUPTED)
+    except OSError as error:
+        # Of a help text; a command's own are met in Command.
+        process.discard_output()
+        _say(f"error: standard output: cannot be written ({reason(error)})")
         sys.exit(1)
+    except OrchidError as error:
+        with contextlib.suppress(OSError):  # nobody is left to tell
+            say(error)
+        sys.exit(1)
+
+
+def _say(line: str) -> None:
+    with contextlib.suppress(OSError):
+        click.echo(line, err=True)
 
 
 def _note(message: Warning | str, category: type[Warning], *_: object) -> None:
     """A warning as one line, without the place in our code that raised it."""
-    click.echo(f"{'note' if category.__name__ == 'GenomeNote' else 'warning'}: {message}", err=True)
+    _say(f"{'note' if category.__name__ == 'GenomeNote' else 'warning'}: {message}")

@@ -1,17 +1,35 @@
-"""Options that several commands share, so that they read the same everywhere."""
+"""Options and arguments that several commands share, as decorators, so that each reads the same
+wherever it stands.
+"""
 
 from collections.abc import Callable
 from functools import reduce
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
-model_and_genome = (
-    click.argument("model", type=click.Path()),
-    click.argument("genome", type=click.Path()),
-)
-recipe = (
-    click.argument("recipe", type=click.Path()),
+Function = TypeVar("Function", bound=Callable[..., Any])
+Decorator = Callable[[Function], Function]
+
+
+def together(*decorators: Decorator) -> Decorator:
+    """Several options as one decorator; the first stands first in the help."""
+    return lambda function: reduce(
+        lambda decorated, option: option(decorated), reversed(decorators), function
+    )
+
+
+def file_argument(name: str, **more: Any) -> Decorator:
+    """An argument that is a file or a folder, or several."""
+    return click.argument(name, type=click.Path(), **more)
+
+
+model = file_argument("model")
+genome = file_argument("genome")
+elements = file_argument("elements")
+
+recipe = together(
+    file_argument("recipe"),
     click.option(
         "--set",
         "overrides",
@@ -20,67 +38,77 @@ recipe = (
         help="Override one key, such as model.depth=12; may be repeated.",
     ),
 )
-run = (
+run_folder = together(
     click.option(
         "-o", "--out", metavar="RUN", help="Run folder; default runs/<name of the recipe>."
     ),
     click.option(
         "--resume",
         is_flag=True,
-        help="Go on with the run in that folder from its newest checkpoint.",
+        help="Continue the run in that folder from its newest checkpoint.",
     ),
 )
-device = (
+device = click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    default="auto",
+    show_default=True,
+    help="Where the model runs; auto: a GPU if there is one.",
+)
+quiet = click.option("--quiet", is_flag=True, help="No progress and no summary.")
+job = together(
+    click.option("--shard", metavar="I/N", help="Do part I of N of the job, for merge."),
     click.option(
-        "--device",
-        type=click.Choice(["auto", "cpu", "cuda"]),
-        default="auto",
-        show_default=True,
-        help="Where the model runs; auto: a GPU where there is one.",
+        "--resume",
+        is_flag=True,
+        help="Continue from the parts that a killed run left in OUT.parts.",
     ),
+    device,
+    quiet,
 )
-quiet = (click.option("--quiet", is_flag=True, help="No progress and no summary."),)
-resumable = (
-    click.option("--shard", metavar="I/N", help="Answer one of N parts of the job, for merge."),
-    click.option(
-        "--resume", is_flag=True, help="Go on with the parts that a killed run left in OUT.parts."
-    ),
-    *device,
-    *quiet,
-)
-RESUMED = """\b
-Killed, a job goes on with --resume. On a cluster, run --shard 1/10 to 10/10
-with one OUT, then: orchid-genomics merge OUT.parts -o OUT
-Either way the bytes, decompressed, are those of one run. The summary that is
-printed at the end lies in OUT.summary.json.
+JOB_NOTE = """\b
+A killed job continues with --resume. On a cluster, run --shard 1/10 to 10/10
+with the same OUT, then: orchid-genomics merge OUT.parts -o OUT
+Split or resumed, the output is byte-identical once decompressed. The summary
+printed at the end is also in OUT.summary.json.
 """
 
 
-def taking(options: tuple) -> Callable:
-    """All of some options or arguments, in order."""
-    return lambda command: reduce(
-        lambda wrapped, option: option(wrapped), reversed(options), command
-    )
-
-
-def out(metavar: str, help: str, **more: Any) -> Callable:
+def out(metavar: str, help: str, **more: Any) -> Decorator:
     """The one thing that a command must write."""
     return click.option(
         "-o", "--out", required=True, type=click.Path(), metavar=metavar, help=help, **more
     )
 
 
-def seed(what: str) -> Callable:
+def json_out(help: str) -> Decorator:
+    """Numbers that are printed, as a file too."""
+    return click.option("-o", "--out", type=click.Path(), metavar="JSON", help=help)
+
+
+def seed(what: str) -> Decorator:
     """What chance decides."""
     return click.option("--seed", default=0, show_default=True, help=f"Decides {what}.")
 
 
-def listed(_: click.Context, __: click.Parameter, text: str | None) -> tuple[str, ...]:
+def scores(help: str) -> Decorator:
+    """Scores of variants, between commas."""
+    return click.option("--scores", metavar="A,B", callback=split_names, help=help)
+
+
+def windows(help: str) -> Decorator:
+    """Lengths of windows, between commas."""
+    return click.option("--window", "windows", metavar="N,M", callback=split_lengths, help=help)
+
+
+def split_names(_: click.Context, __: click.Parameter, text: str | None) -> tuple[str, ...]:
     """Words between commas; none when not given."""
     return tuple(text.split(",")) if text else ()
 
 
-def lengths(_: click.Context, __: click.Parameter, text: str | None) -> tuple[int, ...] | None:
+def split_lengths(
+    _: click.Context, __: click.Parameter, text: str | None
+) -> tuple[int, ...] | None:
     """Numbers of letters between commas."""
     if text is None:
         return None

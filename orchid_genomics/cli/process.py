@@ -1,14 +1,46 @@
-"""How a process of ours asks the system for memory and threads; must run before torch is imported.
+"""What a process of ours asks the system for: its standard streams, memory and threads.
 
-The trap: both hold for the whole process, so this is for commands alone, never for `import
-orchid_genomics`.
+The trap: all of it holds for the whole process, and must come before torch is imported. So this is
+for commands alone, never for `import orchid_genomics`.
 """
 
+import contextlib
 import ctypes
 import os
 import sys
+from typing import NoReturn
 
 _TRIM, _MAP, _ARENAS = -1, -3, -8  # M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX of malloc.h
+
+CLOSED: set[str] = set()
+"""Which of "stdin" and "stdout" were closed when the process began."""
+
+
+def open_streams() -> None:
+    """Give the process all three standard streams, able to show any name.
+
+    A stream that the caller closed leaves its descriptor free, and the next file that anything
+    opens would take it: what a library prints would then go into that file. So the descriptor is
+    taken by /dev/null, opened the wrong way round where a use of it must fail.
+    """
+    ways = (("stdin", os.O_WRONLY), ("stdout", os.O_RDONLY), ("stderr", os.O_WRONLY))
+    for descriptor, (name, way) in enumerate(ways):
+        if getattr(sys, name) is not None:
+            continue
+        if os.open(os.devnull, way) != descriptor:
+            continue  # something else has it by now
+        if name != "stderr":
+            CLOSED.add(name)
+        if name != "stdin":
+            setattr(sys, name, os.fdopen(descriptor, "w", encoding="utf-8", closefd=False))
+    # A file name of any bytes can be printed in any locale; stderr is so by itself.
+    with contextlib.suppress(AttributeError):
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def discard_output() -> None:
+    """Send what is left of standard output to /dev/null, for Python flushes it once more."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def settle() -> None:
@@ -28,3 +60,16 @@ def settle() -> None:
     mallopt(_TRIM, 2**31 - 1)
     if not mallopt(_MAP, 2**30):
         mallopt(_MAP, 2**25)  # the most that older versions of glibc take
+
+
+def is_rank() -> bool:
+    """Whether torchrun started this process, as one of several."""
+    return "WORLD_SIZE" in os.environ
+
+
+def replace_by_ranks(processes: int, words: list[str]) -> NoReturn:
+    """Become torchrun, which starts `processes` of us with the same `words`."""
+    # Each process has a core of its own; by default each would start a thread for every core.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
+    os.execv(sys.executable, [sys.executable, *torchrun, "-m", "orchid_genomics", *words])

@@ -1,21 +1,43 @@
-"""Commands that train: pretrain, plan."""
+"""Commands that train models and describe them: plan, pretrain, finetune, info."""
 
-import os
-import sys
+from functools import partial
 
 import click
 
-from orchid_genomics.cli.options import recipe, run, taking
+from orchid_genomics.cli import options, process
+from orchid_genomics.cli.command import Command, echo
+
+command = partial(click.command, cls=Command)
 
 
-@click.command(short_help="Train an encoder on genomes, print it beside baselines.")
-@taking(recipe + run)
+@command(short_help="What pretraining would take, before any of it.")
+@options.recipe
+@click.option(
+    "--steps", default=3, type=click.IntRange(min=1), show_default=True, help="Steps to measure."
+)
+def plan(recipe: str, overrides: tuple[str, ...], steps: int) -> None:
+    """Say what pretraining with RECIPE would take, before any of it: windows, letters, parameters,
+    memory, time.
+
+    Checks every file and split, then times a few real steps at each length. Writes nothing.
+    Positions that it prints are 1-based; BED files in the recipe are 0-based half-open.
+    """
+    from orchid_genomics.tasks.plan import plan as task
+
+    for line in task(recipe, overrides, steps):
+        echo(line)
+
+
+@command(short_help="Train an encoder on genomes, print it beside baselines.")
+@options.recipe
+@options.run_folder
 @click.option(
     "--processes",
     default=1,
     type=click.IntRange(min=1),
     show_default=True,
-    help="Processes of this machine, by torchrun: one a GPU, or one a CPU core (faster there than threads).",
+    help="Processes on this machine, by torchrun: one for each GPU or CPU core (on a CPU faster "
+    "than threads).",
 )
 def pretrain(
     recipe: str, overrides: tuple[str, ...], out: str | None, resume: bool, processes: int
@@ -23,7 +45,7 @@ def pretrain(
     """Pretrain an Orchid encoder on the genomes of RECIPE (TOML), then print it beside its
     baselines.
 
-    Contigs are split whole; BED files in the recipe are 0-based half-open. The run folder holds
+    Contigs are held out whole; BED files in the recipe are 0-based half-open. The run folder holds
     recipe.json, log.jsonl, checkpoints/ and model/. SIGTERM or Ctrl-C saves and exits.
 
     \b
@@ -33,37 +55,46 @@ def pretrain(
     from orchid_genomics.tasks.pretrain import load, run_recipe
     from orchid_genomics.tasks.pretrain import pretrain as task
 
-    if processes == 1 or "WORLD_SIZE" in os.environ:
+    if processes == 1 or process.is_rank():
         task(recipe, out, overrides, resume)
         return
-    load(recipe, run_recipe, overrides)  # a wrong recipe is said once, here
-    words = [word for override in overrides for word in ("--set", override)]
+    load(recipe, run_recipe, overrides)  # a wrong recipe is told once, here, not by every process
+    words = ["pretrain", recipe]
+    for override in overrides:
+        words += ["--set", override]
     words += ["-o", out] if out else []
     words += ["--resume"] if resume else []
-    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-    os.execv(
-        sys.executable,
-        [sys.executable, *torchrun, "-m", "orchid_genomics", "pretrain", recipe, *words],
-    )
+    process.replace_by_ranks(processes, words)
 
 
-@click.command(short_help="What pretraining would take, before any of it.")
-@taking(recipe)
-@click.option(
-    "--steps", default=3, type=click.IntRange(min=1), show_default=True, help="Steps to measure."
-)
-def plan(recipe: str, overrides: tuple[str, ...], steps: int) -> None:
-    """Say what pretraining RECIPE would take, before any of it: windows, letters, parameters,
-    memory, time.
+@command(short_help="Train on labelled data, print the answer beside others.")
+@options.recipe
+@options.run_folder
+def finetune(recipe: str, overrides: tuple[str, ...], out: str | None, resume: bool) -> None:
+    """Train on the labelled data of RECIPE (TOML), then print the answer beside its alternatives.
 
-    Checks every file and split, then measures a few real steps of each length. Writes nothing.
-    Coordinates that it prints are 1-based; BED files in the recipe are 0-based half-open.
+    Data are a table, BEDs on a genome, a FASTA for each class, or HDF5; positions are 0-based
+    half-open. The first line printed says whether the encoder beats the best alternative. The run
+    folder holds recipe.json, fits/, model/, evaluation.json and report.html. SIGTERM or Ctrl-C
+    saves and exits.
     """
-    from orchid_genomics.tasks.plan import plan as task
+    from orchid_genomics.tasks.finetune import finetune as task
 
-    for line in task(recipe, overrides, steps):
-        click.echo(line)
+    task(recipe, out, overrides, resume)
 
 
-COMMANDS = (plan, pretrain)
+@command(short_help="What a model folder holds.")
+@options.model
+def info(model: str) -> None:
+    """Say what a MODEL folder holds: shape, parameters, hash, what it was trained on, how it
+    scored.
+
+    Intervals are counted in 0-based half-open coordinates.
+    """
+    from orchid_genomics.tasks.info import info as task
+
+    for line in task(model):
+        echo(line)
+
+
+COMMANDS = (plan, pretrain, finetune, info)

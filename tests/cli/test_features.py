@@ -97,8 +97,9 @@ def test_bad_input_is_one_line_and_leaves_the_folder_as_it_was(
 
 
 def test_a_file_in_the_place_of_the_folder_and_no_promoter_at_all_are_refused(gff, capsys):
+    (gff.parent / "file").write_text("kept")
     for words, message in (
-        ((gff, "-o", gff), "is a file; a folder"),
+        ((gff, "-o", gff.parent / "file"), "is a file; a folder"),
         (
             (gff, "-o", "x", "--upstream", 0),
             "--upstream: 0 letters, --downstream 0; 0 or more, not both 0",

@@ -11,7 +11,7 @@ from orchid_genomics.cli import group
 from orchid_genomics.score.variants.scorers import KINDS, SCORERS, markdown, plain, table
 from orchid_genomics.score.variants.variant_scores import REASONS
 
-ROOT = Path(__file__).parent.parent.parent
+ROOT = Path(__file__).parents[3]
 
 
 def test_the_readme_has_the_table():

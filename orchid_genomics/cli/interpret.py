@@ -1,14 +1,20 @@
-"""Commands about why: explain."""
+"""Commands that say why a model predicts what it predicts: explain."""
+
+from functools import partial
 
 import click
 
-from orchid_genomics.cli.options import RESUMED, model_and_genome, out, resumable, seed, taking
+from orchid_genomics.cli import options
+from orchid_genomics.cli.command import Command
+
+command = partial(click.command, cls=Command)
 
 
-@click.command(epilog=RESUMED, short_help="Which letters a prediction stands on.")
-@taking(model_and_genome)
-@click.argument("elements", type=click.Path())
-@out(
+@command(epilog=options.JOB_NOTE, short_help="Which letters a prediction stands on.")
+@options.model
+@options.genome
+@options.elements
+@options.out(
     "OUT",
     "The file to write; its ending is its format; may be repeated: the same numbers in several.",
     multiple=True,
@@ -31,7 +37,7 @@ from orchid_genomics.cli.options import RESUMED, model_and_genome, out, resumabl
     type=click.IntRange(min=1),
     help="Dinucleotide shuffles to compare with; default 2 for integrated, 10 for deeplift.",
 )
-@seed("which shuffles are drawn")
+@options.seed("which shuffles are drawn")
 @click.option(
     "--tolerance",
     default=1e-3,
@@ -42,7 +48,7 @@ from orchid_genomics.cli.options import RESUMED, model_and_genome, out, resumabl
     "--most-steps",
     default=1024,
     show_default=True,
-    help="Gradients that integrated gradients may take for a region.",
+    help="Most gradients that integrated may take for a region.",
 )
 @click.option(
     "--html",
@@ -52,27 +58,28 @@ from orchid_genomics.cli.options import RESUMED, model_and_genome, out, resumabl
 @click.option(
     "--session",
     is_flag=True,
-    help="Also OUT.igv.xml and OUT.ucsc.txt, which open OUT.bw as letters.",
+    help="Also OUT.igv.xml and OUT.ucsc.txt, which show OUT.bw as letters.",
 )
 @click.option(
     "--annotation",
     multiple=True,
     type=click.Path(),
     metavar="FILE",
-    help="A BED, GFF3 or GenBank to show on page and in session; may be repeated.",
+    help="A BED, GFF3 or GenBank to show on the page and in the session; may be repeated.",
 )
 @click.option(
     "--motifs",
     metavar="MOTIFS",
     help="Also OUT.motifs.tsv: seqlets matched to a motif file, or jaspar:fungi.",
 )
-@taking(resumable)
-def explain(model: str, genome: str, elements: str, out: tuple[str, ...], **options) -> None:
+@options.job
+def explain(model: str, genome: str, elements: str, out: tuple[str, ...], **words) -> None:
     """Say which letters of ELEMENTS, regions of a BED (0-based half-open), a prediction of MODEL
     stands on.
 
     MODEL is a folder that pretrain or finetune wrote, GENOME the FASTA. Every region is answered;
-    those that cannot be are counted with the reason (unknown_contig, off_contig, all_n, too_long).
+    those that cannot be explained are counted with the reason (unknown_contig, off_contig, all_n,
+    too_long).
 
     \b
     --method
@@ -85,17 +92,17 @@ def explain(model: str, genome: str, elements: str, out: tuple[str, ...], **opti
                    another (rows) is substituted; pretrained models, up to 4,096 nt
     --target
       pll          pretrained: the sum of log p over the region's letters, all shown
-      pll-hidden   the same in eight passes, each letter hidden when it is predicted
+      pll-hidden   the same in eight passes, each letter hidden while it is predicted
       A@100        log p of A at letter 100 (0-based, as read), hidden; or A@center
-      NAME, 3      fine-tuned: an output by name or number; a track also NAME@100
+      NAME, 3      fine-tuned: an output by name or number; of a track also NAME@100
     OUT by its name
       .h5          one_hot, hypothetical (N, 4, L), projected (N, L), difference,
                    error, steps, intervals; effects (ism) and dependency (N, L, L)
       .npz         the same arrays (held in memory)
-      .bw .bigWig .bedGraph[.gz]   projected, 1 nt a value, for browsers to draw as
-                   letters; the mean where regions overlap
+      .bw .bigWig .bedGraph[.gz]   projected, one value per nt, for browsers to draw
+                   as letters; the mean where regions overlap
 
-    Arrays run along a region as it is read, on its strand; tracks along the forward strand. The
+    Arrays run along a region as it is read, on its strand; tracks run along the forward strand. The
     other strand gives the mirrored numbers.
     """
     from orchid_genomics.explain.methods import Options
@@ -103,9 +110,9 @@ def explain(model: str, genome: str, elements: str, out: tuple[str, ...], **opti
     from orchid_genomics.tasks.explain import explain as task
 
     names = ("method", "target", "window", "references", "seed", "tolerance", "most_steps")
-    how = Options(**{name: options.pop(name) for name in names})
-    beside = Beside(*(options.pop(name) for name in ("html", "session", "annotation", "motifs")))
-    task(model, genome, elements, out, how, beside=beside, **options)
+    how = Options(**{name: words.pop(name) for name in names})
+    beside = Beside(*(words.pop(name) for name in ("html", "session", "annotation", "motifs")))
+    task(model, genome, elements, out, options=how, beside=beside, **words)
 
 
 COMMANDS = (explain,)

@@ -1,0 +1,115 @@
+"""What every command does besides its one call: it never writes over its input, what the system
+refuses is one line, and an error that names a parameter names its flag.
+"""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from orchid_genomics.cli import process
+from orchid_genomics.errors import InputError, MachineError, OrchidError, reason
+
+BROKEN_PIPE = 141  # what a shell gives for a program that SIGPIPE ended
+_QUOTED = re.compile(r"`(\w+)`")
+
+
+class Command(click.Command):
+    """A command whose errors name its flags.
+
+    Below the command line an error names the parameter of a call (`window`), which is what a caller
+    from Python wrote. Here, and nowhere else, that becomes what a user of a terminal wrote
+    (`--window`): the `where` of an error, if it is a parameter's name, and every name between
+    backticks in its text.
+    """
+
+    def invoke(self, context: click.Context) -> Any:
+        try:
+            self._check_streams(context)
+            self._check_outputs(context)
+            result = super().invoke(context)
+            echo("", end="")  # and so writes out what a task has printed
+            return result
+        except OrchidError as error:
+            raise self._in_flags(error, context) from None
+        except EOFError as error:
+            # click would take it for Ctrl-D at a prompt and leave without a word.
+            raise InputError(self.name, f"an input ends too early ({reason(error)})") from error
+        except BrokenPipeError:
+            # A reader such as `head` has enough; that is no fault to speak of.
+            process.discard_output()
+            raise SystemExit(BROKEN_PIPE) from None
+        except OSError as error:
+            raise self._of_system(error) from error
+        except MemoryError as error:
+            raise MachineError(self.name, "not enough memory", "a smaller window") from error
+
+    def _of_system(self, error: OSError) -> OrchidError:
+        """What the system refused, where nobody closer said what it was for."""
+        if error.filename is not None:
+            return MachineError(error.filename, f"cannot be used ({reason(error)})")
+        return MachineError(self.name, reason(error))
+
+    def _check_streams(self, context: click.Context) -> None:
+        """Raises InputError where a command is to read or write a stream that is closed."""
+        for parameter in self.params:
+            stream = "stdout" if parameter.name == "out" else "stdin"
+            if context.params.get(parameter.name) == "-" and stream in process.CLOSED:
+                name = "standard output" if stream == "stdout" else "standard input"
+                raise InputError(name, "is closed", "a file, or a pipe")
+
+    def _check_outputs(self, context: click.Context) -> None:
+        """Raises InputError where a file to write is one that is read."""
+        paths = [each for each in self.params if isinstance(each.type, click.Path)]
+        inputs = [each for each in paths if each.name != "out"]
+        for out in _files(context.params.get("out")):
+            for parameter in inputs:
+                if any(_same(out, source) for source in _files(context.params[parameter.name])):
+                    raise InputError("out", f"{out} is the input", "another name")
+
+    def _in_flags(self, error: OrchidError, context: click.Context) -> OrchidError:
+        flags = {each.name: max(each.opts, key=len) for each in self.params if _is_option(each)}
+        given = {str(path) for each in context.params.values() for path in _files(each)}
+        # A file may be called `window`: what the user typed as a value stays as it is.
+        name, space, rest = error.where.partition(" ")
+        where = error.where
+        if name in flags and error.where not in given:
+            where = flags[name] + space + rest
+
+        def flag(quoted: re.Match[str]) -> str:
+            return flags.get(quoted[1], quoted[0])
+
+        error.__init__(where, _QUOTED.sub(flag, error.found), _QUOTED.sub(flag, error.possible))
+        return error
+
+
+def echo(line: str, end: str = "\n") -> None:
+    """Print a line of what a command answers. Raises MachineError where nothing can be written."""
+    try:
+        print(line, end=end, flush=True)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        process.discard_output()
+        found = f"cannot be written ({reason(error)})"
+        raise MachineError("standard output", found) from None
+
+
+def _is_option(parameter: click.Parameter) -> bool:
+    return isinstance(parameter, click.Option)
+
+
+def _files(value: Any) -> Iterator[Path]:
+    """The paths that a parameter holds: none, one, or several."""
+    for each in value if isinstance(value, tuple) else (value,):
+        if isinstance(each, str) and each not in ("", "-"):
+            yield Path(each)
+
+
+def _same(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other)
+    except OSError:
+        return False

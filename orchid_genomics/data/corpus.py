@@ -12,10 +12,10 @@ import numpy as np
 from pydantic import Field
 
 from orchid_genomics.data.sampling import Source, Training
-from orchid_genomics.data.splits import FunctionalRecipe, GenomeRecipe, Split, regions, union
+from orchid_genomics.data.splits import FunctionalRecipe, GenomeRecipe, Split, read_regions
 from orchid_genomics.data.windows import Windows
 from orchid_genomics.errors import InputError, RecipeError
-from orchid_genomics.genome.bed import Places
+from orchid_genomics.genome.regions import Regions, union
 from orchid_genomics.recipe import Strict
 from orchid_genomics.sequence import Interval
 
@@ -180,7 +180,7 @@ class Corpus:
             if sum(functional) < 1:
                 if recipe.regions:
                     windows = Windows.around(
-                        split.genome, regions(recipe.regions, split.genome), length
+                        split.genome, read_regions(recipe.regions, split.genome), length
                     )
                 else:
                     windows = Windows.tiles(
@@ -190,7 +190,7 @@ class Corpus:
                 kept = self._keep(name, windows, split)
                 sources.append(Source(name, number, kept, share * (1 - sum(functional))))
             for part, portion in zip(recipe.functional, functional, strict=True):
-                windows = Windows.around(split.genome, regions(part.bed, split.genome), length)
+                windows = Windows.around(split.genome, read_regions(part.bed, split.genome), length)
                 kept = self._keep(str(part.bed), windows, split)
                 sources.append(Source(str(part.bed), number, kept, share * portion))
         return sources
@@ -201,7 +201,7 @@ class Corpus:
         windows = windows.on(split.contigs["train"], "not on a training contig")
         windows = windows.without(split.held_out_places, jitter, "could touch a held-out place")
         windows = windows.without(
-            Places.from_intervals(split.excluded), jitter, "could touch an excluded place"
+            Regions.from_intervals(split.excluded), jitter, "could touch an excluded place"
         )
         windows = windows.mostly_acgt(self.data.min_acgt)
         if not len(windows):

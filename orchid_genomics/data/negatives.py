@@ -12,9 +12,9 @@ import numpy as np
 
 from orchid_genomics.data.peaks import SPLITS, Elements, SplitPlan
 from orchid_genomics.data.windows import Windows
-from orchid_genomics.genome.bed import Places
 from orchid_genomics.genome.fasta import Genome
-from orchid_genomics.sequence import CODE, DNA, SOFT, Interval
+from orchid_genomics.genome.regions import Regions
+from orchid_genomics.sequence import CODE, DNA, SOFT
 from orchid_genomics.sequence.hashing import Stream, hash_integers
 from orchid_genomics.sequence.shuffle import dinucleotide_shuffle
 
@@ -38,7 +38,7 @@ def composition(tokens: np.ndarray) -> np.ndarray:
 
 
 def candidates(
-    genome: Genome, contigs: list[str], length: int, taken: Places, plan: SplitPlan, seed: int
+    genome: Genome, contigs: list[str], length: int, taken: Regions, plan: SplitPlan, seed: int
 ) -> tuple[Windows, np.ndarray]:
     """Disjoint windows inside `contigs` that touch no `taken` place, and the split of each; those
     over a border go.
@@ -58,7 +58,7 @@ def candidates(
     return windows.select(split >= 0, "over a border"), split[split >= 0]
 
 
-def matched(elements: Elements, taken: Places, plan: SplitPlan, ratio: int, seed: int) -> Elements:
+def matched(elements: Elements, taken: Regions, plan: SplitPlan, ratio: int, seed: int) -> Elements:
     """`ratio` windows for each element, the closest in composition of its split, each used once;
     fewer where none is left. Strands are those of the element matched.
 
@@ -66,8 +66,8 @@ def matched(elements: Elements, taken: Places, plan: SplitPlan, ratio: int, seed
     """
     own = elements.windows
     contigs = [own.names[code] for code in np.unique(own.contig)]
-    places = Places.from_intervals(
-        [*_intervals(taken), *(own.interval(i) for i in range(len(own)))]
+    places = Regions.from_intervals(
+        [*taken.intervals(), *(own.interval(i) for i in range(len(own)))]
     )
     pool, split = candidates(own.genome, contigs, own.length, places, plan, seed)
     rows, of = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
@@ -84,14 +84,6 @@ def matched(elements: Elements, taken: Places, plan: SplitPlan, ratio: int, seed
     windows = Windows(own.genome, pool.contig[row], pool.start[row], own.length)
     names = np.full(len(row), "", object)
     return Elements(windows, elements.strand[like], elements.split[like], names)
-
-
-def _intervals(places: Places) -> list[Interval]:
-    return [
-        Interval(contig, int(start), int(end))
-        for contig, (starts, ends) in places.contigs.items()
-        for start, end in zip(starts, ends, strict=True)
-    ]
 
 
 def _drawn(pool: Windows, rows: np.ndarray, most: int, seed: int) -> np.ndarray:

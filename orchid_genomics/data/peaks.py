@@ -11,9 +11,10 @@ import numpy as np
 
 from orchid_genomics.data.windows import Windows
 from orchid_genomics.errors import InputError
-from orchid_genomics.genome.bed import Bed, Places
+from orchid_genomics.genome.bed import Bed
 from orchid_genomics.genome.contigs import listed
 from orchid_genomics.genome.fasta import Genome
+from orchid_genomics.genome.regions import Regions
 from orchid_genomics.sequence import Interval
 
 SPLITS = ("train", "validation", "test")
@@ -194,7 +195,7 @@ def _stretch(genome: Genome, word: str, where: str) -> Interval:
 
 def without(elements: Elements, excluded: Sequence[Interval]) -> Elements:
     """The elements that touch none of the excluded places."""
-    kept = elements.windows.without(Places.from_intervals(excluded), reason="")
+    kept = elements.windows.without(Regions.from_intervals(excluded), reason="")
     places = set(zip(kept.contig.tolist(), kept.start.tolist(), strict=True))
     mine = zip(elements.windows.contig.tolist(), elements.windows.start.tolist(), strict=True)
     return elements.keep(

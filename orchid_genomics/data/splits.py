@@ -15,8 +15,9 @@ from pydantic_core import PydanticCustomError
 
 from orchid_genomics.data.windows import Windows
 from orchid_genomics.errors import InputError, RecipeError
-from orchid_genomics.genome.bed import Places, merge, read_bed
+from orchid_genomics.genome.bed import read_bed
 from orchid_genomics.genome.fasta import Genome
+from orchid_genomics.genome.regions import Regions, merge, union
 from orchid_genomics.recipe import RecipePath, Strict
 from orchid_genomics.sequence import Interval
 
@@ -58,16 +59,6 @@ class GenomeRecipe(Strict):
         return functional
 
 
-def union(starts: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The disjoint sorted intervals that cover the same letters; touching ones are joined."""
-    if not len(starts):
-        return starts, ends
-    order = np.argsort(starts, kind="stable")
-    starts, ends = starts[order], np.maximum.accumulate(ends[order])
-    new = np.concatenate([[True], starts[1:] > ends[:-1]])
-    return starts[new], ends[np.concatenate([np.flatnonzero(new)[1:] - 1, [len(ends) - 1]])]
-
-
 @dataclass(frozen=True)
 class Split:
     """One genome, divided: `contigs` names by split, `held_out` disjoint places by split."""
@@ -103,19 +94,19 @@ class Split:
         held_out = {}
         for split, bed in (("validation", recipe.validation_bed), ("test", recipe.test_bed)):
             whole = [Interval(contig, 0, genome.contigs[contig]) for contig in contigs[split]]
-            parts = regions(bed, genome) if bed else []
+            parts = read_regions(bed, genome) if bed else []
             if bed and not parts:
                 raise InputError(
                     bed, "has no record", f"regions to hold out for {split}, or no {split}_bed"
                 )
             held_out[split] = merge([*whole, *parts])
         _refuse_overlap(held_out, key)
-        excluded = merge(place for bed in recipe.exclude for place in regions(bed, genome))
+        excluded = merge(place for bed in recipe.exclude for place in read_regions(bed, genome))
         return cls(genome, contigs, held_out, excluded)
 
     @cached_property
-    def held_out_places(self) -> Places:
-        return Places.from_intervals([*self.held_out["validation"], *self.held_out["test"]])
+    def held_out_places(self) -> Regions:
+        return Regions.from_intervals([*self.held_out["validation"], *self.held_out["test"]])
 
     def bases(self) -> dict[str, int]:
         """Letters of every split; held-out regions count where they are held out, not in their
@@ -150,7 +141,7 @@ class Split:
         return _letters(starts, ends) + _letters(held_starts, held_ends) - _letters(*both)
 
 
-def regions(bed: Path, genome: Genome) -> list[Interval]:
+def read_regions(bed: Path, genome: Genome) -> list[Interval]:
     """The places of a BED, each once, whatever their names and strands."""
     places = {(place.contig, place.start, place.end) for place in read_bed(bed, genome)}
     return [Interval(*place) for place in sorted(places)]
@@ -162,7 +153,7 @@ def _letters(starts: np.ndarray, ends: np.ndarray) -> int:
 
 
 def _refuse_overlap(held_out: dict[str, list[Interval]], key: str) -> None:
-    tests = Places.from_intervals(held_out["test"])
+    tests = Regions.from_intervals(held_out["test"])
     for place in held_out["validation"]:
         if tests.touches(place.contig, np.array([place.start]), np.array([place.end]))[0]:
             raise RecipeError(

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 
 from orchid_genomics.errors import InputError
-from orchid_genomics.genome.bed import Places
 from orchid_genomics.genome.fasta import Genome
+from orchid_genomics.genome.regions import Regions
 from orchid_genomics.sequence import DNA, SOFT, Interval
 
 _BLOCK = 1 << 20  # letters counted at a time, so that a human chromosome never stands in memory
@@ -140,7 +140,7 @@ class Windows:
         chosen = np.array([name in wanted for name in self.names], bool)
         return self.select(chosen[self.contig], reason)
 
-    def without(self, places: Places, jitter: int = 0, reason: str = "held out") -> "Windows":
+    def without(self, places: Regions, jitter: int = 0, reason: str = "held out") -> "Windows":
         """The windows that touch none of `places`, even when moved by up to `jitter` letters."""
         touching = np.zeros(len(self), bool)
         for name, rows in self._by_contig():

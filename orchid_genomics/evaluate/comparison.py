@@ -20,8 +20,8 @@ from orchid_genomics.evaluate.bootstrap import Estimate, resampled_weights
 from orchid_genomics.evaluate.kmer_tables import repeated
 from orchid_genomics.evaluate.linear import Answered
 from orchid_genomics.evaluate.metrics import NAMES, scored, thresholds_of
-from orchid_genomics.genome.bed import Places
 from orchid_genomics.genome.contigs import shared
+from orchid_genomics.genome.regions import Regions
 from orchid_genomics.sequence import DNA, Interval
 
 SHARED = 30  # letters of a stretch that counts as shared
@@ -290,7 +290,7 @@ def seen_in_pretraining(data: LabelledSet, provenance: dict[str, Any]) -> str:
         for start, end in places
     ]
     known = {contig: None for genome in genomes for contig in genome["contigs"]}
-    places, test = Places.from_intervals(seen), data.rows("test")
+    places, test = Regions.from_intervals(seen), data.rows("test")
     rows = [data.places[row] for row in test]
     name = shared([place.contig for place in rows], known, data.name, names)
     if not name:

@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import nn
 
 from orchid_genomics.data.corpus import Corpus
-from orchid_genomics.data.splits import regions
+from orchid_genomics.data.splits import read_regions
 from orchid_genomics.errors import RecipeError
 from orchid_genomics.evaluate.bootstrap import paired_bootstrap
 from orchid_genomics.evaluate.kmer_tables import repeated
@@ -135,7 +135,7 @@ def check_regions(corpus: Corpus, recipe: EvaluationRecipe) -> None:
         if part.genome not in range(len(corpus.genomes)):
             where = f"evaluation.regions.{number}.genome"
             raise RecipeError(where, f"no genome {part.genome}", f"0 to {len(corpus.genomes) - 1}")
-        regions(part.bed, corpus.genomes[part.genome])
+        read_regions(part.bed, corpus.genomes[part.genome])
 
 
 def _training(corpus: Corpus, number: int, split: Any) -> list[np.ndarray]:
@@ -174,7 +174,7 @@ def _labels(
     """Named parts of the test contigs, a bool array (L,) each."""
     labels: dict[str, list[np.ndarray]] = {}
     for part in recipe.regions:
-        places = regions(part.bed, corpus.genomes[part.genome])
+        places = read_regions(part.bed, corpus.genomes[part.genome])
         for piece in test:
             inside = np.zeros(len(piece.tokens), bool)
             for place in places if piece.genome == part.genome else ():

@@ -5,11 +5,9 @@ never a header.
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import pysam
 
 from orchid_genomics.errors import InputError
@@ -214,55 +212,3 @@ def _record(row: Interval | tuple) -> tuple:
         if isinstance(row, Interval)
         else row
     )
-
-
-def merge(intervals: Iterable[Interval]) -> list[Interval]:
-    """Disjoint intervals that cover the same letters on either strand, contigs in order of
-    appearance.
-
-    Intervals that meet end to end become one.
-    """
-    places = Places.from_intervals(intervals).contigs
-    return [
-        Interval(contig, int(start), int(end))
-        for contig, (starts, ends) in places.items()
-        for start, end in zip(starts, ends, strict=True)
-    ]
-
-
-@dataclass(frozen=True, eq=False)
-class Places:
-    """A set of letters: for every contig the sorted, disjoint (starts, ends) as int64 arrays."""
-
-    contigs: dict[str, tuple[np.ndarray, np.ndarray]]
-
-    @classmethod
-    def from_intervals(cls, intervals: Iterable[Interval]) -> "Places":
-        """The letters that any of the intervals covers, strands aside; O(n log n)."""
-        grouped: dict[str, list[tuple[int, int]]] = {}
-        for contig, group in groupby(intervals, key=lambda place: place.contig):
-            grouped.setdefault(contig, []).extend((place.start, place.end) for place in group)
-        return cls({contig: _union(np.array(pairs, np.int64)) for contig, pairs in grouped.items()})
-
-    def touches(self, contig: str, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
-        """Whether each [start, end) shares a letter with the set, as bool; O(n log m)."""
-        starts, ends = np.asarray(starts), np.asarray(ends)
-        if contig not in self.contigs:
-            return np.zeros(starts.shape, bool)
-        mine_starts, mine_ends = self.contigs[contig]
-        last = (
-            np.searchsorted(mine_starts, ends, "left") - 1
-        )  # the last of ours that starts before the end
-        return (last >= 0) & (mine_ends[np.maximum(last, 0)] > starts) & (starts < ends)
-
-    @property
-    def bases(self) -> int:
-        """Letters in the set."""
-        return sum(int((ends - starts).sum()) for starts, ends in self.contigs.values())
-
-
-def _union(pairs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    pairs = pairs[np.argsort(pairs[:, 0], kind="stable")]
-    reach = np.maximum.accumulate(pairs[:, 1])
-    first = np.flatnonzero(np.r_[True, pairs[1:, 0] > reach[:-1]])
-    return pairs[first, 0], reach[np.r_[first[1:] - 1, len(pairs) - 1]]

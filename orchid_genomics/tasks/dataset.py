@@ -17,13 +17,14 @@ from orchid_genomics.data import negatives as background
 from orchid_genomics.data import peaks as windows
 from orchid_genomics.data.labelled.duplicates import K, near_duplicates
 from orchid_genomics.data.peaks import SPLITS, Elements, SplitPlan
-from orchid_genomics.data.splits import regions
+from orchid_genomics.data.splits import read_regions
 from orchid_genomics.data.windows import Windows
 from orchid_genomics.errors import InputError
 from orchid_genomics.files import replacing, writable
-from orchid_genomics.genome.bed import Bed, Places, read_bed
+from orchid_genomics.genome.bed import Bed, read_bed
 from orchid_genomics.genome.contigs import listed
 from orchid_genomics.genome.fasta import Genome
+from orchid_genomics.genome.regions import Regions
 from orchid_genomics.genome.signal import Track
 from orchid_genomics.jobs.output import kind_of
 from orchid_genomics.sequence import DNA
@@ -97,11 +98,11 @@ def dataset(
     bed = read_bed(peaks, fasta)
     plan = SplitPlan.parse(fasta, validation, test)
     track = None if signal is None else Track(signal, fasta)
-    excluded = [place for path in exclude for place in regions(Path(path), fasta)]
+    excluded = [place for path in exclude for place in read_regions(Path(path), fasta)]
     found = plan.into(windows.without(windows.centred(bed, fasta, length), excluded))
     _every_split(found, bed, plan)
     rows = _with_negatives(
-        found, negatives, ratio, Places.from_intervals([*bed, *excluded]), plan, seed
+        found, negatives, ratio, Regions.from_intervals([*bed, *excluded]), plan, seed
     )
     if track is not None:
         rows.label = _signal(rows, track, covered)
@@ -126,7 +127,7 @@ def _every_split(found: Elements, bed: Bed, plan: SplitPlan) -> None:
 
 
 def _with_negatives(
-    found: Elements, kind: Negatives, ratio: int, taken: Places, plan: SplitPlan, seed: int
+    found: Elements, kind: Negatives, ratio: int, taken: Regions, plan: SplitPlan, seed: int
 ) -> Rows:
     tokens = [found.tokens(i) for i in range(len(found))]
     rows = Rows([found], tokens, np.ones(len(found)), ["peak"] * len(found))

@@ -13,8 +13,9 @@ import numpy as np
 
 from orchid_genomics.evaluate.kmer_tables import repeated
 from orchid_genomics.evaluate.masked_letters import contig_tokens
-from orchid_genomics.genome.bed import Places, read_bed
+from orchid_genomics.genome.bed import read_bed
 from orchid_genomics.genome.fasta import Genome
+from orchid_genomics.genome.regions import Regions
 from orchid_genomics.sequence import CODE, DNA, Interval
 
 HERE = Path(__file__).parent
@@ -70,8 +71,8 @@ def occurrences(genome: Genome, contig: str, strand: str) -> list[Interval]:
 def sites(genome: Genome, tata: Path, tss: Path) -> tuple[list[Site], list[str]]:
     """The sites of both classes, and what was left out, in words."""
     known = {(each.contig, each.start, each.end, each.strand) for each in read_bed(tata, genome)}
-    taken = Places.from_intervals(Interval(*each) for each in known)
-    coding = Places.from_intervals(read_bed(HERE / "CDS.bed", genome))
+    taken = Regions.from_intervals(Interval(*each) for each in known)
+    coding = Regions.from_intervals(read_bed(HERE / "CDS.bed", genome))
     copies = dict(
         zip(TEST, repeated(training(genome), [contig_tokens(genome, c) for c in TEST]), strict=True)
     )

@@ -13,9 +13,8 @@ from hypothesis import strategies as st
 
 from orchid_genomics.data.corpus import Corpus, DataRecipe, GenomeRecipe
 from orchid_genomics.data.sampling import pattern
-from orchid_genomics.data.splits import union
 from orchid_genomics.errors import InputError, RecipeError
-from orchid_genomics.genome.bed import merge
+from orchid_genomics.genome.regions import merge, union
 from orchid_genomics.recipe import validate
 from orchid_genomics.sequence import DNA, Interval
 from orchid_genomics.sequence.hashing import hash_integers

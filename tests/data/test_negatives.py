@@ -11,8 +11,9 @@ from hypothesis.extra.numpy import arrays
 from orchid_genomics.data.labelled.duplicates import near_duplicates
 from orchid_genomics.data.negatives import agreement, composition, matched, nearest, shuffled
 from orchid_genomics.data.peaks import SplitPlan, centred
-from orchid_genomics.genome.bed import Bed, Places
+from orchid_genomics.genome.bed import Bed
 from orchid_genomics.genome.fasta import Genome
+from orchid_genomics.genome.regions import Regions
 from orchid_genomics.sequence import DNA, Interval
 
 LENGTH = 50
@@ -37,7 +38,7 @@ def elements(genome):
     places += [Interval("v", 7_000 + 400 * i, 7_100 + 400 * i, "+-"[i % 2]) for i in range(30)]
     bed = Bed("p.bed", tuple(places), tuple(() for _ in places))
     plan = SplitPlan.parse(genome, "v", "")
-    return plan.into(centred(bed, genome, LENGTH)), Places.from_intervals(places), plan
+    return plan.into(centred(bed, genome, LENGTH)), Regions.from_intervals(places), plan
 
 
 def test_matches_agree_in_gc_touch_nothing_and_stay_in_their_split(elements, genome):

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from orchid_genomics.data import windows as windows_module
 from orchid_genomics.data.windows import Windows
 from orchid_genomics.errors import InputError
-from orchid_genomics.genome.bed import Places
 from orchid_genomics.genome.fasta import Genome
+from orchid_genomics.genome.regions import Regions
 from orchid_genomics.sequence import DNA, Interval
 
 CONTIGS = {"one": "ACGTacgtNN" * 13 + "ACG", "two": "GATTACA", "three": "acgtn" * 20}
@@ -94,7 +94,7 @@ def test_composition_is_the_count_of_each_window_whatever_the_blocks(genome, len
 
 def test_without_drops_what_would_touch_after_a_move(genome):
     windows = Windows.tiles(genome, ["one"], 20)
-    places = Places.from_intervals([Interval("one", 45, 50)])
+    places = Regions.from_intervals([Interval("one", 45, 50)])
     assert windows.without(places).start.tolist() == [0, 20, 60, 80, 100, 120]
     kept = windows.without(places, jitter=10, reason="held")
     assert kept.start.tolist() == [0, 60, 80, 100, 120]
@@ -118,6 +118,6 @@ def test_three_million_windows_are_arrays_not_objects():
         contigs = {f"chr{i}": 150_000_000 for i in range(20)}  # noqa: RUF012
 
     windows = Windows.tiles(Large(), Large.contigs, 1_000)
-    places = Places.from_intervals([Interval("chr3", 0, 75_000_000)])
+    places = Regions.from_intervals([Interval("chr3", 0, 75_000_000)])
     kept = windows.without(places, 500)
     assert (len(windows), len(kept)) == (3_000_000, 3_000_000 - 75_001)

@@ -1,14 +1,10 @@
 import gzip
-from itertools import pairwise
 
-import numpy as np
 import pysam
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from orchid_genomics.errors import InputError, MachineError
-from orchid_genomics.genome.bed import Places, merge, read_bed, write_bed
+from orchid_genomics.genome.bed import read_bed, write_bed
 from orchid_genomics.genome.fasta import GenomeNote
 from orchid_genomics.sequence import Interval
 
@@ -192,55 +188,6 @@ def test_nothing_is_left_when_writing_fails(tmp_path):
         with pytest.raises(MachineError, match=rf"none/{name}: cannot be written \(No such file"):
             write_bed(tmp_path / "none" / name, ROWS)
     assert list(tmp_path.iterdir()) == []
-
-
-# Sets of places
-
-intervals = st.lists(
-    st.builds(
-        lambda contig, start, length: Interval(contig, start, start + length),
-        st.sampled_from(["a", "b"]),
-        st.integers(0, 60),
-        st.integers(1, 15),
-    ),
-    max_size=12,
-)
-
-
-def covered(places, contig: str) -> set[int]:
-    return {
-        at for place in places if place.contig == contig for at in range(place.start, place.end)
-    }
-
-
-@given(intervals)
-def test_merging_keeps_the_letters_and_leaves_gaps_between(places):
-    merged = merge(places)
-    for contig in "ab":
-        mine = [place for place in merged if place.contig == contig]
-        assert covered(mine, contig) == covered(places, contig)
-        assert all(left.end < right.start for left, right in pairwise(mine))
-    assert Places.from_intervals(places).bases == sum(
-        len(covered(places, contig)) for contig in "ab"
-    )
-
-
-@given(intervals, intervals)
-def test_touching_is_sharing_a_letter(places, queries):
-    found = Places.from_intervals(places)
-    for contig in "abc":
-        mine = [Interval(contig, query.start, query.end) for query in queries]
-        expected = [bool(covered([query], contig) & covered(places, contig)) for query in mine]
-        touched = found.touches(
-            contig, np.array([q.start for q in mine], int), np.array([q.end for q in mine], int)
-        )
-        assert touched.tolist() == expected
-
-
-def test_no_intervals_touch_nothing():
-    none = Places.from_intervals([])
-    assert none.bases == 0
-    assert none.touches("a", np.array([0]), np.array([9])).tolist() == [False]
 
 
 def test_odd_files_of_other_projects_read_or_give_one_line(edge_cases):

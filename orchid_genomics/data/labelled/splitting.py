@@ -21,8 +21,8 @@ from orchid_genomics.data.labelled.schema import (
     keys_of,
 )
 from orchid_genomics.errors import InputError
-from orchid_genomics.genome.bed import Places
 from orchid_genomics.genome.contigs import listed, shared
+from orchid_genomics.genome.regions import Regions
 from orchid_genomics.sequence import CODE, Interval
 from orchid_genomics.sequence.hashing import Stream, as_fraction, hash_integers
 
@@ -201,7 +201,7 @@ def _parted(found: LabelledSet) -> list[str]:
         what = "validation and test rows of a family (the group column, else equal letters)"
         notes.append(f"{what} that is in training too: {kin:,}")
     if found.places is not None:
-        places = Places.from_intervals(found.places[row] for row in train)
+        places = Regions.from_intervals(found.places[row] for row in train)
         ours = [found.places[row] for row in held]
         touching = sum(
             bool(places.touches(p.contig, np.array([p.start]), np.array([p.end]))[0]) for p in ours

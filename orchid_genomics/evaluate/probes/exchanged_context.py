@@ -12,7 +12,7 @@ from pydantic import Field
 from torch import nn
 
 from orchid_genomics.data.corpus import Corpus
-from orchid_genomics.data.splits import regions
+from orchid_genomics.data.splits import read_regions
 from orchid_genomics.evaluate.bootstrap import block_bootstrap
 from orchid_genomics.evaluate.kmer_tables import repeated
 from orchid_genomics.evaluate.masked_letters import HeldOut, gathered, letter_bits
@@ -121,7 +121,7 @@ def natural_tiles(
     touched = [np.zeros(len(piece.tokens), bool) for piece in pieces]
     found: dict[str, list[tuple[int, int]]] = {}
     for part in measured.regions:
-        places = regions(part.bed, corpus.genomes[part.genome])
+        places = read_regions(part.bed, corpus.genomes[part.genome])
         found[part.name] = []
         for number, piece in enumerate(pieces):
             for place in places if (piece.genome == part.genome) else ():

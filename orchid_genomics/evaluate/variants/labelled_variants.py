@@ -14,9 +14,10 @@ from orchid_genomics.errors import InputError
 from orchid_genomics.evaluate.variants import csq
 from orchid_genomics.evaluate.variants.judgement import Named
 from orchid_genomics.evaluate.variants.labels import Table, classes, joined, read_table
-from orchid_genomics.genome.bed import Places, read_bed
+from orchid_genomics.genome.bed import read_bed
 from orchid_genomics.genome.contigs import rename, shared
 from orchid_genomics.genome.fasta import Genome
+from orchid_genomics.genome.regions import Regions
 
 LOCUS = 100_000  # letters that are one cluster where no gene is named
 BASELINES = ("look-up", "counts", "random")
@@ -158,7 +159,7 @@ def _inside(table: Table, bed: Path) -> np.ndarray:
     places = list(read_bed(bed))
     contigs = dict.fromkeys(variant.contig for variant in table.variants)
     names = shared(dict.fromkeys(place.contig for place in places), contigs, bed, table.path.name)
-    regions = Places.from_intervals(
+    regions = Regions.from_intervals(
         replace(p, contig=names[p.contig]) for p in places if p.contig in names
     )
     keep = np.zeros(len(table), bool)

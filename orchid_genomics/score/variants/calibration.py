@@ -16,8 +16,8 @@ import numpy as np
 
 from orchid_genomics.errors import InputError
 from orchid_genomics.files import replacing, writable
-from orchid_genomics.genome.bed import merge
 from orchid_genomics.genome.fasta import Genome
+from orchid_genomics.genome.regions import merge
 from orchid_genomics.score.variants.context import CONTEXTS, context_name, contexts, folded
 from orchid_genomics.score.variants.scorers import SCORERS, Column
 from orchid_genomics.score.variants.variant_scores import Scoring

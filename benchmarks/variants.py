@@ -28,7 +28,7 @@ from orchid_genomics.score.reader import Reader
 from orchid_genomics.score.variants.preflight import contigs_of
 from orchid_genomics.score.variants.variant_scores import Scoring
 from orchid_genomics.sequence import Variant
-from orchid_genomics.tasks.score_variants import block_of, score_variants
+from orchid_genomics.tasks.score_variants import block_size, score_variants
 
 DATA = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
 VCF = DATA / "variants" / "1000G_20_1-4Mb.b37.vcf.gz"
@@ -119,7 +119,7 @@ def timed(scoring: Scoring, variants: list[Variant]) -> tuple[float, np.ndarray]
     """Seconds a variant and the values of the first column; in blocks, as the command has them."""
     scoring(variants[:8])
     begun = time.perf_counter()
-    size = block_of(scoring)
+    size = block_size(scoring)
     values = [scoring(variants[i : i + size]).values[:, 0] for i in range(0, len(variants), size)]
     return (time.perf_counter() - begun) / len(variants), np.concatenate(values)
 

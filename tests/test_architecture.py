@@ -30,7 +30,7 @@ MAY_IMPORT = {  # a floor -> the floors below it; every floor may import the gro
     "train": LEFT | RIGHT,
     "jobs": {"genome", "model"},
     "score": LEFT | RIGHT | {"train", "jobs"},
-    "explain": LEFT | RIGHT | {"score", "draw"},
+    "explain": LEFT | RIGHT | {"jobs", "score", "draw"},
     "evaluate": LEFT | RIGHT | {"train", "score"},
     "tasks": LEFT | RIGHT | {"train", "jobs", "score", "explain", "evaluate", "draw"},
     "cli": {"tasks", "score", "explain"},

@@ -18,6 +18,7 @@ from orchid_genomics.errors import InputError
 from orchid_genomics.explain.methods import Found
 from orchid_genomics.explain.references import one_hot
 from orchid_genomics.files import replacing
+from orchid_genomics.jobs.task import Format
 from orchid_genomics.score.elements.element_files import TRACKS, TrackFormat
 from orchid_genomics.sequence import Interval
 
@@ -38,7 +39,7 @@ class Explained(NamedTuple):
 
 
 @dataclass(frozen=True)
-class ExplainFormat:
+class ExplainFormat(Format):
     """Parts as npz; joined as what `identity["kind"]` says (a kind of KINDS), and as the files of
     `also` beside it.
 
@@ -91,13 +92,6 @@ class ExplainFormat:
                 _write_npz(path, parts, self.identity)
         for path, write in self.reports.items():
             write(path, (each for part in parts for each in rows_of(part)))
-
-    def pipe(self, answers: Iterable[Any], out: Any) -> None:
-        raise InputError(
-            "--out",
-            "- is no file",
-            "a name that ends in " + ", ".join(f".{kind}" for kind in KINDS),
-        )
 
 
 def rows_of(part: Path) -> Iterator[Explained]:

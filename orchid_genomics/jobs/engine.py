@@ -4,265 +4,323 @@ writes the same bytes.
 The grid of blocks is counted from the first record of the input, and a block's answers must be a
 function of its own records (and of genome, model and options) alone. The trap: anything that knows
 the shard, the first block done, the time or a path must stay out of the answers, the parts and the
-manifest's `identity`.
+identity.
 
->>> job = Job("score-variants", Path("out.vcf.gz"), identity, records=24_990)  # doctest: +SKIP
->>> stats = stream(job, read_records(), score, TextFormat(header))  # doctest: +SKIP
+>>> where = Destination(Path("out.vcf.gz"))  # doctest: +SKIP
+>>> job = Job(TASK, identity, where, records=len(work))  # doctest: +SKIP
+>>> summary = run_job(job, work)  # doctest: +SKIP
 """
 
 import json
 import shutil
 import signal
 import sys
-import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import uuid
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import Any
 
-from orchid_genomics.errors import InputError
-from orchid_genomics.files import replacing, writable
+from orchid_genomics.errors import InputError, OrchidError
+from orchid_genomics.files import checksum, replacing, writable
+from orchid_genomics.jobs.output import Destination
 from orchid_genomics.jobs.progress import Progress
+from orchid_genomics.jobs.summary import Stats, publish
+from orchid_genomics.jobs.task import Format, Identity, Task, Work
 
-_ROOM = "a folder with room; then --resume goes on"
+_ADVICE = "a folder with room; then --resume goes on"
 BLOCK = 512  # records that are answered, saved and lost together
 MANIFEST = "manifest.json"
-Stats = dict[
-    str, Any
-]  # what a block says about itself, as JSON: counts and sums that a summary adds up
-
-
-class Format(Protocol):
-    """How answers become files. Parts hold no header, so that they join in any number."""
-
-    def write(self, answers: Any, part: Path) -> None:
-        """Write the answers of one block as the file `part` (a temporary name that the engine
-        renames).
-        """
-
-    def join(self, parts: Iterable[Path], out: Path) -> None:
-        """Put parts together in order as `out`, with its index if it has one; whole or not at all
-        (`replacing`).
-        """
-
-    def pipe(self, answers: Iterable[Any], out: BinaryIO) -> None:
-        """Write a header and answers as they come; only for formats that `-o -` may name."""
 
 
 @dataclass(frozen=True)
-class Job:
-    """One job, or one shard of it.
+class Manifest:
+    """Which job some parts belong to; written beside them before the first.
 
-    Parameters: `task` the command, which knows how to put the parts together; `out` the final name,
-    beside which the parts lie in ``<out>.parts`` (`-` for standard output: no parts, no resume);
-    `identity` a JSON object of all that decides a byte of the output (inputs by checksum, model
-    hash, scores, windows, the header), the same for a resumed or merged job; `records` in the whole
-    input; `block` records a block; `shard` (i, n), i from 1: a contiguous run of blocks; `resume`
-    whether parts that are there may be kept.
+    Attributes: `task` by name; `block` records a block; `records` of the whole input; `identity` as
+    `Identity.dump` gives it.
     """
 
     task: str
-    out: Path
-    identity: dict[str, Any]
+    block: int
     records: int
-    block: int = BLOCK
-    shard: tuple[int, int] = (1, 1)
-    resume: bool = False
+    identity: dict[str, Any]
 
     @property
     def blocks(self) -> int:
         """Blocks of the whole job."""
         return -(-self.records // self.block)
 
+    def size(self, block: int) -> int:
+        """Records of one block; the last may be shorter."""
+        return min(self.block, self.records - block * self.block)
+
+    def write(self, folder: Path) -> None:
+        with replacing(folder / MANIFEST) as temporary:
+            temporary.write_text(json.dumps(vars(self)))
+
+    @classmethod
+    def read(cls, folder: Path) -> "Manifest":
+        """The manifest of a folder of parts. Raises InputError when it is no such folder."""
+        try:
+            values = json.loads((folder / MANIFEST).read_text())
+            manifest = cls(**{key: values[key] for key in cls.__dataclass_fields__})
+            if not isinstance(manifest.identity, dict) or not manifest.block > 0:
+                raise ValueError
+            return manifest
+        except (OSError, ValueError, KeyError, TypeError):
+            possible = "the OUT.parts folder that --shard or a kill left"
+            raise InputError(folder, "holds no parts of a job", possible) from None
+
+
+@dataclass(frozen=True)
+class Job:
+    """One job, or one shard of it: `records` of the whole input in blocks of `block` records."""
+
+    task: Task[Any]
+    identity: Identity
+    where: Destination
+    records: int
+    block: int = BLOCK
+
     @property
-    def mine(self) -> range:
+    def manifest(self) -> Manifest:
+        return Manifest(self.task.name, self.block, self.records, self.identity.dump())
+
+    @property
+    def own_blocks(self) -> range:
         """The blocks of this shard."""
-        i, n = self.shard
-        return range(self.blocks * (i - 1) // n, self.blocks * i // n)
-
-    @property
-    def parts(self) -> Path:
-        return parts_of(self.out)
-
-    @property
-    def piped(self) -> bool:
-        return str(self.out) == "-"
-
-    @property
-    def manifest(self) -> dict[str, Any]:
-        return {
-            "task": self.task,
-            "block": self.block,
-            "records": self.records,
-            "identity": self.identity,
-        }
+        i, n = self.where.shard
+        blocks = self.manifest.blocks
+        return range(blocks * (i - 1) // n, blocks * i // n)
 
 
-def parts_of(out: Path) -> Path:
-    """The folder of parts of an output, which a shard leaves behind for `merge`."""
-    return out.with_name(f"{out.name}.parts")
+@dataclass(frozen=True)
+class Part:
+    """The answers to one block as a file, and beside it (.json) what it must be.
 
-
-def parse_shard(text: str) -> tuple[int, int]:
-    """``3/10`` as (3, 10). Raises InputError for anything else."""
-    i, _, n = text.partition("/")
-    if not (i.isdigit() and n.isdigit() and 1 <= int(i) <= int(n)):
-        raise InputError("--shard", f"{text!r}", "i/n with 1 <= i <= n, such as 3/10")
-    return int(i), int(n)
-
-
-def stream(
-    job: Job,
-    records: Iterable[Any],
-    score: Callable[[list[Any]], tuple[Any, Stats]],
-    form: Format,
-    unit: str = "records",
-    quiet: bool = False,
-) -> list[Stats] | None:
-    """Answer every record of this shard; returns the stats of all blocks, or None for a shard that
-    is left to `merge`.
-
-    `records` are those of the whole input from its beginning (blocks that are not wanted are read
-    over); `score` gets the records of one block and returns its answers, as `form` takes them, and
-    its stats. Memory is that of a block. Progress goes to stderr unless `quiet`. SIGTERM and SIGINT
-    exit with 128 + their number; what is whole is kept for `resume`. Raises InputError for parts of
-    another job, MachineError when the disk is full.
+    A part is trusted for its size and checksum, never because it is there: a disk that filled, or
+    a copy between machines that broke off, leaves files that begin well.
     """
-    if job.piped:
-        return _pipe(job, records, score, form, unit, quiet)
-    _begin(job)
-    done = [block for block in job.mine if _part(job.parts, block).exists()]
-    wanted = sorted(set(job.mine) - set(done))
-    with (
-        Progress(job.records, _size(job, job.mine), _size(job, done), unit, quiet) as progress,
-        _stopping(job, progress),
-    ):
-        for block, some in cut(records, job, wanted):
-            save(job.parts, block, *score(some), form)
-            progress.add(len(some))
-        if job.shard[1] > 1:
-            i, n = job.shard
-            progress.say(
-                f"shard {i}/{n} is done: {len(job.mine)} of {job.blocks} blocks, in {job.parts}"
-            )
-            return None
-        stats = join([job.parts], job.manifest, job.out, form)
-    shutil.rmtree(job.parts)
+
+    folder: Path
+    block: int
+
+    @property
+    def path(self) -> Path:
+        return self.folder / f"{self.block:08d}.part"
+
+    @property
+    def receipt(self) -> Path:
+        return self.path.with_suffix(".json")
+
+    def save(self, answers: Any, stats: Stats, records: int, form: Format) -> None:
+        """Write the block; its part takes its name last, so that one that is there has a receipt."""
+        with writable(self.folder, _ADVICE), replacing(self.path) as temporary:
+            form.write(answers, temporary)
+            receipt = {
+                "records": records,
+                "bytes": temporary.stat().st_size,
+                "sha256": checksum(temporary),
+                "stats": stats,
+            }
+            with replacing(self.receipt) as beside:
+                beside.write_text(json.dumps(receipt))
+
+    def check(self, records: int) -> Stats:
+        """What the block says of itself. Raises InputError for a part that is not as it was written.
+
+        `records` are those that the block must hold.
+        """
+        try:
+            receipt = json.loads(self.receipt.read_text())
+            written = [receipt[key] for key in ("bytes", "sha256", "records")]
+            stats = receipt["stats"]
+            present = [self.path.stat().st_size, checksum(self.path), records]
+        except (OSError, ValueError, KeyError, TypeError):
+            raise self._damage(f"has no record of what it holds ({self.receipt.name})") from None
+        if written[0] != present[0]:
+            raise self._damage(f"has {present[0]:,} bytes where {written[0]:,} were written")
+        if written[1] != present[1]:
+            raise self._damage("is not what was written (its checksum differs)")
+        if written[2] != records:
+            raise self._damage(f"has {written[2]:,} records where {records:,} belong")
+        return stats
+
+    def _damage(self, what: str) -> InputError:
+        return InputError(self.path, what, "remove it, and --resume its shard answers it again")
+
+
+def run_job(job: Job, work: Work, quiet: bool = False, form: Format | None = None) -> Stats | None:
+    """Answer every record of this shard, and end the job: its summary, or None for a shard.
+
+    `form` stands in for the task's own format where a command writes more than `merge` could. See
+    `stream` for what is raised.
+    """
+    form = form or job.task.format(job.identity)
+    blocks = stream(job, work, form, quiet)
+    return None if blocks is None else end_job(job.task, job.identity, blocks, job.where.out, quiet)
+
+
+def end_job(
+    task: Task[Any], identity: Identity, blocks: Sequence[Stats], out: Path, quiet: bool = False
+) -> Stats:
+    """The summary of a job that is whole: on stderr unless `quiet`, and beside its output."""
+    summary = task.summarise(identity, blocks)
+    return publish(identity.summary() | summary, task.lines(identity, summary), out, quiet)
+
+
+def stream(job: Job, work: Work, form: Format, quiet: bool = False) -> list[Stats] | None:
+    """Answer every record of this shard; the stats of all blocks, or None for a shard.
+
+    Memory is that of a block. Progress goes to stderr unless `quiet`. SIGTERM and SIGINT exit with
+    128 + their number; what is whole is kept for `resume`. Raises InputError for parts of another
+    job or damaged ones, MachineError when the disk is full.
+    """
+    form.require()
+    if job.where.piped:
+        return _pipe(job, work, form, quiet)
+    with _folder_of_parts(job) as folder:
+        parts = {block: Part(folder, block) for block in job.own_blocks}
+        done = [block for block, part in parts.items() if part.path.exists()]
+        for block in done:
+            parts[block].check(job.manifest.size(block))
+        wanted = sorted(parts.keys() - set(done))
+        with (
+            Progress(job.records, *_extent(job, done), job.task.unit, quiet) as progress,
+            _stop_on_signals(job, progress),
+        ):
+            for block, records in read_blocks(work, job.manifest, wanted):
+                answers, stats = work.answer(records)
+                parts[block].save(answers, stats, len(records), form)
+                progress.add(len(records))
+            i, n = job.where.shard
+            if n > 1:
+                count = f"{len(parts)} of {job.manifest.blocks} blocks"
+                progress.say(f"shard {i}/{n} is done: {count}, in {folder}")
+                return None
+            blocks = join_parts([folder], job.manifest, job.where.out, form)
+    shutil.rmtree(folder)
+    return blocks
+
+
+def read_blocks(
+    records: Iterable[Any], manifest: Manifest, wanted: Sequence[int]
+) -> Iterator[tuple[int, list[Any]]]:
+    """The wanted blocks (ascending) as (number, records); the others are read over.
+
+    Raises InputError when the input ends too soon.
+    """
+    remaining, position = iter(records), 0
+    for block in wanted:
+        first, size = block * manifest.block, manifest.size(block)
+        rows = list(islice(remaining, first - position, first - position + size))
+        if len(rows) < size:
+            found = "has fewer records than when it was counted"
+            raise InputError("input", found, "a file that nobody writes to")
+        position = first + size
+        yield block, rows
+
+
+def join_parts(folders: Sequence[Path], manifest: Manifest, out: Path, form: Format) -> list[Stats]:
+    """Put the parts in `folders` together as `out`; returns their stats in order.
+
+    Raises InputError when the folders belong to several jobs, a block is missing, or a part is not
+    as it was written.
+    """
+    parts: dict[int, Part] = {}
+    for folder in folders:
+        _require_same_job(folder, Manifest.read(folder), manifest)
+        for block in range(manifest.blocks):
+            if (part := Part(folder, block)).path.exists():
+                parts[block] = part
+    missing = [block for block in range(manifest.blocks) if block not in parts]
+    if missing:
+        first = missing[0] * manifest.block + 1
+        count = f"{len(missing)} of {manifest.blocks} blocks are missing"
+        found = f"{count}, the first from record {first:,} (1-based)"
+        raise InputError(out, found, "every shard of the job, each run to its end")
+    ordered = [parts[block] for block in range(manifest.blocks)]
+    stats = [part.check(manifest.size(part.block)) for part in ordered]
+    form.require()
+    with writable(out, _ADVICE):
+        form.join([part.path for part in ordered], out)
     return stats
 
 
-def cut(records: Iterable[Any], job: Job, wanted: Sequence[int]) -> Iterator[tuple[int, list[Any]]]:
-    """The wanted blocks (ascending) as (number, records). Raises InputError when the input ends too
-    soon.
+def _extent(job: Job, done: Sequence[int]) -> tuple[int, int]:
+    """Records of this shard, and how many of them are answered already."""
+    sizes = [sum(job.manifest.size(block) for block in blocks) for blocks in (job.own_blocks, done)]
+    return sizes[0], sizes[1]
+
+
+@contextmanager
+def _folder_of_parts(job: Job) -> Iterator[Path]:
+    """The folder of parts, made or found to be of the same job.
+
+    A refusal that leaves no part behind takes with it the folder that it made; a kill does not, nor
+    does a shard, whose neighbours may be about to write.
     """
-    records, at = iter(records), 0
-    for block in wanted:
-        first, size = block * job.block, min(job.block, job.records - block * job.block)
-        some = list(islice(records, first - at, first - at + size))
-        if len(some) < size:
-            raise InputError(
-                "input",
-                "has fewer records than when it was counted",
-                "a file that nobody writes to",
-            )
-        at = first + size
-        yield block, some
-
-
-def save(folder: Path, block: int, answers: Any, stats: Stats, form: Format) -> None:
-    """Write one block; its part appears last, so that a part that is there is whole and has its
-    stats.
-    """
-    with writable(folder, _ROOM):
-        with replacing(_part(folder, block).with_suffix(".json")) as temporary:
-            temporary.write_text(json.dumps(stats))
-        with replacing(_part(folder, block)) as temporary:
-            form.write(answers, temporary)
-
-
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """What job the parts in a folder belong to. Raises InputError when it is no such folder."""
+    made = _make_folder(job)
+    folder = job.where.parts
     try:
-        manifest = json.loads((folder / MANIFEST).read_text())
-        return {key: manifest[key] for key in ("task", "block", "records", "identity")}
-    except (OSError, ValueError, KeyError, TypeError):
-        raise InputError(
-            folder, "holds no parts of a job", "the OUT.parts folder that --shard or a kill left"
-        ) from None
+        yield folder
+    except OrchidError:
+        if made and job.where.shard[1] == 1 and not any(folder.glob("*.part")):
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
 
 
-def join(folders: Sequence[Path], manifest: dict[str, Any], out: Path, form: Format) -> list[Stats]:
-    """Put the parts in `folders` together as `out`; returns their stats in order.
-
-    Raises InputError when the folders belong to several jobs, or a block is missing.
-    """
-    blocks = -(-manifest["records"] // manifest["block"])
-    found: dict[int, Path] = {}
-    for folder in folders:
-        _same(folder, read_manifest(folder), manifest)
-        found.update(
-            (block, _part(folder, block))
-            for block in range(blocks)
-            if _part(folder, block).exists()
-        )
-    missing = [block for block in range(blocks) if block not in found]
-    if missing:
-        first = missing[0] * manifest["block"]
-        gap = f"{len(missing)} of {blocks} blocks are missing, the first from record {first + 1:,} (1-based)"
-        raise InputError(out, gap, "every shard of the job, each run to its end")
-    parts = [found[block] for block in range(blocks)]
-    with writable(out, _ROOM):
-        form.join(parts, out)
-    return [json.loads(part.with_suffix(".json").read_text()) for part in parts]
-
-
-def _part(folder: Path, block: int) -> Path:
-    return folder / f"{block:08d}.part"
-
-
-def _size(job: Job, blocks: Sequence[int]) -> int:
-    return sum(min(job.block, job.records - block * job.block) for block in blocks)
-
-
-def _begin(job: Job) -> None:
-    """Make the folder of parts, or find in it the same job."""
-    folder = job.parts
+def _make_folder(job: Job) -> bool:
+    """Whether the folder of parts was made, not found. Raises InputError for one of another job."""
+    folder = job.where.parts
     if folder.exists():
-        _same(folder, read_manifest(folder), json.loads(json.dumps(job.manifest)))
-        if not job.resume and any(_part(folder, block).exists() for block in job.mine):
-            raise InputError(
-                folder, "holds parts of this job already", "--resume to go on, or remove the folder"
-            )
-        return
-    with writable(job.out, _ROOM):
-        staged = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
-        with replacing(staged / MANIFEST) as temporary:
-            temporary.write_text(json.dumps(job.manifest))
+        _require_same_job(folder, Manifest.read(folder), job.manifest)
+        answered = any(Part(folder, block).path.exists() for block in job.own_blocks)
+        if answered and not job.where.resume:
+            possible = "--resume to go on, or remove the folder"
+            raise InputError(folder, "holds parts of this job already", possible)
+        return False
+    # made beside and renamed, so that no shard ever sees a folder without a manifest; not by
+    # tempfile, whose folders nobody but their owner may read
+    staged = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.tmp")
+    with writable(job.where.out, _ADVICE):
         try:
+            staged.mkdir()
+            job.manifest.write(staged)
             staged.rename(folder)
-        except OSError:  # another shard was faster
+        except OSError:
             shutil.rmtree(staged, ignore_errors=True)
-            _same(folder, read_manifest(folder), json.loads(json.dumps(job.manifest)))
+            if not folder.is_dir():
+                raise
+            # another shard was faster
+            _require_same_job(folder, Manifest.read(folder), job.manifest)
+            return False
+    return True
 
 
-def _same(folder: Path, before: dict[str, Any], now: dict[str, Any]) -> None:
-    old, new = (
-        {**manifest, **manifest["identity"], "identity": None} for manifest in (before, now)
-    )
+def _require_same_job(folder: Path, before: Manifest, now: Manifest) -> None:
+    old, new = _flat(before), _flat(now)
     changed = [key for key in {**old, **new} if old.get(key) != new.get(key)]
-    if changed:
-        plain = [
-            key
-            for key in changed
-            if len(str(old.get(key))) <= 80 and not isinstance(old.get(key), list | dict)
-        ]
-        changed = plain or changed  # what follows from an option is not said beside it
-        shown = ", ".join(_change(key, old.get(key), new.get(key)) for key in changed[:4])
-        raise InputError(
-            folder, f"belongs to another job: {shown}", "the same inputs and options, or another -o"
-        )
+    if not changed:
+        return
+    # what follows from an option, such as a header, is not said beside the option
+    plain = [key for key in changed if _is_short(old.get(key))]
+    shown = ", ".join(_change(key, old.get(key), new.get(key)) for key in (plain or changed)[:4])
+    possible = "the same inputs and options, or another -o"
+    raise InputError(folder, f"belongs to another job: {shown}", possible)
+
+
+def _flat(manifest: Manifest) -> dict[str, Any]:
+    """A manifest with its identity's values beside its own, as JSON gives them back."""
+    values = json.loads(json.dumps(vars(manifest)))
+    return values | values.pop("identity")
+
+
+def _is_short(value: Any) -> bool:
+    return len(str(value)) <= 80 and not isinstance(value, list | dict)
 
 
 def _change(key: str, old: Any, new: Any) -> str:
@@ -271,17 +329,14 @@ def _change(key: str, old: Any, new: Any) -> str:
 
 
 @contextmanager
-def _stopping(job: Job, progress: Progress) -> Iterator[None]:
-    """SIGTERM and SIGINT end the process at once: what is whole is saved, and the block at work is
-    lost.
-    """
+def _stop_on_signals(job: Job, progress: Progress) -> Iterator[None]:
+    """SIGTERM and SIGINT end the process at once: whole blocks are saved, the one at work is lost."""
 
     def stop(number: int, _: Any) -> None:
-        if not job.piped:
-            whole = sum(_part(job.parts, block).exists() for block in job.mine)
-            progress.say(
-                f"stopped: {whole} of {len(job.mine)} blocks are saved; --resume goes on from there"
-            )
+        if not job.where.piped:
+            parts = [Part(job.where.parts, block) for block in job.own_blocks]
+            saved = f"{sum(part.path.exists() for part in parts)} of {len(parts)} blocks are saved"
+            progress.say(f"stopped: {saved}; --resume goes on from there")
         raise SystemExit(128 + number)
 
     numbers = (signal.SIGTERM, signal.SIGINT)
@@ -297,24 +352,25 @@ def _stopping(job: Job, progress: Progress) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _pipe(
-    job: Job, records: Iterable, score: Callable, form: Format, unit: str, quiet: bool
-) -> list[Stats]:
+def _pipe(job: Job, work: Work, form: Format, quiet: bool) -> list[Stats]:
     """Answers straight to standard output."""
-    stats: list[Stats] = []
-    with Progress(job.records, job.records, 0, unit, quiet) as progress, _stopping(job, progress):
+    blocks: list[Stats] = []
+    with (
+        Progress(job.records, job.records, 0, job.task.unit, quiet) as progress,
+        _stop_on_signals(job, progress),
+    ):
 
         def answers() -> Iterator[Any]:
-            for _, some in cut(records, job, range(job.blocks)):
-                answer, said = score(some)
-                stats.append(said)
+            for _, records in read_blocks(work, job.manifest, job.own_blocks):
+                answer, stats = work.answer(records)
+                blocks.append(stats)
                 yield answer
-                progress.add(len(some))
+                progress.add(len(records))
 
         try:
             form.pipe(answers(), sys.stdout.buffer)
             sys.stdout.buffer.flush()
         except BrokenPipeError:  # head, say, has read enough
-            sys.stdout = None
+            sys.stdout = None  # so that the exit flushes nothing
             raise SystemExit(128 + signal.SIGPIPE) from None
-    return stats
+    return blocks

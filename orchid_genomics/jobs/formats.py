@@ -1,5 +1,4 @@
-"""Parts and whole files of a streamed job, by format: text (bgzip or plain, with its index), BCF
-and parquet.
+"""Parts and whole files of a job, by format: text (bgzip or plain, with its index), BCF, parquet.
 
 The trap: parts hold no header and are joined without being read, so they must not know where they
 stand.
@@ -20,18 +19,15 @@ from orchid_genomics.files import replacing
 from orchid_genomics.genome.bed import tabix
 from orchid_genomics.genome.bgzf import END_OF_FILE
 from orchid_genomics.genome.vcf import quiet, with_contigs, with_lines
+from orchid_genomics.jobs.task import Format
 
 VCF_INDEX = {"preset": "vcf"}
-TSV_INDEX = {
-    "seq_col": 0,
-    "start_col": 1,
-    "end_col": 1,
-    "meta_char": "#",
-}  # 1-based places in column 2
+# 1-based places in column 2
+TSV_INDEX = {"seq_col": 0, "start_col": 1, "end_col": 1, "meta_char": "#"}
 
 
 @dataclass(frozen=True)
-class TextFormat:
+class TextFormat(Format):
     """Lines (bytes with their ends) after a header.
 
     Parameters: `head` the header; `packed` whether the whole is bgzipped (parts always are);
@@ -84,7 +80,7 @@ class TextFormat:
 
 
 @dataclass(frozen=True)
-class BcfFormat:
+class BcfFormat(Format):
     """VCF lines that become a BCF by pysam; `contigs` are declared where the header does not."""
 
     head: bytes
@@ -152,7 +148,7 @@ def _to_bcf(text: Path, out: Path) -> None:
 
 
 @dataclass(frozen=True)
-class ParquetFormat:
+class ParquetFormat(Format):
     """Columns as lists. Parameters: `schema` (name, pyarrow type) of each; `about` what the file's
     metadata says.
     """
@@ -160,7 +156,10 @@ class ParquetFormat:
     schema: tuple[tuple[str, str], ...]
     about: dict[str, str]
 
-    def _schema(self):
+    def require(self) -> None:
+        _pyarrow()
+
+    def _schema(self) -> Any:
         pa = _pyarrow()
         fields = [pa.field(name, getattr(pa, kind)()) for name, kind in self.schema]
         return pa.schema(
@@ -173,7 +172,6 @@ class ParquetFormat:
         pq.write_table(_pyarrow().table(answers, schema=self._schema()), part)
 
     def join(self, parts: Iterable[Path], out: Path) -> None:
-        _pyarrow()
         import pyarrow.parquet as pq
 
         with replacing(out) as temporary, pq.ParquetWriter(temporary, self._schema()) as writer:
@@ -181,7 +179,7 @@ class ParquetFormat:
                 writer.write_table(pq.read_table(part, schema=self._schema()))
 
 
-def _pyarrow():
+def _pyarrow() -> Any:
     try:
         import pyarrow
     except ImportError:

@@ -7,9 +7,12 @@ from orchid_genomics.model.device import device_of
 from orchid_genomics.model.folder import OrchidModel
 
 
-def opened(model: str | Path, genome: str | Path, device: str) -> tuple[OrchidModel, Genome]:
-    """A model folder on its device ("auto", "cpu" or "cuda") and a FASTA. Raises OrchidError where
-    one is not there.
+def open_model_and_genome(
+    model: str | Path, genome: str | Path, device: str
+) -> tuple[OrchidModel, Genome]:
+    """A model folder on its device ("auto", "cpu" or "cuda") and a FASTA.
+
+    Raises OrchidError where one is not there.
     """
-    found = Genome(genome)
-    return OrchidModel.from_pretrained(model).to(device_of(device)), found
+    fasta = Genome(genome)  # first, for it is quickly opened and a model may take a while
+    return OrchidModel.from_pretrained(model).to(device_of(device)), fasta

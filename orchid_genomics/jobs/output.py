@@ -1,12 +1,41 @@
-"""Where a command writes: the name of a file says its format, and "-" is standard output; nothing
-imports torch.
+"""Where a command writes: a file whose name says its format, or "-" for standard output.
+
+Nothing here imports torch, so that a wrong name is refused at once.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from orchid_genomics.errors import InputError
-from orchid_genomics.jobs.engine import parse_shard
+
+
+@dataclass(frozen=True)
+class Destination:
+    """Where a job writes, and which part of it.
+
+    Attributes: `out` the final name, beside which the parts lie in ``<out>.parts`` ("-": standard
+    output, without parts); `shard` (i, n), i from 1, the i-th of n contiguous runs of blocks;
+    `resume` whether parts that are there may be kept.
+    """
+
+    out: Path
+    shard: tuple[int, int] = (1, 1)
+    resume: bool = False
+
+    @property
+    def piped(self) -> bool:
+        return str(self.out) == "-"
+
+    @property
+    def parts(self) -> Path:
+        """The folder of parts."""
+        return parts_folder(self.out)
+
+
+def parts_folder(out: Path) -> Path:
+    """The folder of parts of an output, which a shard leaves behind for `merge`."""
+    return out.with_name(f"{out.name}.parts")
 
 
 def kind_of(out: Path, kinds: Sequence[str], piped: str = "") -> str:
@@ -20,23 +49,32 @@ def kind_of(out: Path, kinds: Sequence[str], piped: str = "") -> str:
     for kind in kinds:
         if out.name.endswith(f".{kind}") and out.name != f".{kind}":
             return kind
-    dash = f", or - ({piped.upper()} to standard output)" if piped else ""
-    raise InputError(
-        "--out", f"{out.name!r} names no format", ", ".join(f".{kind}" for kind in kinds) + dash
-    )
+    possible = ", ".join(f".{kind}" for kind in kinds)
+    if piped:
+        possible += f", or - ({piped.upper()} to standard output)"
+    raise InputError("--out", f"{out.name!r} names no format", possible)
 
 
 def destination(
     out: str | Path, source: str | Path | None, shard: str | None, resume: bool
-) -> tuple[Path, tuple[int, int]]:
-    """Where a job writes, and which part of it: (1, 1) without a `shard`.
+) -> Destination:
+    """Where a job that reads `source` writes; `shard` is text such as "3/10", None for all of it.
 
     Raises InputError for a shard that is none, standard output in parts, or an `out` that is the
     `source`.
     """
-    out, part = Path(out), parse_shard(shard) if shard else (1, 1)
-    if str(out) == "-" and (shard or resume):
+    where = Destination(Path(out), parse_shard(shard) if shard else (1, 1), resume)
+    if where.piped and (shard or resume):
         raise InputError("--out", "- leaves no parts to resume or merge", "a file")
-    if source and out.exists() and Path(source).exists() and out.samefile(source):
+    both = source is not None and where.out.exists() and Path(source).exists()
+    if source is not None and both and where.out.samefile(source):
         raise InputError("--out", f"{out} is the input", "another name")
-    return out, part
+    return where
+
+
+def parse_shard(text: str) -> tuple[int, int]:
+    """``3/10`` as (3, 10). Raises InputError for anything else."""
+    i, _, n = text.partition("/")
+    if not (i.isdigit() and n.isdigit() and 1 <= int(i) <= int(n)):
+        raise InputError("--shard", f"{text!r}", "i/n with 1 <= i <= n, such as 3/10")
+    return int(i), int(n)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from orchid_genomics.errors import InputError
 from orchid_genomics.genome.bed import read_bed
-from orchid_genomics.jobs.inputs import opened
+from orchid_genomics.jobs.inputs import open_model_and_genome
 from orchid_genomics.jobs.progress import Progress
 from orchid_genomics.score.variants.calibration import FEWEST, Calibration, learned
 from orchid_genomics.score.variants.variant_scores import Scoring
@@ -35,7 +35,7 @@ def calibrate(
     out = Path(out)
     if not out.parent.is_dir():
         raise InputError(out, "its folder is not there", "a folder that is")
-    loaded, fasta = opened(model, genome, device)
+    loaded, fasta = open_model_and_genome(model, genome, device)
     places = None if neutral is None else list(read_bed(neutral, fasta))
     name = "genome background" if neutral is None else f"neutral background ({Path(neutral).name})"
     scoring = Scoring(loaded, fasta, scores or ("llr_unmasked",), windows)

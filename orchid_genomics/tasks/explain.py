@@ -1,11 +1,13 @@
 """Regions and a model become attributions: HDF5, npz, or a track that browsers draw as letters."""
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
+
+from pydantic import Field
 
 from orchid_genomics import __version__
 from orchid_genomics.draw.lanes import read_lane
@@ -16,20 +18,94 @@ from orchid_genomics.explain.methods import Explaining, Options
 from orchid_genomics.explain.motif_files import read_motifs
 from orchid_genomics.explain.motifs import MotifTable
 from orchid_genomics.explain.page import Page
-from orchid_genomics.genome.bed import read_records
+from orchid_genomics.genome.bed import Record, read_records
 from orchid_genomics.genome.fasta import Genome
 from orchid_genomics.genome.signal import BIGWIG
-from orchid_genomics.jobs.engine import Job, Stats, stream
-from orchid_genomics.jobs.inputs import opened
+from orchid_genomics.jobs.engine import Job, run_job
+from orchid_genomics.jobs.inputs import open_model_and_genome
 from orchid_genomics.jobs.output import destination, kind_of
+from orchid_genomics.jobs.summary import Stats, reason_lines, total
+from orchid_genomics.jobs.task import Format, Identity, Task, register
 from orchid_genomics.score.elements.element_files import ElementFile
 from orchid_genomics.score.elements.element_scores import REASONS
-from orchid_genomics.score.summary import reasons_of, told, total
 
-TASK = "explain"
-SAID = ("model", "genome", "input", "method", "target", "references", "seed", "window")
 BLOCK = 16  # regions that are explained, saved and lost together
 _MORE = {"ism": ("effects",), "dependency": ("dependency",)}
+
+
+class ExplainIdentity(Identity):
+    """What decides a byte of explained regions."""
+
+    summary_fields = (
+        "model",
+        "genome",
+        "input",
+        "method",
+        "target",
+        "references",
+        "seed",
+        "window",
+    )
+
+    version: str = Field(alias="orchid-genomics")
+    model: str
+    genome: str
+    input: str
+    method: str
+    target: str
+    references: int
+    seed: int
+    window: int
+    tolerance: float
+    most_steps: int
+    records: int
+    longest: int
+    """Letters of the longest region that can be explained."""
+    arrays: tuple[str, ...]
+    contigs: dict[str, int]
+
+
+class Explain(Task[ExplainIdentity]):
+    """The job of `explain`."""
+
+    name = "explain"
+    unit = "regions"
+    identity = ExplainIdentity
+
+    def format(self, identity: ExplainIdentity) -> Format:
+        return ExplainFormat(identity.dump())
+
+    def summarise(self, identity: ExplainIdentity, blocks: Sequence[Stats]) -> Stats:
+        whole = total({key: block[key] for key in ("regions", "reasons")} for block in blocks)
+        explained = whole["regions"] - sum(whole["reasons"].values())
+        summary = {
+            "regions": whole["regions"],
+            "explained": explained,
+            "reasons": whole["reasons"],
+        }
+        errors = sorted(error for block in blocks for error in block["errors"])
+        if errors:
+            summary |= {
+                "error_median": errors[len(errors) // 2],
+                "error_largest": errors[-1],
+                "error_beyond": sum(error > identity.tolerance for error in errors),
+            }
+        return summary
+
+    def lines(self, identity: ExplainIdentity, summary: Stats) -> Iterator[str]:
+        regions, explained = summary["regions"], summary["explained"]
+        yield f"{regions:,} regions: {explained:,} explained by {identity.method}"
+        yield from reason_lines(summary["reasons"], "not explained", REASONS)
+        if "error_largest" in summary:
+            median = f"off by {summary['error_median']:.1e} of the difference (median)"
+            largest = f"{summary['error_largest']:.1e} (largest)"
+            yield f"  sums against differences: {median}, {largest}"
+            if beyond := summary["error_beyond"]:
+                yield f"  {beyond:,} regions are off by more than {identity.tolerance:g}: see error"
+
+
+TASK = Explain()
+register(TASK)
 
 
 @dataclass(frozen=True)
@@ -87,11 +163,9 @@ def explain(
     None for a shard. Raises InputError for inputs or options that cannot be, before any work.
     """
     options, beside = options or Options(), beside or Beside()
-    places = [
-        destination(path, elements, shard, resume)
-        for path in ([out] if isinstance(out, str | Path) else out)
-    ]
-    outs, part = [path for path, _ in places], places[0][1]
+    paths = [out] if isinstance(out, str | Path) else out
+    destinations = [destination(path, elements, shard, resume) for path in paths]
+    outs = [where.out for where in destinations]
     kind, *_ = [kind_of(path, KINDS) for path in outs]
     if shard and (len(outs) > 1 or beside.html or beside.session or beside.motifs):
         raise InputError(
@@ -104,84 +178,87 @@ def explain(
         raise InputError(
             "--session", f"{outs[0]} is no bigWig, which browsers draw as letters", "-o OUT.bw"
         )
-    loaded, fasta = opened(model, genome, device)
+    loaded, fasta = open_model_and_genome(model, genome, device)
     explaining = Explaining(loaded, fasta, options)
     file = ElementFile.survey(elements, fasta)
     lengths = [len(record.place) for record in read_records(Path(elements))]
     explaining.fit(min(lengths))
-    identity = _identity(explaining, file, lengths, loaded.hash()) | {"kind": kind}
-    job = Job(TASK, outs[0], identity, file.records, BLOCK, part, resume)
+    identity = _identity(explaining, file, lengths, loaded.hash(), kind)
     about = {
         "model": f"{model} ({loaded.hash()})",
         "genome": f"{fasta.path.name} ({fasta.checksum()[:12]})",
     }
-    reports = beside.reports(outs[0], identity, about, fasta)
-    form, also = ExplainFormat(identity, outs[1:], reports), list(reports)
-    blocks = stream(job, file, _answerer(file, explaining), form, "regions", quiet)
-    if blocks is None:
+    reports = beside.reports(outs[0], identity.dump(), about, fasta)
+    job = Job(TASK, identity, destinations[0], len(file), BLOCK)
+    format, also = ExplainFormat(identity.dump(), outs[1:], reports), list(reports)
+    summary = run_job(job, Regions(file, explaining), quiet, format)
+    if summary is None:
         return None
     if beside.session:
-        name = f"{Path(model).name} {identity['method']} {identity['target']}".strip()
-        places = [
-            file.place(record) for record in islice(read_records(Path(elements)), MOST_REGIONS)
-        ]
-        also += browser_files({name: tracks[0]}, genome, places, beside.annotation, fasta.contigs)
-    stats = finish(blocks, identity, outs[0], quiet)
+        name = f"{Path(model).name} {identity.method} {identity.target}".strip()
+        records = islice(read_records(Path(elements)), MOST_REGIONS)
+        shown = [file.interval(record) for record in records]
+        also += browser_files({name: tracks[0]}, genome, shown, beside.annotation, fasta.contigs)
     if also and not quiet:
         print("also written: " + ", ".join(map(str, also)), file=sys.stderr)
-    return stats
+    return summary
 
 
 def _identity(
-    explaining: Explaining, file: ElementFile, lengths: Sequence[int], model: str
-) -> dict[str, Any]:
-    """All that decides a byte of the output, as JSON, but for its format; `model` is its hash."""
+    explaining: Explaining, file: ElementFile, lengths: Sequence[int], model: str, kind: str
+) -> ExplainIdentity:
+    """All that decides a byte of the output; `model` is its hash."""
     options = explaining.options
-    return {
-        "orchid-genomics": __version__,
-        "model": model,
-        "genome": explaining.genome.checksum()[:12],
-        "input": file.checksum,
-        "method": options.method,
-        "target": explaining.onehot.target.name if options.method != "dependency" else "",
-        "references": options.references or 0,
-        "seed": options.seed,
-        "window": options.window or 0,
-        "tolerance": options.tolerance,
-        "most_steps": options.most_steps,
-        "records": file.records,
-        "longest": max((n for n in lengths if n <= explaining.longest), default=1),
-        "arrays": [
+    return ExplainIdentity(
+        kind=kind,
+        version=__version__,
+        model=model,
+        genome=explaining.genome.checksum()[:12],
+        input=file.checksum,
+        method=options.method,
+        target=explaining.onehot.target.name if options.method != "dependency" else "",
+        references=options.references or 0,
+        seed=options.seed,
+        window=options.window or 0,
+        tolerance=options.tolerance,
+        most_steps=options.most_steps,
+        records=file.records,
+        longest=max((n for n in lengths if n <= explaining.longest), default=1),
+        arrays=(
             "hypothetical",
             "projected",
             "difference",
             "error",
             "steps",
             *_MORE.get(options.method, ()),
-        ],
-        "contigs": dict(explaining.genome.contigs),
-    }
+        ),
+        contigs=dict(explaining.genome.contigs),
+    )
 
 
-def form(identity: dict[str, Any]) -> ExplainFormat:
-    """How the parts of a job are written and joined."""
-    return ExplainFormat(identity)
+@dataclass(frozen=True)
+class Regions:
+    """The regions of a BED, to be explained."""
 
+    file: ElementFile
+    explaining: Explaining
 
-def _answerer(file: ElementFile, explaining: Explaining) -> Callable:
-    """A function from the records of a block to its answers and stats."""
+    def __len__(self) -> int:
+        return len(self.file)
 
-    def answer(records: list) -> tuple[list[Explained], Stats]:
-        places = [file.place(record) for record in records]
-        found = [
-            Explained(
-                place, each if isinstance(each, str) else "", {} if isinstance(each, str) else each
-            )
-            for place, each in zip(places, explaining(places), strict=True)
-        ]
-        return found, _stats(found)
+    def __iter__(self) -> Iterator[Record]:
+        return iter(self.file)
 
-    return answer
+    def answer(self, records: list[Record]) -> tuple[list[Explained], Stats]:
+        """Explained regions, and stats."""
+        intervals = [self.file.interval(record) for record in records]
+        regions = []
+        for interval, arrays in zip(intervals, self.explaining(intervals), strict=True):
+            if isinstance(arrays, str):
+                regions.append(Explained(interval, arrays, {}))
+            else:
+                regions.append(Explained(interval, "", arrays))
+        return regions, _stats(regions)
 
 
 def _stats(found: Sequence[Explained]) -> Stats:
@@ -197,40 +274,3 @@ def _stats(found: Sequence[Explained]) -> Stats:
         "reasons": {why: whys.count(why) for why in sorted(set(whys))},
         "errors": errors,
     }
-
-
-def finish(
-    blocks: Sequence[Stats], identity: dict[str, Any], out: Path, quiet: bool = False
-) -> Stats:
-    """The summary of a job that is whole: said on stderr, written beside its output."""
-    whole = total({key: block[key] for key in ("regions", "reasons")} for block in blocks)
-    errors = sorted(error for block in blocks for error in block["errors"])
-    regions, reasons = whole["regions"], whole["reasons"]
-    summary = {"regions": regions, "explained": regions - sum(reasons.values()), "reasons": reasons}
-    if errors:
-        wide = sum(error > identity["tolerance"] for error in errors)
-        summary |= {
-            "error_median": errors[len(errors) // 2],
-            "error_largest": errors[-1],
-            "error_beyond": wide,
-        }
-    return told(
-        {key: identity[key] for key in SAID} | summary, _lines(summary, identity), out, quiet
-    )
-
-
-def _lines(summary: Stats, identity: dict[str, Any]) -> list[str]:
-    lines = [
-        f"{summary['regions']:,} regions: {summary['explained']:,} explained by {identity['method']}"
-    ]
-    lines += reasons_of(summary["reasons"], "not explained", REASONS)
-    if "error_largest" in summary:
-        lines.append(
-            f"  sums against differences: off by {summary['error_median']:.1e} of the difference (median), "
-            f"{summary['error_largest']:.1e} (largest)"
-        )
-        if summary["error_beyond"]:
-            lines.append(
-                f"  {summary['error_beyond']:,} regions are off by more than {identity['tolerance']:g}: see error"
-            )
-    return lines

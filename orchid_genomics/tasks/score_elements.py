@@ -2,25 +2,31 @@
 in order.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+import warnings
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from orchid_genomics.errors import InputError
+from orchid_genomics.genome.bed import Record
+from orchid_genomics.genome.contigs import GenomeNote
 from orchid_genomics.genome.fasta import Genome
-from orchid_genomics.jobs.engine import Job, Stats, stream
-from orchid_genomics.jobs.inputs import opened
+from orchid_genomics.jobs.engine import Job, run_job
+from orchid_genomics.jobs.inputs import open_model_and_genome
 from orchid_genomics.jobs.output import destination, kind_of
+from orchid_genomics.jobs.summary import Stats, column_lines, reason_lines, value_sums
+from orchid_genomics.jobs.task import Format, Task, Work, register
 from orchid_genomics.score.elements.element_files import (
     KINDS,
     TRACKS,
     ElementFile,
-    form,
-    identity_of,
-    rendered,
+    ElementIdentity,
+    element_format,
+    render,
     summit,
 )
 from orchid_genomics.score.elements.element_scores import (
@@ -29,24 +35,30 @@ from orchid_genomics.score.elements.element_scores import (
     ElementScoring,
     Options,
 )
-from orchid_genomics.score.summary import lines_of, reasons_of, sums_of, told, total
 from orchid_genomics.sequence import Interval
 
-TASK = "score-elements"
-SAID = (
-    "model",
-    "genome",
-    "input",
-    "tile",
-    "stride",
-    "length",
-    "window",
-    "passes",
-    "background",
-    "seed",
-    "track",
-)
 BLOCK = 256  # elements, or tiles, that are answered, saved and lost together
+
+
+class ScoreElements(Task[ElementIdentity]):
+    """The job of `score_elements`."""
+
+    name = "score-elements"
+    unit = "elements"
+    identity = ElementIdentity
+
+    def format(self, identity: ElementIdentity) -> Format:
+        return element_format(identity)
+
+    def lines(self, identity: ElementIdentity, summary: Stats) -> Iterable[str]:
+        what = "elements" if identity.tile is None else "tiles"
+        yield f"{summary['elements']:,} {what}: {summary['scored']:,} scored"
+        yield from reason_lines(summary["reasons"], "not scored", REASONS)
+        yield from column_lines(summary["columns"])
+
+
+TASK = ScoreElements()
+register(TASK)
 
 
 def score_elements(
@@ -69,55 +81,72 @@ def score_elements(
     Returns the summary, which is also in ``<out>.summary.json`` and, unless `quiet`, on stderr;
     None for a shard. Raises InputError for inputs or options that cannot be, before any work.
     """
-    out, part = destination(out, elements, shard, resume)
-    kind = kind_of(out, TRACKS) if tile else kind_of(out, KINDS, piped="tsv")
+    where = destination(out, elements, shard, resume)
+    kind = kind_of(where.out, TRACKS) if tile else kind_of(where.out, KINDS, piped="tsv")
     if (elements is None) != bool(tile):
-        raise InputError(
-            "ELEMENTS", "is missing" if not tile else "and --tile are both given", "one of the two"
-        )
-    loaded, fasta = opened(model, genome, device)
-    scoring = ElementScoring(
-        loaded, fasta, replace(options or Options(), **({"background": 0} if tile else {}))
-    )
+        found = "and --tile are both given" if tile else "is missing"
+        raise InputError("ELEMENTS", found, "one of the two")
+    loaded, fasta = open_model_and_genome(model, genome, device)
+    options = options or Options()
+    if tile:
+        options = replace(options, background=0)  # z of every letter of a genome is not a track
+    scoring = ElementScoring(loaded, fasta, options)
     names = [column.name for column in scoring.columns]
     if track and track not in names:
         raise InputError("--track", f"unknown score {track!r}", f"possible: {', '.join(names)}")
-    said = {"model": loaded.hash(), "genome": fasta.checksum()[:12], **scoring.said}
     track = (track or names[0]) if kind in TRACKS else None
-    if tile:
-        tiles = Tiles(scoring, fasta, tile, stride, track)
-        identity = identity_of(said | tiles.said, scoring.columns, kind, None, track)
-        records, count, answer, unit = tiles, len(tiles), tiles.answer, "tiles"
+    identity = ElementIdentity(
+        kind=kind,
+        model=loaded.hash(),
+        genome=fasta.checksum()[:12],
+        track=track,
+        columns=tuple((column.name, column.about) for column in scoring.columns),
+        width=0,
+        ordered=True,
+        farthest=0,
+        contigs=dict(fasta.contigs) if kind in TRACKS else None,
+        **scoring.settings,
+    )
+    work: Work
+    if elements is None:
+        work = Tiles(scoring, fasta, tile, stride, track or names[0])
+        identity = identity.model_copy(update=work.settings)
     else:
         file = ElementFile.survey(elements, fasta)
-        identity = identity_of(said | {"input": file.checksum}, scoring.columns, kind, file, track)
-        records, count, answer, unit = (
-            file,
-            file.records,
-            _answerer(file, scoring, identity),
-            "elements",
-        )
-    if kind in TRACKS:
-        identity["contigs"] = dict(fasta.contigs)
-    job = Job(TASK, out, identity, count, BLOCK, part, resume)
-    blocks = stream(job, records, answer, form(identity), unit, quiet)
-    return None if blocks is None else finish(blocks, identity, out, quiet)
+        if not file.ordered and kind.endswith(".gz"):
+            note = "is not sorted by place; answered in its order, without index"
+            warnings.warn(f"{file.path}: {note}", GenomeNote, stacklevel=2)
+        identity = identity.model_copy(update=file.settings)
+        work = Elements(file, scoring, identity)
+    return run_job(Job(TASK, identity, where, len(work), BLOCK), work, quiet)
 
 
-def _answerer(file: ElementFile, scoring: ElementScoring, identity: dict[str, Any]) -> Callable:
-    """A function from the records of a block to its answers and stats."""
+@dataclass(frozen=True)
+class Elements:
+    """The elements of a BED, to be scored."""
 
-    def answer(records: list) -> tuple[Any, Stats]:
-        places = [file.place(record) for record in records]
-        found = scoring(places, [summit(record) for record in records])
-        return rendered(identity, records, places, found), _stats(found)
+    file: ElementFile
+    scoring: ElementScoring
+    identity: ElementIdentity
 
-    return answer
+    def __len__(self) -> int:
+        return len(self.file)
+
+    def __iter__(self) -> Iterator[Record]:
+        return iter(self.file)
+
+    def answer(self, records: list[Record]) -> tuple[Any, Stats]:
+        """Scored elements as the format takes them, and stats."""
+        intervals = [self.file.interval(record) for record in records]
+        scores = self.scoring(intervals, [summit(record) for record in records])
+        return render(self.identity, records, intervals, scores), _stats(scores)
 
 
 class Tiles:
-    """Contigs cut into tiles, in order of name; a model with a letters head answers letter by
-    letter, a fine-tuned one by a window around each tile of `stride` letters.
+    """Contigs cut into tiles, in order of name.
+
+    A model with a letters head answers letter by letter, a fine-tuned one by a window around each
+    tile of `stride` letters.
     """
 
     def __init__(
@@ -129,24 +158,26 @@ class Tiles:
         track: str,
     ) -> None:
         self.scoring = scoring
-        names = (
-            list(genome.contigs)
-            if list(contigs) == ["all"]
-            else [genome.contig(name, "--tile") for name in contigs]
-        )
-        self.contigs = sorted((name, genome.contigs[name]) for name in set(names))
+        if list(contigs) == ["all"]:
+            names = set(genome.contigs)
+        else:
+            names = {genome.contig(name, "--tile") for name in contigs}
+        self.contigs = sorted((name, genome.contigs[name]) for name in names)
         self.column = [column.name for column in scoring.columns].index(track)
-        self.letters = scoring.likelihood is not None
-        self.core = scoring.likelihood.reader.core if self.letters else stride
-        if not self.letters and not scoring.length:
-            raise InputError(
-                "--length",
-                "the model does not say what it was trained on",
-                "letters of each window",
-            )
-        if self.core < 1:
+        if scoring.likelihood:
+            self.core = scoring.likelihood.reader.core
+            return
+        self.core = stride
+        if not scoring.length:
+            found = "the model does not say what it was trained on"
+            raise InputError("--length", found, "letters of each window")
+        if stride < 1:
             raise InputError("--stride", f"{stride}", "1 letter or more")
-        self.said = {"tile": ",".join(name for name, _ in self.contigs), "stride": self.core}
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What of an identity the tiles decide."""
+        return {"tile": ",".join(name for name, _ in self.contigs), "stride": self.core}
 
     def __len__(self) -> int:
         return sum(-(-size // self.core) for _, size in self.contigs)
@@ -158,44 +189,28 @@ class Tiles:
 
     def answer(self, tiles: list[Interval]) -> tuple[Any, Stats]:
         """Values along every tile, and stats."""
-        if self.letters:
-            found = [letters[self.column] for letters in self.scoring.likelihood.letters(tiles)]
+        if self.scoring.likelihood:
+            letters = self.scoring.likelihood.letters(tiles)
+            values = [scores[self.column] for scores in letters]
         else:
-            rows = self.scoring(tiles).values[:, self.column].tolist()
-            found = [[value] * len(tile) for tile, value in zip(tiles, rows, strict=True)]
-        sums = sums_of(np.concatenate([np.asarray(values, np.float64) for values in found]))
+            column = self.scoring(tiles).values[:, self.column]
+            values = [np.full(len(t), value) for t, value in zip(tiles, column, strict=True)]
         stats = {
             "elements": len(tiles),
             "scored": len(tiles),
             "reasons": {},
-            "columns": {"letters": sums},
+            "columns": {"letters": value_sums(np.concatenate(values))},
         }
-        return [
-            (tile.contig, tile.start, values) for tile, values in zip(tiles, found, strict=True)
-        ], stats
+        starts = [(tile.contig, tile.start) for tile in tiles]
+        return [(*start, along) for start, along in zip(starts, values, strict=True)], stats
 
 
-def _stats(found: ElementScores) -> Stats:
-    reasons = {why: found.why.count(why) for why in sorted({*found.why} - {""})}
-    columns = {column.name: sums_of(found.values[:, i]) for i, column in enumerate(found.columns)}
-    count = len(found.why)
+def _stats(scores: ElementScores) -> Stats:
+    reasons = Counter(why for why in scores.why if why)
+    columns = {column.name: scores.values[:, i] for i, column in enumerate(scores.columns)}
     return {
-        "elements": count,
-        "scored": count - sum(reasons.values()),
-        "reasons": reasons,
-        "columns": columns,
+        "elements": len(scores.why),
+        "scored": len(scores.why) - reasons.total(),
+        "reasons": dict(sorted(reasons.items())),
+        "columns": {name: value_sums(values) for name, values in columns.items()},
     }
-
-
-def finish(
-    blocks: Sequence[Stats], identity: dict[str, Any], out: Path, quiet: bool = False
-) -> Stats:
-    """The summary of a job that is whole: said on stderr, written beside its output."""
-    whole = total(blocks)
-    first = f"{whole['elements']:,} {'tiles' if 'tile' in identity else 'elements'}: {whole['scored']:,} scored"
-    text = [
-        first,
-        *reasons_of(whole["reasons"], "not scored", REASONS),
-        *lines_of(whole["columns"]),
-    ]
-    return told({key: identity[key] for key in SAID if key in identity} | whole, text, out, quiet)

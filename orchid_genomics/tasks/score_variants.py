@@ -2,35 +2,54 @@
 but for its INFO.
 """
 
-import hashlib
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from orchid_genomics.genome.vcf import Vcf
-from orchid_genomics.jobs.engine import BLOCK, Job, Stats, stream
-from orchid_genomics.jobs.inputs import opened
+from orchid_genomics.files import checksum
+from orchid_genomics.genome.vcf import Survey, Vcf
+from orchid_genomics.jobs.engine import BLOCK, Job, run_job
+from orchid_genomics.jobs.inputs import open_model_and_genome
 from orchid_genomics.jobs.output import destination, kind_of
-from orchid_genomics.score.summary import lines, stats_of, told, total
+from orchid_genomics.jobs.summary import Stats
+from orchid_genomics.jobs.task import Format, Task, register
 from orchid_genomics.score.variants.calibration import Calibration
 from orchid_genomics.score.variants.preflight import all_match, contigs_of, preflight
 from orchid_genomics.score.variants.scorers import SCORERS
 from orchid_genomics.score.variants.variant_files import (
     KINDS,
-    form,
-    identity_of,
+    VariantIdentity,
     info_names,
-    rendered,
+    render,
+    variant_format,
 )
 from orchid_genomics.score.variants.variant_scores import OnMismatch, Scoring
+from orchid_genomics.score.variants.variant_summary import block_stats, summary_lines
 
-TASK = "score-variants"
-SAID = ("model", "genome", "input", "scores", "window", "on REF mismatch")
 _LETTERS = 1 << 19  # of the windows of one block, so that a kill costs little
+
+
+class ScoreVariants(Task[VariantIdentity]):
+    """The job of `score_variants`."""
+
+    name = "score-variants"
+    unit = "variants"
+    identity = VariantIdentity
+
+    def format(self, identity: VariantIdentity) -> Format:
+        return variant_format(identity)
+
+    def lines(self, identity: VariantIdentity, summary: Stats) -> Iterable[str]:
+        return summary_lines(summary)
+
+
+TASK = ScoreVariants()
+register(TASK)
 
 
 def score_variants(
@@ -53,10 +72,10 @@ def score_variants(
     Returns the summary, which is also in ``<out>.summary.json`` and, unless `quiet`, on stderr;
     None for a shard. Raises InputError for inputs or options that cannot be, before any work.
     """
-    out, part = destination(out, variants, shard, resume)
-    kind = kind_of(out, KINDS, piped="vcf")
-    with source(variants) as vcf:
-        loaded, fasta = opened(model, genome, device)
+    where = destination(out, variants, shard, resume)
+    kind = kind_of(where.out, KINDS, piped="vcf")
+    with open_variants(variants) as vcf:
+        loaded, fasta = open_model_and_genome(model, genome, device)
         scoring = Scoring(loaded, fasta, scores, windows, on_mismatch)
         if calibration is not None:
             Calibration.load(calibration).add_to(scoring)
@@ -66,57 +85,54 @@ def score_variants(
         preflight(vcf, survey, contigs, fasta)
         if on_mismatch == "error":
             all_match(vcf, contigs, fasta)
-        sums = (loaded.hash(), fasta.checksum(), checksum(calibration) if calibration else "")
-        identity = identity_of(scoring, survey, kind, prefix, *sums)
-        block = block_of(scoring)
-        job = Job(TASK, out, identity, survey.records, block, part, resume)
-        answer = scorer(vcf, scoring, contigs, kind, names)
-        blocks = stream(job, vcf.lines(), answer, form(identity), "variants", quiet)
-    return None if blocks is None else finish(blocks, identity, out, quiet)
+        background = None if calibration is None else checksum(Path(calibration))
+        identity = VariantIdentity.of(scoring, survey, kind, prefix, background)
+        job = Job(TASK, identity, where, survey.records, block_size(scoring))
+        return run_job(job, Variants(vcf, survey, scoring, contigs, kind, names), quiet)
 
 
-def block_of(scoring: Scoring) -> int:
-    """Records a block: few where each costs a long window, many where neighbours share their
-    passes.
-    """
+def block_size(scoring: Scoring) -> int:
+    """Records a block: few where each costs a long window, many where neighbours share passes."""
     if all(SCORERS[name].shared for name in scoring.scores):
         return 4 * BLOCK
     return min(BLOCK, max(16, _LETTERS // max(scoring.windows)))
 
 
-def scorer(
-    vcf: Vcf, scoring: Scoring, contigs: dict[str, str], kind: str, names: Sequence[str]
-) -> Callable:
-    """A function from the numbered lines of a block to its answers and stats."""
+@dataclass(frozen=True)
+class Variants:
+    """The records of a VCF, to be scored: the work of the job.
 
-    def answer(numbered: list[tuple[int, bytes]]) -> tuple[Any, Stats]:
-        records = [vcf.parse(number, line) for number, line in numbered]
-        found = scoring(
-            [allele for record in records for allele in record.alleles(contigs.get(record.contig))]
-        )
-        return rendered(kind, names, records, found), stats_of(scoring, found, len(records))
+    Attributes: `contigs` the genome's name of each contig of the file that it has; `names` those of
+    INFO.
+    """
 
-    return answer
+    vcf: Vcf
+    survey: Survey
+    scoring: Scoring
+    contigs: Mapping[str, str]
+    kind: str
+    names: Sequence[str]
 
+    def __len__(self) -> int:
+        return self.survey.records
 
-def finish(
-    blocks: Sequence[Stats], identity: dict[str, Any], out: Path, quiet: bool = False
-) -> Stats:
-    """The summary of a job that is whole: said on stderr, written beside its output."""
-    whole = total(blocks)
-    return told({key: identity[key] for key in SAID} | whole, lines(whole), out, quiet)
+    def __iter__(self) -> Iterator[tuple[int, bytes]]:
+        return self.vcf.lines()
 
-
-def checksum(path: str | Path) -> str:
-    """The SHA-256 of a small file, in hexadecimal."""
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    def answer(self, numbered: list[tuple[int, bytes]]) -> tuple[Any, Stats]:
+        """Scored records as the format takes them, and stats."""
+        records = [self.vcf.parse(number, line) for number, line in numbered]
+        alleles = []
+        for record in records:
+            alleles += record.alleles(self.contigs.get(record.contig))
+        scores = self.scoring(alleles)
+        stats = block_stats(self.scoring, scores, len(records))
+        return render(self.kind, self.names, records, scores), stats
 
 
 @contextmanager
-def source(variants: str | Path) -> Iterator[Vcf]:
-    """A VCF or BCF; standard input is read to its end first, into a temporary file, for it is read
-    twice.
-    """
+def open_variants(variants: str | Path) -> Iterator[Vcf]:
+    """A VCF or BCF; standard input is read to its end first, for a job reads its input twice."""
     if str(variants) != "-":
         yield Vcf(variants)
         return

@@ -152,7 +152,7 @@ def test_a_summary_says_what_was_asked_and_what_came(folder, capsys):
 def test_killed_and_resumed_the_bytes_are_those_of_one_run(folder, monkeypatch):
     run(out="one.tsv")
     calls = []
-    real = task.rendered
+    real = task.render
 
     def dies(*words):
         calls.append(1)
@@ -160,7 +160,7 @@ def test_killed_and_resumed_the_bytes_are_those_of_one_run(folder, monkeypatch):
             signal.raise_signal(signal.SIGTERM)
         return real(*words)
 
-    monkeypatch.setattr(task, "rendered", dies)
+    monkeypatch.setattr(task, "render", dies)
     with pytest.raises(SystemExit) as stop:
         run(out="two.tsv")
     assert stop.value.code == 128 + signal.SIGTERM

@@ -15,10 +15,12 @@ from hypothesis import strategies as st
 
 from orchid_genomics.errors import InputError, MachineError
 from orchid_genomics.files import replacing
-from orchid_genomics.jobs.engine import Job, join, parse_shard, parts_of, read_manifest, stream
+from orchid_genomics.jobs.engine import Job, Manifest, join_parts, stream
+from orchid_genomics.jobs.output import Destination, parse_shard, parts_folder
+from orchid_genomics.jobs.task import Format, Identity, Task
 
 
-class Lines:
+class Lines(Format):
     """The simplest format: text with a header."""
 
     def write(self, answers, part):
@@ -34,17 +36,55 @@ class Lines:
             out.write("".join(some).encode())
 
 
+class Options(Identity):
+    summary_fields = ("window",)
+    input: str = "abc"
+    window: int = 8
+    kind: str = "txt"
+
+
+class Counting(Task[Options]):
+    name, unit, identity = "test", "records", Options
+
+    def format(self, identity):
+        return Lines()
+
+    def lines(self, identity, summary):
+        yield f"{summary['records']} records"
+
+
+class Work:
+    """Numbers from 0; `score` may stand in for the answer of a block."""
+
+    def __init__(self, count, score=None):
+        self.numbers, self.score = range(count), score
+
+    def __len__(self):
+        return len(self.numbers)
+
+    def __iter__(self):
+        return iter(self.numbers)
+
+    def answer(self, records):
+        return (self.score or answer)(records)
+
+
 def answer(some):
     """A block's answer knows its own records alone."""
     return [f"{value} of {len(some)}\n" for value in some], {"records": len(some), "sum": sum(some)}
 
 
-def job(out, records=10, **more):
-    return Job("test", Path(out), {"input": "abc", "window": 8}, records, **{"block": 3, **more})
+def job(out, records=10, shard=(1, 1), resume=False, window=8):
+    where = Destination(Path(out), shard, resume)
+    return Job(Counting(), Options(window=window), where, records, 3)
+
+
+def run(job, records=10, score=None, quiet=True):
+    return stream(job, Work(records, score), Lines(), quiet)
 
 
 def whole(tmp_path, records=10):
-    stream(job(tmp_path / "whole", records), range(records), answer, Lines(), quiet=True)
+    run(job(tmp_path / "whole", records), records)
     return (tmp_path / "whole").read_text()
 
 
@@ -72,7 +112,7 @@ def test_every_record_is_answered_once_in_order(tmp_path, records):
 
 
 def test_stats_of_all_blocks_come_back(tmp_path):
-    stats = stream(job(tmp_path / "out"), range(10), answer, Lines(), quiet=True)
+    stats = run(job(tmp_path / "out"), 10)
     assert [block["records"] for block in stats] == [3, 3, 3, 1]
     assert sum(block["sum"] for block in stats) == 45
 
@@ -81,10 +121,10 @@ def test_stats_of_all_blocks_come_back(tmp_path):
 def test_killed_after_any_block_and_resumed(tmp_path, after):
     score, _ = dying(after)
     with pytest.raises(Killed):
-        stream(job(tmp_path / "out"), range(10), score, Lines(), quiet=True)
+        run(job(tmp_path / "out"), 10, score)
     assert not (tmp_path / "out").exists()
     again, calls = dying(99)
-    stats = stream(job(tmp_path / "out", resume=True), range(10), again, Lines(), quiet=True)
+    stats = run(job(tmp_path / "out", resume=True), 10, again)
     assert len(calls) == 4 - after
     assert (tmp_path / "out").read_text() == whole(tmp_path)
     assert sum(block["sum"] for block in stats) == 45
@@ -97,53 +137,51 @@ def test_shards_in_any_number_merge_to_one_run(tmp_path_factory, records, shards
     outs = []
     for i in range(shards, 0, -1):  # in any order, into one folder or several
         outs.append(folder / ("out" if shared else f"out{i}"))
-        made = stream(
-            job(outs[-1], records, shard=(i, shards)), range(records), answer, Lines(), quiet=True
-        )
+        made = run(job(outs[-1], records, shard=(i, shards)), records)
         assert (made is None) == (shards > 1)
     if shards > 1:
-        folders = sorted({parts_of(out) for out in outs})
-        join(folders, read_manifest(folders[0]), folder / "out", Lines())
+        folders = sorted({parts_folder(out) for out in outs})
+        join_parts(folders, Manifest.read(folders[0]), folder / "out", Lines())
     else:
         (folder / "out").write_text(outs[0].read_text())
     assert (folder / "out").read_text() == whole(folder, records)
 
 
 def test_a_missing_shard_is_named(tmp_path):
-    stream(job(tmp_path / "out", shard=(1, 2)), range(10), answer, Lines(), quiet=True)
+    run(job(tmp_path / "out", shard=(1, 2)), 10)
     folder = tmp_path / "out.parts"
     with pytest.raises(
         InputError,
         match=r"2 of 4 blocks are missing, the first from record 7 \(1-based\); every shard",
     ):
-        join([folder], read_manifest(folder), tmp_path / "out", Lines())
+        join_parts([folder], Manifest.read(folder), tmp_path / "out", Lines())
     assert not (tmp_path / "out").exists()
 
 
 def test_another_job_in_the_same_place_is_refused(tmp_path):
     score, _ = dying(1)
     with pytest.raises(Killed):
-        stream(job(tmp_path / "out"), range(10), score, Lines(), quiet=True)
+        run(job(tmp_path / "out"), 10, score)
     with pytest.raises(
         InputError, match="holds parts of this job already; --resume to go on, or remove the folder"
     ):
-        stream(job(tmp_path / "out"), range(10), answer, Lines(), quiet=True)
-    other = Job("test", tmp_path / "out", {"input": "abc", "window": 16}, 10, 3, resume=True)
+        run(job(tmp_path / "out"), 10)
+    other = job(tmp_path / "out", window=16, resume=True)
     with pytest.raises(
         InputError, match="belongs to another job: window 8 -> 16; the same inputs and options"
     ):
-        stream(other, range(10), answer, Lines(), quiet=True)
+        run(other)
     with pytest.raises(InputError, match="elsewhere: holds no parts of a job"):
-        read_manifest(tmp_path / "elsewhere")
+        Manifest.read(tmp_path / "elsewhere")
 
 
 def test_shards_of_two_jobs_do_not_merge(tmp_path):
-    stream(job(tmp_path / "a", shard=(1, 2)), range(10), answer, Lines(), quiet=True)
-    stream(job(tmp_path / "b", 11, shard=(2, 2)), range(11), answer, Lines(), quiet=True)
+    run(job(tmp_path / "a", shard=(1, 2)), 10)
+    run(job(tmp_path / "b", 11, shard=(2, 2)), 11)
     with pytest.raises(InputError, match=r"b.parts: belongs to another job: records 11 -> 10"):
-        join(
+        join_parts(
             [tmp_path / "a.parts", tmp_path / "b.parts"],
-            read_manifest(tmp_path / "a.parts"),
+            Manifest.read(tmp_path / "a.parts"),
             tmp_path / "c",
             Lines(),
         )
@@ -151,13 +189,13 @@ def test_shards_of_two_jobs_do_not_merge(tmp_path):
 
 def test_an_input_that_shrinks_is_no_silent_end(tmp_path):
     with pytest.raises(InputError, match="has fewer records than when it was counted"):
-        stream(job(tmp_path / "out"), range(8), answer, Lines(), quiet=True)
+        run(job(tmp_path / "out"), 8)
     assert not (tmp_path / "out").exists()
 
 
 def test_a_folder_that_is_not_there(tmp_path):
     with pytest.raises(MachineError, match=r"cannot be written \(No such file or directory\)"):
-        stream(job(tmp_path / "no" / "out"), range(10), answer, Lines(), quiet=True)
+        run(job(tmp_path / "no" / "out"), 10)
 
 
 @pytest.mark.parametrize("text", ["0/3", "4/3", "3", "a/b", "1/0", "-1/2"])
@@ -168,7 +206,7 @@ def test_a_wrong_shard(text):
 
 def test_progress_says_what_is_left(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("orchid_genomics.terminal.PLAIN_SECONDS", 0.0)
-    stream(job(tmp_path / "out", shard=(2, 2)), range(10), answer, Lines())
+    run(job(tmp_path / "out", shard=(2, 2)), 10, quiet=False)
     said = capsys.readouterr().err.splitlines()
     assert said[0] == "this shard: 4 of 10 records"
     assert said[1].startswith("3/4 records  ")
@@ -179,7 +217,7 @@ def test_progress_says_what_is_left(tmp_path, capsys, monkeypatch):
 def test_answers_are_piped_as_they_come(tmp_path, monkeypatch):
     out = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", type("Out", (), {"buffer": out}))
-    stats = stream(job("-"), range(10), answer, Lines(), quiet=True)
+    stats = run(job("-"), 10)
     assert len(stats) == 4
     assert out.getvalue().decode() == whole(tmp_path)
 
@@ -187,32 +225,31 @@ def test_answers_are_piped_as_they_come(tmp_path, monkeypatch):
 PROGRAM = """
 import sys, time
 sys.path.insert(0, {tests!r})
-from test_stream import Lines, answer, job
-from orchid_genomics.jobs.engine import stream
+from test_engine import answer, job, run
 def slow(some):
     if some[0] == 6:
         print("busy", flush=True)
         time.sleep(600)
     return answer(some)
-stream(job({out!r}), range(10), slow, Lines())
+run(job({out!r}), 10, slow, quiet=False)
 """
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_a_signal_keeps_what_is_whole(tmp_path, number):
     program = PROGRAM.format(tests=str(Path(__file__).parent), out=str(tmp_path / "out"))
-    run = subprocess.Popen(
+    process = subprocess.Popen(
         [sys.executable, "-c", program], stdout=-1, stderr=-1, text=True, env=os.environ
     )
-    assert run.stdout.readline() == "busy\n"
-    run.send_signal(number)
-    _, err = run.communicate(timeout=120)
-    assert run.returncode == (143 if number == signal.SIGTERM else -9)
+    assert process.stdout.readline() == "busy\n"
+    process.send_signal(number)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == (143 if number == signal.SIGTERM else -9)
     if number == signal.SIGTERM:
         assert (
             err.splitlines()[-1] == "stopped: 2 of 4 blocks are saved; --resume goes on from there"
         )
     score, calls = dying(99)
-    stream(job(tmp_path / "out", resume=True), range(10), score, Lines(), quiet=True)
+    run(job(tmp_path / "out", resume=True), 10, score)
     assert len(calls) == 2
     assert (tmp_path / "out").read_text() == whole(tmp_path)

@@ -6,15 +6,17 @@ import pytest
 import torch
 
 from orchid_genomics.errors import InputError, MachineError
-from orchid_genomics.jobs.output import destination, kind_of
+from orchid_genomics.jobs.output import Destination, destination, kind_of
 from orchid_genomics.model.device import device_of
 
 
 def test_where_a_job_writes_and_which_part_of_it(tmp_path):
     out = tmp_path / "out.bed"
-    assert destination(out, None, None, False) == (out, (1, 1))
-    assert destination(str(out), tmp_path / "none.bed", "3/10", True) == (out, (3, 10))
-    assert str(destination("-", "-", None, False)[0]) == "-"
+    assert destination(out, None, None, False) == Destination(out)
+    assert destination(str(out), tmp_path / "none.bed", "3/10", True) == Destination(
+        out, (3, 10), True
+    )
+    assert destination("-", "-", None, False).piped
 
 
 @pytest.mark.parametrize(("shard", "resume"), [("1/2", False), (None, True)])

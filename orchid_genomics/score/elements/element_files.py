@@ -6,9 +6,9 @@ and gets a reason. What is added to a header is the same for every shard: model 
 checksum, never a time or a path.
 """
 
-import warnings
+import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +18,12 @@ from orchid_genomics import __version__
 from orchid_genomics.errors import InputError
 from orchid_genomics.files import checksum
 from orchid_genomics.genome.bed import Record, read_records
-from orchid_genomics.genome.contigs import GenomeNote, listed, shared
+from orchid_genomics.genome.contigs import listed, shared
 from orchid_genomics.genome.fasta import Genome
 from orchid_genomics.genome.signal import Piece, write_track
 from orchid_genomics.jobs.formats import ParquetFormat, TextFormat
-from orchid_genomics.score.elements.element_scores import REASONS, ElementScores
-from orchid_genomics.score.variants.scorers import Column
+from orchid_genomics.jobs.task import Format, Identity
+from orchid_genomics.score.elements.element_scores import ElementScores
 from orchid_genomics.sequence import Interval
 
 TRACKS = ("bw", "bigWig", "bedGraph.gz", "bedGraph", "bedgraph.gz", "bedgraph")
@@ -59,47 +59,59 @@ class ElementFile:
     def survey(cls, path: str | Path, genome: Genome) -> "ElementFile":
         """Raises InputError for a file that is no BED, is empty, or has no contig of the genome."""
         path = Path(path)
-        count, farthest, longest, columns, ordered = 0, 0, 0, 0, True
-        last, seen, strands = ("", 0), {}, set()
+        records = farthest = longest = columns = 0
+        ordered, last = True, Interval("", -1, 0)
+        seen: dict[str, None] = {}
+        strands = set()
         for record in read_records(path):
-            place = record.place
-            count, farthest, longest = count + 1, max(farthest, place.end), max(longest, len(place))
+            interval = record.place
+            records += 1
+            farthest, longest = max(farthest, interval.end), max(longest, len(interval))
             columns = max(columns, 3 + len(record.columns))
-            ordered &= (
-                place.start >= last[1] if place.contig == last[0] else place.contig not in seen
-            )
-            seen[place.contig], last = None, (place.contig, place.start)
-            strands.add(place.strand)
-        if not count:
+            if interval.contig == last.contig:
+                ordered &= interval.start >= last.start
+            else:
+                ordered &= interval.contig not in seen
+            seen[interval.contig] = None
+            strands.add(interval.strand)
+            last = interval
+        if not records:
             raise InputError(path, "has no record", "a BED with at least one element")
         known = shared(seen, genome.contigs, path, genome.path.name)
         if not known:
             found = f"no contig of {genome.path.name}: {listed(seen)}"
             raise InputError(path, found, f"possible: {listed(genome.contigs)}")
-        names = {name: known.get(name, name) for name in seen}
         return cls(
-            path,
-            count,
-            checksum(path),
-            names,
-            ordered,
-            farthest,
-            columns,
-            {"+", "-"} <= strands,
-            longest,
+            path=path,
+            records=records,
+            checksum=checksum(path),
+            names={name: known.get(name, name) for name in seen},
+            ordered=ordered,
+            farthest=farthest,
+            columns=columns,
+            stranded={"+", "-"} <= strands,
+            longest=longest,
         )
+
+    def __len__(self) -> int:
+        return self.records
 
     def __iter__(self) -> Iterator[Record]:
         return read_records(self.path)
 
-    def place(self, record: Record) -> Interval:
-        """The place of a record with the genome's name of its contig."""
-        place, contig = record.place, self.names[record.place.contig]
-        return (
-            place
-            if contig == place.contig
-            else Interval(contig, place.start, place.end, place.strand, place.name)
-        )
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What of an identity the file decides."""
+        return {
+            "input": self.checksum,
+            "width": len(_column_names(max(self.columns, _FEWEST))),
+            "ordered": self.ordered,
+            "farthest": self.farthest,
+        }
+
+    def interval(self, record: Record) -> Interval:
+        """The interval of a record with the genome's name of its contig."""
+        return replace(record.place, contig=self.names[record.place.contig])
 
 
 def summit(record: Record) -> int | None:
@@ -107,101 +119,124 @@ def summit(record: Record) -> int | None:
     text = record.columns[6] if len(record.columns) == 7 else ""
     if not text.isdecimal() or int(text) > len(record.place):
         return None
-    return record.place.start + min(
-        int(text), len(record.place) - 1
-    )  # ENCODE's files round up to the letter after
+    # ENCODE's files round up to the letter after
+    return record.place.start + min(int(text), len(record.place) - 1)
 
 
-def identity_of(
-    options: dict[str, Any],
-    columns: Sequence[Column],
-    kind: str,
-    file: ElementFile | None,
-    track: str | None,
-) -> dict[str, Any]:
-    """All that decides a byte of the output, as JSON: a resumed run or another shard must say the
-    same.
+class ElementIdentity(Identity):
+    """What decides a byte of scored elements, or of the track of a genome.
 
-    `options` name inputs by checksum; `track` is the column of a track.
+    Which of the options are there depends on the model and on what is scored.
     """
-    if file and not file.ordered and kind.endswith(".gz"):
-        warnings.warn(
-            f"{file.path}: is not sorted by place; answered in its order, without index",
-            GenomeNote,
-            stacklevel=2,
-        )
-    about = {
-        "orchid-genomics": __version__,
-        **{key: value for key, value in options.items() if key != "input"},
-    }
-    line = "#" + "; ".join(f"{key} {value}" for key, value in about.items()).replace(" ", "=", 1)
-    own = [*(column.name for column in columns), "why"]
-    before = _columns(max(file.columns, _FEWEST)) if file else []
-    head = "\n".join([line, "#" + "\t".join([*before, *own])]) + "\n"
-    return {
-        **options,
-        "kind": kind,
-        "columns": [[column.name, column.about] for column in columns],
-        "about": {key.replace(" ", "_"): str(value) for key, value in about.items()},
-        "head": head,
-        "width": len(before),
-        "ordered": file.ordered if file else True,
-        "farthest": file.farthest if file else 0,
-        "track": track,
-    }
 
-
-def _columns(count: int) -> list[str]:
-    more = {10: _NARROWPEAK, 12: _BED12}.get(
-        count, tuple(f"column{n}" for n in range(7, count + 1))
+    summary_fields = (
+        "model",
+        "genome",
+        "input",
+        "tile",
+        "stride",
+        "length",
+        "window",
+        "passes",
+        "background",
+        "seed",
+        "track",
     )
+
+    model: str
+    genome: str
+    length: int | None = None
+    window: int | None = None
+    passes: int | None = None
+    background: int | None = None
+    seed: int | None = None
+    input: str | None = None
+    tile: str | None = None
+    stride: int | None = None
+    track: str | None = None
+    columns: tuple[tuple[str, str], ...]
+    """Name and description of each."""
+    width: int
+    """Columns of an element before its scores."""
+    ordered: bool
+    farthest: int
+    contigs: dict[str, int] | None = None
+    """Those of the genome, of a track alone."""
+
+    @property
+    def about(self) -> dict[str, str]:
+        """What made the output, as its header says."""
+        options = (
+            "model",
+            "genome",
+            "length",
+            "window",
+            "passes",
+            "background",
+            "seed",
+            "tile",
+            "stride",
+        )
+        values = self.dump()
+        about = {name: str(values[name]) for name in options if name in values}
+        return {"orchid-genomics": __version__, **about}
+
+    @property
+    def head(self) -> str:
+        """The header of a BED or TSV: what made it, and the names of its columns."""
+        words = "; ".join(f"{key} {value}" for key, value in self.about.items())
+        names = [*_column_names(self.width), *(name for name, _ in self.columns), "why"]
+        return "#" + words.replace(" ", "=", 1) + "\n#" + "\t".join(names) + "\n"
+
+
+def _column_names(count: int) -> list[str]:
+    plain = tuple(f"column{n}" for n in range(7, count + 1))
+    more = {10: _NARROWPEAK, 12: _BED12}.get(count, plain)
     return ["chrom", "start", "end", "name", "score", "strand", *more][:count]
 
 
-def form(identity: dict[str, Any]) -> "TextFormat | ParquetFormat | TrackFormat":
+def element_format(identity: ElementIdentity) -> Format:
     """How the parts of a job are written and joined."""
-    kind = identity["kind"]
+    kind = identity.kind
     if kind in TRACKS:
-        return TrackFormat(identity["contigs"])
+        return TrackFormat(identity.contigs or {})
     if kind == "parquet":
-        schema = {
-            "chrom": "string",
-            "start": "int64",
-            "end": "int64",
-            "name": "string",
-            "strand": "string",
-        }
-        schema |= {name: "float32" for name, _ in identity["columns"]} | {"why": "string"}
-        return ParquetFormat(tuple(schema.items()), identity["about"])
-    index = {"preset": "bed"} if identity["ordered"] else None
-    return TextFormat(identity["head"].encode(), kind.endswith(".gz"), index, identity["farthest"])
+        schema = {"chrom": "string", "start": "int64", "end": "int64"}
+        schema |= {"name": "string", "strand": "string"}
+        schema |= {name: "float32" for name, _ in identity.columns} | {"why": "string"}
+        return ParquetFormat(tuple(schema.items()), identity.about)
+    index = {"preset": "bed"} if identity.ordered else None
+    return TextFormat(identity.head.encode(), kind.endswith(".gz"), index, identity.farthest)
 
 
-def rendered(
-    identity: dict[str, Any],
+def render(
+    identity: ElementIdentity,
     records: Sequence[Record],
-    places: Sequence[Interval],
-    found: ElementScores,
+    intervals: Sequence[Interval],
+    scores: ElementScores,
 ) -> Any:
-    """Records and their scores as `form` takes them."""
-    if identity["kind"] in TRACKS:
-        column = found[identity["track"]]
+    """Records and their scores as `element_format` takes them; `intervals` are on the genome."""
+    if identity.kind in TRACKS:
+        column = scores[identity.track or ""]
         return [
-            (place.contig, place.start, np.full(len(place), value, np.float32))
-            for place, value in zip(places, column, strict=True)
+            (interval.contig, interval.start, np.full(len(interval), value, np.float32))
+            for interval, value in zip(intervals, column, strict=True)
         ]
-    if identity["kind"] == "parquet":
-        return _table(records, found)
+    if identity.kind == "parquet":
+        return _table(records, scores)
     lines = []
-    for record, row, why in zip(records, found.values.tolist(), found.why, strict=True):
-        place = record.place
-        own = [
-            *record.columns,
-            *(".", "0", ".", *(["."] * identity["width"]))[len(record.columns) :],
-        ]
-        words = [place.contig, str(place.start), str(place.end), *own][: identity["width"]]
+    for record, row, why in zip(records, scores.values.tolist(), scores.why, strict=True):
+        words = _bed_words(record, identity.width)
         lines.append("\t".join([*words, *map(number, row), why or "."]).encode() + b"\n")
     return lines
+
+
+def _bed_words(record: Record, width: int) -> list[str]:
+    """The columns of a record, filled up to `width` with what stands for nothing."""
+    interval = record.place
+    nothing = [".", "0", ".", *["."] * width]
+    columns = [*record.columns, *nothing[len(record.columns) :]]
+    return [interval.contig, str(interval.start), str(interval.end), *columns][:width]
 
 
 def number(value: float) -> str:
@@ -209,24 +244,23 @@ def number(value: float) -> str:
     return "." if value != value else f"{value:.6g}"
 
 
-def _table(records: Sequence[Record], found: ElementScores) -> dict[str, list[Any]]:
-    places = [record.place for record in records]
+def _table(records: Sequence[Record], scores: ElementScores) -> dict[str, list[Any]]:
+    intervals = [record.place for record in records]
     table: dict[str, list[Any]] = {
-        "chrom": [place.contig for place in places],
-        "start": [place.start for place in places],
-        "end": [place.end for place in places],
-        "name": [place.name or None for place in places],
-        "strand": [place.strand for place in places],
+        "chrom": [interval.contig for interval in intervals],
+        "start": [interval.start for interval in intervals],
+        "end": [interval.end for interval in intervals],
+        "name": [interval.name or None for interval in intervals],
+        "strand": [interval.strand for interval in intervals],
     }
-    for i, column in enumerate(found.columns):
-        table[column.name] = [
-            None if value != value else value for value in found.values[:, i].tolist()
-        ]
-    return table | {"why": [why or None for why in found.why]}
+    for i, column in enumerate(scores.columns):
+        values = scores.values[:, i].tolist()
+        table[column.name] = [None if math.isnan(value) else value for value in values]
+    return table | {"why": [why or None for why in scores.why]}
 
 
 @dataclass(frozen=True)
-class TrackFormat:
+class TrackFormat(Format):
     """Values along contigs; where places overlap, their mean. `contigs` are all of the genome, name
     to length.
 
@@ -301,8 +335,3 @@ def _means(parts: Sequence[Path], code: int, start: int, end: int) -> np.ndarray
             total[low - start : high - start][known] += own[known]
             count[low - start : high - start] += known
     return np.where(count > 0, total / np.maximum(count, 1), np.nan).astype(np.float32)
-
-
-def reasons() -> str:
-    """The words of REASONS for a help text."""
-    return "; ".join(f"{code}: {words}" for code, words in REASONS.items())

@@ -8,6 +8,7 @@ of that length.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -109,17 +110,17 @@ class ElementScoring:
         return ElementScores(self.columns, values, why)
 
     @property
-    def said(self) -> dict[str, int]:
-        """The options that decide the numbers of this model."""
+    def settings(self) -> dict[str, Any]:
+        """The options that decide the numbers of this model, as an identity names them."""
         options = self.options
         if self.likelihood is None:
             return {"length": self.length}
-        said = {
+        settings = {
             "window": self.likelihood.reader.window,
             "passes": options.passes,
             "background": options.background,
         }
-        return said | ({"seed": options.seed} if options.background else {})
+        return settings | ({"seed": options.seed} if options.background else {})
 
     def _likelihood(self) -> Likelihood:
         options = self.options

@@ -6,143 +6,173 @@ windows; never a time, a path or a shard, so that parts of one job join to the s
 they were made. Places are 1-based in all.
 """
 
+import math
 import re
 from collections.abc import Iterator, Sequence
 from typing import Any
+
+from pydantic import Field
 
 from orchid_genomics import __version__
 from orchid_genomics.errors import InputError
 from orchid_genomics.genome.vcf import Record, Survey, info_text, number, with_lines
 from orchid_genomics.jobs.formats import TSV_INDEX, VCF_INDEX, BcfFormat, ParquetFormat, TextFormat
+from orchid_genomics.jobs.task import Format, Identity
 from orchid_genomics.score.variants.variant_scores import REASONS, Scores, Scoring
 
 KINDS = ("vcf.gz", "vcf", "bcf", "tsv.gz", "tsv", "parquet")
 _PLACE = ("chrom", "pos", "id", "ref", "alt", "type")
-_WHY = (
-    f"Why an ALT has no score: {'; '.join(f'{code} ({words})' for code, words in REASONS.items())}"
-)
+_MEANINGS = "; ".join(f"{code} ({meaning})" for code, meaning in REASONS.items())
+_WHY = f"Why an ALT has no score: {_MEANINGS}"
 
 
 def info_names(scoring: Scoring, prefix: str) -> list[str]:
-    """The INFO names of all columns, last that of the reasons. Raises InputError for a prefix that
-    VCF has not.
+    """The INFO names of all columns, last that of the reasons.
+
+    Raises InputError for a prefix that VCF does not allow.
     """
     if not re.fullmatch(r"[A-Za-z_][0-9A-Za-z_.]*", prefix):
         raise InputError("--prefix", f"{prefix!r}", "a letter, then letters, digits and _")
     return [f"{prefix}_{column.name.upper()}" for column in scoring.columns] + [f"{prefix}_WHY"]
 
 
-def identity_of(
-    scoring: Scoring,
-    survey: Survey,
-    kind: str,
-    prefix: str,
-    model: str,
-    genome: str,
-    calibration: str = "",
-) -> dict[str, Any]:
-    """All that decides a byte of the output, as JSON: a resumed run or another shard must say the
-    same.
+class VariantIdentity(Identity):
+    """What decides a byte of scored variants; `model`, `genome`, `calibration` are checksums."""
 
-    `model`, `genome` and `calibration` are checksums.
-    """
-    options = {
-        "input": survey.checksum,
-        "model": model,
-        "genome": genome,
-        "scores": ",".join(scoring.scores),
-        "window": ",".join(map(str, scoring.windows)),
-        "on REF mismatch": scoring.on_mismatch,
-    }
-    if calibration:
-        options["calibration"] = calibration
-    about = {
-        key: value[:12] if key in ("genome", "calibration") else value
-        for key, value in options.items()
-        if key != "input"
-    }
-    about = {"orchid-genomics": __version__, **about}
-    line = f"##{'; '.join(f'{key} {value}' for key, value in about.items())}".replace(" ", "=", 1)
-    columns = [(column.name, column.about, column.window) for column in scoring.columns]
-    names = info_names(scoring, prefix)
-    head: str | None = None
-    if kind in ("vcf.gz", "vcf", "bcf"):
-        added = [line, *_declared(names, columns)]
-        head = with_lines(survey.header, added).decode("latin-1")
-    elif kind.startswith("tsv"):
-        head = (
-            "\n".join([line, "#" + "\t".join([*_PLACE, *(name for name, _, _ in columns), "why"])])
-            + "\n"
+    summary_fields = ("model", "genome", "input", "scores", "window", "on REF mismatch")
+
+    input: str
+    model: str
+    genome: str
+    scores: str
+    window: str
+    on_mismatch: str = Field(alias="on REF mismatch")
+    calibration: str | None = None
+    prefix: str
+    columns: tuple[tuple[str, str, int], ...]
+    """Name, description and window of each."""
+    head: str | None
+    ordered: bool
+    farthest: int
+    contigs: tuple[str, ...]
+    """Those to declare, of a BCF alone."""
+
+    @classmethod
+    def of(
+        cls, scoring: Scoring, survey: Survey, kind: str, prefix: str, calibration: str | None
+    ) -> "VariantIdentity":
+        """The identity of scoring a surveyed file into one of a `kind`."""
+        columns = [(column.name, column.about, column.window) for column in scoring.columns]
+        identity = cls(
+            kind=kind,
+            input=survey.checksum,
+            model=scoring.model.hash(),
+            genome=scoring.genome.checksum(),
+            scores=",".join(scoring.scores),
+            window=",".join(map(str, scoring.windows)),
+            on_mismatch=scoring.on_mismatch,
+            calibration=calibration,
+            prefix=prefix,
+            columns=tuple(columns),
+            head=None,
+            ordered=survey.ordered,
+            farthest=survey.farthest,
+            contigs=tuple(survey.contigs) if kind == "bcf" else (),
         )
-    return {
-        **options,
-        "kind": kind,
-        "prefix": prefix,
-        "columns": [list(column) for column in columns],
-        "about": {key.replace(" ", "_"): value for key, value in about.items()},
-        "head": head,
-        "ordered": survey.ordered,
-        "farthest": survey.farthest,
-        "contigs": list(survey.contigs) if kind == "bcf" else [],
-    }
+        return identity.model_copy(
+            update={"head": identity._header(survey, info_names(scoring, prefix))}
+        )
+
+    @property
+    def about(self) -> dict[str, str]:
+        """What made the output, as its header says."""
+        about = {
+            "orchid-genomics": __version__,
+            "model": self.model,
+            "genome": self.genome[:12],
+            "scores": self.scores,
+            "window": self.window,
+            "on REF mismatch": self.on_mismatch,
+        }
+        return about | ({"calibration": self.calibration[:12]} if self.calibration else {})
+
+    def _header(self, survey: Survey, names: Sequence[str]) -> str | None:
+        words = "; ".join(f"{key} {value}" for key, value in self.about.items())
+        line = "##" + words.replace(" ", "=", 1)
+        if self.kind in ("vcf.gz", "vcf", "bcf"):
+            added = [line, *_declare(names, self.columns)]
+            return with_lines(survey.header, added).decode("latin-1")
+        if self.kind.startswith("tsv"):
+            row = [*_PLACE, *(name for name, _, _ in self.columns), "why"]
+            return f"{line}\n#" + "\t".join(row) + "\n"
+        return None
 
 
-def _declared(names: Sequence[str], columns: Sequence[tuple[str, str, int]]) -> Iterator[str]:
+def _declare(names: Sequence[str], columns: Sequence[tuple[str, str, int]]) -> Iterator[str]:
     for name, (_, about, window) in zip(names, columns, strict=False):
         words = f"{about} (window {window} nt)" if window else about
         yield f'##INFO=<ID={name},Number=A,Type=Float,Description="{words}">'
     yield f'##INFO=<ID={names[-1]},Number=A,Type=String,Description="{_WHY}">'
 
 
-def form(identity: dict[str, Any]) -> TextFormat | BcfFormat | ParquetFormat:
+def variant_format(identity: VariantIdentity) -> Format:
     """How the parts of a job are written and joined."""
-    kind = identity["kind"]
-    if kind == "bcf":
-        return BcfFormat(
-            identity["head"].encode("latin-1"), tuple(identity["contigs"]), identity["ordered"]
-        )
+    kind = identity.kind
     if kind == "parquet":
         schema = dict.fromkeys(_PLACE, "string") | {"pos": "int64"}
-        schema |= {name: "float32" for name, _, _ in identity["columns"]} | {"why": "string"}
-        return ParquetFormat(tuple(schema.items()), identity["about"])
-    index = (VCF_INDEX if kind.startswith("vcf") else TSV_INDEX) if identity["ordered"] else None
-    head = identity["head"].encode("latin-1" if kind.startswith("vcf") else "utf-8")
-    return TextFormat(head, kind.endswith(".gz"), index, identity["farthest"])
+        schema |= {name: "float32" for name, _, _ in identity.columns} | {"why": "string"}
+        about = {key.replace(" ", "_"): value for key, value in identity.about.items()}
+        return ParquetFormat(tuple(schema.items()), about)
+    is_vcf = not kind.startswith("tsv")
+    # a VCF is bytes of any encoding, kept as they are
+    head = (identity.head or "").encode("latin-1" if is_vcf else "utf-8")
+    if kind == "bcf":
+        return BcfFormat(head, identity.contigs, identity.ordered)
+    index = (VCF_INDEX if is_vcf else TSV_INDEX) if identity.ordered else None
+    return TextFormat(head, kind.endswith(".gz"), index, identity.farthest)
 
 
-def rendered(kind: str, names: Sequence[str], records: Sequence[Record], found: Scores) -> Any:
-    """Records and their scores (rows in order, one an ALT) as `form` takes them."""
+def render(kind: str, names: Sequence[str], records: Sequence[Record], scores: Scores) -> Any:
+    """Records and their scores (rows in order, one an ALT) as `variant_format` takes them."""
     if kind == "parquet":
-        return _columns(records, found)
-    lines, at = [], 0
+        return _columns(records, scores)
+    lines: list[bytes] = []
+    at = 0
     for record in records:
-        size = max(len(record.alts), 1)
-        rows, why = found.values[at : at + size].tolist(), found.why[at : at + size]
+        rows = slice(at, at + max(len(record.alts), 1))
         if kind.startswith("tsv"):
-            place = f"{record.contig}\t{record.start + 1}\t{record.name}\t{record.ref}"
-            for alt, type_, row, reason in zip(
-                record.alts or ".", found.kinds[at : at + size], rows, why, strict=True
-            ):
-                words = "\t".join(map(number, row))
-                lines.append(f"{place}\t{alt}\t{type_ or '.'}\t{words}\t{reason or '.'}\n".encode())
+            lines += _tsv_lines(record, scores, rows)
         else:
-            lines.append(record.with_info(info_text(names, rows, why)))
-        at += size
+            text = info_text(names, scores.values[rows].tolist(), scores.why[rows])
+            lines.append(record.with_info(text))
+        at = rows.stop
     return lines
 
 
-def _columns(records: Sequence[Record], found: Scores) -> dict[str, list[Any]]:
-    each = [(record, alt) for record in records for alt in record.alts or (None,)]
+def _tsv_lines(record: Record, scores: Scores, rows: slice) -> Iterator[bytes]:
+    site = f"{record.contig}\t{record.start + 1}\t{record.name}\t{record.ref}"
+    for alt, kind, values, why in zip(
+        record.alts or ".",
+        scores.kinds[rows],
+        scores.values[rows].tolist(),
+        scores.why[rows],
+        strict=True,
+    ):
+        numbers = "\t".join(map(number, values))
+        yield f"{site}\t{alt}\t{kind or '.'}\t{numbers}\t{why or '.'}\n".encode()
+
+
+def _columns(records: Sequence[Record], scores: Scores) -> dict[str, list[Any]]:
+    rows = [(record, alt) for record in records for alt in record.alts or (None,)]
     table: dict[str, list[Any]] = {
-        "chrom": [record.contig for record, _ in each],
-        "pos": [record.start + 1 for record, _ in each],
-        "id": [None if record.name == "." else record.name for record, _ in each],
-        "ref": [record.ref for record, _ in each],
-        "alt": [alt for _, alt in each],
-        "type": [kind or None for kind in found.kinds],
+        "chrom": [record.contig for record, _ in rows],
+        "pos": [record.start + 1 for record, _ in rows],
+        "id": [None if record.name == "." else record.name for record, _ in rows],
+        "ref": [record.ref for record, _ in rows],
+        "alt": [alt for _, alt in rows],
+        "type": [kind or None for kind in scores.kinds],
     }
-    for i, column in enumerate(found.columns):
-        table[column.name] = [
-            None if value != value else value for value in found.values[:, i].tolist()
-        ]
-    return table | {"why": [why or None for why in found.why]}
+    for i, column in enumerate(scores.columns):
+        values = scores.values[:, i].tolist()
+        table[column.name] = [None if math.isnan(value) else value for value in values]
+    return table | {"why": [why or None for why in scores.why]}

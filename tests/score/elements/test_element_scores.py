@@ -193,13 +193,13 @@ def test_columns_are_named_by_what_the_model_was_trained_for(model, genome):
 def test_a_fine_tuned_model_reads_the_length_that_it_was_trained_on(genome):
     model = random_model(HEADS["binary"])
     model.provenance = {"labelled": {"lengths": [40, 40]}}
-    assert ElementScoring(model, genome).said == {"length": 40}
+    assert ElementScoring(model, genome).settings == {"length": 40}
     as_trained = score_elements(model, genome, PLACES).values
     np.testing.assert_array_equal(
         as_trained, score_elements(model, genome, PLACES, length=40).values
     )
     model.provenance = {"labelled": {"lengths": [40, 60]}}
-    assert ElementScoring(model, genome).said == {"length": 0}
+    assert ElementScoring(model, genome).settings == {"length": 0}
 
 
 def test_every_element_without_a_number_has_its_reason(model, genome):

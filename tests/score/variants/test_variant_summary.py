@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 from random_models import letters_model
 
-from orchid_genomics.score.summary import lines, stats_of, total
+from orchid_genomics.jobs.summary import total
 from orchid_genomics.score.variants.variant_scores import Scoring
+from orchid_genomics.score.variants.variant_summary import block_stats, summary_lines
 from orchid_genomics.sequence import Variant
 
 
 def block(scoring, variants):
-    return stats_of(scoring, scoring(variants), len(variants))
+    return block_stats(scoring, scoring(variants), len(variants))
 
 
 @pytest.fixture
@@ -31,7 +32,7 @@ def test_sums_of_blocks_are_those_of_the_whole(genome, variants):
         {"star": 1, "symbolic": 1},
     )
     assert whole["types"] == {"SNV": {"alts": 40, "scored": 40}}
-    said = list(lines(whole))
+    said = list(summary_lines(whole))
     assert said[0] == "42 records, 42 ALTs: 40 scored"
     x, y = values[:, 0], values[:, 2]
     assert (
@@ -58,19 +59,23 @@ def test_whether_context_helped_is_said_of_the_reference_letters(genome, variant
         / np.log(2)
         for reader in scoring.readers
     ]
-    (line,) = [line for line in lines(stats_of(scoring, found, 40)) if "masked REF" in line]
+    (line,) = [
+        line for line in summary_lines(block_stats(scoring, found, 40)) if "masked REF" in line
+    ]
     gain = bits[0] - bits[1]
     assert f"{bits[0].mean():.4f} bits at 64 nt, {bits[1].mean():.4f} at 128 nt: " in line
     assert f"({gain.mean():+.4f} +- {1.96 * gain.std() / np.sqrt(40):.4f})" in line
 
 
 def test_one_window_says_nothing_of_context(genome, variants):
-    said = "\n".join(lines(block(Scoring(letters_model(), genome, ["llr"], [64]), variants)))
+    said = "\n".join(
+        summary_lines(block(Scoring(letters_model(), genome, ["llr"], [64]), variants))
+    )
     assert "context" not in said
     assert "edge sensitivity, ends of the 64-nt window exchanged: log-odds move by" in said
 
 
 def test_no_records_at_all(genome):
-    assert list(lines(total([]))) == ["no records"]
+    assert list(summary_lines(total([]))) == ["no records"]
     scoring = Scoring(letters_model(), genome, ["llr"], [64])
-    assert list(lines(total([block(scoring, [])]))) == ["0 records, 0 ALTs: 0 scored"]
+    assert list(summary_lines(total([block(scoring, [])]))) == ["0 records, 0 ALTs: 0 scored"]

@@ -5,7 +5,7 @@ home.
 import os
 from pathlib import Path
 
-import orchid_genomics  # noqa: F401  (before torch, as in a command: it says how threads wait)
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # as in a command; read when torch is imported
 
 # isort: split
 import numpy as np

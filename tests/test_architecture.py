@@ -34,7 +34,7 @@ MAY_IMPORT = {  # a floor -> the floors below it; every floor may import the gro
     "evaluate": LEFT | RIGHT | {"train", "score"},
     "tasks": LEFT | RIGHT | {"train", "jobs", "score", "explain", "evaluate", "draw"},
     "cli": {"tasks", "score", "explain"},
-    "__init__": set(),
+    "__init__": {"sequence", "genome", "ops", "model", "explain", "tasks"},
     "__main__": {"cli"},
 }
 TORCHLESS = {"sequence", "genome", "errors", "recipe"}

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from orchid_genomics.model.orchid import Orchid
 from orchid_genomics.model.pooling import Pool
-from orchid_genomics.sequence import CODE, DNA
+from orchid_genomics.model.tokens import pad_rows
+from orchid_genomics.sequence import DNA
 
 BATCH = 1 << 14  # letters of one forward pass
 LONGEST = 131_072  # letters of a sequence, unless a model was trained on longer ones
@@ -49,21 +50,13 @@ def pooled(
 def _pooled(
     encoder: Orchid, rows: list[np.ndarray], pool: str, count: int, device: torch.device
 ) -> Tensor:
-    tokens_BL = padded(rows).to(device)
+    tokens_BL = pad_rows(rows, DNA.pad).to(device)
     out = torch.zeros(len(rows), count, device=device)
     with torch.inference_mode():
         for at, group_BL, mask_BL in encoder.groups(tokens_BL):
             x_BLD = encoder.encode(group_BL, mask_BL).float()[..., :count]
             out[at] = Pool(pool, count)(x_BLD.transpose(1, 2), mask_BL)
     return out
-
-
-def padded(rows: Sequence[np.ndarray]) -> Tensor:
-    """Codes (B, L) uint8 of tokens of any lengths, PAD at their ends."""
-    codes = np.full((len(rows), max(map(len, rows))), DNA.pad, np.uint8)
-    for at, row in enumerate(rows):
-        codes[at, : len(row)] = row & CODE
-    return torch.from_numpy(codes)
 
 
 def batches(lengths: Sequence[int], letters: int = BATCH) -> list[range]:

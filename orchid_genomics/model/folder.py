@@ -20,6 +20,7 @@ from orchid_genomics.errors import InputError
 from orchid_genomics.files import read_json, replacing_folder
 from orchid_genomics.model.heads import HEADS, HeadRecipe, Vectors
 from orchid_genomics.model.orchid import Orchid, OrchidRecipe
+from orchid_genomics.model.tokens import Sequences, as_tokens
 from orchid_genomics.recipe import Strict, validate
 from orchid_genomics.sequence import CODE
 
@@ -45,7 +46,7 @@ class OrchidModel(nn.Module):
     """An encoder with its head: tokens (B, L) -> predictions. What a model folder holds.
 
     >>> model = OrchidModel.from_pretrained("runs/yeast/model")  # doctest: +SKIP
-    >>> logits_BLV = model(torch.from_numpy(DNA.encode("ACGT" * 256))[None])  # doctest: +SKIP
+    >>> logits_BLV = model("ACGT" * 256)  # doctest: +SKIP
     """
 
     def __init__(self, recipe: ModelRecipe) -> None:
@@ -59,12 +60,13 @@ class OrchidModel(nn.Module):
         )
         self.provenance: dict[str, Any] = {}
 
-    def forward(self, tokens_BL: Tensor) -> Tensor:
-        """Predictions of tokens whose rows may end in PAD; see `Orchid.forward`.
+    def forward(self, sequences: Sequences) -> Tensor:
+        """Predictions of one text, several, or tokens (B, L) whose rows may end in PAD.
 
         Raises InputError for a row without a letter where the head pools over letters.
         """
-        codes_BL = tokens_BL & CODE
+        encoder = self.encoder
+        codes_BL = as_tokens(sequences, encoder.alphabet, encoder.letters.free.device) & CODE
         if not self.head.pools:
             mask_BL = (codes_BL != self.encoder.alphabet.pad).to(self.encoder.letters.free.dtype)
             return self.head(self.encoder(codes_BL), mask_BL)

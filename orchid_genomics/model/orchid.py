@@ -26,6 +26,7 @@ from orchid_genomics.model.filters import (
     short_conv,
 )
 from orchid_genomics.model.strands import LetterTable, Mix, Strands, butterfly, halves
+from orchid_genomics.model.tokens import Sequences, as_tokens
 from orchid_genomics.ops import BACKENDS, long_conv
 from orchid_genomics.ops.norm import norm
 from orchid_genomics.ops.products import EPS
@@ -276,9 +277,9 @@ class Orchid(nn.Module):
         model.encoder = self
         model.save_pretrained(folder)
 
-    def forward(self, tokens_BL: Tensor) -> Tensor:
-        """Vectors (B, L, D) of tokens whose rows may end in PAD."""
-        codes_BL = tokens_BL & CODE
+    def forward(self, sequences: Sequences) -> Tensor:
+        """Vectors (B, L, D) of one text, several, or tokens (B, L) whose rows may end in PAD."""
+        codes_BL = as_tokens(sequences, self.alphabet, self.letters.free.device) & CODE
         B, L = codes_BL.shape
         out = torch.zeros(
             B, L, self.recipe.width, dtype=self.letters.free.dtype, device=codes_BL.device

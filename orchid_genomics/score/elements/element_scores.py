@@ -16,9 +16,10 @@ import torch
 from orchid_genomics.data.peaks import window
 from orchid_genomics.errors import InputError
 from orchid_genomics.genome.fasta import Genome
-from orchid_genomics.model.batching import BATCH, LONGEST, batches, padded
+from orchid_genomics.model.batching import BATCH, LONGEST, batches
 from orchid_genomics.model.folder import OrchidModel
 from orchid_genomics.model.heads import answers
+from orchid_genomics.model.tokens import pad_rows
 from orchid_genomics.score.elements.background import Background
 from orchid_genomics.score.elements.likelihood import Likelihood
 from orchid_genomics.score.reader import Reader
@@ -155,7 +156,7 @@ def predict(model: OrchidModel, rows: Sequence[np.ndarray]) -> np.ndarray:
     with torch.inference_mode():
         for batch in batches([len(rows[row]) for row in order], letters):
             some = [order[at] for at in batch]
-            tokens = padded([rows[row] for row in some]).to(device)
+            tokens = pad_rows([rows[row] for row in some], DNA.pad).to(device)
             out = answers(recipe, model(tokens)).double().cpu().numpy()
             for at, row in enumerate(some):
                 found[row] = (

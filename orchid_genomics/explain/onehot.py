@@ -100,12 +100,13 @@ class OneHot(nn.Module):
             letters_N7L[:, DNA.pad, L:] = 1
             mask_NL = letters_N7L.new_ones(len(letters_N7L), N)
             mask_NL[:, L:] = 0
-        hooked = self.unfused.hooked
-        encode = partial(self.unfused.encode, encoder) if hooked else encoder.encode_letters
-        vectors_NLD = encode(letters_N7L, mask_NL)
+        unfused = self.unfused if self.unfused.hooked else None
+        encode = partial(unfused.encoding, encoder) if unfused else encoder.encoding
+        encoding = encode(letters_N7L, mask_NL)
         if isinstance(self.model.head, Pooled):
-            return self.model.head(vectors_NLD, mask_NL, self.unfused.averaged if hooked else None)
-        return self.model.head(vectors_NLD[:, :L])
+            parts = unfused.pooling if unfused else None
+            return self.model.head(encoding.vectors_BLD, mask_NL, encoding, parts)
+        return self.model.head(encoding.vectors_BLD[:, :L])
 
 
 def _codes(x_N4L: Tensor, hidden_L: Tensor | None) -> Tensor:

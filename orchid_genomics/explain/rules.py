@@ -60,6 +60,23 @@ def log_softmax(module: nn.Module, _: Any, grad_output: tuple[Tensor]) -> tuple[
     return ((g - g.sum(-1, keepdim=True) * torch.cat((by_x, by_x))).to(grad_output[0].dtype),)
 
 
+def maximum(module: nn.Module, _: Any, grad_output: tuple[Tensor]) -> tuple[Tensor]:
+    """The higher of two maxima stands at one place; that place alone made the difference.
+
+    With m = max x above m' = max x' it is the place of m, whose own difference is at least m - m':
+    the multiplier lies between 0 and 1. Where it is m' that is higher, the place of m'.
+    """
+    x, x_ = module.input.chunk(2)
+    most, at = x.max(-1, keepdim=True)
+    most_, at_ = x_.max(-1, keepdim=True)
+    place = torch.where(most >= most_, at, at_)
+    run = x.gather(-1, place) - x_.gather(-1, place)
+    same = run == 0
+    share = torch.where(same, 1.0, (most - most_) / torch.where(same, 1.0, run))
+    multiplier = torch.zeros_like(x).scatter_(-1, place, share)
+    return (grad_output[0][..., None] * torch.cat((multiplier, multiplier)),)
+
+
 def _middle(module: nn.Module) -> Tensor:
     """Half way between the sequences' inputs and their references', once for each half of the
     batch.

@@ -21,7 +21,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from orchid_genomics.explain import rules
-from orchid_genomics.model.orchid import Mixer, Orchid, Parts
+from orchid_genomics.model.orchid import Encoding, Mixer, Orchid, Parts
+from orchid_genomics.model.pooling import PoolParts
 from orchid_genomics.ops.products import EPS
 from orchid_genomics.ops.reference import TINY, both_strands, frequency_conv, half_weights
 
@@ -71,6 +72,13 @@ class LogSoftmax(nn.Module):
         return x.log_softmax(-1)
 
 
+class Maximum(nn.Module):
+    """The maximum over the last axis."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.amax(-1)
+
+
 def attribution_ops() -> dict[type[nn.Module], Rule]:
     """The rules of the modules above: `deep_lift_shap(...,
     additional_nonlinear_ops=attribution_ops())`.
@@ -85,6 +93,7 @@ def attribution_ops() -> dict[type[nn.Module], Rule]:
         Power: rules.power,
         Root: rules.root,
         LogSoftmax: rules.log_softmax,
+        Maximum: rules.maximum,
     }
 
 
@@ -100,13 +109,21 @@ class Unfused(nn.Module):
         self.mlps = nn.ModuleList(MLPParts(width) for _ in encoder.blocks)
         self.unit, self.log_softmax, self.share = Unit(width), LogSoftmax(), Product()
         self.softmax, self.average = nn.Softmax(2), Product()
+        self.motif_gelu, self.maximum = nn.GELU(), Maximum()
 
-    def encode(self, encoder: Orchid, letters_BVL: Tensor, mask_BL: Tensor | None = None) -> Tensor:
-        """What `encoder.encode_letters` gives, (B, L, D)."""
-        x_BDL = torch.matmul(encoder.letters.vectors().T, letters_BVL)
+    def encoding(
+        self, encoder: Orchid, letters_BVL: Tensor, mask_BL: Tensor | None = None
+    ) -> Encoding:
+        """What `encoder.encoding` gives."""
+        x_BDL, motifs_BDL = encoder.embed(letters_BVL, self.motif_gelu)
         for block, mixer, mlp in zip(encoder.blocks, self.mixers, self.mlps, strict=True):
             x_BDL = block.plain(x_BDL, mask_BL, (mixer.parts(block.mixer), mlp.parts()))
-        return encoder.norm(x_BDL, self.unit).transpose(1, 2)
+        return Encoding(encoder.norm(x_BDL, self.unit).transpose(1, 2), x_BDL, motifs_BDL)
+
+    @property
+    def pooling(self) -> PoolParts:
+        """What a pooled head takes in place of its functions."""
+        return PoolParts(self.averaged, self.maximum)
 
     def averaged(self, score_BQL: Tensor, x_BCL: Tensor) -> Tensor:
         """What `model.pooling.averaged` gives, (B, Q, C)."""

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from orchid_genomics import __version__
 from orchid_genomics.errors import InputError
 from orchid_genomics.files import read_json, replacing_folder
-from orchid_genomics.model.heads import HEADS, HeadRecipe, Vectors
+from orchid_genomics.model.heads import HEADS, HeadRecipe, Pooled, Vectors
 from orchid_genomics.model.orchid import Orchid, OrchidRecipe
 from orchid_genomics.model.tokens import Sequences, as_tokens
 from orchid_genomics.recipe import Strict, validate
@@ -86,7 +86,10 @@ class OrchidModel(nn.Module):
 
     def encode(self, tokens_BL: Tensor, mask_BL: Tensor | None = None) -> Tensor:
         """Predictions of rows of one length; see `Orchid.encode`."""
-        return self.head(self.encoder.encode(tokens_BL, mask_BL), mask_BL)
+        encoding = self.encoder.encoding(self.encoder.one_hot(tokens_BL), mask_BL)
+        if isinstance(self.head, Pooled):
+            return self.head(encoding.vectors_BLD, mask_BL, encoding)
+        return self.head(encoding.vectors_BLD, mask_BL)
 
     @classmethod
     def from_pretrained(cls, folder: str | Path) -> "OrchidModel":

@@ -14,14 +14,16 @@ from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 from torch import Tensor, nn
 
-from orchid_genomics.model.orchid import OrchidRecipe
-from orchid_genomics.model.pooling import Average, Pool, PoolKind
-from orchid_genomics.model.strands import LetterTable
+from orchid_genomics.errors import InputError, RecipeError
+from orchid_genomics.model.orchid import Encoding, OrchidRecipe
+from orchid_genomics.model.pooling import Maxima, Pool, PoolKind, PoolParts
+from orchid_genomics.model.strands import LetterTable, butterfly, halves
 from orchid_genomics.recipe import Choice
 from orchid_genomics.registry import Registry
 from orchid_genomics.sequence import alphabet
 
 Strand = Literal["both", "forward"]
+MaximaKind = Literal["residual", "stem"]
 HEADS: Registry[type["Head"]] = Registry("head")
 
 
@@ -66,6 +68,10 @@ class PooledRecipe(HeadRecipe):
     """both: the same answer for the other strand; forward: sequences are read on their own strand."""
     queries: int = Field(default=4, gt=0)
     """Learned averages of the attention pool."""
+    maxima: tuple[MaximaKind, ...] = ()
+    """Read beside the pool: maxima over positions, residual: before the last norm; stem: motifs."""
+    stretches: int = Field(default=1, gt=0)
+    """Equal parts of a sequence whose maxima stand side by side; 1: the whole sequence."""
 
     @model_validator(mode="after")
     def _count(self) -> "PooledRecipe":
@@ -166,23 +172,55 @@ class Pooled(nn.Module):
         self.recipe = recipe
         self.channels = _readable(recipe.strand, encoder)
         self.pool = Pool(recipe.pool, self.channels, recipe.queries)
-        self.weight = nn.Parameter(
-            torch.randn(recipe.outputs, self.pool.width) / math.sqrt(self.pool.width)
-        )
+        if "stem" in recipe.maxima and not encoder.stem:
+            raise RecipeError("head.maxima", "reads a stem, and the encoder has none", "residual")
+        self.halves = halves(encoder.strands)
+        both = recipe.strand == "both" and self.halves == 2
+        self.largest = Maxima(encoder.width, self.halves, both, recipe.stretches)
+        inside = self.pool.width + len(recipe.maxima) * self.largest.width
+        self.weight = nn.Parameter(torch.randn(recipe.outputs, inside) / math.sqrt(inside))
         self.bias = nn.Parameter(torch.zeros(recipe.outputs))
         _units(self, recipe.task, recipe.outputs)
 
     def forward(
-        self, x_BLD: Tensor, mask_BL: Tensor | None = None, average: Average | None = None
+        self,
+        x_BLD: Tensor,
+        mask_BL: Tensor | None = None,
+        encoding: Encoding | None = None,
+        parts: PoolParts | None = None,
     ) -> Tensor:
-        """`mask_BL` is 1 at letters and 0 at the padding that may end a row; `average`: see
-        `Pool.forward`.
+        """Outputs (B, K).
+
+        Parameters
+        ----------
+        x_BLD : Tensor
+            Vectors.
+        mask_BL : Tensor, optional
+            1 at letters and 0 at the padding that may end a row.
+        encoding : Encoding, optional
+            Where the vectors come from; a head of maxima reads it.
+        parts : PoolParts, optional
+            Modules in place of what is not linear.
         """
-        pooled_BC = self.pool(x_BLD[..., : self.channels].transpose(1, 2), mask_BL, average)
-        out_BK = (pooled_BC[:, None] * self.weight).sum(
-            -1
-        ) + self.bias  # no product across rows: see `pooling`
+        vectors_BCL = x_BLD[..., : self.channels].transpose(1, 2)
+        pooled = [self.pool(vectors_BCL, mask_BL, parts)]
+        for kind in self.recipe.maxima:
+            pooled.append(self.largest(self._peaks(kind, encoding), mask_BL, parts))
+        pooled_BC = torch.cat(pooled, 1)
+        # No product across rows: see `pooling`.
+        out_BK = (pooled_BC[:, None] * self.weight).sum(-1) + self.bias
         return out_BK * self.scale + self.shift if self.recipe.task == "regression" else out_BK
+
+    def _peaks(self, kind: MaximaKind, encoding: Encoding | None) -> Tensor:
+        """Channels (B, D, L) in the paired basis."""
+        peaks = None
+        if encoding is not None and kind == "residual":
+            peaks = butterfly(encoding.residual_BDL, self.halves)
+        elif encoding is not None:
+            peaks = encoding.motifs_BDL
+        if peaks is None:
+            raise InputError("head.maxima", f"{kind}, of vectors alone", "the encoding they are of")
+        return peaks
 
 
 @HEADS.register("tracks")

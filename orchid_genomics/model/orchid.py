@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Annotated, NamedTuple
 
 import torch
-from pydantic import Field
+from pydantic import Field, field_validator
+from pydantic_core import PydanticCustomError
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
@@ -25,6 +26,7 @@ from orchid_genomics.model.filters import (
     StaticFilter,
     short_conv,
 )
+from orchid_genomics.model.stem import Stem
 from orchid_genomics.model.strands import LetterTable, Mix, Strands, butterfly, halves
 from orchid_genomics.model.tokens import Sequences, as_tokens
 from orchid_genomics.ops import BACKENDS, long_conv
@@ -52,6 +54,18 @@ class OrchidRecipe(Strict):
     mlp_blocks: int = Field(default=1, gt=0)
     """Blocks of the MLP's block-diagonal matrices; 1 is full."""
     backend: Annotated[str, one_of(BACKENDS)] = "fft"
+    stem: int = Field(default=0, ge=0)
+    """Letters of the motif filters beside the embedding, an odd number such as 15; 0: none."""
+
+    @field_validator("stem")
+    @classmethod
+    def _odd(cls, taps: int) -> int:
+        # An even window has no middle: the two strands would see it half a letter apart.
+        if taps and taps % 2 == 0:
+            words = {"taps": taps, "below": taps - 1, "above": taps + 1}
+            message = "{taps} taps have no middle; {below} or {above}"
+            raise PydanticCustomError("stem", message, words)
+        return taps
 
 
 class Mixer(nn.Module):
@@ -229,6 +243,17 @@ class Block(nn.Module):
         return self.mlp.plain(self.mixer.plain(x_BDL, mask_BL, parts[0]), parts[1])
 
 
+class Encoding(NamedTuple):
+    """What an encoder makes of a batch: its vectors, and what heads may read on the way."""
+
+    vectors_BLD: Tensor
+    """After the last norm."""
+    residual_BDL: Tensor
+    """The residual stream before it, which still has the height of a peak."""
+    motifs_BDL: Tensor | None
+    """The stem's features in the paired basis; None without a stem."""
+
+
 class Orchid(nn.Module):
     """The encoder: tokens (B, L) uint8 -> vectors (B, L, D), zero at padding.
 
@@ -249,6 +274,10 @@ class Orchid(nn.Module):
         complement = self.alphabet.complement_codes if recipe.strands == "equivariant" else None
         self.letters = LetterTable(
             self.alphabet.size, recipe.width, recipe.strands, complement, 0.5
+        )
+        # No draw without a stem: the other weights of a seed stay what they were.
+        self.stem = (
+            Stem(recipe.stem, recipe.width, recipe.strands, self.alphabet) if recipe.stem else None
         )
         self.blocks = nn.ModuleList(Block(recipe) for _ in range(recipe.depth))
         self.norm = Norm(recipe.width, recipe.strands)
@@ -321,24 +350,39 @@ class Orchid(nn.Module):
 
     def encode(self, tokens_BL: Tensor, mask_BL: Tensor | None = None) -> Tensor:
         """Vectors (B, L, D), circular over exactly L; `mask_BL` is 1 at letters and 0 at padding."""
-        codes_BL = (tokens_BL & CODE).long()
-        letters_BVL = (
-            functional.one_hot(codes_BL, self.alphabet.size)
-            .transpose(1, 2)
-            .to(self.letters.free.dtype)
-        )
-        return self.encode_letters(letters_BVL, mask_BL)
+        return self.encode_letters(self.one_hot(tokens_BL), mask_BL)
 
     def encode_letters(self, letters_BVL: Tensor, mask_BL: Tensor | None = None) -> Tensor:
         """The same from one-hot (or mixed) letters (B, V, L), V as in the alphabet's codes."""
-        x_BDL = torch.matmul(self.letters.vectors().T, letters_BVL)
+        return self.encoding(letters_BVL, mask_BL).vectors_BLD
+
+    def one_hot(self, tokens_BL: Tensor) -> Tensor:
+        """Tokens as letters (B, V, L), V as in the alphabet's codes."""
+        codes_BL = (tokens_BL & CODE).long()
+        letters_BLV = functional.one_hot(codes_BL, self.alphabet.size)
+        return letters_BLV.transpose(1, 2).to(self.letters.free.dtype)
+
+    def encoding(self, letters_BVL: Tensor, mask_BL: Tensor | None = None) -> Encoding:
+        """Vectors with what stands before them; see `encode_letters`."""
+        x_BDL, motifs_BDL = self.embed(letters_BVL)
         dtype = self.activations if x_BDL.dtype == torch.float32 else x_BDL.dtype
         for block in self.blocks:
             if self.checkpointing and torch.is_grad_enabled():
                 x_BDL = checkpoint(block, x_BDL, mask_BL, dtype, use_reentrant=False)
             else:
                 x_BDL = block(x_BDL, mask_BL, dtype)
-        return norm(x_BDL, self.norm.channel_scale().to(x_BDL.dtype)).transpose(1, 2)
+        normed_BDL = norm(x_BDL, self.norm.channel_scale().to(x_BDL.dtype))
+        return Encoding(normed_BDL.transpose(1, 2), x_BDL, motifs_BDL)
+
+    def embed(
+        self, letters_BVL: Tensor, gelu: Callable[[Tensor], Tensor] = functional.gelu
+    ) -> tuple[Tensor, Tensor | None]:
+        """The residual stream (B, D, L) before the first block, and the stem's features if any."""
+        x_BDL = torch.matmul(self.letters.vectors().T, letters_BVL)
+        if self.stem is None:
+            return x_BDL, None
+        motifs_BDL = self.stem(letters_BVL, gelu)
+        return x_BDL + butterfly(motifs_BDL, halves(self.recipe.strands)), motifs_BDL
 
 
 def transform_length(length: int) -> int:

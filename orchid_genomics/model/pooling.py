@@ -7,13 +7,12 @@ across rows.
 
 import math
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 PoolKind = Literal["mean", "center", "attention"]
-Average = Callable[[Tensor, Tensor], Tensor]
 
 
 class Pool(nn.Module):
@@ -32,13 +31,11 @@ class Pool(nn.Module):
             self.query = nn.Parameter(torch.randn(queries, channels) / math.sqrt(channels))
 
     def forward(
-        self, x_BCL: Tensor, mask_BL: Tensor | None = None, average: Average | None = None
+        self, x_BCL: Tensor, mask_BL: Tensor | None = None, parts: "PoolParts | None" = None
     ) -> Tensor:
-        """`mask_BL` is 1 at letters and 0 at the padding that may end a row; `average` may take
-        `averaged`'s place.
-        """
+        """`mask_BL` is 1 at letters and 0 at the padding that may end a row."""
         if self.kind == "attention":
-            return self._attention(x_BCL, mask_BL, average or averaged)
+            return self._attention(x_BCL, mask_BL, parts or POOLING)
         if self.kind == "center":
             return self._center(x_BCL, mask_BL)
         if mask_BL is None:
@@ -53,14 +50,78 @@ class Pool(nn.Module):
         both_B2 = torch.stack(((letters_B - 1) // 2, letters_B // 2), 1)
         return x_BCL.gather(2, both_B2[:, None].expand(B, C, 2)).mean(2)
 
-    def _attention(self, x_BCL: Tensor, mask_BL: Tensor | None, average: Average) -> Tensor:
+    def _attention(self, x_BCL: Tensor, mask_BL: Tensor | None, parts: "PoolParts") -> Tensor:
         B = x_BCL.shape[0]
         score_BQL = torch.bmm(self.query.to(x_BCL.dtype).expand(B, -1, -1), x_BCL)
         if mask_BL is not None:
             score_BQL = score_BQL.masked_fill(mask_BL[:, None] == 0, -math.inf)
-        return average(score_BQL, x_BCL).reshape(B, -1)
+        return parts.average(score_BQL, x_BCL).reshape(B, -1)
+
+
+class Maxima(nn.Module):
+    """Channels (B, D, L) in the paired basis -> the maxima of stretches side by side, (B, `width`).
+
+    `both` takes the higher of a pair of channels, read from either end: the answer is the same on
+    the other strand. Otherwise c and c' stand side by side. Stretches are `count` equal parts of a
+    row's letters, neighbours sharing a letter where it does not divide; 1 is the whole row.
+    """
+
+    def __init__(self, width: int, halves: int, both: bool, count: int = 1) -> None:
+        super().__init__()
+        self.pairs = halves if both else 1
+        self.count = count
+        self.width = width // self.pairs * count
+
+    def forward(
+        self, x_BDL: Tensor, mask_BL: Tensor | None = None, parts: "PoolParts | None" = None
+    ) -> Tensor:
+        """`mask_BL` is 1 at letters and 0 at the padding that may end a row."""
+        B, D, L = x_BDL.shape
+        x_BPCL = x_BDL.reshape(B, self.pairs, D // self.pairs, L)
+        if self.count > 1:
+            x_BPCSW = self._stretches(x_BPCL, mask_BL)
+            if self.pairs == 2:
+                x_BPCSW = torch.stack((x_BPCSW[:, 0], x_BPCSW[:, 1].flip(2)), 1)
+        else:
+            x_BPCSW = x_BPCL[:, :, :, None]
+            if mask_BL is not None:
+                x_BPCSW = x_BPCSW.masked_fill(mask_BL[:, None, None, None] == 0, -math.inf)
+        # Both strands' letters along one axis: one maximum, whichever strand it stands on.
+        x_BCSM = x_BPCSW.permute(0, 2, 3, 1, 4).flatten(3)
+        return (parts or POOLING).largest(x_BCSM).flatten(1)
+
+    def _stretches(self, x_BPCL: Tensor, mask_BL: Tensor | None) -> Tensor:
+        """(B, P, C, S, W): the letters of every stretch, the last one again where it is shorter."""
+        B, P, C, L = x_BPCL.shape
+        S, device = self.count, x_BPCL.device
+        letters_B = torch.full((B,), L, device=device)
+        if mask_BL is not None:
+            letters_B = mask_BL.sum(1).long()
+        edges_BS = torch.arange(S + 1, device=device) * letters_B[:, None]
+        first_BS1 = (edges_BS[:, :-1] // S)[..., None]
+        last_BS1 = ((edges_BS[:, 1:] + S - 1) // S - 1)[..., None]
+        at_BSW = torch.minimum(first_BS1 + torch.arange(L // S + 2, device=device), last_BS1)
+        at_BPCM = at_BSW.reshape(B, 1, 1, -1).expand(B, P, C, -1)
+        return x_BPCL.gather(3, at_BPCM).unflatten(3, (S, -1))
 
 
 def averaged(score_BQL: Tensor, x_BCL: Tensor) -> Tensor:
     """Averages of x over positions by the softmax of their scores, (B, Q, C)."""
     return torch.bmm(score_BQL.softmax(2), x_BCL.transpose(1, 2))
+
+
+def largest(x: Tensor) -> Tensor:
+    """The maximum over the last axis; equal ones share the gradient, so that strands do."""
+    return x.amax(-1)
+
+
+class PoolParts(NamedTuple):
+    """What is not linear in pooling, as functions: modules may take their places."""
+
+    average: Callable[[Tensor, Tensor], Tensor] = averaged
+    """Averages (B, Q, C) of scores (B, Q, L) and channels (B, C, L)."""
+    largest: Callable[[Tensor], Tensor] = largest
+    """The maximum over the last axis."""
+
+
+POOLING = PoolParts()

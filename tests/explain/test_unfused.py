@@ -14,6 +14,8 @@ HEADS = {
     "mean": PooledRecipe(),
     "attention": PooledRecipe(task="multilabel", labels=("a", "b"), pool="attention"),
     "tracks": TracksRecipe(labels=("plus",), bin=3),
+    "maxima": PooledRecipe(maxima=("residual", "stem")),
+    "stretches": PooledRecipe(pool="center", maxima=("residual", "stem"), stretches=5),
 }
 MODULES = {  # each with the shape of its input, a sequence's
     unfused.Product: (2, 3, 5),
@@ -22,6 +24,7 @@ MODULES = {  # each with the shape of its input, a sequence's
     unfused.Power: (3, 5, 2),
     unfused.Root: (3, 5),
     unfused.LogSoftmax: (3, 4),
+    unfused.Maximum: (3, 7),
 }
 
 
@@ -52,7 +55,8 @@ def test_outputs_and_gradients_are_those_of_the_fused_form(
 
 @pytest.mark.parametrize("head", HEADS)
 def test_it_is_the_same_under_every_head(made, letters, head):
-    model, x = made(HEADS[head], dtype=torch.float64), one_hot(letters(2, 41)).double()
+    model = made(HEADS[head], dtype=torch.float64, stem=7)
+    x = one_hot(letters(2, 41)).double()
     torch.testing.assert_close(OneHot(model)(x), hooked(OneHot(model))(x), rtol=1e-9, atol=1e-9)
 
 
@@ -114,10 +118,9 @@ def test_tangermemes_deeplift_completes_on_it(made, letters, filters, filter):
 
 @pytest.mark.parametrize("head", HEADS)
 def test_deeplift_completes_under_every_head(made, letters, head):
-    model, x = (
-        OneHot(made(HEADS[head], dtype=torch.float64), 0 if HEADS[head] else "pll-hidden"),
-        one_hot(letters(1, 41)),
-    )
+    target = 0 if HEADS[head] else "pll-hidden"
+    model = OneHot(made(HEADS[head], dtype=torch.float64, stem=7), target)
+    x = one_hot(letters(1, 41))
     references = shuffled(x, 1)
     found = deep_lift_shap(
         model,

@@ -19,7 +19,7 @@ from orchid_genomics.model.folder import (
     ModelRecipe,
     OrchidModel,
 )
-from orchid_genomics.model.heads import LettersRecipe
+from orchid_genomics.model.heads import LettersRecipe, PooledRecipe
 from orchid_genomics.model.orchid import Orchid, OrchidRecipe
 
 TOKENS = torch.arange(80, dtype=torch.uint8).reshape(2, 40) % 6
@@ -227,3 +227,15 @@ def test_an_encoder_alone_is_saved_and_read_and_is_read_from_a_model_with_a_head
     model.save_pretrained(tmp_path / "model")
     vectors = Orchid.from_pretrained(tmp_path / "model")(tokens)
     torch.testing.assert_close(vectors, model.encoder(tokens), rtol=0, atol=0)
+
+
+def test_a_folder_from_before_stems_and_maxima_is_read_and_hashes_unchanged(tmp_path):
+    """Options that came later are absent from its config, and defaults are no part of a hash."""
+    head = PooledRecipe()
+    model = OrchidModel(ModelRecipe(encoder=OrchidRecipe(width=8, depth=1), head=head))
+    model.save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    del config["encoder"]["stem"], config["head"]["maxima"], config["head"]["stretches"]
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert OrchidModel.from_pretrained(tmp_path).hash() == model.hash()
+    assert "stem" not in model.recipe.model_dump_json(exclude_defaults=True)

@@ -6,13 +6,21 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from orchid_genomics.errors import InputError
+from orchid_genomics.errors import InputError, RecipeError
 from orchid_genomics.model.folder import ModelRecipe, OrchidModel
 from orchid_genomics.model.heads import HEADS, PooledRecipe, TracksRecipe, answers
 from orchid_genomics.model.orchid import OrchidRecipe
+from orchid_genomics.model.pooling import Maxima
 from orchid_genomics.sequence import DNA
 
 POOLS = ["mean", "center", "attention"]
+READS = {  # beside the pool
+    "mean": {},
+    "center": {},
+    "attention": {},
+    "maxima": {"pool": "attention", "maxima": ("residual", "stem")},
+    "stretches": {"pool": "center", "maxima": ("residual", "stem"), "stretches": 7},
+}
 CLASSES = {
     "binary": ("no", "yes"),
     "multiclass": ("decoy", "donor", "acceptor"),
@@ -34,7 +42,15 @@ def model(head, dtype=torch.float64, **shape) -> OrchidModel:
 
 
 def pooled(pool="mean", strand="both", task="multilabel") -> PooledRecipe:
-    return PooledRecipe(task=task, labels=CLASSES[task], pool=pool, strand=strand, queries=3)
+    """`pool`: one of `READS`."""
+    reads = {"pool": pool, **READS[pool]}
+    return PooledRecipe(task=task, labels=CLASSES[task], strand=strand, queries=3, **reads)
+
+
+def pooled_model(pool="mean", strand="both", dtype=torch.float64, **shape) -> OrchidModel:
+    """With a stem where the head reads one."""
+    stem = 5 if READS[pool] else 0
+    return model(pooled(pool, strand), dtype, **{"stem": stem, **shape})
 
 
 def letters(L: int, seed: int = 0) -> torch.Tensor:
@@ -54,26 +70,26 @@ def padded(rows: list[torch.Tensor], length: int) -> torch.Tensor:
     return out
 
 
-@pytest.mark.parametrize("pool", POOLS)
-@pytest.mark.parametrize("L", [32, 47, 60])
+@pytest.mark.parametrize("pool", READS)
+@pytest.mark.parametrize("L", [5, 32, 47, 60])
 def test_a_head_of_both_strands_answers_the_same_for_the_other(pool, L):
-    ours = model(pooled(pool))
+    ours = pooled_model(pool)
     row = letters(L)[None]
     torch.testing.assert_close(ours(other_strand(row)), ours(row), rtol=0, atol=1e-12)
     torch.testing.assert_close(ours.encode(other_strand(row)), ours.encode(row), rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("pool", POOLS)
+@pytest.mark.parametrize("pool", READS)
 def test_a_forward_head_reads_its_own_strand(pool):
-    ours = model(pooled(pool, "forward"))
+    ours = pooled_model(pool, "forward")
     row = letters(60)[None]
     assert (ours(other_strand(row)) - ours(row)).abs().min() > 1e-3
 
 
-@pytest.mark.parametrize("pool", POOLS)
+@pytest.mark.parametrize("pool", READS)
 @pytest.mark.parametrize("strand", ["both", "forward"])
 def test_padding_never_moves_an_answer(pool, strand):
-    ours = model(pooled(pool, strand), dtype=torch.float32)
+    ours = pooled_model(pool, strand, torch.float32)
     rows = [letters(L, seed) for seed, L in enumerate([47, 60, 51, 130, 60])]
     together = ours(padded(rows, 200))
     for row, tokens in enumerate(rows):
@@ -96,6 +112,45 @@ def test_pooling_is_what_it_says_by_hand(pool):
         vector = torch.cat([(even @ query).softmax(0) @ even for query in head.pool.query])
     mask = torch.tensor([[1.0] * 5 + [0.0] * 3], dtype=torch.float64)
     torch.testing.assert_close(head(x, mask)[0], head.weight @ vector + head.bias)
+
+
+@pytest.mark.parametrize("strand", ["both", "forward"])
+@pytest.mark.parametrize("strands", ["equivariant", "dense"])
+@pytest.mark.parametrize("count", [1, 3])
+def test_maxima_are_what_they_say_by_hand(strand, strands, count):
+    ours = pooled_model("maxima", strand, strands=strands).head
+    maxima = Maxima(12, ours.halves, strand == "both" and ours.halves == 2, count)
+    x = torch.randn(1, 12, 12, dtype=torch.float64)
+    mask = (torch.arange(12) < 9).double()[None]
+    stretches = x[0, :, :9].unflatten(1, (count, -1)).amax(2)
+    if strand == "both" and strands == "equivariant":
+        # From the other end a pair's second channel is its first.
+        stretches = torch.maximum(stretches[:6], stretches[6:].flip(1))
+    assert torch.equal(maxima(x, mask)[0], stretches.flatten())
+
+
+def test_stretches_that_do_not_divide_share_letters_and_rows_may_be_shorter_than_they_are_many():
+    maxima = Maxima(1, 1, both=False, count=4)
+    x = torch.tensor([[[5.0, 1.0, 2.0, 3.0, 9.0, 0.0, 0.0, 0.0]]]).expand(2, 1, 8)
+    mask = torch.tensor([[1.0] * 5 + [0.0] * 3, [1.0] * 2 + [0.0] * 6])
+    assert maxima(x, mask).tolist() == [[5.0, 2.0, 3.0, 9.0], [5.0, 5.0, 1.0, 1.0]]
+
+
+@pytest.mark.parametrize("strands", ["equivariant", "dense"])
+def test_gradients_through_maxima_are_those_of_differences(strands):
+    ours = pooled_model("stretches", strands=strands, width=4, depth=1)
+    row = ours.encoder.one_hot(letters(12)[None]).requires_grad_()
+
+    def answer(letters_BVL):
+        encoding = ours.encoder.encoding(letters_BVL)
+        return ours.head(encoding.vectors_BLD, None, encoding)
+
+    assert torch.autograd.gradcheck(answer, (row,), atol=1e-6)
+
+
+def test_maxima_of_a_stem_need_one():
+    with pytest.raises(RecipeError, match=r"head\.maxima: reads a stem, and the encoder has none"):
+        model(pooled("maxima"))
 
 
 @pytest.mark.parametrize("swap", [(), (1, 0, 2)], ids=["each itself", "plus and minus"])

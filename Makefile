@@ -18,6 +18,7 @@ test-slow: $(VENV)/installed-dev
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 bench: $(VENV)/installed-dev
 	$(BIN)/python benchmarks/loader.py

@@ -14,7 +14,6 @@ PACKAGE = Path(orchid_genomics.__file__).parent
 NAME = PACKAGE.name
 
 GROUND = {"errors", "recipe", "files", "terminal", "registry"}
-LEFT, RIGHT = {"sequence", "genome", "data"}, {"sequence", "ops", "model"}
 MAY_IMPORT = {  # a floor -> the floors below it; every floor may import the ground
     "errors": set(),
     "files": set(),
@@ -27,12 +26,23 @@ MAY_IMPORT = {  # a floor -> the floors below it; every floor may import the gro
     "ops": set(),
     "model": {"sequence", "ops"},
     "draw": {"sequence", "genome"},
-    "train": LEFT | RIGHT,
+    "train": {"sequence", "data", "model"},
     "jobs": {"genome", "model"},
-    "score": LEFT | RIGHT | {"train", "jobs"},
-    "explain": LEFT | RIGHT | {"jobs", "score", "draw"},
-    "evaluate": LEFT | RIGHT | {"train", "score"},
-    "tasks": LEFT | RIGHT | {"train", "jobs", "score", "explain", "evaluate", "draw"},
+    "score": {"sequence", "genome", "data", "model", "train", "jobs"},
+    "explain": {"sequence", "genome", "ops", "model", "draw", "jobs", "score"},
+    "evaluate": {"sequence", "genome", "data", "model", "train", "score"},
+    "tasks": {
+        "sequence",
+        "genome",
+        "data",
+        "model",
+        "draw",
+        "train",
+        "jobs",
+        "score",
+        "explain",
+        "evaluate",
+    },
     "cli": {"tasks", "score", "explain"},
     "__init__": {"sequence", "genome", "ops", "model", "explain", "tasks"},
     "__main__": {"cli"},
@@ -74,6 +84,14 @@ def test_a_floor_imports_only_what_stands_below_it(path):
     floors = {name.split(".")[1] for name in imports(path) if name.startswith(f"{NAME}.")}
     allowed = MAY_IMPORT[own] | {own, "__version__"} | (GROUND if own != "errors" else set())
     assert floors <= allowed
+
+
+@pytest.mark.parametrize("name", MAY_IMPORT)
+def test_every_edge_of_the_table_is_used(name):
+    """An edge that nobody uses is a door that nobody decided to open."""
+    own = [imports(path) for path in FILES if floor(path) == name]
+    used = {each.split(".")[1] for each in set().union(*own) if each.startswith(f"{NAME}.")}
+    assert MAY_IMPORT[name] - used == set()
 
 
 @pytest.mark.parametrize("path", FILES, ids=short)

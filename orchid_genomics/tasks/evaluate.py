@@ -20,7 +20,7 @@ from orchid_genomics.evaluate.bootstrap import Estimate
 from orchid_genomics.evaluate.comparison import families, on_rows
 from orchid_genomics.evaluate.comparison_text import span
 from orchid_genomics.evaluate.metrics import NAMES
-from orchid_genomics.files import finite, replacing, writable
+from orchid_genomics.files import atomic_file, finite, writable
 from orchid_genomics.model.device import device_of
 from orchid_genomics.model.folder import OrchidModel
 
@@ -85,7 +85,7 @@ def evaluate(
             "rows": len(data),
             "scores": values,
         }
-        with writable(out), replacing(Path(out)) as part:
+        with writable(out), atomic_file(Path(out)) as part:
             part.write_text(json.dumps(finite(written), indent=2) + "\n")
 
 

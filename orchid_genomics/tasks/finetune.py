@@ -35,7 +35,7 @@ from orchid_genomics.evaluate.comparison_text import number, span, text
 from orchid_genomics.evaluate.linear import Answered, simple
 from orchid_genomics.evaluate.linear_tracks import local
 from orchid_genomics.evaluate.report import Curves, page
-from orchid_genomics.files import finite, replacing, writable
+from orchid_genomics.files import atomic_file, finite, writable
 from orchid_genomics.model.folder import OrchidModel
 from orchid_genomics.recipe import load
 from orchid_genomics.train import distributed as processes
@@ -195,7 +195,7 @@ def _written(
     }
     run.write(run.folder / "evaluation.json", values)
     curves = [Curves(arm.name, arm.logs) for arm in arms if isinstance(arm, Fitted)]
-    with writable(run.folder / "report.html"), replacing(run.folder / "report.html") as part:
+    with writable(run.folder / "report.html"), atomic_file(run.folder / "report.html") as part:
         part.write_text(page(data, found, arms, curves, answer, provenance), encoding="utf-8")
     print(answer)
     print(f"\nmodel:  {run.model}\nreport: {run.folder / 'report.html'}")

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from orchid_genomics import __version__
 from orchid_genomics.errors import InputError
-from orchid_genomics.files import read_json, atomic_folder
+from orchid_genomics.files import atomic_folder, read_json
 from orchid_genomics.model.heads import HEADS, HeadRecipe, Pooled, Vectors
 from orchid_genomics.model.orchid import Orchid, OrchidRecipe
 from orchid_genomics.model.tokens import Sequences, as_tokens

@@ -21,7 +21,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from orchid_genomics.data.embeddings import Embeddings
-from orchid_genomics.data.labelled.answers import build
+from orchid_genomics.data.labelled.parsing import split_set
 from orchid_genomics.data.labelled.tables import TableRecipe, read_table
 from orchid_genomics.model.folder import OrchidModel
 from orchid_genomics.sequence import CODE, DNA
@@ -67,7 +67,7 @@ def main() -> None:
     parser.add_argument("embedded", nargs="+", metavar="NAME=FILE.h5")
     given = parser.parse_args()
     recipe = TableRecipe(path=given.set)
-    data = build(read_table(recipe), recipe)
+    data = split_set(read_table(recipe), recipe)
     text = [DNA.decode(tokens & CODE) for tokens in data.tokens]
     kmers = (
         CountVectorizer(analyzer="char", ngram_range=(5, 5), lowercase=False)

@@ -17,8 +17,8 @@ from orchid_genomics.cli.process import settle
 
 settle()
 
-from orchid_genomics.data.labelled.sets import opened  # noqa: E402
-from orchid_genomics.evaluate.arms import FinetuneRecipe, build, train_arm  # noqa: E402
+from orchid_genomics.data.labelled.sets import open_set  # noqa: E402
+from orchid_genomics.evaluate.arms import Arm, FinetuneRecipe, build_model, train_arm  # noqa: E402
 from orchid_genomics.recipe import validate  # noqa: E402
 from orchid_genomics.train import distributed as ranks  # noqa: E402
 
@@ -56,21 +56,13 @@ def measured(path: Path, encoder: dict, folder: Path) -> list[float]:
         "training": {"epochs": 8, "batch": 16, "patience": 0},
     }
     recipe = validate(FinetuneRecipe, values, "benchmark")
-    data = opened(recipe.data)
+    data = open_set(recipe.data)
     with contextlib.redirect_stderr(io.StringIO()):
         alone = ranks.start("cpu")
-        arm = train_arm(
-            "model",
-            lambda s: build(recipe, data, s),
-            recipe,
-            data,
-            (6e-3,),
-            folder,
-            alone,
-            lambda _: None,
-        )
+        arm = Arm("model", lambda seed: build_model(recipe, data, seed), (6e-3,))
+        trained = train_arm(arm, recipe, data, folder, ranks=alone, say=lambda _: None)
     key = "validation_1-AUROC"
-    return [round(1 - line[key], 3) for line in arm.logs[0] if key in line]
+    return [round(1 - line[key], 3) for line in trained.best.log if key in line]
 
 
 def main() -> None:

@@ -1,8 +1,8 @@
-"""A finetune recipe, and the training of one arm of it: an encoder with a head, from given or
-random weights, or a CNN.
+"""A finetune recipe, and the arms of its comparison: an encoder with a head, from given or random
+weights, or a CNN.
 
 Every arm is searched alike: each learning rate with the first seed, the best on validation with the
-other seeds. The trap is the test split: nothing here reads it.
+other seeds. The trap is the test split: it is read once an arm, after everything is chosen.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,23 +16,32 @@ from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 from torch import nn
 
-from orchid_genomics.data.labelled.epochs import Epochs
 from orchid_genomics.data.labelled.schema import LabelledSet
 from orchid_genomics.data.labelled.sets import SetRecipe
-from orchid_genomics.data.loader import batches
 from orchid_genomics.errors import RecipeError
+from orchid_genomics.evaluate.answered import Answered
 from orchid_genomics.evaluate.cnn import SmallCNN
-from orchid_genomics.evaluate.metrics import NAMES, scored, thresholds_of
 from orchid_genomics.model.folder import ModelRecipe, OrchidModel
-from orchid_genomics.model.heads import PooledRecipe, TracksRecipe, answers
+from orchid_genomics.model.heads import Pooled, PooledRecipe, Tracks, TracksRecipe
 from orchid_genomics.model.orchid import OrchidRecipe
 from orchid_genomics.model.pooling import PoolKind
 from orchid_genomics.recipe import RecipePath, Strict
-from orchid_genomics.train.distributed import Ranks, check_batch
-from orchid_genomics.train.loop import Fit, Stage, TrainingRecipe
+from orchid_genomics.train.distributed import Ranks
 from orchid_genomics.train.optimizer import OptimizerRecipe
-from orchid_genomics.train.run import BEST, Run
-from orchid_genomics.train.supervised import Supervised, balanced, padded_lengths, predict, units
+from orchid_genomics.train.supervised import (
+    FitRecipe,
+    SupervisedFit,
+    SupervisedRecipe,
+    answer,
+    fit_supervised,
+    padded_lengths,
+    units,
+)
+
+Say = Callable[[str], None]
+MODEL = "model"
+RANDOM = "random weights"
+CNN = "small CNN"
 
 
 class HeadChoice(Strict):
@@ -44,32 +53,6 @@ class HeadChoice(Strict):
     queries: int = Field(default=4, gt=0)
     other: tuple[int, ...] = ()
     """Tracks: what each becomes on the other strand."""
-
-
-class SupervisedRecipe(Strict):
-    """How long, how wide, how often; and what of the encoder is trained."""
-
-    epochs: int = Field(default=10, gt=0)
-    batch: int = Field(default=32, gt=0)
-    accumulate: int = Field(default=1, gt=0)
-    rates: tuple[float, ...] = Field(default=(), max_length=8)
-    """Learning rates to try, every arm the same; empty: optimizer.rate."""
-    seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
-    folds: int = Field(default=0, ge=0, le=20)
-    """Cross-validation over families or whole contigs in place of the split; 0: the split."""
-    layers: int | None = Field(default=None, ge=0)
-    """How many of the last layers are trained; all when not given, 0 for the head alone (a probe)."""
-    class_weights: Literal["none", "balanced"] = "none"
-    """balanced: every class, or the two answers of every label, have the same say in the loss."""
-    noise: float = Field(default=0.0, ge=0, lt=1)
-    """Share of the letters shown as MASK in training."""
-    checks: int = Field(default=1, gt=0)
-    """Validations an epoch."""
-    patience: int = Field(default=4, ge=0)
-    """Stop after so many validations without a better one; 0: never."""
-    checkpointing: bool = False
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
 
 
 class BaselinesRecipe(Strict):
@@ -84,7 +67,7 @@ class BaselinesRecipe(Strict):
     random: bool = True
     """The same encoder from random weights, where the model begins from given ones."""
     random_spread: float = Field(default=0.5, ge=0)
-    """Spread of its short taps (`model.short_spread`): begun at identity they stand on a plateau, a straw man."""
+    """Spread of its short taps (`model.short_spread`); begun at identity they are a straw man."""
 
 
 class FinetuneRecipe(Strict):
@@ -103,43 +86,75 @@ class FinetuneRecipe(Strict):
     @model_validator(mode="after")
     def _one(self) -> "FinetuneRecipe":
         if (self.pretrained is None) == (self.model is None):
-            raise PydanticCustomError(
-                "model", "either pretrained, a model folder, or [model], an encoder from scratch"
-            )
+            message = "either pretrained, a model folder, or [model], an encoder from scratch"
+            raise PydanticCustomError("model", message)
         return self
 
 
-class _FitRecipe(Strict):
-    """What one fit is, so that a resumed one is the same."""
+@dataclass(frozen=True)
+class SeedFit:
+    """One seed of an arm: its model, its answers, and how it was trained."""
 
-    arm: str
-    rate: float
     seed: int
-    recipe: dict[str, Any]
+    model: nn.Module
+    loss: float
+    """The lowest one minus the monitored score on validation."""
+    validation: np.ndarray
+    test: np.ndarray
+    log: list[dict[str, Any]]
 
 
 @dataclass(frozen=True)
-class Fitted:
-    """A trained arm: answers on validation and test a seed, the model of the best seed, and what
-    was chosen.
-    """
+class TrainedArm:
+    """A trained arm: every seed at the rate that was best on validation."""
 
     name: str
-    model: nn.Module
+    fits: tuple[SeedFit, ...]
     rate: float
-    seeds: tuple[int, ...]
-    validation: list[np.ndarray]
-    test: list[np.ndarray]
-    best: int
-    """Which seed is best on validation."""
     tried: dict[str, float]
-    """Validation of every rate."""
+    """The monitored score on validation of every rate."""
     seconds: float
-    logs: list[list[dict[str, Any]]]
+
+    @property
+    def best(self) -> SeedFit:
+        """The seed that is best on validation."""
+        return min(self.fits, key=lambda fit: fit.loss)
 
     @property
     def parameters(self) -> int:
-        return sum(p.numel() for p in self.model.parameters())
+        """Numbers in the model, trained or not."""
+        return sum(p.numel() for p in self.best.model.parameters())
+
+    @property
+    def answered(self) -> Answered:
+        """What the best seed answers."""
+        chosen = f"rate {self.rate:g}"
+        if len(self.tried) > 1:
+            chosen += f", best of {len(self.tried)}"
+        best = self.best
+        return Answered(self.name, best.validation, best.test, chosen, self.parameters)
+
+
+@dataclass(frozen=True)
+class Arm:
+    """An arm to be trained: what it is called, what makes its model, the rates to try."""
+
+    name: str
+    make: Callable[[int], nn.Module]
+    """The untrained model of a seed."""
+    rates: Sequence[float]
+
+
+def arms_of(recipe: FinetuneRecipe, data: LabelledSet) -> list[Arm]:
+    """The arms that a recipe asks for, the model first."""
+    rates = recipe.training.rates or (recipe.optimizer.rate,)
+    chosen = recipe.baselines
+    arms = [Arm(MODEL, lambda seed: build_model(recipe, data, seed), rates)]
+    if recipe.pretrained and chosen.random:
+        arms.append(Arm(RANDOM, lambda seed: build_random(recipe, data, seed), rates))
+    if chosen.cnn:
+        arms.append(Arm(CNN, lambda seed: build_cnn(recipe, data, seed), chosen.cnn_rates))
+    return arms
 
 
 def strand_of(recipe: FinetuneRecipe, data: LabelledSet) -> Literal["both", "forward"]:
@@ -151,40 +166,58 @@ def strand_of(recipe: FinetuneRecipe, data: LabelledSet) -> Literal["both", "for
 
 def head_of(recipe: FinetuneRecipe, data: LabelledSet) -> PooledRecipe | TracksRecipe:
     """The head that the data ask for."""
-    strand = strand_of(recipe, data)
-    if data.bin:
-        return TracksRecipe(
-            task=data.task, labels=data.labels, bin=data.bin, strand=strand, other=recipe.head.other
-        )
-    choice = recipe.head
-    return PooledRecipe(
-        task=data.task, labels=data.labels, pool=choice.pool, strand=strand, queries=choice.queries
-    )
+    task, choice = data.task, recipe.head
+    values = {"task": task.name, "labels": task.labels, "strand": strand_of(recipe, data)}
+    if task.bin:
+        return TracksRecipe(bin=task.bin, other=choice.other, **values)
+    return PooledRecipe(pool=choice.pool, queries=choice.queries, **values)
 
 
-def build(recipe: FinetuneRecipe, data: LabelledSet, seed: int, fresh: bool = False) -> OrchidModel:
-    """The untrained model of one seed; `fresh` leaves the pretrained weights out, and spreads the
-    short taps.
+def build_model(recipe: FinetuneRecipe, data: LabelledSet, seed: int) -> OrchidModel:
+    """The untrained model of one seed: the given encoder, or a random one, with a new head.
+
+    Raises
+    ------
+    RecipeError
+        For an encoder of another alphabet, or more layers to train than there are.
     """
-    given = OrchidModel.from_pretrained(recipe.pretrained) if recipe.pretrained else None
-    encoder = given.recipe.encoder if given else recipe.model
+    if recipe.pretrained is None:
+        return _build(recipe, data, seed, encoder_of(recipe))
+    given = OrchidModel.from_pretrained(recipe.pretrained)
+    model = _build(recipe, data, seed, given.recipe.encoder)
+    model.encoder.load_state_dict(given.encoder.state_dict())
+    return model
+
+
+def build_random(recipe: FinetuneRecipe, data: LabelledSet, seed: int) -> OrchidModel:
+    """The same encoder from random weights, as a model from scratch would begin."""
+    spread = {"short_spread": recipe.baselines.random_spread}
+    return _build(recipe, data, seed, encoder_of(recipe).model_copy(update=spread))
+
+
+def encoder_of(recipe: FinetuneRecipe) -> OrchidRecipe:
+    """The shape of the encoder: that of the given model, or the recipe's own."""
+    if recipe.model is not None:
+        return recipe.model
+    return OrchidModel.from_pretrained(recipe.pretrained).recipe.encoder
+
+
+def _build(
+    recipe: FinetuneRecipe, data: LabelledSet, seed: int, encoder: OrchidRecipe
+) -> OrchidModel:
+    """A model of random weights from one seed, with the head and the units of the data."""
     if encoder.alphabet != "dna":
         raise RecipeError("model.alphabet", f"{encoder.alphabet!r} cannot read DNA", "dna")
     if encoder.filter.longest is None:
         longest = float(padded_lengths(data).max())
-        encoder = encoder.model_copy(
-            update={"filter": encoder.filter.model_copy(update={"longest": longest})}
-        )
-    if fresh:
-        encoder = encoder.model_copy(update={"short_spread": recipe.baselines.random_spread})
+        filter = encoder.filter.model_copy(update={"longest": longest})
+        encoder = encoder.model_copy(update={"filter": filter})
     torch.manual_seed(seed)
     model = OrchidModel(ModelRecipe(encoder=encoder, head=head_of(recipe, data)))
-    if given and not fresh:
-        model.encoder.load_state_dict(given.encoder.state_dict())
-    if data.task == "regression":
+    if data.task.has_numbers and isinstance(model.head, Pooled | Tracks):
         shift, scale = units(data)
-        model.head.shift.copy_(torch.from_numpy(shift))
-        model.head.scale.copy_(torch.from_numpy(scale))
+        model.head.get_buffer("shift").copy_(torch.from_numpy(shift))
+        model.head.get_buffer("scale").copy_(torch.from_numpy(scale))
     _freeze(model, recipe.training.layers)
     return model
 
@@ -197,153 +230,98 @@ def _freeze(model: OrchidModel, layers: int | None) -> None:
         return
     blocks = model.encoder.blocks
     if layers > len(blocks):
-        raise RecipeError(
-            "training.layers", f"{layers} of {len(blocks)} layers", f"0 to {len(blocks)}"
-        )
-    frozen = [
-        model.encoder.letters,
-        *blocks[: len(blocks) - layers],
-        *([] if layers else [model.encoder.norm]),
-    ]
+        message = f"{layers} of {len(blocks)} layers"
+        raise RecipeError("training.layers", message, f"0 to {len(blocks)}")
+    frozen = [model.encoder.letters, *blocks[: len(blocks) - layers]]
+    if layers == 0:
+        frozen.append(model.encoder.norm)
     for module in frozen:
         module.requires_grad_(False)
 
 
-def cnn(recipe: FinetuneRecipe, data: LabelledSet, seed: int) -> SmallCNN:
-    """The small convolutional network of one seed."""
+def build_cnn(recipe: FinetuneRecipe, data: LabelledSet, seed: int) -> SmallCNN:
+    """The small convolutional network of one seed; all of it is trained."""
     torch.manual_seed(seed)
     lengths = data.lengths
-    outputs = 1 if data.task == "binary" else len(data.labels)
     shift, scale = (torch.from_numpy(value) for value in units(data))
     return SmallCNN(
-        outputs,
+        data.task.outputs,
         strand_of(recipe, data),
-        bool(lengths.min() == lengths.max()),
-        shift,
-        scale,
-        data.bin,
+        anchored=bool(lengths.min() == lengths.max()),
+        shift=shift,
+        scale=scale,
+        bin=data.task.bin,
     )
-
-
-def answers_on(
-    model: nn.Module, data: LabelledSet, rows: np.ndarray, head: Any, device: torch.device
-) -> np.ndarray:
-    """Probabilities or numbers (n, K), or tracks (n, P, K)."""
-    model.eval()
-    outputs = predict(model, [data.tokens[row] for row in rows], device)
-    return answers(head, torch.from_numpy(outputs)).numpy()
-
-
-def flat(
-    data: LabelledSet, rows: np.ndarray, found: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Answers, targets and families over rows, or over the bins of tracks that have a number for
-    every track.
-    """
-    target = data.target[rows]
-    if not data.bin:
-        return found, target, data.group[rows]
-    target = target[:, : found.shape[1]]
-    known = np.isfinite(target).all(2) & np.isfinite(found).all(2)
-    return (
-        found[known],
-        target[known],
-        np.repeat(data.group[rows][:, None], known.shape[1], 1)[known],
-    )
-
-
-def monitored(data: LabelledSet, found: np.ndarray, rows: np.ndarray) -> float:
-    """1 - AUROC (over classes: their mean) or 1 - Pearson's correlation: what early stopping is by."""
-    answer, target, _ = flat(data, rows, found)
-    thresholds = thresholds_of(data.task, answer, target)
-    score = scored(data.task, answer, target, thresholds, np.ones((1, len(answer))))[
-        monitor(data.task)
-    ][0]
-    return 1.0 - float(score) if np.isfinite(score) else 1.0
-
-
-def monitor(task: str) -> str:
-    return "AUROC" if "AUROC" in NAMES[task] else "Pearson"
 
 
 def train_arm(
-    name: str,
-    make: Callable[[int], nn.Module],
+    arm: Arm,
     recipe: FinetuneRecipe,
     data: LabelledSet,
-    rates: Sequence[float],
     folder: Path,
     ranks: Ranks,
-    say: Callable[[str], None],
-) -> Fitted:
-    """Search the rates with the first seed, then train the other seeds with the best; resumes what
-    is there.
+    say: Say,
+) -> TrainedArm:
+    """Search the rates with the first seed, then train the other seeds with the best.
+
+    What stands in `folder` is resumed.
     """
-    seeds, head = recipe.training.seeds, head_of(recipe, data)
-    validation, test = data.rows("validation"), data.rows("test")
-    trained = {}
-    for rate in rates:
-        say(f"{name}: rate {rate:g}, seed {seeds[0]}")
-        trained[rate] = _fit(name, make, recipe, data, rate, seeds[0], folder, ranks)
-    best = min(trained, key=lambda rate: trained[rate][1])
-    runs = [trained[best]]
-    for seed in seeds[1:]:
-        say(f"{name}: rate {best:g}, seed {seed}")
-        runs.append(_fit(name, make, recipe, data, best, seed, folder, ranks))
-    which = min(range(len(runs)), key=lambda at: runs[at][1])
-    tried = {f"{rate:g}": round(1 - run[1], 4) for rate, run in trained.items()}
-    both = [
-        [answers_on(run[0], data, rows, head, ranks.device) for run in runs]
-        for rows in (validation, test)
-    ]
-    seconds = sum(run[2] for run in [*trained.values(), *runs[1:]])
-    return Fitted(
-        name, runs[which][0], best, seeds, *both, which, tried, seconds, [run[3] for run in runs]
+    seeds, first = recipe.training.seeds, recipe.training.seeds[0]
+
+    def fit(rate: float, seed: int) -> SupervisedFit:
+        say(f"{arm.name}: rate {rate:g}, seed {seed}")
+        return _fit(arm, recipe, data, rate=rate, seed=seed, folder=folder, ranks=ranks)
+
+    searched = {rate: fit(rate, first) for rate in arm.rates}
+    best = min(searched, key=lambda rate: searched[rate].loss)
+    others = [fit(best, seed) for seed in seeds[1:]]
+    chosen = [searched[best], *others]
+    fits = [_answered(done, data, seed, ranks) for done, seed in zip(chosen, seeds, strict=True)]
+    return TrainedArm(
+        name=arm.name,
+        fits=tuple(fits),
+        rate=best,
+        tried={f"{rate:g}": round(1 - done.loss, 4) for rate, done in searched.items()},
+        seconds=sum(done.seconds for done in [*searched.values(), *others]),
     )
 
 
 def _fit(
-    name: str,
-    make: Callable[[int], nn.Module],
+    arm: Arm,
     recipe: FinetuneRecipe,
     data: LabelledSet,
+    *,
     rate: float,
     seed: int,
     folder: Path,
     ranks: Ranks,
-) -> tuple[nn.Module, float, float, list[dict[str, Any]]]:
-    """One fit: the model with its best weights on validation, that validation, seconds, and the
-    log.
-    """
-    training, model, validation = recipe.training, make(seed), data.rows("validation")
-    check_batch(training.batch, training.accumulate, ranks.world, "training.batch")
-    flip = strand_of(recipe, data) == "both" and isinstance(model, OrchidModel)
-    flip = flip and model.recipe.encoder.strands == "dense"
-    epochs = Epochs(data.tokens, data.rows("train"), padded_lengths(data), training.batch, flip)
-    weights = balanced(data) if training.class_weights == "balanced" else None
-    words = f"validation_1-{monitor(data.task)}"
-    objective = Supervised(data, epochs, weights, training.noise, words)
-    every = max(1, epochs.steps // training.checks)
-    loop = TrainingRecipe(
-        steps=epochs.steps * training.epochs, batch=training.batch, accumulate=training.accumulate,
-        checkpointing=training.checkpointing, precision=training.precision, save_every=every, validate_every=every,
-        patience=training.patience,
-    )  # fmt: skip
-    place = folder / f"{name.replace(' ', '-')}-rate{rate:g}-seed{seed}"
-    told = _FitRecipe(arm=name, rate=rate, seed=seed, recipe=recipe.model_dump(mode="json"))
-    run = Run(place, told, resume=(place / "recipe.json").exists(), writes=ranks.main).begin()
-    head = head_of(recipe, data)
+) -> SupervisedFit:
+    """One model of an arm, trained in a folder of its own."""
+    model = arm.make(seed)
+    # An equivariant encoder with a strand-blind head answers both strands alike; a dense one has to
+    # see both.
+    is_dense = isinstance(model, OrchidModel) and model.recipe.encoder.strands == "dense"
+    return fit_supervised(
+        model,
+        data,
+        recipe.training,
+        optimizer=recipe.optimizer.model_copy(update={"rate": rate}),
+        identity=FitRecipe(
+            arm=arm.name, rate=rate, seed=seed, recipe=recipe.model_dump(mode="json")
+        ),
+        flip=is_dense and strand_of(recipe, data) == "both",
+        folder=folder / f"{arm.name.replace(' ', '-')}-rate{rate:g}-seed{seed}",
+        ranks=ranks,
+    )
 
-    def check() -> float:
-        return monitored(data, answers_on(model, data, validation, head, ranks.device), validation)
 
-    def read(first: int, last: int, rows: Sequence[int]) -> Any:
-        return batches(epochs, seed, first, last, rows)
-
-    stage = Stage(int(data.lengths.mean()), loop.steps, loop.batch, loop.accumulate, read)
-    optimizer = recipe.optimizer.model_copy(update={"rate": rate})
-    progress = Fit(model, objective, [stage], loop, optimizer, seed, run, ranks, check).run()
-    state = run.load(BEST, ranks.device)
-    if state is not None:
-        model.load_state_dict(state["model"])
-    return model.eval(), progress.best, progress.seconds, run.lines()
+def _answered(done: SupervisedFit, data: LabelledSet, seed: int, ranks: Ranks) -> SeedFit:
+    """A trained model with its answers on validation and test."""
+    return SeedFit(
+        seed=seed,
+        model=done.model,
+        loss=done.loss,
+        validation=answer(done.model, data, data.rows("validation"), ranks.device),
+        test=answer(done.model, data, data.rows("test"), ranks.device),
+        log=done.log,
+    )

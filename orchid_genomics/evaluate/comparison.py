@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from orchid_genomics.answers.supervised_tasks import SupervisedTask
 from orchid_genomics.data.labelled.schema import LabelledSet
-from orchid_genomics.data.labelled.splitting import joined
-from orchid_genomics.evaluate.arms import Fitted, flat
+from orchid_genomics.data.labelled.splitting import join_groups
+from orchid_genomics.evaluate.answered import Answered
+from orchid_genomics.evaluate.arms import RANDOM, TrainedArm
 from orchid_genomics.evaluate.bootstrap import Estimate, resampled_weights
 from orchid_genomics.evaluate.kmer_tables import repeated
-from orchid_genomics.evaluate.linear import Answered
-from orchid_genomics.evaluate.metrics import NAMES, scored, thresholds_of
 from orchid_genomics.genome.contigs import shared
 from orchid_genomics.genome.regions import Regions
 from orchid_genomics.sequence import DNA, Interval
@@ -27,18 +27,17 @@ from orchid_genomics.sequence import DNA, Interval
 SHARED = 30  # letters of a stretch that counts as shared
 COPIED = 0.8  # share of letters in such stretches that makes a near-duplicate
 _LOCUS = 10_000  # letters of a genome that are drawn together
-MODEL, RANDOM = "model", "random weights"
+_SHARING = f"sharing {SHARED} letters with training"
 
 
 @dataclass(frozen=True)
 class Line:
-    """One alternative: its scores on test, the first score on validation, thresholds, what was
-    chosen.
-    """
+    """One alternative: its scores on test, and what was chosen for it on validation."""
 
     name: str
     scores: dict[str, Estimate]
     validation: float
+    """The primary score on validation."""
     thresholds: tuple[float, ...]
     chosen: str
     parameters: int
@@ -52,33 +51,44 @@ class Line:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Every line, the model first, and what was found about the test rows."""
+    """Every line, the model first, and what is known of the test rows."""
 
-    task: str
-    first: str
+    task: SupervisedTask
     lines: list[Line]
     comparator: str
     seeds: dict[str, list[float]]
-    """The first score of every seed of an arm that has several."""
+    """The primary score of every seed of an arm that has several, then that of their mean."""
     rows: dict[str, int]
     notes: list[str]
 
     @property
+    def primary(self) -> str:
+        """The score that lines are compared by."""
+        return self.task.primary
+
+    @property
     def better(self) -> bool:
         """Whether the model beats the comparator beyond chance."""
-        return self.line(self.comparator).minus[self.first].low > 0
+        return self.line(self.comparator).minus[self.primary].low > 0
+
+    @property
+    def sharing(self) -> int:
+        """Test rows that share a stretch with training."""
+        return self.rows[_SHARING]
 
     def line(self, name: str) -> Line:
+        """The line of an alternative."""
         return next(line for line in self.lines if line.name == name)
 
     def sentence(self) -> str:
         """The first line of every report."""
-        ours, theirs = self.lines[0].scores[self.first].value, self.line(self.comparator)
-        gap = theirs.minus[self.first]
+        primary, theirs = self.primary, self.line(self.comparator)
+        gap = theirs.minus[primary]
         says = "beats" if self.better else "does NOT beat"
         return (
-            f"The encoder {says} the best alternative on validation, {self.comparator}: {self.first} {ours:.3f} "
-            f"against {theirs.scores[self.first].value:.3f}, a difference of {gap.value:+.3f} "
+            f"The encoder {says} the best alternative on validation, {self.comparator}: "
+            f"{primary} {self.lines[0].scores[primary].value:.3f} "
+            f"against {theirs.scores[primary].value:.3f}, a difference of {gap.value:+.3f} "
             f"({gap.low:+.3f} to {gap.high:+.3f})."
         )
 
@@ -89,130 +99,175 @@ class Verdict:
         line = next((line for line in self.lines if line.name == RANDOM), None)
         if line is None:
             return ""
-        gap = line.minus[self.first]
+        gap = line.minus[self.primary]
         says = "helps" if gap.low > 0 else "hurts" if gap.high < 0 else "does not clearly help"
         spread = f"{gap.value:+.3f} ({gap.low:+.3f} to {gap.high:+.3f})"
-        return f"Pretraining {says}: {self.first} {spread} against the same encoder from random weights."
+        against = "against the same encoder from random weights"
+        return f"Pretraining {says}: {self.primary} {spread} {against}."
 
     def values(self) -> dict[str, Any]:
         """For evaluation.json."""
-        said = {"sentence": self.sentence(), "pretraining": self.pretraining()}
-        return {**asdict(self), "better": self.better, **said}
+        return {
+            "task": self.task.name,
+            "first": self.primary,
+            "lines": [asdict(line) for line in self.lines],
+            "comparator": self.comparator,
+            "seeds": self.seeds,
+            "rows": self.rows,
+            "notes": self.notes,
+            "better": self.better,
+            "sentence": self.sentence(),
+            "pretraining": self.pretraining(),
+        }
 
 
-def verdict(
-    data: LabelledSet, model: Fitted, others: Sequence[Fitted | Answered], notes: Sequence[str]
+@dataclass(frozen=True)
+class Sampled:
+    """Scores on some rows, and the values that their intervals and differences come from."""
+
+    estimates: dict[str, Estimate]
+    samples: dict[str, np.ndarray]
+    """The score of the whole, then of each bootstrap sample (1 + S,)."""
+
+    def minus(self, other: "Sampled") -> dict[str, Estimate]:
+        """These scores minus others, on the same bootstrap samples."""
+        return {
+            name: _estimate(values - other.samples[name])
+            for name, values in self.samples.items()
+            if name in other.samples
+        }
+
+
+def compare(
+    data: LabelledSet,
+    model: TrainedArm,
+    others: Sequence[TrainedArm | Answered],
+    notes: Sequence[str],
 ) -> Verdict:
-    """Score the model and its alternatives on the test rows, whole and apart; all on the same
-    bootstrap samples.
+    """Score the model and its alternatives on the test rows, whole and apart.
+
+    All stand on the same bootstrap samples.
     """
     validation, test = data.rows("validation"), data.rows("test")
-    shared = shared_letters(data, test)
-    apart = shared == 0
+    sharing = shared_letters(data, test)
+    is_apart = sharing == 0
     loci = families(data)
-    first = NAMES[data.task][0]
-    lines: list[Line] = []
-    kept: dict[str, Any] = {}
-    for arm in (model, *others):
-        one = arm.best if isinstance(arm, Fitted) else None
-        on_validation, on_test = (
-            (arm.validation, arm.test) if one is None else (arm.validation[one], arm.test[one])
+    arms = (model, *others)
+    measured: list[tuple[Answered, np.ndarray, float, Sampled, Sampled]] = []
+    for arm in arms:
+        answered = arm.answered if isinstance(arm, TrainedArm) else arm
+        thresholds, tuned = _tune(data, validation, answered.validation)
+        whole = score_rows(data, test, answered.test, thresholds, loci)
+        apart = score_rows(data, test[is_apart], answered.test[is_apart], thresholds, loci)
+        measured.append((answered, thresholds, tuned, whole, apart))
+    *_, model_whole, model_apart = measured[0]
+    lines = [
+        Line(
+            name=answered.name,
+            scores=whole.estimates,
+            validation=tuned,
+            thresholds=tuple(thresholds.tolist()),
+            chosen=answered.chosen,
+            parameters=answered.parameters,
+            apart=apart.estimates,
+            minus=model_whole.minus(whole),
+            apart_minus=model_apart.minus(apart),
         )
-        answer, target, _ = flat(data, validation, on_validation)
-        thresholds = thresholds_of(data.task, answer, target)
-        tuned = _score(data.task, answer, target, thresholds)[first]
-        sure, whole = on_rows(data, test, on_test, thresholds, loci)
-        rest, parts = on_rows(data, test, on_test, thresholds, loci, apart)
-        kept.setdefault("model", (whole, parts))
-        lines.append(Line(
-            MODEL if arm is model else arm.name, sure, tuned, tuple(thresholds.tolist()), _chosen(arm), arm.parameters,
-            rest, *map(_minus, kept["model"], (whole, parts)),
-        ))  # fmt: skip
-    comparator = max(lines[1:], key=lambda line: line.validation).name
+        for answered, thresholds, tuned, whole, apart in measured
+    ]
     rows = {
         "test": len(test),
-        f"sharing {SHARED} letters with training": int((~apart).sum()),
-        "near-duplicates of training": int((shared >= COPIED).sum()),
+        _SHARING: int((~is_apart).sum()),
+        "near-duplicates of training": int((sharing >= COPIED).sum()),
         "families": len(np.unique(loci[test])),
     }
-    seeds = {
-        arm.name: _seeds(data, arm, validation, test, first)
-        for arm in (model, *others)
-        if _several(arm)
-    }
-    return Verdict(data.task, first, lines, comparator, seeds, rows, list(notes))
+    seeds = {}
+    for arm in arms:
+        if isinstance(arm, TrainedArm) and len(arm.fits) > 1:
+            seeds[arm.name] = _score_seeds(data, arm)
+    comparator = max(lines[1:], key=lambda line: line.validation).name
+    return Verdict(data.task, lines, comparator, seeds, rows, list(notes))
 
 
-def _several(arm: Fitted | Answered) -> bool:
-    return isinstance(arm, Fitted) and len(arm.seeds) > 1
+def _tune(data: LabelledSet, rows: np.ndarray, answers: np.ndarray) -> tuple[np.ndarray, float]:
+    """Thresholds (K,) chosen on some rows, and the primary score there."""
+    flat, target, _ = data.task.flatten(answers, data.target[rows], data.group[rows])
+    thresholds = data.task.thresholds(flat, target)
+    return thresholds, _primary(data.task, flat, target, thresholds)
 
 
-def _seeds(
-    data: LabelledSet, arm: Fitted, validation: np.ndarray, test: np.ndarray, first: str
-) -> list[float]:
-    """The first score on test of every seed, thresholds from its own validation; then that of their
-    mean answers.
+def _primary(
+    task: SupervisedTask, answers: np.ndarray, target: np.ndarray, thresholds: np.ndarray
+) -> float:
+    scores = task.score(answers, target, thresholds, np.ones((1, len(answers))))
+    return float(scores[task.primary][0])
+
+
+def _score_seeds(data: LabelledSet, arm: TrainedArm) -> list[float]:
+    """The primary score on test of every seed, thresholds from its own validation; then that of
+    their mean answers.
     """
-    found = []
-    pairs = [
-        *zip(arm.validation, arm.test, strict=True),
-        (np.mean(arm.validation, 0), np.mean(arm.test, 0)),
-    ]
-    for on_validation, on_test in pairs:
-        answer, target, _ = flat(data, validation, on_validation)
-        thresholds = thresholds_of(data.task, answer, target)
-        answer, target, _ = flat(data, test, on_test)
-        found.append(_score(data.task, answer, target, thresholds)[first])
-    return found
+    task, validation, test = data.task, data.rows("validation"), data.rows("test")
+    pairs = [(fit.validation, fit.test) for fit in arm.fits]
+    on_validation = np.mean([fit.validation for fit in arm.fits], 0)
+    on_test = np.mean([fit.test for fit in arm.fits], 0)
+    scores = []
+    for tuned_on, answers in [*pairs, (on_validation, on_test)]:
+        thresholds, _ = _tune(data, validation, tuned_on)
+        flat, target, _ = task.flatten(answers, data.target[test], data.group[test])
+        scores.append(_primary(task, flat, target, thresholds))
+    return scores
 
 
 def mean_interval(values: Sequence[float]) -> Estimate:
     """The mean and its 95 % interval by Student's t: what seeds or folds say."""
     mean, count = float(np.mean(values)), len(values)
-    half = (
-        float(stats.t.ppf(0.975, count - 1) * np.std(values, ddof=1) / np.sqrt(count))
-        if count > 1
-        else np.nan
-    )
+    half = np.nan
+    if count > 1:
+        error = np.std(values, ddof=1) / np.sqrt(count)
+        half = float(stats.t.ppf(0.975, count - 1) * error)
     return Estimate(mean, mean - half, mean + half)
 
 
-def _score(
-    task: str, answer: np.ndarray, target: np.ndarray, thresholds: np.ndarray
-) -> dict[str, float]:
-    found = scored(task, answer, target, thresholds, np.ones((1, len(answer))))
-    return {name: float(value[0]) for name, value in found.items()}
-
-
-def on_rows(
+def score_rows(
     data: LabelledSet,
     rows: np.ndarray,
-    found: np.ndarray,
+    answers: np.ndarray,
     thresholds: np.ndarray,
     loci: np.ndarray,
-    inside: np.ndarray | None = None,
-) -> tuple[dict[str, Estimate], dict[str, np.ndarray]]:
-    """Estimates on some rows, and the scores of the whole and of each sample (1 + S,)."""
-    if inside is not None:
-        rows, found = rows[inside], found[inside]
-    answer, target, _ = flat(data, rows, found)
-    group = loci[rows]
-    if data.bin:
-        known = np.isfinite(data.target[rows][:, : found.shape[1]]).all(2) & np.isfinite(found).all(
-            2
-        )
-        group = np.repeat(group[:, None], known.shape[1], 1)[known]
+) -> Sampled:
+    """Scores of answers for some rows, with intervals over loci.
+
+    Parameters
+    ----------
+    data
+        The set.
+    rows
+        Rows (n,) of it.
+    answers
+        Answers for those rows (n, K), of tracks (n, P, K).
+    thresholds
+        A threshold for each column (K,).
+    loci
+        What is resampled whole, for every row of the set (N,): see `families`.
+
+    Returns
+    -------
+    Sampled
+        Without scores where all rows have the same answer.
+    """
+    flat, target, group = data.task.flatten(answers, data.target[rows], loci[rows])
     if len(np.unique(target, axis=0)) < 2:
-        return {}, {}
-    whole = np.ones((1, len(answer)))
-    draws = np.concatenate([whole, resampled_weights(group, _samples(len(answer)))])
-    sampled: dict[str, list[np.ndarray]] = {}
-    for first in range(0, len(draws), 100):
-        part = scored(data.task, answer, target, thresholds, draws[first : first + 100])
-        for name, values in part.items():
-            sampled.setdefault(name, []).append(values)
-    joined = {name: np.concatenate(values) for name, values in sampled.items()}
-    return {name: _estimate(values) for name, values in joined.items()}, joined
+        return Sampled({}, {})
+    whole = np.ones((1, len(flat)))
+    weights = np.concatenate([whole, resampled_weights(group, _samples(len(flat)))])
+    parts: dict[str, list[np.ndarray]] = {}
+    for first in range(0, len(weights), 100):
+        scores = data.task.score(flat, target, thresholds, weights[first : first + 100])
+        for name, values in scores.items():
+            parts.setdefault(name, []).append(values)
+    samples = {name: np.concatenate(values) for name, values in parts.items()}
+    return Sampled({name: _estimate(values) for name, values in samples.items()}, samples)
 
 
 def _samples(count: int) -> int:
@@ -225,39 +280,29 @@ def _estimate(values: np.ndarray) -> Estimate:
     return Estimate.of(values[0], values[1:])
 
 
-def _minus(ours: dict[str, np.ndarray], theirs: dict[str, np.ndarray]) -> dict[str, Estimate]:
-    return {name: _estimate(ours[name] - theirs[name]) for name in ours if name in theirs}
-
-
-def _chosen(arm: Fitted | Answered) -> str:
-    if isinstance(arm, Answered):
-        return arm.chosen
-    return (
-        f"rate {arm.rate:g}, best of {len(arm.tried)}"
-        if len(arm.tried) > 1
-        else f"rate {arm.rate:g}"
-    )
-
-
 def shared_letters(data: LabelledSet, rows: np.ndarray) -> np.ndarray:
     """The share (n,) of each row's letters inside a stretch of 30 (or all of a shorter row) that
     training has too.
 
     On either strand.
     """
-    train = _joined(data, data.rows("train"))
-    sizes, found = np.minimum(data.lengths[rows], SHARED), np.zeros(len(rows))
+    train = _concatenate(data, data.rows("train"))
+    sizes = np.minimum(data.lengths[rows], SHARED)
+    share = np.zeros(len(rows))
     for size in np.unique(sizes):
         some = np.flatnonzero(sizes == size)
         covered = repeated([train], [data.tokens[rows[at]] for at in some], int(size))
-        found[some] = [inside.mean() for inside in covered]
-    return found
+        share[some] = [inside.mean() for inside in covered]
+    return share
 
 
-def _joined(data: LabelledSet, rows: np.ndarray) -> np.ndarray:
+def _concatenate(data: LabelledSet, rows: np.ndarray) -> np.ndarray:
     """Rows one after another with an N between: no stretch runs from one into the next."""
     gap = np.array([DNA.n], np.uint8)
-    return np.concatenate([part for row in rows for part in (data.tokens[row], gap)])
+    parts = []
+    for row in rows:
+        parts += [data.tokens[row], gap]
+    return np.concatenate(parts)
 
 
 def families(data: LabelledSet) -> np.ndarray:
@@ -266,11 +311,10 @@ def families(data: LabelledSet) -> np.ndarray:
     """
     if data.places is None:
         return data.group
-    index: dict = {}
+    index: dict[tuple[str, int], int] = {}
     keys = [(place.contig, place.start // _LOCUS) for place in data.places]
-    return joined(
-        data.group, np.array([index.setdefault(key, len(index)) for key in keys], np.int64)
-    )
+    locus = np.array([index.setdefault(key, len(index)) for key in keys], np.int64)
+    return join_groups(data.group, locus)
 
 
 def seen_in_pretraining(data: LabelledSet, provenance: dict[str, Any]) -> str:
@@ -282,25 +326,24 @@ def seen_in_pretraining(data: LabelledSet, provenance: dict[str, Any]) -> str:
         return "Pretraining: the model folder does not say what it read."
     names = ", ".join(genome["fasta"] for genome in genomes)
     if data.places is None:
-        return f"Pretraining read {names}; the test rows have no coordinates, so what it saw of them is not known."
-    seen = [
-        Interval(contig, start, end)
-        for genome in genomes
-        for contig, places in genome["seen"].items()
-        for start, end in places
-    ]
-    known = {contig: None for genome in genomes for contig in genome["contigs"]}
-    places, test = Regions.from_intervals(seen), data.rows("test")
-    rows = [data.places[row] for row in test]
-    name = shared([place.contig for place in rows], known, data.name, names)
-    if not name:
-        return f"Pretraining read {names}, which has none of the contigs of the test rows."
-    touched = sum(
-        bool(
-            places.touches(
-                name.get(place.contig, ""), np.array([place.start]), np.array([place.end])
-            )[0]
+        return (
+            f"Pretraining read {names}; the test rows have no coordinates, so what it saw of them "
+            "is not known."
         )
-        for place in rows
-    )
-    return f"Pretraining on {names} saw {touched:,} of {len(rows):,} test loci (by contig name and place)."
+    seen: list[Interval] = []
+    known: dict[str, None] = {}
+    for genome in genomes:
+        known.update(dict.fromkeys(genome["contigs"]))
+        for contig, spans in genome["seen"].items():
+            seen += [Interval(contig, start, end) for start, end in spans]
+    places = Regions.from_intervals(seen)
+    tested = [data.places[row] for row in data.rows("test")]
+    own = shared([place.contig for place in tested], known, data.name, names)
+    if not own:
+        return f"Pretraining read {names}, which has none of the contigs of the test rows."
+    touched = 0
+    for place in tested:
+        start, end = np.array([place.start]), np.array([place.end])
+        touched += bool(places.touches(own.get(place.contig, ""), start, end)[0])
+    loci = f"{touched:,} of {len(tested):,} test loci"
+    return f"Pretraining on {names} saw {loci} (by contig name and place)."

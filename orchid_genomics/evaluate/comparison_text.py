@@ -2,11 +2,10 @@
 comes after.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from orchid_genomics.evaluate.bootstrap import Estimate
 from orchid_genomics.evaluate.comparison import Line, Verdict, mean_interval
-from orchid_genomics.evaluate.metrics import NAMES
 
 FEW = 20  # families below which a bootstrap over them is rough
 
@@ -16,82 +15,83 @@ def number(value: float) -> str:
     return "-" if value != value else f"{value + 0.0:.3f}".replace("-0.000", "0.000")
 
 
-def span(found: Estimate) -> str:
+def span(estimate: Estimate) -> str:
     """A value and its interval."""
-    return f"{number(found.value)} ({between(found)})"
+    return f"{number(estimate.value)} ({interval(estimate)})"
 
 
-def between(found: Estimate) -> str:
+def interval(estimate: Estimate) -> str:
     """The ends of an interval: 0.1-0.2, or -0.1 to 0.2 where a dash would be a sign."""
-    low, high = number(found.low), number(found.high)
+    low, high = number(estimate.low), number(estimate.high)
     return f"{low} to {high}" if "-" in low + high else f"{low}-{high}"
 
 
-def text(verdict: Verdict) -> str:
+def verdict_text(verdict: Verdict) -> str:
     """The whole answer, aligned, for a terminal and a model card."""
-    names = NAMES[verdict.task]
-    rows = verdict.rows
-    lines = [verdict.sentence(), *filter(None, [verdict.pretraining()]), *verdict.notes, ""]
-    lines += _table(
-        verdict.lines,
-        names,
-        verdict.comparator,
-        lambda line: line.scores,
-        f"test, {rows['test']:,} rows",
-    )
+    rows, primary = verdict.rows, verdict.primary
+    lines = [verdict.sentence()]
+    if verdict.pretraining():
+        lines.append(verdict.pretraining())
+    lines += [*verdict.notes, ""]
+    lines += _table(verdict, lambda line: line.scores, f"test, {rows['test']:,} rows")
     lines += [
         "",
-        f"95 % intervals by bootstrap over {rows['families']:,} families or loci; * best alternative on validation",
+        f"95 % intervals by bootstrap over {rows['families']:,} families or loci; "
+        "* best alternative on validation",
     ]
     if rows["families"] < FEW:
         lines.append("so few families or loci make intervals that are narrower than the truth")
-    shared = next(count for name, count in rows.items() if name.startswith("sharing"))
+    sharing = verdict.sharing
     lines.append(
-        f"{shared:,} test rows share 30 letters with training (either strand), "
+        f"{sharing:,} test rows share 30 letters with training (either strand), "
         f"{rows['near-duplicates of training']:,} of them are near-duplicates"
     )
-    if shared and verdict.lines[0].apart:
-        title = f"test rows that share none, {rows['test'] - shared:,}"
-        lines += [
-            "",
-            *_table(verdict.lines, names, verdict.comparator, lambda line: line.apart, title),
-        ]
-        gap = verdict.line(verdict.comparator).apart_minus[verdict.first]
+    if sharing and verdict.lines[0].apart:
+        title = f"test rows that share none, {rows['test'] - sharing:,}"
+        lines += ["", *_table(verdict, lambda line: line.apart, title)]
+        gap = verdict.line(verdict.comparator).apart_minus[primary]
         lines.append(
-            f"on these the encoder's {verdict.first} minus that of {verdict.comparator} is {gap.value:+.3f} "
-            f"({gap.low:+.3f} to {gap.high:+.3f})"
+            f"on these the encoder's {primary} minus that of {verdict.comparator} is "
+            f"{gap.value:+.3f} ({gap.low:+.3f} to {gap.high:+.3f})"
         )
     for name, values in verdict.seeds.items():
-        lines.append(f"{name}, {len(values) - 1} seeds: {seeds_line(verdict.first, values)}")
+        lines.append(f"{name}, {len(values) - 1} seeds: {seeds_line(primary, values)}")
     return "\n".join(lines)
 
 
-def seeds_line(first: str, values: Sequence[float]) -> str:
-    """The first score of every seed, their mean with its interval, and that of their mean answers."""
-    each = ", ".join(number(value) for value in values[:-1])
-    return f"{first} {each}; mean {span(mean_interval(values[:-1]))}; of their mean answers {number(values[-1])}"
+def seeds_line(primary: str, values: Sequence[float]) -> str:
+    """The score of every seed, their mean with its interval, and that of their mean answers."""
+    *each, of_mean = values
+    listed = ", ".join(number(value) for value in each)
+    mean = span(mean_interval(each))
+    return f"{primary} {listed}; mean {mean}; of their mean answers {number(of_mean)}"
 
 
 def _table(
-    lines: Sequence[Line], names: Sequence[str], comparator: str, of, title: str
+    verdict: Verdict, scores_of: Callable[[Line], dict[str, Estimate]], title: str
 ) -> list[str]:
-    cells = [[title, names[0], "95 % interval", *names[1:], "parameters", "chosen on validation"]]
-    for line in lines:
-        scores = of(line)
+    """Aligned lines: the primary score with its interval, then the other scores."""
+    primary, *others = verdict.task.scores
+    cells = [[title, primary, "95 % interval", *others, "parameters", "chosen on validation"]]
+    for line in verdict.lines:
+        scores = scores_of(line)
         if not scores:
             continue
-        first = scores[names[0]]
-        mark = " *" if line.name == comparator else ""
-        cells.append([
-            line.name + mark, number(first.value), between(first),
-            *(number(scores[name].value) for name in names[1:]), f"{line.parameters:,}", line.chosen,
-        ])  # fmt: skip
+        name = f"{line.name} *" if line.name == verdict.comparator else line.name
+        values = [number(scores[other].value) for other in others]
+        best = scores[primary]
+        count = f"{line.parameters:,}"
+        cells.append([name, number(best.value), interval(best), *values, count, line.chosen])
+    return align(cells, left=(0, len(cells[0]) - 1))
+
+
+def align(cells: Sequence[Sequence[str]], left: Sequence[int]) -> list[str]:
+    """Rows of cells as lines of one width a column; the columns `left` begin at their left edge."""
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    last = len(widths) - 1
-    return [
-        "  ".join(
-            cell.ljust(width) if at in (0, last) else cell.rjust(width)
-            for at, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in cells
-    ]
+    lines = []
+    for row in cells:
+        padded = []
+        for at, (cell, width) in enumerate(zip(row, widths, strict=True)):
+            padded.append(cell.ljust(width) if at in left else cell.rjust(width))
+        lines.append("  ".join(padded).rstrip())
+    return lines

@@ -8,156 +8,167 @@ trained on fewer rows, or tuned on test, is no baseline.
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, singledispatch
 
 import numpy as np
 from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, Ridge
 
+from orchid_genomics.answers.supervised_tasks import (
+    Binary,
+    MultiClass,
+    MultiLabel,
+    Regression,
+    SupervisedTask,
+)
 from orchid_genomics.data.labelled.schema import LabelledSet
-from orchid_genomics.evaluate.metrics import NAMES, scored, thresholds_of
+from orchid_genomics.evaluate.answered import Answered, constant_answer, primary_score
+from orchid_genomics.evaluate.linear_tracks import track_baselines
 from orchid_genomics.sequence import CODE, DNA
+from orchid_genomics.sequence.kmers import gapped, reverse_codes
 
 STRENGTHS = (0.001, 0.01, 0.1, 1.0, 10.0)  # ascending, as they grow slower to fit
 _WORSE = 2  # strengths in a row that are no better, and end the search
 GAPS = (1, 3, 5)
 LONGEST_POSITIONAL = 2000  # letters of a sequence whose every position is a feature
 
+Features = sparse.csr_matrix | np.ndarray
+Predict = Callable[[Features], np.ndarray]
+"""Features of rows -> answers (n, K)."""
+
 
 @dataclass(frozen=True)
-class Answered:
-    """What one alternative says: answers (n, K) on validation and test; `chosen` on validation, in
-    words.
-    """
+class FeatureChoice:
+    """One way to describe sequences, and what the choice of it is called."""
 
-    name: str
-    validation: np.ndarray
-    test: np.ndarray
-    chosen: str = ""
-    parameters: int = 0
+    words: str
+    make: Callable[[], Features]
 
 
-def simple(
+def baselines(
     data: LabelledSet,
     strand: str,
     say: Callable[[str], None] = lambda _: None,
     sizes: Sequence[int] | None = (4, 5, 6),
 ) -> Iterator[Answered]:
-    """Each alternative in turn, trained on all training rows of `data`; `strand` as that of the
-    model's head.
+    """Each simple alternative in turn, trained on all training rows.
 
-    Without `sizes` of k-mers, and for tracks (whose others are in `local`), the constant answer
-    alone.
+    Parameters
+    ----------
+    data
+        A split set.
+    strand
+        "both" or "forward", as that of the model's head.
+    say
+        Where progress goes, a line at a time.
+    sizes
+        k of the k-mers; None for the constant answer alone.
     """
-    yield _constant(data, data.rows("train"))
-    if sizes is None or data.bin:
+    yield constant_answer(data)
+    if sizes is None:
+        return
+    if data.task.bin:
+        yield from track_baselines(data, say)
         return
     say("fitting GC content and k-mers")
-    yield _best("GC content", data, [("", partial(_gc, data))])
-    kmers = [(f"k = {k}", partial(kmer_counts, data, k, 0, strand)) for k in sizes]
+    yield _best("GC content", data, [FeatureChoice("", partial(gc_shares, data))])
+    kmers = [FeatureChoice(f"k = {k}", partial(kmer_counts, data, k, 0, strand)) for k in sizes]
     yield _best("k-mer regression", data, kmers)
-    gapped = [
-        (f"3 letters, gap of {gap}, 3 letters", partial(kmer_counts, data, 6, gap, strand))
-        for gap in GAPS
-    ]
-    yield _best("gapped k-mer regression", data, gapped)
+    gapped_kmers = []
+    for gap in GAPS:
+        words = f"3 letters, gap of {gap}, 3 letters"
+        gapped_kmers.append(FeatureChoice(words, partial(kmer_counts, data, 6, gap, strand)))
+    yield _best("gapped k-mer regression", data, gapped_kmers)
     lengths = data.lengths
     if lengths.min() == lengths.max() <= LONGEST_POSITIONAL:
         say("fitting letters by position")
-        yield _best(
-            "positional regression",
-            data,
-            [("", partial(_one_hot, data))],
-            strengths=(0.001, 0.01, 0.1, 1.0),
-        )
-
-
-def _constant(data: LabelledSet, train: np.ndarray) -> Answered:
-    """The commonest class, as the share of every class in training; the mean of numbers."""
-    target = data.target[train]
-    if data.bin:
-        answer = np.broadcast_to(np.nanmean(target, (0, 1)), target.shape[1:])
-    elif data.task == "multiclass":
-        answer = np.bincount(target, minlength=len(data.labels)) / len(train)
-    else:
-        answer = np.atleast_1d(np.mean(target, 0)).astype(float)
-    counts = [len(data.rows(split)) for split in ("validation", "test")]
-    name = "mean" if data.task == "regression" else "majority class"
-    tiled = (np.broadcast_to(answer, (count, *answer.shape)).copy() for count in counts)
-    return Answered(name, *tiled, parameters=answer.shape[-1])
+        letters = [FeatureChoice("", partial(one_hot, data))]
+        # The weakest penalty takes longest with so many features, and is never chosen.
+        yield _best("positional regression", data, letters, STRENGTHS[:-1])
 
 
 def _best(
     name: str,
     data: LabelledSet,
-    features: Sequence[tuple[str, Callable[[], sparse.csr_matrix | np.ndarray]]],
+    choices: Sequence[FeatureChoice],
     strengths: Sequence[float] = STRENGTHS,
 ) -> Answered:
-    """The features and the strength that answer validation best (by the first score of the task)."""
+    """The features and the strength that answer validation best (by the primary score)."""
     train, validation, test = (data.rows(split) for split in ("train", "validation", "test"))
-    outputs = 1 if data.task == "binary" else len(data.labels)
-    best: tuple[float, Answered] | None = None
-    for words, make in features:
-        x = make()
+    best_score = -np.inf
+    best: Answered | None = None
+    for choice in choices:
+        x = choice.make()
         highest, worse = -np.inf, 0
         for strength in strengths:
-            answer = _fitted(data.task, x[train], data.target[train], strength)
-            found = answer(x[validation])
-            score = first_score(data, found, validation)
-            if best is None or score > best[0]:
-                chosen = ", ".join(filter(None, (words, f"C = {strength:g}")))
-                best = (
-                    score,
-                    Answered(name, found, answer(x[test]), chosen, outputs * (x.shape[1] + 1)),
+            predict = fit_linear(data.task, x[train], data.target[train], strength)
+            answers = predict(x[validation])
+            score = primary_score(data, answers, validation)
+            if best is None or score > best_score:
+                best_score = score
+                best = Answered(
+                    name,
+                    validation=answers,
+                    test=predict(x[test]),
+                    chosen=", ".join(filter(None, (choice.words, f"C = {strength:g}"))),
+                    parameters=data.task.outputs * (x.shape[1] + 1),
                 )
-            highest, worse = max(highest, score), 0 if score > highest else worse + 1
+            worse = 0 if score > highest else worse + 1
+            highest = max(highest, score)
             if worse == _WORSE:
                 break
-    return best[1]
+    if best is None:
+        raise ValueError(f"{name}: no features to choose from")
+    return best
 
 
-def first_score(data: LabelledSet, answers: np.ndarray, rows: np.ndarray) -> float:
-    """The first score of the task on some rows, thresholds chosen on the same rows; NaN counts as
-    the worst.
-    """
-    target = data.target[rows]
-    thresholds = thresholds_of(data.task, answers, target)
-    score = scored(data.task, answers, target, thresholds, np.ones((1, len(rows))))[
-        NAMES[data.task][0]
-    ][0]
-    return float(score) if np.isfinite(score) else -np.inf
+@singledispatch
+def fit_linear(task: SupervisedTask, x: Features, target: np.ndarray, strength: float) -> Predict:
+    """The linear model of a task on these rows; `strength` is the inverse of its penalty."""
+    raise NotImplementedError(f"no linear model of {task.name}")
 
 
-def _fitted(task: str, x, target: np.ndarray, strength: float) -> Callable:
-    """A linear model of these rows: features -> answers (n, K)."""
-    if task == "regression":
-        model = Ridge(alpha=1 / strength).fit(x, target)
-        return lambda rows: np.asarray(model.predict(rows)).reshape(rows.shape[0], -1)
-    if task == "multilabel":
-        each = [_logistic(x, target[:, k], strength) for k in range(target.shape[1])]
-        return lambda rows: np.stack([model(rows)[:, -1] for model in each], 1)
+@fit_linear.register
+def _(task: Regression, x: Features, target: np.ndarray, strength: float) -> Predict:
+    model = Ridge(alpha=1 / strength).fit(x, target)
+    return lambda rows: np.asarray(model.predict(rows)).reshape(rows.shape[0], -1)
+
+
+@fit_linear.register
+def _(task: MultiLabel, x: Features, target: np.ndarray, strength: float) -> Predict:
+    each = [_logistic(x, target[:, k], strength) for k in range(target.shape[1])]
+    return lambda rows: np.stack([model(rows)[:, -1] for model in each], 1)
+
+
+@fit_linear.register
+def _(task: MultiClass, x: Features, target: np.ndarray, strength: float) -> Predict:
+    return _logistic(x, target, strength)
+
+
+@fit_linear.register
+def _(task: Binary, x: Features, target: np.ndarray, strength: float) -> Predict:
     model = _logistic(x, target, strength)
-    return model if task == "multiclass" else lambda rows: model(rows)[:, 1:]
+    return lambda rows: model(rows)[:, 1:]
 
 
-def _logistic(x, target: np.ndarray, strength: float) -> Callable:
+def _logistic(x: Features, target: np.ndarray, strength: float) -> Predict:
     """A logistic regression: features -> probabilities (n, classes); constant where training knows
     one class.
     """
-    if len(np.unique(target)) == 1:
+    classes = len(np.unique(target))
+    if classes == 1:
         return lambda rows: np.full((rows.shape[0], 1), float(target[0]))
-    two = len(np.unique(target)) == 2
-    model = LogisticRegression(C=strength, solver="liblinear" if two else "lbfgs", max_iter=200)
+    solver = "liblinear" if classes == 2 else "lbfgs"
+    model = LogisticRegression(C=strength, solver=solver, max_iter=200)
     with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore", ConvergenceWarning
-        )  # a baseline stopped early is still chosen on validation
+        # A baseline stopped early is still chosen on validation.
+        warnings.simplefilter("ignore", ConvergenceWarning)
         model.fit(x, target)
     return model.predict_proba
 
 
-def _gc(data: LabelledSet) -> np.ndarray:
+def gc_shares(data: LabelledSet) -> np.ndarray:
     """GC share and its square, about their means (N, 2)."""
     shares = []
     for row in data.tokens:
@@ -174,40 +185,26 @@ def kmer_counts(data: LabelledSet, k: int, gap: int, strand: str) -> sparse.csr_
     With a gap, k // 2 letters, `gap` of any kind, then the rest. Where the strand does not matter a
     k-mer and its reverse complement are one. k-mers with an N are not counted.
     """
-    letters = np.concatenate(data.tokens) & CODE
-    lengths = data.lengths
-    row = np.repeat(np.arange(len(data)), lengths)
-    span = k + gap
-    offsets = [at if at < k // 2 else at + gap for at in range(k)]
-    count = max(len(letters) - span + 1, 0)
-    code, known = np.zeros(count, np.int64), np.ones(count, bool)
-    for offset in offsets:
-        part = letters[offset : offset + count]
-        code = code * 4 + np.minimum(part, 3)
-        known &= part < DNA.count
-    known &= row[:count] == row[span - 1 : span - 1 + count]
-    code, at = code[known], row[:count][known]
+    row_of_letter = np.repeat(np.arange(len(data)), data.lengths)
+    codes, valid = gapped(np.concatenate(data.tokens), k, gap)
+    first = row_of_letter[: len(codes)]
+    last = row_of_letter[k + gap - 1 :][: len(codes)]
+    valid = valid & (first == last)
+    codes = codes[valid]
     if strand == "both":
-        code = np.minimum(code, reverse_code(code, k))
-    table = sparse.csr_matrix((np.ones(len(code), np.float64), (at, code)), (len(data), 4**k))
+        codes = np.minimum(codes, reverse_codes(codes, k))
+    ones = np.ones(len(codes), np.float64)
+    table = sparse.csr_matrix((ones, (first[valid], codes)), (len(data), 4**k))
     table.sum_duplicates()
     table.data = np.sqrt(table.data)
     norm = np.sqrt(np.asarray(table.multiply(table).sum(1)).ravel())
     return sparse.csr_matrix(sparse.diags(10 / np.maximum(norm, 1e-9)) @ table)
 
 
-def reverse_code(code: np.ndarray, k: int) -> np.ndarray:
-    """The codes of the reverse complements (a gap in the middle stays in the middle)."""
-    found = np.zeros_like(code)
-    for _ in range(k):
-        code, letter = np.divmod(code, 4)
-        found = found * 4 + 3 - letter
-    return found
-
-
-def _one_hot(data: LabelledSet) -> sparse.csr_matrix:
+def one_hot(data: LabelledSet) -> sparse.csr_matrix:
     """Which letter stands where (N, 4 L); no letter for an N."""
     letters = (np.stack(data.tokens) & CODE).astype(np.int64)
-    row, place = np.nonzero(letters < DNA.count)
-    column = place * 4 + letters[row, place]
-    return sparse.csr_matrix((np.ones(len(row)), (row, column)), (len(data), 4 * letters.shape[1]))
+    row, position = np.nonzero(letters < DNA.count)
+    column = position * 4 + letters[row, position]
+    shape = (len(data), 4 * letters.shape[1])
+    return sparse.csr_matrix((np.ones(len(row)), (row, column)), shape)

@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 
+from orchid_genomics.answers.metrics import areas, confusion
+from orchid_genomics.answers.supervised_tasks import SupervisedTask
 from orchid_genomics.data.labelled.schema import LabelledSet
-from orchid_genomics.evaluate.arms import Fitted, flat, monitor
+from orchid_genomics.evaluate.answered import Answered
 from orchid_genomics.evaluate.bootstrap import Estimate
 from orchid_genomics.evaluate.charts import COLOURS, Series, chart, matrix
 from orchid_genomics.evaluate.comparison import Verdict
-from orchid_genomics.evaluate.comparison_text import between, number, seeds_line
-from orchid_genomics.evaluate.linear import Answered
-from orchid_genomics.evaluate.metrics import NAMES, areas, confusion
+from orchid_genomics.evaluate.comparison_text import interval, number, seeds_line
 
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #222; max-width: 1200px; margin: 2rem auto; padding: 0 1.2rem; }
@@ -46,7 +46,7 @@ class Curves:
 def page(
     data: LabelledSet,
     found: Verdict,
-    arms: Sequence[Fitted | Answered],
+    arms: Sequence[Answered],
     curves: Sequence[Curves],
     answer: str,
     provenance: dict[str, Any],
@@ -113,7 +113,7 @@ def table(found: Verdict, of: Any, caption: str, minus: Any = lambda line: line.
     """Every line with all scores and intervals, the model's row marked; `of` and `minus` say which
     of its scores.
     """
-    names = NAMES[found.task]
+    names = found.task.scores
     head = "".join(f"<th>{name}</th>" for name in names)
     rows = []
     for line in found.lines:
@@ -121,9 +121,10 @@ def table(found: Verdict, of: Any, caption: str, minus: Any = lambda line: line.
         if not scores:
             continue
         cells = "".join(
-            f"<td>{number(s.value)}<small>{between(s)}</small></td>" for s in map(scores.get, names)
+            f"<td>{number(s.value)}<small>{interval(s)}</small></td>"
+            for s in map(scores.get, names)
         )
-        gap = "" if line is found.lines[0] else _gap(minus(line)[found.first])
+        gap = "" if line is found.lines[0] else _gap(minus(line)[found.primary])
         mark = " *" if line.name == found.comparator else ""
         ours = ' class="ours"' if line is found.lines[0] else ""
         rows.append(
@@ -132,7 +133,7 @@ def table(found: Verdict, of: Any, caption: str, minus: Any = lambda line: line.
         )
     return (
         f'<div class="wide"><table><caption>{escape(caption)}</caption><tr><th></th>{head}'
-        f"<th>model minus it, {found.first}</th><th>parameters</th><th class='words'>chosen</th></tr>"
+        f"<th>model minus it, {found.primary}</th><th>parameters</th><th class='words'>chosen</th></tr>"
         f"{''.join(rows)}</table></div>"
     )
 
@@ -151,13 +152,13 @@ def _apart(found: Verdict) -> str:
 
 def _seeds(found: Verdict) -> str:
     lines = "".join(
-        f"<li>{escape(n)}: {escape(seeds_line(found.first, v))}</li>"
+        f"<li>{escape(n)}: {escape(seeds_line(found.primary, v))}</li>"
         for n, v in found.seeds.items()
     )
     return f"<h2>Seeds</h2><ul>{lines}</ul>" if lines else ""
 
 
-def training(curves: Sequence[Curves], task: str) -> list[str]:
+def training(curves: Sequence[Curves], task: SupervisedTask) -> list[str]:
     """The loss in training (smoothed) and the validation score, against steps."""
     loss, checks = [], []
     for at, arm in enumerate(curves):
@@ -170,38 +171,36 @@ def training(curves: Sequence[Curves], task: str) -> list[str]:
             loss.append(
                 Series(arm.name, [line["step"] for line in steps][window - 1 :], smooth, colour)
             )
-            key = f"validation_1-{monitor(task)}"
+            key = f"validation_1-{task.monitor}"
             measured = [line for line in log if key in line]
             x = [line["step"] for line in measured]
             checks.append(Series(arm.name, x, [1 - line[key] for line in measured], colour))
             checks.append(Series("", x, [1 - line[key] for line in measured], colour, dots=True))
     return [
         chart("Training loss", loss, "step", "loss"),
-        chart(f"Validation {monitor(task)}", checks, "step", monitor(task)),
+        chart(f"Validation {task.monitor}", checks, "step", task.monitor),
     ]
 
 
-def _answers(data: LabelledSet, arm: Fitted | Answered) -> tuple[np.ndarray, np.ndarray]:
+def _answers(data: LabelledSet, arm: Answered) -> tuple[np.ndarray, np.ndarray]:
     """Answers and targets on test, of the best seed."""
-    answer = arm.test[arm.best] if isinstance(arm, Fitted) else arm.test
-    return flat(data, data.rows("test"), answer)[:2]
+    test = data.rows("test")
+    return data.task.flatten(arm.test, data.target[test], data.group[test])[:2]
 
 
-def pictures(
-    data: LabelledSet, found: Verdict, shown: Sequence[tuple[str, Fitted | Answered]]
-) -> list[str]:
+def pictures(data: LabelledSet, found: Verdict, shown: Sequence[tuple[str, Answered]]) -> list[str]:
     """ROC, precision and recall, calibration and confusion; or predictions against measurements."""
-    if data.task == "regression":
+    if data.task.has_numbers:
         return [_scatter(data, name, arm) for name, arm in shown]
     roc, precision, calibration, confusions = [], [], [], []
     for at, (name, arm) in enumerate(shown):
         answer, target = _answers(data, arm)
-        for k, label in enumerate(_columns(data)):
-            positive = _truth(data, target, k)
-            if positive.all() or not positive.any() or (at and len(_columns(data)) > 1):
+        for k, label in enumerate(data.task.columns):
+            positive = data.task.positive(target, k)
+            if positive.all() or not positive.any() or (at and data.task.outputs > 1):
                 continue
             score = answer[:, k]
-            title = name if len(_columns(data)) == 1 else label
+            title = name if data.task.outputs == 1 else label
             look = (
                 COLOURS[(at + k) % len(COLOURS)],
                 at > 0 or k // len(COLOURS) % 2 == 1,
@@ -209,14 +208,10 @@ def pictures(
             roc.append(Series(title, *_roc(score, positive), *look))
             precision.append(Series(title, *_precision(score, positive), *look))
             calibration.append(Series(title, *reliability(score, positive), *look))
-        if data.task == "multilabel":
-            continue
         line = found.lines[0] if at == 0 else found.line(found.comparator)
-        called = (
-            answer.argmax(1)
-            if data.task == "multiclass"
-            else (answer[:, 0] >= line.thresholds[0]).astype(int)
-        )
+        called = data.task.call(answer, np.array(line.thresholds))
+        if called is None:
+            continue
         counts = confusion(called, target, len(data.labels), np.ones((1, len(target))))[0]
         confusions.append(matrix(f"Confusion, {name}", counts, data.labels))
     diagonal = Series("", [0, 1], [0, 1], "#999999", dashed=True, thin=True)
@@ -236,17 +231,6 @@ def pictures(
         ),
         *confusions,
     ]
-
-
-def _columns(data: LabelledSet) -> tuple[str, ...]:
-    """What the columns of answers are called."""
-    return data.labels[1:] if data.task == "binary" else data.labels
-
-
-def _truth(data: LabelledSet, target: np.ndarray, k: int) -> np.ndarray:
-    if data.task == "multiclass":
-        return target == k
-    return (target if target.ndim == 1 else target[:, k]) > 0
 
 
 def _roc(score: np.ndarray, positive: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -277,7 +261,7 @@ def reliability(
     )
 
 
-def _scatter(data: LabelledSet, name: str, arm: Fitted | Answered) -> str:
+def _scatter(data: LabelledSet, name: str, arm: Answered) -> str:
     answer, target = _answers(data, arm)
     x, y = target.reshape(-1).astype(float), answer.reshape(-1).astype(float)
     ends = [float(min(x.min(), y.min())), float(max(x.max(), y.max()))]
@@ -286,16 +270,16 @@ def _scatter(data: LabelledSet, name: str, arm: Fitted | Answered) -> str:
     return chart(f"Predicted against measured, {name}", [line, dots], "measured", "predicted")
 
 
-def per_label(data: LabelledSet, shown: Sequence[tuple[str, Fitted | Answered]]) -> str:
+def per_label(data: LabelledSet, shown: Sequence[tuple[str, Answered]]) -> str:
     """AUROC of every label or class, the model beside the comparator."""
-    if data.task not in ("multilabel", "multiclass"):
+    if not data.task.by_label:
         return ""
     rows = []
     for k, label in enumerate(data.labels):
         cells = ""
         for _, arm in shown:
             answer, target = _answers(data, arm)
-            positive = _truth(data, target, k)
+            positive = data.task.positive(target, k)
             one = areas(answer[:, k], positive, np.ones((1, len(positive))))[0][0]
             cells += f"<td>{number(float(one))}</td>"
         rows.append(f"<tr><td>{escape(label)}</td><td>{int(positive.sum()):,}</td>{cells}</tr>")

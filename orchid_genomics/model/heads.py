@@ -14,6 +14,7 @@ from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 from torch import Tensor, nn
 
+from orchid_genomics.answers.supervised_tasks import TASKS, SupervisedTask, TaskName, task_of
 from orchid_genomics.errors import InputError, RecipeError
 from orchid_genomics.model.orchid import Encoding, OrchidRecipe
 from orchid_genomics.model.pooling import Maxima, Pool, PoolKind, PoolParts
@@ -60,7 +61,7 @@ class PooledRecipe(HeadRecipe):
     """One answer a sequence: pooled over its real letters, then linear."""
 
     kind: Literal["pooled"] = "pooled"
-    task: Literal["binary", "multiclass", "multilabel", "regression"] = "binary"
+    task: TaskName = "binary"
     labels: tuple[str, ...] = Field(default=("0", "1"), min_length=1)
     """Classes (binary: the second is the positive one), or what each bit or number is."""
     pool: PoolKind = "mean"
@@ -75,19 +76,23 @@ class PooledRecipe(HeadRecipe):
 
     @model_validator(mode="after")
     def _count(self) -> "PooledRecipe":
-        found = len(self.labels)
-        if (self.task == "binary" and found != 2) or (self.task == "multiclass" and found < 3):
-            wanted = "exactly 2" if self.task == "binary" else "3 or more"
-            words = {"task": self.task, "wanted": wanted, "found": found}
-            raise PydanticCustomError(
-                "labels", "{task} needs {wanted} labels, found {found}", words
-            )
+        count = len(self.labels)
+        wanted = TASKS[self.task].label_fault(count)
+        if wanted:
+            words = {"task": self.task, "wanted": wanted, "found": count}
+            message = "{task} needs {wanted} labels, found {found}"
+            raise PydanticCustomError("labels", message, words)
         return self
+
+    @property
+    def supervised(self) -> SupervisedTask:
+        """What the answers are, and how they are learned and scored."""
+        return task_of(self.task, self.labels)
 
     @property
     def outputs(self) -> int:
         """Numbers a sequence: one logit for a binary task, else one a label."""
-        return 1 if self.task == "binary" else len(self.labels)
+        return self.supervised.outputs
 
 
 class TracksRecipe(HeadRecipe):
@@ -114,6 +119,11 @@ class TracksRecipe(HeadRecipe):
                 "other", "{other} does not pair the {count} tracks among themselves", found
             )
         return self
+
+    @property
+    def supervised(self) -> SupervisedTask:
+        """What the answers are, and how they are learned and scored."""
+        return task_of(self.task, self.labels, self.bin)
 
     @property
     def outputs(self) -> int:
@@ -278,9 +288,9 @@ def answers(recipe: Any, outputs: Tensor) -> Tensor:
     """What a head's outputs say: probabilities (the positive class alone where binary), or numbers
     as they are.
     """
-    if recipe.kind == "letters" or recipe.task == "multiclass":
+    if isinstance(recipe, LettersRecipe):
         return outputs.softmax(-1)
-    return outputs if recipe.task == "regression" else outputs.sigmoid()
+    return recipe.supervised.link(outputs)
 
 
 def _readable(strand: Strand, encoder: OrchidRecipe) -> int:
@@ -292,10 +302,10 @@ def _readable(strand: Strand, encoder: OrchidRecipe) -> int:
     )
 
 
-def _units(head: nn.Module, task: str, outputs: int) -> None:
+def _units(head: nn.Module, task: TaskName, outputs: int) -> None:
     """Mean and spread of the training labels, kept with the weights: numbers leave a head in the
     labels' units.
     """
-    if task == "regression":
+    if TASKS[task].has_numbers:
         head.register_buffer("shift", torch.zeros(outputs))
         head.register_buffer("scale", torch.ones(outputs))

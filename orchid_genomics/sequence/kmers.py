@@ -31,6 +31,44 @@ def whole(tokens: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     )
 
 
+def gapped(tokens: np.ndarray, k: int, gap: int) -> tuple[np.ndarray, np.ndarray]:
+    """Codes of k letters with a gap of any letters after the first k // 2 of them.
+
+    Parameters
+    ----------
+    tokens : numpy.ndarray
+        Letters (L,).
+    k : int
+        Letters that count, at most 31.
+    gap : int
+        Letters of the gap; 0 gives the codes of `whole`.
+
+    Returns
+    -------
+    tuple of numpy.ndarray
+        Codes int64 (L - k - gap + 1,), none where the sequence is shorter, and which of them hold
+        no unknown letter outside the gap.
+    """
+    if gap == 0:
+        return whole(tokens, k)
+    left, right = k // 2, k - k // 2
+    count = max(len(tokens) - k - gap + 1, 0)
+    left_codes, left_valid = whole(tokens, left)
+    right_codes, right_valid = whole(tokens, right)
+    after = slice(left + gap, left + gap + count)
+    codes = left_codes[:count] * 4**right + right_codes[after]
+    return codes, left_valid[:count] & right_valid[after]
+
+
+def reverse_codes(codes: np.ndarray, k: int) -> np.ndarray:
+    """The codes of the reverse complements; a gap in the middle of an even k stays in the middle."""
+    reverse = np.zeros_like(codes)
+    for _ in range(k):
+        codes, letter = np.divmod(codes, 4)
+        reverse = reverse * 4 + 3 - letter
+    return reverse
+
+
 def coded(tokens: np.ndarray, k: int) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
     """Codes int64 of the k-mers (k <= 31) of tokens (L,), in pieces: start, codes, and which hold
     no unknown letter.

@@ -4,8 +4,7 @@ import json
 import platform
 import sys
 import time
-from collections.abc import Callable
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,34 +12,54 @@ import numpy as np
 import torch
 
 from orchid_genomics import __version__
-from orchid_genomics.data.labelled.schema import LabelledSet
-from orchid_genomics.data.labelled.sets import checksums, folded, opened
+from orchid_genomics.data.labelled.schema import SPLITS, LabelledSet
+from orchid_genomics.data.labelled.sets import checksums, open_folds, open_set
 from orchid_genomics.errors import InputError
+from orchid_genomics.evaluate.answered import Answered
 from orchid_genomics.evaluate.arms import (
     FinetuneRecipe,
-    Fitted,
-    build,
-    cnn,
+    Say,
+    TrainedArm,
+    arms_of,
+    build_model,
     strand_of,
     train_arm,
 )
 from orchid_genomics.evaluate.comparison import (
-    RANDOM,
     Verdict,
+    compare,
     mean_interval,
     seen_in_pretraining,
-    verdict,
 )
-from orchid_genomics.evaluate.comparison_text import number, span, text
-from orchid_genomics.evaluate.linear import Answered, simple
-from orchid_genomics.evaluate.linear_tracks import local
+from orchid_genomics.evaluate.comparison_text import number, span, verdict_text
+from orchid_genomics.evaluate.linear import baselines
 from orchid_genomics.evaluate.report import Curves, page
-from orchid_genomics.files import atomic_file, finite, writable
+from orchid_genomics.files import finite, replacing, writable
 from orchid_genomics.model.folder import OrchidModel
 from orchid_genomics.recipe import load
-from orchid_genomics.train import distributed as processes
+from orchid_genomics.train import distributed
+from orchid_genomics.train.distributed import Ranks
 from orchid_genomics.train.run import Run
-from orchid_genomics.train.supervised import balanced
+from orchid_genomics.train.supervised import balanced_weights
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One split, whole: the model, its alternatives, and the verdict on the test rows."""
+
+    data: LabelledSet
+    verdict: Verdict
+    arms: list[TrainedArm]
+    """Those that are trained, the model first."""
+    others: list[Answered]
+
+    @property
+    def model(self) -> OrchidModel:
+        """The model of the best seed."""
+        model = self.arms[0].best.model
+        if not isinstance(model, OrchidModel):
+            raise TypeError(f"the first arm holds a {type(model).__name__}")
+        return model
 
 
 def finetune(
@@ -49,28 +68,46 @@ def finetune(
     overrides: tuple[str, ...] = (),
     resume: bool = False,
 ) -> Path:
-    """Train a model on labelled data and measure it beside its alternatives; returns the model
-    folder.
+    """Train a model on labelled data and measure it beside its alternatives.
 
-    `out` is the run folder (default: runs/ and the recipe's name): recipe.json, fits/, model/,
-    evaluation.json and report.html. Raises OrchidError for what a user can mend.
+    Parameters
+    ----------
+    path
+        A recipe (`FinetuneRecipe`).
+    out
+        The run folder: recipe.json, fits/, model/, evaluation.json and report.html. By default
+        runs/ and the recipe's name.
+    overrides
+        ``KEY=VALUE`` of keys of the recipe.
+    resume
+        Go on with the run that stands in `out`.
+
+    Returns
+    -------
+    Path
+        The model folder.
+
+    Raises
+    ------
+    OrchidError
+        For what a user can mend.
     """
     recipe = load(path, FinetuneRecipe, overrides)
-    ranks = processes.start(recipe.training.device)
+    ranks = distributed.start(recipe.training.device)
     try:
         return _finetune(recipe, Path(out or Path("runs") / Path(path).stem), ranks, resume)
     finally:
         ranks.close()
 
 
-def _finetune(recipe: FinetuneRecipe, folder: Path, ranks: processes.Ranks, resume: bool) -> Path:
+def _finetune(recipe: FinetuneRecipe, folder: Path, ranks: Ranks, resume: bool) -> Path:
     clock = time.monotonic()
     run = Run(folder, recipe, resume, writes=ranks.main)
     folds = recipe.training.folds
-    splits = folded(recipe.data, folds) if folds else [opened(recipe.data)]
-    model = build(recipe, splits[0], recipe.training.seeds[0])
+    splits = open_folds(recipe.data, folds) if folds else [open_set(recipe.data)]
+    model = build_model(recipe, splits[0], recipe.training.seeds[0])
     if recipe.training.class_weights == "balanced":
-        balanced(splits[0])  # refused before any work
+        balanced_weights(splits[0])  # refused before any work
     inputs = checksums(recipe.data)
     if recipe.pretrained is not None:
         inputs[str(recipe.pretrained)] = OrchidModel.from_pretrained(recipe.pretrained).hash()
@@ -81,99 +118,95 @@ def _finetune(recipe: FinetuneRecipe, folder: Path, ranks: processes.Ranks, resu
             print(line, file=sys.stderr, flush=True)
 
     measured = []
-    for number_, part in enumerate(splits):
-        fits = folder / "fits" / f"fold{number_}" if folds else folder / "fits"
+    for fold, data in enumerate(splits):
+        fits = folder / "fits" / f"fold{fold}" if folds else folder / "fits"
         if folds:
-            say(f"fold {number_ + 1} of {folds}")
-        notes = notes_of(recipe, part, model)
-        for line in (*part.describe(), *notes):
+            say(f"fold {fold + 1} of {folds}")
+        notes = notes_of(recipe, data, model)
+        for line in (*data.describe(), *notes):
             say(line)
-        measured.append((part, *_measured(recipe, part, fits, ranks, say, notes)))
+        measured.append(_measure(recipe, data, fits, ranks=ranks, say=say, notes=notes))
     if ranks.main:
         seconds = {
             "all": time.monotonic() - clock,
-            "training": sum(arms[0].seconds for *_, arms in measured),
+            "training": sum(each.arms[0].seconds for each in measured),
         }
-        _written(run, recipe, measured, seconds, inputs, ranks.device)
+        _write(run, recipe, measured, seconds=seconds, inputs=inputs, device=ranks.device)
     return run.model
 
 
-def _measured(
+def _measure(
     recipe: FinetuneRecipe,
     data: LabelledSet,
     fits: Path,
-    ranks: processes.Ranks,
-    say: Callable[[str], None],
+    *,
+    ranks: Ranks,
+    say: Say,
     notes: list[str],
-) -> tuple[Verdict, list[Fitted | Answered]]:
-    """One split, whole: the model, its alternatives, and the verdict on the test rows."""
-    rates = recipe.training.rates or (recipe.optimizer.rate,)
-    model = train_arm("model", partial(build, recipe, data), recipe, data, rates, fits, ranks, say)
-    others: list[Fitted | Answered] = []
-    chosen = recipe.baselines
-    if recipe.pretrained and chosen.random:
-        make = partial(build, recipe, data, fresh=True)
-        others.append(train_arm(RANDOM, make, recipe, data, rates, fits, ranks, say))
-    if chosen.cnn:
-        one = recipe.model_copy(
-            update={"training": recipe.training.model_copy(update={"layers": None})}
-        )
-        others.append(
-            train_arm(
-                "small CNN", partial(cnn, one, data), one, data, chosen.cnn_rates, fits, ranks, say
-            )
-        )
-    others += simple(data, strand_of(recipe, data), say, chosen.sizes if chosen.simple else None)
-    others += local(data, say) if data.bin and chosen.simple else ()
+) -> Measured:
+    """Train the arms and the simple alternatives on one split, and read its test rows."""
+    arms = []
+    for arm in arms_of(recipe, data):
+        arms.append(train_arm(arm, recipe, data, fits, ranks=ranks, say=say))
+    sizes = recipe.baselines.sizes if recipe.baselines.simple else None
+    others = list(baselines(data, strand_of(recipe, data), say, sizes))
     say("measuring the test split")
-    return verdict(data, model, others, notes), [model, *others]
+    verdict = compare(data, arms[0], [*arms[1:], *others], notes)
+    return Measured(data, verdict, arms, others)
 
 
 def notes_of(recipe: FinetuneRecipe, data: LabelledSet, model: OrchidModel) -> list[str]:
     """What a reader must know: the strand, what was trained, what was dropped or drawn, what
     pretraining saw.
     """
-    strand = strand_of(recipe, data)
-    reads = {
-        "both": "the same answer on both strands",
-        "forward": "sequences are read on their own strand",
-    }[strand]
-    if strand == "both" and model.recipe.encoder.strands == "dense":
-        reads = "a random strand in every step of training; a dense encoder has no exact law"
-    why = (
-        "as the recipe says"
-        if recipe.head.strand != "auto"
-        else "following the strand column of the data"
-    )
-    if recipe.head.strand == "auto" and not data.stranded:
-        why = "the data name no strand, or only one"
-    layers = recipe.training.layers
-    trained = {None: "all weights", 0: "the head alone"}.get(
-        layers, f"the head and the last {layers} layers"
-    )
-    found = [f"Strand: {strand} ({reads}; {why}).", f"Trained: {trained}."]
-    if data.task == "binary":
-        found.append(f"Positive: {data.labels[1]} (AUPRC, F1 and the probability are of it).")
-    found += [f"Data: {note}." for note in data.notes]
+    notes = [_strand_note(recipe, data, model), f"Trained: {_trained_words(recipe)}."]
+    notes += data.task.notes
+    notes += [f"Data: {note}." for note in data.notes]
     if recipe.pretrained is None:
-        return [*found, "Pretraining: none, the encoder begins from random weights."]
+        return [*notes, "Pretraining: none, the encoder begins from random weights."]
     given = OrchidModel.from_pretrained(recipe.pretrained)
     longest, read = int(data.lengths.max()), given.recipe.encoder.filter.longest
     if read is not None and longest > read:
-        found.append(
-            f"Length: rows of up to {longest:,} nt, pretraining read windows of {read:,.0f} nt."
+        rows = f"rows of up to {longest:,} nt"
+        notes.append(f"Length: {rows}, pretraining read windows of {read:,.0f} nt.")
+    if recipe.training.layers is not None and recipe.baselines.random:
+        notes.append(
+            "Random weights: no more of them is trained than of the given ones, the rest stays "
+            "random."
         )
-    if layers is not None and recipe.baselines.random:
-        found.append(
-            "Random weights: no more of them is trained than of the given ones, the rest stays random."
-        )
-    return [*found, seen_in_pretraining(data, given.provenance)]
+    return [*notes, seen_in_pretraining(data, given.provenance)]
 
 
-def _written(
+def _strand_note(recipe: FinetuneRecipe, data: LabelledSet, model: OrchidModel) -> str:
+    """Which strand is read, and why."""
+    strand = strand_of(recipe, data)
+    reads = "sequences are read on their own strand"
+    if strand == "both":
+        reads = "the same answer on both strands"
+        if model.recipe.encoder.strands == "dense":
+            reads = "a random strand in every step of training; a dense encoder has no exact law"
+    if recipe.head.strand != "auto":
+        why = "as the recipe says"
+    elif data.stranded:
+        why = "following the strand column of the data"
+    else:
+        why = "the data name no strand, or only one"
+    return f"Strand: {strand} ({reads}; {why})."
+
+
+def _trained_words(recipe: FinetuneRecipe) -> str:
+    """What of the model is trained."""
+    layers = recipe.training.layers
+    if layers is None:
+        return "all weights"
+    return "the head alone" if layers == 0 else f"the head and the last {layers} layers"
+
+
+def _write(
     run: Run,
     recipe: FinetuneRecipe,
-    measured: list[tuple[LabelledSet, Verdict, list[Fitted | Answered]]],
+    measured: list[Measured],
+    *,
     seconds: dict[str, float],
     inputs: dict[str, str],
     device: torch.device,
@@ -181,107 +214,120 @@ def _written(
     """Model folder (of the best fold on validation), evaluation.json, report.html, and the answer
     on stdout.
     """
-    data, found, arms = max(measured, key=lambda each: each[1].lines[0].validation)
-    folds = [each for _, each, _ in measured] if len(measured) > 1 else []
-    model = arms[0].model
-    answer = _over_folds(folds) if folds else text(found)
-    provenance = provenance_of(recipe, data, found, seconds, device)
+    best = max(measured, key=lambda each: each.verdict.lines[0].validation)
+    folds = [each.verdict for each in measured] if len(measured) > 1 else []
+    answer = _over_folds(folds) if folds else verdict_text(best.verdict)
+    provenance = provenance_of(recipe, best.data, best.verdict, seconds=seconds, device=device)
     provenance["labelled"]["files"] = {Path(path).name: digest for path, digest in inputs.items()}
-    model.save_pretrained(run.model, provenance, card(model, data, answer))
+    best.model.save_pretrained(run.model, provenance, card(best.model, best.data, answer))
     values = {
-        "verdict": found.values(),
+        "verdict": best.verdict.values(),
         "folds": [each.values() for each in folds],
         "answer": answer,
     }
     run.write(run.folder / "evaluation.json", values)
-    curves = [Curves(arm.name, arm.logs) for arm in arms if isinstance(arm, Fitted)]
-    with writable(run.folder / "report.html"), atomic_file(run.folder / "report.html") as part:
-        part.write_text(page(data, found, arms, curves, answer, provenance), encoding="utf-8")
+    curves = [Curves(arm.name, [fit.log for fit in arm.fits]) for arm in best.arms]
+    answered = [*(arm.answered for arm in best.arms), *best.others]
+    html = page(best.data, best.verdict, answered, curves, answer, provenance)
+    report = run.folder / "report.html"
+    with writable(report), replacing(report) as part:
+        part.write_text(html, encoding="utf-8")
     print(answer)
-    print(f"\nmodel:  {run.model}\nreport: {run.folder / 'report.html'}")
+    print(f"\nmodel:  {run.model}\nreport: {report}")
 
 
-def _over_folds(found: list[Verdict]) -> str:
-    """The mean over folds of every line's first score, with its interval, and the differences from
-    the model.
+def _over_folds(verdicts: list[Verdict]) -> str:
+    """The mean over folds of every line's primary score, with its interval, and the differences
+    from the model.
     """
-    first, names = found[0].first, [line.name for line in found[0].lines]
-    mean = {
-        name: mean_interval([each.line(name).scores[first].value for each in found])
-        for name in names
-    }
-    comparator = max(
-        names[1:], key=lambda name: np.mean([each.line(name).validation for each in found])
-    )
-    gaps = [
-        each.lines[0].scores[first].value - each.line(comparator).scores[first].value
-        for each in found
-    ]
-    gap = mean_interval(gaps)
+    primary = verdicts[0].primary
+    names = [line.name for line in verdicts[0].lines]
+    model, others = names[0], names[1:]
+
+    def values(name: str) -> list[float]:
+        return [each.line(name).scores[primary].value for each in verdicts]
+
+    def validation(name: str) -> float:
+        return float(np.mean([each.line(name).validation for each in verdicts]))
+
+    means = {name: mean_interval(values(name)) for name in names}
+    comparator = max(others, key=validation)
+    differences = np.subtract(values(model), values(comparator)).tolist()
+    gap = mean_interval(differences)
     says = "beats" if gap.low > 0 else "does NOT beat"
     lines = [
-        f"The encoder {says} the best alternative on validation, {comparator}: {first} {number(mean[names[0]].value)} "
-        f"against {number(mean[comparator].value)} over {len(found)} folds, a difference of {gap.value:+.3f} "
+        f"The encoder {says} the best alternative on validation, {comparator}: "
+        f"{primary} {number(means[model].value)} against {number(means[comparator].value)} "
+        f"over {len(verdicts)} folds, a difference of {gap.value:+.3f} "
         f"({gap.low:+.3f} to {gap.high:+.3f}).",
-        *_notes_of_folds(found),
+        *_notes_of_folds(verdicts),
         "",
     ]
-    lines += [f"{name:<26} {first} {span(mean[name])}" for name in names]
-    return "\n".join([*lines, "", f"means over {len(found)} folds, 95 % intervals by Student's t"])
+    lines += [f"{name:<26} {primary} {span(means[name])}" for name in names]
+    lines += ["", f"means over {len(verdicts)} folds, 95 % intervals by Student's t"]
+    return "\n".join(lines)
 
 
-def _notes_of_folds(found: list[Verdict]) -> list[str]:
+def _notes_of_folds(verdicts: list[Verdict]) -> list[str]:
     """What holds for every fold once; what differs with the number of its fold."""
-    notes = {}
-    for fold, each in enumerate(found, 1):
+    folds_of_note: dict[str, list[str]] = {}
+    for fold, each in enumerate(verdicts, 1):
         for note in each.notes:
-            notes.setdefault(note, []).append(str(fold))
-    return [
-        note if len(folds) == len(found) else f"Fold {', '.join(folds)}: {note}"
-        for note, folds in notes.items()
-    ]
+            folds_of_note.setdefault(note, []).append(str(fold))
+    lines = []
+    for note, folds in folds_of_note.items():
+        everywhere = len(folds) == len(verdicts)
+        lines.append(note if everywhere else f"Fold {', '.join(folds)}: {note}")
+    return lines
 
 
 def provenance_of(
     recipe: FinetuneRecipe,
     data: LabelledSet,
-    found: Verdict,
+    verdict: Verdict,
+    *,
     seconds: dict[str, float],
     device: torch.device,
 ) -> dict[str, Any]:
     """Where a fine-tuned model comes from, and how it scored."""
     given = OrchidModel.from_pretrained(recipe.pretrained) if recipe.pretrained else None
-    return finite({
+    machine = f"{torch.get_num_threads()} CPU threads"
+    if device.type == "cuda":
+        machine = torch.cuda.get_device_name()
+    labelled = {
+        "name": data.name,
+        "task": data.task.name,
+        "labels": list(data.labels),
+        "thresholds": list(verdict.lines[0].thresholds),
+        "rows": {split: len(data.rows(split)) for split in SPLITS},
+        "lengths": [int(data.lengths.min()), int(data.lengths.max())],
+        "notes": list(data.notes),
+    }
+    values = {
         "version": __version__,
         "torch": torch.__version__,
         "python": platform.python_version(),
-        "machine": torch.cuda.get_device_name() if device.type == "cuda" else f"{torch.get_num_threads()} CPU threads",
+        "machine": machine,
         "seconds": {name: round(value, 1) for name, value in seconds.items()},
         "recipe": json.loads(recipe.model_dump_json()),
         "genomes": given.provenance.get("genomes", []) if given else [],
         "pretrained": {"hash": given.hash()} if given else None,
-        "labelled": {
-            "name": data.name,
-            "task": data.task,
-            "labels": list(data.labels),
-            "thresholds": list(found.lines[0].thresholds),
-            "rows": {split: len(data.rows(split)) for split in ("train", "validation", "test")},
-            "lengths": [int(data.lengths.min()), int(data.lengths.max())],
-            "notes": list(data.notes),
-        },
+        "labelled": labelled,
         "evaluation": [],
-        "verdict": found.values(),
-    })  # fmt: skip
+        "verdict": verdict.values(),
+    }
+    return finite(values)
 
 
 def card(model: OrchidModel, data: LabelledSet, answer: str) -> str:
     """The README.md of a fine-tuned model's folder."""
     head = model.recipe.head
-    if head is None:
-        raise InputError("model", "has no head", "a fine-tuned model")
+    if head is None or head.kind == "letters":
+        raise InputError("model", "has no head of labels", "a fine-tuned model")
     return (
         f"# Orchid fine-tuned on {data.name}\n\n"
-        f"{data.task}: {', '.join(data.labels)}; strand = {head.strand}. Written by orchid-genomics {__version__}.\n\n"
+        f"{data.task.name}: {', '.join(data.labels)}; strand = {head.strand}. "
+        f"Written by orchid-genomics {__version__}.\n\n"
         "```python\nfrom orchid_genomics.model.folder import OrchidModel\n\n"
         'model = OrchidModel.from_pretrained("this folder")\n```\n\n'
         f"## On the test rows, beside the alternatives\n\n```\n{answer}\n```\n"

@@ -13,7 +13,7 @@ from orchid_genomics import __version__, draw
 from orchid_genomics.data.loader import batches
 from orchid_genomics.errors import OrchidError, say
 from orchid_genomics.evaluate.score_table import ScoreTable
-from orchid_genomics.files import atomic_file, finite
+from orchid_genomics.files import finite, replacing
 from orchid_genomics.model.folder import ModelRecipe, OrchidModel
 from orchid_genomics.model.heads import LettersRecipe
 from orchid_genomics.recipe import load
@@ -92,7 +92,7 @@ def _pretrain(recipe: RunRecipe, folder: Path, ranks: processes.Ranks, resume: b
         model.save_pretrained(run.model, provenance, card(recipe, source, protocols))
         run.write(folder / "evaluation.json", [protocol.values() for protocol in protocols])
         if source.drawn:
-            with atomic_file(folder / "curve.png") as part:
+            with replacing(folder / "curve.png") as part:
                 draw.save(
                     draw.training_curve(run.lines(), [protocol.values() for protocol in protocols]),
                     part,

@@ -15,7 +15,7 @@ import torch
 from pydantic import BaseModel
 
 from orchid_genomics.errors import InputError, TrainingError, reason
-from orchid_genomics.files import atomic_file, finite, writable
+from orchid_genomics.files import finite, replacing, writable
 
 NEWEST, BEST = "newest.pt", "best.pt"
 
@@ -100,12 +100,12 @@ class Run:
             if path.exists()
             else "there is no older one"
         )
-        with writable(path, kept), atomic_file(path) as part, part.open("wb") as file:
+        with writable(path, kept), replacing(path) as part, part.open("wb") as file:
             torch.save(state, file)
 
     def write(self, path: Path, values: Any) -> None:
         """Write JSON whole; raises MachineError, with what stood there before still in place."""
-        with writable(path, "a disk with room"), atomic_file(path) as part:
+        with writable(path, "a disk with room"), replacing(path) as part:
             part.write_text(json.dumps(finite(values), indent=2, allow_nan=False) + "\n")
 
     def load(self, name: str, device: torch.device) -> dict[str, Any] | None:
@@ -144,7 +144,7 @@ class Run:
         """Drop the log lines after `step`, which a resumed run will write again."""
         if self.writes:
             kept = [line for line in self.lines() if line.get("step", 0) <= step]
-            with writable(self.log_path, "a disk with room"), atomic_file(self.log_path) as part:
+            with writable(self.log_path, "a disk with room"), replacing(self.log_path) as part:
                 part.write_text("".join(json.dumps(line) + "\n" for line in kept))
 
 

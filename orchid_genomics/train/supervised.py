@@ -5,37 +5,93 @@ The trap: rows of unequal length are padded to their transform length and masked
 prediction alike; a model never sees a row padded further than the row's own length asks.
 """
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
+from pydantic import Field
 from torch import Tensor, nn
-from torch.nn import functional
 
 from orchid_genomics.data.labelled.epochs import Epochs
 from orchid_genomics.data.labelled.schema import LabelledSet
+from orchid_genomics.data.loader import batches
 from orchid_genomics.errors import RecipeError
 from orchid_genomics.model.orchid import transform_length
+from orchid_genomics.recipe import Strict
 from orchid_genomics.sequence import CODE, DNA
 from orchid_genomics.sequence.hashing import Stream
+from orchid_genomics.train.distributed import Ranks, check_batch
+from orchid_genomics.train.loop import Batch, Fit, Stage, TrainingRecipe
 from orchid_genomics.train.objectives import fraction, hash_integers
+from orchid_genomics.train.optimizer import OptimizerRecipe
+from orchid_genomics.train.run import BEST, Run
+
+
+class SupervisedRecipe(Strict):
+    """How long, how wide, how often; and what of the encoder is trained."""
+
+    epochs: int = Field(default=10, gt=0)
+    batch: int = Field(default=32, gt=0)
+    accumulate: int = Field(default=1, gt=0)
+    rates: tuple[float, ...] = Field(default=(), max_length=8)
+    """Learning rates to try, every arm the same; empty: optimizer.rate."""
+    seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
+    folds: int = Field(default=0, ge=0, le=20)
+    """Cross-validation over families or whole contigs in place of the split; 0: the split."""
+    layers: int | None = Field(default=None, ge=0)
+    """How many of the last layers are trained: all when not given, 0 for the head alone (a probe)."""
+    class_weights: Literal["none", "balanced"] = "none"
+    """balanced: every class, or the two answers of every label, have the same say in the loss."""
+    noise: float = Field(default=0.0, ge=0, lt=1)
+    """Share of the letters shown as MASK in training."""
+    checks: int = Field(default=1, gt=0)
+    """Validations an epoch."""
+    patience: int = Field(default=4, ge=0)
+    """Stop after so many validations without a better one; 0: never."""
+    checkpointing: bool = False
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+
+
+class FitRecipe(Strict):
+    """What one fit is, so that a resumed one is the same."""
+
+    arm: str
+    rate: float
+    seed: int
+    recipe: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class SupervisedFit:
+    """A model with its best weights on validation, and how it came to them."""
+
+    model: nn.Module
+    loss: float
+    """The lowest one minus the monitored score on validation."""
+    seconds: float
+    log: list[dict[str, Any]]
 
 
 class Examples(NamedTuple):
-    """A batch made ready: what the model sees, its answers, the weight of each row (0: only fills
-    the batch).
-    """
+    """A batch made ready: what the model sees, its answers, and what they weigh."""
 
     shown_BL: Tensor
     target: Tensor
+    weights_B: Tensor
+    """The weight of each row in the loss; 0 where it only fills the batch."""
     weights_BL: Tensor
+    """What the sum of losses is divided by, (B,): weights times the answers that a row holds."""
     mask_BL: Tensor | None
 
 
 class Supervised:
-    """The objective over a labelled set; `hide` looks up the answers of the rows that `Epochs`
-    reads.
+    """The objective over a labelled set.
+
+    `hide` looks up the answers of the rows that `Epochs` reads.
     """
 
     unit = "row"
@@ -46,14 +102,16 @@ class Supervised:
         epochs: Epochs,
         class_weights: np.ndarray | None = None,
         noise: float = 0.0,
-        validation: str = "validation_loss",
     ) -> None:
-        self.data, self.epochs, self.noise, self.validation = data, epochs, noise, validation
-        self.shift, self.scale = units(data)
+        self.data = data
+        self.epochs = epochs
+        self.noise = noise
         self.class_weights = class_weights
+        self.scale = units(data)[1]
+        self.validation = f"validation_1-{data.task.monitor}"
 
     def hide(self, tokens_BL: Tensor, seed: int, step: int, rows: Tensor) -> Examples:
-        """Tokens (B, L) uint8 of some rows of a step, with `noise` of their letters shown as MASK."""
+        """Tokens (B, L) uint8 of some rows of a step, `noise` of their letters shown as MASK."""
         examples, weights = self.epochs.examples(seed, step, rows.cpu().numpy())
         device = tokens_BL.device
         codes = tokens_BL & CODE
@@ -64,88 +122,49 @@ class Supervised:
             codes = torch.where(hidden & (codes < DNA.count), DNA.mask, codes)
         real = codes != DNA.pad
         target = self.data.target[examples]
-        if self.class_weights is not None and target.ndim == 1:
-            weights = weights * self.class_weights[target]
-        if self.data.bin:
-            weights = weights * np.isfinite(target).any(2).sum(1)
-        mask = None if bool(real.all()) else real.to(torch.float32)
+        if self.class_weights is not None:
+            weights = weights * self.data.task.row_weights(target, self.class_weights)
+        divisor = weights * self.data.task.count(target)
         return Examples(
-            codes.to(torch.uint8),
-            torch.from_numpy(np.ascontiguousarray(target)).to(device),
-            torch.from_numpy(weights.astype(np.float32)).to(device),
-            mask,
+            shown_BL=codes.to(torch.uint8),
+            target=torch.from_numpy(np.ascontiguousarray(target)).to(device),
+            weights_B=torch.from_numpy(weights.astype(np.float32)).to(device),
+            weights_BL=torch.from_numpy(divisor.astype(np.float32)).to(device),
+            mask_BL=None if bool(real.all()) else real.to(torch.float32),
         )
 
     def loss(self, outputs: Tensor, batch: Examples) -> Tensor:
         """The sum over rows (tracks: bins) of weight times nats, or times squared error in units of
         the spread.
         """
-        each = row_losses(self.data, outputs.float(), batch.target, self.scale, self.class_weights)
-        if self.data.bin:
-            return (each * (batch.weights_BL > 0)[:, None]).sum()
-        return (each * batch.weights_BL).sum()
-
-
-def row_losses(
-    data: LabelledSet,
-    outputs: Tensor,
-    target: Tensor,
-    scale: np.ndarray,
-    weights: np.ndarray | None = None,
-) -> Tensor:
-    """The loss of every row (B,), or of every bin (B, P); 0 where a track has no number.
-
-    `weights` (2, K) of 0 and 1 of every label: of a multi-label set alone, the others' are those of
-    rows.
-    """
-    if data.task == "binary":
-        return functional.binary_cross_entropy_with_logits(
-            outputs[:, 0], target.float(), reduction="none"
-        )
-    if data.task == "multiclass":
-        return functional.cross_entropy(outputs, target, reduction="none")
-    if data.bin:
-        target = target[:, : outputs.shape[1]]
-        outputs = outputs[:, : target.shape[1]]
-    known = torch.isfinite(target)
-    target = torch.where(known, target, 0.0)
-    if data.task == "multilabel":
-        each = functional.binary_cross_entropy_with_logits(outputs, target, reduction="none")
-        if weights is not None:
-            zero, one = torch.from_numpy(weights).to(each)
-            each = each * torch.where(target > 0, one, zero)
-    else:
-        each = ((outputs - target) / torch.from_numpy(scale).to(outputs)).square()
-    return (each * known).sum(-1) / known.sum(-1).clamp(min=1)
+        task = self.data.task
+        each = task.loss(outputs.float(), batch.target, self.scale, self.class_weights)
+        weights = batch.weights_B.reshape(-1, *[1] * (each.ndim - 1))
+        return (each * weights).sum()
 
 
 def units(data: LabelledSet) -> tuple[np.ndarray, np.ndarray]:
     """Mean and spread (K,) of the training numbers; 0 and 1 where answers are no numbers."""
-    if data.task != "regression":
-        return np.zeros(1, np.float32), np.ones(1, np.float32)
-    train = data.target[data.rows("train")].reshape(-1, data.target.shape[-1])
-    return np.nanmean(train, 0).astype(np.float32), np.maximum(np.nanstd(train, 0), 1e-6).astype(
-        np.float32
-    )
+    return data.task.units(data.target[data.rows("train")])
 
 
-def balanced(data: LabelledSet) -> np.ndarray:
+def balanced_weights(data: LabelledSet) -> np.ndarray:
     """Weights that give every class the same say in the loss, (classes,), or 0 and 1 of every
     label, (2, K).
 
-    They average 1 over training rows. Raises RecipeError for answers that are no classes.
+    They average 1 over training rows.
+
+    Raises
+    ------
+    RecipeError
+        For answers that are no classes.
     """
-    if data.bin or data.task == "regression":
-        found = "balanced, for numbers" if data.task == "regression" else "balanced, for tracks"
-        raise RecipeError("training.class_weights", found, '"none", or a set of classes or labels')
-    target = data.target[data.rows("train")]
-    if data.task == "multilabel":
-        counts = np.stack([(target == 0).sum(0), (target > 0).sum(0)])
-    else:
-        counts = np.bincount(target, minlength=len(data.labels))
-    return (len(target) / (np.maximum((counts > 0).sum(0), 1) * np.maximum(counts, 1))).astype(
-        np.float32
-    )
+    weights = data.task.balance(data.target[data.rows("train")])
+    if weights is None:
+        message = f"balanced, for {data.task.plural}"
+        possible = '"none", or a set of classes or labels'
+        raise RecipeError("training.class_weights", message, possible)
+    return weights
 
 
 def padded_lengths(data: LabelledSet) -> np.ndarray:
@@ -163,21 +182,120 @@ def predict(
     Batches of one length hold about `letters` letters; outputs do not depend on them.
     """
     lengths = np.fromiter((len(row) for row in tokens), np.int64, len(tokens))
-    found: list[np.ndarray | None] = [None] * len(tokens)
+    outputs: dict[int, np.ndarray] = {}
     for length in np.unique(lengths):
         rows = np.flatnonzero(lengths == length)
         size = max(1, letters // int(length))
         for first in range(0, len(rows), size):
             some = rows[first : first + size]
             batch = torch.from_numpy(np.stack([tokens[row] for row in some])).to(device)
-            for row, out in zip(some, model(batch).float().cpu().numpy(), strict=True):
-                found[row] = out
-    if found and found[0].ndim == 2:
-        longest = max(out.shape[0] for out in found)
-        return np.stack(
-            [
-                np.pad(out, ((0, longest - len(out)), (0, 0)), constant_values=np.nan)
-                for out in found
-            ]
-        )
-    return np.stack(found) if found else np.zeros((0, 1), np.float32)
+            for row, output in zip(some, model(batch).float().cpu().numpy(), strict=True):
+                outputs[int(row)] = output
+    if not outputs:
+        return np.zeros((0, 1), np.float32)
+    ordered = [outputs[row] for row in range(len(tokens))]
+    if ordered[0].ndim == 1:
+        return np.stack(ordered)
+    most = max(len(output) for output in ordered)
+    return np.stack([_pad_bins(output, most) for output in ordered])
+
+
+def _pad_bins(output: np.ndarray, bins: int) -> np.ndarray:
+    """Tracks (P, T) with NaN after their last bin."""
+    missing = bins - len(output)
+    return np.pad(output, ((0, missing), (0, 0)), constant_values=np.nan)
+
+
+def answer(
+    model: nn.Module, data: LabelledSet, rows: np.ndarray, device: torch.device
+) -> np.ndarray:
+    """A model's answers for some rows: probabilities or numbers (n, K), or tracks (n, P, K)."""
+    model.eval()
+    outputs = predict(model, [data.tokens[row] for row in rows], device)
+    return data.task.link(torch.from_numpy(outputs)).numpy()
+
+
+def monitored(data: LabelledSet, answers: np.ndarray, rows: np.ndarray) -> float:
+    """One minus the task's monitored score on some rows: what early stopping is by, lower is better.
+
+    1 where there is nothing to score.
+    """
+    flat, target, _ = data.task.flatten(answers, data.target[rows], data.group[rows])
+    thresholds = data.task.thresholds(flat, target)
+    scores = data.task.score(flat, target, thresholds, np.ones((1, len(flat))))
+    value = float(scores[data.task.monitor][0])
+    return 1.0 - value if np.isfinite(value) else 1.0
+
+
+def fit_supervised(
+    model: nn.Module,
+    data: LabelledSet,
+    training: SupervisedRecipe,
+    *,
+    optimizer: OptimizerRecipe,
+    identity: FitRecipe,
+    flip: bool,
+    folder: Path,
+    ranks: Ranks,
+) -> SupervisedFit:
+    """Train one model on the training rows, and give it its best weights on validation.
+
+    Parameters
+    ----------
+    model
+        Tokens (B, L) -> outputs; trained in place.
+    data
+        A split set.
+    training, optimizer
+        How long and how; `training.rates`, `seeds` and `folds` are the caller's.
+    identity
+        What the fit is; one of the same identity that `folder` holds is resumed.
+    flip
+        Whether half of the rows of an epoch are read on the other strand.
+    folder
+        The run folder of this fit.
+    ranks
+        The processes that train together.
+    """
+    check_batch(training.batch, training.accumulate, ranks.world, "training.batch")
+    seed, validation = identity.seed, data.rows("validation")
+    epochs = Epochs(data.tokens, data.rows("train"), padded_lengths(data), training.batch, flip)
+    weights = balanced_weights(data) if training.class_weights == "balanced" else None
+    every = max(1, epochs.steps // training.checks)
+    loop = TrainingRecipe(
+        steps=epochs.steps * training.epochs,
+        batch=training.batch,
+        accumulate=training.accumulate,
+        checkpointing=training.checkpointing,
+        precision=training.precision,
+        save_every=every,
+        validate_every=every,
+        patience=training.patience,
+    )
+    resume = (folder / "recipe.json").exists()
+    run = Run(folder, identity, resume, writes=ranks.main).begin()
+
+    def validate() -> float:
+        answers = answer(model, data, validation, ranks.device)
+        return monitored(data, answers, validation)
+
+    def read(first: int, last: int, rows: Sequence[int]) -> Iterator[Batch]:
+        return batches(epochs, seed, first, last, rows)
+
+    stage = Stage(int(data.lengths.mean()), loop.steps, loop.batch, loop.accumulate, read)
+    fit = Fit(
+        model,
+        Supervised(data, epochs, weights, training.noise),
+        [stage],
+        loop,
+        optimizer=optimizer,
+        seed=seed,
+        run=run,
+        ranks=ranks,
+        validate=validate,
+    )
+    progress = fit.run()
+    state = run.load(BEST, ranks.device)
+    if state is not None:
+        model.load_state_dict(state["model"])
+    return SupervisedFit(model.eval(), progress.best, progress.seconds, run.lines())

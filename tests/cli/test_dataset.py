@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from orchid_genomics.cli import main
-from orchid_genomics.data.labelled.answers import build
+from orchid_genomics.data.labelled.parsing import split_set
 from orchid_genomics.data.labelled.tables import TableRecipe, read_table
 from orchid_genomics.data.negatives import composition
 from orchid_genomics.genome.fasta import Genome
@@ -109,10 +109,10 @@ def test_every_row_is_its_place_read_on_the_genome(files, capsys):
 
 def test_fine_tuning_reads_the_set_as_it_is(files, capsys):
     run(capsys, *base(files))
-    found = build(
+    found = split_set(
         read_table(TableRecipe(path=files / "set.tsv.gz")), TableRecipe(path=files / "set.tsv.gz")
     )
-    assert (found.task, found.labels, found.stranded) == ("binary", ("0", "1"), False)
+    assert (found.task.name, found.labels, found.stranded) == ("binary", ("0", "1"), False)
     assert set(found.lengths.tolist()) == {64}
 
 

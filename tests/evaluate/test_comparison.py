@@ -10,18 +10,19 @@ import numpy as np
 import pytest
 from torch import nn
 
+from orchid_genomics.answers.supervised_tasks import task_of
 from orchid_genomics.data.labelled.schema import LabelledSet
-from orchid_genomics.evaluate.arms import Fitted
+from orchid_genomics.evaluate.answered import Answered
+from orchid_genomics.evaluate.arms import SeedFit, TrainedArm
 from orchid_genomics.evaluate.charts import Series, chart, matrix
 from orchid_genomics.evaluate.comparison import (
+    compare,
     families,
     mean_interval,
     seen_in_pretraining,
     shared_letters,
-    verdict,
 )
-from orchid_genomics.evaluate.comparison_text import text
-from orchid_genomics.evaluate.linear import Answered
+from orchid_genomics.evaluate.comparison_text import verdict_text
 from orchid_genomics.evaluate.report import Curves, page, reliability
 from orchid_genomics.genome.contigs import GenomeNote
 from orchid_genomics.sequence import DNA, Interval
@@ -40,7 +41,8 @@ def labelled(labels=("no", "yes"), task="binary", places=False) -> LabelledSet:
     split = np.repeat([0, 1, 2, 2], ROWS // 4)
     where = [f"row {row}" for row in range(ROWS)]
     at = [Interval("chr1", 1000 * row, 1000 * row + 60) for row in range(ROWS)] if places else None
-    return LabelledSet("set.tsv", task, labels, tokens, target, split, np.arange(ROWS), where, at)
+    kind = task_of(task, labels)
+    return LabelledSet("set.tsv", kind, tokens, target, split, np.arange(ROWS), where, at)
 
 
 def answers(data: LabelledSet, noise: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -48,26 +50,19 @@ def answers(data: LabelledSet, noise: float, seed: int) -> tuple[np.ndarray, np.
     rng = np.random.default_rng(seed)
     target = data.target.reshape(ROWS, -1).astype(float)
     found = target + rng.normal(size=target.shape) * noise
-    if data.task == "binary":
+    if data.task.has_classes:
         found = 1 / (1 + np.exp(-4 * (found - 0.5)))
     return found[data.rows("validation")], found[data.rows("test")]
 
 
-def model(data: LabelledSet, noise: float, seeds=(0,)) -> Fitted:
-    pairs = [answers(data, noise, 10 + seed) for seed in seeds]
+def model(data: LabelledSet, noise: float, seeds=(0,)) -> TrainedArm:
     log = [{"step": step, "loss": 1 / (step + 1)} for step in range(40)]
     log += [{"step": step, "validation_1-AUROC": 0.5 / step} for step in (10, 20)]
-    return Fitted(
-        "model",
-        nn.Linear(2, 1),
-        1e-3,
-        seeds,
-        *map(list, zip(*pairs, strict=True)),
-        0,
-        {},
-        1.0,
-        [log] * len(seeds),
-    )
+    fits = []
+    for seed in seeds:
+        validation, test = answers(data, noise, 10 + seed)
+        fits.append(SeedFit(seed, nn.Linear(2, 1), 0.5, validation, test, log))
+    return TrainedArm("model", tuple(fits), 1e-3, {}, 1.0)
 
 
 def other(data: LabelledSet, name: str, noise: float, seed: int = 1) -> Answered:
@@ -81,7 +76,7 @@ def test_the_comparator_is_the_best_on_validation_not_on_test():
     lucky = Answered(
         "lucky", lucky.validation, perfect, "", 1
     )  # worse on validation, perfect on test
-    found = verdict(data, model(data, 0.3), [lucky, other(data, "steady", 0.6)], [])
+    found = compare(data, model(data, 0.3), [lucky, other(data, "steady", 0.6)], [])
     assert found.comparator == "steady"
     assert found.line("lucky").scores["MCC"].value == 1.0
 
@@ -92,10 +87,10 @@ def test_the_comparator_is_the_best_on_validation_not_on_test():
 )
 def test_the_first_line_says_whether_the_encoder_is_better(ours, theirs, says):
     data = labelled()
-    found = verdict(
+    found = compare(
         data, model(data, ours), [other(data, "k-mers", theirs)], ["Pretraining: none."]
     )
-    first = text(found).splitlines()[0]
+    first = verdict_text(found).splitlines()[0]
     assert first.startswith(f"The encoder {says} ")
     assert re.search(
         r"k-mers: MCC [\d.-]+ against [\d.-]+, a difference of [+-][\d.]+ \([+-][\d.]+ to [+-][\d.]+\)\.",
@@ -111,8 +106,8 @@ def test_the_first_line_says_whether_the_encoder_is_better(ours, theirs, says):
 def test_paired_differences_are_surer_than_the_intervals_apart():
     data = labelled()
     ours = model(data, 0.5)
-    twin = Answered("twin", ours.validation[0] * 0.999, ours.test[0] * 0.999, "", 1)
-    line = verdict(data, ours, [twin], []).line("twin")
+    twin = Answered("twin", ours.best.validation * 0.999, ours.best.test * 0.999, "", 1)
+    line = compare(data, ours, [twin], []).line("twin")
     assert (line.minus["AUROC"].low, line.minus["AUROC"].high) == (0, 0)
     assert line.scores["AUROC"].high - line.scores["AUROC"].low > 0.02
 
@@ -132,20 +127,22 @@ def test_a_test_row_that_shares_thirty_letters_with_training_is_counted_and_scor
     assert shared[0] == 0.5
     assert shared[1] == 1.0
     assert not shared[2:].any()
-    found = verdict(data, model(data, 0.5), [other(data, "k-mers", 1.0)], [])
+    found = compare(data, model(data, 0.5), [other(data, "k-mers", 1.0)], [])
     assert found.rows["sharing 30 letters with training"] == 2
     assert found.rows["near-duplicates of training"] == 1
-    assert "test rows that share none, 198" in text(found)
+    assert "test rows that share none, 198" in verdict_text(found)
     kept = np.ones(len(test), bool)
     kept[:2] = False
     line = found.lines[0]
-    answer = model(data, 0.5).test[0][kept, 0] >= line.thresholds[0]
+    answer = model(data, 0.5).best.test[kept, 0] >= line.thresholds[0]
     assert line.apart["accuracy"].value == pytest.approx((answer == data.target[test][kept]).mean())
     theirs = found.lines[1]
     gap = theirs.apart_minus["MCC"]
     assert gap.value == pytest.approx(line.apart["MCC"].value - theirs.apart["MCC"].value)
     assert gap.low < gap.value < gap.high
-    assert f"on these the encoder's MCC minus that of k-mers is {gap.value:+.3f}" in text(found)
+    assert f"on these the encoder's MCC minus that of k-mers is {gap.value:+.3f}" in verdict_text(
+        found
+    )
 
 
 def test_a_short_test_row_does_not_change_what_the_others_share():
@@ -173,9 +170,11 @@ def test_rows_of_a_locus_are_drawn_together():
 def test_few_families_are_said_to_make_rough_intervals():
     data = labelled()
     said = "so few families or loci make intervals that are narrower than the truth"
-    assert said not in text(verdict(data, model(data, 0.5), [other(data, "k-mers", 1.0)], []))
+    assert said not in verdict_text(
+        compare(data, model(data, 0.5), [other(data, "k-mers", 1.0)], [])
+    )
     data.group[:] = np.arange(ROWS) % 9
-    assert said in text(verdict(data, model(data, 0.5), [other(data, "k-mers", 1.0)], []))
+    assert said in verdict_text(compare(data, model(data, 0.5), [other(data, "k-mers", 1.0)], []))
 
 
 def test_what_pretraining_saw_is_counted_by_place():
@@ -201,14 +200,14 @@ def test_what_pretraining_saw_is_counted_by_place():
 
 def test_seeds_are_listed_with_their_mean_and_that_of_their_mean_answers():
     data = labelled()
-    found = verdict(data, model(data, 1.0, (0, 1, 2)), [other(data, "k-mers", 1.0)], [])
+    found = compare(data, model(data, 1.0, (0, 1, 2)), [other(data, "k-mers", 1.0)], [])
     each = found.seeds["model"]
     assert len(each) == 4
     assert each[3] > max(each[:3]), "noise averages out"
     mean = mean_interval(each[:3])
     assert mean.low < mean.value < mean.high
     assert mean.value == pytest.approx(np.mean(each[:3]))
-    assert "3 seeds: MCC " in text(found)
+    assert "3 seeds: MCC " in verdict_text(found)
 
 
 class Outside(HTMLParser):
@@ -234,13 +233,13 @@ class Outside(HTMLParser):
 def report(task="binary", labels=("<no>", "yes & more")) -> str:
     data = labelled(labels if task == "binary" else ("expression",), task)
     ours, theirs = model(data, 0.5, (0, 1)), other(data, "k-mer <regression>", 1.0)
-    found = verdict(data, ours, [theirs], ["Trained: all <weights>."])
+    found = compare(data, ours, [theirs], ["Trained: all <weights>."])
     return page(
         data,
         found,
-        [ours, theirs],
-        [Curves("model", ours.logs)],
-        text(found),
+        [ours.answered, theirs],
+        [Curves("model", [fit.log for fit in ours.fits])],
+        verdict_text(found),
         {"genomes": [], "version": "<1>"},
     )
 

@@ -9,10 +9,16 @@ import pytest
 import torch
 from sklearn.linear_model import Ridge
 
+from orchid_genomics.answers.supervised_tasks import task_of
 from orchid_genomics.data.labelled.schema import LabelledSet
-from orchid_genomics.evaluate.arms import flat
 from orchid_genomics.evaluate.cnn import SmallCNN
-from orchid_genomics.evaluate.linear_tracks import K, _solved, _sums, around, local
+from orchid_genomics.evaluate.linear_tracks import (
+    K,
+    around,
+    ridge_sums,
+    solve_ridge,
+    track_baselines,
+)
 from orchid_genomics.sequence import DNA
 
 
@@ -36,9 +42,8 @@ def tracks(task: str = "regression", rows: int = 60) -> LabelledSet:
         target = np.where(np.isnan(target), np.nan, target > 1).astype(np.float32)
     split = np.arange(rows) % 3
     where = [f"row {row}" for row in range(rows)]
-    return LabelledSet(
-        "set", task, ("gc", "tata"), tokens, target, split, np.arange(rows), where, bin=5
-    )
+    kind = task_of(task, ("gc", "tata"), bin=5)
+    return LabelledSet("set", kind, tokens, target, split, np.arange(rows), where)
 
 
 def test_shares_are_of_the_kmers_within_the_flank_by_hand():
@@ -62,7 +67,7 @@ def test_the_sums_are_a_ridge_regression():
     y = np.concatenate([data.target[row][: len(data.tokens[row]) // 5] for row in rows])
     known = np.isfinite(y).all(1)
     scale = x[known].std(0)
-    ours = _solved(*_sums(data, rows, K, 32), 0.01)
+    ours = solve_ridge(*ridge_sums(data, rows, K, 32), 0.01)
     theirs = Ridge(alpha=0.01 * known.sum()).fit(x[known] / scale, y[known])
     some = rng.random((5, x.shape[1]))
     np.testing.assert_allclose(some @ ours[:-1] + ours[-1], theirs.predict(some / scale), rtol=1e-5)
@@ -72,9 +77,9 @@ def test_the_sums_are_a_ridge_regression():
 def test_each_finds_its_own_track(task):
     data = tracks(task, 300)
     test = data.rows("test")
-    found = {each.name: each for each in local(data)}
+    found = {each.name: each for each in track_baselines(data)}
     for name, track in (("GC content", 0), ("k-mer regression", 1)):
-        answer, truth, _ = flat(data, test, found[name].test)
+        answer, truth, _ = data.task.flatten(found[name].test, data.target[test], test)
         assert np.corrcoef(answer[:, track], truth[:, track])[0, 1] > 0.3
         lengths = data.lengths[test] // 5
         assert np.isfinite(found[name].test).all(2).sum(1).tolist() == lengths.tolist()

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from orchid_genomics.cli import main
-from orchid_genomics.data.labelled.sets import opened
-from orchid_genomics.evaluate.arms import FinetuneRecipe, build
+from orchid_genomics.data.labelled.sets import open_set
+from orchid_genomics.evaluate.arms import FinetuneRecipe, build_model, build_random
 from orchid_genomics.model.folder import OrchidModel
 from orchid_genomics.recipe import load
 from orchid_genomics.train.run import Run
@@ -209,8 +209,8 @@ def test_random_weights_beside_given_ones_begin_as_a_model_from_scratch_would(
 ):
     from_pretrained(recipe, pretrained)
     read = load(recipe, FinetuneRecipe, (f"baselines.random_spread={spread}",))
-    data = opened(read.data)
-    given, fresh = build(read, data, 0), build(read, data, 0, fresh=True)
+    data = open_set(read.data)
+    given, fresh = build_model(read, data, 0), build_random(read, data, 0)
     taps = fresh.encoder.blocks[0].mixer.short.detach()
     centre = torch.zeros_like(taps)
     centre[..., taps.shape[-1] // 2] = 1

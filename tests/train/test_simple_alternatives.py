@@ -4,19 +4,21 @@ import numpy as np
 import pytest
 import torch
 
+from orchid_genomics.answers.supervised_tasks import task_of
 from orchid_genomics.data.labelled.schema import LabelledSet
+from orchid_genomics.evaluate.answered import primary_score
 from orchid_genomics.evaluate.cnn import SmallCNN
-from orchid_genomics.evaluate.linear import first_score, kmer_counts, reverse_code, simple
+from orchid_genomics.evaluate.linear import baselines, kmer_counts
 from orchid_genomics.sequence import DNA
+from orchid_genomics.sequence.kmers import reverse_codes
 
 
 def made(texts, target, task="binary", labels=("0", "1")) -> LabelledSet:
     tokens = [DNA.encode(text) for text in texts]
     split = np.arange(len(texts)) % 3
     rows = [f"row {row}" for row in range(len(texts))]
-    return LabelledSet(
-        "set", task, labels, tokens, np.asarray(target), split, np.arange(len(texts)), rows
-    )
+    kind = task_of(task, labels)
+    return LabelledSet("set", kind, tokens, np.asarray(target), split, np.arange(len(texts)), rows)
 
 
 def random_texts(rows: int, length: int, seed: int = 0, letters: str = "ACGT") -> list[str]:
@@ -58,14 +60,14 @@ def test_kmers_are_counted_within_rows_and_without_n(strand, k, gap):
 
 def test_codes_of_the_other_strand():
     words = ["ACGT", "AAAC", "GTCA"]
-    found = reverse_code(np.array([code(word) for word in words]), 4)
+    found = reverse_codes(np.array([code(word) for word in words]), 4)
     assert found.tolist() == [code(turned(word)) for word in words]
 
 
 def found_by(data: LabelledSet, strand: str = "both") -> dict[str, float]:
     return {
-        each.name: first_score(data, each.test, data.rows("test"))
-        for each in simple(data, strand, sizes=(3,))
+        each.name: primary_score(data, each.test, data.rows("test"))
+        for each in baselines(data, strand, sizes=(3,))
     }
 
 
@@ -93,7 +95,7 @@ def test_answers_have_the_shape_of_the_task(task):
         "multilabel": (rng.integers(0, 2, (60, 2)).astype(np.float32), ("x", "y")),
         "regression": (rng.normal(size=(60, 1)).astype(np.float32), ("n",)),
     }[task]
-    for each in simple(made(texts, target, task, labels), "both", sizes=(3,)):
+    for each in baselines(made(texts, target, task, labels), "both", sizes=(3,)):
         assert each.validation.shape == each.test.shape == (20, len(labels)), each.name
         if each.name == "GC content":
             assert each.parameters == 3 * len(labels)

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch.nn import functional
 
+from orchid_genomics.answers.supervised_tasks import task_of
 from orchid_genomics.data.labelled.epochs import Epochs
 from orchid_genomics.data.labelled.schema import LabelledSet
 from orchid_genomics.errors import RecipeError
@@ -16,7 +17,13 @@ from orchid_genomics.model.folder import ModelRecipe, OrchidModel
 from orchid_genomics.model.heads import PooledRecipe, TracksRecipe
 from orchid_genomics.model.orchid import OrchidRecipe, transform_length
 from orchid_genomics.sequence import DNA
-from orchid_genomics.train.supervised import Supervised, balanced, padded_lengths, predict, units
+from orchid_genomics.train.supervised import (
+    Supervised,
+    balanced_weights,
+    padded_lengths,
+    predict,
+    units,
+)
 
 
 def labelled(task="binary", lengths=(40, 51, 60, 90), rows=24) -> LabelledSet:
@@ -39,8 +46,7 @@ def labelled(task="binary", lengths=(40, 51, 60, 90), rows=24) -> LabelledSet:
     split = np.repeat([0, 1, 2], [rows - 8, 4, 4])
     return LabelledSet(
         "set",
-        task,
-        labels,
+        task_of(task, labels),
         tokens,
         target,
         split,
@@ -98,7 +104,7 @@ def test_padding_is_masked_and_rows_that_fill_a_batch_weigh_nothing():
 
 def test_balanced_classes_have_the_same_say():
     data = labelled("binary", lengths=(60,), rows=40)
-    weights = balanced(data)
+    weights = balanced_weights(data)
     train = data.target[data.rows("train")]
     assert weights[0] * (train == 0).sum() == pytest.approx(weights[1] * (train == 1).sum())
     assert weights[train].mean() == pytest.approx(1.0)
@@ -109,7 +115,7 @@ def test_balanced_classes_have_the_same_say():
 def test_balanced_labels_have_the_same_say_and_numbers_have_none():
     data = labelled("multilabel", lengths=(60,), rows=40)
     data.target[:, 0] = np.arange(40) % 5 == 0
-    weights, train = balanced(data), data.target[data.rows("train")]
+    weights, train = balanced_weights(data), data.target[data.rows("train")]
     for label in range(2):
         said = [weights[bit, label] * (train[:, label] == bit).sum() for bit in (0, 1)]
         assert said[0] == pytest.approx(said[1])
@@ -122,7 +128,7 @@ def test_balanced_labels_have_the_same_say_and_numbers_have_none():
     with pytest.raises(
         RecipeError, match=r"training\.class_weights: balanced, for numbers; \"none\""
     ):
-        balanced(labelled("regression"))
+        balanced_weights(labelled("regression"))
 
 
 def test_noise_hides_a_share_of_the_letters_and_never_an_n():
@@ -160,7 +166,9 @@ def test_tracks_end_with_their_row():
 def test_bins_without_a_number_are_no_part_of_the_loss():
     target = np.full((24, 9, 1), np.nan, np.float32)
     target[:, :3] = np.random.default_rng(0).normal(size=(24, 3, 1))
-    data = replace(labelled("regression", lengths=(90,)), target=target, bin=10)
+    data = replace(
+        labelled("regression", lengths=(90,)), target=target, task=task_of("regression", ("n",), 10)
+    )
     found = objective(data)
     batch = shown(found)
     outputs = torch.randn(8, 9, 1, generator=torch.Generator().manual_seed(0))

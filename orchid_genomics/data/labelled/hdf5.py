@@ -14,7 +14,7 @@ import numpy as np
 
 from orchid_genomics.data.labelled.schema import SPLITS, LabelledRecipe, LabelledSet, Rows
 from orchid_genomics.errors import InputError
-from orchid_genomics.files import atomic_file
+from orchid_genomics.files import replacing
 from orchid_genomics.recipe import RecipePath
 from orchid_genomics.sequence import DNA, Interval
 
@@ -138,16 +138,14 @@ def _places(file: h5py.File, where: list[str]) -> list[Interval] | None:
 def write_arrays(path: str | Path, rows: LabelledSet) -> None:
     """Write a labelled set, whole or not at all."""
     text = h5py.string_dtype()
-    classes = rows.task in ("binary", "multiclass")
-    label = (
-        np.array([rows.labels[code] for code in rows.target], object) if classes else rows.target
-    )
-    with atomic_file(Path(path)) as part, h5py.File(part, "w") as file:
-        file.attrs["format"], file.attrs["labels"], file.attrs["bin"] = (
-            FORMAT,
-            list(rows.labels),
-            rows.bin,
-        )
+    classes = rows.task.has_classes
+    label = rows.target
+    if classes:
+        label = np.array([rows.labels[code] for code in rows.target], object)
+    with replacing(Path(path)) as part, h5py.File(part, "w") as file:
+        file.attrs["format"] = FORMAT
+        file.attrs["labels"] = list(rows.labels)
+        file.attrs["bin"] = rows.task.bin
         file.create_dataset("sequence", data=[DNA.decode(row) for row in rows.tokens], dtype=text)
         options = {"dtype": text} if classes else {"compression": "gzip"}
         file.create_dataset("label", data=label, **options)

@@ -13,11 +13,11 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
+from orchid_genomics.answers.supervised_tasks import SupervisedTask, TaskName
 from orchid_genomics.errors import InputError
 from orchid_genomics.recipe import Strict
 from orchid_genomics.sequence import CODE, DNA, Interval
 
-Task = Literal["binary", "multiclass", "multilabel", "regression"]
 SPLITS = ("train", "validation", "test")
 SPLIT_NAMES = {
     "train": 0, "training": 0, "validation": 1, "valid": 1, "val": 1, "dev": 1, "test": 2, "testing": 2,
@@ -27,7 +27,7 @@ SPLIT_NAMES = {
 class LabelledRecipe(Strict):
     """What every kind of labelled data may state."""
 
-    task: Literal["auto", "binary", "multiclass", "multilabel", "regression"] = "auto"
+    task: Literal["auto", TaskName] = "auto"
     """auto: bits are multi-label, numbers that are not whole are a regression, anything else is classes."""
     validation_contigs: tuple[str, ...] = ()
     test_contigs: tuple[str, ...] = ()
@@ -80,8 +80,7 @@ class LabelledSet:
     """
 
     name: str
-    task: Task
-    labels: tuple[str, ...]
+    task: SupervisedTask
     tokens: list[np.ndarray]
     target: np.ndarray
     split: np.ndarray
@@ -89,7 +88,6 @@ class LabelledSet:
     where: Sequence[str]
     places: Sequence[Interval] | None = None
     stranded: bool = False
-    bin: int = 0
     notes: tuple[str, ...] = field(default=())
     """What was dropped, drawn or found, a sentence each."""
 
@@ -97,7 +95,13 @@ class LabelledSet:
         return len(self.tokens)
 
     @property
+    def labels(self) -> tuple[str, ...]:
+        """What the task's classes, bits, numbers or tracks are called."""
+        return self.task.labels
+
+    @property
     def lengths(self) -> np.ndarray:
+        """Letters of every row (N,)."""
         return np.fromiter((len(row) for row in self.tokens), np.int64, len(self.tokens))
 
     def rows(self, split: str) -> np.ndarray:
@@ -121,16 +125,17 @@ class LabelledSet:
         """Lines for a person: rows by split, task, labels, lengths, what was noted."""
         counts = ", ".join(f"{len(self.rows(split)):,} {split}" for split in SPLITS)
         lengths = self.lengths
-        span = f"{lengths.min():,}" + (
-            f"-{lengths.max():,}" if lengths.min() < lengths.max() else ""
-        )
-        shown = ", ".join(self.labels[:12]) + (
-            f", ... ({len(self.labels)})" if len(self.labels) > 12 else ""
-        )
-        tracks = f", a number for every {self.bin:,} nt" if self.bin else ""
+        span = f"{lengths.min():,}"
+        if lengths.min() < lengths.max():
+            span += f"-{lengths.max():,}"
+        labels = ", ".join(self.labels[:12])
+        if len(self.labels) > 12:
+            labels += f", ... ({len(self.labels)})"
+        if self.task.bin:
+            labels += f", a number for every {self.task.bin:,} nt"
         return [
             f"{self.name}: {counts} rows of {span} nt",
-            f"{self.task}: {shown}{tracks}",
+            f"{self.task.name}: {labels}",
             *self.notes,
         ]
 

@@ -1,35 +1,41 @@
-"""Every kind of labelled data behind one name: `opened(recipe)` reads, checks and splits it."""
+"""Every kind of labelled data behind one name: `open_set(recipe)` reads, checks and splits it."""
 
-import hashlib
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field
 
-from orchid_genomics.data.labelled.answers import build, whole
 from orchid_genomics.data.labelled.beds import BedRecipe, FastaRecipe, read_beds, read_fastas
 from orchid_genomics.data.labelled.hdf5 import ArraysRecipe, read_arrays
-from orchid_genomics.data.labelled.schema import LabelledRecipe, LabelledSet, Rows
+from orchid_genomics.data.labelled.parsing import split_set, unsplit_set
+from orchid_genomics.data.labelled.schema import LabelledSet, Rows
 from orchid_genomics.data.labelled.splitting import folds_of
 from orchid_genomics.data.labelled.tables import TableRecipe, read_table
+from orchid_genomics.files import checksum
 from orchid_genomics.recipe import Strict, load
 
 SetRecipe = Annotated[
     TableRecipe | BedRecipe | FastaRecipe | ArraysRecipe, Field(discriminator="kind")
 ]
-READERS = {"table": read_table, "bed": read_beds, "fasta": read_fastas, "hdf5": read_arrays}
 
 
-def opened(recipe: LabelledRecipe) -> LabelledSet:
-    """The set of a recipe. Raises InputError for what a user can mend, with file and line."""
-    return build(rows_of(recipe), recipe)
+def open_set(recipe: SetRecipe) -> LabelledSet:
+    """The set of a recipe, read, checked and split.
+
+    Raises
+    ------
+    InputError
+        For what a user can mend, with file and line.
+    """
+    return split_set(read_rows(recipe), recipe)
 
 
-def folded(recipe: LabelledRecipe, folds: int) -> list[LabelledSet]:
+def open_folds(recipe: SetRecipe, folds: int) -> list[LabelledSet]:
     """The same rows divided anew, a set for each fold; a split that the file or the recipe gives is
     set aside.
     """
-    return folds_of(whole(rows_of(recipe), recipe.task, recipe.longest), folds, recipe)
+    whole = unsplit_set(read_rows(recipe), recipe.task, recipe.longest)
+    return folds_of(whole, folds, recipe)
 
 
 class _HasData(Strict):
@@ -39,7 +45,7 @@ class _HasData(Strict):
     data: SetRecipe
 
 
-def recipe_of(path: str | Path, **columns: str | tuple[str, ...]) -> LabelledRecipe:
+def recipe_of(path: str | Path, **columns: Any) -> SetRecipe:
     """What a file is taken for: the [data] of a recipe (.toml, or a run's recipe.json), HDF5, or a
     table.
 
@@ -48,29 +54,32 @@ def recipe_of(path: str | Path, **columns: str | tuple[str, ...]) -> LabelledRec
     path = Path(path)
     if path.suffix in (".toml", ".json"):
         return load(path, _HasData).data
-    return (
-        ArraysRecipe(path=path)
-        if path.suffix in (".h5", ".hdf5")
-        else TableRecipe(path=path, **columns)
-    )
+    if path.suffix in (".h5", ".hdf5"):
+        return ArraysRecipe(path=path)
+    return TableRecipe(path=path, **columns)
 
 
-def rows_of(recipe: LabelledRecipe) -> Rows:
+def read_rows(recipe: SetRecipe) -> Rows:
     """The rows of a recipe's data as they stand, neither split nor told apart."""
-    return READERS[recipe.kind](recipe)
+    if isinstance(recipe, BedRecipe):
+        return read_beds(recipe)
+    if isinstance(recipe, FastaRecipe):
+        return read_fastas(recipe)
+    if isinstance(recipe, ArraysRecipe):
+        return read_arrays(recipe)
+    return read_table(recipe)
 
 
-def checksums(recipe: LabelledRecipe) -> dict[str, str]:
+def checksums(recipe: SetRecipe) -> dict[str, str]:
     """The SHA-256 of every file that a recipe names, by its path."""
-    found: dict[str, str] = {}
+    digests: dict[str, str] = {}
     todo: list[Any] = [recipe.model_dump()]
     while todo:
         value = todo.pop()
         if isinstance(value, Path):
-            with value.open("rb") as file:
-                found[str(value)] = hashlib.file_digest(file, "sha256").hexdigest()
+            digests[str(value)] = checksum(value)
         elif isinstance(value, dict):
             todo += value.values()
         elif isinstance(value, list | tuple):
             todo += value
-    return found
+    return digests

@@ -29,54 +29,58 @@ from orchid_genomics.sequence.hashing import Stream, as_fraction, hash_integers
 _STRETCH = 1_000_000  # letters of a contig that stay in one fold where contigs are few
 
 
-def split_of(found: LabelledSet, given: Sequence[str] | None, recipe: LabelledRecipe) -> np.ndarray:
+def split_of(data: LabelledSet, given: Sequence[str] | None, recipe: LabelledRecipe) -> np.ndarray:
     """0 train, 1 validation, 2 test (N,): by the recipe's contigs, else as `given`, else by shares
     of families.
     """
     if recipe.test_contigs or recipe.validation_contigs:
-        return _by_contig(found, recipe)
+        return _split_by_contig(data, recipe)
     if given is not None:
-        split = np.full(len(found), -1, np.int8)
+        split = np.full(len(data), -1, np.int8)
         for row, word in enumerate(given):
             code = SPLIT_NAMES.get(str(word).strip().lower())
             if code is None:
-                raise InputError(
-                    found.where[row], f"the split {word!r} is unknown", "train, validation or test"
-                )
+                message = f"the split {word!r} is unknown"
+                raise InputError(data.where[row], message, "train, validation or test")
             split[row] = code
         return split
-    families = found.group if found.places is None else joined(found.group, _clusters(found.places))
-    place = as_fraction(hash_integers(Stream.FAMILY_SPLIT, families))
+    families = data.group
+    if data.places is not None:
+        families = join_groups(data.group, _clusters(data.places))
+    fraction = as_fraction(hash_integers(Stream.FAMILY_SPLIT, families))
     held = recipe.test_share + recipe.validation_share
-    return np.where(place < recipe.test_share, 2, np.where(place < held, 1, 0)).astype(np.int8)
+    split = np.zeros(len(data), np.int8)
+    split[fraction < held] = SPLITS.index("validation")
+    split[fraction < recipe.test_share] = SPLITS.index("test")
+    return split
 
 
-def _by_contig(found: LabelledSet, recipe: LabelledRecipe) -> np.ndarray:
-    if found.places is None:
-        raise InputError(
-            found.name, "has no coordinates", "chrom, start and end, or no test_contigs"
-        )
-    known = sorted({place.contig for place in found.places})
-    given = {1: set(recipe.validation_contigs), 2: set(recipe.test_contigs)}
-    own = shared(
-        sorted(given[1] | given[2]), known, "validation_contigs and test_contigs", found.name
-    )
-    unknown = sorted(name for names in given.values() for name in names if name not in own)
+def _split_by_contig(data: LabelledSet, recipe: LabelledRecipe) -> np.ndarray:
+    if data.places is None:
+        message = "has no coordinates"
+        raise InputError(data.name, message, "chrom, start and end, or no test_contigs")
+    known = sorted({place.contig for place in data.places})
+    given = {*recipe.validation_contigs, *recipe.test_contigs}
+    own = shared(sorted(given), known, "validation_contigs and test_contigs", data.name)
+    unknown = sorted(given - own.keys())
     if unknown:
-        raise InputError(
-            found.name, f"no row on contig {unknown[0]!r}", f"possible: {listed(known)}"
-        )
-    validation, test = ({own[name] for name in names} for names in given.values())
+        message = f"no row on contig {unknown[0]!r}"
+        raise InputError(data.name, message, f"possible: {listed(known)}")
+    validation = {own[name] for name in recipe.validation_contigs}
+    test = {own[name] for name in recipe.test_contigs}
     if validation & test:
-        what = f"{min(validation & test)} is in both validation_contigs and test_contigs"
-        raise InputError(found.name, what, "one split a contig")
-    return np.array(
-        [2 if p.contig in test else 1 if p.contig in validation else 0 for p in found.places],
-        np.int8,
-    )
+        message = f"{min(validation & test)} is in both validation_contigs and test_contigs"
+        raise InputError(data.name, message, "one split a contig")
+    split = np.zeros(len(data), np.int8)
+    for row, place in enumerate(data.places):
+        if place.contig in test:
+            split[row] = SPLITS.index("test")
+        elif place.contig in validation:
+            split[row] = SPLITS.index("validation")
+    return split
 
 
-def joined(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+def join_groups(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     """Numbers (N,) of rows that hang together: that share a number of either kind, or do so through
     other rows.
     """
@@ -90,165 +94,168 @@ def joined(one: np.ndarray, other: np.ndarray) -> np.ndarray:
 def _clusters(places: Sequence[Interval]) -> np.ndarray:
     """Numbers (N,) of the stretches that overlapping places cover together."""
     _, contig = np.unique([place.contig for place in places], return_inverse=True)
-    start, end = (
-        np.array([getattr(place, side) for place in places], np.int64) for side in ("start", "end")
-    )
-    order = np.lexsort((start, contig))
-    found, number, reach, last = np.zeros(len(places), np.int64), -1, 0, -1
-    for row in order:
+    start = np.array([place.start for place in places], np.int64)
+    end = np.array([place.end for place in places], np.int64)
+    cluster = np.zeros(len(places), np.int64)
+    number, reach, last = -1, 0, -1
+    for row in np.lexsort((start, contig)):
         if contig[row] != last or start[row] >= reach:
-            number, reach, last = number + 1, int(end[row]), contig[row]
-        found[row], reach = number, max(reach, int(end[row]))
-    return found
+            number += 1
+            reach = int(end[row])
+            last = contig[row]
+        cluster[row] = number
+        reach = max(reach, int(end[row]))
+    return cluster
 
 
-def checked(found: LabelledSet, recipe: LabelledRecipe) -> LabelledSet:
-    """A split set made ready: conflicts refused or dropped, every split fit to learn from, what it
-    parts noted.
+def check_splits(data: LabelledSet, recipe: LabelledRecipe) -> LabelledSet:
+    """A split set made ready: conflicts refused or dropped, every split fit to learn from.
 
-    Raises InputError for what the functions below name.
+    Raises
+    ------
+    InputError
+        For rows in conflict, a split without rows or whose answers are all the same, and a class
+        that training does not know.
     """
-    found = without_conflicts(found, recipe.conflicts)
-    _each_split(found)
-    found = replace(found, notes=(*found.notes, *_parted(found)))
-    train = found.rows("train")
+    data = without_conflicts(data, recipe.conflicts)
+    _check_answers_differ(data)
+    if data.task.has_classes:
+        _check_classes_are_trained(data)
+    data = replace(data, notes=(*data.notes, *_overlaps(data)))
+    train = data.rows("train")
     if recipe.train_rows is None or recipe.train_rows >= len(train):
-        return found
+        return data
     order = np.argsort(hash_integers(Stream.TRAINING_ROWS, train), kind="stable")
     drawn = train[order[: recipe.train_rows]]
-    kept = np.sort(np.concatenate([drawn, found.rows("validation"), found.rows("test")]))
-    return found.take(kept, f"trained on {len(drawn):,} rows drawn at random from {len(train):,}")
+    kept = np.sort(np.concatenate([drawn, data.rows("validation"), data.rows("test")]))
+    return data.take(kept, f"trained on {len(drawn):,} rows drawn at random from {len(train):,}")
 
 
-def without_conflicts(found: LabelledSet, how: str) -> LabelledSet:
+def without_conflicts(data: LabelledSet, how: str) -> LabelledSet:
     """Refuse, or drop, training and validation rows whose sequence has another answer in a later
     split.
 
     Equal on its own strand counts as equal where rows are stranded, else on either. Numbers are
     never in conflict.
     """
-    if found.task in ("regression",) or found.bin:
-        return found
-    keys = keys_of(found.tokens, "forward" if found.stranded else "both")
-    answer = [np.asarray(row).tobytes() for row in found.target]
+    if data.task.has_numbers or data.task.bin:
+        return data
+    keys = keys_of(data.tokens, "forward" if data.stranded else "both")
+    answer = [np.asarray(row).tobytes() for row in data.target]
     last: dict[bytes, int] = {}
-    for row in np.argsort(-found.split, kind="stable"):  # test first: its answer stands
+    for row in np.argsort(-data.split, kind="stable"):  # test first: its answer stands
         last.setdefault(keys[row], int(row))
-    bad = [
-        r
-        for r, key in enumerate(keys)
-        if answer[last[key]] != answer[r] and found.split[last[key]] > found.split[r]
-    ]
+    bad = []
+    for row, key in enumerate(keys):
+        if answer[last[key]] != answer[row] and data.split[last[key]] > data.split[row]:
+            bad.append(row)
     if not bad:
-        return found
+        return data
     if how == "error":
         row, other = bad[0], last[keys[bad[0]]]
-        where = f"{SPLITS[found.split[row]]} row {found.where[row]}"
-        same = np.array_equal(found.tokens[row] & CODE, found.tokens[other] & CODE)
-        turned = "" if same else " on the other strand"
-        text = f"the sequence{turned} has another label in {SPLITS[found.split[other]]} ({found.where[other]})"
-        raise InputError(
-            where, f"{text}; {len(bad):,} such rows", 'data.conflicts = "drop" leaves them out'
-        )
-    kept = np.setdiff1d(np.arange(len(found)), bad)
-    return found.take(
-        kept, f"dropped {len(bad):,} rows whose sequence has another label in a later split"
-    )
+        where = f"{SPLITS[data.split[row]]} row {data.where[row]}"
+        same = np.array_equal(data.tokens[row] & CODE, data.tokens[other] & CODE)
+        sequence = "the sequence" if same else "the sequence on the other strand"
+        later = f"{SPLITS[data.split[other]]} ({data.where[other]})"
+        message = f"{sequence} has another label in {later}; {len(bad):,} such rows"
+        raise InputError(where, message, 'data.conflicts = "drop" leaves them out')
+    kept = np.setdiff1d(np.arange(len(data)), bad)
+    note = f"dropped {len(bad):,} rows whose sequence has another label in a later split"
+    return data.take(kept, note)
 
 
-def _each_split(found: LabelledSet) -> None:
-    """Every split has rows whose answers differ; every class of validation and test is in training."""
+def _check_answers_differ(data: LabelledSet) -> None:
+    """Every split has rows, and rows whose answers differ."""
     for split in SPLITS:
-        rows = found.rows(split)
+        rows = data.rows(split)
         if not len(rows):
-            what = "a split column, contigs, or shares that fill all three"
-            raise InputError(found.name, f"no row is in {split}", what)
-        flat = found.target[rows].reshape(
-            -1, found.target.shape[-1] if found.target.ndim > 1 else 1
-        )
+            possible = "a split column, contigs, or shares that fill all three"
+            raise InputError(data.name, f"no row is in {split}", possible)
+        columns = data.target.shape[-1] if data.target.ndim > 1 else 1
+        flat = data.target[rows].reshape(-1, columns)
         flat = flat[np.isfinite(flat).all(1)]
         if len(np.unique(flat, axis=0)) < 2:
-            is_class = found.task in ("binary", "multiclass")
-            same = f"label {found.labels[int(flat[0, 0])]!r}" if is_class else "same answer"
-            what = (
-                "answers that differ in train, validation and test: another split, or larger shares"
-            )
-            raise InputError(found.name, f"all {len(rows):,} rows of {split} have the {same}", what)
-    if found.task not in ("binary", "multiclass"):
-        return
-    known = set(found.target[found.rows("train")].tolist())
+            same = "same answer"
+            if data.task.has_classes:
+                same = f"label {data.labels[int(flat[0, 0])]!r}"
+            message = f"all {len(rows):,} rows of {split} have the {same}"
+            differ = "answers that differ in train, validation and test"
+            raise InputError(data.name, message, f"{differ}: another split, or larger shares")
+
+
+def _check_classes_are_trained(data: LabelledSet) -> None:
+    """Every class of validation and test is in training."""
+    known = set(data.target[data.rows("train")].tolist())
     for split in ("validation", "test"):
-        for row in found.rows(split):
-            if found.target[row] not in known:
-                label = found.labels[found.target[row]]
-                seen = listed(found.labels[code] for code in sorted(known))
-                raise InputError(
-                    found.where[row], f"the label {label!r} of {split} is unknown in training", seen
-                )
+        for row in data.rows(split):
+            if data.target[row] not in known:
+                label = data.labels[data.target[row]]
+                message = f"the label {label!r} of {split} is unknown in training"
+                seen = listed(data.labels[code] for code in sorted(known))
+                raise InputError(data.where[row], message, seen)
 
 
-def _parted(found: LabelledSet) -> list[str]:
+def _overlaps(data: LabelledSet) -> list[str]:
     """The overlap check: held-out rows whose letters of the genome, or whose family, training has
     too.
     """
-    train, held = (
-        found.rows("train"),
-        np.concatenate([found.rows("validation"), found.rows("test")]),
-    )
+    train = data.rows("train")
+    held = np.concatenate([data.rows("validation"), data.rows("test")])
     notes = []
-    kin = int(np.isin(found.group[held], found.group[train]).sum())
+    kin = int(np.isin(data.group[held], data.group[train]).sum())
     if kin:
         what = "validation and test rows of a family (the group column, else equal letters)"
         notes.append(f"{what} that is in training too: {kin:,}")
-    if found.places is not None:
-        places = Regions.from_intervals(found.places[row] for row in train)
-        ours = [found.places[row] for row in held]
-        touching = sum(
-            bool(places.touches(p.contig, np.array([p.start]), np.array([p.end]))[0]) for p in ours
-        )
-        notes.append(
-            f"validation and test rows that share letters of the genome with training rows: {touching:,}"
-        )
+    if data.places is not None:
+        trained = Regions.from_intervals(data.places[row] for row in train)
+        touching = 0
+        for row in held:
+            place = data.places[row]
+            start, end = np.array([place.start]), np.array([place.end])
+            touching += bool(trained.touches(place.contig, start, end)[0])
+        what = "validation and test rows that share letters of the genome with training rows"
+        notes.append(f"{what}: {touching:,}")
     return notes
 
 
-def folds_of(whole: LabelledSet, folds: int, recipe: LabelledRecipe) -> list[LabelledSet]:
+def folds_of(data: LabelledSet, folds: int, recipe: LabelledRecipe) -> list[LabelledSet]:
     """The set divided `folds` times: every row is tested once; the next fold validates, the others
     train.
 
     Whole contigs stay together where there are enough of them, else stretches of 1 Mb; families
-    where there are no coordinates. Any split that `whole` has is set aside. Raises InputError for
-    fewer than three folds, or fewer such units than folds.
+    where there are no coordinates. Any split that `data` has is set aside.
+
+    Raises
+    ------
+    InputError
+        For fewer than three folds, or fewer such units than folds.
     """
     if folds < 3:
-        raise InputError(
-            "training.folds",
-            f"{folds} folds leave none to train on",
-            "3 or more, or 0 for the split",
-        )
-    units = whole.group
-    if whole.places is not None:
-        contigs = [place.contig for place in whole.places]
-        few = len(set(contigs)) < folds
-        keys = [(place.contig, place.start // _STRETCH if few else 0) for place in whole.places]
+        message = f"{folds} folds leave none to train on"
+        raise InputError("training.folds", message, "3 or more, or 0 for the split")
+    units = data.group
+    if data.places is not None:
+        few = len({place.contig for place in data.places}) < folds
+        keys = [(place.contig, place.start // _STRETCH if few else 0) for place in data.places]
         index = {key: number for number, key in enumerate(sorted(set(keys)))}
         units = np.array([index[key] for key in keys])
     names, counts = np.unique(units, return_counts=True)
     if len(names) < folds:
-        raise InputError(
-            whole.name,
-            f"has {len(names)} families for {folds} folds",
-            f"at most {len(names)} folds",
-        )
-    # the largest first, each into the smallest fold so far
+        message = f"has {len(names)} families for {folds} folds"
+        raise InputError(data.name, message, f"at most {len(names)} folds")
+    # The largest first, each into the smallest fold so far.
     order = np.lexsort((hash_integers(Stream.FAMILY_FOLD, names), -counts))
-    sizes, of = np.zeros(folds, np.int64), np.zeros(int(names.max()) + 1, np.int64)
+    sizes = np.zeros(folds, np.int64)
+    fold_of_unit = np.zeros(int(names.max()) + 1, np.int64)
     for at in order:
         fold = int(sizes.argmin())
-        of[names[at]], sizes[fold] = fold, sizes[fold] + counts[at]
-    fold = of[units]
-    splits = [
-        np.where(fold == at, 2, np.where(fold == (at + 1) % folds, 1, 0)).astype(np.int8)
-        for at in range(folds)
-    ]
-    return [checked(replace(whole, split=split), recipe) for split in splits]
+        fold_of_unit[names[at]] = fold
+        sizes[fold] += counts[at]
+    fold_of_row = fold_of_unit[units]
+    sets = []
+    for fold in range(folds):
+        split = np.zeros(len(data), np.int8)
+        split[fold_of_row == (fold + 1) % folds] = SPLITS.index("validation")
+        split[fold_of_row == fold] = SPLITS.index("test")
+        sets.append(check_splits(replace(data, split=split), recipe))
+    return sets

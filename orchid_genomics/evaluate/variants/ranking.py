@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from orchid_genomics.answers.metrics import areas_of_ranks
 from orchid_genomics.evaluate.bootstrap import Estimate, resampled_counts
-from orchid_genomics.evaluate.metrics import areas_of_ranks
 
 _ROWS = 1 << 14  # ranks of a resampled table, over all strata
 _CLUSTERS = 1000  # more clusters than this are joined at random into so many

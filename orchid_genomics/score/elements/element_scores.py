@@ -232,11 +232,11 @@ def _likelihood_columns(options: Options) -> tuple[Column, ...]:
 def _head_columns(model: OrchidModel) -> tuple[Column, ...]:
     """One column for each answer of a fine-tuned head, named by its label."""
     recipe = model.recipe.head
-    labels = recipe.labels[1:] if recipe.task == "binary" else recipe.labels
+    labels = recipe.supervised.columns
     words = ["".join(letter if letter.isalnum() else "_" for letter in label) for label in labels]
     names = [word if words.count(word) == 1 else f"{word}_{i + 1}" for i, word in enumerate(words)]
     along = ", the mean along the element" if recipe.kind == "tracks" else ""
-    if recipe.task == "regression":
+    if recipe.supervised.has_numbers:
         return tuple(
             Column(name, f"{label}, in the labels' units{along}")
             for name, label in zip(names, labels, strict=True)

@@ -107,8 +107,8 @@ def _ratios(logs: Sequence[Any], events: Sequence[Event]) -> list[tuple[float, .
 def _outputs(model: OrchidModel) -> tuple[Column, ...]:
     """A column for each output of a head, named by its label."""
     recipe = model.recipe.head
-    labels = recipe.labels[1:] if getattr(recipe, "task", "") == "binary" else recipe.labels
-    unit = "in the labels' units" if recipe.task == "regression" else "log-odds"
+    labels = recipe.supervised.columns
+    unit = "in the labels' units" if recipe.supervised.has_numbers else "log-odds"
     words = ["".join(letter if letter.isalnum() else "_" for letter in label) for label in labels]
     upper = [word.upper() for word in words]  # as INFO names are
     names = [

@@ -8,12 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchid_genomics.data.labelled.answers import for_model
+from orchid_genomics.answers.supervised_tasks import task_of
 from orchid_genomics.data.labelled.beds import BedRecipe, ClassBed, ClassFasta, FastaRecipe
 from orchid_genomics.data.labelled.epochs import Epochs
 from orchid_genomics.data.labelled.hdf5 import FORMAT, ArraysRecipe, write_arrays
+from orchid_genomics.data.labelled.parsing import set_for_model
 from orchid_genomics.data.labelled.schema import LabelledRecipe
-from orchid_genomics.data.labelled.sets import folded, opened, recipe_of, rows_of
+from orchid_genomics.data.labelled.sets import open_folds, open_set, read_rows, recipe_of
 from orchid_genomics.data.labelled.tables import TableRecipe
 from orchid_genomics.errors import InputError, OrchidError
 from orchid_genomics.genome.bed import read_records
@@ -52,7 +53,7 @@ def table(
 
 def fault(recipe) -> str:
     with pytest.raises(OrchidError) as caught:
-        opened(recipe)
+        open_set(recipe)
     line = str(caught.value)
     assert "\n" not in line
     return line
@@ -61,7 +62,7 @@ def fault(recipe) -> str:
 def test_a_table_of_a_spreadsheet_begins_with_a_mark_and_a_column_stands_once(tmp_path):
     recipe = table(tmp_path, lines())
     recipe.path.write_text(recipe.path.read_text().lstrip("#"), encoding="utf-8-sig")
-    assert opened(recipe).places is not None
+    assert open_set(recipe).places is not None
     double = fault(table(tmp_path, [f"{line}\t5" for line in lines()], f"{HEADER}\tlabel"))
     assert (
         "has 2 columns 'label'; its columns: chrom, start, end, strand, label, split, sequence, label"
@@ -70,8 +71,8 @@ def test_a_table_of_a_spreadsheet_begins_with_a_mark_and_a_column_stands_once(tm
 
 
 def test_a_table_gives_sequences_answers_splits_and_places(tmp_path):
-    found = opened(table(tmp_path, lines()))
-    assert (found.task, found.labels, found.stranded) == ("binary", ("0", "1"), True)
+    found = open_set(table(tmp_path, lines()))
+    assert (found.task.name, found.labels, found.stranded) == ("binary", ("0", "1"), True)
     assert [len(found.rows(split)) for split in ("train", "validation", "test")] == [4, 4, 4]
     assert found.target.tolist() == [row % 2 for row in range(12)]
     assert DNA.decode(found.tokens[5]) == turned(5)
@@ -84,10 +85,10 @@ def test_a_table_gives_sequences_answers_splits_and_places(tmp_path):
 
 
 def test_gzip_csv_and_a_file_for_each_split_read_the_same(tmp_path):
-    whole = opened(table(tmp_path, lines()))
+    whole = open_set(table(tmp_path, lines()))
     packed = tmp_path / "set.tsv.gz"
     packed.write_bytes(gzip.compress((tmp_path / "set.tsv").read_bytes()))
-    again = opened(TableRecipe(path=packed))
+    again = open_set(TableRecipe(path=packed))
     paths = {}
     for split, word in (("train", "train"), ("validation", "valid"), ("test", "test")):
         paths[split] = tmp_path / f"{split}.csv"
@@ -95,7 +96,7 @@ def test_gzip_csv_and_a_file_for_each_split_read_the_same(tmp_path):
         paths[split].write_text(
             "\n".join(["sequence,label", *(f"{row[6]},{row[4]}" for row in rows)]) + "\n"
         )
-    parts = opened(TableRecipe(**paths))
+    parts = open_set(TableRecipe(**paths))
     order = np.argsort(whole.split, kind="stable")
     for other, rows in ((again, np.arange(12)), (parts, order)):
         assert all(
@@ -115,8 +116,8 @@ def test_gzip_csv_and_a_file_for_each_split_read_the_same(tmp_path):
     ],
 )
 def test_a_task_follows_its_labels(tmp_path, header, label, task, labels):
-    found = opened(table(tmp_path, lines(36, label), HEADER.replace("label", header)))
-    assert (found.task, found.labels) == (task, labels)
+    found = open_set(table(tmp_path, lines(36, label), HEADER.replace("label", header)))
+    assert (found.task.name, found.labels) == (task, labels)
     if task in ("binary", "multiclass"):
         assert [labels[code] for code in found.target[:4]] == [str(label(row)) for row in range(4)]
     elif task == "multilabel":
@@ -127,28 +128,36 @@ def test_several_columns_are_several_numbers_or_bits(tmp_path):
     rows = [f"{turned(row)},{row % 2},{row // 2 % 2},{row / 3:.3f}" for row in range(90)]
     path = tmp_path / "t.csv"
     path.write_text("\n".join(["sequence,a,b,x", *rows]) + "\n")
-    assert opened(TableRecipe(path=path, label=("a", "b"))).task == "multilabel"
-    found = opened(TableRecipe(path=path, label=("a", "x")))
-    assert (found.task, found.labels, found.target.shape) == ("regression", ("a", "x"), (90, 2))
+    assert open_set(TableRecipe(path=path, label=("a", "b"))).task.name == "multilabel"
+    found = open_set(TableRecipe(path=path, label=("a", "x")))
+    assert (found.task.name, found.labels, found.target.shape) == (
+        "regression",
+        ("a", "x"),
+        (90, 2),
+    )
 
 
 def test_whole_chromosomes_are_held_out_and_families_stay_together(tmp_path):
-    found = opened(table(tmp_path, lines(60), validation_contigs=("chr2",), test_contigs=("chr3",)))
+    found = open_set(
+        table(tmp_path, lines(60), validation_contigs=("chr2",), test_contigs=("chr3",))
+    )
     for split, contig in (("train", "chr1"), ("validation", "chr2"), ("test", "chr3")):
         assert {found.places[row].contig for row in found.rows(split)} == {contig}
     with pytest.warns(GenomeNote, match="contigs renamed to those of set.tsv: 2 -> chr2"):
-        again = opened(
+        again = open_set(
             table(tmp_path, lines(60), validation_contigs=("2",), test_contigs=("chr3",))
         )
     assert np.array_equal(again.split, found.split)
     with pytest.raises(
         InputError, match="chr3 is in both validation_contigs and test_contigs; one split a contig"
     ):
-        opened(table(tmp_path, lines(60), validation_contigs=("chr3",), test_contigs=("chr3",)))
+        open_set(table(tmp_path, lines(60), validation_contigs=("chr3",), test_contigs=("chr3",)))
     rows = [f"{turned(row // 4)}\t{row // 4 % 2}" for row in range(200)]  # four copies of each
-    shares = opened(table(tmp_path, rows, "sequence\tlabel", validation_share=0.2, test_share=0.2))
+    shares = open_set(
+        table(tmp_path, rows, "sequence\tlabel", validation_share=0.2, test_share=0.2)
+    )
     assert all(len(set(shares.split[4 * family : 4 * family + 4])) == 1 for family in range(50))
-    grouped = opened(
+    grouped = open_set(
         table(
             tmp_path,
             [f"{turned(r)}\t{r % 2}\tg{r // 5}" for r in range(200)],
@@ -167,7 +176,7 @@ def test_rows_that_share_letters_of_the_genome_stay_together_where_the_split_is_
         f"chr2\t{row * 100}\t{row * 100 + 30}\t{row % 2}\t{turned(3 * row, 30)}"
         for row in range(100)
     ]  # copies
-    found = opened(table(tmp_path, rows, "chrom\tstart\tend\tlabel\tsequence", conflicts="drop"))
+    found = open_set(table(tmp_path, rows, "chrom\tstart\tend\tlabel\tsequence", conflicts="drop"))
     assert found.notes[-1].endswith("with training rows: 0")
     assert not any("of a family" in note for note in found.notes)
     named = {len(found.rows(split)) for split in ("train", "validation", "test")}
@@ -178,7 +187,7 @@ def test_a_family_that_a_given_split_parts_is_counted(tmp_path):
     rows = [
         f"{turned(r)}\t{r % 2}\tg{r // 5}\t{('train', 'dev', 'test')[r % 3]}" for r in range(30)
     ]
-    found = opened(table(tmp_path, rows, "sequence\tlabel\tgroup\tsplit"))
+    found = open_set(table(tmp_path, rows, "sequence\tlabel\tgroup\tsplit"))
     assert found.notes == (
         "validation and test rows of a family (the group column, else equal letters) that is in training too: 20",
     )
@@ -190,15 +199,15 @@ def test_a_strand_column_counts_without_coordinates(tmp_path):
         for r in range(24)
     ]
     recipe = table(tmp_path, rows, "sequence\tlabel\tstrand\tsplit")
-    assert opened(recipe).stranded
-    assert opened(
+    assert open_set(recipe).stranded
+    assert open_set(
         table(
             tmp_path,
             [row.replace("\t-\t", "\t-1\t").replace("\t+\t", "\t1\t") for row in rows],
             "sequence\tlabel\tstrand\tsplit",
         )
     ).stranded
-    assert not opened(
+    assert not open_set(
         table(
             tmp_path,
             [row.replace("\t-\t", "\t+\t") for row in rows],
@@ -212,14 +221,14 @@ def test_a_strand_column_counts_without_coordinates(tmp_path):
 
 def test_windows_that_overlap_across_splits_are_counted(tmp_path):
     rows = [*lines(), f"chr1\t10\t50\t+\t1\ttest\t{turned(99)}"]  # over row 0, which trains
-    assert opened(table(tmp_path, rows)).notes[-1].endswith("with training rows: 1")
+    assert open_set(table(tmp_path, rows)).notes[-1].endswith("with training rows: 1")
 
 
 def test_folds_test_every_row_once_and_keep_contigs_whole(tmp_path):
     recipe = table(
         tmp_path, lines(60, split=lambda row: "train")
     )  # a split of the file is set aside
-    folds = folded(recipe, 3)
+    folds = open_folds(recipe, 3)
     tested = np.concatenate([fold.rows("test") for fold in folds])
     assert sorted(tested) == list(range(60))
     for fold in folds:
@@ -228,11 +237,11 @@ def test_folds_test_every_row_once_and_keep_contigs_whole(tmp_path):
             for contig in range(3)
         )
     with pytest.raises(InputError, match=r"training\.folds: 2 folds leave none to train on"):
-        folded(recipe, 2)
+        open_folds(recipe, 2)
 
 
 def test_a_share_of_training_is_drawn_and_said(tmp_path):
-    found = opened(table(tmp_path, lines(90), train_rows=10))
+    found = open_set(table(tmp_path, lines(90), train_rows=10))
     assert len(found.rows("train")) == 10
     assert "trained on 10 rows drawn at random from 30" in found.notes
 
@@ -252,7 +261,7 @@ def test_beds_on_a_genome_are_read_on_their_strand(tmp_path):
         test_contigs=("chr3",),
         conflicts="drop",
     )
-    found = opened(recipe)
+    found = open_set(recipe)
     assert found.labels == ("no", "yes")
     for row in (0, 3):
         _, start, end, strand = rows[row]
@@ -260,7 +269,7 @@ def test_beds_on_a_genome_are_read_on_their_strand(tmp_path):
         assert np.array_equal(
             found.tokens[row], DNA.reverse_complement(forward) if strand == "-" else forward
         )
-    wide = opened(recipe.model_copy(update={"length": 60}))
+    wide = open_set(recipe.model_copy(update={"length": 60}))
     assert set(wide.lengths.tolist()) == {60}
     assert (wide.places[1].start, wide.places[1].end) == (50, 110)
 
@@ -283,7 +292,7 @@ def test_training_on_beds_reads_the_windows_that_scoring_reads(tmp_path):
         fasta=tmp_path / "g.fa", classes=tuple(classes), length=30, validation_contigs=("chr2",),
         test_contigs=("chr3",), conflicts="drop",
     )  # fmt: skip
-    found = rows_of(recipe)
+    found = read_rows(recipe)
     records = [record for part in classes for record in read_records(part.bed)]
     for record, tokens in zip(records, found.tokens, strict=True):
         assert np.array_equal(tokens, read(genome, record.place, 30, summit(record)))
@@ -298,8 +307,8 @@ def test_a_fasta_for_each_class(tmp_path):
     classes = tuple(
         ClassFasta(fasta=tmp_path / f"{label}.fa", label=label) for label in ("enhancer", "other")
     )
-    found = opened(FastaRecipe(classes=classes))
-    assert (found.task, found.labels, len(found)) == (
+    found = open_set(FastaRecipe(classes=classes))
+    assert (found.task.name, found.labels, len(found)) == (
         "binary",
         ("other", "enhancer"),
         180,
@@ -312,9 +321,9 @@ def test_a_fasta_for_each_class(tmp_path):
 
 
 def test_hdf5_gives_back_what_was_written(tmp_path):
-    found = opened(table(tmp_path, lines(36)))
+    found = open_set(table(tmp_path, lines(36)))
     write_arrays(tmp_path / "set.h5", found)
-    again = opened(recipe_of(tmp_path / "set.h5"))
+    again = open_set(recipe_of(tmp_path / "set.h5"))
     assert all(np.array_equal(a, b) for a, b in zip(again.tokens, found.tokens, strict=True))
     for name in ("target", "split", "group"):
         assert np.array_equal(getattr(again, name), getattr(found, name)), name
@@ -343,8 +352,8 @@ def tracks(tmp_path, bins: int = 10, bin: int = 4):
 
 
 def test_tracks_have_a_number_for_every_bin_and_none_beyond_a_row(tmp_path):
-    found = opened(tracks(tmp_path))
-    assert (found.task, found.labels, found.bin, found.target.shape) == (
+    found = open_set(tracks(tmp_path))
+    assert (found.task.name, found.labels, found.task.bin, found.target.shape) == (
         "regression",
         ("plus", "minus"),
         4,
@@ -369,7 +378,7 @@ def test_numbers_that_begin_with_zeros_are_numbers(tmp_path):
         label = np.zeros((6, 20_000, 2), np.float32)
         label[:, ::7], label[3:, ::5] = 1, 3  # the first three rows hold 0 and 1 alone
         file.create_dataset("label", data=label)
-    assert opened(recipe).task == "regression"
+    assert open_set(recipe).task.name == "regression"
 
 
 def test_an_hdf5_of_others_is_refused(tmp_path):
@@ -504,29 +513,23 @@ def test_a_sequence_with_another_label_in_a_later_split_is_refused_or_dropped(
     turned_round = " on the other strand" if other_strand else ""
     assert f"line 2: the sequence{turned_round} has another label in test" in line
     assert 'line 14); 1 such rows; data.conflicts = "drop" leaves them out' in line
-    found = opened(table(tmp_path, rows, conflicts="drop"))
+    found = open_set(table(tmp_path, rows, conflicts="drop"))
     assert len(found) == 12
     assert "dropped 1 rows whose sequence has another label in a later split" in found.notes
 
 
 def test_labels_are_told_apart_as_the_model_knows_them(tmp_path):
-    rows = rows_of(table(tmp_path, lines(12, lambda r: ("1.0", "0")[r % 2])))
+    rows = read_rows(table(tmp_path, lines(12, lambda r: ("1.0", "0")[r % 2])))
     recipe = LabelledRecipe()
-    found = for_model(rows, "binary", ("0", "1"), 0, "test", recipe)
+    found = set_for_model(rows, task_of("binary", ("0", "1")), "test", recipe)
     assert found.target.tolist() == [1 - row % 2 for row in range(12) if row % 3 == 2]
     with pytest.raises(
         InputError, match=r"line 2: the label '1.0' is unknown; the model's labels: no, yes"
     ):
-        for_model(rows, "binary", ("no", "yes"), 0, None, recipe)
+        set_for_model(rows, task_of("binary", ("no", "yes")), None, recipe)
+    tested = read_rows(table(tmp_path, lines(4, split=lambda r: "test")))
     with pytest.raises(InputError, match=r"no row is in validation"):
-        for_model(
-            rows_of(table(tmp_path, lines(4, split=lambda r: "test"))),
-            "binary",
-            ("0", "1"),
-            0,
-            "validation",
-            recipe,
-        )
+        set_for_model(tested, task_of("binary", ("0", "1")), "validation", recipe)
 
 
 @settings(max_examples=40, deadline=None)

@@ -1,5 +1,4 @@
-"""Scores of predictions over a whole set, and how sure they are: every score is a function of row
-weights.
+"""Scores of answers over a whole set, each a function of row weights.
 
 A bootstrap sample is a weight for every row (how often its family was drawn), so one sort serves a
 thousand samples. The trap: scores averaged over batches, or AUROC of hard labels, are other
@@ -142,71 +141,3 @@ def best_threshold(score: np.ndarray, truth: np.ndarray) -> float:
     if best == len(values):
         return float(values[-1] + 1e-6 * max(1.0, abs(values[-1])))
     return float(values[best] if best == 0 else (values[best - 1] + values[best]) / 2)
-
-
-NAMES = {
-    "binary": ("MCC", "AUROC", "AUPRC", "accuracy", "F1"),
-    "multiclass": ("MCC", "AUROC", "AUPRC", "accuracy", "F1"),
-    "multilabel": ("AUROC", "AUPRC", "MCC", "accuracy", "F1"),
-    "regression": ("Pearson", "Spearman", "R2", "MSE"),
-}
-"""The scores of each task; the first is what comparisons are by. Over several labels or classes: their mean."""
-
-
-def scored(
-    task: str, answers: np.ndarray, target: np.ndarray, thresholds: np.ndarray, weights: np.ndarray
-) -> dict[str, np.ndarray]:
-    """Every score (S,) of `answers` (N, K) (binary: (N, 1) of the positive class) under `weights`
-    (S, N).
-    """
-    if task == "multiclass":
-        each = [
-            (answers[:, k], target == k)
-            for k in range(answers.shape[1])
-            if 0 < (target == k).sum() < len(target)
-        ]
-        table = confusion(answers.argmax(1), target, answers.shape[1], weights)
-        auroc, auprc = np.mean([areas(*pair, weights) for pair in each], 0)
-        return {
-            "MCC": mcc(table),
-            "AUROC": auroc,
-            "AUPRC": auprc,
-            "accuracy": accuracy(table),
-            "F1": f1(table),
-        }
-    truth = target[:, None] if target.ndim == 1 else target
-    if task == "regression":
-        kinds = {"Pearson": pearson, "Spearman": spearman, "R2": r2, "MSE": squared_error}
-        columns = [
-            (answers[:, k].astype(float), truth[:, k].astype(float)) for k in range(truth.shape[1])
-        ]
-        return {
-            name: np.mean([score(a, b, weights) for a, b in columns], 0)
-            for name, score in kinds.items()
-        }
-    rows: dict[str, list[np.ndarray]] = {name: [] for name in NAMES[task]}
-    for k in range(truth.shape[1]):
-        positive = truth[:, k] > 0
-        if positive.all() or not positive.any():
-            continue
-        table = confusion(
-            (answers[:, k] >= thresholds[k]).astype(int), positive.astype(int), 2, weights
-        )
-        for name, area in zip(
-            ("AUROC", "AUPRC"), areas(answers[:, k], positive, weights), strict=True
-        ):
-            rows[name].append(area)
-        for name, score in (("MCC", mcc), ("accuracy", accuracy), ("F1", f1)):
-            rows[name].append(score(table))
-    return {
-        name: np.mean(found, 0) if found else np.full(len(weights), np.nan)
-        for name, found in rows.items()
-    }
-
-
-def thresholds_of(task: str, answers: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """A threshold a label, chosen for the highest MCC on these rows (those of validation)."""
-    if task not in ("binary", "multilabel"):
-        return np.full(answers.shape[1], np.nan)
-    truth = target[:, None] if target.ndim == 1 else target
-    return np.array([best_threshold(answers[:, k], truth[:, k] > 0) for k in range(truth.shape[1])])

@@ -126,7 +126,7 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object. Raises InputError when it is missing or damaged."""
     try:
-        values = json.loads(path.read_text())
+        values = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(
             path, f"cannot be read ({error.strerror})", "a model folder of this tool"

@@ -53,7 +53,7 @@ def browser_files(
             igv_session(session, files, Path(fasta), locus, places, [Path(each) for each in beside])
         )
     with replacing(lines) as part:
-        part.write_text(ucsc_lines(files, locus, Path(fasta)))
+        part.write_text(ucsc_lines(files, locus, Path(fasta)), encoding="utf-8")
     return session, lines
 
 

@@ -180,7 +180,7 @@ def write_matches(
             "#" + "\t".join(COLUMNS),
             *("\t".join(map(str, row_of(m, places, tokens).values())) for m in matches),
         ]
-        temporary.write_text("\n".join(lines) + "\n")
+        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 Matched = tuple[list[Match], list[Interval], list[np.ndarray]]

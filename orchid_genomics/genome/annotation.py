@@ -193,7 +193,11 @@ def _genbank(path: Path) -> tuple[Annotation, list[int]]:
         packed = file.read(2) == b"\x1f\x8b"
     features, lengths, sequences = [], {}, {}
     try:
-        with gzip.open(path, "rt") if packed else path.open() as text:
+        with (
+            gzip.open(path, "rt", encoding="utf-8")
+            if packed
+            else path.open(encoding="utf-8") as text
+        ):
             for record in SeqIO.parse(text, "genbank"):
                 if record.id in lengths:
                     raise InputError(path, f"two records are named {record.id!r}", "one name each")

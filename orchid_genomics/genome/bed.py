@@ -178,7 +178,7 @@ def write_bed(path: str | Path, rows: Iterable[Interval | tuple]) -> None:
         temporary = stack.enter_context(replacing(path))
         temporary.touch()  # an OSError that says why, where pysam would end the process
         if path.suffix != ".gz":
-            temporary.write_text("".join(text))
+            temporary.write_text("".join(text), encoding="utf-8")
             return
         seen = {
             contig: place

@@ -79,7 +79,11 @@ def _index(text: Text, fai: Path, gzi: Path) -> Index:
 
 def read_fai(fai: Path) -> list[Contig]:
     """The lines of a `.fai` in file order; raises ValueError when it is none."""
-    rows = [line.rstrip("\n").split("\t") for line in fai.read_text().splitlines() if line]
+    rows = [
+        line.rstrip("\n").split("\t")
+        for line in fai.read_text(encoding="utf-8").splitlines()
+        if line
+    ]
     return sorted(
         (Contig(row[0], *map(int, row[1:5])) for row in rows), key=lambda contig: contig.offset
     )
@@ -235,7 +239,9 @@ def build(text: Text, fai: Path, gzi: Path) -> None:
                     struct.pack("<Q", len(points)) + points.astype("<u8").tobytes()
                 )
         with replacing(fai) as temporary:
-            temporary.write_text("".join("\t".join(map(str, contig)) + "\n" for contig in contigs))
+            temporary.write_text(
+                "".join("\t".join(map(str, contig)) + "\n" for contig in contigs), encoding="utf-8"
+            )
     except OSError as error:
         found = f"the index cannot be written there ({error.strerror})"
         raise MachineError(fai.parent, found, "set ORCHID_CACHE to a folder that can") from None

@@ -59,13 +59,13 @@ class Manifest:
 
     def write(self, folder: Path) -> None:
         with replacing(folder / MANIFEST) as temporary:
-            temporary.write_text(json.dumps(vars(self)))
+            temporary.write_text(json.dumps(vars(self)), encoding="utf-8")
 
     @classmethod
     def read(cls, folder: Path) -> "Manifest":
         """The manifest of a folder of parts. Raises InputError when it is no such folder."""
         try:
-            values = json.loads((folder / MANIFEST).read_text())
+            values = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
             manifest = cls(**{key: values[key] for key in cls.__dataclass_fields__})
             if not isinstance(manifest.identity, dict) or not manifest.block > 0:
                 raise ValueError
@@ -127,7 +127,7 @@ class Part:
                 "stats": stats,
             }
             with replacing(self.receipt) as beside:
-                beside.write_text(json.dumps(receipt))
+                beside.write_text(json.dumps(receipt), encoding="utf-8")
 
     def check(self, records: int) -> Stats:
         """What the block says of itself. Raises InputError for a part that is not as it was written.
@@ -135,7 +135,7 @@ class Part:
         `records` are those that the block must hold.
         """
         try:
-            receipt = json.loads(self.receipt.read_text())
+            receipt = json.loads(self.receipt.read_text(encoding="utf-8"))
             written = [receipt[key] for key in ("bytes", "sha256", "records")]
             stats = receipt["stats"]
             present = [self.path.stat().st_size, checksum(self.path), records]

@@ -77,7 +77,7 @@ def publish(summary: Stats, lines: Iterable[str], out: Path, quiet: bool) -> Sta
     if str(out) != "-":
         path = out.with_name(f"{out.name}.summary.json")
         with writable(path), replacing(path) as temporary:
-            temporary.write_text(json.dumps(summary, indent=2) + "\n")
+            temporary.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
     return summary
 
 

@@ -127,10 +127,14 @@ class OrchidModel(nn.Module):
                 save_file(tensors, part / WEIGHTS, metadata={"format": "pt"})
             except SafetensorError as error:  # what it calls a full disk
                 raise OSError(error) from None
-            (part / CONFIG).write_text(json.dumps(config, indent=2) + "\n")
-            (part / PROVENANCE).write_text(json.dumps(self.provenance, indent=2) + "\n")
+            (part / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+            (part / PROVENANCE).write_text(
+                json.dumps(self.provenance, indent=2) + "\n", encoding="utf-8"
+            )
             (part / CARD).write_text(
-                card or "# An Orchid model\n\nLoad it with `OrchidModel.from_pretrained(folder)`.\n"
+                card
+                or "# An Orchid model\n\nLoad it with `OrchidModel.from_pretrained(folder)`.\n",
+                encoding="utf-8",
             )
 
     def hash(self) -> str:

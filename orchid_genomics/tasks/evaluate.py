@@ -100,7 +100,7 @@ def evaluate(
             },
         }
         with writable(out), replacing(Path(out)) as part:
-            part.write_text(json.dumps(finite(values), indent=2) + "\n")
+            part.write_text(json.dumps(finite(values), indent=2) + "\n", encoding="utf-8")
 
 
 def _check_answers_differ(data: LabelledSet) -> None:

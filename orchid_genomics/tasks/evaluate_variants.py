@@ -69,7 +69,7 @@ def options_of(
 def save(found: Judgement, path: str | Path) -> None:
     """Write the numbers as JSON, whole or not at all."""
     with writable(path), replacing(Path(path)) as temporary:
-        temporary.write_text(json.dumps(found.values(), indent=1) + "\n")
+        temporary.write_text(json.dumps(found.values(), indent=1) + "\n", encoding="utf-8")
 
 
 def _split(texts: Sequence[str]) -> tuple[str, ...]:

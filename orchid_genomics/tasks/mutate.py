@@ -119,7 +119,7 @@ def _write(out: Path, genome: Genome, lines: Iterator[str]) -> None:
         temporary = stack.enter_context(replacing(out))
         temporary.touch()  # an OSError that says why, where pysam would end the process
         if out.suffix != ".gz":
-            with temporary.open("w") as text:
+            with temporary.open("w", encoding="utf-8") as text:
                 text.write(header)
                 text.writelines(lines)
             return

@@ -106,7 +106,9 @@ class Run:
     def write(self, path: Path, values: Any) -> None:
         """Write JSON whole; raises MachineError, with what stood there before still in place."""
         with writable(path, "a disk with room"), replacing(path) as part:
-            part.write_text(json.dumps(finite(values), indent=2, allow_nan=False) + "\n")
+            part.write_text(
+                json.dumps(finite(values), indent=2, allow_nan=False) + "\n", encoding="utf-8"
+            )
 
     def load(self, name: str, device: torch.device) -> dict[str, Any] | None:
         """A checkpoint, or None when there is none yet. Raises InputError when it is damaged."""
@@ -124,7 +126,7 @@ class Run:
         if self.writes:
             with (
                 writable(self.log_path, "a disk with room, then --resume"),
-                self.log_path.open("a") as log,
+                self.log_path.open("a", encoding="utf-8") as log,
             ):
                 log.write(json.dumps(values) + "\n")
 
@@ -133,7 +135,7 @@ class Run:
         if not self.log_path.exists():
             return []
         found = []
-        for line in self.log_path.read_text().splitlines():
+        for line in self.log_path.read_text(encoding="utf-8").splitlines():
             try:
                 found.append(json.loads(line))
             except ValueError:
@@ -145,12 +147,12 @@ class Run:
         if self.writes:
             kept = [line for line in self.lines() if line.get("step", 0) <= step]
             with writable(self.log_path, "a disk with room"), replacing(self.log_path) as part:
-                part.write_text("".join(json.dumps(line) + "\n" for line in kept))
+                part.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
 
 
 def _read(path: Path, possible: str) -> Any:
     try:
-        return json.loads(path.read_text())
+        return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(path, f"cannot be read ({reason(error)})", possible) from None
 

@@ -147,7 +147,7 @@ class Calibration:
     def save(self) -> None:
         """Write the file, whole or not at all."""
         with writable(self.path), replacing(self.path) as temporary:
-            temporary.write_text(self._text())
+            temporary.write_text(self._text(), encoding="utf-8")
 
     @classmethod
     def load(cls, path: str | Path) -> "Calibration":

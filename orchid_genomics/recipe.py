@@ -98,7 +98,7 @@ def _tagged(kind: str, recipe: type[Choice]) -> TypeAdapter[Choice]:
             kinds: dict[Hashable, core_schema.CoreSchema] = {kind: handler.generate_schema(recipe)}
             return core_schema.tagged_union_schema(kinds, "kind")
 
-    return TypeAdapter(Annotated[recipe, Tag()])
+    return TypeAdapter[Choice](Annotated[recipe, Tag()])
 
 
 def one_of(registry: Registry[Any]) -> AfterValidator:

@@ -126,7 +126,7 @@ class Unfused(nn.Module):
         return PoolParts(self.averaged, self.maximum)
 
     def averaged(self, score_BQL: Tensor, x_BCL: Tensor) -> Tensor:
-        """What `model.pooling.averaged` gives, (B, Q, C)."""
+        """What `model.pooling.softmax_average` gives, (B, Q, C)."""
         weights = self.softmax(score_BQL)[:, :, None]
         return self.average(paired(*torch.broadcast_tensors(weights, x_BCL[:, None]))).sum(-1)
 
@@ -182,11 +182,12 @@ class MixerParts(nn.Module):
         """h(v) * z, as `ops.long_conv`."""
         D, L = z_BDL.shape[1:]
         Z, H = torch.fft.rfft(z_BDL), both_strands(mixer.static(L), D)
-        gain, taps = (both_strands(spectrum, D) for spectrum in mixer.conditioning(L))
+        gain, taps = mixer.conditioning(L)
         if gain is None:
             return torch.fft.irfft(H * Z, n=L)
+        taps = None if taps is None else both_strands(taps, D)
         S = self._strength(mixer, v_BDL, mask_BL)
-        H = H + frequency_conv(gain * S, taps, L)
+        H = H + frequency_conv(both_strands(gain, D) * S, taps, L)
         Y = self.spectrum(paired(*(torch.view_as_real(part.resolve_conj()) for part in (H, Z))))
         return torch.fft.irfft(torch.view_as_complex(Y), n=L)
 

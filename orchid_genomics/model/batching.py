@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from orchid_genomics.model.orchid import Orchid
-from orchid_genomics.model.pooling import Pool
+from orchid_genomics.model.pooling import Pool, PoolKind
 from orchid_genomics.model.tokens import pad_rows
 from orchid_genomics.sequence import DNA
 
@@ -28,42 +28,54 @@ def channels(encoder: Orchid, strand: Strand) -> int:
     return width // 2 if strand == "both" and encoder.recipe.strands == "equivariant" else width
 
 
-def pooled(
-    encoder: Orchid, rows: Sequence[np.ndarray], pool: Literal["mean", "center"], strand: Strand
+def pool_vectors(
+    encoder: Orchid, rows: Sequence[np.ndarray], pool: PoolKind, strand: Strand
 ) -> np.ndarray:
-    """Pooled vectors (N, C) float32 of tokens of any lengths; a dense encoder reads both strands
-    for "both".
+    """A pooled vector of each sequence.
+
+    Parameters
+    ----------
+    rows : tokens (L,) uint8 of sequences of any lengths.
+    pool : "mean" or "center"; see `model.pooling.Pool`.
+    strand : "both" for what both strands share; a dense encoder, which shares nothing, then reads
+        both and takes the mean.
+
+    Returns
+    -------
+    vectors (N, C) float32, in the order given.
     """
-    device = next(encoder.parameters()).device
-    found = np.zeros((len(rows), channels(encoder, strand)), np.float32)
+    count = channels(encoder, strand)
+    vectors_NC = np.zeros((len(rows), count), np.float32)
     order = sorted(range(len(rows)), key=lambda row: len(rows[row]))
     for batch in batches([len(rows[row]) for row in order]):
-        some = [order[at] for at in batch]
-        own = _pooled(encoder, [rows[row] for row in some], pool, found.shape[1], device)
+        numbers = [order[position] for position in batch]
+        own = [rows[row] for row in numbers]
+        vectors = _pool_batch(encoder, own, pool, count)
         if strand == "both" and encoder.recipe.strands == "dense":
-            other = [DNA.reverse_complement(rows[row]) for row in some]
-            own = (own + _pooled(encoder, other, pool, found.shape[1], device)) / 2
-        found[some] = own.cpu().numpy()
-    return found
+            other = [DNA.reverse_complement(row) for row in own]
+            vectors = (vectors + _pool_batch(encoder, other, pool, count)) / 2
+        vectors_NC[numbers] = vectors.cpu().numpy()
+    return vectors_NC
 
 
-def _pooled(
-    encoder: Orchid, rows: list[np.ndarray], pool: str, count: int, device: torch.device
-) -> Tensor:
+def _pool_batch(encoder: Orchid, rows: list[np.ndarray], pool: PoolKind, count: int) -> Tensor:
+    device = next(encoder.parameters()).device
     tokens_BL = pad_rows(rows, DNA.pad).to(device)
-    out = torch.zeros(len(rows), count, device=device)
+    vectors_BC = torch.zeros(len(rows), count, device=device)
+    pooling = Pool(pool, count)
     with torch.inference_mode():
-        for at, group_BL, mask_BL in encoder.groups(tokens_BL):
+        for numbers, group_BL, mask_BL in encoder.groups(tokens_BL):
             x_BLD = encoder.encode(group_BL, mask_BL).float()[..., :count]
-            out[at] = Pool(pool, count)(x_BLD.transpose(1, 2), mask_BL)
-    return out
+            vectors_BC[numbers] = pooling(x_BLD.transpose(1, 2), mask_BL)
+    return vectors_BC
 
 
 def batches(lengths: Sequence[int], letters: int = BATCH) -> list[range]:
     """Runs of rows, sorted by length, of at most so many letters of the longest (or one row)."""
-    found, start = [], 0
-    for at, length in enumerate(lengths):
-        if (at - start + 1) * length > letters and at > start:
-            found.append(range(start, at))
-            start = at
-    return [*found, range(start, len(lengths))] if lengths else []
+    runs = []
+    start = 0
+    for position, length in enumerate(lengths):
+        if (position - start + 1) * length > letters and position > start:
+            runs.append(range(start, position))
+            start = position
+    return [*runs, range(start, len(lengths))] if lengths else []

@@ -69,8 +69,10 @@ class StaticFilter(nn.Module):
     (C, F).
 
     Features: sign(lag) log(1 + |lag|), scaled to [-1, 1] at 131,072 nt, and sines and cosines of
-    eight octaves of it.
+    octaves of it.
     """
+
+    norm: Tensor
 
     def __init__(self, channels: int, recipe: FilterRecipe) -> None:
         super().__init__()
@@ -85,7 +87,8 @@ class StaticFilter(nn.Module):
         self.register_buffer(
             "norm", recipe.gain * (2 / spread.exp()).rsqrt().reciprocal(), persistent=False
         )
-        self._state, self._kept = None, {}
+        self._state: object = None
+        self._kept: dict[int, Tensor] = {}
         for layer in (self.first, self.second, self.last):
             nn.init.uniform_(
                 layer.weight, -math.sqrt(6 / layer.in_features), math.sqrt(6 / layer.in_features)
@@ -158,17 +161,13 @@ class Conditioning(nn.Module):
         return None, None
 
 
-@FILTERS.register("correlation")
-class Correlation(Conditioning):
-    """Type II: conj(W_k) W_q |V|^2, a gain that is linear in the crossed taps of q and k.
+class _ByTaps(Conditioning):
+    """Short convolutions of v before its spectrum is taken, folded into one gain a frequency.
 
-    Circular linear depthwise taps w multiply a spectrum, F(w * v) = W V: so the short convolutions
-    that condition fold into one gain a frequency.
+    Circular linear depthwise taps w multiply a spectrum: F(w * v) = W V.
     """
 
-    Recipe = CorrelationRecipe
-    kind = "correlation"
-    convolutions = 2
+    convolutions: ClassVar[int]
 
     def __init__(self, channels: int, recipe: CorrelationRecipe | MagnitudeRecipe) -> None:
         super().__init__(channels, recipe)
@@ -184,22 +183,35 @@ class Correlation(Conditioning):
         side = None if self.side is None else torch.view_as_complex(self.side)
         # Tap spectra of long windows need their float32, whatever the activations.
         with torch.autocast(self.taps.device.type, enabled=False):
-            return self._gain(L), side
+            return self.gain(L), side
 
-    def _gain(self, L: int) -> Tensor:
+    def gain(self, L: int) -> Tensor:
+        """What S(v) is multiplied by, (C, F)."""
+        raise NotImplementedError
+
+
+@FILTERS.register("correlation")
+class Correlation(_ByTaps):
+    """Type II: conj(W_k) W_q |V|^2, a gain that is linear in the crossed taps of q and k."""
+
+    Recipe = CorrelationRecipe
+    kind = "correlation"
+    convolutions = 2
+
+    def gain(self, L: int) -> Tensor:
         crossed = cross_taps(self.taps[0], self.taps[1])
         return tap_spectrum(crossed * self.strength[:, None], L)
 
 
 @FILTERS.register("magnitude")
-class Magnitude(Correlation):
+class Magnitude(_ByTaps):
     """Type I: |W| |V|; |W| is the root of the spectrum of the taps crossed with themselves."""
 
     Recipe = MagnitudeRecipe
     kind = "magnitude"
     convolutions = 1
 
-    def _gain(self, L: int) -> Tensor:
+    def gain(self, L: int) -> Tensor:
         square = tap_spectrum(cross_taps(self.taps[0], self.taps[0]), L).real
         # The root has no slope at 0, which one tap alone may reach at some frequency.
         root = (square.clamp(min=0) + 1e-12).sqrt() * self.strength[:, None]
@@ -240,4 +252,7 @@ def tap_spectrum(taps: Tensor, L: int) -> Tensor:
 def short_conv(x_BDL: Tensor, taps_DK: Tensor) -> Tensor:
     """Depthwise circular convolution with centred taps as shifted adds; (B, D, L)."""
     K = taps_DK.shape[-1]
-    return sum(x_BDL.roll(k - K // 2, -1) * taps_DK[..., k, None] for k in range(K))
+    y_BDL = x_BDL.roll(-(K // 2), -1) * taps_DK[..., 0, None]
+    for k in range(1, K):
+        y_BDL = y_BDL + x_BDL.roll(k - K // 2, -1) * taps_DK[..., k, None]
+    return y_BDL

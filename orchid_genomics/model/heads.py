@@ -152,13 +152,12 @@ class Letters(nn.Module):
         super().__init__()
         letters = alphabet(encoder.alphabet)
         complement = letters.complement_codes if encoder.strands == "equivariant" else None
-        self.table = LetterTable(
-            letters.count, encoder.width, encoder.strands, complement, 1 / math.sqrt(encoder.width)
-        )
+        std = 1 / math.sqrt(encoder.width)
+        self.table = LetterTable(letters.count, encoder.width, complement, std)
         self.bias = nn.Parameter(torch.zeros(letters.count))
 
     def forward(self, x_BLD: Tensor, mask_BL: Tensor | None = None) -> Tensor:
-        bias = self.bias
+        bias: Tensor = self.bias
         if self.table.paired:
             bias = (bias + bias[self.table.complement]) / 2
         logits_BVL = torch.matmul(self.table.vectors().to(x_BLD.dtype), x_BLD.transpose(1, 2))
@@ -176,11 +175,13 @@ class Pooled(nn.Module):
 
     Recipe = PooledRecipe
     pools = True
+    shift: Tensor
+    scale: Tensor
 
     def __init__(self, recipe: PooledRecipe, encoder: OrchidRecipe) -> None:
         super().__init__()
         self.recipe = recipe
-        self.channels = _readable(recipe.strand, encoder)
+        self.channels = _channels(recipe.strand, encoder)
         self.pool = Pool(recipe.pool, self.channels, recipe.queries)
         if "stem" in recipe.maxima and not encoder.stem:
             raise RecipeError("head.maxima", "reads a stem, and the encoder has none", "residual")
@@ -190,7 +191,7 @@ class Pooled(nn.Module):
         inside = self.pool.width + len(recipe.maxima) * self.largest.width
         self.weight = nn.Parameter(torch.randn(recipe.outputs, inside) / math.sqrt(inside))
         self.bias = nn.Parameter(torch.zeros(recipe.outputs))
-        _units(self, recipe.task, recipe.outputs)
+        _add_units(self, recipe.task, recipe.outputs)
 
     def forward(
         self,
@@ -217,7 +218,7 @@ class Pooled(nn.Module):
         for kind in self.recipe.maxima:
             pooled.append(self.largest(self._peaks(kind, encoding), mask_BL, parts))
         pooled_BC = torch.cat(pooled, 1)
-        # No product across rows: see `pooling`.
+        # A product of all rows may round a row by its batch (see `pooling`): a sum does not.
         out_BK = (pooled_BC[:, None] * self.weight).sum(-1) + self.bias
         return out_BK * self.scale + self.shift if self.recipe.task == "regression" else out_BK
 
@@ -244,6 +245,9 @@ class Tracks(nn.Module):
 
     Recipe = TracksRecipe
     pools = False
+    shift: Tensor
+    scale: Tensor
+    other: Tensor
 
     def __init__(self, recipe: TracksRecipe, encoder: OrchidRecipe) -> None:
         super().__init__()
@@ -256,26 +260,26 @@ class Tracks(nn.Module):
         self.register_buffer(
             "other", torch.tensor(recipe.other or range(recipe.outputs)), persistent=False
         )
-        _units(self, recipe.task, recipe.outputs)
+        _add_units(self, recipe.task, recipe.outputs)
 
     def forward(self, x_BLD: Tensor, mask_BL: Tensor | None = None) -> Tensor:
-        weight, bias = self.weight, self.bias
+        weight: Tensor = self.weight
+        bias: Tensor = self.bias
         if self.tied:
             even, odd = weight.chunk(2, 1)
             weight = torch.cat((even + even[self.other], odd - odd[self.other]), 1) / 2
             bias = (bias + bias[self.other]) / 2
         letters_BL = torch.ones_like(x_BLD[..., 0]) if mask_BL is None else mask_BL.to(x_BLD.dtype)
-        x_BND, letters_BN = (
-            self._binned(x_BLD * letters_BL[..., None]),
-            self._binned(letters_BL[..., None])[..., 0],
-        )
+        letters_BN = self._sum_bins(letters_BL[..., None])[..., 0]
+        x_BND = self._sum_bins(x_BLD * letters_BL[..., None])
         x_BND = x_BND / letters_BN.clamp(min=1)[..., None]
-        out_BNT = torch.matmul(weight.to(x_BND.dtype), x_BND.transpose(1, 2)).transpose(1, 2) + bias
+        out_BTN = torch.matmul(weight.to(x_BND.dtype), x_BND.transpose(1, 2))
+        out_BNT = out_BTN.transpose(1, 2) + bias
         if self.recipe.task == "regression":
             out_BNT = out_BNT * self.scale + self.shift
         return out_BNT * (letters_BN > 0)[..., None]
 
-    def _binned(self, x_BLC: Tensor) -> Tensor:
+    def _sum_bins(self, x_BLC: Tensor) -> Tensor:
         """Sums over bins (B, L // bin, C)."""
         if self.recipe.bin == 1:
             return x_BLC
@@ -293,7 +297,7 @@ def answers(recipe: Any, outputs: Tensor) -> Tensor:
     return recipe.supervised.link(outputs)
 
 
-def _readable(strand: Strand, encoder: OrchidRecipe) -> int:
+def _channels(strand: Strand, encoder: OrchidRecipe) -> int:
     """Leading channels that a pooled head may read."""
     return (
         encoder.width // 2
@@ -302,7 +306,7 @@ def _readable(strand: Strand, encoder: OrchidRecipe) -> int:
     )
 
 
-def _units(head: nn.Module, task: TaskName, outputs: int) -> None:
+def _add_units(head: nn.Module, task: TaskName, outputs: int) -> None:
     """Mean and spread of the training labels, kept with the weights: numbers leave a head in the
     labels' units.
     """

@@ -98,13 +98,13 @@ class Mixer(nn.Module):
         written out.
         """
         dtype, fused = dtype or x_BDL.dtype, BACKENDS[self.backend]
-        weight, bias = self.inside.folded(dtype, self.norm.scale)
+        weight, bias = self.inside.fold(dtype, self.norm.scale)
         z, v, s2 = fused.enter(
             x_BDL, weight, bias, self.both_taps().to(dtype), mask_BL, self.halves
         )
         y = self.convolve(z, v, mask_BL)
         skip = self.skip.repeat(self.halves).to(dtype)
-        return fused.leave(x_BDL, y, z, s2, skip, *self.outside.folded(dtype), self.halves)
+        return fused.leave(x_BDL, y, z, s2, skip, *self.outside.fold(dtype), self.halves)
 
     def convolve(self, z_BDL: Tensor, v_BDL: Tensor, mask_BL: Tensor | None) -> Tensor:
         """h(v) * z."""
@@ -132,7 +132,8 @@ class Mixer(nn.Module):
 
     def plain(self, x_BDL: Tensor, mask_BL: Tensor | None, parts: "Parts | None" = None) -> Tensor:
         """The definition that `forward` fuses, by ordinary autograd."""
-        parts = parts or PLAIN._replace(convolve=self.convolve)
+        parts = parts or PLAIN
+        convolve = parts.convolve or self.convolve
         mask = 1.0 if mask_BL is None else mask_BL[:, None]
         h = butterfly(self.inside(self.norm(x_BDL, parts.unit)), self.halves) * mask
         B, _, L = h.shape
@@ -143,7 +144,7 @@ class Mixer(nn.Module):
         )
         v = v * mask
         z = parts.enter(v, s1)
-        y = parts.convolve(z, v, mask_BL) + self.skip.repeat(self.halves)[:, None] * z
+        y = convolve(z, v, mask_BL) + self.skip.repeat(self.halves)[:, None] * z
         return x_BDL + self.outside(butterfly(parts.leave(y, s2), self.halves))
 
 
@@ -166,7 +167,7 @@ class GatedMLP(nn.Module):
         written out.
         """
         dtype = dtype or x_BDL.dtype
-        inside, outside = self.inside.folded(dtype, self.norm.scale), self.outside.folded(dtype)
+        inside, outside = self.inside.fold(dtype, self.norm.scale), self.outside.fold(dtype)
         return BACKENDS[self.backend].gated_mlp(x_BDL, *inside, *outside, self.halves)
 
     def plain(self, x_BDL: Tensor, parts: "Parts | None" = None) -> Tensor:
@@ -212,7 +213,7 @@ class Parts(NamedTuple):
     """The second gate of a mixer."""
     gelu: Callable[[Tensor], Tensor] = functional.gelu
     convolve: Callable[[Tensor, Tensor, Tensor | None], Tensor] | None = None
-    """h(v) * z of z, v and the mask."""
+    """h(v) * z of z, v and the mask; None: the operator."""
 
 
 PLAIN = Parts()
@@ -238,7 +239,7 @@ class Block(nn.Module):
         x_BDL: Tensor,
         mask_BL: Tensor | None,
         parts: tuple[Parts | None, Parts | None] = (None, None),
-    ):
+    ) -> Tensor:
         """The same block by ordinary autograd; `parts` of its mixer and of its MLP."""
         return self.mlp.plain(self.mixer.plain(x_BDL, mask_BL, parts[0]), parts[1])
 
@@ -272,9 +273,7 @@ class Orchid(nn.Module):
         self.recipe = recipe
         self.alphabet = alphabet(recipe.alphabet)
         complement = self.alphabet.complement_codes if recipe.strands == "equivariant" else None
-        self.letters = LetterTable(
-            self.alphabet.size, recipe.width, recipe.strands, complement, 0.5
-        )
+        self.letters = LetterTable(self.alphabet.size, recipe.width, complement, 0.5)
         # No draw without a stem: the other weights of a seed stay what they were.
         self.stem = (
             Stem(recipe.stem, recipe.width, recipe.strands, self.alphabet) if recipe.stem else None

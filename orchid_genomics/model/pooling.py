@@ -105,7 +105,7 @@ class Maxima(nn.Module):
         return x_BPCL.gather(3, at_BPCM).unflatten(3, (S, -1))
 
 
-def averaged(score_BQL: Tensor, x_BCL: Tensor) -> Tensor:
+def softmax_average(score_BQL: Tensor, x_BCL: Tensor) -> Tensor:
     """Averages of x over positions by the softmax of their scores, (B, Q, C)."""
     return torch.bmm(score_BQL.softmax(2), x_BCL.transpose(1, 2))
 

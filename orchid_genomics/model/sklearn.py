@@ -14,7 +14,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from orchid_genomics.errors import InputError
-from orchid_genomics.model.batching import LONGEST, Strand, channels, pooled
+from orchid_genomics.model.batching import LONGEST, Strand, channels, pool_vectors
 from orchid_genomics.model.folder import OrchidModel
 from orchid_genomics.sequence import CODE, DNA
 
@@ -53,7 +53,7 @@ class OrchidFeatures(TransformerMixin, BaseEstimator):
                 raise InputError(
                     f"OrchidFeatures {name}", f"{getattr(self, name)!r}", " or ".join(possible)
                 )
-        encoded(X)
+        encode_all(X)
         given = (
             self.model
             if isinstance(self.model, OrchidModel)
@@ -68,7 +68,7 @@ class OrchidFeatures(TransformerMixin, BaseEstimator):
         uint8.
         """
         check_is_fitted(self, "encoder_")
-        return pooled(self.encoder_, encoded(X), self.pool, self.strand)
+        return pool_vectors(self.encoder_, encode_all(X), self.pool, self.strand)
 
     def get_feature_names_out(self, input_features: object = None) -> np.ndarray:
         """orchid0, orchid1, ..."""
@@ -81,7 +81,7 @@ class OrchidFeatures(TransformerMixin, BaseEstimator):
         return tags
 
 
-def encoded(sequences: Iterable[str | bytes | np.ndarray]) -> list[np.ndarray]:
+def encode_all(sequences: Iterable[str | bytes | np.ndarray]) -> list[np.ndarray]:
     """Tokens of sequences. Raises InputError with the number (from 1) of one that is empty, all N,
     too long, no DNA.
     """

@@ -64,9 +64,7 @@ class Mix(nn.Module):
         odd = torch.zeros_like(self.bias).repeat(self.halves - 1)
         return y + torch.cat((self.bias, odd))[:, None]
 
-    def folded(
-        self, dtype: torch.dtype, scale: Tensor | None = None
-    ) -> tuple[Tensor, Tensor | None]:
+    def fold(self, dtype: torch.dtype, scale: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         """Weight and bias with the norm's scale before it and the 1 / sqrt 2 of the butterfly
         beside it folded in.
 
@@ -85,24 +83,21 @@ class LetterTable(nn.Module):
     """One vector a token code, in the even/odd basis; its complement has the same even and the
     opposite odd half.
 
-    Used to embed (codes -> vectors) and to read letters off vectors (vectors -> logits). `free` (V,
-    D) are the vectors in the paired basis, w(code) for channel c; the vector of c' is
-    w(complement(code)).
+    Used to embed (codes -> vectors) and to read letters off vectors (vectors -> logits). `free` are
+    the vectors in the paired basis: w(code), (V, D / 2), for channel c, and w(complement(code)) for
+    c'. Without a complement (a dense encoder) they are the vectors themselves, (V, D).
     """
 
+    complement: Tensor
+
     def __init__(
-        self,
-        codes: int,
-        width: int,
-        strands: Strands,
-        complement: tuple[int, ...] | None,
-        std: float,
+        self, codes: int, width: int, complement: tuple[int, ...] | None, std: float
     ) -> None:
         super().__init__()
-        self.paired = strands == "equivariant"
+        self.paired = complement is not None
         self.free = nn.Parameter(torch.randn(codes, width // 2 if self.paired else width) * std)
-        order = torch.tensor(complement[:codes] if self.paired else range(codes))
-        self.register_buffer("complement", order, persistent=False)
+        order = range(codes) if complement is None else complement[:codes]
+        self.register_buffer("complement", torch.tensor(order), persistent=False)
 
     def vectors(self) -> Tensor:
         """(V, D), even half then odd half."""

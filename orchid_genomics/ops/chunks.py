@@ -53,7 +53,7 @@ def groups(rows: int, numbers: int, device: torch.device) -> list[slice]:
     return [slice(*edge) for edge in _edges(rows, count)]
 
 
-def as_given(function: Callable[..., Answer]) -> Callable[..., Answer]:
+def without_autocast(function: Callable[..., Answer]) -> Callable[..., Answer]:
     """Run it on its tensors in their own types, whatever the autocast: callers choose every dtype
     themselves.
     """
@@ -79,7 +79,7 @@ def _keep_freed() -> None:
     torch.empty(KEPT - (1 << 16), dtype=torch.uint8)
 
 
-def wrapped(x_DL: Tensor, first: int, last: int) -> Tensor:
+def cut_circle(x_DL: Tensor, first: int, last: int) -> Tensor:
     """Positions first to last of a circle: first may be negative and last beyond the end."""
     L = x_DL.shape[-1]
     if first >= 0 and last <= L:

@@ -1,5 +1,4 @@
-"""The operator by real FFTs: three transforms forward, five backward, only its real inputs kept
-between.
+"""The operator by real FFTs: three transforms forward, five backward, only its real inputs kept.
 
 The trap: half-spectrum sums weigh DC and (even L) Nyquist once and every other bin twice. Channels
 are taken in groups; no complex tensor of the batch's size is ever stored, and what happens between
@@ -8,17 +7,19 @@ node; inside a compiled graph torch forgets lazy conjugates (`.conj()` does noth
 conjugate here is physical.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from orchid_genomics.errors import NumericError
-from orchid_genomics.ops.chunks import as_given, groups
+from orchid_genomics.ops.chunks import groups, without_autocast
 from orchid_genomics.ops.frequency import half_weigh
-from orchid_genomics.ops.spectra import Given, Maybe, Room
+from orchid_genomics.ops.spectra import Conditions, Maybe, Sums, Workspace
 
 
 @torch.library.custom_op("orchid::long_conv_fft", mutates_args=())
-@as_given
+@without_autocast
 def long_conv(
     z_BDL: Tensor,
     v_BDL: Tensor,
@@ -32,21 +33,24 @@ def long_conv(
     """See `ops.long_conv`: the fused forward pass, group by group."""
     L = z_BDL.shape[-1]
     y_BDL = torch.empty_like(z_BDL, memory_format=torch.contiguous_format)
+    if not z_BDL.numel():  # there is no transform of no rows
+        return y_BDL
     parts = _groups(z_BDL, static_CF)
-    room = _room(z_BDL, parts, taps_CJ)
+    workspace = _workspace(z_BDL, parts, taps_CJ)
 
     def work(rows: slice) -> None:
-        given = _given(rows, static_CF, gain_CF, taps_CJ, kind, bound)
-        for here, reverse in _strands(rows, z_BDL, static_CF):
-            Z, power, mean = room.transform(z_BDL[:, here]), None, None
-            _finite(Z[..., 0], "z")
-            if kind != "static":
-                power, mean = room.measure(room.transform(_centred(v_BDL[:, here], mask_BL)))
-                _finite(mean, "v")
-            room.multiply(Z, power, mean, given, reverse)
+        given = _conditions(rows, static_CF, gain_CF, taps_CJ, kind, bound)
+        for channels, reverse in _strands(rows, z_BDL, static_CF):
+            Z, power = workspace.transform(z_BDL[:, channels]), None
+            _check_finite(Z[..., 0], "z")
+            if gain_CF is not None:
+                V = workspace.transform(_centre(v_BDL[:, channels], mask_BL))
+                power = workspace.measure(V)
+                _check_finite(power.mean, "v")
+            workspace.multiply(Z, power, given, reverse)
             y = torch.fft.irfft(Z, n=L)
             _blame(y[..., 0], static=given.static, gain=gain_CF, taps=taps_CJ)
-            y_BDL[:, here] = y
+            y_BDL[:, channels] = y
 
     for rows in parts:
         work(rows)
@@ -54,7 +58,7 @@ def long_conv(
 
 
 @torch.library.custom_op("orchid::long_conv_fft_backward", mutates_args=())
-@as_given
+@without_autocast
 def backward(
     dy_BDL: Tensor,
     z_BDL: Tensor,
@@ -68,39 +72,36 @@ def backward(
 ) -> list[Tensor]:
     """Gradients of z, v, static, gain and taps; the spectra are computed again rather than kept."""
     L = z_BDL.shape[-1]
-    dz, dv = (
-        torch.empty_like(z_BDL),
-        torch.zeros_like(v_BDL) if kind == "static" else torch.empty_like(v_BDL),
-    )
-    whole = (
-        torch.empty_like if z_BDL.numel() else torch.zeros_like
-    )  # without rows nobody writes them
-    dstatic = whole(static_CF)
-    dgain = torch.zeros_like(static_CF) if gain_CF is None else whole(gain_CF)
+    if not z_BDL.numel():
+        sizes = (z_BDL, v_BDL, static_CF, static_CF, taps_CJ)
+        return [torch.zeros(0) if size is None else torch.zeros_like(size) for size in sizes]
+    conditioned = gain_CF is not None
+    dz = torch.empty_like(z_BDL)
+    dv = torch.empty_like(v_BDL) if conditioned else torch.zeros_like(v_BDL)
+    dstatic = torch.empty_like(static_CF)
+    dgain = torch.empty_like(static_CF) if conditioned else torch.zeros_like(static_CF)
     dtaps = torch.zeros(0) if taps_CJ is None else torch.zeros_like(taps_CJ)
     parts = _groups(z_BDL, static_CF)
-    room = _room(z_BDL, parts, taps_CJ)
+    workspace = _workspace(z_BDL, parts, taps_CJ)
 
     def work(rows: slice) -> None:
-        given = _given(rows, static_CF, gain_CF, taps_CJ, kind, bound)
-        sums = [
-            dstatic[rows],
-            None if gain_CF is None else dgain[rows],
-            _some(dtaps, rows, taps_CJ),
-        ]
-        for here, reverse in _strands(rows, z_BDL, static_CF):
-            V = power = mean = None
-            Z = room.transform(z_BDL[:, here])
-            DY = room.transform(dy_BDL[:, here], 2 / L)
-            if kind != "static":
-                V = room.transform(_centred(v_BDL[:, here], mask_BL))
-                power, mean = room.measure(V)
-            slope = room.differentiate(DY, Z, power, mean, given, reverse, sums)
+        given = _conditions(rows, static_CF, gain_CF, taps_CJ, kind, bound)
+        to_gain = dgain[rows] if conditioned else None
+        to_taps = None if taps_CJ is None else dtaps[rows]
+        sums = Sums(dstatic[rows], to_gain, to_taps)
+        for channels, reverse in _strands(rows, z_BDL, static_CF):
+            Z = workspace.transform(z_BDL[:, channels])
+            DY = workspace.transform(dy_BDL[:, channels], 2 / L)
+            V = power = None
+            if conditioned:
+                V = workspace.transform(_centre(v_BDL[:, channels], mask_BL))
+                power = workspace.measure(V)
+            slope = workspace.differentiate(DY, Z, power, given, reverse, sums)
             del Z
-            _put(torch.fft.irfft(DY, n=L), L / 2, dz[:, here])
-            if V is not None:
-                room.backproject(V, slope, power, mean)
-                dv[:, here] = _centred(torch.fft.irfft(V, n=L), mask_BL)
+            _store(torch.fft.irfft(DY, n=L), L / 2, dz[:, channels])
+            if V is not None and power is not None:
+                workspace.backproject(V, slope, power)
+                dv[:, channels] = _centre(torch.fft.irfft(V, n=L), mask_BL)
 
     for rows in parts:
         work(rows)
@@ -108,37 +109,36 @@ def backward(
 
 
 @long_conv.register_fake
-def _(z_BDL, v_BDL, static_CF, gain_CF, taps_CJ, mask_BL, kind, bound):
+def _(z_BDL: Tensor, *rest: Any) -> Tensor:
     return torch.empty_like(z_BDL, memory_format=torch.contiguous_format)
 
 
 @backward.register_fake
-def _(dy_BDL, z_BDL, v_BDL, static_CF, gain_CF, taps_CJ, mask_BL, kind, bound):
+def _(
+    dy_BDL: Tensor,
+    z_BDL: Tensor,
+    v_BDL: Tensor,
+    static_CF: Tensor,
+    gain_CF: Maybe,
+    taps_CJ: Maybe,
+    *rest: Any,
+) -> list[Tensor]:
     spectra = [torch.empty_like(static_CF), torch.empty_like(static_CF)]
     taps = z_BDL.new_empty(0) if taps_CJ is None else torch.empty_like(taps_CJ)
     return [torch.empty_like(z_BDL), torch.empty_like(v_BDL), *spectra, taps]
 
 
-def _keep(ctx, inputs, output) -> None:
+def _keep(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
     *tensors, ctx.kind, ctx.bound = inputs
     ctx.save_for_backward(*tensors)
 
 
-def _differentiate(ctx, dy_BDL: Tensor):
+def _differentiate(ctx: Any, dy_BDL: Tensor) -> tuple[Maybe, ...]:
     z, v, static, gain, taps, mask = ctx.saved_tensors
-    dz, dv, dstatic, dgain, dtaps = backward(
-        dy_BDL, z, v, static, gain, taps, mask, ctx.kind, ctx.bound
-    )
-    return (
-        dz,
-        dv,
-        dstatic,
-        None if gain is None else dgain,
-        None if taps is None else dtaps,
-        None,
-        None,
-        None,
-    )
+    gradients = backward(dy_BDL, z, v, static, gain, taps, mask, ctx.kind, ctx.bound)
+    dz, dv, dstatic, dgain, dtaps = gradients
+    conditions = (None if gain is None else dgain, None if taps is None else dtaps)
+    return dz, dv, dstatic, *conditions, None, None, None
 
 
 long_conv.register_autograd(_differentiate, setup_context=_keep)
@@ -147,43 +147,38 @@ long_conv.register_autograd(_differentiate, setup_context=_keep)
 def _groups(z_BDL: Tensor, static_CF: Tensor) -> list[slice]:
     """Rows of the spectra to take together."""
     B, _, L = z_BDL.shape
-    return (
-        groups(static_CF.shape[0], B * L, z_BDL.device) if z_BDL.numel() else []
-    )  # no transform of no rows
+    return groups(static_CF.shape[0], B * L, z_BDL.device)
 
 
-def _room(z_BDL: Tensor, parts: list[slice], taps_CJ: Maybe) -> Room | None:
+def _workspace(z_BDL: Tensor, parts: list[slice], taps_CJ: Maybe) -> Workspace:
     """The buffers of all groups: taps along frequency want the whole spectrum in one run."""
-    if not parts:
-        return None
+    B, _, L = z_BDL.shape
     dtype = torch.float64 if z_BDL.dtype == torch.float64 else torch.float32
     rows = max(rows.stop - rows.start for rows in parts)
-    return Room(z_BDL.shape[0], rows, z_BDL.shape[-1], dtype, z_BDL.device, taps_CJ is not None)
+    return Workspace(B, rows, L, dtype, z_BDL.device, whole=taps_CJ is not None)
 
 
-def _given(
+def _conditions(
     rows: slice, static_CF: Tensor, gain_CF: Maybe, taps_CJ: Maybe, kind: str, bound: float
-) -> Given:
-    return Given(
-        static_CF[rows], _some(gain_CF, rows, gain_CF), _some(taps_CJ, rows, taps_CJ), kind, bound
-    )
-
-
-def _some(spectra: Maybe, rows: slice, only_with: Maybe) -> Maybe:
-    return None if only_with is None else spectra[rows]
+) -> Conditions:
+    gain = None if gain_CF is None else gain_CF[rows]
+    taps = None if taps_CJ is None or gain_CF is None else taps_CJ[rows]
+    return Conditions(static_CF[rows], gain, taps, kind, bound)
 
 
 def _strands(rows: slice, z_BDL: Tensor, static_CF: Tensor) -> list[tuple[slice, bool]]:
-    """The channels of these rows, and whether they read them conjugated (the second strand of
-    pairs).
+    """The channels of these rows, and whether they read them conjugated.
+
+    The second strand of pairs does: it has the reversed filter.
     """
     D, C = z_BDL.shape[1], static_CF.shape[0]
     return [(slice(rows.start + s * C, rows.stop + s * C), s == 1) for s in range(D // C)]
 
 
-def _finite(sums: Tensor, name: str) -> None:
-    """Sums over positions betray NaN or infinity at the cost of (B, D) numbers; a GPU is not made
-    to wait.
+def _check_finite(sums: Tensor, name: str) -> None:
+    """Sums over positions betray NaN or infinity at the cost of (B, D) numbers.
+
+    Not on a GPU, which would be made to wait for the answer.
     """
     if sums.device.type == "cpu" and not torch.isfinite(sums).all():
         raise NumericError(f"long_conv: {name}", "holds NaN or infinity", "finite numbers")
@@ -194,11 +189,11 @@ def _blame(y: Tensor, **inputs: Maybe) -> None:
     if y.device.type == "cpu" and not torch.isfinite(y).all():
         for name, tensor in inputs.items():
             if tensor is not None:
-                _finite(tensor, name)
+                _check_finite(tensor, name)
 
 
-def _centred(v: Tensor, mask_BL: Maybe) -> Tensor:
-    """v less its mean over real letters, zero elsewhere; without a mask the DC bin does it instead."""
+def _centre(v: Tensor, mask_BL: Maybe) -> Tensor:
+    """v less its mean over real letters, zero elsewhere; without a mask the DC bin does that."""
     if mask_BL is None:
         return v
     v = v if v.dtype == torch.float64 else v.float()
@@ -207,7 +202,8 @@ def _centred(v: Tensor, mask_BL: Maybe) -> Tensor:
     return (v - mean) * mask
 
 
-def _put(result: Tensor, scale: float, out: Tensor) -> None:
+def _store(result: Tensor, scale: float, out: Tensor) -> None:
+    """scale times a result, in the type of `out`."""
     if result.dtype == out.dtype:
         torch.mul(result, scale, out=out)
     else:

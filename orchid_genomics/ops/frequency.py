@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 
-def apart(spectrum: Tensor, copy: bool = True) -> Tensor:
+def copy_apart(spectrum: Tensor, copy: bool = True) -> Tensor:
     """A tensor like this whose rows do not touch in memory.
 
     A complex product rounds differently in the vectors of the processor and in what is left over;
@@ -34,11 +34,11 @@ def half_weigh(spectrum: Tensor, L: int) -> Tensor:
 def convolve(spectrum: Tensor, taps_GJ: Tensor, L: int) -> Tensor:
     """Conjugate-symmetric taps along frequency, t_0 = 1; self-adjoint over the whole spectrum."""
     _real_ends(spectrum, L)
-    out = apart(spectrum)
+    out = copy_apart(spectrum)
     for j in range(1, taps_GJ.shape[1] + 1):
         tap = taps_GJ[:, j - 1, None]
-        out.addcmul_(tap.expand_as(out), _shifted(spectrum, j, L))
-        out.addcmul_(tap.conj_physical().expand_as(out), _shifted(spectrum, -j, L))
+        out.addcmul_(tap.expand_as(out), _shift(spectrum, j, L))
+        out.addcmul_(tap.conj_physical().expand_as(out), _shift(spectrum, -j, L))
     return out
 
 
@@ -49,14 +49,14 @@ def taps_gradient(Q: Tensor, spectrum: Tensor, count: int, L: int) -> Tensor:
     _real_ends(spectrum, L)
     columns = []
     for j in range(1, count + 1):
-        pair = Q * _shifted(spectrum, j, L).conj_physical() + Q.conj_physical() * _shifted(
+        pair = Q * _shift(spectrum, j, L).conj_physical() + Q.conj_physical() * _shift(
             spectrum, -j, L
         )
         columns.append(half_weigh(pair, L).sum((0, -1)))
     return torch.stack(columns, -1)
 
 
-def _shifted(spectrum: Tensor, j: int, L: int) -> Tensor:
+def _shift(spectrum: Tensor, j: int, L: int) -> Tensor:
     """The half spectrum read j bins away (..., F), mirrored at both ends as that of real taps is."""
     F = spectrum.shape[-1]
     place = torch.arange(-abs(j), F + abs(j), device=spectrum.device) % L

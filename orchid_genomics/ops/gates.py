@@ -8,30 +8,32 @@ layer written out; the tests hold the two equal. The trap: `weight` comes with t
 the butterflies' 1 / sqrt 2 folded in.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
-from orchid_genomics.ops.chunks import Piece, as_given, pieces, wrapped
+from orchid_genomics.ops.chunks import Piece, cut_circle, pieces, without_autocast
 from orchid_genomics.ops.products import (
-    by_half,
-    flown,
+    fake,
+    fakes,
+    finish_sums,
     fly,
-    gradient_of,
-    keep_all,
+    fly_back,
+    fly_parts,
+    gradient_if,
     normalise,
     normalise_backward,
     product,
     product_backward,
-    shape,
-    shapes,
-    summed,
-    unflown,
-    zeros_like_all,
+    save_inputs,
+    split_halves,
+    start_sum,
 )
 
 
 @torch.library.custom_op("orchid::enter", mutates_args=())
-@as_given
+@without_autocast
 def enter(
     x_BDL: Tensor,
     weight: Tensor,
@@ -51,11 +53,11 @@ def enter(
     ]
 
     def work(rows: slice, first: int, last: int) -> None:
-        _, _, h = _entered(x_BDL, weight, bias, mask_BL, halves, (rows, first - k, last + k))
+        _, _, h = _enter_products(x_BDL, weight, bias, mask_BL, halves, (rows, first - k, last + k))
         z, v, s2 = (out[rows, :, :, first:last] for out in outs)
-        s1 = _convolved(h[0], taps[0])
-        _convolved(h[1], taps[1], out=s2)
-        _convolved(h[2], taps[2], out=v)
+        s1 = _convolve(h[0], taps[0])
+        _convolve(h[1], taps[1], out=s2)
+        _convolve(h[2], taps[2], out=v)
         if mask_BL is not None:
             v *= mask_BL[rows, None, None, first:last]
         torch.mul(v, s1, out=z)
@@ -65,7 +67,7 @@ def enter(
     return [out.view(B, D, L) for out in outs]
 
 
-def _entered(
+def _enter_products(
     x_BDL: Tensor,
     weight: Tensor,
     bias: Tensor | None,
@@ -77,14 +79,14 @@ def _entered(
     halves, C, n).
     """
     rows, first, last = piece
-    normed, rms = normalise(wrapped(x_BDL[rows], first, last), weight.dtype)
-    h = flown(product(weight, bias, normed), halves, 3)
+    normed, rms = normalise(cut_circle(x_BDL[rows], first, last), weight.dtype)
+    h = fly_parts(product(weight, bias, normed), halves, 3)
     if mask_BL is not None:
-        h *= wrapped(mask_BL[rows, None, None], first, last)
+        h *= cut_circle(mask_BL[rows, None, None], first, last)
     return normed, rms, h
 
 
-def _convolved(h: Tensor, taps: Tensor, out: Tensor | None = None) -> Tensor:
+def _convolve(h: Tensor, taps: Tensor, out: Tensor | None = None) -> Tensor:
     """Centred taps (..., C, K) over h (..., C, n + 2 (K // 2)): y[t] = sum of taps[j] h[t - (j - K
     // 2)].
     """
@@ -98,7 +100,7 @@ def _convolved(h: Tensor, taps: Tensor, out: Tensor | None = None) -> Tensor:
 
 
 @torch.library.custom_op("orchid::enter_backward", mutates_args=())
-@as_given
+@without_autocast
 def enter_backward(
     dz_BDL: Tensor,
     dv_BDL: Tensor,
@@ -117,50 +119,50 @@ def enter_backward(
     k = K // 2
     dx_BDL = torch.empty_like(x_BDL, memory_format=torch.contiguous_format)
     reverse = taps.flip(-1)[:, None]
-    sums = zeros_like_all(weight, bias, taps)
+    dweight, dbias, dtaps = start_sum(weight), start_sum(bias), start_sum(taps)
 
     def work(rows: slice, first: int, last: int) -> None:
         n = last - first
-        normed, rms, h = _entered(
+        normed, rms, h = _enter_products(
             x_BDL, weight, bias, mask_BL, halves, (rows, first - 2 * k, last + 2 * k)
         )
-        s1, v = _convolved(h[0], taps[0]), _convolved(h[2], taps[2])
+        s1, v = _convolve(h[0], taps[0]), _convolve(h[2], taps[2])
         dz, dv, ds2 = (
-            by_half(wrapped(d[rows], first - k, last + k), halves)
+            split_halves(cut_circle(d[rows], first - k, last + k), halves)
             for d in (dz_BDL, dv_BDL, ds2_BDL)
         )
         dc = torch.empty(*h.shape[:-1], n + 2 * k, dtype=v.dtype, device=v.device)
         torch.addcmul(dv, dz, s1, out=dc[2])
         dc[1] = ds2
         if mask_BL is not None:
-            mask = wrapped(mask_BL[rows, None, None], first - k, last + k)
+            mask = cut_circle(mask_BL[rows, None, None], first - k, last + k)
             dc[2] *= mask
             v = v * mask
         torch.mul(dz, v, out=dc[0])
         centre = dc[..., k : k + n]
         for j in range(K):
-            sums[2][..., j] += (centre * h[..., 3 * k - j : 3 * k - j + n]).sum((1, -1))
-        dh = _convolved(dc, reverse)
+            moved = h[..., 3 * k - j : 3 * k - j + n]
+            dtaps[..., j] += (centre * moved).sum((1, -1))
+        dh = _convolve(dc, reverse)
         if mask_BL is not None:
             dh *= mask_BL[rows, None, None, first:last]
-        din = unflown(dh, weight.shape[0])
+        din = fly_back(dh, weight.shape[0])
         inner = normed[..., 2 * k : 2 * k + n]
-        dnormed = product_backward(din, weight, inner, sums[0], sums[1])
+        dnormed = product_backward(din, weight, inner, dweight, dbias)
         dx_BDL[rows, :, first:last] = normalise_backward(
             dnormed, inner, rms[..., 2 * k : 2 * k + n]
         )
 
     for piece in pieces(x_BDL):
         work(*piece)
-    return [dx_BDL, *summed(sums, weight.dtype)]
+    return [dx_BDL, *finish_sums(weight.dtype, dweight, dbias, dtaps)]
 
 
-# --- out of the long convolution
-# ----------------------------------------------------------------------------------
+# --- out of the long convolution ---
 
 
 @torch.library.custom_op("orchid::leave", mutates_args=())
-@as_given
+@without_autocast
 def leave(
     x_BDL: Tensor,
     y_BDL: Tensor,
@@ -177,7 +179,7 @@ def leave(
     def work(rows: slice, first: int, last: int) -> None:
         x, y, z, s2 = (t[rows, :, first:last] for t in (x_BDL, y_BDL, z_BDL, s2_BDL))
         u = torch.addcmul(y, z, skip[:, None]).mul_(s2)
-        out = product(weight, bias, fly(by_half(u, halves)))
+        out = product(weight, bias, fly(split_halves(u, halves)))
         torch.add(x, out.view(x.shape), out=out_BDL[rows, :, first:last])
 
     for piece in pieces(x_BDL):
@@ -186,7 +188,7 @@ def leave(
 
 
 @torch.library.custom_op("orchid::leave_backward", mutates_args=())
-@as_given
+@without_autocast
 def leave_backward(
     dout_BDL: Tensor,
     y_BDL: Tensor,
@@ -199,54 +201,53 @@ def leave_backward(
 ) -> list[Tensor]:
     """Gradients of y, z, s2, skip, weight and bias; that of x is dout itself."""
     outs = [torch.empty_like(y_BDL, memory_format=torch.contiguous_format) for _ in range(3)]
-    sums = zeros_like_all(skip, weight, bias)
+    dskip, dweight, dbias = start_sum(skip), start_sum(weight), start_sum(bias)
 
     def work(rows: slice, first: int, last: int) -> None:
         dout, y, z, s2 = (t[rows, :, first:last] for t in (dout_BDL, y_BDL, z_BDL, s2_BDL))
         dy, dz, ds2 = (out[rows, :, first:last] for out in outs)
         t = torch.addcmul(y, z, skip[:, None])
-        u = fly(by_half(t * s2, halves))
-        du = product_backward(
-            dout.reshape(len(dout), *weight.shape[:2], -1), weight, u, sums[1], sums[2]
-        )
-        du = fly(by_half(du, halves))
+        u = fly(split_halves(t * s2, halves))
+        dout = dout.reshape(len(dout), *weight.shape[:2], -1)
+        du = product_backward(dout, weight, u, dweight, dbias)
+        du = fly(split_halves(du, halves))
         torch.mul(du, t, out=ds2)
         torch.mul(du, s2, out=dy)
         torch.mul(dy, skip[:, None], out=dz)
-        sums[0].add_((dy * z).sum((0, -1)))
+        dskip.add_((dy * z).sum((0, -1)))
 
     for piece in pieces(y_BDL):
         work(*piece)
-    return [*outs, *summed(sums, y_BDL.dtype)]
+    return [*outs, *finish_sums(y_BDL.dtype, dskip, dweight, dbias)]
 
 
 # --- autograd and shapes for torch.compile ---
 
 
-def _enter_gradients(ctx, gradients: list[Tensor]):
+def _enter_gradients(ctx: Any, gradients: list[Tensor]) -> tuple[Tensor | None, ...]:
     x, weight, bias, taps, mask = ctx.saved_tensors
     dx, dweight, dbias, dtaps = enter_backward(*gradients, x, weight, bias, taps, mask, ctx.halves)
-    return dx, dweight, gradient_of(dbias, bias), dtaps, None, None
+    return dx, dweight, gradient_if(dbias, bias), dtaps, None, None
 
 
-def _keep_leave(ctx, inputs, output) -> None:
+def _save_leave(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
     _, *tensors, ctx.halves = inputs
     ctx.save_for_backward(*tensors)
 
 
-def _leave_gradients(ctx, dout: Tensor):
+def _leave_gradients(ctx: Any, dout: Tensor) -> tuple[Tensor | None, ...]:
     y, z, s2, skip, weight, bias = ctx.saved_tensors
     dy, dz, ds2, dskip, dweight, dbias = leave_backward(
         dout, y, z, s2, skip, weight, bias, ctx.halves
     )
-    return dout, dy, dz, ds2, dskip, dweight, gradient_of(dbias, bias), None
+    return dout, dy, dz, ds2, dskip, dweight, gradient_if(dbias, bias), None
 
 
-enter.register_autograd(_enter_gradients, setup_context=keep_all)
-leave.register_autograd(_leave_gradients, setup_context=_keep_leave)
-enter.register_fake(lambda x, weight, *rest: [shape(x).to(weight.dtype) for _ in range(3)])
+enter.register_autograd(_enter_gradients, setup_context=save_inputs)
+leave.register_autograd(_leave_gradients, setup_context=_save_leave)
+enter.register_fake(lambda x, weight, *rest: [fake(x).to(weight.dtype) for _ in range(3)])
 enter_backward.register_fake(
-    lambda dz, dv, ds2, x, weight, bias, taps, mask, halves: shapes(x, weight, bias, taps)
+    lambda dz, dv, ds2, x, weight, bias, taps, mask, halves: fakes(x, weight, bias, taps)
 )
-leave.register_fake(lambda x, *rest: shape(x))
-leave_backward.register_fake(lambda dout, y, z, s2, *rest: shapes(y, z, s2, *rest[:-1]))
+leave.register_fake(lambda x, *rest: fake(x))
+leave_backward.register_fake(lambda dout, y, z, s2, *rest: fakes(y, z, s2, *rest[:-1]))

@@ -8,12 +8,13 @@ same filter written out. The trap: at even length the lag L / 2 is the mean of b
 """
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from orchid_genomics.ops.chunks import CHUNK, as_given, groups
-from orchid_genomics.ops.products import summed, zeros_like_all
+from orchid_genomics.ops.chunks import CHUNK, groups, without_autocast
+from orchid_genomics.ops.products import finish_sums, start_sum
 
 LONGEST_LAG = 131_072  # nucleotides; the lag at which the log-lag feature is 1
 FARTHEST = (
@@ -40,7 +41,7 @@ def signed_lags(first: int, last: int, L: int, like: Tensor) -> Tensor:
 
 
 @torch.library.custom_op("orchid::implicit_spectrum", mutates_args=())
-@as_given
+@without_autocast
 def spectrum(
     w_first: Tensor,
     b_first: Tensor,
@@ -79,7 +80,7 @@ def spectrum(
 
 
 @torch.library.custom_op("orchid::implicit_spectrum_backward", mutates_args=())
-@as_given
+@without_autocast
 def spectrum_backward(
     dspectrum_CF: Tensor,
     w_first: Tensor,
@@ -105,7 +106,7 @@ def spectrum_backward(
         transform(rows)
     if L % 2 == 0:
         dtaps_CL[:, L // 2] *= 0.5
-    sums = zeros_like_all(*parameters)
+    sums = [start_sum(parameter) for parameter in parameters]
 
     def work(first: int, last: int) -> None:
         _network_backward(
@@ -116,7 +117,7 @@ def spectrum_backward(
         work(*piece)
     if L % 2 == 0:
         _network_backward(dtaps_CL[:, L // 2, None], _middle(L, rate), parameters, sums)
-    return summed(sums, rate.dtype)
+    return finish_sums(rate.dtype, *sums)
 
 
 def _network(
@@ -173,12 +174,12 @@ def _complex(like: Tensor) -> torch.dtype:
     return torch.complex128 if like.dtype == torch.float64 else torch.complex64
 
 
-def _keep(ctx, inputs, output) -> None:
+def _keep(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
     *tensors, ctx.length = inputs
     ctx.save_for_backward(*tensors)
 
 
-def _gradients(ctx, dspectrum_CF: Tensor):
+def _gradients(ctx: Any, dspectrum_CF: Tensor) -> tuple[Tensor | None, ...]:
     return *spectrum_backward(dspectrum_CF.resolve_conj(), *ctx.saved_tensors, ctx.length), None
 
 

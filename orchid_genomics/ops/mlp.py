@@ -6,30 +6,32 @@ layer written out. The trap: `weight` comes with the norm's scale and the butter
 folded in.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
-from orchid_genomics.ops.chunks import as_given, pieces
+from orchid_genomics.ops.chunks import pieces, without_autocast
 from orchid_genomics.ops.products import (
-    by_half,
-    flown,
+    fake,
+    fakes,
+    finish_sums,
     fly,
-    gradient_of,
-    keep_all,
+    fly_back,
+    fly_parts,
+    gradient_if,
     normalise,
     normalise_backward,
     product,
     product_backward,
-    shape,
-    shapes,
-    summed,
-    unflown,
-    zeros_like_all,
+    save_inputs,
+    split_halves,
+    start_sum,
 )
 
 
 @torch.library.custom_op("orchid::gated_mlp", mutates_args=())
-@as_given
+@without_autocast
 def gated_mlp(
     x_BDL: Tensor,
     w_in: Tensor,
@@ -43,7 +45,7 @@ def gated_mlp(
 
     def work(rows: slice, first: int, last: int) -> None:
         x = x_BDL[rows, :, first:last]
-        value, gate = flown(product(w_in, b_in, normalise(x, w_in.dtype)[0]), halves, 2)
+        value, gate = fly_parts(product(w_in, b_in, normalise(x, w_in.dtype)[0]), halves, 2)
         u = torch.nn.functional.gelu(gate).mul_(value)
         out = product(w_out, b_out, fly(u))
         torch.add(x, out.view(x.shape), out=y_BDL[rows, :, first:last])
@@ -54,7 +56,7 @@ def gated_mlp(
 
 
 @torch.library.custom_op("orchid::gated_mlp_backward", mutates_args=())
-@as_given
+@without_autocast
 def gated_mlp_backward(
     dy_BDL: Tensor,
     x_BDL: Tensor,
@@ -66,36 +68,37 @@ def gated_mlp_backward(
 ) -> list[Tensor]:
     """Gradients of x, w_in, b_in, w_out, b_out."""
     dx_BDL = torch.empty_like(x_BDL, memory_format=torch.contiguous_format)
-    sums = zeros_like_all(w_in, b_in, w_out, b_out)
+    dw_in, db_in = start_sum(w_in), start_sum(b_in)
+    dw_out, db_out = start_sum(w_out), start_sum(b_out)
 
     def work(rows: slice, first: int, last: int) -> None:
         x, dy = x_BDL[rows, :, first:last], dy_BDL[rows, :, first:last]
         normed, rms = normalise(x, w_in.dtype)
-        value, gate = flown(product(w_in, b_in, normed), halves, 2)
+        value, gate = fly_parts(product(w_in, b_in, normed), halves, 2)
         active = torch.nn.functional.gelu(gate)
         dout = dy.reshape(len(dy), *w_out.shape[:2], -1)
-        du = product_backward(dout, w_out, fly(value * active), sums[2], sums[3])
-        du = fly(by_half(du, halves)).view(value.shape)
+        du = product_backward(dout, w_out, fly(value * active), dw_out, db_out)
+        du = fly(split_halves(du, halves)).view(value.shape)
         dpair = torch.empty(2, *value.shape, dtype=value.dtype, device=x.device)
         torch.mul(du, active, out=dpair[0])
         torch.ops.aten.gelu_backward.grad_input(du.mul_(value), gate, grad_input=dpair[1])
-        din = unflown(dpair, w_in.shape[0])
-        dnormed = product_backward(din, w_in, normed, sums[0], sums[1])
+        din = fly_back(dpair, w_in.shape[0])
+        dnormed = product_backward(din, w_in, normed, dw_in, db_in)
         torch.add(dy, normalise_backward(dnormed, normed, rms), out=dx_BDL[rows, :, first:last])
 
     for piece in pieces(x_BDL):
         work(*piece)
-    return [dx_BDL, *summed(sums, w_in.dtype)]
+    return [dx_BDL, *finish_sums(w_in.dtype, dw_in, db_in, dw_out, db_out)]
 
 
-def _gradients(ctx, dy: Tensor):
+def _gradients(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
     x, w_in, b_in, w_out, b_out = ctx.saved_tensors
     dx, dw_in, db_in, dw_out, db_out = gated_mlp_backward(
         dy, x, w_in, b_in, w_out, b_out, ctx.halves
     )
-    return dx, dw_in, gradient_of(db_in, b_in), dw_out, gradient_of(db_out, b_out), None
+    return dx, dw_in, gradient_if(db_in, b_in), dw_out, gradient_if(db_out, b_out), None
 
 
-gated_mlp.register_autograd(_gradients, setup_context=keep_all)
-gated_mlp.register_fake(lambda x, w_in, b_in, w_out, b_out, halves: shape(x))
-gated_mlp_backward.register_fake(lambda dy, x, *rest: shapes(x, *rest[:-1]))
+gated_mlp.register_autograd(_gradients, setup_context=save_inputs)
+gated_mlp.register_fake(lambda x, w_in, b_in, w_out, b_out, halves: fake(x))
+gated_mlp_backward.register_fake(lambda dy, x, *rest: fakes(x, *rest[:-1]))

@@ -6,19 +6,19 @@
 import torch
 from torch import Tensor
 
-from orchid_genomics.ops.chunks import as_given, pieces
+from orchid_genomics.ops.chunks import pieces, without_autocast
 from orchid_genomics.ops.products import (
+    fake,
+    fakes,
+    finish_sums,
     normalise,
     normalise_backward,
-    shape,
-    shapes,
-    summed,
-    zeros_like_all,
+    start_sum,
 )
 
 
 @torch.library.custom_op("orchid::norm", mutates_args=())
-@as_given
+@without_autocast
 def norm(x_BDL: Tensor, scale_D: Tensor) -> Tensor:
     """x over its root mean square over channels, times a scale a channel; (B, D, L)."""
     y_BDL = torch.empty_like(x_BDL, memory_format=torch.contiguous_format)
@@ -33,26 +33,26 @@ def norm(x_BDL: Tensor, scale_D: Tensor) -> Tensor:
 
 
 @torch.library.custom_op("orchid::norm_backward", mutates_args=())
-@as_given
+@without_autocast
 def norm_backward(dy_BDL: Tensor, x_BDL: Tensor, scale_D: Tensor) -> list[Tensor]:
     """Gradients of x and scale."""
     dx_BDL = torch.empty_like(x_BDL, memory_format=torch.contiguous_format)
-    sums = zeros_like_all(scale_D)
+    dscale = start_sum(scale_D)
 
     def work(rows: slice, first: int, last: int) -> None:
         dy = dy_BDL[rows, :, first:last]
         normed, rms = normalise(x_BDL[rows, :, first:last], x_BDL.dtype)
-        sums[0] += (dy * normed).sum((0, -1))
+        dscale.add_((dy * normed).sum((0, -1)))
         dx_BDL[rows, :, first:last] = normalise_backward(dy * scale_D[:, None], normed, rms)
 
     for piece in pieces(x_BDL):
         work(*piece)
-    return [dx_BDL, *summed(sums, scale_D.dtype)]
+    return [dx_BDL, *finish_sums(scale_D.dtype, dscale)]
 
 
 norm.register_autograd(
     lambda ctx, dy: tuple(norm_backward(dy, *ctx.saved_tensors)),
     setup_context=lambda ctx, inputs, output: ctx.save_for_backward(*inputs),
 )
-norm.register_fake(lambda x, scale: shape(x))
-norm_backward.register_fake(lambda dy, x, scale: shapes(x, scale))
+norm.register_fake(lambda x, scale: fake(x))
+norm_backward.register_fake(lambda dy, x, scale: fakes(x, scale))

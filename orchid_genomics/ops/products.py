@@ -8,13 +8,15 @@ and never one of R n: so it gives the same bits in every batch. The type of the 
 the activations (bfloat16 on a GPU); the residual stream x keeps its own.
 """
 
+from typing import Any, overload
+
 import torch
 from torch import Tensor
 
 EPS = 1e-6
 
 
-def by_half(x_RDn: Tensor, halves: int) -> Tensor:
+def split_halves(x_RDn: Tensor, halves: int) -> Tensor:
     """(R, halves * rest, n) -> (R, halves, rest, n)."""
     return x_RDn.reshape(len(x_RDn), halves, -1, x_RDn.shape[-1])
 
@@ -32,7 +34,7 @@ def fly(x_RHCn: Tensor) -> Tensor:
     return x_RHCn.view(R, -1, n)
 
 
-def flown(out_RGOn: Tensor, halves: int, parts: int) -> Tensor:
+def fly_parts(out_RGOn: Tensor, halves: int, parts: int) -> Tensor:
     """Products in the paired basis, part by part: (parts, R, halves, channels, n), contiguous for
     the calls to come.
     """
@@ -49,7 +51,7 @@ def flown(out_RGOn: Tensor, halves: int, parts: int) -> Tensor:
     return paired.view(parts, R, 2, -1, n)
 
 
-def unflown(d_PRHCn: Tensor, G: int) -> Tensor:
+def fly_back(d_PRHCn: Tensor, G: int) -> Tensor:
     """The way back for gradients: (parts, R, halves, channels, n) -> (R, G, parts * O, n)."""
     parts, R, halves, _, n = d_PRHCn.shape
     by_part = d_PRHCn.view(parts, R, halves, G // halves, -1, n).permute(1, 2, 3, 0, 4, 5)
@@ -114,19 +116,22 @@ def product_backward(
     return _times(weight.transpose(1, 2), dout_RGOn).view(x_RDn.shape)
 
 
-def zeros_like_all(*tensors: Tensor | None) -> list[Tensor | None]:
-    """What sums over pieces start from: float32 at least, for bfloat16 loses a sum over many."""
-    return [
-        None if t is None else torch.zeros(t.shape, dtype=_wide(t.dtype), device=t.device)
-        for t in tensors
-    ]
+@overload
+def start_sum(like: Tensor) -> Tensor: ...
+@overload
+def start_sum(like: None) -> None: ...
+def start_sum(like: Tensor | None) -> Tensor | None:
+    """What a sum over pieces starts from; float32 at least, for bfloat16 loses a sum over many."""
+    if like is None:
+        return None
+    return torch.zeros(like.shape, dtype=_wide(like.dtype), device=like.device)
 
 
 def _wide(dtype: torch.dtype) -> torch.dtype:
     return torch.promote_types(dtype, torch.float32)
 
 
-def summed(sums: list[Tensor | None], dtype: torch.dtype) -> list[Tensor]:
+def finish_sums(dtype: torch.dtype, *sums: Tensor | None) -> list[Tensor]:
     """The sums over all pieces as numbers of `dtype`; a missing bias is an empty tensor."""
     return [torch.zeros(0) if total is None else total.to(dtype) for total in sums]
 
@@ -134,18 +139,20 @@ def summed(sums: list[Tensor | None], dtype: torch.dtype) -> list[Tensor]:
 # --- autograd and shapes for torch.compile ---
 
 
-def gradient_of(gradient: Tensor, of: Tensor | None) -> Tensor | None:
-    return None if of is None else gradient
+def gradient_if(gradient: Tensor, given: Tensor | None) -> Tensor | None:
+    """The gradient of an argument that may be missing: a custom operator returns no None."""
+    return None if given is None else gradient
 
 
-def keep_all(ctx, inputs, output) -> None:
+def save_inputs(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
     *tensors, ctx.halves = inputs
     ctx.save_for_backward(*tensors)
 
 
-def shape(x: Tensor) -> Tensor:
+def fake(x: Tensor) -> Tensor:
+    """The shape of an output, without data."""
     return torch.empty_like(x, memory_format=torch.contiguous_format)
 
 
-def shapes(*tensors: Tensor | None) -> list[Tensor]:
-    return [torch.empty(0) if t is None else shape(t) for t in tensors]
+def fakes(*tensors: Tensor | None) -> list[Tensor]:
+    return [torch.empty(0) if t is None else fake(t) for t in tensors]

@@ -20,29 +20,31 @@ def long_conv(
 ) -> Tensor:
     """See `ops.long_conv`; ordinary autograd, O(B D L^2)."""
     if not torch.compiler.is_compiling():
-        _finite(z=z_BDL, v=v_BDL, static=static_CF, gain=gain_CF, taps=taps_CJ)
+        _check_finite(z=z_BDL, v=v_BDL, static=static_CF, gain=gain_CF, taps=taps_CJ)
     dtype = z_BDL.dtype
     compute = torch.float64 if dtype == torch.float64 else torch.float32
     z, v = z_BDL.to(compute), v_BDL.to(compute)
-    static, gain, taps = (both_strands(s, z.shape[1]) for s in (static_CF, gain_CF, taps_CJ))
-    h = taps_of(static, z.shape[-1])
-    if kind != "static":
-        spectrum = gain * strength(v, mask_BL, kind, bound)
-        h = h + taps_of(frequency_conv(spectrum, taps, z.shape[-1]), z.shape[-1])
+    D, L = z.shape[1:]
+    h = taps_of(both_strands(static_CF, D), L)
+    if gain_CF is not None:
+        taps = None if taps_CJ is None else both_strands(taps_CJ, D)
+        spectrum = both_strands(gain_CF, D) * strength(v, mask_BL, kind, bound)
+        h = h + taps_of(frequency_conv(spectrum, taps, L), L)
     return circular_sum(h, z).to(dtype)
 
 
-def _finite(**inputs: Tensor | None) -> None:
+def _check_finite(**inputs: Tensor | None) -> None:
     for name, tensor in inputs.items():
         if tensor is not None and not torch.isfinite(tensor).all():
             raise NumericError(f"long_conv: {name}", "holds NaN or infinity", "finite numbers")
 
 
-def both_strands(spectrum_CF: Tensor | None, channels: int) -> Tensor | None:
-    """Spectra for all channels: the second of a strand pair has the conjugate (the reversed
-    filter).
+def both_strands(spectrum_CF: Tensor, channels: int) -> Tensor:
+    """Spectra for all channels: the second of a strand pair has the conjugate one.
+
+    That is the spectrum of the reversed filter.
     """
-    if spectrum_CF is None or spectrum_CF.shape[0] == channels:
+    if spectrum_CF.shape[0] == channels:
         return spectrum_CF
     return torch.cat((spectrum_CF, spectrum_CF.conj()))
 
@@ -50,8 +52,8 @@ def both_strands(spectrum_CF: Tensor | None, channels: int) -> Tensor | None:
 def circular_sum(h_BDL: Tensor, z_BDL: Tensor) -> Tensor:
     """y[t] = sum over s of h[(t - s) mod L] z[s] (equation 1), as the sum that it is."""
     L = z_BDL.shape[-1]
-    place = torch.arange(L, device=z_BDL.device)
-    lag = (place[:, None] - place[None, :]) % L
+    position = torch.arange(L, device=z_BDL.device)
+    lag = (position[:, None] - position[None, :]) % L
     return (h_BDL[..., lag] * z_BDL[..., None, :]).sum(-1)
 
 
@@ -59,9 +61,8 @@ def fourier(L: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     """exp(-2 pi i f t / L) as a (L, F) matrix, F = L // 2 + 1; the angle is reduced in integers."""
     t, f = torch.arange(L, device=device), torch.arange(L // 2 + 1, device=device)
     angle = (-2 * torch.pi / L) * ((t[:, None] * f[None, :]) % L).to(torch.float64)
-    return torch.polar(torch.ones_like(angle), angle).to(
-        torch.complex128 if dtype == torch.float64 else torch.complex64
-    )
+    complex_type = torch.complex128 if dtype == torch.float64 else torch.complex64
+    return torch.polar(torch.ones_like(angle), angle).to(complex_type)
 
 
 def taps_of(spectrum: Tensor, L: int) -> Tensor:
@@ -92,9 +93,8 @@ def strength(v_BDL: Tensor, mask_BL: Tensor | None, kind: str, bound: float) -> 
     mask = torch.ones_like(v_BDL[:, :1]) if mask_BL is None else mask_BL[:, None].to(v_BDL)
     letters = mask.sum(-1, keepdim=True).clamp(min=1)
     v = (v_BDL - (v_BDL * mask).sum(-1, keepdim=True) / letters) * mask
-    V = v.to(torch.complex64 if v.dtype == torch.float32 else torch.complex128) @ fourier(
-        L, v.dtype, v.device
-    )
+    complex_type = torch.complex64 if v.dtype == torch.float32 else torch.complex128
+    V = v.to(complex_type) @ fourier(L, v.dtype, v.device)
     power = V.real.square() + V.imag.square()
     power = torch.cat((torch.zeros_like(power[..., :1]), power[..., 1:]), -1)
     mean = (power * half_weights(L, power)).sum(-1, keepdim=True) / L
@@ -115,10 +115,8 @@ def frequency_conv(spectrum: Tensor, taps_CJ: Tensor | None, L: int) -> Tensor:
     if taps_CJ is None:
         return spectrum
     F = spectrum.shape[-1]
-    whole = torch.cat(
-        (_real_ends(spectrum, L), _real_ends(spectrum, L)[..., 1 : (L + 1) // 2].flip(-1).conj()),
-        -1,
-    )
+    half = _real_ends(spectrum, L)
+    whole = torch.cat((half, half[..., 1 : (L + 1) // 2].flip(-1).conj()), -1)
     out = whole
     for j in range(1, taps_CJ.shape[1] + 1):
         tap = taps_CJ[:, j - 1, None]

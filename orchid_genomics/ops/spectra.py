@@ -1,5 +1,4 @@
-"""What the FFT operator does to spectra: power, strength, filter and their gradients, in short
-runs.
+"""What the FFT operator does to spectra: power, strength, filter and gradients, in short runs.
 
 A run of frequencies stays in cache while a dozen calls pass over it, all of them into buffers made
 once. The trap: complex products round differently in the vectors of the processor and in what is
@@ -7,7 +6,8 @@ left over, so runs end at multiples of a vector and rows of the buffers lie apar
 the same bits in every batch.
 """
 
-from typing import NamedTuple
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -23,7 +23,7 @@ Maybe = Tensor | None
 as_real = torch.view_as_real
 
 
-class Given(NamedTuple):
+class Conditions(NamedTuple):
     """What conditions the rows of one group: spectra (R, F), taps (R, J); kind and bound."""
 
     static: Tensor
@@ -33,34 +33,46 @@ class Given(NamedTuple):
     bound: float
 
 
-class Room:
+class Power(NamedTuple):
+    """The power spectrum of a group (B, R, F), DC being 0, and its mean over all bins (B, R, 1)."""
+
+    bins: Tensor
+    mean: Tensor
+
+
+class Sums(NamedTuple):
+    """Where the gradients of one group go: static and gain (R, F), taps (R, J)."""
+
+    static: Tensor
+    gain: Maybe
+    taps: Maybe
+
+
+class Workspace:
     """Buffers for at most `rows` rows of B sequences of length L, group after group."""
 
     def __init__(
         self, B: int, rows: int, L: int, dtype: torch.dtype, device: torch.device, whole: bool
     ) -> None:
         self.L, self.F = L, L // 2 + 1
-        step = (
-            self.F
-            if whole or device.type != "cpu"
-            else max(VECTOR, RUN // max(B * rows, 1) // VECTOR * VECTOR)
-        )
+        step = self.F
+        if device.type == "cpu" and not whole:
+            step = max(VECTOR, RUN // max(B * rows, 1) // VECTOR * VECTOR)
         count = max(1, round(self.F / step))
         self.widths = [step] * (count - 1) + [self.F - step * (count - 1)]
-        shape, real = (B, rows), {"dtype": dtype, "device": device}
-        shared = torch.empty(
-            *shape, 2 * self.F, **real
-        )  # what is staged is gone before power is measured
+        run = max(self.widths)
+        complex_type = torch.complex128 if dtype == torch.float64 else torch.complex64
+        # One buffer for both: what is staged has been transformed before power is measured.
+        shared = torch.empty(B, rows, 2 * self.F, dtype=dtype, device=device)
         self.staged = shared[..., :L] if device.type == "cpu" and L >= STAGED else None
         self.power, self.slope = shared.split(self.F, -1)
-        self.bounded, self.strength = torch.empty(2, *shape, max(self.widths), **real)
-        wide = {
-            "dtype": torch.complex128 if dtype == torch.float64 else torch.complex64,
-            "device": device,
-        }
-        self.one, self.two = torch.empty(2, *shape, max(self.widths) + 1, **wide)
+        real = torch.empty(2, B, rows, run, dtype=dtype, device=device)
+        self.bounded, self.strength = real.unbind()
+        # A number more than a run, so that no row begins where another ends (see the module).
+        wide = torch.empty(2, B, rows, run + 1, dtype=complex_type, device=device)
+        self.one, self.two = wide.unbind()
 
-    def runs(self, *spectra: Maybe) -> zip:
+    def runs(self, *spectra: Maybe) -> Iterable[tuple[Any, ...]]:
         """These tensors (..., F) run by run; None stays None."""
         none = [None] * len(self.widths)
         return zip(*(none if s is None else s.split(self.widths, -1) for s in spectra), strict=True)
@@ -79,37 +91,31 @@ class Room:
                 staged.mul_(scale)
         return torch.fft.rfft(staged)
 
-    def measure(self, V: Tensor) -> tuple[Tensor, Tensor]:
-        """The power (B, R, F) of a transform, whose DC bin is set to 0, and its mean over all bins
-        (B, R, 1).
+    def measure(self, V: Tensor) -> Power:
+        """The power of a transform, whose DC bin is set to 0.
 
-        It stands where `transform` stages what it reads: transform everything first.
+        It is written where `transform` stages what it reads: transform everything first.
         """
         V[..., 0] = 0
-        power = self.power[:, : V.shape[1]]
-        for v, p in self.runs(V, power):
+        bins = self.power[:, : V.shape[1]]
+        for v, p in self.runs(V, bins):
             square = self.one[:, : V.shape[1], : v.shape[-1]]
             torch.mul(as_real(v), as_real(v), out=as_real(square))
             torch.add(square.real, square.imag, out=p)
-        return power, whole_sum(power, self.L).div_(self.L).add_(TINY)
+        return Power(bins, whole_sum(bins, self.L).div_(self.L).add_(TINY))
 
-    def multiply(self, Z: Tensor, power: Maybe, mean: Maybe, given: Given, reverse: bool) -> None:
+    def multiply(self, Z: Tensor, power: Power | None, given: Conditions, reverse: bool) -> None:
         """Multiply Z by the whole filter's spectrum, in place; the power's buffer is used up."""
-        for z, p, static, gain in self.runs(Z, power, given.static, given.gain):
-            one = self.one[:, : Z.shape[1], : z.shape[-1]]
-            if p is None:
+        R, bins = Z.shape[1], None if power is None else power.bins
+        for z, p, static, gain in self.runs(Z, bins, given.static, given.gain):
+            one, bounded = self.one[:, :R, : z.shape[-1]], self.bounded[:, :R, : z.shape[-1]]
+            if power is None:
                 h = one.copy_(static)
             else:
-                torch.add(
-                    mean, p, alpha=1 / given.bound, out=self.bounded[:, : Z.shape[1], : z.shape[-1]]
-                )
-                p.div_(self.bounded[:, : Z.shape[1], : z.shape[-1]])
-                h = self._filter(
-                    static,
-                    gain,
-                    one.copy_(p if given.kind == "correlation" else p.sqrt_()),
-                    given.taps,
-                )
+                torch.add(power.mean, p, alpha=1 / given.bound, out=bounded)
+                p.div_(bounded)
+                one.copy_(p if given.kind == "correlation" else p.sqrt_())
+                h = self._filter(static, gain, one, given.taps)
             z.mul_(h.conj_physical_() if reverse else h)
 
     def _filter(
@@ -125,56 +131,54 @@ class Room:
         self,
         DY: Tensor,
         Z: Tensor,
-        power: Maybe,
-        mean: Maybe,
-        given: Given,
+        power: Power | None,
+        given: Conditions,
         reverse: bool,
-        sums: list[Maybe],
+        sums: Sums,
     ) -> Tensor:
-        """DY becomes the transform of dz; gradients of static, gain and taps go to `sums`; that of
-        power is returned.
+        """DY becomes the transform of dz; the rest goes to `sums`; that of power is returned.
 
         DY comes with a factor 2 / L, which all of them keep; Z and the power's buffer are used up.
         """
-        R = Z.shape[1]
+        R, bins = Z.shape[1], None if power is None else power.bins
         slope = self.slope[:, :R]
-        dstatic, dgain, dtaps = sums
-        runs = self.runs(DY, Z, power, slope, given.static, given.gain, dstatic, dgain)
+        runs = self.runs(DY, Z, bins, slope, given.static, given.gain, sums.static, sums.gain)
         for dy, q, p, s, static, gain, to_static, to_gain in runs:
             one, two, bounded, strength = (
                 t[:, :R, : q.shape[-1]] for t in (self.one, self.two, self.bounded, self.strength)
             )
-            if p is None:
+            if power is None:
                 h = one.copy_(static)
             else:
-                torch.add(mean, p, alpha=1 / given.bound, out=bounded)
+                torch.add(power.mean, p, alpha=1 / given.bound, out=bounded)
                 torch.div(p, bounded, out=strength)
                 one.copy_(strength if given.kind == "correlation" else strength.sqrt_())
                 h = self._filter(static, gain, one, given.taps, out=two)
-            two_or_q = q.conj_physical_()
-            torch.mul(two_or_q, dy, out=q)
+            torch.mul(q.conj_physical_(), dy, out=q)
             dy.mul_(h if reverse else h.conj_physical_())
             if reverse:
                 q.conj_physical_()
             _add(to_static, q, reverse)
-            if p is None:
+            if power is None:
                 continue
-            if given.taps is not None:
-                dtaps += frequency.taps_gradient(q, gain * one, dtaps.shape[1], self.L)
+            if given.taps is not None and sums.taps is not None:
+                count = sums.taps.shape[1]
+                sums.taps.add_(frequency.taps_gradient(q, gain * one, count, self.L))
                 q = frequency.convolve(q, given.taps, self.L)
             torch.mul(as_real(gain), as_real(q), out=as_real(two))
             torch.add(two.real, two.imag, out=s)
             _add(to_gain, one.mul_(q), reverse)
-            s.mul_(_slope(strength, bounded, mean, given.kind))
+            s.mul_(_slope(strength, bounded, power.mean, given.kind))
             p.mul_(s)
         return slope
 
-    def backproject(self, V: Tensor, slope: Tensor, power: Tensor, mean: Tensor) -> None:
-        """V becomes the transform of dv from the slope of its strength; `power` holds their
-        product.
+    def backproject(self, V: Tensor, slope: Tensor, power: Power) -> None:
+        """V becomes the transform of dv from the slope of its strength.
+
+        The bins of `power` hold the product of both by now (see `differentiate`).
         """
-        shared = whole_sum(power, self.L) / (self.L * mean)
-        scale = self.L / mean  # 2 / mean, less the factor 2 / L in the slope
+        shared = whole_sum(power.bins, self.L) / (self.L * power.mean)
+        scale = self.L / power.mean  # 2 / mean, less the factor 2 / L in the slope
         for v, s in self.runs(V, slope):
             one = self.one[:, : V.shape[1], : v.shape[-1]]
             v.mul_(one.copy_(s.sub_(shared).mul_(scale)))
@@ -187,11 +191,9 @@ def whole_sum(half: Tensor, L: int) -> Tensor:
 
 
 def _slope(strength: Tensor, bounded: Tensor, mean: Tensor, kind: str) -> Tensor:
-    """d strength / d (power / mean), in place of `bounded`; 0 where the magnitude is 0 and has no
-    slope.
-    """
+    """d strength / d (power / mean), in place of `bounded`; 0 where the magnitude is 0."""
     slope = torch.div(mean, bounded, out=bounded).square_()
-    if kind == "magnitude":
+    if kind == "magnitude":  # a root has no slope at 0
         slope = torch.where(strength > 0, slope / (2 * strength), 0)
     return slope
 

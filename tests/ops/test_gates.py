@@ -175,7 +175,7 @@ def _fused(layer, inputs) -> list[torch.Tensor]:
 @pytest.mark.parametrize("bias", [True, False], ids=["bias", "no bias"])
 @pytest.mark.parametrize("halves", [1, 2])
 def test_the_custom_operators_keep_torchs_rules(bias, halves):
-    """No hidden mutation or aliasing, true shapes without data, the same when traced; a bias may be
+    """No hidden mutation or aliasing, true fakes without data, the same when traced; a bias may be
     absent.
     """
     x, y, z, s2 = (torch.randn(2, 8, 11, dtype=torch.float64, requires_grad=True) for _ in range(4))
@@ -203,6 +203,6 @@ def test_the_custom_operators_keep_torchs_rules(bias, halves):
 def test_a_circle_is_read_past_both_ends_as_often_as_asked():
     x = torch.arange(5.0)[None]
     for first, last in [(0, 5), (-2, 3), (3, 8), (-2, 7), (-5, 10), (-11, 12)]:
-        assert chunks.wrapped(x, first, last)[0].tolist() == [
+        assert chunks.cut_circle(x, first, last)[0].tolist() == [
             float(t % 5) for t in range(first, last)
         ]

@@ -276,7 +276,7 @@ def test_compiles_to_one_graph_forward_and_backward(backend, kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_custom_operator_keeps_torchs_rules(kind):
-    """No hidden mutation or aliasing, true shapes without data, and the same gradients when traced."""
+    """No hidden mutation or aliasing, true fakes without data, and the same gradients when traced."""
     leaves, rest = inputs(B=2, D=4, L=9, kind=kind, side=1, mask=True)
     arguments = (*leaves.values(), *[None] * (5 - len(leaves)), rest["mask_BL"], kind, 64.0)
     torch.library.opcheck(torch.ops.orchid.long_conv_fft.default, arguments)

@@ -7,10 +7,13 @@ inside have the type of the activations (bfloat16), the residual stream x its ow
 sum is narrower than float32 or depends on timing.
 """
 
+from types import ModuleType
+from typing import Any
+
 import torch
 from torch import Tensor
 
-from orchid_genomics.ops.products import EPS, gradient_of, keep_all, shape, shapes
+from orchid_genomics.ops.products import EPS, fake, fakes, gradient_if, save_inputs
 from orchid_genomics.ops.triton.machine import kernels, launch, on_device_of, power_of_two
 
 BLOCK = 256  # positions a program takes at once
@@ -95,8 +98,8 @@ def enter_backward(
         return [
             dx,
             _weight_gradient(dP, narrow, weight),
-            _summed(dbias, weight),
-            _summed(dtaps, taps),
+            _sum_pieces(dbias, weight),
+            _sum_pieces(dtaps, taps),
         ]
 
 
@@ -170,7 +173,7 @@ def leave_backward(
             **options,
         )
         dweight, dbias = _weight_gradient(narrow, u, weight), _bias_gradient(dout, bias)
-        return [dy, dz, ds2, _summed(dskip, skip), dweight, dbias]
+        return [dy, dz, ds2, _sum_pieces(dskip, skip), dweight, dbias]
 
 
 @torch.library.custom_op("orchid::gated_mlp_triton", mutates_args=())
@@ -222,7 +225,7 @@ def gated_mlp_backward(
         given = (du, P, _or(b_in, rms), rms, u, dP, _or(dbias, rms))
         launch(run.glu_backward_kernel, grid, *given, *_sizes(w_in, u, halves, 2), **options)
         dx = _norm_backward(run, _product(w_in.transpose(1, 2), dP), x, rms, dy)
-        inside = [_weight_gradient(dP, narrow, w_in), _summed(dbias, w_in)]
+        inside = [_weight_gradient(dP, narrow, w_in), _sum_pieces(dbias, w_in)]
         return [dx, *inside, _weight_gradient(dout, u, w_out), _bias_gradient(dy, b_out)]
 
 
@@ -266,7 +269,7 @@ def _hidden(w_in: Tensor, x_BDL: Tensor) -> Tensor:
     return x_BDL.new_empty(B, w_in.shape[0] * w_in.shape[1] // 2, L)
 
 
-def _norm(run, x_BDL: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+def _norm(run: ModuleType, x_BDL: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """One over the root mean square of every position, (B, L), float32 or wider; and x in the
     products' type.
     """
@@ -279,7 +282,9 @@ def _norm(run, x_BDL: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     return rms, narrow
 
 
-def _norm_backward(run, e: Tensor, x_BDL: Tensor, rms: Tensor, residual: Maybe) -> Tensor:
+def _norm_backward(
+    run: ModuleType, e: Tensor, x_BDL: Tensor, rms: Tensor, residual: Maybe
+) -> Tensor:
     """The gradient of x; written over e where the types allow."""
     B, D, L = x_BDL.shape
     dx, block = e if e.dtype == x_BDL.dtype else torch.empty_like(x_BDL), min(128, _block(L))
@@ -331,7 +336,7 @@ def _bias_gradient(dout: Tensor, bias: Maybe) -> Tensor:
     return dout[:, : bias.numel()].sum((0, 2), dtype=wide).to(bias.dtype)
 
 
-def _summed(pieces: Maybe, like: Tensor) -> Tensor:
+def _sum_pieces(pieces: Maybe, like: Tensor) -> Tensor:
     return torch.zeros(0) if pieces is None else pieces.sum(0).to(like.dtype)
 
 
@@ -342,41 +347,41 @@ def _zeros(*tensors: Maybe) -> list[Tensor]:
 # --- autograd and shapes for torch.compile ---
 
 
-def _enter_gradients(ctx, gradients: list[Tensor]):
+def _enter_gradients(ctx: Any, gradients: list[Tensor]) -> tuple[Maybe, ...]:
     x, weight, bias, taps, mask = ctx.saved_tensors
     dx, dweight, dbias, dtaps = enter_backward(*gradients, x, weight, bias, taps, mask, ctx.halves)
-    return dx, dweight, gradient_of(dbias, bias), dtaps, None, None
+    return dx, dweight, gradient_if(dbias, bias), dtaps, None, None
 
 
-def _keep_leave(ctx, inputs, output) -> None:
+def _save_leave(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
     _, *tensors, ctx.halves = inputs
     ctx.save_for_backward(*tensors)
 
 
-def _leave_gradients(ctx, dout: Tensor):
+def _leave_gradients(ctx: Any, dout: Tensor) -> tuple[Maybe, ...]:
     y, z, s2, skip, weight, bias = ctx.saved_tensors
     dy, dz, ds2, dskip, dweight, dbias = leave_backward(
         dout, y, z, s2, skip, weight, bias, ctx.halves
     )
-    return dout, dy, dz, ds2, dskip, dweight, gradient_of(dbias, bias), None
+    return dout, dy, dz, ds2, dskip, dweight, gradient_if(dbias, bias), None
 
 
-def _mlp_gradients(ctx, dy: Tensor):
+def _mlp_gradients(ctx: Any, dy: Tensor) -> tuple[Maybe, ...]:
     x, w_in, b_in, w_out, b_out = ctx.saved_tensors
     dx, dw_in, db_in, dw_out, db_out = gated_mlp_backward(
         dy, x, w_in, b_in, w_out, b_out, ctx.halves
     )
-    return dx, dw_in, gradient_of(db_in, b_in), dw_out, gradient_of(db_out, b_out), None
+    return dx, dw_in, gradient_if(db_in, b_in), dw_out, gradient_if(db_out, b_out), None
 
 
-enter.register_autograd(_enter_gradients, setup_context=keep_all)
-leave.register_autograd(_leave_gradients, setup_context=_keep_leave)
-gated_mlp.register_autograd(_mlp_gradients, setup_context=keep_all)
-enter.register_fake(lambda x, weight, *rest: [shape(x).to(weight.dtype) for _ in range(3)])
+enter.register_autograd(_enter_gradients, setup_context=save_inputs)
+leave.register_autograd(_leave_gradients, setup_context=_save_leave)
+gated_mlp.register_autograd(_mlp_gradients, setup_context=save_inputs)
+enter.register_fake(lambda x, weight, *rest: [fake(x).to(weight.dtype) for _ in range(3)])
 enter_backward.register_fake(
-    lambda dz, dv, ds2, x, weight, bias, taps, mask, halves: shapes(x, weight, bias, taps)
+    lambda dz, dv, ds2, x, weight, bias, taps, mask, halves: fakes(x, weight, bias, taps)
 )
-leave.register_fake(lambda x, *rest: shape(x))
-leave_backward.register_fake(lambda dout, y, z, s2, *rest: shapes(y, z, s2, *rest[:-1]))
-gated_mlp.register_fake(lambda x, w_in, b_in, w_out, b_out, halves: shape(x))
-gated_mlp_backward.register_fake(lambda dy, x, *rest: shapes(x, *rest[:-1]))
+leave.register_fake(lambda x, *rest: fake(x))
+leave_backward.register_fake(lambda dout, y, z, s2, *rest: fakes(y, z, s2, *rest[:-1]))
+gated_mlp.register_fake(lambda x, w_in, b_in, w_out, b_out, halves: fake(x))
+gated_mlp_backward.register_fake(lambda dy, x, *rest: fakes(x, *rest[:-1]))

@@ -1,7 +1,7 @@
 """Kernels around the products of a block: norm, butterflies, short taps, gates, skip, GELU; forward
 and backward.
 
-Products P (B, rows, L), rows (half, block, part, channel) as `ops.products.flown` reads them, are
+Products P (B, rows, L), rows (half, block, part, channel) as `ops.products.fly_parts` reads them, are
 of x before its
 norm: W (x rms) = (W x) rms, so the norm costs one number a position. All sums are float32 or wider.
 The trap: short taps read neighbours around the circle, so no kernel with taps writes over what it
@@ -72,7 +72,7 @@ def _product(
 
 
 @triton.jit
-def _convolved(
+def _convolve(
     P, bias, rms, mask, taps, row, far, second, t, L,
     HALVES: tl.constexpr, K: tl.constexpr, BIAS: tl.constexpr, MASK: tl.constexpr,
 ):  # fmt: skip
@@ -172,7 +172,7 @@ def enter_kernel(
     at, step = (b * HALVES * C + c) * L + t, _stride(C, L)
     for part in tl.static_range(3):
         row, w = _row(part, c, O, 3), taps + (part * HALVES * C + c) * K
-        a, o = _convolved(P, bias, rms, mask, w, row, rows, second, t, L, HALVES, K, BIAS, MASK)
+        a, o = _convolve(P, bias, rms, mask, w, row, rows, second, t, L, HALVES, K, BIAS, MASK)
         if part == 0:
             s1, s1_pair = a, o
         elif part == 1:
@@ -202,7 +202,7 @@ def _upstream(
     else:
         other: tl.constexpr = 2 - PART
         row, w = _row(other, c, O, 3), taps + (other * HALVES * C + c) * K
-        a, o = _convolved(
+        a, o = _convolve(
             P, bias, rms, mask, w, row, 3 * C, C * K * (HALVES - 1), t, L, HALVES, K, BIAS, MASK
         )
         a, o = a * _read(dz, at, inside, rms), o * _read(dz, at + step, inside, rms)

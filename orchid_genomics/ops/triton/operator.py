@@ -9,6 +9,8 @@ neighbours.
 
 from dataclasses import dataclass
 from functools import cached_property
+from types import ModuleType
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -81,7 +83,7 @@ def long_conv(
 ) -> Tensor:
     """See `ops.long_conv`: the fused forward pass, group by group."""
     run = kernels("spectrum_kernels", z_BDL)
-    _finite(z=z_BDL, v=v_BDL, static=static_CF, gain=gain_CF, taps=taps_CJ)
+    _check_finite(z=z_BDL, v=v_BDL, static=static_CF, gain=gain_CF, taps=taps_CJ)
     y_BDL = torch.empty_like(z_BDL, memory_format=torch.contiguous_format)
     z, v, y = (_by_strand(x, static_CF) for x in (z_BDL, v_BDL, y_BDL))
     spectra = [_pairs(x, z_BDL) for x in (static_CF, gain_CF, taps_CJ)]
@@ -132,14 +134,20 @@ def backward(
             )
             dz[:, :, group] = _inverse(DZ, shape.L)
             if DV is not None:
-                dv[:, :, group] = _centred(_inverse(DV, shape.L), mask_BL)
+                dv[:, :, group] = _centre(_inverse(DV, shape.L), mask_BL)
             for gradient, part in zip(gradients, found, strict=False):
                 gradient[group] = torch.view_as_complex(part)
     return [dz_BDL, dv_BDL, *gradients]
 
 
 def _pull(
-    run, dy: Tensor, z: Tensor, v: Tensor, spectra: list[Maybe], mask_BL: Maybe, shape: Shape
+    run: ModuleType,
+    dy: Tensor,
+    z: Tensor,
+    v: Tensor,
+    spectra: list[Maybe],
+    mask_BL: Maybe,
+    shape: Shape,
 ) -> tuple[Tensor, Maybe, list[Tensor]]:
     """The spectra of dz and dv, and the gradients of static, gain and taps as pairs of reals."""
     static, gain, taps = spectra
@@ -192,9 +200,9 @@ def _pull(
     return DZ, V, found
 
 
-def _power(run, v: Tensor, mask_BL: Maybe, shape: Shape) -> tuple[Tensor, Tensor]:
+def _power(run: ModuleType, v: Tensor, mask_BL: Maybe, shape: Shape) -> tuple[Tensor, Tensor]:
     """The transform of centred v (DC left in), and partial sums of its power."""
-    V = _transform(_centred(_wide(v), mask_BL))
+    V = _transform(_centre(_wide(v), mask_BL))
     partial = V.new_empty(shape.rows * shape.C, shape.parts)
     steps = min(PART, shape.blocks)
     grid = (shape.rows * shape.C, shape.parts)
@@ -260,7 +268,7 @@ def _inverse(X: Tensor, L: int) -> Tensor:
     return torch.fft.irfft(torch.view_as_complex(X), n=L)
 
 
-def _centred(v: Tensor, mask_BL: Maybe) -> Tensor:
+def _centre(v: Tensor, mask_BL: Maybe) -> Tensor:
     """v less its mean over real letters, zero elsewhere; without a mask the DC bin does it instead."""
     if mask_BL is None:
         return v
@@ -269,7 +277,7 @@ def _centred(v: Tensor, mask_BL: Maybe) -> Tensor:
     return (v - mean) * mask
 
 
-def _finite(**inputs: Maybe) -> None:
+def _check_finite(**inputs: Maybe) -> None:
     """NaN and infinity by name, on a CPU; a GPU is not made to wait."""
     for name, tensor in inputs.items():
         if tensor is not None and not tensor.is_cuda and not torch.isfinite(tensor).all():
@@ -279,12 +287,12 @@ def _finite(**inputs: Maybe) -> None:
 # --- autograd and shapes for torch.compile ---
 
 
-def _keep(ctx, inputs, output) -> None:
+def _keep(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
     *tensors, ctx.kind, ctx.bound = inputs
     ctx.save_for_backward(*tensors)
 
 
-def _differentiate(ctx, dy_BDL: Tensor):
+def _differentiate(ctx: Any, dy_BDL: Tensor) -> tuple[Maybe, ...]:
     z, v, static, gain, taps, mask = ctx.saved_tensors
     dz, dv, dstatic, dgain, dtaps = backward(
         dy_BDL, z, v, static, gain, taps, mask, ctx.kind, ctx.bound

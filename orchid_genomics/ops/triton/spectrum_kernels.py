@@ -27,7 +27,7 @@ def _store(row, first, F, re, im, BLOCK: tl.constexpr):
 
 
 @triton.jit
-def _mirrored(place, L, F, J: tl.constexpr):
+def _mirror(place, L, F, J: tl.constexpr):
     """The stored bin that holds a place up to J outside the half spectrum, and whether it is its
     conjugate.
     """
@@ -74,7 +74,7 @@ def _neighbour(
     V, gain, place, L, F, mean, J: tl.constexpr, BOUND: tl.constexpr, MAGNITUDE: tl.constexpr
 ):
     """gain * S at places around the half spectrum, real at its ends."""
-    at, conjugated = _mirrored(place, L, F, J)
+    at, conjugated = _mirror(place, L, F, J)
     re, im = _gather(V, at, conjugated)
     _, strength = _strength(re, im, at, mean, BOUND, MAGNITUDE)
     re, im = _gather(gain, at, conjugated)
@@ -112,7 +112,7 @@ def _conditioned(
 @triton.jit
 def _pulled(DY, Z, place, L, F, reverse, J: tl.constexpr):
     """Q = conj(Z) dY around the half spectrum, conjugated on the second strand, real at its ends."""
-    at, conjugated = _mirrored(place, L, F, J)
+    at, conjugated = _mirror(place, L, F, J)
     zr, zi = _gather(Z, at, conjugated)
     dr, di = _gather(DY, at, conjugated)
     qr, qi = _multiply(zr, -zi, dr, di)

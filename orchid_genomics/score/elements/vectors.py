@@ -13,7 +13,7 @@ import torch
 
 from orchid_genomics.errors import InputError
 from orchid_genomics.genome.fasta import Genome
-from orchid_genomics.model.batching import Strand, channels, pooled
+from orchid_genomics.model.batching import Strand, channels, pool_vectors
 from orchid_genomics.model.orchid import Orchid
 from orchid_genomics.score.elements.element_scores import read
 from orchid_genomics.score.elements.likelihood import pieces
@@ -57,7 +57,7 @@ class ElementVectors:
         """
         if not self.window and self.pool == "mean":
             rows = [read(self.genome, place) for place in places]
-            return list(pooled(self.encoder, rows, "mean", self.strand)[:, None])
+            return list(pool_vectors(self.encoder, rows, "mean", self.strand)[:, None])
         found = [np.zeros((len(place), self.width), np.float32) for place in places]
         rows: list[tuple] = []
         for place, out in zip(places, found, strict=True):

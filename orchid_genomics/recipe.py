@@ -98,7 +98,8 @@ def _tagged(kind: str, recipe: type[Choice]) -> TypeAdapter[Choice]:
             kinds: dict[Hashable, core_schema.CoreSchema] = {kind: handler.generate_schema(recipe)}
             return core_schema.tagged_union_schema(kinds, "kind")
 
-    return TypeAdapter[Choice](Annotated[recipe, Tag()])
+    tagged: Any = Annotated[recipe, Tag()]
+    return TypeAdapter(tagged)
 
 
 def one_of(registry: Registry[Any]) -> AfterValidator:

@@ -118,7 +118,7 @@ def largest(x: Tensor) -> Tensor:
 class PoolParts(NamedTuple):
     """What is not linear in pooling, as functions: modules may take their places."""
 
-    average: Callable[[Tensor, Tensor], Tensor] = averaged
+    average: Callable[[Tensor, Tensor], Tensor] = softmax_average
     """Averages (B, Q, C) of scores (B, Q, L) and channels (B, C, L)."""
     largest: Callable[[Tensor], Tensor] = largest
     """The maximum over the last axis."""

@@ -17,17 +17,17 @@ from orchid_genomics import draw
 from orchid_genomics.files import replacing
 from orchid_genomics.model.folder import OrchidModel
 from orchid_genomics.recipe import load
-from orchid_genomics.tasks.pretraining import LookupRunRecipe, opened
+from orchid_genomics.tasks.pretraining import CopiesRunRecipe, open_source
 from orchid_genomics.train import distributed as processes
 
 
 def measure(path: str, model: str, out: str, *words: str) -> None:
     options, overrides = split(words)
-    recipe = load(path, LookupRunRecipe, overrides)
+    recipe = load(path, CopiesRunRecipe, overrides)
     if model in PEERS:
         _, protocols, said = measured(recipe, model, **options)
     else:
-        source, ranks = opened(recipe), processes.start(recipe.training.device)
+        source, ranks = open_source(recipe), processes.start(recipe.training.device)
         protocols = source.evaluate(
             OrchidModel.from_pretrained(model), recipe.stages()[-1].length, ranks, print
         )

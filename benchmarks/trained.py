@@ -16,12 +16,10 @@ from peers import Hyena, Transformer
 from torch import Tensor, nn
 
 from orchid_genomics.evaluate.score_table import ScoreTable
-from orchid_genomics.tasks.pretrain import RunRecipe, stages_of
-from orchid_genomics.tasks.pretraining import opened
+from orchid_genomics.tasks.pretrain import fit_of, stages_of
+from orchid_genomics.tasks.pretraining import RunRecipe, open_source
 from orchid_genomics.terminal import clock
 from orchid_genomics.train import distributed as processes
-from orchid_genomics.train.loop import Fit
-from orchid_genomics.train.objectives import OBJECTIVES
 from orchid_genomics.train.run import BEST, Run
 
 PEERS = {"transformer": Transformer, "hyena": Hyena}
@@ -89,26 +87,15 @@ def measured(
 ) -> tuple[nn.Module, list[ScoreTable], str]:
     """Train a peer by a recipe, keep what was best on validation, and measure it; writes nothing."""
     ranks = processes.start(recipe.training.device)
-    source = opened(recipe)
+    source = open_source(recipe)
     torch.manual_seed(recipe.seed)
     model = Peer(Encoder(kind, recipe, source.alphabet.count, source.alphabet.size, **options))
     length = recipe.stages()[-1].length
-    objective = OBJECTIVES[recipe.objective.kind](recipe.objective, source.alphabet)
     with tempfile.TemporaryDirectory() as scratch:
         run = Run(Path(scratch) / "run", recipe, resume=False).begin()
         check = source.validation(model, length, ranks)
         stages = stages_of(recipe, source, ranks)
-        fit = Fit(
-            model,
-            objective,
-            stages,
-            recipe.training,
-            recipe.optimizer,
-            recipe.seed,
-            run,
-            ranks,
-            check,
-        )
+        fit = fit_of(recipe, source, model, stages, run=run, ranks=ranks, validate=check)
         progress = fit.run()
         model.load_state_dict(run.load(BEST, ranks.device)["model"])
     parameters = sum(p.numel() for p in model.parameters())

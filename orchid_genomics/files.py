@@ -147,3 +147,13 @@ def finite(values: Any) -> Any:
     if isinstance(values, list | tuple):
         return [finite(value) for value in values]
     return None if isinstance(values, float) and not math.isfinite(values) else values
+
+
+def write_json(path: Path, values: Any, indent: int = 2) -> None:
+    """Write values as JSON, whole or not at all; a number that is not finite becomes null.
+
+    Raises MachineError when it cannot be written, with what stood there before still in place.
+    """
+    with writable(path, "a disk with room"), replacing(path) as part:
+        text = json.dumps(finite(values), indent=indent, allow_nan=False)
+        part.write_text(text + "\n", encoding="utf-8")

@@ -7,13 +7,19 @@ import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from queue import SimpleQueue
+from typing import Protocol
 
 import numpy as np
 
-from orchid_genomics.data.copies import Planted
-from orchid_genomics.data.recall import Recall
-from orchid_genomics.data.sampling import Training
-from orchid_genomics.sequence import Interval
+
+class Sampler(Protocol):
+    """What the rows of every step hold: a closed form of (seed, step, row)."""
+
+    def batch(self, seed: int, step: int, rows: Sequence[int]) -> np.ndarray:
+        """Tokens (B, L) uint8 of these rows of a step."""
+
+    def places(self, seed: int, step: int, rows: Sequence[int]) -> Sequence[object]:
+        """Where each of these rows comes from, for a message."""
 
 
 @dataclass(frozen=True)
@@ -23,16 +29,16 @@ class Batch:
     step: int
     tokens_BL: np.ndarray
     rows: Sequence[int]
-    training: Training | Planted | Recall
+    sampler: Sampler
     seed: int
 
-    def places(self) -> list[tuple[int, Interval]] | list[str]:
+    def places(self) -> Sequence[object]:
         """The genome's number and the place of every row; its name where sequences are made up."""
-        return self.training.places(self.seed, self.step, self.rows)
+        return self.sampler.places(self.seed, self.step, self.rows)
 
 
 def batches(
-    training: Training | Planted | Recall,
+    sampler: Sampler,
     seed: int,
     first_step: int,
     last_step: int,
@@ -53,7 +59,7 @@ def batches(
                 room.acquire()
                 if closed.is_set():
                     return
-                ready.put(Batch(step, training.batch(seed, step, rows), rows, training, seed))
+                ready.put(Batch(step, sampler.batch(seed, step, rows), rows, sampler, seed))
         except (
             BaseException
         ) as fault:  # whatever it is, the consumer must hear of it rather than wait for ever

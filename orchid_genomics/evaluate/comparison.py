@@ -19,7 +19,7 @@ from orchid_genomics.data.labelled.splitting import join_groups
 from orchid_genomics.evaluate.answered import Answered
 from orchid_genomics.evaluate.arms import RANDOM, TrainedArm
 from orchid_genomics.evaluate.bootstrap import Estimate, resampled_weights
-from orchid_genomics.evaluate.kmer_tables import repeated
+from orchid_genomics.evaluate.repeats import recurs
 from orchid_genomics.genome.contigs import shared
 from orchid_genomics.genome.regions import Regions
 from orchid_genomics.sequence import DNA, Interval
@@ -291,7 +291,7 @@ def shared_letters(data: LabelledSet, rows: np.ndarray) -> np.ndarray:
     share = np.zeros(len(rows))
     for size in np.unique(sizes):
         some = np.flatnonzero(sizes == size)
-        covered = repeated([train], [data.tokens[rows[at]] for at in some], int(size))
+        covered = recurs([train], [data.tokens[rows[at]] for at in some], int(size))
         share[some] = [inside.mean() for inside in covered]
     return share
 

@@ -1,12 +1,11 @@
-"""k-mers of contigs, on both strands: a dense table of counts, and the places whose k-mer recurs in
-training.
+"""Counts of all k-mers of contigs, on both strands, as dense tables.
 
 A table of k-mers is a table of contexts wherever the target stands in it: 12 letters on the left
 and 6 on both sides are read from the same 13-mers. A k-mer with an N is not counted; case is not
 looked at.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,13 +16,16 @@ from orchid_genomics.sequence.kmers import coded
 LONGEST = 14  # 4**14 counts are 1 GiB; 13-mers take 0.36 GB with all the shorter ones
 MOST_UNSEEN = 4  # 4**4 cells are summed for a context with four unseen letters
 _CELLS = 1 << 20  # cells of a table read at once
-_HASH = 26  # bits; a bitmap of 64 MiB
 
 
 @dataclass(frozen=True)
-class Kmers:
-    """Counts of every k-mer of 0 to `k` letters: `tables[k]` is (4**k,) uint32, the first letter
-    most significant.
+class KmerCounts:
+    """Counts of every k-mer of 0 to `k` letters.
+
+    Attributes
+    ----------
+    tables
+        `tables[k]` is (4**k,) uint32, the first letter most significant.
     """
 
     tables: tuple[np.ndarray, ...]
@@ -34,7 +36,7 @@ class Kmers:
         return len(self.tables) - 1
 
     @classmethod
-    def count(cls, contigs: Iterable[np.ndarray], k: int) -> "Kmers":
+    def count(cls, contigs: Iterable[np.ndarray], k: int) -> "KmerCounts":
         """Counts of `contigs`, each tokens (L,) uint8, read on both strands, one contig at a time.
 
         Cost: about 0.1 s a million letters and 5.3 x 4**k bytes.
@@ -55,12 +57,22 @@ class Kmers:
         return cls(tuple(tables))
 
     def around(self, letters_NK: np.ndarray, left: int) -> tuple[np.ndarray, np.ndarray]:
-        """Counts (N, 4) float64 of each letter at column `left` given the others, and the unseen
-        others (N,).
+        """How often each letter stands at one column, given the others.
 
-        A code above 3 is unseen: the counts are summed over what it may be. Contexts with more than
-        `MOST_UNSEEN` unseen letters are not summed and get zeros. The letter at column `left` is
-        not read.
+        Parameters
+        ----------
+        letters_NK
+            Codes (N, K) of K <= `k` neighbouring letters; above 3 where a letter is unseen, and the
+            counts are then summed over what it may be.
+        left
+            The column that is asked for; its letter is not read.
+
+        Returns
+        -------
+        counts : numpy.ndarray
+            (N, 4) float64; zeros where more than `MOST_UNSEEN` letters are unseen.
+        unseen : numpy.ndarray
+            How many of the others are unseen (N,).
         """
         length = letters_NK.shape[1]
         place = 4 ** np.arange(length - 1, -1, -1)
@@ -73,16 +85,22 @@ class Kmers:
         for many in range(MOST_UNSEEN + 1):
             rows = np.flatnonzero(unseen == many)
             chunk = max(1, _CELLS // 4**many)
-            for part in (rows[at : at + chunk] for at in range(0, len(rows), chunk)):
-                cells = codes[part][:, None]
+            for at in range(0, len(rows), chunk):
+                part = rows[at : at + chunk]
                 strides = place[np.nonzero(unseen_NK[part])[1]].reshape(len(part), many)
-                for stride in strides.T:
-                    cells = (cells[:, :, None] + stride[:, None, None] * np.arange(4)).reshape(
-                        len(part), -1
-                    )
+                cells = _expand(codes[part], strides)
                 for letter in range(4):
                     counts[part, letter] = self.tables[length][cells + letter * place[left]].sum(1)
         return counts, unseen
+
+
+def _expand(codes: np.ndarray, strides_NU: np.ndarray) -> np.ndarray:
+    """The cells (N, 4**U) of all that U unseen letters may be."""
+    cells = codes[:, None]
+    for stride in strides_NU.T:
+        cells = cells[:, :, None] + stride[:, None, None] * np.arange(4)
+        cells = cells.reshape(len(codes), -1)
+    return cells
 
 
 def _count_last(tables: list[np.ndarray], codes: np.ndarray) -> None:
@@ -97,65 +115,3 @@ def _count_last(tables: list[np.ndarray], codes: np.ndarray) -> None:
         last = ends[ends - starts >= k]
         windows = codes[last[:, None] + np.arange(-k, 0)].astype(np.int64)
         np.add.at(tables[k], windows @ (4 ** np.arange(k - 1, -1, -1)), np.uint32(1))
-
-
-def repeated(
-    train: Iterable[np.ndarray], contigs: Sequence[np.ndarray], k: int = 24
-) -> list[np.ndarray]:
-    """Whether each place of each of `contigs` lies in a k-mer that also stands in `train`, on
-    either strand.
-
-    24 letters: two unrelated genomes of 10 Mb share one by chance at under one place in a million
-    (4**24 = 2.8e14), while copies at 90 % identity still share some; so a recurring 24-mer is a
-    copy. Train is streamed; memory is 40 bytes a letter of `contigs`.
-    """
-    if not 1 <= k <= 31:
-        raise ValueError(f"k-mers of {k} letters; 1 to 31 fit 64 bits")
-    none = np.zeros(0, np.int64)
-    wanted = _Codes(
-        np.concatenate(
-            [none, *(codes[valid] for each in contigs for _, codes, valid in coded(each, k))]
-        )
-    )
-    found = np.zeros(len(wanted.codes), bool)
-    for tokens in train:
-        for strand in (tokens, DNA.reverse_complement(tokens)):
-            for _, codes, valid in coded(strand, k):
-                found[wanted.find(codes[valid])[1]] = True
-    recurring = _Codes(wanted.codes[found])
-    return [_covered(tokens, k, recurring) for tokens in contigs]
-
-
-class _Codes:
-    """A set of codes, sorted; a bitmap of hashes spares nearly all others the binary search, which
-    misses the cache.
-    """
-
-    def __init__(self, codes: np.ndarray) -> None:
-        self.codes = np.unique(codes)
-        self.bitmap = np.zeros(1 << _HASH, bool)
-        self.bitmap[_hash(self.codes)] = True
-
-    def find(self, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Which of `codes` are in the set, and where in it."""
-        which = np.flatnonzero(self.bitmap[_hash(codes)])
-        at = np.searchsorted(self.codes, codes[which])
-        at[at == len(self.codes)] = 0
-        same = self.codes[at] == codes[which] if len(self.codes) else np.zeros(0, bool)
-        return which[same], at[same]
-
-
-def _hash(codes: np.ndarray) -> np.ndarray:
-    """Multiplicative (Fibonacci) hash to _HASH bits."""
-    return (codes.view(np.uint64) * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(64 - _HASH)
-
-
-def _covered(tokens: np.ndarray, k: int, recurring: _Codes) -> np.ndarray:
-    """The places (L,) bool inside a k-mer of the set."""
-    change = np.zeros(len(tokens) + 1, np.int32)
-    for start, codes, valid in coded(tokens, k):
-        which, _ = recurring.find(codes)
-        hits = start + which[valid[which]]
-        np.add.at(change, hits, np.int32(1))
-        np.add.at(change, hits + k, np.int32(-1))
-    return np.cumsum(change[:-1]) > 0

@@ -3,26 +3,19 @@ stands alone.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 from pydantic import Field
-from torch import nn
 
 from orchid_genomics.data.corpus import Corpus
-from orchid_genomics.data.splits import read_regions
+from orchid_genomics.data.splits import Split, read_regions
 from orchid_genomics.errors import RecipeError
 from orchid_genomics.evaluate.bootstrap import paired_bootstrap
-from orchid_genomics.evaluate.kmer_tables import repeated
-from orchid_genomics.evaluate.masked_letters import (
-    HeldOut,
-    contig_tokens,
-    held_out,
-    masked_bits,
-    single_bits,
-    sites,
-)
-from orchid_genomics.evaluate.ngram import Counts, baselines
+from orchid_genomics.evaluate.held_out import HeldOut, choose_sites, contig_tokens, hide_letters
+from orchid_genomics.evaluate.masked_letters import LetterModel, masked_bits, single_bits
+from orchid_genomics.evaluate.ngram import NgramModel, fit_ngrams
+from orchid_genomics.evaluate.repeats import recurs
 from orchid_genomics.evaluate.score_table import ScoreTable, scores_by_region
 from orchid_genomics.recipe import RecipePath, Strict
 from orchid_genomics.sequence import DNA, SOFT
@@ -60,156 +53,183 @@ class EvaluationRecipe(Strict):
 
 
 def evaluate(
-    model: nn.Module,
+    model: LetterModel,
     corpus: Corpus,
     length: int,
     recipe: EvaluationRecipe,
+    *,
     ranks: Ranks,
     say: Callable[[str], None] = lambda _: None,
 ) -> list[ScoreTable]:
-    """Both protocols over the whole test split; the count models are fitted on rank 0 alone. Empty
-    without a test.
+    """Both protocols over the whole test split.
+
+    Parameters
+    ----------
+    model
+        The trained model; "model" in the tables.
+    corpus
+        The genomes and their splits.
+    length
+        The window of the first protocol, nt.
+    recipe
+        What is measured.
+    ranks
+        The model is read by all ranks; the count models are fitted on rank 0 alone.
+    say
+        Hears what takes time.
+
+    Returns
+    -------
+    list of ScoreTable
+        A table for each protocol, on rank 0; empty without a test split.
     """
-    test = held_out(corpus, "test", recipe.seed, recipe.share)
+    test = hide_letters(corpus, "test", recipe.seed, recipe.share)
     if not test:
         return []
     model.eval()
-    places = sites(test, recipe.sites, recipe.seed)
-    masked = masked_bits(model, test, length, recipe.batch, ranks)
+    sites = choose_sites(test, recipe.sites, recipe.seed)
     site_length = recipe.site_length or length
-    single = single_bits(
-        model, test, places, site_length, max(1, recipe.batch * length // site_length), ranks
-    )
+    single_batch = max(1, recipe.batch * length // site_length)
+    masked = {"model": masked_bits(model, test, length, batch=recipe.batch, ranks=ranks)}
+    single = {
+        "model": single_bits(model, test, sites, site_length, batch=single_batch, ranks=ranks)
+    }
     if not ranks.main:
         return []
-    ours_masked, ours_single = {"model": masked}, {"model": single}
-    train = [
-        tokens
-        for number, split in enumerate(corpus.splits)
-        for tokens in _training(corpus, number, split)
-    ]
+    train = training_letters(corpus)
     if recipe.baselines:
         say("fitting the count models on the training contigs")
-        validation = held_out(corpus, "validation", recipe.seed, recipe.share)
-        for counts, tuned in _counts(train, validation):
-            ours_masked[counts.name] = [counts.bits(p.tokens, p.targets, p.hidden) for p in test]
+        validation = hide_letters(corpus, "validation", recipe.seed, recipe.share)
+        for under_masks, all_visible in _fit_counts(train, validation):
+            name = under_masks.name
+            masked[name] = [under_masks.bits(p.tokens, p.targets, p.hidden) for p in test]
             if recipe.sites:
-                ours_single[counts.name] = [
-                    tuned.bits(p.tokens, at) for p, at in zip(test, places, strict=True)
-                ]
-    labels = _labels(corpus, test, train, recipe)
-    share = f"{recipe.share:.0%} masked, {length:,} nt"
-    protocols = [
-        _protocol(
-            f"masked bits per base, {share}", ours_masked, test, [p.targets for p in test], labels
-        )
-    ]
+                pairs = zip(test, sites, strict=True)
+                single[name] = [all_visible.bits(piece.tokens, at) for piece, at in pairs]
+    parts = _parts(corpus, test, train, recipe)
+    title = f"masked bits per base, {recipe.share:.0%} masked, {length:,} nt"
+    targets = [piece.targets for piece in test]
+    tables = [_table(title, masked, _Letters.of(test, targets, parts))]
     if recipe.sites:
         title = f"bits per base, one masked letter, {site_length:,} nt"
-        protocols.append(_protocol(title, ours_single, test, places, labels))
-    return protocols
+        tables.append(_table(title, single, _Letters.of(test, sites, parts)))
+    return tables
 
 
 def validation(
-    model: nn.Module, corpus: Corpus, length: int, recipe: EvaluationRecipe, ranks: Ranks
+    model: LetterModel, corpus: Corpus, length: int, recipe: EvaluationRecipe, *, ranks: Ranks
 ) -> Callable[[], float] | None:
-    """A function that gives masked bits per base on evenly spaced validation windows; None without
-    validation.
+    """A function that gives masked bits per base on evenly spaced validation windows.
+
+    None without a validation split. Parameters as in `evaluate`.
     """
-    pieces = held_out(corpus, "validation", recipe.seed, recipe.share)
+    pieces = hide_letters(corpus, "validation", recipe.seed, recipe.share)
     if not pieces:
         return None
 
-    def bits() -> float:
-        found = masked_bits(model, pieces, length, recipe.batch, ranks, recipe.validation_windows)
-        return float(np.nanmean(np.concatenate(found)))
+    def mean_bits() -> float:
+        most = recipe.validation_windows
+        bits = masked_bits(model, pieces, length, batch=recipe.batch, ranks=ranks, most=most)
+        return float(np.nanmean(np.concatenate(bits)))
 
-    return bits
+    return mean_bits
 
 
-def check_regions(corpus: Corpus, recipe: EvaluationRecipe) -> None:
-    """Read the BEDs of `regions` before any work. Raises InputError, or RecipeError for a genome
-    that is not there.
+def check_regions(corpus: Corpus, parts: Sequence[RegionRecipe]) -> None:
+    """Read the BEDs of `evaluation.regions` before any work.
+
+    Raises InputError, or RecipeError for a genome that is not there.
     """
-    for number, part in enumerate(recipe.regions):
+    for number, part in enumerate(parts):
         if part.genome not in range(len(corpus.genomes)):
             where = f"evaluation.regions.{number}.genome"
             raise RecipeError(where, f"no genome {part.genome}", f"0 to {len(corpus.genomes) - 1}")
         read_regions(part.bed, corpus.genomes[part.genome])
 
 
-def _training(corpus: Corpus, number: int, split: Any) -> list[np.ndarray]:
-    """Training contigs as tokens, with what is held out of them as N."""
-    found = []
-    for contig in split.contigs["train"]:
-        tokens = contig_tokens(corpus.genomes[number], contig)
-        held = [
-            place
-            for places in split.held_out.values()
-            for place in places
-            if place.contig == contig
-        ]
-        if held:
-            tokens = tokens.copy()
-        for place in held:
-            tokens[place.start : place.end] = DNA.n
-        found.append(tokens)
-    return found
+def training_letters(corpus: Corpus) -> list[np.ndarray]:
+    """Training contigs as tokens (L,), with what is held out of them as N."""
+    contigs = []
+    for number, split in enumerate(corpus.splits):
+        for contig in split.contigs["train"]:
+            tokens = contig_tokens(corpus.genomes[number], contig)
+            contigs.append(_without_held_out(tokens, split, contig))
+    return contigs
 
 
-def _counts(train: list[np.ndarray], validation: Sequence[HeldOut]) -> list[tuple[Counts, Counts]]:
+def _without_held_out(tokens: np.ndarray, split: Split, contig: str) -> np.ndarray:
+    tokens = tokens.copy()
+    for intervals in split.held_out.values():
+        for interval in intervals:
+            if interval.contig == contig:
+                tokens[interval.start : interval.end] = DNA.n
+    return tokens
+
+
+def _fit_counts(
+    train: list[np.ndarray], validation: Sequence[HeldOut]
+) -> list[tuple[NgramModel, NgramModel]]:
     """Each count model, tuned under the masks and with every neighbour visible (on validation
     letters alone).
     """
     if not validation:
-        return [(counts, counts) for counts in baselines(train, train[:1])]
-    tokens, inside = [piece.tokens for piece in validation], [piece.inside for piece in validation]
-    found = baselines(train, tokens, [piece.hidden for piece in validation], inside)
-    return [(counts, counts.tuned(tokens, inside=inside)) for counts in found]
+        return [(counts, counts) for counts in fit_ngrams(train, train[:1])]
+    tokens = [piece.tokens for piece in validation]
+    inside = [piece.inside for piece in validation]
+    hidden = [piece.hidden for piece in validation]
+    models = fit_ngrams(train, tokens, hidden, inside)
+    return [(counts, counts.tune(tokens, inside=inside)) for counts in models]
 
 
-def _labels(
+def _parts(
     corpus: Corpus, test: Sequence[HeldOut], train: list[np.ndarray], recipe: EvaluationRecipe
 ) -> dict[str, list[np.ndarray]]:
     """Named parts of the test contigs, a bool array (L,) each."""
-    labels: dict[str, list[np.ndarray]] = {}
+    parts: dict[str, list[np.ndarray]] = {}
     for part in recipe.regions:
-        places = read_regions(part.bed, corpus.genomes[part.genome])
+        intervals = read_regions(part.bed, corpus.genomes[part.genome])
         for piece in test:
+            mine = piece.genome == part.genome
             inside = np.zeros(len(piece.tokens), bool)
-            for place in places if piece.genome == part.genome else ():
-                if place.contig == piece.contig:
-                    inside[max(place.start, 0) : place.end] = True
-            chosen = ~inside if part.outside and piece.genome == part.genome else inside
-            labels.setdefault(part.name, []).append(chosen)
-    again = repeated(train, [piece.tokens for piece in test])
-    labels["repeated"], labels["unique"] = again, [~row for row in again]
+            for interval in intervals if mine else ():
+                if interval.contig == piece.contig:
+                    inside[max(interval.start, 0) : interval.end] = True
+            parts.setdefault(part.name, []).append(~inside if part.outside and mine else inside)
+    again = recurs(train, [piece.tokens for piece in test])
+    parts["repeated"], parts["unique"] = again, [~row for row in again]
     soft = [(piece.tokens & SOFT) > 0 for piece in test]
     if any(row.any() for row in soft):
-        labels["soft-masked"] = soft
-    return labels
+        parts["soft-masked"] = soft
+    return parts
 
 
-def _protocol(
-    title: str,
-    bits: dict[str, list[np.ndarray]],
-    test: Sequence[HeldOut],
-    places: Sequence[np.ndarray],
-    labels: dict[str, list[np.ndarray]],
-) -> ScoreTable:
-    contig = np.concatenate(
-        [np.full(len(at), piece.number) for piece, at in zip(test, places, strict=True)]
-    )
-    position = np.concatenate(places)
-    inside = {
-        n: np.concatenate([r[at] for r, at in zip(rows, places, strict=True)])
-        for n, rows in labels.items()
-    }
-    joined = {name: np.concatenate(rows) for name, rows in bits.items()}
-    scores = {name: scores_by_region(row, contig, position, inside) for name, row in joined.items()}
-    ours = joined["model"]
-    others = {name: row for name, row in joined.items() if name != "model"}
-    differences = {
-        name: paired_bootstrap(ours, row, contig, position) for name, row in others.items()
-    }
+class _Letters(NamedTuple):
+    """Where the targets of all pieces lie (N,), and in which parts (bool, N)."""
+
+    contig: np.ndarray
+    position: np.ndarray
+    parts: dict[str, np.ndarray]
+
+    @classmethod
+    def of(
+        cls,
+        test: Sequence[HeldOut],
+        places: Sequence[np.ndarray],
+        parts: dict[str, list[np.ndarray]],
+    ) -> "_Letters":
+        numbers = [np.full(len(at), piece.number) for piece, at in zip(test, places, strict=True)]
+        inside = {}
+        for name, rows in parts.items():
+            inside[name] = np.concatenate([row[at] for row, at in zip(rows, places, strict=True)])
+        return cls(np.concatenate(numbers), np.concatenate(places), inside)
+
+
+def _table(title: str, bits: dict[str, list[np.ndarray]], letters: _Letters) -> ScoreTable:
+    contig, position, parts = letters
+    whole = {name: np.concatenate(rows) for name, rows in bits.items()}
+    scores, differences = {}, {}
+    for name, row in whole.items():
+        scores[name] = scores_by_region(row, contig, position, parts)
+        if name != "model":
+            differences[name] = paired_bootstrap(whole["model"], row, contig, position)
     return ScoreTable(title, scores, differences)

@@ -7,6 +7,7 @@ print.
 import gc
 import os
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -44,11 +45,9 @@ class Ranks:
 
     def agree(self, flag: bool) -> bool:
         """Whether any rank says so."""
-        return (
-            bool(self.sum(torch.tensor(float(flag), device=self.device)) > 0)
-            if self.world > 1
-            else flag
-        )
+        if self.world == 1:
+            return flag
+        return bool(self.sum(torch.tensor(float(flag), device=self.device)) > 0)
 
     def wrap(self, module: nn.Module) -> nn.Module:
         """The module with gradients averaged over ranks."""
@@ -56,30 +55,41 @@ class Ranks:
             return module
         return nn.parallel.DistributedDataParallel(module, find_unused_parameters=False)
 
+    def alone(self, module: nn.Module) -> AbstractContextManager[None]:
+        """A context in whose backward passes a wrapped module averages no gradients."""
+        if isinstance(module, nn.parallel.DistributedDataParallel):
+            return module.no_sync()
+        return nullcontext()
+
     def close(self) -> None:
-        """Leave the group. Collects first: a wrapped module lies in reference cycles and holds the
-        group, whose threads abort the process when they are still alive at its exit.
-        """
+        """Leave the group."""
         if self.world > 1:
+            # A wrapped module lies in reference cycles and holds the group, whose threads abort the
+            # process when they are still alive at its exit.
             gc.collect()
             dist.destroy_process_group()
 
 
 def start(device: str = "auto") -> Ranks:
-    """Join what torchrun started (NCCL on CUDA, gloo on CPU), or stand alone. `device`: auto, cpu
-    or cuda.
+    """Join what torchrun started (NCCL on CUDA, gloo on CPU), or stand alone.
+
+    Parameters
+    ----------
+    device
+        auto, cpu or cuda.
     """
     world, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
-    place = device_of(device, "training.device")
-    if place.type == "cuda":
-        torch.cuda.set_device(place)
+    own = device_of(device, "training.device")
+    if own.type == "cuda":
+        torch.cuda.set_device(own)
     if world > 1:
-        dist.init_process_group("nccl" if place.type == "cuda" else "gloo")
-    return Ranks(rank, world, place)
+        dist.init_process_group("nccl" if own.type == "cuda" else "gloo")
+    return Ranks(rank, world, own)
 
 
 def check_batch(batch: int, accumulate: int, world: int, where: str) -> None:
     """Raise RecipeError when a batch does not divide evenly."""
     if batch % (accumulate * world):
-        found = f"{batch} rows do not divide into {world} {'rank' if world == 1 else 'ranks'} x {accumulate} parts"
+        ranks = "1 rank" if world == 1 else f"{world} ranks"
+        found = f"{batch} rows do not divide into {ranks} x {accumulate} parts"
         raise RecipeError(where, found, f"a multiple of {accumulate * world}")

@@ -8,20 +8,22 @@ one.
 import math
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from types import FrameType
+from typing import Any, Generic, Literal, NoReturn, Protocol
 
-import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from orchid_genomics.data.loader import Batch, Sampler, batches
 from orchid_genomics.errors import MachineError, NumericError, TrainingError
 from orchid_genomics.recipe import Strict
 from orchid_genomics.train import optimizer as adamw
 from orchid_genomics.train.distributed import Ranks
+from orchid_genomics.train.objectives import Example, Objective, Ready
 from orchid_genomics.train.optimizer import OptimizerRecipe
 from orchid_genomics.train.progress import Reporter
 from orchid_genomics.train.run import BEST, NEWEST, Run
@@ -45,7 +47,8 @@ class TrainingRecipe(Strict):
     accumulate: int = Field(default=1, gt=0)
     """Parts of a batch that are run one after another, to save memory."""
     curriculum: tuple[StageRecipe, ...] = ()
-    """Train short, finish long: stages in order, in place of `steps`, `batch`, `accumulate` and `data.length`."""
+    """Train short, finish long: stages in order, in place of `steps`, `batch`, `accumulate` and
+    `data.length`."""
     checkpointing: bool = False
     """Compute every block again in the backward pass rather than keep its activations."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -58,24 +61,53 @@ class TrainingRecipe(Strict):
     """Stop after so many validations without a better one; 0: train to the end."""
 
 
-class Batch(Protocol):
-    """What a stage yields: tokens (B, L) uint8 of some rows of a step."""
+class Encoder(Protocol):
+    """What the loop asks of an encoder."""
 
-    step: int
-    tokens_BL: np.ndarray
+    def prepare(self, checkpointing: bool, activations: torch.dtype) -> None:
+        """Say how to train: whether to compute blocks again in the backward pass, and the type of
+        activations.
+        """
 
-    def places(self) -> Sequence[Any]: ...
+
+class Trainable(Protocol):
+    """What the loop asks of a model, which is an `nn.Module` with an encoder."""
+
+    @property
+    def encoder(self) -> Encoder: ...
+
+    def encode(self, tokens_BL: Tensor, mask_BL: Tensor | None = None) -> Tensor:
+        """Outputs for codes (B, L) uint8; `mask_BL` is 1 at letters and 0 at padding."""
+
+    def to(self, device: torch.device) -> Any: ...
+
+    def train(self, mode: bool = True) -> Any: ...
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> Any: ...
 
 
 @dataclass(frozen=True)
 class Stage:
-    """Steps of one length; `batches(first, last, rows)` yields the batches of those steps."""
+    """Steps of one length: `batch` rows a step, in `accumulate` parts, as `sampler` draws them."""
 
     length: int
     steps: int
     batch: int
     accumulate: int
-    batches: Callable[[int, int, Sequence[int]], Iterator[Batch]]
+    sampler: Sampler
+
+    def parts(self, ranks: Ranks) -> list[Sequence[int]]:
+        """The rows of this rank, for each of the accumulated parts of a step."""
+        return [ranks.rows(self.batch, part, self.accumulate) for part in range(self.accumulate)]
+
+    def batches(
+        self, seed: int, first: int, last: int, parts: Sequence[Sequence[int]]
+    ) -> Iterator[Batch]:
+        """The batches of steps `first` to `last` (not included), read ahead."""
+        rows = [row for part in parts for row in part]
+        return batches(self.sampler, seed, first, last, rows)
 
 
 @dataclass
@@ -88,29 +120,55 @@ class Progress:
     stale: int = 0
     """Validations since the best."""
     stopped: int = field(default=0, compare=False)
+    """The number of the signal that asked for an end; 0 for none."""
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps of it."""
+        return {
+            "step": self.step, "best": self.best, "seconds": self.seconds, "stale": self.stale
+        }  # fmt: skip
 
 
-class _Loss(nn.Module):
+class _Loss(nn.Module, Generic[Ready]):
     """Model and objective as one module, so that its forward is what is wrapped for many ranks."""
 
-    def __init__(self, model: nn.Module, objective: Any) -> None:
+    def __init__(self, model: Trainable, objective: Objective[Ready]) -> None:
         super().__init__()
         self.model, self.objective = model, objective
 
-    def forward(self, hidden: Any) -> Tensor:
-        return self.objective.loss(self.model.encode(hidden.shown_BL, hidden.mask_BL), hidden)
+    def forward(self, example: Ready) -> Tensor:
+        outputs = self.model.encode(example.shown_BL, example.mask_BL)
+        return self.objective.loss(outputs, example)
 
 
-class Fit:
+class Fit(Generic[Ready]):
     """One training run: `Fit(...).run()` trains from the newest checkpoint, or the start, to the
     end.
+
+    Parameters
+    ----------
+    model
+        What is trained, in place.
+    objective
+        A batch -> a loss.
+    stages
+        Steps of one length each, in order.
+    recipe, optimizer, seed
+        How to train; chance is a function of the seed, the step and the row.
+    run
+        The folder that holds checkpoints and the log.
+    ranks
+        This process among those that train together.
+    validate
+        A function that gives a number, lower is better; none without a validation split.
     """
 
     def __init__(
         self,
-        model: nn.Module,
-        objective: Any,
+        model: Trainable,
+        objective: Objective[Ready],
         stages: Sequence[Stage],
+        *,
         recipe: TrainingRecipe,
         optimizer: OptimizerRecipe,
         seed: int,
@@ -118,102 +176,66 @@ class Fit:
         ranks: Ranks,
         validate: Callable[[], float] | None = None,
     ) -> None:
-        self.model, self.objective, self.stages = model.to(ranks.device), objective, stages
+        model.to(ranks.device)
+        model.encoder.prepare(recipe.checkpointing, activations(recipe.precision, ranks.device))
+        self.model, self.objective, self.stages = model, objective, stages
         self.recipe, self.optimizer_recipe, self.seed = recipe, optimizer, seed
         self.saved, self.ranks, self.validate = run, ranks, validate
         self.steps = sum(stage.steps for stage in stages)
-        model.encoder.prepare(recipe.checkpointing, activations(recipe.precision, ranks.device))
-        self.optimizer = adamw.build(model, optimizer)
-        self.module = ranks.wrap(_Loss(model, objective))
+        loss = _Loss(model, objective)
+        self.parameters = list(loss.parameters())
+        self.optimizer = adamw.build(loss, optimizer)
+        self.module = ranks.wrap(loss)
         self.progress = Progress()
 
     def run(self) -> Progress:
         """Train to the end. SIGTERM and SIGINT save and exit (128 + the signal's number)."""
         self._restore()
-        quiet, unit = not self.ranks.main, self.objective.unit
-        self.reporter = Reporter(self.steps, self.progress.step, self.saved.folder, quiet, unit)
-        before = [
-            (number, signal.signal(number, self._stop))
-            for number in (signal.SIGTERM, signal.SIGINT)
-        ]
-        try:
+        self.reporter = Reporter(
+            self.steps,
+            self.progress.step,
+            self.saved.folder,
+            quiet=not self.ranks.main,
+            unit=self.objective.unit,
+        )
+        with self._stopping_on_signals():
             self.model.train()
             first = 0
             for stage in self.stages:
                 last = first + stage.steps
-                if self.progress.step < last and not self._ended():
-                    self._stage(stage, last)
+                if self.progress.step < last and not self._stale():
+                    self._run_stage(stage, last)
                 first = last
-        finally:
-            for number, handler in before:
-                signal.signal(number, handler)
-            self.reporter.close()
         return self.progress
 
-    def _stage(self, stage: Stage, last: int) -> None:
-        parts = [
-            self.ranks.rows(stage.batch, part, stage.accumulate) for part in range(stage.accumulate)
-        ]
-        rows = [row for part in parts for row in part]
-        clock = time.monotonic()
-        for batch in stage.batches(self.progress.step, last, rows):
-            values = self._step(batch, parts)
-            now = time.monotonic()
-            self.progress.seconds += now - clock
-            values["nt_per_second"] = stage.batch * stage.length / (now - clock)
-            clock = now
-            self.progress.step += 1
-            step = self.progress.step
-            self.reporter.step(step, values)
-            read = {"length": stage.length, "nt": stage.batch * stage.length}
-            self.saved.log(step=step, seconds=round(self.progress.seconds, 3), **read, **values)
-            if self.validate and (step % self.recipe.validate_every == 0 or step == self.steps):
-                self._validated(step)
-            stopped = self.ranks.agree(bool(self.progress.stopped))
-            if step % self.recipe.save_every == 0 or step == self.steps or stopped or self._ended():
-                self._save(NEWEST)
-            if stopped:
-                self.reporter.say(f"stopped: saved at step {step:,}; --resume goes on from there")
-                raise SystemExit(128 + (self.progress.stopped or signal.SIGTERM))
-            if self._ended():
-                self.reporter.say(
-                    f"no better validation in {self.progress.stale}: ended after step {step:,}"
-                )
-                return
+    def step(self, batch: Batch, parts: Sequence[Sequence[int]]) -> dict[str, float]:
+        """One step of the optimizer.
 
-    def _step(self, batch: Batch, parts: Sequence[Sequence[int]]) -> dict[str, float]:
-        """One step of the optimizer; the loss is over the weights of all rows, ranks and parts."""
-        device, size = self.ranks.device, len(parts[0])
-        tokens = torch.from_numpy(batch.tokens_BL).to(device, non_blocking=True)
-        hidden = [
-            self.objective.hide(
-                tokens[i * size : (i + 1) * size],
-                self.seed,
-                batch.step,
-                torch.tensor(rows, device=device),
-            )
-            for i, rows in enumerate(parts)
-        ]
-        weight = self.ranks.sum(sum(part.weights_BL.sum() for part in hidden)).clamp(min=1e-9)
-        total = torch.zeros((), device=device)
+        Parameters
+        ----------
+        batch
+            The rows of this rank, part after part.
+        parts
+            The global numbers of the rows of each part.
+
+        Returns
+        -------
+        dict
+            loss (nats a target, over all rows, ranks and parts), bits, rate, and the gradient's
+            norm.
+        """
         try:
-            for i, part in enumerate(hidden):
-                last = i == len(hidden) - 1
-                with nullcontext() if last or self.ranks.world == 1 else self.module.no_sync():
-                    loss = self.module(part)
-                    (loss * (self.ranks.world / weight)).backward()
-                total += loss.detach()
+            nats = self._backward(batch, parts)
         except NumericError as error:
             self._fail(batch, f"{error.where}: {error.found}")
         except torch.OutOfMemoryError:
-            less = "a smaller batch, more accumulate, or checkpointing = true in [training]"
-            raise MachineError(
-                f"step {batch.step + 1}", f"{device} is out of memory", less
-            ) from None
-        nats = float(self.ranks.sum(total) / weight)
+            where, less = f"step {batch.step + 1}", "a smaller batch, more accumulate, or "
+            less += "checkpointing = true in [training]"
+            found = f"{self.ranks.device} is out of memory"
+            raise MachineError(where, found, less) from None
         if not math.isfinite(nats):
             self._fail(batch, f"the loss is {nats}")
-        norm = float(nn.utils.clip_grad_norm_(self.model.parameters(), self.optimizer_recipe.clip))
+        norm = float(nn.utils.clip_grad_norm_(self.parameters, self.optimizer_recipe.clip))
         if not math.isfinite(norm):
             self._fail(batch, f"the gradient is {norm}")
         rate = adamw.rate(batch.step, self.steps, self.optimizer_recipe)
@@ -223,37 +245,93 @@ class Fit:
         self.optimizer.zero_grad()
         return {"loss": nats, "bits": nats / math.log(2), "rate": rate, "gradient": norm}
 
-    def _fail(self, batch: Batch, found: str) -> None:
-        places = ", ".join(
-            str(place[-1] if isinstance(place, tuple) else place) for place in batch.places()
-        )
-        where = f"step {batch.step + 1}, windows {places} (1-based)"
-        raise TrainingError(
-            where, found, "a lower optimizer.rate; the newest checkpoint is from before"
-        )
+    def _run_stage(self, stage: Stage, last: int) -> None:
+        parts = stage.parts(self.ranks)
+        clock = time.monotonic()
+        for batch in stage.batches(self.seed, self.progress.step, last, parts):
+            values = self.step(batch, parts)
+            now = time.monotonic()
+            self.progress.seconds += now - clock
+            values["nt_per_second"] = stage.batch * stage.length / (now - clock)
+            clock = now
+            self.progress.step += 1
+            self._report(stage, values)
+            step = self.progress.step
+            if self.validate and (step % self.recipe.validate_every == 0 or step == self.steps):
+                self._run_validation(self.validate)
+            # A scheduler may tell one rank alone; all must leave at the same step.
+            stopped = self.ranks.agree(bool(self.progress.stopped))
+            ends = stopped or self._stale() or step == self.steps
+            if ends or step % self.recipe.save_every == 0:
+                self._save(NEWEST)
+            if stopped:
+                self.reporter.say(f"stopped: saved at step {step:,}; --resume goes on from there")
+                raise SystemExit(128 + (self.progress.stopped or signal.SIGTERM))
+            if self._stale():
+                stale = self.progress.stale
+                self.reporter.say(f"no better validation in {stale}: ended after step {step:,}")
+                return
 
-    def _ended(self) -> bool:
+    def _report(self, stage: Stage, values: dict[str, float]) -> None:
+        """Show the step just done, and log it."""
+        step = self.progress.step
+        self.reporter.step(step, values)
+        seconds = round(self.progress.seconds, 3)
+        size = {"length": stage.length, "nt": stage.batch * stage.length}
+        self.saved.log(step=step, seconds=seconds, **size, **values)
+
+    def _examples(self, batch: Batch, parts: Sequence[Sequence[int]]) -> list[Ready]:
+        """The parts of a batch, made ready on the device."""
+        device, size = self.ranks.device, len(parts[0])
+        tokens = torch.from_numpy(batch.tokens_BL).to(device, non_blocking=True)
+        examples = []
+        for part, rows in enumerate(parts):
+            number = torch.tensor(rows, device=device)
+            inside = tokens[part * size : (part + 1) * size]
+            examples.append(self.objective.hide(inside, self.seed, batch.step, number))
+        return examples
+
+    def _backward(self, batch: Batch, parts: Sequence[Sequence[int]]) -> float:
+        """Gradients of the mean over the targets of all rows, ranks and parts; that mean, nats."""
+        examples = self._examples(batch, parts)
+        weight = self.ranks.sum(_weight(examples)).clamp(min=1e-9)
+        total = torch.zeros((), device=self.ranks.device)
+        for part, example in enumerate(examples):
+            # Ranks average their gradients once a step, in the backward pass of the last part.
+            last = part == len(examples) - 1
+            with nullcontext() if last else self.ranks.alone(self.module):
+                loss = self.module(example)
+                # Ranks' gradients are averaged, while the loss is a sum: hence the factor `world`.
+                (loss * (self.ranks.world / weight)).backward()
+            total += loss.detach()
+        return float(self.ranks.sum(total) / weight)
+
+    def _fail(self, batch: Batch, found: str) -> NoReturn:
+        names = [str(each[-1] if isinstance(each, tuple) else each) for each in batch.places()]
+        where = f"step {batch.step + 1}, windows {', '.join(names)} (1-based)"
+        possible = "a lower optimizer.rate; the newest checkpoint is from before"
+        raise TrainingError(where, found, possible)
+
+    def _stale(self) -> bool:
         """Whether validation has not improved for as long as the recipe allows."""
         return 0 < self.recipe.patience <= self.progress.stale
 
-    def _validated(self, step: int) -> None:
-        self.model.eval()
-        found = self.validate()
+    def _run_validation(self, validate: Callable[[], float]) -> None:
+        name, step = self.objective.validation, self.progress.step
+        self.model.train(False)
+        value = validate()
         self.model.train()
-        self.saved.log(step=step, **{self.objective.validation: found})
-        self.reporter.validation(step, found, self.objective.validation)
+        self.saved.log(step=step, **{name: value})
+        self.reporter.validation(step, value, name)
         self.progress.stale += 1
-        if found < self.progress.best:
-            self.progress.best, self.progress.stale = found, 0
+        if value < self.progress.best:
+            self.progress.best, self.progress.stale = value, 0
             self._save(BEST)
 
     def _save(self, name: str) -> None:
         if self.ranks.main:
-            state = {
-                name: getattr(self.progress, name) for name in ("step", "best", "seconds", "stale")
-            }
-            model, optimizer = self.model.state_dict(), self.optimizer.state_dict()
-            self.saved.save(name, {**state, "model": model, "optimizer": optimizer})
+            weights = {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}
+            self.saved.save(name, {**self.progress.state(), **weights})
 
     def _restore(self) -> None:
         state = self.saved.load(NEWEST, self.ranks.device)
@@ -266,17 +344,34 @@ class Fit:
         )
         self.saved.rewind(state["step"])
 
-    def _stop(self, number: int, _: Any) -> None:
-        if (
-            self.progress.stopped and number == signal.SIGINT
-        ):  # asked twice: do not wait for the step to end
-            # (SIGTERM comes twice from a scheduler that also tells torchrun)
+    @contextmanager
+    def _stopping_on_signals(self) -> Iterator[None]:
+        """SIGTERM and SIGINT end the run after its step; what they did before comes back."""
+        numbers = signal.SIGTERM, signal.SIGINT
+        before = [(number, signal.signal(number, self._stop)) for number in numbers]
+        try:
+            yield
+        finally:
+            for number, handler in before:
+                signal.signal(number, handler)
+            self.reporter.close()
+
+    def _stop(self, number: int, _: FrameType | None) -> None:
+        # Ctrl-C twice does not wait for the step to end. SIGTERM comes twice from a scheduler that
+        # also tells torchrun, so there the second is no hurry.
+        if self.progress.stopped and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.progress.stopped = number
+
+
+def _weight(examples: Sequence[Example]) -> Tensor:
+    """The weights of all targets, summed."""
+    first, *others = (example.weights_BL.sum() for example in examples)
+    return sum(others, first)
 
 
 def activations(precision: str, device: torch.device) -> torch.dtype:
     """The type of activations for a `training.precision` on a device."""
     if precision == "auto":
         return torch.bfloat16 if device.type == "cuda" else torch.float32
-    return getattr(torch, precision)
+    return {"float32": torch.float32, "bfloat16": torch.bfloat16}[precision]

@@ -5,7 +5,7 @@ ranks, workers or accumulation. The trap: a loss must divide by the weights of t
 ranks and accumulated parts, so an objective returns sums and lets the loop divide.
 """
 
-from typing import Annotated, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol, TypeVar
 
 import torch
 from pydantic import Field, model_validator
@@ -13,14 +13,86 @@ from pydantic_core import PydanticCustomError
 from torch import Tensor
 from torch.nn import functional
 
-from orchid_genomics.recipe import Strict
+from orchid_genomics.errors import RecipeError
+from orchid_genomics.recipe import Choice
+from orchid_genomics.registry import Registry
 from orchid_genomics.sequence import CODE, SOFT, Alphabet
 from orchid_genomics.sequence.hashing import Stream
+from orchid_genomics.train.tensor_hash import below, fraction, hash_tensors
 
 
-class MaskedRecipe(Strict):
-    """Masked letters: predict hidden letters from both sides (80 % MASK, 10 % another letter, 10 %
-    unchanged).
+class Example(Protocol):
+    """Rows made ready for one pass: what the model sees, and how much each target weighs."""
+
+    @property
+    def shown_BL(self) -> Tensor:
+        """Codes (B, L) uint8 that the model sees."""
+
+    @property
+    def mask_BL(self) -> Tensor | None:
+        """1 at letters and 0 at padding (B, L); None where no row is padded."""
+
+    @property
+    def weights_BL(self) -> Tensor:
+        """The weight of every target, of any shape; 0 where there is none."""
+
+
+Ready = TypeVar("Ready", bound=Example)
+
+
+class Objective(Protocol[Ready]):
+    """A batch -> a loss: hides what is to be predicted, then scores the prediction.
+
+    Attributes
+    ----------
+    unit
+        What a loss is for, in messages: base, answer, row.
+    validation
+        The name of the validation's number in the log; lower is better.
+    """
+
+    unit: str
+    validation: str
+
+    def hide(self, tokens_BL: Tensor, seed: int, step: int, rows: Tensor) -> Ready:
+        """The example of some rows of a step.
+
+        Parameters
+        ----------
+        tokens_BL
+            Tokens (B, L) uint8 with case, on the device.
+        seed, step
+            Of the run; chance is a hash of them, the row and the position.
+        rows
+            The rows' (B,) global numbers in the step.
+        """
+
+    def loss(self, outputs: Tensor, example: Ready) -> Tensor:
+        """The sum (scalar) over targets of weight times loss."""
+
+
+class LetterObjective(Objective[Any], Protocol):
+    """An objective that needs no labels: made of its recipe and the alphabet of the sequences."""
+
+    Recipe: ClassVar[type["ObjectiveRecipe"]]
+
+    def __init__(self, recipe: Any, alphabet: Alphabet) -> None: ...
+
+
+OBJECTIVES: Registry[type[LetterObjective]] = Registry("objective")
+
+
+class ObjectiveRecipe(Choice):
+    """What pretraining predicts; each kind has its own keys."""
+
+    choices = OBJECTIVES
+
+
+class MaskedRecipe(ObjectiveRecipe):
+    """Masked letters: predict hidden letters from both sides.
+
+    As in BERT (Devlin et al. 2019), 80 % of the targets are shown as MASK, 10 % as another letter
+    and 10 % unchanged, so that a model must not rely on seeing MASK.
     """
 
     kind: Literal["masked"] = "masked"
@@ -31,7 +103,8 @@ class MaskedRecipe(Strict):
     masked: float = Field(default=0.8, ge=0, le=1)
     """Share of targets shown as MASK."""
     other: float = Field(default=0.1, ge=0, le=1)
-    """Share of targets shown as another letter, never the true one; the rest are shown as they are."""
+    """Share of targets shown as another letter, never the true one; the rest are shown as they
+    are."""
     soft_weight: float = Field(default=0.1, ge=0)
     """Weight of soft-masked (lower-case) targets in the loss."""
 
@@ -45,23 +118,18 @@ class MaskedRecipe(Strict):
         return self
 
 
-class AnswersRecipe(Strict):
-    """Associative recall (`data.recall`): which values are hidden and to be given; the last always
-    is.
-    """
+class AnswersRecipe(ObjectiveRecipe):
+    """Associative recall (`data.recall`): which values are hidden and to be given."""
 
     kind: Literal["recall"] = "recall"
     answers: Literal["last", "some", "all"] = "last"
-    """last: the paper's one answer a sequence; all: every value whose key occurred before; some: a share of those that
-    is drawn for each sequence, evenly from none to all."""
+    """last: the paper's one answer a sequence; all: every value whose key occurred before; some: a
+    share of those that is drawn for each sequence, evenly from none to all. The last always is."""
 
 
-ObjectiveRecipe = Annotated[MaskedRecipe, Field()]
-
-
-class Hidden(NamedTuple):
-    """A batch made ready: what the model sees, the true codes, and the weight of each as a target
-    (0 for none).
+class HiddenLetters(NamedTuple):
+    """Letters made ready: codes (B, L) uint8 as shown, the true codes (B, L) int64, and the weight
+    of each as a target (B, L), 0 for none.
     """
 
     shown_BL: Tensor
@@ -70,76 +138,94 @@ class Hidden(NamedTuple):
 
     @property
     def mask_BL(self) -> None:
-        """No padding: windows are whole (`supervised.Examples` has some)."""
+        """No padding: windows are whole."""
 
 
-class Masked:
+@OBJECTIVES.register("masked")
+class MaskedLetters:
     """The masked-letter objective over an alphabet; N, MASK and PAD are never targets."""
 
-    unit, validation = "base", "validation_bits"
+    Recipe = MaskedRecipe
+    unit = "base"
+    validation = "validation_bits"
 
     def __init__(self, recipe: MaskedRecipe, alphabet: Alphabet) -> None:
         self.recipe, self.alphabet = recipe, alphabet
 
-    def hide(self, tokens_BL: Tensor, seed: int, step: int, rows: Tensor) -> Hidden:
-        """Choose and hide targets; tokens (B, L) uint8 with case, rows (B,) their global numbers in
-        the step.
-        """
-        recipe, n = self.recipe, self.alphabet.count
+    def hide(self, tokens_BL: Tensor, seed: int, step: int, rows: Tensor) -> HiddenLetters:
+        """Choose and hide targets; see `Objective.hide`."""
+        recipe, letters = self.recipe, self.alphabet.count
         codes = (tokens_BL & CODE).long()
-        place = torch.arange(1 - recipe.span, tokens_BL.shape[1], device=tokens_BL.device)
-        key = hash_integers(seed, step, rows[:, None], place[None, :])
-        hidden = hash_integers(Stream.HIDDEN_LETTER, key)
-        targets = chosen(hidden, recipe.share, recipe.span) & (codes < n)
+        # Runs may begin left of the window, else its first letters would be hidden too rarely.
+        position = torch.arange(1 - recipe.span, tokens_BL.shape[1], device=tokens_BL.device)
+        key = hash_tensors(seed, step, rows[:, None], position[None, :])
+        start = hash_tensors(Stream.HIDDEN_LETTER, key)
+        targets = choose_runs(start, recipe.share, recipe.span) & (codes < letters)
         key = key[:, recipe.span - 1 :]
-        show = fraction(hash_integers(Stream.SHOWN_AS, key))
-        step_on = (hash_integers(Stream.OTHER_LETTER, key) >> 8 & 0xFFFFFF) % max(n - 1, 1)
-        other = (codes + 1 + step_on) % n
-        shown = torch.where(targets & (show < recipe.masked), self.alphabet.mask, codes)
-        swap = targets & (show >= recipe.masked) & (show < recipe.masked + recipe.other)
+        way = fraction(hash_tensors(Stream.SHOWN_AS, key))
+        step_to_other = below(hash_tensors(Stream.OTHER_LETTER, key), max(letters - 1, 1))
+        other = (codes + 1 + step_to_other) % letters
+        shown = torch.where(targets & (way < recipe.masked), self.alphabet.mask, codes)
+        swap = targets & (way >= recipe.masked) & (way < recipe.masked + recipe.other)
         shown = torch.where(swap, other, shown).to(torch.uint8)
         weight = torch.where((tokens_BL & SOFT) > 0, recipe.soft_weight, 1.0)
-        return Hidden(shown, codes, targets * weight)
+        return HiddenLetters(shown, codes, targets * weight)
 
-    def loss(self, logits_BLV: Tensor, hidden: Hidden) -> Tensor:
-        """The sum over targets of weight times -log p(true letter), nats."""
-        return (nats(logits_BLV, hidden.codes_BL) * hidden.weights_BL).sum()
+    def loss(self, outputs: Tensor, example: HiddenLetters) -> Tensor:
+        """The sum over targets of weight times -log p(true letter), nats; outputs are logits
+        (B, L, letters).
+        """
+        return weighted_nats(outputs, example)
 
 
-class Answers:
-    """Answers of associative recall, shown as MASK: letters 0, 2, 4, ... are keys, the letter after
-    each its value.
+@OBJECTIVES.register("recall")
+class RecallAnswers:
+    """Answers of associative recall, shown as MASK.
+
+    Letters 0, 2, 4, ... are keys, the letter after each its value. Raises RecipeError for letters
+    that are no such symbols.
     """
 
-    unit, validation = "answer", "validation_bits"
+    Recipe = AnswersRecipe
+    unit = "answer"
+    validation = "validation_bits"
 
     def __init__(self, recipe: AnswersRecipe, alphabet: Alphabet) -> None:
+        if not alphabet.name.startswith("symbols:"):
+            found = f"{recipe.kind!r} asks for keys and values, the letters are {alphabet.name}"
+            raise RecipeError("objective.kind", found, "masked")
         self.recipe, self.alphabet = recipe, alphabet
 
-    def hide(self, tokens_BL: Tensor, seed: int, step: int, rows: Tensor) -> Hidden:
-        """Hide answers of tokens (B, L) uint8, L even; rows (B,) are their global numbers in the
-        step.
-        """
+    def hide(self, tokens_BL: Tensor, seed: int, step: int, rows: Tensor) -> HiddenLetters:
+        """Hide answers of tokens (B, L) uint8, L even; see `Objective.hide`."""
         codes = tokens_BL.long()
         targets = torch.zeros_like(codes, dtype=torch.bool)
         if self.recipe.answers != "last":
-            key_BPK = functional.one_hot(codes[:, ::2], self.alphabet.count // 2)
-            targets[:, 1::2] = (key_BPK.cumsum(1) - key_BPK).gather(2, codes[:, ::2, None])[
-                ..., 0
-            ] > 0
+            targets[:, 1::2] = self._key_occurred(codes)
         if self.recipe.answers == "some":
-            place = torch.arange(codes.shape[1], device=codes.device)
-            share_B1 = fraction(hash_integers(seed, step, Stream.HIDDEN_SHARE, rows[:, None]))
-            key_BL = hash_integers(seed, step, Stream.HIDDEN_LETTER, rows[:, None], place)
-            targets &= fraction(key_BL) < share_B1
+            position = torch.arange(codes.shape[1], device=codes.device)
+            share_B1 = fraction(hash_tensors(seed, step, Stream.HIDDEN_SHARE, rows[:, None]))
+            drawn_BL = hash_tensors(seed, step, Stream.HIDDEN_LETTER, rows[:, None], position)
+            targets &= fraction(drawn_BL) < share_B1
         targets[:, -1] = True
         shown = torch.where(targets, self.alphabet.mask, codes).to(torch.uint8)
-        return Hidden(shown, codes, targets.to(torch.float32))
+        return HiddenLetters(shown, codes, targets.to(torch.float32))
 
-    loss = Masked.loss
+    def _key_occurred(self, codes_BL: Tensor) -> Tensor:
+        """Whether the key of each pair (B, P) stands in an earlier pair."""
+        keys_BP = codes_BL[:, ::2]
+        key_BPK = functional.one_hot(keys_BP, self.alphabet.count // 2)
+        before_BPK = key_BPK.cumsum(1) - key_BPK
+        return before_BPK.gather(2, keys_BP[..., None])[..., 0] > 0
+
+    def loss(self, outputs: Tensor, example: HiddenLetters) -> Tensor:
+        """The sum over answers of -log p(true value), nats; outputs are logits (B, L, symbols)."""
+        return weighted_nats(outputs, example)
 
 
-OBJECTIVES = {"masked": Masked, "recall": Answers}
+def weighted_nats(logits_BLV: Tensor, example: HiddenLetters) -> Tensor:
+    """The sum over letters of weight times -log p(true letter), nats."""
+    return (nats(logits_BLV, example.codes_BL) * example.weights_BL).sum()
 
 
 def nats(logits_BLV: Tensor, codes_BL: Tensor) -> Tensor:
@@ -151,37 +237,25 @@ def nats(logits_BLV: Tensor, codes_BL: Tensor) -> Tensor:
     )
 
 
-def hash_integers(*parts: int | Tensor) -> Tensor:
-    """An int64 hash of integers, broadcast together: splitmix64 folded over the parts
-    (`sequence.hashing.hash_integers`).
-    """
-    device = next((part.device for part in parts if isinstance(part, Tensor)), None)
-    state = torch.zeros(1, dtype=torch.int64, device=device)
-    for part in parts:
-        state = (state ^ part) + _signed(0x9E3779B97F4A7C15)
-        state = (state ^ _shifted(state, 30)) * _signed(0xBF58476D1CE4E5B9)
-        state = (state ^ _shifted(state, 27)) * _signed(0x94D049BB133111EB)
-        state = state ^ _shifted(state, 31)
-    return state
-
-
-def fraction(state: Tensor) -> Tensor:
-    """The top 24 bits of a hash as a number in [0, 1), exact in float32."""
-    return _shifted(state, 40).to(torch.float32) / (1 << 24)
-
-
-def chosen(state_BL: Tensor, share: float, span: int) -> Tensor:
+def choose_runs(state_BL: Tensor, share: float, span: int) -> Tensor:
     """A share of the positions, in runs of at least `span`; every position is as likely.
 
-    The state is of `span - 1` positions more, on the left, where runs may begin too.
+    Parameters
+    ----------
+    state_BL
+        A hash of every position, and of `span - 1` more on the left, where runs may begin too.
+    share
+        The share of positions to choose.
+    span
+        Letters of a run.
+
+    Returns
+    -------
+    torch.Tensor
+        Bool (B, L - span + 1).
     """
+    # A position is left out when none of the `span` places begins a run that would cover it.
     start = fraction(state_BL) < 1 - (1 - share) ** (1 / span)
-    return start if span == 1 else functional.max_pool1d(start.float()[:, None], span, 1)[:, 0] > 0
-
-
-def _signed(word: int) -> int:
-    return word - (1 << 64) if word >= 1 << 63 else word
-
-
-def _shifted(state: Tensor, bits: int) -> Tensor:
-    return (state >> bits) & ((1 << (64 - bits)) - 1)
+    if span == 1:
+        return start
+    return functional.max_pool1d(start.float()[:, None], span, 1)[:, 0] > 0

@@ -1,6 +1,7 @@
 """AdamW with parameter groups, and the learning rate of every step as a closed form."""
 
 import math
+from typing import Any
 
 import torch
 from pydantic import Field
@@ -22,9 +23,11 @@ class OptimizerRecipe(Strict):
     beta1: float = Field(default=0.9, ge=0, lt=1)
     beta2: float = Field(default=0.98, ge=0, lt=1)
     decay: float = Field(default=0.1, ge=0)
-    """Weight decay, on the matrices over channels alone (never filters, taps, norms, biases or letters)."""
+    """Weight decay, on the matrices over channels alone (never filters, taps, norms, biases or
+    letters)."""
     taps: float = Field(default=1.0, gt=0)
-    """Rate of the short convolutions' taps in units of `rate`: they begin at identity, far from a shift by a letter."""
+    """Rate of the short convolutions' taps in units of `rate`: they begin at identity, far from a
+    shift by a letter."""
     clip: float = Field(default=1.0, gt=0)
     """Largest norm of the gradient."""
 
@@ -35,25 +38,21 @@ def build(model: nn.Module, recipe: OptimizerRecipe) -> torch.optim.AdamW:
 
     A group's `scale` is its rate in units of the recipe's.
     """
-    matrices = {id(module.weight) for module in model.modules() if isinstance(module, Mix)}
-    taps = (
-        {id(p) for name, p in model.named_parameters() if name.endswith(".short")}
-        if recipe.taps != 1
-        else set()
-    )
-    groups = [
-        {
-            "params": [p for p in model.parameters() if id(p) in matrices],
-            "weight_decay": recipe.decay,
-        },
-        {
-            "params": [p for p in model.parameters() if id(p) not in matrices | taps],
-            "weight_decay": 0.0,
-        },
+    mixers = {id(module.weight) for module in model.modules() if isinstance(module, Mix)}
+    matrices, taps, others = [], [], []
+    for name, parameter in model.named_parameters():
+        if id(parameter) in mixers:
+            matrices.append(parameter)
+        elif recipe.taps != 1 and name.endswith(".short"):
+            taps.append(parameter)
+        else:
+            others.append(parameter)
+    groups: list[dict[str, Any]] = [
+        {"params": matrices, "weight_decay": recipe.decay},
+        {"params": others, "weight_decay": 0.0},
     ]
     if taps:
-        apart = [p for p in model.parameters() if id(p) in taps]
-        groups.append({"params": apart, "weight_decay": 0.0, "scale": recipe.taps})
+        groups.append({"params": taps, "weight_decay": 0.0, "scale": recipe.taps})
     return torch.optim.AdamW(groups, lr=recipe.rate, betas=(recipe.beta1, recipe.beta2))
 
 

@@ -1,6 +1,4 @@
-"""What a person sees while a run trains: a bar at a terminal, plain lines elsewhere, TensorBoard
-when installed.
-"""
+"""What a person sees while a run trains: a bar or plain lines, and TensorBoard where installed."""
 
 import time
 from importlib.util import find_spec
@@ -10,15 +8,26 @@ from orchid_genomics.terminal import Line, clock
 
 
 class Reporter:
-    """Shows steps; `quiet` on ranks other than 0; bits are for each `unit`. Speed is of the last
-    lines shown.
+    """Shows the steps of a run.
+
+    Parameters
+    ----------
+    steps, first
+        Steps in all, and how many of them are done already.
+    folder
+        The run folder, where TensorBoard's files go.
+    quiet
+        Nothing is shown: on ranks other than 0.
+    unit
+        What the bits are for: base, answer, row.
     """
 
     def __init__(
         self, steps: int, first: int, folder: Path, quiet: bool, unit: str = "base"
     ) -> None:
         self.steps, self.quiet, self.unit = steps, quiet, unit
-        self.start, self.first, self.writer = time.monotonic(), first, None
+        self.start, self.first = time.monotonic(), first
+        self.writer = None
         self.line = Line("training", steps, first, quiet)
         if find_spec("tensorboard") and not quiet:
             from torch.utils.tensorboard import SummaryWriter
@@ -38,18 +47,16 @@ class Reporter:
         plain = f"step {step:,}/{self.steps:,}  {text}  {clock(left)} left"
         self.line.show(step, text, plain, always=step in (self.first + 1, self.steps))
 
-    def validation(self, step: int, found: float, name: str = "validation_bits") -> None:
+    def validation(self, step: int, value: float, name: str = "validation_bits") -> None:
         """Show a validation; lower is better, whatever its name."""
         if self.quiet:
             return
         if self.writer:
-            self.writer.add_scalar(name, found, step)
-        what = (
-            f"masked bits/{self.unit}"
-            if name == "validation_bits"
-            else name.removeprefix("validation_")
-        )
-        self.say(f"step {step:,}: validation {found:.4f} {what}")
+            self.writer.add_scalar(name, value, step)
+        what = name.removeprefix("validation_")
+        if name == "validation_bits":
+            what = f"masked bits/{self.unit}"
+        self.say(f"step {step:,}: validation {value:.4f} {what}")
 
     def say(self, text: str) -> None:
         """A line of its own; none when quiet."""
@@ -57,6 +64,7 @@ class Reporter:
             self.line.say(text)
 
     def close(self) -> None:
+        """End the bar and TensorBoard's file."""
         self.line.close()
         if self.writer:
             self.writer.close()

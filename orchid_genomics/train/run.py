@@ -7,7 +7,7 @@ everything is written under a temporary name and renamed.
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +15,30 @@ import torch
 from pydantic import BaseModel
 
 from orchid_genomics.errors import InputError, TrainingError, reason
-from orchid_genomics.files import finite, replacing, writable
+from orchid_genomics.files import replacing, writable, write_json
 
 NEWEST, BEST = "newest.pt", "best.pt"
+_SHOWN = 4  # changed keys that a message lists
 
 
 class Run:
     """The folder of one run, checked when made and written from `begin` on.
 
-    `writes` is False on ranks that only read. Raises TrainingError for a folder that holds a run
-    already, or, to resume, none or one of another recipe.
+    Parameters
+    ----------
+    folder
+        Where it lies, or is to lie.
+    recipe
+        The whole recipe of the run.
+    resume
+        Whether to go on with the run that the folder holds.
+    writes
+        False on ranks that only read.
+
+    Raises
+    ------
+    TrainingError
+        The folder holds a run already; or, to resume, none, or one of another recipe.
     """
 
     def __init__(
@@ -36,79 +50,60 @@ class Run:
         self.inputs_path = self.folder / "inputs.json"
         self.values = json.loads(recipe.model_dump_json())
         if resume:
-            self._same(self.values)
-        elif writes and any(
-            os.path.exists(path) for path in (self.recipe_path, self.checkpoints / NEWEST)
-        ):
+            self._check_recipe()
+        elif writes and self._is_there():
             raise TrainingError(
                 self.folder, "holds a run already", "--resume to go on, or another -o"
             )
 
     def begin(self, inputs: Mapping[str, str] | None = None) -> "Run":
-        """Make the folder, once everything else is found right; `inputs` are the files that are
-        read, by checksum.
+        """Make the folder, once everything else is found right.
 
-        Raises MachineError when it cannot be written, TrainingError to resume a run that began with
-        other inputs.
+        Parameters
+        ----------
+        inputs
+            The files that are read, by checksum.
+
+        Raises
+        ------
+        MachineError
+            The folder cannot be written.
+        TrainingError
+            A run to resume began with other inputs.
         """
         if not self.writes:
             return self
         if self.resume and self.inputs_path.exists():
-            self._same_inputs(inputs or {})
+            self._check_inputs(inputs or {})
         with writable(self.folder, "-o with a folder to write in"):
             self.checkpoints.mkdir(parents=True, exist_ok=True)
-            for left in [*self.folder.glob(".*.tmp"), *self.checkpoints.glob(".*.tmp")]:
-                if left.is_file():  # what a kill cut short
-                    left.unlink()
+            for half in [*self.folder.glob(".*.tmp"), *self.checkpoints.glob(".*.tmp")]:
+                if half.is_file():  # what a kill cut short
+                    half.unlink()
         if not self.resume:
             self.write(self.recipe_path, self.values)
         if inputs:
             self.write(self.inputs_path, inputs)
         return self
 
-    def _same_inputs(self, now: Mapping[str, str]) -> None:
-        before = _read(self.inputs_path, "the checksums that the run wrote when it began")
-        for path in now:
-            if before.get(path, now[path]) != now[path]:
-                found = f"changed since the run began (SHA-256 {before[path][:12]} then, {now[path][:12]} now)"
-                raise TrainingError(path, found, "the file as it was, or a new run with another -o")
+    def save(self, name: str, state: Mapping[str, Any]) -> None:
+        """Write a checkpoint whole.
 
-    def _same(self, values: dict[str, Any]) -> None:
-        if not self.recipe_path.exists():
-            raise TrainingError(
-                self.folder,
-                "holds no run to resume",
-                "the folder of an earlier run, or no --resume",
-            )
-        before, now = _flat(_read(self.recipe_path, "the recipe of the run")), _flat(values)
-        changed = [key for key in {**before, **now} if before.get(key) != now.get(key)]
-        if changed:
-            shown = ", ".join(
-                f"{key} {before.get(key)!r} -> {now.get(key)!r}" for key in changed[:4]
-            )
-            more = f" and {len(changed) - 4} more" if len(changed) > 4 else ""
-            found = f"the recipe changed since the run began: {shown}{more}"
-            raise TrainingError(self.folder, found, "the same recipe, or a new run with another -o")
-
-    def save(self, name: str, state: dict[str, Any]) -> None:
-        """Write a checkpoint whole; raises MachineError (disk full, say) with the older one still
-        in place.
+        Raises
+        ------
+        MachineError
+            It cannot be written (a full disk, say); the older one is still in place.
         """
         path = self.checkpoints / name
-        kept = (
-            "the older one is kept, and --resume goes on from it"
-            if path.exists()
-            else "there is no older one"
-        )
-        with writable(path, kept), replacing(path) as part, part.open("wb") as file:
+        possible = "there is no older one"
+        if path.exists():
+            possible = "the older one is kept, and --resume goes on from it"
+        with writable(path, possible), replacing(path) as part, part.open("wb") as file:
             torch.save(state, file)
 
     def write(self, path: Path, values: Any) -> None:
         """Write JSON whole; raises MachineError, with what stood there before still in place."""
-        with writable(path, "a disk with room"), replacing(path) as part:
-            part.write_text(
-                json.dumps(finite(values), indent=2, allow_nan=False) + "\n", encoding="utf-8"
-            )
+        write_json(path, values, indent=2)
 
     def load(self, name: str, device: torch.device) -> dict[str, Any] | None:
         """A checkpoint, or None when there is none yet. Raises InputError when it is damaged."""
@@ -116,6 +111,7 @@ class Run:
         if not path.exists():
             return None
         try:
+            # Weights and numbers alone: a pickle of anything else could run code.
             return torch.load(path, map_location=device, weights_only=True)
         except Exception as error:
             other = f"{BEST} in its place" if name == NEWEST else f"{NEWEST} in its place"
@@ -123,31 +119,57 @@ class Run:
 
     def log(self, **values: Any) -> None:
         """Append one line to log.jsonl."""
-        if self.writes:
-            with (
-                writable(self.log_path, "a disk with room, then --resume"),
-                self.log_path.open("a", encoding="utf-8") as log,
-            ):
-                log.write(json.dumps(values) + "\n")
+        if not self.writes:
+            return
+        possible = "a disk with room, then --resume"
+        with writable(self.log_path, possible), self.log_path.open("a", encoding="utf-8") as log:
+            log.write(json.dumps(values) + "\n")
 
     def lines(self) -> list[dict[str, Any]]:
         """The lines of log.jsonl; a last line that a kill cut short is left out."""
         if not self.log_path.exists():
             return []
-        found = []
-        for line in self.log_path.read_text(encoding="utf-8").splitlines():
+        lines = []
+        for text in self.log_path.read_text(encoding="utf-8").splitlines():
             try:
-                found.append(json.loads(line))
+                lines.append(json.loads(text))
             except ValueError:
                 break
-        return found
+        return lines
 
     def rewind(self, step: int) -> None:
         """Drop the log lines after `step`, which a resumed run will write again."""
-        if self.writes:
-            kept = [line for line in self.lines() if line.get("step", 0) <= step]
-            with writable(self.log_path, "a disk with room"), replacing(self.log_path) as part:
-                part.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
+        if not self.writes:
+            return
+        kept = [json.dumps(line) + "\n" for line in self.lines() if line.get("step", 0) <= step]
+        with writable(self.log_path, "a disk with room"), replacing(self.log_path) as part:
+            part.write_text("".join(kept), encoding="utf-8")
+
+    def _is_there(self) -> bool:
+        # Not Path.exists, which raises for a folder that may not be looked into.
+        return os.path.exists(self.recipe_path) or os.path.exists(self.checkpoints / NEWEST)
+
+    def _check_inputs(self, now: Mapping[str, str]) -> None:
+        before = _read(self.inputs_path, "the checksums that the run wrote when it began")
+        for path, digest in now.items():
+            then = before.get(path, digest)
+            if then != digest:
+                found = f"changed since the run began (SHA-256 {then[:12]} then, {digest[:12]} now)"
+                raise TrainingError(path, found, "the file as it was, or a new run with another -o")
+
+    def _check_recipe(self) -> None:
+        if not self.recipe_path.exists():
+            possible = "the folder of an earlier run, or no --resume"
+            raise TrainingError(self.folder, "holds no run to resume", possible)
+        before = dict(_flat(_read(self.recipe_path, "the recipe of the run")))
+        now = dict(_flat(self.values))
+        changed = [key for key in {**before, **now} if before.get(key) != now.get(key)]
+        if not changed:
+            return
+        shown = [f"{key} {before.get(key)!r} -> {now.get(key)!r}" for key in changed[:_SHOWN]]
+        more = f" and {len(changed) - _SHOWN} more" if len(changed) > _SHOWN else ""
+        found = f"the recipe changed since the run began: {', '.join(shown)}{more}"
+        raise TrainingError(self.folder, found, "the same recipe, or a new run with another -o")
 
 
 def _read(path: Path, possible: str) -> Any:
@@ -157,16 +179,14 @@ def _read(path: Path, possible: str) -> Any:
         raise InputError(path, f"cannot be read ({reason(error)})", possible) from None
 
 
-def _flat(values: Any, key: str = "") -> dict[str, Any]:
-    """Nested values as dotted keys."""
+def _flat(values: Any, key: str = "") -> Iterable[tuple[str, Any]]:
+    """Nested values as (dotted key, value); a list of plain values is one value."""
     if isinstance(values, dict):
-        items = values.items()
+        items = list(values.items())
     elif isinstance(values, list) and all(isinstance(value, dict | list) for value in values):
-        items = enumerate(values)
+        items = [(str(number), value) for number, value in enumerate(values)]
     else:
-        return {key: values}
-    return {
-        k: v
-        for name, value in items
-        for k, v in _flat(value, f"{key}.{name}" if key else str(name)).items()
-    }
+        yield key, values
+        return
+    for name, value in items:
+        yield from _flat(value, f"{key}.{name}" if key else name)

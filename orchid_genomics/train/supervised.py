@@ -5,7 +5,7 @@ The trap: rows of unequal length are padded to their transform length and masked
 prediction alike; a model never sees a row padded further than the row's own length asks.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -17,17 +17,16 @@ from torch import Tensor, nn
 
 from orchid_genomics.data.labelled.epochs import Epochs
 from orchid_genomics.data.labelled.schema import LabelledSet
-from orchid_genomics.data.loader import batches
 from orchid_genomics.errors import RecipeError
 from orchid_genomics.model.orchid import transform_length
 from orchid_genomics.recipe import Strict
 from orchid_genomics.sequence import CODE, DNA
 from orchid_genomics.sequence.hashing import Stream
 from orchid_genomics.train.distributed import Ranks, check_batch
-from orchid_genomics.train.loop import Batch, Fit, Stage, TrainingRecipe
-from orchid_genomics.train.objectives import fraction, hash_integers
+from orchid_genomics.train.loop import Fit, Stage, TrainingRecipe
 from orchid_genomics.train.optimizer import OptimizerRecipe
 from orchid_genomics.train.run import BEST, Run
+from orchid_genomics.train.tensor_hash import fraction, hash_tensors
 
 
 class SupervisedRecipe(Strict):
@@ -117,7 +116,7 @@ class Supervised:
         codes = tokens_BL & CODE
         if self.noise:
             place = torch.arange(codes.shape[1], device=device)
-            key_BL = hash_integers(Stream.INPUT_NOISE, seed, step, rows[:, None], place[None])
+            key_BL = hash_tensors(Stream.INPUT_NOISE, seed, step, rows[:, None], place[None])
             hidden = fraction(key_BL) < self.noise
             codes = torch.where(hidden & (codes < DNA.count), DNA.mask, codes)
         real = codes != DNA.pad
@@ -279,15 +278,13 @@ def fit_supervised(
         answers = answer(model, data, validation, ranks.device)
         return monitored(data, answers, validation)
 
-    def read(first: int, last: int, rows: Sequence[int]) -> Iterator[Batch]:
-        return batches(epochs, seed, first, last, rows)
-
-    stage = Stage(int(data.lengths.mean()), loop.steps, loop.batch, loop.accumulate, read)
+    length = int(data.lengths.mean())
+    stage = Stage(length, loop.steps, loop.batch, loop.accumulate, epochs)
     fit = Fit(
         model,
         Supervised(data, epochs, weights, training.noise),
         [stage],
-        loop,
+        recipe=loop,
         optimizer=optimizer,
         seed=seed,
         run=run,

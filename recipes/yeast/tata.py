@@ -24,8 +24,8 @@ from tata_sites import HERE, VALIDATION, WORD, Site, sites, training, windows
 
 from orchid_genomics import draw
 from orchid_genomics.draw.canvas import INK, MUTED, OURS, axes
-from orchid_genomics.evaluate.masked_letters import contig_tokens
-from orchid_genomics.evaluate.ngram import Counts
+from orchid_genomics.evaluate.held_out import contig_tokens
+from orchid_genomics.evaluate.ngram import NgramModel
 from orchid_genomics.evaluate.variants.ranking import rank
 from orchid_genomics.explain import OneHot, mutate, one_hot
 from orchid_genomics.genome.fasta import Genome
@@ -92,7 +92,7 @@ def by_counts(genome: Genome, tokens_NL: np.ndarray) -> dict[str, np.ndarray]:
     """The scores that counts of six letters on both sides have; "mutation" reaches as far as they
     see.
     """
-    counts = Counts.fit(training(genome), 6, 6).tuned(
+    counts = NgramModel.fit(training(genome), 6, 6).tune(
         [contig_tokens(genome, c) for c in VALIDATION]
     )
     reach, middle = 2 * 6 + WORD, tokens_NL.shape[1] // 2 - WORD // 2

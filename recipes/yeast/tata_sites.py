@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from orchid_genomics.evaluate.kmer_tables import repeated
-from orchid_genomics.evaluate.masked_letters import contig_tokens
+from orchid_genomics.evaluate.held_out import contig_tokens
+from orchid_genomics.evaluate.repeats import recurs
 from orchid_genomics.genome.bed import read_bed
 from orchid_genomics.genome.fasta import Genome
 from orchid_genomics.genome.regions import Regions
@@ -74,7 +74,7 @@ def sites(genome: Genome, tata: Path, tss: Path) -> tuple[list[Site], list[str]]
     taken = Regions.from_intervals(Interval(*each) for each in known)
     coding = Regions.from_intervals(read_bed(HERE / "CDS.bed", genome))
     copies = dict(
-        zip(TEST, repeated(training(genome), [contig_tokens(genome, c) for c in TEST]), strict=True)
+        zip(TEST, recurs(training(genome), [contig_tokens(genome, c) for c in TEST]), strict=True)
     )
     starts: dict[tuple[str, str], list[tuple[int, str]]] = {}
     for each in read_bed(tss, genome):

@@ -9,7 +9,8 @@ from torch import nn
 
 from orchid_genomics.data.corpus import Corpus, DataRecipe, GenomeRecipe
 from orchid_genomics.errors import RecipeError
-from orchid_genomics.evaluate.masked_letters import held_out, masked_bits, single_bits, sites
+from orchid_genomics.evaluate.held_out import choose_sites, hide_letters
+from orchid_genomics.evaluate.masked_letters import masked_bits, single_bits
 from orchid_genomics.evaluate.protocols import (
     EvaluationRecipe,
     RegionRecipe,
@@ -62,7 +63,7 @@ def corpus(tmp_path):
 
 
 def test_hidden_letters_are_15_percent_of_acgt_and_fixed(corpus):
-    pieces, again = held_out(corpus, "test", 0), held_out(corpus, "test", 0)
+    pieces, again = hide_letters(corpus, "test", 0), hide_letters(corpus, "test", 0)
     assert [piece.contig for piece in pieces] == ["c", "d", "a"]
     for piece, twin in zip(pieces, again, strict=True):
         known = (piece.tokens & CODE) < 4
@@ -71,8 +72,8 @@ def test_hidden_letters_are_15_percent_of_acgt_and_fixed(corpus):
         assert abs(piece.hidden[known].mean() - 0.15) < 0.03
         assert (piece.shown[piece.hidden] == DNA.mask).all()
         assert np.array_equal(piece.shown[~piece.hidden], (piece.tokens & CODE)[~piece.hidden])
-    assert not np.array_equal(pieces[0].hidden, held_out(corpus, "test", 1)[0].hidden)
-    whole = held_out(corpus, "test", 0, share=0.999999)
+    assert not np.array_equal(pieces[0].hidden, hide_letters(corpus, "test", 1)[0].hidden)
+    whole = hide_letters(corpus, "test", 0, share=0.999999)
     assert sum(len(piece.targets) for piece in whole) == _known(corpus)
 
 
@@ -85,9 +86,9 @@ def _known(corpus):
 @pytest.mark.parametrize("length", [128, 1024])
 @pytest.mark.parametrize("batch", [1, 5])
 def test_every_target_is_answered_once_and_never_shown(corpus, length, batch):
-    pieces = held_out(corpus, "test", 0)
+    pieces = hide_letters(corpus, "test", 0)
     model = sure_of_what_it_sees()
-    bits = masked_bits(model, pieces, length, batch, ALONE)
+    bits = masked_bits(model, pieces, length, batch=batch, ranks=ALONE)
     assert [len(row) for row in bits] == [len(piece.targets) for piece in pieces]
     assert np.concatenate(bits) == pytest.approx(2.0)  # one shown target would be 0 bits
     read = np.concatenate([rows.ravel() for rows in model.shown])
@@ -100,12 +101,12 @@ def test_every_target_is_answered_once_and_never_shown(corpus, length, batch):
 
 
 def test_the_same_targets_for_every_window(corpus):
-    pieces = held_out(corpus, "test", 0)
+    pieces = hide_letters(corpus, "test", 0)
     favourite = Scripted(
         lambda tokens: torch.tensor([2.0, 0.0, -1.0, 1.0]).expand(*tokens.shape, 4)
     )
     found = [
-        np.concatenate(masked_bits(favourite, pieces, length, 3, ALONE))
+        np.concatenate(masked_bits(favourite, pieces, length, batch=3, ranks=ALONE))
         for length in (128, 200, 1024)
     ]
     assert len(np.unique(found[0])) == 4
@@ -114,35 +115,37 @@ def test_the_same_targets_for_every_window(corpus):
 
 
 def test_a_uniform_model_has_exactly_two_bits(corpus):
-    pieces = held_out(corpus, "test", 0)
-    at = sites(pieces, 100, 0)
+    pieces = hide_letters(corpus, "test", 0)
+    at = choose_sites(pieces, 100, 0)
     for bits in (
-        masked_bits(uniform(), pieces, 128, 4, ALONE),
-        single_bits(uniform(), pieces, at, 64, 7, ALONE),
+        masked_bits(uniform(), pieces, 128, batch=4, ranks=ALONE),
+        single_bits(uniform(), pieces, at, 64, batch=7, ranks=ALONE),
     ):
         assert (np.concatenate(bits) == 2.0).all()
 
 
 def test_sites_are_fixed_counted_known_and_held_out(corpus):
-    pieces = held_out(corpus, "test", 0)
-    found = sites(pieces, 300, 0)
+    pieces = hide_letters(corpus, "test", 0)
+    found = choose_sites(pieces, 300, 0)
     assert sum(map(len, found)) == 300
-    assert all(np.array_equal(a, b) for a, b in zip(found, sites(pieces, 300, 0), strict=True))
+    assert all(
+        np.array_equal(a, b) for a, b in zip(found, choose_sites(pieces, 300, 0), strict=True)
+    )
     for piece, at in zip(pieces, found, strict=True):
         assert (piece.inside[at] & ((piece.tokens[at] & CODE) < 4)).all()
         assert (np.diff(at) > 0).all()
-    assert sum(map(len, sites(pieces, 10**9, 0))) == _known(corpus)
-    fewer = sites(pieces, 100, 0)
+    assert sum(map(len, choose_sites(pieces, 10**9, 0))) == _known(corpus)
+    fewer = choose_sites(pieces, 100, 0)
     assert all(set(a) <= set(b) for a, b in zip(fewer, found, strict=True))
-    assert sum(map(len, sites(pieces, 0, 0))) == 0
+    assert sum(map(len, choose_sites(pieces, 0, 0))) == 0
 
 
 @pytest.mark.parametrize("length", [33, 64])
 def test_a_single_site_is_masked_alone_in_the_middle_of_its_window(corpus, length):
-    pieces = held_out(corpus, "test", 0)
-    at = sites(pieces, 50, 0)
+    pieces = hide_letters(corpus, "test", 0)
+    at = choose_sites(pieces, 50, 0)
     model = sure_of_what_it_sees()
-    bits = single_bits(model, pieces, at, length, 8, ALONE)
+    bits = single_bits(model, pieces, at, length, batch=8, ranks=ALONE)
     assert [len(row) for row in bits] == [len(row) for row in at]
     assert np.concatenate(bits) == pytest.approx(2.0)
     shown = np.concatenate(model.shown)
@@ -157,22 +160,22 @@ def test_a_single_site_is_masked_alone_in_the_middle_of_its_window(corpus, lengt
 
 
 def test_a_subset_of_validation_is_spread_out_and_leaves_the_rest_nan(corpus):
-    pieces = held_out(corpus, "test", 0)
+    pieces = hide_letters(corpus, "test", 0)
     model = uniform()
-    bits = masked_bits(model, pieces, 128, 4, ALONE, most=10)
+    bits = masked_bits(model, pieces, 128, batch=4, ranks=ALONE, most=10)
     assert sum(map(len, model.shown)) == 10
     answered = [int(np.isfinite(row).sum()) for row in bits]
     assert 0 < sum(answered) < sum(len(piece.targets) for piece in pieces)
     assert answered[0]
     assert answered[1]
-    check = validation(uniform(), corpus, 128, EvaluationRecipe(validation_windows=3), ALONE)
+    check = validation(uniform(), corpus, 128, EvaluationRecipe(validation_windows=3), ranks=ALONE)
     assert check() == 2.0
 
 
 def test_no_validation_split_means_no_validation(tmp_path, corpus):
     corpus = Corpus((GenomeRecipe(fasta=tmp_path / "g.fa"),), DataRecipe(length=128))
-    assert validation(uniform(), corpus, 128, EvaluationRecipe(), ALONE) is None
-    assert evaluate(uniform(), corpus, 128, EvaluationRecipe(), ALONE) == []
+    assert validation(uniform(), corpus, 128, EvaluationRecipe(), ranks=ALONE) is None
+    assert evaluate(uniform(), corpus, 128, EvaluationRecipe(), ranks=ALONE) == []
 
 
 def test_the_report_stands_beside_baselines_in_both_protocols(corpus, tmp_path):
@@ -182,11 +185,11 @@ def test_the_report_stands_beside_baselines_in_both_protocols(corpus, tmp_path):
     )
     (tmp_path / "in.bed").write_text("c\t1000\t2000\n")
     recipe = EvaluationRecipe(sites=60, site_length=4096, batch=2, regions=parts)
-    masked, single = evaluate(uniform(), corpus, 128, recipe, ALONE)
+    masked, single = evaluate(uniform(), corpus, 128, recipe, ranks=ALONE)
     assert "15% masked, 128 nt" in masked.title
     assert "one masked letter, 4,096 nt" in single.title
     for protocol, count in (
-        (masked, sum(len(p.targets) for p in held_out(corpus, "test", 0))),
+        (masked, sum(len(p.targets) for p in hide_letters(corpus, "test", 0))),
         (single, 60),
     ):
         names = list(protocol.scores)
@@ -206,7 +209,7 @@ def test_the_report_stands_beside_baselines_in_both_protocols(corpus, tmp_path):
             corpus,
             128,
             recipe.model_copy(update={"sites": 0, "baselines": False}),
-            ALONE,
+            ranks=ALONE,
         )[1:]
         == []
     )
@@ -214,13 +217,11 @@ def test_the_report_stands_beside_baselines_in_both_protocols(corpus, tmp_path):
 
 def test_one_block_of_sequence_says_neither_better_nor_worse(corpus, tmp_path):
     corpus = Corpus((GenomeRecipe(fasta=tmp_path / "g.fa", test=("d",)),), DataRecipe(length=128))
-    for protocol in evaluate(uniform(), corpus, 128, EvaluationRecipe(sites=20), ALONE):
+    for protocol in evaluate(uniform(), corpus, 128, EvaluationRecipe(sites=20), ranks=ALONE):
         assert protocol.text().count(", too few blocks of 10 kb to say") == 4
 
 
 def test_a_region_of_a_genome_that_is_not_there_is_refused_before_any_work(corpus, tmp_path):
-    recipe = EvaluationRecipe(
-        regions=(RegionRecipe(name="x", bed=tmp_path / "part.bed", genome=2),)
-    )
+    parts = (RegionRecipe(name="x", bed=tmp_path / "part.bed", genome=2),)
     with pytest.raises(RecipeError, match=r"evaluation\.regions\.0\.genome: no genome 2; 0 to 0"):
-        check_regions(corpus, recipe)
+        check_regions(corpus, parts)

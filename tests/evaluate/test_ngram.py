@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from orchid_genomics.errors import InputError
-from orchid_genomics.evaluate.kmer_tables import Kmers, repeated
-from orchid_genomics.evaluate.ngram import SHAPES, Counts, baselines
+from orchid_genomics.evaluate.kmer_tables import KmerCounts
+from orchid_genomics.evaluate.ngram import SHAPES, NgramModel, fit_ngrams, levels
+from orchid_genomics.evaluate.repeats import recurs
 from orchid_genomics.sequence import DNA, SOFT
 from orchid_genomics.sequence.kmers import coded
 
@@ -31,7 +32,7 @@ def small():
     """A genome with N and lower case, and its 3 + 1 + 3 counts tuned under 15 % masks."""
     train = [random_dna(4000, seed, unknown=0.01, soft=0.2) for seed in range(2)]
     hidden = np.random.default_rng(5).random(4000) < 0.15
-    return Counts.fit(train, 3, 3).tuned([random_dna(4000, 4)], [hidden])
+    return NgramModel.fit(train, 3, 3).tune([random_dna(4000, 4)], [hidden])
 
 
 # ---- the tables ----
@@ -44,7 +45,7 @@ def test_tables_equal_a_dictionary_of_every_kmer_on_both_strands(k):
         random_dna(3, 1),
         random_dna(40, 2, unknown=0.5),
     ]
-    kmers = Kmers.count(contigs, k)
+    kmers = KmerCounts.count(contigs, k)
     for size in range(1, k + 1):
         expected = Counter()
         for contig in contigs:
@@ -59,7 +60,10 @@ def test_tables_equal_a_dictionary_of_every_kmer_on_both_strands(k):
 
 def test_both_strands_are_counted_alike():
     contig = random_dna(3000, 1, unknown=0.01)
-    one, other = Kmers.count([contig], 6), Kmers.count([DNA.reverse_complement(contig)], 6)
+    one, other = (
+        KmerCounts.count([contig], 6),
+        KmerCounts.count([DNA.reverse_complement(contig)], 6),
+    )
     for table, same in zip(one.tables, other.tables, strict=True):
         np.testing.assert_array_equal(table, same)
     assert one.tables[6][code("AACGTC")] == one.tables[6][code("GACGTT")]
@@ -77,18 +81,18 @@ def test_codes_are_the_same_whatever_the_pieces(monkeypatch):
 
 def test_a_contig_shorter_than_the_kmer_has_none():
     assert not list(coded(random_dna(4), 5))
-    assert Kmers.count([random_dna(4)], 5).tables[5].sum() == 0
+    assert KmerCounts.count([random_dna(4)], 5).tables[5].sum() == 0
 
 
 @pytest.mark.parametrize("k", [0, 15])
 def test_kmers_that_cannot_be_tabled(k):
     with pytest.raises(ValueError, match=f"k-mers of {k} letters"):
-        Kmers.count([], k)
+        KmerCounts.count([], k)
 
 
 def test_unseen_neighbours_are_summed_over():
     contig = random_dna(3000, 3)
-    kmers = Kmers.count([contig], 5)
+    kmers = KmerCounts.count([contig], 5)
     strands = [DNA.decode(strand) for strand in (contig, DNA.reverse_complement(contig))]
     windows = [text[at : at + 5] for text in strands for at in range(2996)]
     expected = [sum(w[0] + w[3:] == "AGT" and w[2] == letter for w in windows) for letter in "ACGT"]
@@ -104,7 +108,7 @@ def test_unseen_neighbours_are_summed_over():
 def test_a_context_that_determines_the_letter_costs_nothing():
     period = random_dna(50, 7)
     genome, other = np.tile(period, 400), np.tile(period, 100)
-    left, both = baselines([genome], [other], shapes=[(9, 0), (5, 5)])
+    left, both = fit_ngrams([genome], [other], shapes=[(9, 0), (5, 5)])
     assert left.bits(other, np.arange(20, 4000)).max() < 0.01
     assert both.bits(other, np.arange(20, 4000)).max() < 0.01
 
@@ -114,14 +118,14 @@ def test_two_sides_know_what_one_side_cannot():
     letters = np.random.default_rng(0).integers(0, 4, (3, 20_000))
     letters[1] = (letters[0] + letters[2]) % 4
     genome, places = letters.T.ravel().astype(np.uint8), np.arange(1, 3000, 3)
-    left, both = baselines([genome], [genome], shapes=[(2, 0), (1, 1)])
+    left, both = fit_ngrams([genome], [genome], shapes=[(2, 0), (1, 1)])
     assert both.bits(genome, places).mean() < left.bits(genome, places).mean() - 0.2
 
 
 @pytest.mark.parametrize("share", [0.0, 0.15, 0.6, 1.0])
 @pytest.mark.parametrize(("left", "right"), [(3, 3), (3, 0), (1, 2), (0, 0)])
 def test_probabilities_sum_to_one_whatever_is_visible(small, share, left, right):
-    model = Counts(small.kmers, left, right)
+    model = NgramModel.of(small.kmers, left, right)
     contig = random_dna(2000, 8, unknown=0.02)
     hidden = np.random.default_rng(1).random(2000) < share
     p_N4 = model.probabilities(contig, np.arange(2000), hidden)
@@ -175,8 +179,8 @@ def test_places_and_flags_are_the_same_targets_and_chunks_do_not_show(small, mon
 
 def test_tuning_helps_on_what_it_was_tuned_on():
     validation = np.tile(random_dna(700, 13), 3)
-    rough = Counts.fit([random_dna(3000, 14), validation[:500]], 4, 4)
-    tuned = rough.tuned([validation])
+    rough = NgramModel.fit([random_dna(3000, 14), validation[:500]], 4, 4)
+    tuned = rough.tune([validation])
     assert tuned.kmers is rough.kmers
     assert (
         tuned.bits(validation, np.arange(2100)).mean()
@@ -191,18 +195,18 @@ def test_tuning_reads_the_held_out_part_of_a_contig_alone():
     )  # a contig whose ends are training: counts know those by heart
     inside = np.zeros(len(around), bool)
     inside[3000:3700] = True
-    rough = Counts.fit([train], 4, 4)
-    tuned = rough.tuned([around], inside=[inside])
-    alone = rough.tuned([around[2996:3704]], inside=[inside[2996:3704]])
+    rough = NgramModel.fit([train], 4, 4)
+    tuned = rough.tune([around], inside=[inside])
+    alone = rough.tune([around[2996:3704]], inside=[inside[2996:3704]])
     np.testing.assert_array_equal(tuned.weights, alone.weights)
-    whole = rough.tuned([around])
+    whole = rough.tune([around])
     at = np.flatnonzero(inside)
     assert tuned.bits(around, at).mean() < whole.bits(around, at).mean() - 0.05
 
 
 def test_more_letters_than_the_tables_hold(small):
     with pytest.raises(ValueError, match="4 letters before and 3 after, of 7-mers"):
-        Counts(small.kmers, 4, 3)
+        NgramModel.of(small.kmers, 4, 3)
 
 
 def test_an_unknown_letter_is_no_target(small):
@@ -214,17 +218,17 @@ def test_an_unknown_letter_is_no_target(small):
 
 def test_nothing_to_tune_on(small):
     with pytest.raises(InputError, match="validation: no known letter"):
-        small.tuned([np.full(50, 4, np.uint8)])
+        small.tune([np.full(50, 4, np.uint8)])
 
 
 def test_levels_and_names():
-    kmers = Kmers((np.zeros(0, np.uint32),) * 14)
-    models = [Counts(kmers, left, right) for left, right in SHAPES]
-    assert [model.levels[-1] for model in models] == list(SHAPES)
-    assert all(model.levels[0] == (0, 0) for model in models)
-    assert models[2].levels == [(0, 0), (3, 0), (6, 0), (9, 0), (12, 0)]
-    assert Counts(kmers, 2, 1).levels == [(0, 0), (1, 1), (2, 1)]
-    assert Counts(kmers, 0, 0).levels == [(0, 0)]
+    kmers = KmerCounts((np.zeros(0, np.uint32),) * 14)
+    models = [NgramModel.of(kmers, left, right) for left, right in SHAPES]
+    assert [levels(model.left, model.right)[-1] for model in models] == list(SHAPES)
+    assert all(levels(*shape)[0] == (0, 0) for shape in SHAPES)
+    assert levels(12, 0) == [(0, 0), (3, 0), (6, 0), (9, 0), (12, 0)]
+    assert levels(2, 1) == [(0, 0), (1, 1), (2, 1)]
+    assert levels(0, 0) == [(0, 0)]
     assert [model.name for model in models[:2]] == [
         "counts, 2 on the left",
         "counts, 4 on both sides",
@@ -250,18 +254,18 @@ def test_planted_repeats_are_found_on_either_strand_and_nothing_else():
     contig[15_010] = 4  # an N inside: no 24 letters are left
     expected = np.zeros(20_000, bool)
     expected[1000:1100] = expected[5000:5024] = True
-    empty, found = repeated([train], [np.zeros(0, np.uint8), contig])
+    empty, found = recurs([train], [np.zeros(0, np.uint8), contig])
     assert empty.size == 0
     np.testing.assert_array_equal(np.flatnonzero(found), np.flatnonzero(expected))
 
 
 def test_repeats_of_nothing():
     contig = random_dna(100, 0)
-    assert not repeated([], [contig])[0].any()
-    assert not repeated([contig], [contig[:10]])[0].any()
-    assert repeated([contig], [contig])[0].all()
+    assert not recurs([], [contig])[0].any()
+    assert not recurs([contig], [contig[:10]])[0].any()
+    assert recurs([contig], [contig])[0].all()
     with pytest.raises(ValueError, match="k-mers of 32 letters"):
-        repeated([], [], k=32)
+        recurs([], [], k=32)
 
 
 # ---- yeast ----
@@ -281,8 +285,8 @@ def test_the_reference_figures_on_yeast():
     del genome["chrM"]
     assert len(genome) == 12
     reference = {(2, 0): 1.945, (4, 4): 1.9105, (12, 0): 1.902, (6, 6): 1.877}
-    for model in baselines(genome.values(), validation):
+    for model in fit_ngrams(genome.values(), validation):
         bits = np.concatenate([model.bits(contig, contig < 4) for contig in test])
         assert bits.mean() < reference[model.left, model.right] + 0.0003, model.name
-    share = np.concatenate(repeated(genome.values(), test)).mean()
+    share = np.concatenate(recurs(genome.values(), test)).mean()
     assert 0.04 < share < 0.08

@@ -191,7 +191,7 @@ def test_a_missing_and_an_empty_bed(refused, small):
         ("model.dept=3", "model.dept: unknown key; possible: alphabet, backend, depth, "),
         (
             "sed=3",
-            "sed: unknown key; possible: data, evaluation, genomes, model, objective, optimizer, seed, training",
+            "sed: unknown key; possible: data, evaluation, genomes, kind, model, objective, optimizer, seed, training",
         ),
         ("genomes.0.fast=x", "genomes.0.fast: unknown key; possible: exclude, fasta, "),
         ("training.steps=many", "training.steps: Input should be a valid integer"),
@@ -202,7 +202,7 @@ def test_a_missing_and_an_empty_bed(refused, small):
             "model.filter.kind=gaussian",
             "model.filter: unknown kind 'gaussian'; possible: 'correlation', 'magnitude', 'static'",
         ),
-        ("objective.kind=causal", "objective.kind: 'causal'; possible: 'masked'"),
+        ("objective.kind=causal", "objective: unknown kind 'causal'; possible: 'masked', 'recall'"),
         ("model.backend=tpu", "model.backend: 'tpu'; possible: "),
         ("training.device=gpu", "training.device: 'gpu'; possible: 'auto', 'cpu' or 'cuda'"),
         (

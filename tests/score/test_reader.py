@@ -13,7 +13,7 @@ from orchid_genomics.score.events import event, swapped_ends
 from orchid_genomics.score.reader import Reader
 from orchid_genomics.score.variants.variant_scores import Scoring
 from orchid_genomics.sequence import CODE, DNA, Variant
-from orchid_genomics.train.objectives import Masked, MaskedRecipe
+from orchid_genomics.train.objectives import MaskedLetters, MaskedRecipe
 
 
 def trained(masked=0.8, other=0.1):
@@ -34,7 +34,7 @@ def test_a_letter_in_sight_has_log_3_kept_over_other_too_much(genome, shares):
     codes = torch.multinomial(
         frequency, 1 << 20, True, generator=torch.Generator().manual_seed(0)
     ).view(64, -1)
-    hidden = Masked(recipe, DNA).hide(codes.to(torch.uint8), 0, 0, torch.arange(64))
+    hidden = MaskedLetters(recipe, DNA).hide(codes.to(torch.uint8), 0, 0, torch.arange(64))
     seen = (hidden.weights_BL > 0) & (hidden.shown_BL < DNA.count)
     counts = torch.zeros(4, 4).index_put_(
         (hidden.shown_BL[seen].long(), codes[seen]), torch.ones(1), accumulate=True

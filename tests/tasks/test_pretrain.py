@@ -17,7 +17,7 @@ from orchid_genomics.sequence import DNA
 from orchid_genomics.tasks.info import info
 from orchid_genomics.tasks.plan import plan
 from orchid_genomics.tasks.pretrain import build, pretrain
-from orchid_genomics.tasks.pretraining import PretrainRecipe, opened
+from orchid_genomics.tasks.pretraining import PretrainRecipe, open_source
 
 
 @pytest.fixture
@@ -117,7 +117,9 @@ def test_the_weights_begin_from_the_seed_alone(small):
     with pytest.raises(
         RecipeError, match=r"model\.alphabet: 'symbols:20' cannot read a genome; dna"
     ):
-        opened(load(small, PretrainRecipe, ["model.alphabet=symbols:20", "model.strands=dense"]))
+        open_source(
+            load(small, PretrainRecipe, ["model.alphabet=symbols:20", "model.strands=dense"])
+        )
 
 
 def test_a_recipe_is_frozen(small):

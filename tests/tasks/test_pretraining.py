@@ -8,7 +8,7 @@ import pytest
 
 from orchid_genomics.recipe import load
 from orchid_genomics.tasks.pretrain import build, stages_of
-from orchid_genomics.tasks.pretraining import opened, run_recipe
+from orchid_genomics.tasks.pretraining import open_source, run_recipe
 from orchid_genomics.train import distributed as ranks
 
 RECIPES = sorted((Path(__file__).parents[2] / "recipes/yeast").glob("*.toml"))
@@ -17,11 +17,11 @@ RECIPES = sorted((Path(__file__).parents[2] / "recipes/yeast").glob("*.toml"))
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_a_recipe_of_the_repository_reads_trains_and_measures_what_is_there(path):
     recipe = load(path, run_recipe)
-    source = opened(recipe)
+    source = open_source(recipe)
     for stage in stages_of(recipe, source, ranks.start("cpu")):
-        (batch,) = stage.batches(0, 1, [0])
+        (batch,) = stage.batches(recipe.seed, 0, 1, [[0]])
         assert batch.tokens_BL.shape == (1, stage.length)
-    assert "training windows that touch held-out letters: 0" in source.lines(recipe.longest)
+    assert "training windows that touch held-out letters: 0" in source.describe(recipe.longest)
     assert build(recipe).recipe.encoder.filter.longest == recipe.longest
 
 

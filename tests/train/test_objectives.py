@@ -12,14 +12,12 @@ from orchid_genomics.model.folder import ModelRecipe, OrchidModel
 from orchid_genomics.model.heads import LettersRecipe
 from orchid_genomics.model.orchid import OrchidRecipe
 from orchid_genomics.recipe import validate
-from orchid_genomics.sequence import DNA, SOFT, alphabet, hashing
+from orchid_genomics.sequence import DNA, SOFT, alphabet
 from orchid_genomics.train.objectives import (
     OBJECTIVES,
     AnswersRecipe,
-    Hidden,
+    HiddenLetters,
     MaskedRecipe,
-    fraction,
-    hash_integers,
     nats,
 )
 
@@ -148,18 +146,6 @@ def test_masks_depend_on_seed_step_row_and_position_alone():
         assert not torch.equal(whole.weights_BL, hide(tokens, **changed).weights_BL)
 
 
-def test_the_hash_is_the_one_that_draws_windows():
-    parts = (0, 7, np.arange(-5, 3000)[None], np.array([1 << 40, -1, 12])[:, None])
-    ours = hash_integers(
-        *(part if isinstance(part, int) else torch.from_numpy(part) for part in parts)
-    )
-    theirs = hashing.hash_integers(*parts)
-    assert np.array_equal(ours.numpy().view(np.uint64), theirs)
-    assert np.array_equal(
-        fraction(ours).numpy(), (theirs >> np.uint64(40)).astype(np.float32) / (1 << 24)
-    )
-
-
 def test_two_half_batches_sum_to_the_whole(model):
     tokens = letters(4, 128)
     tokens[1] |= SOFT
@@ -172,7 +158,7 @@ def test_two_half_batches_sum_to_the_whole(model):
 
 def test_the_loss_is_the_weighted_sum_of_minus_log_p():
     logits = torch.log(torch.tensor([[[0.5, 0.25, 0.125, 0.125]] * 3]))
-    hidden = Hidden(
+    hidden = HiddenLetters(
         torch.zeros(1, 3), torch.tensor([[0, 1, DNA.n]]), torch.tensor([[1.0, 0.1, 0.0]])
     )
     assert float(masked().loss(logits, hidden)) == pytest.approx(math.log(2) + 0.1 * math.log(4))

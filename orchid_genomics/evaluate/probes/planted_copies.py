@@ -3,8 +3,8 @@ to be read.
 
 A segment of each held-out window is planted a second time; the control is the same window with the
 first copy shuffled (neighbouring pairs kept), the same letters hidden. (Natural sequence, in
-`natural`, needs another control.) The trap: letters hidden in the first copy cannot be read from
-it, so even an exact lookup gains only on what is shown (the row "place known").
+`exchanged_context`, needs another control.) The trap: letters hidden in the first copy cannot be
+read from it, so even an exact lookup gains only on what is shown (the row "place known").
 """
 
 from collections.abc import Callable, Sequence
@@ -13,12 +13,16 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from pydantic import Field
-from torch import nn
 
 from orchid_genomics.data.copies import CopiesRecipe, Copy, draw_copies, plant, shuffle_segment
 from orchid_genomics.data.corpus import Corpus
-from orchid_genomics.evaluate.masked_letters import HeldOut, gathered, held_out, letter_bits
-from orchid_genomics.evaluate.probes.exchanged_context import NaturalRecipe, natural_table, score
+from orchid_genomics.evaluate.held_out import HeldOut, hide_letters
+from orchid_genomics.evaluate.masked_letters import LetterModel, gather, letter_bits
+from orchid_genomics.evaluate.probes.exchanged_context import (
+    NaturalRecipe,
+    natural_table,
+    window_score,
+)
 from orchid_genomics.evaluate.score_table import Score, ScoreTable
 from orchid_genomics.sequence import CODE, DNA
 from orchid_genomics.train.distributed import Ranks
@@ -34,7 +38,8 @@ class LookupEvaluationRecipe(NaturalRecipe):
     lengths: tuple[int, ...] = ()
     """Further windows, nt, for the model as it is; the training window is measured first."""
     distances: tuple[int, ...] = (1000, 2000, 4000, 8000)
-    """From start to start, nt; those that do not fit into a window are left out. None: nothing is planted."""
+    """From start to start, nt; those that do not fit into a window are left out. None: nothing is
+    planted."""
     copies: tuple[int, ...] = Field(default=(200, 500, 1000, 2000, 5000), min_length=1)
     """Lengths of the copy, nt."""
     copy_length: int = Field(default=1000, ge=1)
@@ -50,7 +55,7 @@ class LookupEvaluationRecipe(NaturalRecipe):
     """Which letters are masked; the same for every model that is to be compared."""
 
 
-class Cell(NamedTuple):
+class Kind(NamedTuple):
     """One kind of copy: distance and length in nt, substitutions as a share, and whether on the
     other strand.
     """
@@ -65,81 +70,122 @@ class Cell(NamedTuple):
         return self.length <= self.distance and self.distance + self.length <= length
 
 
-class Pairs(NamedTuple):
-    """Bits (W, n) on the letters of the second copy, in windows with the first copy and with it
-    shuffled.
+class CopyBits(NamedTuple):
+    """Bits (W, n) on the letters of the second copy; NaN where no letter is hidden.
 
-    NaN where no letter is hidden; `known` is what the place of the copy, and how far it diverged,
-    would have said.
+    `there`: in windows with the first copy; `without`: with it shuffled; `known`: what the place of
+    the copy, and how far it diverged, would have said.
     """
 
     there: np.ndarray
     without: np.ndarray
     known: np.ndarray
 
+    @property
+    def gain(self) -> np.ndarray:
+        """Bits that the first copy saves."""
+        return self.without - self.there
 
-def starts(pieces: Sequence[HeldOut], length: int, count: int) -> list[tuple[int, int]]:
-    """Piece and start of at most `count` windows that are held out whole, evenly spaced over all
-    that are.
+
+def choose_windows(pieces: Sequence[HeldOut], length: int, count: int) -> list[tuple[int, int]]:
+    """Piece and start of windows that are held out whole, evenly spaced over all that are.
+
+    Parameters
+    ----------
+    pieces
+        Held-out contigs.
+    length, count
+        Letters of a window, and windows at most.
     """
-    found = []
+    places = [np.zeros((0, 2), np.int64)]
     for number, piece in enumerate(pieces):
         before = np.concatenate([[0], np.cumsum(piece.inside)])
         whole = np.flatnonzero(before[length:] - before[:-length] == length)
-        found += [(number, whole)] if len(whole) else []
-    total = sum(len(whole) for _, whole in found)
-    numbers = (
-        np.concatenate([np.full(len(whole), number) for number, whole in found]) if found else []
-    )
-    places = np.concatenate([whole for _, whole in found]) if found else []
-    at = [(2 * i + 1) * total // (2 * min(count, total)) for i in range(min(count, total))]
-    return [(int(numbers[i]), int(places[i])) for i in at]
+        places.append(np.stack([np.full(len(whole), number), whole], 1))
+    all_places = np.concatenate(places)
+    total = len(all_places)
+    count = min(count, total)
+    rows = [(2 * i + 1) * total // (2 * count) for i in range(count)]
+    return [(int(all_places[row, 0]), int(all_places[row, 1])) for row in rows]
 
 
-def pairs(
-    model: nn.Module,
+def copy_bits(
+    model: LetterModel,
     pieces: Sequence[HeldOut],
     length: int,
-    cell: Cell,
+    kind: Kind,
+    *,
     measured: LookupEvaluationRecipe,
     ranks: Ranks,
-) -> Pairs:
+) -> CopyBits:
     """Plant one kind of copy into the middle of every window, second copy after the first, and read
     both copies.
     """
-    windows = starts(pieces, length, measured.windows)
-    first = (length - cell.distance - cell.length) // 2
-    copy = Copy(first, first + cell.distance, cell.length, cell.diverged, cell.turned)
+    windows = choose_windows(pieces, length, measured.windows)
+    first = (length - kind.distance - kind.length) // 2
+    copy = Copy(first, first + kind.distance, kind.length, kind.diverged, kind.turned)
     second = slice(copy.target, copy.target + copy.length)
-    found = Pairs(*np.full((3, len(windows), cell.length), np.nan, np.float32))
-    for w in range(ranks.rank, len(windows), ranks.world):
-        piece, start = pieces[windows[w][0]], windows[w][1]
+    rows = np.full((3, len(windows), kind.length), np.nan, np.float32)
+    for number in range(ranks.rank, len(windows), ranks.world):
+        piece, start = pieces[windows[number][0]], windows[number][1]
         inside = slice(start, start + length)
-        hidden, planted = piece.hidden[inside], plant(piece.tokens[inside], copy, measured.seed, w)
-        both = np.stack(
-            [planted, shuffle_segment(planted, copy.source, copy.length, measured.seed, w)]
-        )
-        both &= CODE
-        bits = letter_bits(
-            model, np.where(hidden, DNA.mask, both).astype(np.uint8), both, ranks.device
-        )[:, second]
-        target = hidden[second] & (both[0, second] < DNA.count)
-        source = np.arange(copy.source, copy.source + copy.length)[:: -1 if copy.turned else 1]
-        partner = DNA.reverse_complement(both[0])[::-1] if copy.turned else both[0]
-        same = partner[source] == both[0, second]
-        known = -np.log2(
-            np.where(same, 1 - copy.diverged, max(copy.diverged, 1e-9) / (DNA.count - 1))
-        )
-        known = np.where(hidden[source], bits[1], known)
-        for row, values in zip(found, (*bits, known), strict=True):
-            row[w] = np.where(target, values, np.nan)
-    return Pairs(*(gathered(row, ranks) for row in found))
+        key = measured.seed, number
+        planted = plant(piece.tokens[inside], copy, *key)
+        control = shuffle_segment(planted, copy.source, copy.length, *key)
+        true_BL = np.stack([planted, control]) & CODE
+        hidden = piece.hidden[inside]
+        seen_BL = np.where(hidden, DNA.mask, true_BL).astype(np.uint8)
+        there, without = letter_bits(model, seen_BL, true_BL, ranks.device)[:, second]
+        known = _known_bits(true_BL[0], hidden, copy, without)
+        target = hidden[second] & (true_BL[0, second] < DNA.count)
+        for row, values in zip(rows, (there, without, known), strict=True):
+            row[number] = np.where(target, values, np.nan)
+    return CopyBits(*(gather(row, ranks) for row in rows))
+
+
+def _known_bits(
+    codes_L: np.ndarray, hidden_L: np.ndarray, copy: Copy, without: np.ndarray
+) -> np.ndarray:
+    """Bits (n,) on the second copy for one who knows where the first stands and how far it diverged.
+
+    Where the first copy's letter is hidden there is nothing to read: the bits without it.
+    """
+    source = np.arange(copy.source, copy.source + copy.length)
+    partner = codes_L
+    if copy.turned:
+        source, partner = source[::-1], DNA.reverse_complement(codes_L)[::-1]
+    same = partner[source] == codes_L[copy.target : copy.target + copy.length]
+    other = max(copy.diverged, 1e-9) / (DNA.count - 1)
+    known = -np.log2(np.where(same, 1 - copy.diverged, other))
+    return np.where(hidden_L[source], without, known)
+
+
+class _Measurements:
+    """The bits of each kind of copy in windows of one length, measured once."""
+
+    def __init__(self, measure: Callable[[Kind], CopyBits], length: int) -> None:
+        self.measure, self.length = measure, length
+        self.bits: dict[Kind, CopyBits] = {}
+
+    def row(self, kinds: Sequence[Kind], read: Callable[[CopyBits], np.ndarray]) -> list[Score]:
+        """A number of each kind, by distance; without one where it does not fit the window."""
+        scores = []
+        for kind in kinds:
+            name = f"{kind.distance / 1000:g} kb"
+            if not kind.fits(self.length):
+                scores.append(Score(name, np.nan, np.nan, np.nan, 0))
+                continue
+            if kind not in self.bits:
+                self.bits[kind] = self.measure(kind)
+            scores.append(window_score(name, read(self.bits[kind])))
+        return scores
 
 
 def planted_tables(
-    model: nn.Module,
+    model: LetterModel,
     pieces: Sequence[HeldOut],
     length: int,
+    *,
     measured: LookupEvaluationRecipe,
     ranks: Ranks,
 ) -> list[ScoreTable]:
@@ -148,95 +194,90 @@ def planted_tables(
     """
     if not measured.distances:
         return []
-    kept: dict[Cell, Pairs] = {}
 
-    def row(read: Callable[[Pairs], np.ndarray], **kind) -> list[Score]:
-        scores = []
-        for distance in measured.distances:
-            cell, name = Cell(distance, **kind), f"{distance / 1000:g} kb"
-            if not cell.fits(length):
-                scores.append(Score(name, np.nan, np.nan, np.nan, 0))
-                continue
-            if cell not in kept:
-                kept[cell] = pairs(model, pieces, length, cell, measured, ranks)
-            scores.append(score(name, read(kept[cell])))
-        return scores
+    def measure(kind: Kind) -> CopyBits:
+        return copy_bits(model, pieces, length, kind, measured=measured, ranks=ranks)
 
-    def gain(found: Pairs) -> np.ndarray:
-        return found.without - found.there
+    def kinds(size: int, diverged: float = 0.0, turned: bool = False) -> list[Kind]:
+        return [Kind(distance, size, diverged, turned) for distance in measured.distances]
 
-    one, where = measured.copy_length, f"windows of {length:,} nt"
-    by_length = {f"{n:,} nt": row(gain, length=n) for n in measured.copies}
-    by_rate = {
-        f"{rate:.0%} diverged": row(gain, length=one, diverged=rate) for rate in measured.diverged
+    table, one = _Measurements(measure, length), measured.copy_length
+    by_length = {}
+    for size in measured.copies:
+        by_length[f"{size:,} nt"] = table.row(kinds(size), lambda bits: bits.gain)
+    by_rate = {}
+    for rate in measured.diverged:
+        by_rate[f"{rate:.0%} diverged"] = table.row(kinds(one, rate), lambda bits: bits.gain)
+    by_rate["other strand"] = table.row(kinds(one, turned=True), lambda bits: bits.gain)
+    plain = {
+        "first copy shuffled": table.row(kinds(one), lambda bits: bits.without),
+        "first copy there": table.row(kinds(one), lambda bits: bits.there),
+        "place known": table.row(kinds(one), lambda bits: bits.known),
     }
-    by_rate["other strand"] = row(gain, length=one, turned=True)
-    names = {"first copy shuffled": "without", "first copy there": "there", "place known": "known"}
-    bits = {
-        name: row(lambda found, key=key: getattr(found, key), length=one)
-        for name, key in names.items()
-    }
+    where = f"windows of {length:,} nt"
     return [
         ScoreTable(f"gain on the second copy by its length, bits, {where}", by_length, {}),
         ScoreTable(f"gain on {one:,} nt by divergence, bits, {where}", by_rate, {}),
-        ScoreTable(f"bits a masked letter of {one:,} nt, {where}", bits, {}),
+        ScoreTable(f"bits a masked letter of {one:,} nt, {where}", plain, {}),
     ]
 
 
 def evaluate(
-    model: nn.Module,
+    model: LetterModel,
     corpus: Corpus,
     length: int,
     measured: LookupEvaluationRecipe,
+    *,
     ranks: Ranks,
-    tell: Callable[[str], None] = lambda _: None,
+    say: Callable[[str], None] = lambda _: None,
 ) -> list[ScoreTable]:
     """Every table at the training window and at `measured.lengths`."""
     model.eval()
-    pieces, tables = held_out(corpus, "test", measured.seed, measured.share), []
+    pieces = hide_letters(corpus, "test", measured.seed, measured.share)
+    tables = []
     for each in dict.fromkeys((length, *measured.lengths)) if pieces else ():
-        tell(f"measuring copies in windows of {each:,} nt")
-        tables += planted_tables(model, pieces, each, measured, ranks)
-        tables += natural_table(model, corpus, pieces, each, measured, ranks)
+        say(f"measuring copies in windows of {each:,} nt")
+        tables += planted_tables(model, pieces, each, measured=measured, ranks=ranks)
+        tables += natural_table(model, corpus, pieces, each, measured=measured, ranks=ranks)
     return tables if ranks.main else []
 
 
 def validation(
-    model: nn.Module,
+    model: LetterModel,
     corpus: Corpus,
     recipe: CopiesRecipe,
     length: int,
+    *,
     measured: LookupEvaluationRecipe,
     ranks: Ranks,
 ) -> Callable[[], float] | None:
     """A function that gives bits on copies planted in validation windows as in training; None
     without validation.
     """
-    pieces = held_out(corpus, "validation", measured.seed, measured.share)
-    windows = starts(pieces, length, measured.validation_windows)
+    seed = measured.seed
+    pieces = hide_letters(corpus, "validation", seed, measured.share)
+    windows = choose_windows(pieces, length, measured.validation_windows)
     if not windows:
         return None
-    copies = draw_copies(
-        recipe.model_copy(update={"share": 1.0}),
-        length,
-        measured.seed,
-        _VALIDATION,
-        range(len(windows)),
-    )
+    every = recipe.model_copy(update={"share": 1.0})  # a window without a copy says nothing here
+    copies = draw_copies(every, length, seed, _VALIDATION, range(len(windows)))
 
-    def bits() -> float:
+    def mean_bits() -> float:
         total = torch.zeros(2, dtype=torch.float64)
-        for w in range(ranks.rank, len(windows), ranks.world):
-            piece, inside = pieces[windows[w][0]], slice(windows[w][1], windows[w][1] + length)
-            planted = (
-                plant(piece.tokens[inside], copies[w], measured.seed, _VALIDATION, w)[None] & CODE
-            )
-            seen = np.where(piece.hidden[inside], DNA.mask, planted).astype(np.uint8)
-            second = slice(copies[w].target, copies[w].target + copies[w].length)
-            target = piece.hidden[inside][second] & (planted[0, second] < DNA.count)
-            found = letter_bits(model, seen, planted, ranks.device)[0, second]
-            total += torch.tensor([found[target].sum(), target.sum()])
-        nats, letters = ranks.sum(total.to(ranks.device)).tolist()
-        return nats / max(letters, 1)
+        for number in range(ranks.rank, len(windows), ranks.world):
+            copy = copies[number]
+            if copy is None:
+                continue
+            piece, start = pieces[windows[number][0]], windows[number][1]
+            inside = slice(start, start + length)
+            planted = plant(piece.tokens[inside], copy, seed, _VALIDATION, number)
+            true_BL = planted[None] & CODE
+            seen_BL = np.where(piece.hidden[inside], DNA.mask, true_BL).astype(np.uint8)
+            second = slice(copy.target, copy.target + copy.length)
+            target = piece.hidden[inside][second] & (true_BL[0, second] < DNA.count)
+            bits = letter_bits(model, seen_BL, true_BL, ranks.device)[0, second]
+            total += torch.tensor([bits[target].sum(), target.sum()])
+        bits_sum, letters = ranks.sum(total.to(ranks.device)).tolist()
+        return bits_sum / max(letters, 1)
 
-    return bits
+    return mean_bits

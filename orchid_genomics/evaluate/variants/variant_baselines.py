@@ -12,8 +12,8 @@ import numpy as np
 import torch
 
 from orchid_genomics.errors import InputError
-from orchid_genomics.evaluate.masked_letters import contig_tokens
-from orchid_genomics.evaluate.ngram import Counts
+from orchid_genomics.evaluate.held_out import contig_tokens
+from orchid_genomics.evaluate.ngram import NgramModel
 from orchid_genomics.genome.fasta import Genome
 from orchid_genomics.genome.signal import Track
 from orchid_genomics.model.folder import OrchidModel
@@ -72,9 +72,9 @@ def counted(
         raise InputError(
             f"{genome.path} (sha256 {checksum[:12]})", found, "the FASTA that it was trained on"
         )
-    counts = Counts.fit(_seen(genome, mine[0]["seen"]), SIDES, SIDES)
+    counts = NgramModel.fit(_seen(genome, mine[0]["seen"]), SIDES, SIDES)
     if validation := mine[0]["split"].get("validation"):
-        counts = counts.tuned([contig_tokens(genome, contig) for contig in validation])
+        counts = counts.tune([contig_tokens(genome, contig) for contig in validation])
     rows: dict[str, list[int]] = {}
     for row, variant in enumerate(variants):
         if len(variant.ref) == len(variant.alt) == 1 and variant.alt in DNA.letters:

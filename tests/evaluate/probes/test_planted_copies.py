@@ -12,18 +12,18 @@ from torch import nn
 
 from orchid_genomics.cli import main
 from orchid_genomics.data.copies import CopiesRecipe
-from orchid_genomics.evaluate.masked_letters import held_out
-from orchid_genomics.evaluate.probes.exchanged_context import exchanged, natural_tiles
+from orchid_genomics.evaluate.held_out import hide_letters
+from orchid_genomics.evaluate.probes.exchanged_context import choose_tiles, exchange_context
 from orchid_genomics.evaluate.probes.planted_copies import (
-    Cell,
+    Kind,
     LookupEvaluationRecipe,
+    choose_windows,
+    copy_bits,
     evaluate,
-    pairs,
-    starts,
     validation,
 )
 from orchid_genomics.recipe import load
-from orchid_genomics.tasks.pretraining import opened, run_recipe
+from orchid_genomics.tasks.pretraining import open_source, run_recipe
 from orchid_genomics.train.distributed import Ranks
 
 ROOT = Path(__file__).parents[3]
@@ -66,18 +66,23 @@ def recipe(small, tmp_path):
     text = small.read_text().replace("[model]", COPIES + "[model]")
     text = text[: text.index("[evaluation]")] + MEASURED
     (tmp_path / "part.bed").write_text("t\t500\t900\n")
-    small.write_text(text + 'regions = [{ name = "part", bed = "part.bed" }]\n')
+    small.write_text(
+        'kind = "copies"\n' + text + 'regions = [{ name = "part", bed = "part.bed" }]\n'
+    )
     return small
 
 
 @pytest.fixture
 def source(recipe):
-    return opened(load(recipe, run_recipe))
+    return open_source(load(recipe, run_recipe))
 
 
 def test_reading_at_the_right_distance_gains_what_is_shown_and_at_another_nothing(source):
-    pieces, measured = held_out(source.corpus, "test", 0), LookupEvaluationRecipe(windows=30)
-    right, wrong = (pairs(Shift(by), pieces, 128, Cell(50, 40), measured, ALONE) for by in (50, 51))
+    pieces, measured = hide_letters(source.corpus, "test", 0), LookupEvaluationRecipe(windows=30)
+    right, wrong = (
+        copy_bits(Shift(by), pieces, 128, Kind(50, 40), measured=measured, ranks=ALONE)
+        for by in (50, 51)
+    )
     target = ~np.isnan(right.there)
     assert target.mean() == pytest.approx(0.15, abs=0.04)
     hidden = right.there[target] > 1  # its partner is hidden too, and the letters are a coin toss
@@ -94,10 +99,12 @@ def test_reading_at_the_right_distance_gains_what_is_shown_and_at_another_nothin
 
 
 def test_a_copy_on_the_other_strand_is_met_from_the_other_end(source):
-    pieces, measured = held_out(source.corpus, "test", 0), LookupEvaluationRecipe(windows=30)
+    pieces, measured = hide_letters(source.corpus, "test", 0), LookupEvaluationRecipe(windows=30)
     first = (128 - 50 - 40) // 2
     about = first + first + 50 + 40 - 1
-    found = pairs(Shift(0, about), pieces, 128, Cell(50, 40, turned=True), measured, ALONE)
+    found = copy_bits(
+        Shift(0, about), pieces, 128, Kind(50, 40, turned=True), measured=measured, ranks=ALONE
+    )
     target = ~np.isnan(found.there)
     shown = found.known[target] == 0
     assert shown.mean() == pytest.approx(0.85, abs=0.08)
@@ -105,8 +112,8 @@ def test_a_copy_on_the_other_strand_is_met_from_the_other_end(source):
 
 
 def test_the_place_known_is_the_entropy_of_the_divergence(source):
-    pieces, measured = held_out(source.corpus, "test", 0), LookupEvaluationRecipe(windows=60)
-    found = pairs(Shift(50), pieces, 128, Cell(50, 40, 0.2), measured, ALONE)
+    pieces, measured = hide_letters(source.corpus, "test", 0), LookupEvaluationRecipe(windows=60)
+    found = copy_bits(Shift(50), pieces, 128, Kind(50, 40, 0.2), measured=measured, ranks=ALONE)
     shown = found.known[~np.isnan(found.known)]
     values = shown[np.isclose(shown, -np.log2(0.8)) | np.isclose(shown, -np.log2(0.2 / 3))]
     assert len(values) > 0.8 * len(shown)
@@ -114,8 +121,8 @@ def test_the_place_known_is_the_entropy_of_the_divergence(source):
 
 
 def test_two_ranks_find_what_one_finds(source):
-    pieces, measured = held_out(source.corpus, "test", 0), LookupEvaluationRecipe(windows=7)
-    whole = pairs(Shift(50), pieces, 128, Cell(50, 40), measured, ALONE)
+    pieces, measured = hide_letters(source.corpus, "test", 0), LookupEvaluationRecipe(windows=7)
+    whole = copy_bits(Shift(50), pieces, 128, Kind(50, 40), measured=measured, ranks=ALONE)
     seen = []
 
     class Half(Ranks):
@@ -124,7 +131,14 @@ def test_two_ranks_find_what_one_finds(source):
             return values
 
     halves = [
-        pairs(Shift(50), pieces, 128, Cell(50, 40), measured, Half(rank, 2, ALONE.device))
+        copy_bits(
+            Shift(50),
+            pieces,
+            128,
+            Kind(50, 40),
+            measured=measured,
+            ranks=Half(rank, 2, ALONE.device),
+        )
         for rank in range(2)
     ]
     for each in zip(whole, *halves, strict=True):
@@ -134,30 +148,34 @@ def test_two_ranks_find_what_one_finds(source):
 
 
 def test_windows_are_held_out_whole_and_spread(source):
-    pieces = held_out(source.corpus, "test", 0)
-    found = starts(pieces, 128, 5)
+    pieces = hide_letters(source.corpus, "test", 0)
+    found = choose_windows(pieces, 128, 5)
     assert [piece for piece, _ in found] == [0] * 5
     assert np.diff([start for _, start in found]).min() > 300
     pieces[0].inside[:1900] = False
-    assert starts(pieces, 128, 5) == []
-    assert [start for _, start in starts(pieces, 99, 5)] == [1900, 1901]
+    assert choose_windows(pieces, 128, 5) == []
+    assert [start for _, start in choose_windows(pieces, 99, 5)] == [1900, 1901]
 
 
 def test_what_lies_far_off_is_exchanged_and_what_is_near_is_not(source):
-    pieces = held_out(source.corpus, "test", 0)
+    pieces = hide_letters(source.corpus, "test", 0)
     pieces[0].tokens[1000:1100] = pieces[0].tokens[800:900]
     near, tile = 30, (0, 1030)
     for distance, changes in ((200, True), (20, False)):
-        there, without, again = exchanged(Shift(distance), pieces, [tile], 600, near, ALONE)
+        there, without, again = exchange_context(
+            Shift(distance), pieces, [tile], 600, near=near, ranks=ALONE
+        )
         target = ~np.isnan(there)
         assert (there[target] != without[target]).any() == changes
         assert again[target].all()
-    assert not np.nan_to_num(exchanged(Shift(200), pieces, [(0, 300)], 600, near, ALONE)[2]).any()
+    assert not np.nan_to_num(
+        exchange_context(Shift(200), pieces, [(0, 300)], 600, near=near, ranks=ALONE)[2]
+    ).any()
 
 
 def test_tiles_lie_inside_their_regions_and_elsewhere_outside_all(source):
-    pieces = held_out(source.corpus, "test", 0)
-    found = natural_tiles(source.corpus, pieces, 128, source.recipe.evaluation)
+    pieces = hide_letters(source.corpus, "test", 0)
+    found = choose_tiles(source.corpus, pieces, 128, source.recipe.evaluation)
     assert set(found) == {"part", "elsewhere"}
     assert len(found["part"]) == len(found["elsewhere"]) == 3
     assert all(at >= 500 and at + 40 <= 900 for _, at in found["part"])
@@ -170,22 +188,29 @@ def test_validation_is_of_copies_alone(source):
         source.corpus,
         CopiesRecipe(shortest=40, nearest=64, farthest=64, turned=0.0, diverged=0.0),
         128,
-        source.recipe.evaluation,
-        ALONE,
+        measured=source.recipe.evaluation,
+        ranks=ALONE,
     )
     right = check()
     assert (
         right
         < 0.6
         * validation(
-            Shift(63), source.corpus, source.recipe.copies, 128, source.recipe.evaluation, ALONE
+            Shift(63),
+            source.corpus,
+            source.recipe.copies,
+            128,
+            measured=source.recipe.evaluation,
+            ranks=ALONE,
         )()
     )
 
 
 def test_a_cell_that_does_not_fit_is_left_out(source):
     measured = source.recipe.evaluation
-    by_length, by_rate, bits, natural = evaluate(Shift(30), source.corpus, 128, measured, ALONE)
+    by_length, by_rate, bits, natural = evaluate(
+        Shift(30), source.corpus, 128, measured, ranks=ALONE
+    )
     assert [score.targets > 0 for score in by_length.scores["40 nt"]] == [False, True, False]
     assert [score.name for score in by_length.scores["10 nt"]] == ["0.03 kb", "0.06 kb", "0.1 kb"]
     assert list(by_rate.scores) == [
@@ -207,13 +232,13 @@ def test_a_cell_that_does_not_fit_is_left_out(source):
 
 def test_without_distances_natural_sequence_alone_is_measured(source):
     measured = source.recipe.evaluation.model_copy(update={"distances": ()})
-    (natural,) = evaluate(Shift(30), source.corpus, 128, measured, ALONE)
+    (natural,) = evaluate(Shift(30), source.corpus, 128, measured, ranks=ALONE)
     assert natural.title.startswith("natural sequence")
 
 
 def test_the_recipe_of_the_repository_reads_and_plants():
     recipe = load(ROOT / "recipes/lookup/copies.toml", run_recipe)
-    source = opened(recipe)
+    source = open_source(recipe)
     for stage in recipe.stages():
         planted = source.training(stage.length, stage.batch)
         assert planted.batch(0, 1, [0]).shape == (1, stage.length)

@@ -5,7 +5,7 @@ import pytest
 from random_models import letters_model, random_letters, write_genome
 
 from orchid_genomics.errors import InputError
-from orchid_genomics.evaluate.ngram import Counts
+from orchid_genomics.evaluate.ngram import NgramModel
 from orchid_genomics.evaluate.variants.ranking import rank
 from orchid_genomics.evaluate.variants.variant_baselines import (
     _PRIOR,
@@ -83,7 +83,7 @@ def test_counts_are_of_what_training_saw_and_are_not_shown_the_letter(tmp_path):
     variants = [v for v in variants if v.ref != v.alt] + [Variant("t", 80, "AC", "A")]
     name, ratio = counted(trained(genome, ["a"]), genome, variants)
     assert name == "counts, 6 on both sides"
-    counts = Counts.fit([genome.tokens("a", 0, 4_000)], 6, 6)
+    counts = NgramModel.fit([genome.tokens("a", 0, 4_000)], 6, 6)
     for variant, value in zip(variants[:-1], ratio, strict=False):
         p = counts.probabilities(genome.tokens("t", 0, 300), np.array([variant.start]))[0]
         np.testing.assert_allclose(

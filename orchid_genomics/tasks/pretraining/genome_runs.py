@@ -1,0 +1,152 @@
+"""Runs on genomes: windows of training contigs in, masked bits on held-out contigs out."""
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field
+
+from orchid_genomics.data.corpus import Corpus, DataRecipe
+from orchid_genomics.data.loader import Sampler
+from orchid_genomics.data.splits import GenomeRecipe
+from orchid_genomics.evaluate import protocols
+from orchid_genomics.evaluate.masked_letters import LetterModel
+from orchid_genomics.evaluate.protocols import EvaluationRecipe, RegionRecipe
+from orchid_genomics.evaluate.score_table import ScoreTable
+from orchid_genomics.files import checksum
+from orchid_genomics.sequence import DNA
+from orchid_genomics.tasks.pretraining.source import SOURCES, RunRecipe, check_alphabet
+from orchid_genomics.train.distributed import Ranks
+from orchid_genomics.train.objectives import (
+    OBJECTIVES,
+    MaskedRecipe,
+    Objective,
+    ObjectiveRecipe,
+)
+
+
+def _masked_by_default(block: Any) -> Any:
+    return {"kind": "masked", **block} if isinstance(block, dict) else block
+
+
+class GenomesRecipe(RunRecipe):
+    """What every run on genomes states."""
+
+    genomes: tuple[GenomeRecipe, ...] = Field(min_length=1)
+    data: DataRecipe = DataRecipe()
+    objective: Annotated[ObjectiveRecipe, BeforeValidator(_masked_by_default)] = MaskedRecipe()
+
+    @property
+    def length(self) -> int:
+        """The window of `[data]`, nt."""
+        return self.data.length
+
+
+class PretrainRecipe(GenomesRecipe):
+    """A pretraining run on genomes, whole."""
+
+    kind: Literal["genomes"] = "genomes"
+    evaluation: EvaluationRecipe = EvaluationRecipe()
+
+
+class Genomes:
+    """Genomes, cut into windows; every file is opened and every split checked here."""
+
+    alphabet = DNA
+
+    def __init__(self, recipe: GenomesRecipe, regions: Sequence[RegionRecipe]) -> None:
+        check_alphabet(recipe, DNA.name, "a genome")
+        self.corpus = Corpus(recipe.genomes, recipe.data)
+        protocols.check_regions(self.corpus, regions)
+        self.name = ", ".join(Path(genome.fasta).name for genome in recipe.genomes)
+        self._recipe, self._regions = recipe, regions
+
+    def objective(self) -> Objective[Any]:
+        """What is predicted of the windows."""
+        chosen = self._recipe.objective
+        return OBJECTIVES[chosen.kind](chosen, DNA)
+
+    def training(self, length: int, batch: int) -> Sampler:
+        """Windows of one length; a stage's checks are made here."""
+        return self.corpus.training(length, batch)
+
+    def describe(self, length: int, whole: bool = False) -> list[str]:
+        """What is about to be read; `whole` with the letters of every split."""
+        report = self.corpus.report(length)
+        lines = [f"windows of {report['length']:,} nt, moved by up to {report['jitter']:,} nt"]
+        lines += [_summary(genome) for genome in report["genomes"]]
+        lines.append(f"training windows that touch held-out letters: {report['overlap']}")
+        if whole:
+            lines += [
+                f"letters by split: {_counts(genome['bases'])}" for genome in report["genomes"]
+            ]
+        return lines
+
+    def inputs(self) -> dict[str, str]:
+        """Every file that is read, and its SHA-256."""
+        files = [part.bed for part in self._regions]
+        for genome in self._recipe.genomes:
+            optional = genome.validation_bed, genome.test_bed, genome.regions
+            functional = [part.bed for part in genome.functional]
+            files += [genome.fasta, *filter(None, optional), *genome.exclude, *functional]
+        return {str(path): checksum(path) for path in dict.fromkeys(files)}
+
+    def origin(self, length: int, stages: Iterable[tuple[int, int, int, int]]) -> dict[str, Any]:
+        """Genomes by checksum, their split, and the letters seen in `stages` (length, batch, first
+        and last step).
+        """
+        corpus, genomes = self.corpus, []
+        seen = corpus.seen(self._recipe.seed, stages)
+        for recipe, genome, split in zip(
+            self._recipe.genomes, corpus.genomes, corpus.splits, strict=True
+        ):
+            values = {
+                "fasta": Path(recipe.fasta).name,
+                "sha256": genome.checksum(),
+                "contigs": genome.contigs,
+                "split": {name: list(contigs) for name, contigs in split.contigs.items()},
+                "seen": seen[str(recipe.fasta)],
+            }
+            genomes.append(values)
+        return {"genomes": genomes, "report": corpus.report(length)}
+
+
+@SOURCES.register("genomes")
+class GenomeSource(Genomes):
+    """Genomes as they are, measured by masked letters."""
+
+    Recipe = PretrainRecipe
+    has_curve = True
+
+    def __init__(self, recipe: PretrainRecipe) -> None:
+        super().__init__(recipe, recipe.evaluation.regions)
+        self.recipe = recipe
+
+    def validation(
+        self, model: LetterModel, length: int, ranks: Ranks
+    ) -> Callable[[], float] | None:
+        """Masked bits per base on validation windows; None without validation."""
+        return protocols.validation(model, self.corpus, length, self.recipe.evaluation, ranks=ranks)
+
+    def evaluate(
+        self, model: LetterModel, length: int, ranks: Ranks, say: Callable[[str], None]
+    ) -> list[ScoreTable]:
+        """Both protocols on the test split, beside the count models."""
+        if self.corpus.held_out("test"):
+            say("measuring the test split")
+        return protocols.evaluate(
+            model, self.corpus, length, self.recipe.evaluation, ranks=ranks, say=say
+        )
+
+
+def _summary(genome: dict[str, Any]) -> str:
+    """One genome of `Corpus.report` in a line."""
+    reasons = [f"{count:,} {reason}" for reason, count in genome["dropped"].items() if count]
+    windows = f"{genome['windows']:,} training windows ({genome['share']:.0%} of draws)"
+    letters = f"{genome['n_percent']:.2f} % N, {genome['soft_masked_percent']:.1f} % soft-masked"
+    name, dropped = Path(genome["fasta"]).name, ", ".join(reasons) or "none"
+    return f"{name}: {windows}, dropped: {dropped}; {letters}"
+
+
+def _counts(bases: dict[str, int]) -> str:
+    return ", ".join(f"{name} {count:,}" for name, count in bases.items())

@@ -156,9 +156,9 @@ def test_a_run_resumed_is_the_run(tiny, tmp_path, capsys):
 
 def test_two_symbols_are_learned(tiny, tmp_path):
     sets = (
-        "training.steps=250",
+        "training.steps=200",
         "training.batch=32",
-        "optimizer.rate=1e-2",
+        "optimizer.rate=2e-2",
         "objective.answers=all",
     )
     words = [part for each in sets for part in ("--set", each)]

@@ -31,7 +31,7 @@ MAY_IMPORT = {  # a floor -> the floors below it; every floor may import the gro
     "jobs": {"genome", "model"},
     "score": {"sequence", "genome", "data", "model", "train", "jobs"},
     "explain": {"sequence", "genome", "ops", "model", "draw", "jobs", "score"},
-    "evaluate": {"answers", "sequence", "genome", "data", "model", "train", "score"},
+    "evaluate": {"answers", "draw", "sequence", "genome", "data", "model", "train", "score"},
     "tasks": {
         "answers",
         "sequence",

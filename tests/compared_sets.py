@@ -1,0 +1,51 @@
+"""Labelled sets of random rows, and arms that answer them as well as they are told to."""
+
+import numpy as np
+from torch import nn
+
+from orchid_genomics.answers.supervised_tasks import task_of
+from orchid_genomics.data.labelled.schema import LabelledSet
+from orchid_genomics.evaluate.answered import Answered
+from orchid_genomics.evaluate.arms import SeedFit, TrainedArm
+from orchid_genomics.sequence import Interval
+
+ROWS = 400  # a quarter trains, a quarter validates, half is tested
+
+
+def labelled(labels=("no", "yes"), task="binary", places=False) -> LabelledSet:
+    rng = np.random.default_rng(0)
+    tokens = [rng.integers(0, 4, 60).astype(np.uint8) for _ in range(ROWS)]
+    target = (
+        rng.integers(0, 2, ROWS)
+        if task == "binary"
+        else rng.normal(size=(ROWS, 1)).astype(np.float32)
+    )
+    split = np.repeat([0, 1, 2, 2], ROWS // 4)
+    where = [f"row {row}" for row in range(ROWS)]
+    at = [Interval("chr1", 1000 * row, 1000 * row + 60) for row in range(ROWS)] if places else None
+    kind = task_of(task, labels)
+    return LabelledSet("set.tsv", kind, tokens, target, split, np.arange(ROWS), where, at)
+
+
+def answers(data: LabelledSet, noise: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """The truth with noise, on validation and test."""
+    rng = np.random.default_rng(seed)
+    target = data.target.reshape(ROWS, -1).astype(float)
+    found = target + rng.normal(size=target.shape) * noise
+    if data.task.has_classes:
+        found = 1 / (1 + np.exp(-4 * (found - 0.5)))
+    return found[data.rows("validation")], found[data.rows("test")]
+
+
+def model(data: LabelledSet, noise: float, seeds=(0,)) -> TrainedArm:
+    log = [{"step": step, "loss": 1 / (step + 1)} for step in range(40)]
+    log += [{"step": step, "validation_1-AUROC": 0.5 / step} for step in (10, 20)]
+    fits = []
+    for seed in seeds:
+        validation, test = answers(data, noise, 10 + seed)
+        fits.append(SeedFit(seed, nn.Linear(2, 1), 0.5, validation, test, log))
+    return TrainedArm("model", tuple(fits), 1e-3, {}, 1.0)
+
+
+def other(data: LabelledSet, name: str, noise: float, seed: int = 1) -> Answered:
+    return Answered(name, *answers(data, noise, seed), "C = 1", 7)

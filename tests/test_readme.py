@@ -1,5 +1,5 @@
-"""The README: every command and all of its code run as they are printed, on a tiny genome and with
-tiny models.
+"""The README and the pages of docs/: every command and all of the code run as they are printed, on
+a tiny genome and with tiny models; every link leads somewhere.
 """
 
 import os
@@ -8,6 +8,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,9 @@ from orchid_genomics.errors import TrainingError
 from orchid_genomics.genome.fasta import Genome
 
 ROOT = Path(__file__).parent.parent
+PAGES = {path.stem: path.read_text() for path in sorted((ROOT / "docs").glob("*.md"))}
 SECTIONS = dict(part.split("\n", 1) for part in (ROOT / "README.md").read_text().split("\n## ")[1:])
+TEXTS = SECTIONS | PAGES
 CONTIGS = ("chr1", "chr2", "chr8", "chr9", "chr10")
 TINY = {  # what is said on top of a printed command, so that it takes a second
     "pretrain": "model.width=16 model.depth=1 data.length=128 evaluation.sites=20 evaluation.validation_windows=8 "
@@ -37,7 +40,7 @@ MORE = {
 
 
 def blocks(section: str, language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", SECTIONS[section], re.S)
+    return re.findall(rf"```{language}\n(.*?)```", TEXTS[section], re.S)
 
 
 def commands(section: str) -> list[str]:
@@ -140,8 +143,8 @@ def stranger(tmp_path, monkeypatch):
     (tmp_path / "set.tsv").write_text("chrom\tstart\tend\tsequence\tlabel\n" + "".join(rows))
     pysam.tabix_compress(str(tmp_path / "set.tsv"), str(tmp_path / "set.tsv.gz"))
     shutil.copy(tmp_path / "set.tsv.gz", tmp_path / "other_lab.tsv.gz")
-    (tmp_path / "mygenome.toml").write_text(blocks("Your own genome", "toml")[0])
-    (tmp_path / "enhancers.toml").write_text(blocks("Fine-tune on your elements", "toml")[0])
+    (tmp_path / "mygenome.toml").write_text(blocks("pretraining", "toml")[0])
+    (tmp_path / "enhancers.toml").write_text(blocks("fine-tuning", "toml")[0])
     model = letters_model(width=16, depth=2)
     genome = {"fasta": "mygenome.fa.gz", "sha256": Genome(tmp_path / "mygenome.fa.gz").checksum()}
     genome |= {
@@ -172,16 +175,12 @@ def outputs(section: str) -> set[str]:
     }
 
 
+RUN_BELOW = {"Thirty seconds to a scored VCF", "Your own genome"} | PAGES.keys()
+
+
 def test_all_sections_with_commands_are_below():
-    told = {name for name in SECTIONS if commands(name)}
-    here = {
-        "Your own genome",
-        "Fine-tune on your elements",
-        "Score variants",
-        "Score and embed elements",
-        "Explain",
-    }
-    assert told == {"Two commands", *here}
+    with_commands = {name for name in TEXTS if commands(name)}
+    assert with_commands - RUN_BELOW == {"Install", "Two commands"}
     assert [command.split() for command in commands("Two commands")] == [
         ["make", "demo"],
         ["make", "test"],
@@ -190,63 +189,121 @@ def test_all_sections_with_commands_are_below():
     assert {"demo", "test"} <= set(targets)
 
 
+def test_the_readme_is_short():
+    assert (ROOT / "README.md").read_text().count("\n") <= 180
+
+
+@pytest.mark.parametrize("path", [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))])
+def test_every_link_leads_somewhere(path):
+    text = path.read_text()
+    for link in re.findall(r"\]\(([^)\s]+)\)", text):
+        target, _, anchor = link.partition("#")
+        if not target.startswith("http"):
+            assert (path.parent / target).exists(), link
+        if anchor and target.endswith(".md"):
+            headings = re.findall(r"^#+ (.+)$", (path.parent / target).read_text(), re.M)
+            anchors = {re.sub(r"[^\w -]", "", each.lower()).replace(" ", "-") for each in headings}
+            assert anchor in anchors, link
+
+
+def test_install():
+    """Every extra that is named there is one; what is in the constraints is tested elsewhere."""
+    extras = re.findall(r"\[(\w+)\]\"", SECTIONS["Install"])
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert set(extras) <= project["optional-dependencies"].keys()
+    assert len(extras) == 4
+    assert "torch>=2.6" in project["dependencies"]
+    assert project["requires-python"] == ">=3.11"
+
+
+def test_thirty_seconds_to_a_scored_vcf(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "recipes").symlink_to(ROOT / "recipes")
+    score, show = commands("Thirty seconds to a scored VCF")
+    run(score)
+    shown = subprocess.run(["bash", "-c", show], capture_output=True, text=True, check=True).stdout
+    printed = re.search(
+        r"^```\n(#CHROM.*?)```", TEXTS["Thirty seconds to a scored VCF"], re.S | re.M
+    )[1]
+    made, told = ([line.split() for line in text.splitlines()] for text in (shown, printed))
+    assert [line[:-1] for line in made] == [line[:-1] for line in told]
+    numbers = re.compile(r"-?\d+\.\d+")
+    for ours, theirs in zip(made[1:], told[1:], strict=True):
+        assert numbers.sub("", ours[-1]) == numbers.sub("", theirs[-1])
+        # another processor may round otherwise
+        values = [list(map(float, numbers.findall(info))) for info in (ours[-1], theirs[-1])]
+        assert values[0] == pytest.approx(values[1], abs=1e-3)
+
+
 def test_your_own_genome(stranger):
+    (stranger / "mygenome.toml").write_text(blocks("Your own genome", "toml")[0])
     shutil.rmtree(stranger / "runs")
     for command in commands("Your own genome"):
+        run(command)
+    assert all((stranger / name).exists() for name in outputs("Your own genome"))
+    (code,) = blocks("Your own genome", "python")
+    names: dict = {}
+    exec(code, names)
+    assert (names["logits"].shape, names["vectors"].shape) == ((1, 1024, 4), (1, 1024, 16))
+
+
+def test_pretraining(stranger):
+    shutil.rmtree(stranger / "runs")
+    for command in commands("pretraining"):
         if command.startswith("sbatch "):  # run in tests/test_cluster.py
             assert (ROOT / command.split()[1]).exists()
         else:
             run(command)
-    assert all((stranger / name).exists() for name in outputs("Your own genome"))
+    assert all((stranger / name).exists() for name in outputs("pretraining"))
     assert all(
         (stranger / "runs" / name / "model").is_dir() for name in ("mygenome", "deeper", "many")
     )
 
 
 def test_fine_tuning(stranger):
-    for command in commands("Fine-tune on your elements"):
+    for command in commands("fine-tuning"):
         run(command)
-    assert all((stranger / name).exists() for name in outputs("Fine-tune on your elements"))
-    (code,) = blocks("Fine-tune on your elements", "python")
-    with pytest.raises(
-        TrainingError, match="runs/enhancers: holds a run already; --resume"
-    ):  # the one of the commands
-        exec(code, {})
-    trained = code.replace('finetune("enhancers.toml", "runs/enhancers")', '"runs/enhancers/model"')
+    assert all((stranger / name).exists() for name in outputs("fine-tuning"))
+    (code,) = blocks("fine-tuning", "python")
+    with pytest.raises(TrainingError, match="runs/enhancers: holds a run already;"):
+        exec(code, {})  # the run of the commands
+    trained = code.replace(
+        'og.finetune("enhancers.toml", "runs/enhancers")', '"runs/enhancers/model"'
+    )
     assert trained != code
     exec(trained, {})
 
 
 def test_variants(stranger):
-    for command in commands("Score variants"):
+    for command in commands("variants"):
         run(command)
-    assert all((stranger / name).exists() for name in outputs("Score variants"))
-    (code,) = blocks("Score variants", "python")
+    assert all((stranger / name).exists() for name in outputs("variants"))
+    (code,) = blocks("variants", "python")
     names: dict = {}
     exec(code.replace("1_000_225", "225"), names)
     assert len(names["llr"]) == len(names["why"]) == 1
 
 
 def test_elements(stranger):
-    for command in commands("Score and embed elements"):
+    for command in commands("elements"):
         run(command)
-    assert all((stranger / name).exists() for name in outputs("Score and embed elements"))
-    scores, embeddings, pipeline = blocks("Score and embed elements", "python")
+    assert all((stranger / name).exists() for name in outputs("elements"))
+    scores, embeddings, pipeline = blocks("elements", "python")
     names: dict = {}
     exec(scores, names)
     assert np.isfinite(names["z"]).all()
     assert set(names["why"]) == {""}
     exec(embeddings, names)
     assert names["X"].shape == (10, 8)
-    assert len(names["places"]) == 10
+    assert len(names["intervals"]) == 10
     exec(pipeline, names)
 
 
 def test_explaining(stranger):
-    for command in commands("Explain"):
+    for command in commands("explain"):
         run(command)
-    assert all((stranger / name).exists() for name in outputs("Explain"))
-    (code,) = blocks("Explain", "python")
+    assert all((stranger / name).exists() for name in outputs("explain"))
+    (code,) = blocks("explain", "python")
     names: dict = {}
     exec(code, names)
     assert names["attributions"].shape == (1, 4, 128)
@@ -255,7 +312,17 @@ def test_explaining(stranger):
 
 
 def test_from_python(stranger):
-    (code,) = blocks("From Python", "python")
     names: dict = {}
-    exec(code, names)
-    assert (names["logits"].shape, names["vectors"].shape) == ((1, 1024, 4), (1, 1024, 16))
+    for code in blocks("python", "python"):
+        exec(code, names)
+    assert names["vectors"].shape == (1, 1024, 16)
+    assert names["logits"].shape == (1, 128, 4)
+
+
+def test_completion():
+    (line,) = blocks("command-line", "bash")
+    env = os.environ | {"_ORCHID_GENOMICS_COMPLETE": "bash_source"}
+    command = [sys.executable, "-m", "orchid_genomics"]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=True)
+    assert "_ORCHID_GENOMICS_COMPLETE=bash_source" in line
+    assert "complete -o nosort -F _orchid_genomics_completion" in done.stdout

@@ -1,4 +1,4 @@
-"""The tables of the help and the README are made from the scores themselves."""
+"""The tables of the help and of docs/variants.md are made from the scores themselves."""
 
 import subprocess
 import sys
@@ -14,8 +14,8 @@ from orchid_genomics.score.variants.variant_scores import REASONS
 ROOT = Path(__file__).parents[3]
 
 
-def test_the_readme_has_the_table():
-    assert markdown() in (ROOT / "README.md").read_text()
+def test_the_page_has_the_table():
+    assert markdown() in (ROOT / "docs/variants.md").read_text()
 
 
 def test_the_help_has_the_table_and_what_it_is_not():
@@ -34,9 +34,9 @@ def test_the_table_has_every_score_and_type():
     )
 
 
-def test_the_readme_has_every_reason():
-    readme = (ROOT / "README.md").read_text()
-    assert [code for code in REASONS if f"`{code}`" not in readme] == []
+def test_the_page_has_every_reason():
+    page = (ROOT / "docs/variants.md").read_text()
+    assert [code for code in REASONS if f"`{code}`" not in page] == []
 
 
 @pytest.mark.parametrize("command", ["score-variants", "merge"])

@@ -55,6 +55,10 @@ class Registry(MutableMapping[str, Value]):
 
         return add
 
+    def present(self) -> dict[str, Value]:
+        """What code that has run registered: all but the entry points not yet looked up."""
+        return dict(self._own)
+
     def pick(self, name: str, where: object, error: type[OrchidError] = RecipeError) -> Value:
         """What is registered under a name.
 

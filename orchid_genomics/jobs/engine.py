@@ -30,7 +30,7 @@ from orchid_genomics.jobs.progress import Progress
 from orchid_genomics.jobs.summary import Stats, publish
 from orchid_genomics.jobs.task import Format, Identity, Task, Work
 
-_ADVICE = "a folder with room; then --resume goes on"
+_ADVICE = "a folder with room; then `resume`"
 BLOCK = 512  # records that are answered, saved and lost together
 MANIFEST = "manifest.json"
 
@@ -150,7 +150,7 @@ class Part:
         return stats
 
     def _damage(self, what: str) -> InputError:
-        return InputError(self.path, what, "remove it, and --resume its shard answers it again")
+        return InputError(self.path, what, "remove it, and `resume` its shard")
 
 
 def run_job(job: Job, work: Work, quiet: bool = False, form: Format | None = None) -> Stats | None:
@@ -280,7 +280,7 @@ def _make_folder(job: Job) -> bool:
         _require_same_job(folder, Manifest.read(folder), job.manifest)
         answered = any(Part(folder, block).path.exists() for block in job.own_blocks)
         if answered and not job.where.resume:
-            possible = "--resume to go on, or remove the folder"
+            possible = "`resume` to go on, or remove the folder"
             raise InputError(folder, "holds parts of this job already", possible)
         return False
     # made beside and renamed, so that no shard ever sees a folder without a manifest; not by
@@ -309,7 +309,7 @@ def _require_same_job(folder: Path, before: Manifest, now: Manifest) -> None:
     # what follows from an option, such as a header, is not said beside the option
     plain = [key for key in changed if _is_short(old.get(key))]
     shown = ", ".join(_change(key, old.get(key), new.get(key)) for key in (plain or changed)[:4])
-    possible = "the same inputs and options, or another -o"
+    possible = "the same inputs and options, or another `out`"
     raise InputError(folder, f"belongs to another job: {shown}", possible)
 
 

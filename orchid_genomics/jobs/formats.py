@@ -42,7 +42,7 @@ class TextFormat(Format):
 
     def write(self, answers: Iterable[bytes], part: Path) -> None:
         part.touch()  # an OSError that says why, where pysam would end the process
-        with pysam.BGZFile(str(part), "wb") as file:
+        with pysam.BGZFile(str(part), "wb", None) as file:
             file.write(b"".join(answers))
 
     def join(self, parts: Iterable[Path], out: Path) -> None:
@@ -64,7 +64,7 @@ class TextFormat(Format):
                         shutil.copyfileobj(text, file)
             return
         out.touch()
-        with pysam.BGZFile(str(out), "wb") as file:
+        with pysam.BGZFile(str(out), "wb", None) as file:
             file.write(self.head)
         with out.open("r+b") as file:
             file.seek(-len(END_OF_FILE), 2)

@@ -52,7 +52,7 @@ def kind_of(out: Path, kinds: Sequence[str], piped: str = "") -> str:
     possible = ", ".join(f".{kind}" for kind in kinds)
     if piped:
         possible += f", or - ({piped.upper()} to standard output)"
-    raise InputError("--out", f"{out.name!r} names no format", possible)
+    raise InputError("out", f"{out.name!r} names no format", possible)
 
 
 def destination(
@@ -65,10 +65,10 @@ def destination(
     """
     where = Destination(Path(out), parse_shard(shard) if shard else (1, 1), resume)
     if where.piped and (shard or resume):
-        raise InputError("--out", "- leaves no parts to resume or merge", "a file")
+        raise InputError("out", "- leaves no parts to resume or merge", "a file")
     both = source is not None and where.out.exists() and Path(source).exists()
     if source is not None and both and where.out.samefile(source):
-        raise InputError("--out", f"{out} is the input", "another name")
+        raise InputError("out", f"{out} is the input", "another name")
     return where
 
 
@@ -76,5 +76,5 @@ def parse_shard(text: str) -> tuple[int, int]:
     """``3/10`` as (3, 10). Raises InputError for anything else."""
     i, _, n = text.partition("/")
     if not (i.isdigit() and n.isdigit() and 1 <= int(i) <= int(n)):
-        raise InputError("--shard", f"{text!r}", "i/n with 1 <= i <= n, such as 3/10")
+        raise InputError("shard", f"{text!r}", "i/n with 1 <= i <= n, such as 3/10")
     return int(i), int(n)

@@ -54,7 +54,7 @@ class Format:
 
     def pipe(self, answers: Iterable[Any], out: BinaryIO) -> None:
         """Write a header and answers as they come; only for formats that `-` may name."""
-        raise InputError("--out", "- cannot be of this format", "the name of a file")
+        raise InputError("out", "- cannot be of this format", "the name of a file")
 
 
 AnyIdentity = TypeVar("AnyIdentity", bound=Identity)

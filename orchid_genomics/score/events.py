@@ -7,21 +7,23 @@ around that range.
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 
 from orchid_genomics.genome.fasta import Genome
 from orchid_genomics.sequence import CODE, DNA, Variant
 
+_FIRST_LOOK = 64  # letters on each side in which a sliding event nearly always ends
+_FARTHEST = 1 << 14  # letters that an event may slide, where nobody says
+
 
 @dataclass(frozen=True)
 class Event:
-    """Letters `start` to `end` (0-based, half-open) of a contig, the codes `ref`, become the codes
-    `alt`.
+    """Letters `start` to `end` (0-based, half-open) of a contig, the codes `ref`, become `alt`.
 
     For an insertion or deletion the range holds every place where it could be written; `alt` is the
-    whole range after the change. `kind` as in `Variant.kind`, `letters` the inserted letters, or
-    the deleted ones of a deletion.
+    whole range after the change. `kind` is as in `Variant.kind`.
     """
 
     kind: str
@@ -37,76 +39,90 @@ class Event:
         return tuple(i for i, (a, b) in enumerate(zip(self.ref, self.alt, strict=True)) if a != b)
 
     @property
+    def haplotypes(self) -> tuple["Haplotype", "Haplotype"]:
+        """What the reference and the alternate window show."""
+        return (
+            Haplotype(self.contig, self.start, self.end, self.ref),
+            Haplotype(self.contig, self.start, self.end, self.alt),
+        )
+
+    @property
     def size(self) -> int:
         """Letters of the range, before or after the change, whichever is more."""
         return max(len(self.ref), len(self.alt))
 
 
-def event(variant: Variant, genome: Genome, most: int = 1 << 14) -> Event:
+class Haplotype(NamedTuple):
+    """A contig on which the codes `inside` stand in place of letters `start` to `end`."""
+
+    contig: str
+    start: int
+    end: int
+    inside: bytes
+
+
+def find_event(variant: Variant, genome: Genome, farthest: int = _FARTHEST) -> Event:
     """The event of a variant whose letters are A, C, G or T and whose REF is the genome's.
 
-    An insertion or deletion slides `most` letters to either side, at most.
+    An insertion or deletion slides `farthest` letters to either side, at most.
     """
     short, kind = variant.trimmed(), variant.kind
-    start, end = short.start, short.end
     if kind not in ("insertion", "deletion"):
-        return Event(kind, short.contig, start, end, _codes(short.ref), _codes(short.alt))
-    moved = DNA.encode(short.ref or short.alt) & CODE
-    k = len(moved)
-    size, left, right = 16, 16, 16  # the first look is at 64 letters, which is nearly always enough
-    while size in (left, right) and size < most:
-        size = min(4 * size, most)
-        before, after = (
-            _read(genome, short.contig, *place)
-            for place in ((start - size, start), (end, end + size))
-        )
-        left = _run(np.concatenate([before, moved])[::-1], k)
-        right = _run(np.concatenate([moved, after]), k)
-    ref = np.concatenate(
-        [before[len(before) - left :], DNA.encode(short.ref) & CODE, after[:right]]
+        ref, alt = _codes(short.ref), _codes(short.alt)
+        return Event(kind, short.contig, short.start, short.end, ref.tobytes(), alt.tobytes())
+    moved = _codes(short.ref or short.alt)
+    reach = min(_FIRST_LOOK, farthest)
+    while True:
+        before = _read(genome, short.contig, short.start - reach, short.start)
+        after = _read(genome, short.contig, short.end, short.end + reach)
+        left = _repeat_length(np.concatenate([before, moved])[::-1], len(moved))
+        right = _repeat_length(np.concatenate([moved, after]), len(moved))
+        if reach == farthest or reach not in (left, right):
+            break
+        reach = min(4 * reach, farthest)
+    flanks = before[len(before) - left :], after[:right]
+    ref, alt = (
+        np.concatenate([flanks[0], _codes(letters), flanks[1]])
+        for letters in (short.ref, short.alt)
     )
-    joined = np.concatenate(
-        [before[len(before) - left :], DNA.encode(short.alt) & CODE, after[:right]]
-    )
-    return Event(kind, short.contig, start - left, end + right, ref.tobytes(), joined.tobytes())
+    start, end = short.start - left, short.end + right
+    return Event(kind, short.contig, start, end, ref.tobytes(), alt.tobytes())
 
 
-def around(
-    genome: Genome, contig: str, start: int, end: int, inside: bytes, length: int
-) -> np.ndarray:
-    """A window (length,) of codes with `inside` in place of letters start to end, and as much on
-    both sides.
+def window_around(genome: Genome, haplotype: Haplotype, length: int) -> np.ndarray:
+    """A window (length,) of codes with a haplotype in its middle, and as much genome on both sides.
 
     One or two N fill the end. The model is circular, so they stand between the window's two ends,
     opposite its centre: the reverse complement of the window is the window of the reverse
     complement, rolled, for even lengths too.
     """
+    contig, start, end, inside = haplotype
     side = (length - 1 - len(inside)) // 2
+    stop = side + len(inside)
     window = np.full(length, DNA.n, np.uint8)
     window[:side] = _read(genome, contig, start - side, start)
-    window[side : side + len(inside)] = np.frombuffer(inside, np.uint8)
-    window[side + len(inside) : 2 * side + len(inside)] = _read(genome, contig, end, end + side)
+    window[side:stop] = np.frombuffer(inside, np.uint8)
+    window[stop : stop + side] = _read(genome, contig, end, end + side)
     return window
 
 
-def swapped_ends(window_L: np.ndarray, share: int = 8) -> np.ndarray:
-    """The window with its first and last eighth exchanged: what that moves at the centre is an
-    effect of the ends.
+def swap_ends(window_L: np.ndarray, share: int = 8) -> np.ndarray:
+    """The window with its first and last eighth exchanged.
+
+    What that moves at the centre is an effect of the ends alone.
     """
     size = len(window_L) // share
     return np.concatenate([window_L[-size:], window_L[size:-size], window_L[:size]])
 
 
-def _run(letters: np.ndarray, period: int) -> int:
-    """How many letters from the beginning repeat with a period: how far an event of that length
-    slides.
-    """
+def _repeat_length(letters: np.ndarray, period: int) -> int:
+    """How many letters after the first `period` repeat with it: how far an event of it slides."""
     same = (letters[:-period] == letters[period:]) & (letters[period:] < DNA.n)
     return int(np.argmin(same)) if not same.all() else len(same)
 
 
-def _codes(letters: str) -> bytes:
-    return (DNA.encode(letters) & CODE).tobytes()
+def _codes(letters: str) -> np.ndarray:
+    return DNA.encode(letters) & CODE
 
 
 def _read(genome: Genome, contig: str, start: int, end: int) -> np.ndarray:

@@ -1,5 +1,4 @@
-"""A model reading a genome through windows of one length: the forward passes that scores are made
-of.
+"""A model reading a genome through windows of one length: the passes that scores are made of.
 
 The trap: a number may depend on the genome, the variant, the model and the window alone. So windows
 are centred on the event or lie on a grid of the contig; rows of a batch never talk; and what is
@@ -11,7 +10,7 @@ import math
 import time
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -21,10 +20,12 @@ from torch.nn import functional
 from orchid_genomics.errors import InputError, RecipeError
 from orchid_genomics.genome.fasta import Genome
 from orchid_genomics.model.folder import OrchidModel
-from orchid_genomics.score.events import Event, around, swapped_ends
+from orchid_genomics.model.masking import Masking
+from orchid_genomics.score.events import Event, Haplotype, swap_ends, window_around
 from orchid_genomics.sequence import CODE, DNA
-from orchid_genomics.train.objectives import MaskedRecipe
 
+Question = TypeVar("Question", bound=Hashable)
+Answer = TypeVar("Answer")
 _LETTERS = {"cpu": 1 << 14, "cuda": 1 << 20}  # of one forward pass
 
 
@@ -54,7 +55,7 @@ class Reader:
 
     def __init__(self, model: OrchidModel, genome: Genome, window: int) -> None:
         if window < 64 or window % 2:
-            raise InputError("--window", f"{window:,} nt", "an even number of letters, 64 or more")
+            raise InputError("window", f"{window:,} nt", "an even number of letters, 64 or more")
         self.model, self.genome, self.window = model.eval(), genome, window
         self.flank, self.core = window // 4, 3 * window // 4
         self.longest = window - 1 - 2 * self.flank
@@ -76,13 +77,13 @@ class Reader:
         One forward pass a set of changed places, so one for all ALTs of a site.
         """
 
-        def answer(keys: list[tuple]) -> list[np.ndarray]:
-            logs_BLV = self.letters(np.stack([self._masked_row(key) for key in keys]))
-            return [logs_LV[self._places(key)] for logs_LV, key in zip(logs_BLV, keys, strict=True)]
+        def answer(sites: list[_Site]) -> list[np.ndarray]:
+            logs_BLV = self.letters(np.stack([self._masked_row(site) for site in sites]))
+            return [
+                logs_LV[self._offsets(site)] for logs_LV, site in zip(logs_BLV, sites, strict=True)
+            ]
 
-        return self._answers(
-            "masked", [(e.contig, e.start, e.end, e.changed) for e in events], answer, self.batch
-        )
+        return self._answers("masked", [_Site.of(event) for event in events], answer, self.batch)
 
     def shown(self, events: Sequence[Event]) -> list[np.ndarray]:
         """Log-probabilities (changed letters, 4) of SNV and MNV with all letters in sight, from a
@@ -92,26 +93,24 @@ class Reader:
         the variants are. `unmasking` is taken off the letter in sight, so that these estimate what
         `masked` says. One pass a tile.
         """
+        letters = [(event.contig, event.start + at) for event in events for at in event.changed]
+        logs = iter(self._answers("shown", letters, self._read_tiles, len(letters)))
+        return [np.stack([next(logs) for _ in event.changed]) for event in events]
 
-        def answer(keys: list[tuple]) -> list[np.ndarray]:
-            tiles = sorted({(contig, place // self.core) for contig, place in keys})
-            found: dict[tuple, np.ndarray] = {}
-            for first in range(0, len(tiles), self.batch):
-                some = tiles[first : first + self.batch]
-                logs_BLV = self.letters(
-                    np.stack([self._tile(*tile) for tile in some]), self.unmasking
-                )
-                row = {tile: i for i, tile in enumerate(some)}
-                for contig, place in keys:
-                    if (tile := (contig, place // self.core)) in row:
-                        found[contig, place] = logs_BLV[
-                            row[tile], place - self._tile_start(tile[1])
-                        ]
-            return [found[key] for key in keys]
-
-        sites = [(e.contig, e.start + at) for e in events for at in e.changed]
-        logs = iter(self._answers("shown", sites, answer, len(sites)))
-        return [np.stack([next(logs) for _ in e.changed]) for e in events]
+    def _read_tiles(self, letters: list[tuple[str, int]]) -> list[np.ndarray]:
+        """Log-probabilities (4,) of letters (contig, 0-based) from the tiles that they lie in."""
+        by_tile: dict[tuple[str, int], list[int]] = {}
+        for contig, letter in letters:
+            by_tile.setdefault((contig, letter // self.core), []).append(letter)
+        tiles = sorted(by_tile)
+        logs: dict[tuple[str, int], np.ndarray] = {}
+        for first in range(0, len(tiles), self.batch):
+            batch = tiles[first : first + self.batch]
+            rows = np.stack([self._tile(*tile) for tile in batch])
+            for tile, logs_LV in zip(batch, self.letters(rows, self.unmasking), strict=True):
+                for letter in by_tile[tile]:
+                    logs[tile[0], letter] = logs_LV[letter - self._tile_start(tile[1])]
+        return [logs[letter] for letter in letters]
 
     def pairs(self, events: Sequence[Event]) -> list[Pair]:
         """The reference and the alternate window of every event, of equal length, trimmed evenly
@@ -129,11 +128,13 @@ class Reader:
         along the window.
         """
 
-        def answer(some: list[Event]) -> list[np.ndarray]:
-            rows, at = self._haplotypes(some)
-            out = self._timed(self.model, rows)
-            out = (out.mean(1) if out.ndim == 3 else out).double().cpu().numpy()
-            return [out[alt] - out[ref] for ref, alt in at]
+        def answer(batch: list[Event]) -> list[np.ndarray]:
+            rows, pairs = self._haplotypes(batch)
+            outputs = self._time(self.model, self._to_device(rows))
+            if outputs.ndim == 3:
+                outputs = outputs.mean(1)
+            values = outputs.double().cpu().numpy()
+            return [values[alt] - values[ref] for ref, alt in pairs]
 
         return self._answers("predictions", events, answer, max(1, self.batch // 2))
 
@@ -148,13 +149,12 @@ class Reader:
         RecipeError when either share is 0: then a letter in sight says nothing of what the model
         thinks of the others.
         """
-        recipe = self.model.provenance.get("recipe", {}).get("objective", {})
-        shares = MaskedRecipe(**{key: recipe[key] for key in ("masked", "other") if key in recipe})
-        kept = 1 - shares.masked - shares.other
-        if min(kept, shares.other) < 1e-6:
-            found = f"was trained with {shares.other:g} of its targets shown as another letter and {kept:g} as they are"
+        masking = Masking.of(self.model.provenance)
+        if not masking.legible:
+            shares = f"{masking.other:g} of its targets shown as another letter"
+            found = f"was trained with {shares} and {masking.kept:g} as they are"
             raise RecipeError("model", found, "the scores llr and entropy, which mask")
-        return math.log(3 * kept / shares.other)
+        return math.log(3 * masking.kept / masking.other)
 
     def edge(self, event: Event, tiled: bool = False) -> tuple[float, float]:
         """How far a changed letter's log-odds move when the window's ends are swapped, and how far
@@ -162,28 +162,29 @@ class Reader:
 
         Means over the three other letters, nats. One forward pass more, for what was read is kept.
         """
-        place, ref = event.start + event.changed[0], event.ref[event.changed[0]]
+        letter, ref = event.start + event.changed[0], event.ref[event.changed[0]]
         if tiled:
-            tile, unmasking = place // self.core, self.unmasking
-            row, at = self._tile(event.contig, tile), place - self._tile_start(tile)
+            tile, unmasking = letter // self.core, self.unmasking
+            row, at = self._tile(event.contig, tile), letter - self._tile_start(tile)
+            plain = self.shown([event])[0][0]
         else:
-            key, unmasking = (event.contig, event.start, event.end, event.changed), 0.0
-            row, at = self._masked_row(key), self._places(key)[0]
-        plain = (self.shown if tiled else self.masked)([event])[0][0]
-        swapped = self.letters(swapped_ends(row)[None], unmasking)[0, at]
+            site, unmasking = _Site.of(event), 0.0
+            row, at = self._masked_row(site), self._offsets(site)[0]
+            plain = self.masked([event])[0][0]
+        swapped = self.letters(swap_ends(row)[None], unmasking)[0, at]
         odds = [np.delete(logs - logs[ref], ref) for logs in (plain, swapped)]
         return float(np.abs(odds[1] - odds[0]).mean()), float(np.abs(odds[0]).mean())
 
-    def _masked_row(self, key: tuple) -> np.ndarray:
-        contig, start, end, changed = key
-        inside = self.genome.tokens(contig, start, end) & CODE
-        inside[list(changed)] = DNA.mask
-        return around(self.genome, contig, start, end, inside.tobytes(), self.window)
+    def _masked_row(self, site: "_Site") -> np.ndarray:
+        inside = self.genome.tokens(site.contig, site.start, site.end) & CODE
+        inside[list(site.changed)] = DNA.mask
+        haplotype = Haplotype(site.contig, site.start, site.end, inside.tobytes())
+        return window_around(self.genome, haplotype, self.window)
 
-    def _places(self, key: tuple) -> list[int]:
-        """Where in its window the changed letters of a masked row stand."""
-        _, start, end, changed = key
-        return [(self.window - 1 - (end - start)) // 2 + at for at in changed]
+    def _offsets(self, site: "_Site") -> list[int]:
+        """Where in its window the changed letters of a site stand."""
+        side = (self.window - 1 - (site.end - site.start)) // 2
+        return [side + at for at in site.changed]
 
     def _tile_start(self, tile: int) -> int:
         return tile * self.core - (self.window - self.core) // 2
@@ -194,115 +195,127 @@ class Reader:
 
     def _haplotypes(self, events: Sequence[Event]) -> tuple[np.ndarray, list[tuple[int, int]]]:
         """The windows that events need, each once, and the rows (ref, alt) of each event."""
-        rows: dict[tuple, int] = {}
-        at = []
-        for e in events:
-            keys = [(e.contig, e.start, e.end, inside) for inside in (e.ref, e.alt)]
-            at.append(tuple(rows.setdefault(key, len(rows)) for key in keys))
-        return np.stack([around(self.genome, *key, self.window) for key in rows]), at
+        rows: dict[Haplotype, int] = {}
+        pairs = []
+        for event in events:
+            ref, alt = (rows.setdefault(each, len(rows)) for each in event.haplotypes)
+            pairs.append((ref, alt))
+        return np.stack([window_around(self.genome, each, self.window) for each in rows]), pairs
 
     def _pairs(self, events: list[Event]) -> list[Pair]:
-        rows, at = self._haplotypes(events)
-        vectors_BLD = self._timed(self._vectors, rows)
-        likely_BL = None
-        if self.reads_letters:
-            codes = rows.astype(np.int64)
-            logs = self._logs(vectors_BLD, rows, self.unmasking)
-            likely_BL = np.take_along_axis(logs, np.minimum(codes, DNA.count - 1)[..., None], 2)[
-                ..., 0
-            ]
-            likely_BL[codes >= DNA.count] = 0.0
-        return [
-            self._pair(
-                e, vectors_BLD[[ref, alt]], None if likely_BL is None else likely_BL[[ref, alt]]
-            )
-            for e, (ref, alt) in zip(events, at, strict=True)
-        ]
+        rows, pairs = self._haplotypes(events)
+        vectors_BLD = self._time(self._vectors, self._to_device(rows))
+        # vectors can be compared even where training says nothing of letters in sight
+        legible = self.reads_letters and Masking.of(self.model.provenance).legible
+        likely_BL = self._likelihoods(vectors_BLD, rows) if legible else None
+        answers = []
+        for event, (ref, alt) in zip(events, pairs, strict=True):
+            likely_2L = None if likely_BL is None else likely_BL[[ref, alt]]
+            answers.append(self._pair(event, vectors_BLD[[ref, alt]], likely_2L))
+        return answers
 
-    def _pair(self, e: Event, vectors_2LD: Tensor, likely_2L: np.ndarray | None) -> Pair:
-        sizes, F = (len(e.ref), len(e.alt)), self.flank
-        sides = [(self.window - 1 - n) // 2 for n in sizes]
+    def _likelihoods(self, vectors_BLD: Tensor, rows: np.ndarray) -> np.ndarray:
+        """The log-likelihood (B, L) of every letter that stands in its row, 0 where it is N."""
+        codes_BL = rows.astype(np.int64)
+        logs_BLV = self._logs(vectors_BLD, rows, self.unmasking)
+        known_BL = np.minimum(codes_BL, DNA.count - 1)
+        likely_BL = np.take_along_axis(logs_BLV, known_BL[..., None], 2)[..., 0]
+        likely_BL[codes_BL >= DNA.count] = 0.0
+        return likely_BL
+
+    def _pair(self, event: Event, vectors_2LD: Tensor, likely_2L: np.ndarray | None) -> Pair:
+        sizes, F = (len(event.ref), len(event.alt)), self.flank
+        sides = [(self.window - 1 - size) // 2 for size in sizes]
         flanks = [
-            np.r_[side - F : side, side + n : side + n + F]
-            for side, n in zip(sides, sizes, strict=True)
+            np.r_[side - F : side, side + size : side + size + F]
+            for side, size in zip(sides, sizes, strict=True)
         ]
+        homologous = flanks
         if sizes[0] == sizes[1]:  # the changed letters are homologous too
-            same = [np.r_[side - F : side + n + F] for side, n in zip(sides, sizes, strict=True)]
-        else:
-            same = flanks
-        ref, alt = (vectors_2LD[i, same[i]].double() for i in (0, 1))
+            homologous = [np.r_[side - F : side + sizes[0] + F] for side in sides]
+        ref, alt = (vectors_2LD[i, homologous[i]].double() for i in (0, 1))
         cosine = 1 - (ref * alt).sum() / (ref.square().sum() * alt.square().sum()).sqrt()
         distance = (alt - ref).square().sum(1).mean().sqrt()
         if likely_2L is None:
             return Pair(math.nan, math.nan, float(cosine), float(distance))
-        moved = (
-            0 if e.kind == "deletion" else 1
-        )  # in which window the letters stand that only one of them has
+        # the window in which the letters stand that only one of the two has
+        moved = 0 if event.kind == "deletion" else 1
         inside = likely_2L[moved, sides[moved] : sides[moved] + sizes[moved]]
         change = likely_2L[1, flanks[1]].sum() - likely_2L[0, flanks[0]].sum()
         return Pair(float(change), float(inside.mean()), max(float(cosine), 0.0), float(distance))
 
     def _vectors(self, tokens_BL: Tensor) -> Tensor:
-        """Vectors (B, L, D), float32; for dense models those of both strands side by side, (B, L, 2
-        D).
-        """
+        """Vectors (B, L, D), float32; of dense models both strands side by side, (B, L, 2 D)."""
         vectors = self.model.encoder.encode(tokens_BL).float()
         if not self.dense:
             return vectors
-        return torch.cat(
-            [vectors, self.model.encoder.encode(_other_strand(tokens_BL)).float().flip(1)], 2
-        )
+        other = self.model.encoder.encode(_other_strand(tokens_BL)).float().flip(1)
+        return torch.cat([vectors, other], 2)
 
     def letters(self, rows: np.ndarray, unmasking: float = 0.0) -> np.ndarray:
-        """Log-probabilities (B, L, 4), float64, of rows of codes (B, L) as they stand; see
-        `unmasking`.
+        """Log-probabilities (B, L, 4), float64, of rows of codes (B, L) as they stand.
+
+        `unmasking` is taken off the letters that `rows` show.
         """
-        return self._logs(self._timed(self._vectors, rows), rows, unmasking)
+        vectors_BLD = self._time(self._vectors, self._to_device(rows))
+        return self._logs(vectors_BLD, rows, unmasking)
 
     def _logs(self, vectors_BLD: Tensor, rows: np.ndarray, unmasking: float) -> np.ndarray:
-        """Log-probabilities (B, L, 4), float64; `unmasking` is taken off the letters that `rows`
-        show.
-        """
+        codes_BL = self._to_device(rows).long()
+        excess_BLV = functional.one_hot(codes_BL, DNA.size)[..., : DNA.count] * unmasking
 
-        def logs(vectors_BLD: Tensor, flip: bool) -> Tensor:
-            logits = (
-                self.model.head(vectors_BLD.flip(1)).flip(1, 2)
-                if flip
-                else self.model.head(vectors_BLD)
-            )
-            codes = torch.from_numpy(rows).to(logits.device).long()
-            too_much = functional.one_hot(codes, DNA.size)[..., : DNA.count] * unmasking
-            return functional.log_softmax(logits.double() - too_much, 2)
+        def logs(logits_BLV: Tensor) -> Tensor:
+            return functional.log_softmax(logits_BLV.double() - excess_BLV, 2)
 
         def both(vectors_BLD: Tensor) -> Tensor:
             if not self.dense:
-                return logs(vectors_BLD, False)
+                return logs(self.model.head(vectors_BLD))
             here, there = vectors_BLD.chunk(2, 2)
-            return (logs(here, False) + logs(there, True)) / 2
+            other = self.model.head(there.flip(1)).flip(1, 2)
+            return (logs(self.model.head(here)) + logs(other)) / 2
 
-        return self._timed(both, vectors_BLD).cpu().numpy()
+        return self._time(both, vectors_BLD).cpu().numpy()
 
-    def _timed(self, work: Callable[[Tensor], Tensor], given: np.ndarray | Tensor) -> Tensor:
+    def _to_device(self, rows: np.ndarray) -> Tensor:
+        return torch.from_numpy(rows).to(self.device)
+
+    def _time(self, work: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+        """What the model makes of `x`; the seconds that it took are counted."""
         begun = time.perf_counter()
         with torch.inference_mode():
-            out = work(
-                torch.from_numpy(given).to(self.device) if isinstance(given, np.ndarray) else given
-            )
+            out = work(x)
             if self.device.type == "cuda":
                 torch.cuda.synchronize(self.device)
         self.seconds += time.perf_counter() - begun
         return out
 
     def _answers(
-        self, name: str, keys: Sequence[Hashable], answer: Callable[[list], list], batch: int
-    ) -> list[Any]:
-        """The answer to every key, asked once, so many at a time."""
+        self,
+        name: str,
+        questions: Sequence[Question],
+        answer: Callable[[list[Question]], list[Answer]],
+        batch: int,
+    ) -> list[Answer]:
+        """The answer to every question, each asked once, so many at a time."""
         kept = self._kept.setdefault(name, {})
-        wanted = [key for key in dict.fromkeys(keys) if key not in kept]
+        wanted = [each for each in dict.fromkeys(questions) if each not in kept]
         for first in range(0, len(wanted), max(batch, 1)):
             some = wanted[first : first + batch]
             kept.update(zip(some, answer(some), strict=True))
-        return [kept[key] for key in keys]
+        return [kept[each] for each in questions]
+
+
+class _Site(NamedTuple):
+    """The changed letters of an event, whatever they change to."""
+
+    contig: str
+    start: int
+    end: int
+    changed: tuple[int, ...]
+
+    @classmethod
+    def of(cls, event: Event) -> "_Site":
+        return cls(event.contig, event.start, event.end, event.changed)
 
 
 def _other_strand(tokens_BL: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from orchid_genomics.errors import InputError
 from orchid_genomics.genome.bed import read_bed
 from orchid_genomics.jobs.inputs import open_model_and_genome
 from orchid_genomics.jobs.progress import Progress
-from orchid_genomics.score.variants.calibration import FEWEST, Calibration, learned
+from orchid_genomics.score.variants.calibration import FEWEST, Calibration, learn_calibration
 from orchid_genomics.score.variants.variant_scores import Scoring
 
 
@@ -36,29 +36,36 @@ def calibrate(
     if not out.parent.is_dir():
         raise InputError(out, "its folder is not there", "a folder that is")
     loaded, fasta = open_model_and_genome(model, genome, device)
-    places = None if neutral is None else list(read_bed(neutral, fasta))
+    intervals = None if neutral is None else list(read_bed(neutral, fasta))
     name = "genome background" if neutral is None else f"neutral background ({Path(neutral).name})"
     scoring = Scoring(loaded, fasta, scores or ("llr_unmasked",), windows)
     with Progress(3 * sites, 3 * sites, 0, "changes", quiet) as progress:
-        found = learned(out, scoring, places, name, sites, seed, progress.add)
-    found.save()
-    return found
+        calibration = learn_calibration(
+            scoring,
+            intervals,
+            path=out,
+            name=name,
+            sites=sites,
+            seed=seed,
+            progress=progress.add,
+        )
+    calibration.save()
+    return calibration
 
 
-def lines(found: Calibration) -> list[str]:
+def lines(calibration: Calibration) -> list[str]:
     """What was learned, for a person: how many sites, and the sizes and spreads of the contexts."""
-    text = [
-        f"{found.name}: {found.sites:,} sites, three changes each, window {', '.join(map(str, found.windows))}"
-    ]
-    for column, backgrounds in found.backgrounds.items():
-        sizes = sorted(map(len, backgrounds.values()))
+    windows = ", ".join(map(str, calibration.windows))
+    sites = f"{calibration.sites:,} sites, three changes each, window {windows}"
+    text = [f"{calibration.name}: {sites}"]
+    for column, backgrounds in calibration.backgrounds.items():
+        sizes = sorted(len(scores) for scores in backgrounds.values())
         few = sum(size < FEWEST for size in sizes)
-        means = {context: scores.mean() for context, scores in backgrounds.items()}
-        low, high = min(means, key=means.get), max(means, key=means.get)
+        means = sorted((float(scores.mean()), name) for name, scores in backgrounds.items())
+        (low, lowest), (high, highest) = means[0], means[-1]
         text.append(f"{column}: {len(sizes)} contexts of {sizes[0]:,} to {sizes[-1]:,} changes")
-        text.append(f"  mean {means[low]:+.3f} at {low} to {means[high]:+.3f} at {high}")
+        text.append(f"  mean {low:+.3f} at {lowest} to {high:+.3f} at {highest}")
         if few:
-            text.append(
-                f"  {few} contexts have under {FEWEST} changes and will answer nothing; more --sites would help"
-            )
+            found = f"{few} contexts have under {FEWEST} changes and will answer nothing"
+            text.append(f"  {found}; more sites would help")
     return text

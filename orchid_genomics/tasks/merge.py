@@ -32,7 +32,7 @@ def merge(shards: Sequence[str | Path], out: str | Path, quiet: bool = False) ->
         raise InputError(folders[0], found, "the version that began the job") from None
     if not out.name.endswith(f".{identity.kind}"):
         found = f"{out.name!r}, but the parts are {identity.kind}"
-        raise InputError("--out", found, f"a name that ends in .{identity.kind}")
+        raise InputError("out", found, f"a name that ends in .{identity.kind}")
     blocks = join_parts(folders, manifest, out, task.format(identity))
     return end_job(task, identity, blocks, out, quiet)
 

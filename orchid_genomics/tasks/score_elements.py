@@ -84,8 +84,8 @@ def score_elements(
     where = destination(out, elements, shard, resume)
     kind = kind_of(where.out, TRACKS) if tile else kind_of(where.out, KINDS, piped="tsv")
     if (elements is None) != bool(tile):
-        found = "and --tile are both given" if tile else "is missing"
-        raise InputError("ELEMENTS", found, "one of the two")
+        found = "and `tile` are both given" if tile else "is missing"
+        raise InputError("elements", found, "one of the two")
     loaded, fasta = open_model_and_genome(model, genome, device)
     options = options or Options()
     if tile:
@@ -93,7 +93,7 @@ def score_elements(
     scoring = ElementScoring(loaded, fasta, options)
     names = [column.name for column in scoring.columns]
     if track and track not in names:
-        raise InputError("--track", f"unknown score {track!r}", f"possible: {', '.join(names)}")
+        raise InputError("track", f"unknown score {track!r}", f"possible: {', '.join(names)}")
     track = (track or names[0]) if kind in TRACKS else None
     identity = ElementIdentity(
         kind=kind,
@@ -161,7 +161,7 @@ class Tiles:
         if list(contigs) == ["all"]:
             names = set(genome.contigs)
         else:
-            names = {genome.contig(name, "--tile") for name in contigs}
+            names = {genome.contig(name, "tile") for name in contigs}
         self.contigs = sorted((name, genome.contigs[name]) for name in names)
         self.column = [column.name for column in scoring.columns].index(track)
         if scoring.likelihood:
@@ -170,9 +170,9 @@ class Tiles:
         self.core = stride
         if not scoring.length:
             found = "the model does not say what it was trained on"
-            raise InputError("--length", found, "letters of each window")
+            raise InputError("length", found, "letters of each window")
         if stride < 1:
-            raise InputError("--stride", f"{stride}", "1 letter or more")
+            raise InputError("stride", f"{stride}", "1 letter or more")
 
     @property
     def settings(self) -> dict[str, Any]:

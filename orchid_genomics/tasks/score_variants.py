@@ -20,7 +20,6 @@ from orchid_genomics.jobs.summary import Stats
 from orchid_genomics.jobs.task import Format, Task, register
 from orchid_genomics.score.variants.calibration import Calibration
 from orchid_genomics.score.variants.preflight import all_match, contigs_of, preflight
-from orchid_genomics.score.variants.scorers import SCORERS
 from orchid_genomics.score.variants.variant_files import (
     KINDS,
     VariantIdentity,
@@ -93,7 +92,7 @@ def score_variants(
 
 def block_size(scoring: Scoring) -> int:
     """Records a block: few where each costs a long window, many where neighbours share passes."""
-    if all(SCORERS[name].shared for name in scoring.scores):
+    if all(scorer.tiled for scorer in scoring.scorers.values()):
         return 4 * BLOCK
     return min(BLOCK, max(16, _LETTERS // max(scoring.windows)))
 

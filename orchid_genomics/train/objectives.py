@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from orchid_genomics.errors import RecipeError
+from orchid_genomics.model.masking import Masking
 from orchid_genomics.recipe import Choice
 from orchid_genomics.registry import Registry
 from orchid_genomics.sequence import CODE, SOFT, Alphabet
@@ -100,7 +101,7 @@ class MaskedRecipe(ObjectiveRecipe):
     """Share of letters that are targets."""
     span: int = Field(default=1, ge=1)
     """Targets come in runs of at least so many letters."""
-    masked: float = Field(default=0.8, ge=0, le=1)
+    masked: float = Field(default=Masking.masked, ge=0, le=1)
     """Share of targets shown as MASK."""
     other: float = Field(default=0.1, ge=0, le=1)
     """Share of targets shown as another letter, never the true one; the rest are shown as they

@@ -21,7 +21,7 @@ def test_where_a_job_writes_and_which_part_of_it(tmp_path):
 
 @pytest.mark.parametrize(("shard", "resume"), [("1/2", False), (None, True)])
 def test_standard_output_leaves_no_parts(shard, resume):
-    with pytest.raises(InputError, match=r"^--out: - leaves no parts to resume or merge; a file$"):
+    with pytest.raises(InputError, match=r"^out: - leaves no parts to resume or merge; a file$"):
         destination("-", "in.vcf", shard, resume)
 
 
@@ -37,10 +37,10 @@ def test_a_name_says_its_format_and_the_longest_ending_comes_first():
     assert kind_of(Path("-"), ("tsv", "bed"), piped="tsv") == "tsv"
     with pytest.raises(
         InputError,
-        match=r"^--out: '\.bed' names no format; \.bed, or - \(BED to standard output\)$",
+        match=r"^out: '\.bed' names no format; \.bed, or - \(BED to standard output\)$",
     ):
         kind_of(Path("x/.bed"), ("bed",), piped="bed")
-    with pytest.raises(InputError, match=r"^--out: '-' names no format; \.h5$"):
+    with pytest.raises(InputError, match=r"^out: '-' names no format; \.h5$"):
         kind_of(Path("-"), ("h5",))
 
 

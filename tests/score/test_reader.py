@@ -9,7 +9,7 @@ import torch
 from random_models import letters_model
 
 from orchid_genomics.errors import RecipeError
-from orchid_genomics.score.events import event, swapped_ends
+from orchid_genomics.score.events import find_event, swap_ends
 from orchid_genomics.score.reader import Reader
 from orchid_genomics.score.variants.variant_scores import Scoring
 from orchid_genomics.sequence import CODE, DNA, Variant
@@ -66,7 +66,7 @@ def test_one_pass_answers_near_ends_of_contigs_and_at_every_place_of_a_tile(geno
     reader = Reader(model, genome, 128)
     letters = genome.letters("c2", 0, 500).decode()
     events = [
-        event(Variant("c2", i, base, "A" if base != "A" else "C"), genome)
+        find_event(Variant("c2", i, base, "A" if base != "A" else "C"), genome)
         for i, base in enumerate(letters)
     ]
     together = reader.shown(events)
@@ -77,14 +77,14 @@ def test_one_pass_answers_near_ends_of_contigs_and_at_every_place_of_a_tile(geno
 
 def test_swapped_ends_keep_the_middle_and_move_a_score_a_little(genome, model):
     window = genome.tokens("c1", 0, 128) & CODE
-    other = swapped_ends(window)
+    other = swap_ends(window)
     assert (other[16:-16] == window[16:-16]).all()
     assert (other[:16] == window[-16:]).all()
     reader = Reader(model, genome, 128)
     base = genome.letters("c1", 300, 301).decode()
     for tiled in (False, True):
         moved, stand = reader.edge(
-            event(Variant("c1", 300, base, "A" if base != "A" else "C"), genome), tiled
+            find_event(Variant("c1", 300, base, "A" if base != "A" else "C"), genome), tiled
         )
         assert moved > 0
         assert stand > 0

@@ -18,7 +18,7 @@ from orchid_genomics.errors import InputError
 from orchid_genomics.genome.fasta import Genome
 from orchid_genomics.model.batching import BATCH, LONGEST, batches
 from orchid_genomics.model.folder import OrchidModel
-from orchid_genomics.model.heads import answers
+from orchid_genomics.model.heads import TracksRecipe, answers
 from orchid_genomics.model.tokens import pad_rows
 from orchid_genomics.score.elements.background import Background
 from orchid_genomics.score.elements.likelihood import Likelihood
@@ -77,11 +77,8 @@ class ElementScoring:
     def __init__(self, model: OrchidModel, genome: Genome, options: Options | None = None) -> None:
         self.model, self.genome, self.options = model.eval(), genome, options or Options()
         if model.recipe.head is None:
-            raise InputError(
-                "model",
-                "has no head: it gives vectors",
-                "orchid-genomics embed, or a model with a head",
-            )
+            possible = "orchid-genomics embed, or a model with a head"
+            raise InputError("model", "has no head: it gives vectors", possible)
         self.longest = longest(model)
         if model.recipe.head.kind == "letters":
             self.likelihood: Likelihood | None = self._likelihood()
@@ -92,21 +89,21 @@ class ElementScoring:
             self.columns = _head_columns(model)
 
     def __call__(
-        self, places: Sequence[Interval], summits: Sequence[int | None] | None = None
+        self, intervals: Sequence[Interval], summits: Sequence[int | None] | None = None
     ) -> ElementScores:
-        """Scores of places with the genome's contig names; a row depends on its own place alone.
+        """Scores of intervals with the genome's contig names; a row depends on its own alone.
 
         Where a fine-tuned model reads windows of one length, they are centred on `summits` (0-based
-        on the contig), or on the middles of the places.
+        on the contig), or on the middles of the intervals.
         """
-        why = [check(place, self.genome, self.longest) for place in places]
-        values = np.full((len(places), len(self.columns)), np.nan)
+        why = [check(interval, self.genome, self.longest) for interval in intervals]
+        values = np.full((len(intervals), len(self.columns)), np.nan)
         rows = [row for row, reason in enumerate(why) if not reason]
+        centres = summits or [None] * len(intervals)
         if rows and self.likelihood:
-            values[rows] = self._likelihoods([places[row] for row in rows])
+            values[rows] = self._likelihoods([intervals[row] for row in rows], self.likelihood)
         elif rows:
-            middles = summits or [None] * len(places)
-            tokens = [read(self.genome, places[row], self.length, middles[row]) for row in rows]
+            tokens = [read(self.genome, intervals[row], self.length, centres[row]) for row in rows]
             values[rows] = predict(self.model, tokens)
         return ElementScores(self.columns, values, why)
 
@@ -125,65 +122,75 @@ class ElementScoring:
 
     def _likelihood(self) -> Likelihood:
         options = self.options
-        likelihood = Likelihood(
-            Reader(self.model, self.genome, options.window or trained_length(self.model)),
-            options.passes,
-        )
+        reader = Reader(self.model, self.genome, options.window or trained_length(self.model))
+        likelihood = Likelihood(reader, options.passes)
         self.background = Background(
             self.genome, likelihood.means, options.background, options.seed
         )
         return likelihood
 
-    def _likelihoods(self, places: list[Interval]) -> np.ndarray:
-        found = self.likelihood.means(places)
+    def _likelihoods(self, intervals: list[Interval], likelihood: Likelihood) -> np.ndarray:
+        means = likelihood.means(intervals)
         if not self.options.background:
-            return found
-        z = [self.background.z(place, values) for place, values in zip(places, found, strict=True)]
-        return np.concatenate([found, np.array(z)], axis=1)
+            return means
+        pairs = zip(intervals, means, strict=True)
+        z = [self.background.z(interval, values) for interval, values in pairs]
+        return np.concatenate([means, np.array(z)], axis=1)
 
 
 def predict(model: OrchidModel, rows: Sequence[np.ndarray]) -> np.ndarray:
-    """What a fine-tuned model says of sequences (tokens, of any lengths): (N, K), or of tracks the
-    mean along each.
+    """What a fine-tuned model says of sequences: probabilities, or numbers in the labels' units.
 
-    Probabilities, or numbers in the labels' units. Rows of a batch do not talk; tracks go one by
-    one, for their product rounds by the number of bins.
+    Rows of a batch do not talk. Tracks go one by one, for their product rounds by the number of
+    bins.
+
+    Parameters
+    ----------
+    rows : tokens, of any lengths.
+
+    Returns
+    -------
+    (N, K), of tracks the mean along each sequence.
     """
     recipe, device = model.recipe.head, next(model.parameters()).device
-    found: list[np.ndarray | None] = [None] * len(rows)
+    is_track = isinstance(recipe, TracksRecipe)
+    predictions: list[np.ndarray] = [np.empty(0)] * len(rows)
     order = sorted(range(len(rows)), key=lambda row: len(rows[row]))
-    letters = 1 if recipe.kind == "tracks" else BATCH
+    lengths = [len(rows[row]) for row in order]
     with torch.inference_mode():
-        for batch in batches([len(rows[row]) for row in order], letters):
-            some = [order[at] for at in batch]
-            tokens = pad_rows([rows[row] for row in some], DNA.pad).to(device)
-            out = answers(recipe, model(tokens)).double().cpu().numpy()
-            for at, row in enumerate(some):
-                found[row] = (
-                    out[at]
-                    if out.ndim == 2
-                    else out[at, : max(len(rows[row]) // recipe.bin, 1)].mean(0)
-                )
-    return np.array(found, np.float64).reshape(len(rows), -1)
+        for batch in batches(lengths, 1 if is_track else BATCH):
+            own = [order[at] for at in batch]
+            tokens_BL = pad_rows([rows[row] for row in own], DNA.pad).to(device)
+            out = answers(recipe, model(tokens_BL)).double().cpu().numpy()
+            for at, row in enumerate(own):
+                predictions[row] = out[at]
+                if isinstance(recipe, TracksRecipe):
+                    bins = max(len(rows[row]) // recipe.bin, 1)
+                    predictions[row] = out[at, :bins].mean(0)
+    return np.array(predictions, np.float64).reshape(len(rows), -1)
 
 
-def read(genome: Genome, place: Interval, length: int = 0, summit: int | None = None) -> np.ndarray:
-    """Tokens of a place on its strand, or of `length` letters around its summit or middle; N beyond
-    the contig.
+def read(
+    genome: Genome, interval: Interval, length: int = 0, summit: int | None = None
+) -> np.ndarray:
+    """Tokens of an interval on its strand, or of `length` letters around its summit or middle.
+
+    N beyond the contig.
     """
-    place = window(place, length, summit) if length else place
-    return genome.tokens(place.contig, place.start, place.end, "-" if place.strand == "-" else "+")
+    shown = window(interval, length, summit) if length else interval
+    strand = "-" if shown.strand == "-" else "+"
+    return genome.tokens(shown.contig, shown.start, shown.end, strand)
 
 
-def check(place: Interval, genome: Genome, longest: int = LONGEST) -> str:
+def check(interval: Interval, genome: Genome, longest: int = LONGEST) -> str:
     """Why an element cannot be scored ("" if it can): a key of REASONS."""
-    if place.contig not in genome.contigs:
+    if interval.contig not in genome.contigs:
         return "unknown_contig"
-    if place.start < 0 or place.end > genome.contigs[place.contig]:
+    if interval.start < 0 or interval.end > genome.contigs[interval.contig]:
         return "off_contig"
-    if len(place) > longest:
+    if len(interval) > longest:
         return "too_long"
-    codes = genome.tokens(place.contig, place.start, place.end) & CODE
+    codes = genome.tokens(interval.contig, interval.start, interval.end) & CODE
     return "" if (codes < DNA.count).any() else "all_n"
 
 
@@ -193,9 +200,7 @@ def longest(model: OrchidModel) -> int:
 
 
 def trained_on(model: OrchidModel) -> int:
-    """The one length of the sequences that a model was fine-tuned on; 0 where it was several, or is
-    not known.
-    """
+    """The one length of the sequences that a model was fine-tuned on; 0: several, or not known."""
     lengths = model.provenance.get("labelled", {}).get("lengths", [])
     return int(lengths[0]) if lengths and len(set(lengths)) == 1 else 0
 
@@ -250,14 +255,23 @@ def _head_columns(model: OrchidModel) -> tuple[Column, ...]:
 def score_elements(
     model: OrchidModel | str | Path,
     genome: Genome | str | Path,
-    places: Sequence[Interval],
-    **options,
+    intervals: Sequence[Interval],
+    **options: Any,
 ) -> ElementScores:
-    """Scores of elements in memory; `options` are those of `Options`. Places are 0-based half-open.
+    """Scores of elements in memory.
 
-    >>> found = score_elements("runs/yeast/model", "yeast.fa", read_bed("promoters.bed"))  #
-    doctest: +SKIP >>> found["loglik_z"], found.why  # doctest: +SKIP
+    Parameters
+    ----------
+    model, genome : opened, or the paths of a model folder and a FASTA.
+    intervals : 0-based half-open.
+    options : those of `Options`.
+
+    Examples
+    --------
+    >>> promoters = read_bed("promoters.bed")  # doctest: +SKIP
+    >>> scores = score_elements("runs/yeast/model", "yeast.fa", promoters)  # doctest: +SKIP
+    >>> scores["loglik_z"], scores.why  # doctest: +SKIP
     """
     model = model if isinstance(model, OrchidModel) else OrchidModel.from_pretrained(model)
     genome = genome if isinstance(genome, Genome) else Genome(genome)
-    return ElementScoring(model, genome, Options(**options))(list(places))
+    return ElementScoring(model, genome, Options(**options))(list(intervals))

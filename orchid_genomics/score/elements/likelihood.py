@@ -1,5 +1,4 @@
-"""How likely a model finds the letters of an element, each given all the others:
-pseudo-log-likelihood and entropy.
+"""How likely a model finds an element's letters, each given all others (pseudo-log-likelihood).
 
 The trap: a number may depend on the element alone. So its windows are laid symmetrically around its
 own middle (both strands read the same), and only their central part is read, away from where a
@@ -8,11 +7,12 @@ circular window joins its ends.
 
 import math
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from orchid_genomics.errors import InputError
-from orchid_genomics.score.events import around
+from orchid_genomics.score.events import Haplotype, window_around
 from orchid_genomics.score.reader import Reader
 from orchid_genomics.sequence import CODE, DNA, Interval
 
@@ -32,78 +32,83 @@ class Likelihood:
     def __init__(self, reader: Reader, passes: int = 1) -> None:
         if not 1 <= passes <= MOST_PASSES:
             raise InputError(
-                "--passes",
+                "passes",
                 f"{passes}",
                 f"1 (letters in sight, corrected) to {MOST_PASSES} (masked)",
             )
         self.reader, self.passes = reader, passes
         self.unmasking = reader.unmasking if passes == 1 else 0.0
 
-    def letters(self, places: Sequence[Interval]) -> list[np.ndarray]:
-        """Log-likelihood and entropy of every letter (2, n) of every place, along the genome; NaN
+    def letters(self, intervals: Sequence[Interval]) -> list[np.ndarray]:
+        """Log-likelihood and entropy (2, n) of every letter of each interval, along the genome; NaN
         where it is N.
         """
-        found = [np.full((2, len(place)), np.nan) for place in places]
-        rows: list[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]] = []
-        for place, out in zip(places, found, strict=True):
-            for row in self._rows(place, out):
-                rows.append(row)
-                if len(rows) == self.reader.batch:
-                    self._answer(rows)
-                    rows = []
-        if rows:
-            self._answer(rows)
-        return found
+        answers = [np.full((2, len(interval)), np.nan) for interval in intervals]
+        batch: list[_Row] = []
+        for interval, answer_2L in zip(intervals, answers, strict=True):
+            for row in self._rows(interval, answer_2L):
+                batch.append(row)
+                if len(batch) == self.reader.batch:
+                    self._read(batch)
+                    batch = []
+        if batch:
+            self._read(batch)
+        return answers
 
-    def means(self, places: Sequence[Interval]) -> np.ndarray:
-        """Mean log-likelihood and mean entropy (N, 2) over the known letters of every place."""
-        found = np.full((len(places), 2), np.nan)
-        for row, letters in enumerate(self.letters(places)):
-            known = ~np.isnan(letters[0])
+    def means(self, intervals: Sequence[Interval]) -> np.ndarray:
+        """Mean log-likelihood and mean entropy (N, 2) over the known letters of every interval."""
+        means = np.full((len(intervals), 2), np.nan)
+        for row, letters_2L in enumerate(self.letters(intervals)):
+            known = ~np.isnan(letters_2L[0])
             if known.any():
-                found[row] = letters[:, known].mean(1)
-        return found
+                means[row] = letters_2L[:, known].mean(1)
+        return means
 
-    def _rows(self, place: Interval, out: np.ndarray) -> Iterator[tuple]:
-        """Windows (W,), where in them the letters to be read stand, their codes, and where the
-        answers go (2, n).
-        """
-        reader = self.reader
-        codes = reader.genome.tokens(place.contig, place.start, place.end) & CODE
-        for first, last in pieces(len(place), reader.core):
+    def _rows(self, interval: Interval, answer_2L: np.ndarray) -> Iterator["_Row"]:
+        """The windows that read an interval: a pass or more of each of its pieces."""
+        genome, width = self.reader.genome, self.reader.window
+        codes = genome.tokens(interval.contig, interval.start, interval.end) & CODE
+        for first, last in pieces(len(interval), self.reader.core):
             inside = codes[first:last]
-            side = (reader.window - 1 - len(inside)) // 2
+            side = (width - 1 - len(inside)) // 2
+            start, end = interval.start + first, interval.start + last
+            turns = np.arange(len(inside)) % self.passes
             for turn in range(self.passes):
-                read = np.flatnonzero(
-                    (inside < DNA.count) & (np.arange(len(inside)) % self.passes == turn)
-                )
+                read = np.flatnonzero((inside < DNA.count) & (turns == turn))
                 if not len(read):
                     continue
                 shown = inside.copy()
                 if self.passes > 1:
                     shown[read] = DNA.mask
-                start, end = place.start + first, place.start + last
-                window = around(
-                    reader.genome, place.contig, start, end, shown.tobytes(), reader.window
-                )
-                yield window, side + read, inside[read].astype(np.intp), (out, first + read)
+                haplotype = Haplotype(interval.contig, start, end, shown.tobytes())
+                window = window_around(genome, haplotype, width)
+                letters = inside[read].astype(np.intp)
+                yield _Row(window, side + read, letters, answer_2L, first + read)
 
-    def _answer(self, rows: Sequence[tuple]) -> None:
-        logs_BLV = self.reader.letters(np.stack([window for window, *_ in rows]), self.unmasking)
-        for logs_LV, (_, at, codes, (out, where)) in zip(logs_BLV, rows, strict=True):
-            logs = logs_LV[at]
-            out[0, where] = np.take_along_axis(logs, codes[:, None], 1)[:, 0]
-            out[1, where] = -(np.exp(logs) * logs).sum(1) / math.log(2)
+    def _read(self, rows: Sequence["_Row"]) -> None:
+        logs_BLV = self.reader.letters(np.stack([row.window for row in rows]), self.unmasking)
+        for logs_LV, row in zip(logs_BLV, rows, strict=True):
+            logs = logs_LV[row.at]
+            row.answer_2L[0, row.to] = np.take_along_axis(logs, row.letters[:, None], 1)[:, 0]
+            row.answer_2L[1, row.to] = -(np.exp(logs) * logs).sum(1) / math.log(2)
+
+
+class _Row(NamedTuple):
+    """A window (W,), where in it the letters stand that it is read for, and where answers go."""
+
+    window: np.ndarray
+    at: np.ndarray
+    letters: np.ndarray
+    answer_2L: np.ndarray
+    to: np.ndarray
 
 
 def pieces(length: int, core: int) -> list[tuple[int, int]]:
-    """Stretches [first, last) of at most `core` letters that cover `length` letters, the same from
-    both ends.
-    """
+    """Stretches [first, last) of at most `core` letters that cover `length`, alike from both ends."""
     if length <= core:
         return [(0, length)]
-    side = (
-        length - (core - (core - length) % 2)
-    ) // 2  # the middle piece has the parity of the whole
+    # the middle piece has the parity of the whole
+    side = (length - (core - (core - length) % 2)) // 2
     left = [(max(at - core, 0), at) for at in range(side, 0, -core)][::-1]
-    return [*left, (side, length - side), *((length - b, length - a) for a, b in reversed(left))]
+    right = [(length - last, length - first) for first, last in reversed(left)]
+    return [*left, (side, length - side), *right]

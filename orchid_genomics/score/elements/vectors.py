@@ -1,12 +1,11 @@
-"""Vectors of elements: what the encoder makes of their letters, seen in place on the genome or by
-themselves.
+"""Vectors of elements: what the encoder makes of their letters, in place on the genome or alone.
 
 The trap is the strand, as in `model.batching`: an element on "-" is read there, its letters 5' to 3',
 and with strand "both" only those channels are kept that do not change between strands.
 """
 
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Iterator, Sequence
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -17,10 +16,11 @@ from orchid_genomics.model.batching import Strand, channels, pool_vectors
 from orchid_genomics.model.orchid import Orchid
 from orchid_genomics.score.elements.element_scores import read
 from orchid_genomics.score.elements.likelihood import pieces
-from orchid_genomics.score.events import around
+from orchid_genomics.score.events import Haplotype, window_around
 from orchid_genomics.sequence import CODE, DNA, Interval
 
 Pooling = Literal["mean", "none"]
+_LETTERS = {"cpu": 1 << 14, "cuda": 1 << 20}  # of one forward pass
 
 
 class ElementVectors:
@@ -34,78 +34,62 @@ class ElementVectors:
         self, encoder: Orchid, genome: Genome, window: int, pool: Pooling, strand: Strand
     ) -> None:
         if window and (window < 64 or window % 2):
-            raise InputError(
-                "--window", f"{window:,} nt", "0 (the element alone), or an even number, 64 or more"
-            )
-        self.encoder, self.genome, self.window, self.pool, self.strand = (
-            encoder.eval(),
-            genome,
-            window,
-            pool,
-            strand,
-        )
+            possible = "0 (the element alone), or an even number, 64 or more"
+            raise InputError("window", f"{window:,} nt", possible)
+        self.encoder, self.genome = encoder.eval(), genome
+        self.window, self.pool, self.strand = window, pool, strand
         self.width = channels(encoder, strand)
         self.device = next(encoder.parameters()).device
         self.dense = encoder.recipe.strands == "dense"
-        self.batch = max(1, (1 << (20 if self.device.type == "cuda" else 14)) // max(window, 1))
+        self.batch = max(1, _LETTERS.get(self.device.type, 1 << 20) // max(window, 1))
 
-    def __call__(self, places: Sequence[Interval]) -> list[np.ndarray]:
-        """A vector (1, C) for each place, or with pool "none" one for each of its letters (n, C);
-        float32.
+    def __call__(self, intervals: Sequence[Interval]) -> list[np.ndarray]:
+        """A vector (1, C) for each interval, or with pool "none" one a letter (n, C); float32.
 
-        A row depends on its own place alone.
+        A row depends on its own interval alone.
         """
         if not self.window and self.pool == "mean":
-            rows = [read(self.genome, place) for place in places]
+            rows = [read(self.genome, interval) for interval in intervals]
             return list(pool_vectors(self.encoder, rows, "mean", self.strand)[:, None])
-        found = [np.zeros((len(place), self.width), np.float32) for place in places]
-        rows: list[tuple] = []
-        for place, out in zip(places, found, strict=True):
-            for row in self._rows(place, out):
-                rows.append(row)
-                if len(rows) == self.batch or not self.window:
-                    self._answer(rows)
-                    rows = []
-        if rows:
-            self._answer(rows)
+        answers = [np.zeros((len(interval), self.width), np.float32) for interval in intervals]
+        batch: list[_Row] = []
+        for interval, answer_LC in zip(intervals, answers, strict=True):
+            for row in self._rows(interval, answer_LC):
+                batch.append(row)
+                # elements alone differ in length, and rows of a batch may not
+                if len(batch) == self.batch or not self.window:
+                    self._read(batch)
+                    batch = []
+        if batch:
+            self._read(batch)
         if self.pool == "none":
-            return found
-        return [letters.mean(0, dtype=np.float64).astype(np.float32)[None] for letters in found]
+            return answers
+        return [each.mean(0, dtype=np.float64).astype(np.float32)[None] for each in answers]
 
-    def _rows(self, place: Interval, out: np.ndarray):
-        """Codes to run as read on the element's strand, where the letters of a piece stand in them,
-        where they go.
-        """
-        n, backward = len(place), place.strand == "-"
+    def _rows(self, interval: Interval, answer_LC: np.ndarray) -> Iterator["_Row"]:
+        """What is run to read an interval, on its strand: a window around each of its pieces."""
+        n = len(interval)
         if not self.window:
-            yield read(self.genome, place) & CODE, slice(0, n), out
+            yield _Row(read(self.genome, interval) & CODE, slice(0, n), answer_LC)
             return
-        codes = self.genome.tokens(place.contig, place.start, place.end) & CODE
+        codes = self.genome.tokens(interval.contig, interval.start, interval.end) & CODE
         for first, last in pieces(n, 3 * self.window // 4):
-            side = (self.window - 1 - (last - first)) // 2
+            side, size = (self.window - 1 - (last - first)) // 2, last - first
             inside = codes[first:last].tobytes()
-            window = around(
-                self.genome,
-                place.contig,
-                place.start + first,
-                place.start + last,
-                inside,
-                self.window,
-            )
-            if backward:
-                begin = self.window - side - (last - first)
-                yield (
-                    DNA.reverse_complement(window),
-                    slice(begin, begin + last - first),
-                    out[n - last : n - first],
-                )
+            start, end = interval.start + first, interval.start + last
+            haplotype = Haplotype(interval.contig, start, end, inside)
+            window = window_around(self.genome, haplotype, self.window)
+            if interval.strand == "-":
+                begin = self.window - side - size
+                other = DNA.reverse_complement(window)
+                yield _Row(other, slice(begin, begin + size), answer_LC[n - last : n - first])
             else:
-                yield window, slice(side, side + last - first), out[first:last]
+                yield _Row(window, slice(side, side + size), answer_LC[first:last])
 
-    def _answer(self, rows: list[tuple]) -> None:
-        vectors = self._vectors(np.stack([codes for codes, _, _ in rows]))
-        for x_LD, (_, at, out) in zip(vectors, rows, strict=True):
-            out[:] = x_LD[at]
+    def _read(self, rows: Sequence["_Row"]) -> None:
+        vectors_BLC = self._vectors(np.stack([row.codes for row in rows]))
+        for x_LC, row in zip(vectors_BLC, rows, strict=True):
+            row.answer_LC[:] = x_LC[row.at]
 
     def _vectors(self, codes_BL: np.ndarray) -> np.ndarray:
         """(B, L, C); rows of one length, by the encoder's own transform length where they stand
@@ -115,8 +99,15 @@ class ElementVectors:
         with torch.inference_mode():
             x_BLD = run(torch.from_numpy(codes_BL).to(self.device)).float()
             if self.dense and self.strand == "both":
-                other = torch.from_numpy(
-                    np.stack([DNA.reverse_complement(row) for row in codes_BL])
-                )
-                x_BLD = (x_BLD + run(other.to(self.device)).float().flip(1)) / 2
+                turned_BL = np.stack([DNA.reverse_complement(row) for row in codes_BL])
+                other_BLD = run(torch.from_numpy(turned_BL).to(self.device)).float().flip(1)
+                x_BLD = (x_BLD + other_BLD) / 2
         return x_BLD[..., : self.width].cpu().numpy()
+
+
+class _Row(NamedTuple):
+    """Codes to run, where in them the letters of a piece stand, and where their vectors go."""
+
+    codes: np.ndarray
+    at: slice
+    answer_LC: np.ndarray

@@ -10,7 +10,6 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -18,16 +17,16 @@ from orchid_genomics.errors import InputError
 from orchid_genomics.files import replacing, writable
 from orchid_genomics.genome.fasta import Genome
 from orchid_genomics.genome.regions import merge
-from orchid_genomics.score.variants.context import CONTEXTS, context_name, contexts, folded
+from orchid_genomics.score.variants.context import CONTEXTS, context_name, contexts, fold
 from orchid_genomics.score.variants.scorers import SCORERS, Column
-from orchid_genomics.score.variants.variant_scores import Scoring
-from orchid_genomics.sequence import DNA, Interval, Variant
+from orchid_genomics.score.variants.variant_scores import Extra, Scoring
+from orchid_genomics.sequence import CODE, DNA, Interval, Variant
 
 FORMAT = "orchid-genomics-calibration/1"
 FEWEST = 30  # sites of a context; of fewer, nothing is said
-_RUN = (
-    16  # neighbouring letters that are sampled together, for one pass of the model answers them all
-)
+# neighbouring letters that are sampled together, for one pass of the model answers them all
+_RUN = 16
+_TOGETHER = 1536  # changes that are scored at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,32 +58,34 @@ class Calibration:
         )
         for what, own, other in pairs:
             if own != other:
-                raise InputError(
-                    self.path,
-                    f"is for the {what} {own}, not {other}",
-                    "orchid-genomics calibrate, again",
-                )
+                found = f"is for the {what} {own}, not {other}"
+                raise InputError(self.path, found, "orchid-genomics calibrate, again")
         scores = [column.name for column in scoring.columns]
         if not set(scores) & set(self.backgrounds):
             found = f"is for {', '.join(self.backgrounds)}, not {', '.join(scores)}"
-            raise InputError(self.path, found, "--scores of the calibration")
+            raise InputError(self.path, found, "`scores` of the calibration")
 
     def add_to(self, scoring: Scoring) -> None:
         """Let `scoring` give percentile, z and n beside every score that is calibrated; see
         `check`.
         """
         self.check(scoring)
-        own = [
-            (i, column)
-            for i, column in enumerate(scoring.columns)
-            if column.name in self.backgrounds
-        ]
-        columns = tuple(replaced for _, column in own for replaced in self._columns(column))
-        scoring.more.append(
-            (columns, self._function(scoring.genome, [(i, column.name) for i, column in own]))
-        )
+        columns: list[Column] = []
+        rows: dict[str, int] = {}
+        for i, column in enumerate(scoring.columns):
+            if column.name in self.backgrounds:
+                columns += self._columns(column)
+                rows[column.name] = i
 
-    def judged(self, column: str, code: np.ndarray, values: np.ndarray) -> np.ndarray:
+        def compute(variants: Sequence[Variant | None], values: np.ndarray) -> np.ndarray:
+            code = contexts(variants, scoring.genome)
+            code = fold(code) if self.fold else code
+            blocks = [self.compare(name, code, values[:, i]) for name, i in rows.items()]
+            return np.concatenate(blocks, axis=1)
+
+        scoring.extras.append(Extra(tuple(columns), compute))
+
+    def compare(self, column: str, code: np.ndarray, values: np.ndarray) -> np.ndarray:
         """Percentile, z and n (N, 3) of scores (N,) whose contexts are `code`; NaN where there is
         no background.
 
@@ -92,40 +93,30 @@ class Calibration:
         between 1/n and 1 - 1/n, for a sample of n says nothing finer; z is (score - mean) /
         standard deviation of the context.
         """
-        found = np.full((len(values), 3), np.nan)
-        for one in np.unique(code[code >= 0]):
-            background = self.backgrounds[column].get(context_name(int(one)))
+        answers = np.full((len(values), 3), np.nan)
+        for context in np.unique(code[code >= 0]):
+            background = self.backgrounds[column].get(context_name(int(context)))
             if background is None or len(background) < FEWEST:
                 continue
-            rows = np.flatnonzero((code == one) & np.isfinite(values))
-            n = len(background)
-            below, to = (
-                np.searchsorted(background, values[rows], side) for side in ("left", "right")
-            )
-            found[rows, 0] = 100 * np.clip((below + to) / 2 / n, 1 / n, 1 - 1 / n)
+            rows = np.flatnonzero((code == context) & np.isfinite(values))
+            n, own = len(background), values[rows]
+            below = np.searchsorted(background, own, "left")
+            not_above = np.searchsorted(background, own, "right")
+            answers[rows, 0] = 100 * np.clip((below + not_above) / 2 / n, 1 / n, 1 - 1 / n)
             spread = background.std(ddof=1)
-            found[rows, 1] = (values[rows] - background.mean()) / spread if spread > 0 else np.nan
-            found[rows, 2] = n
-        return found
+            answers[rows, 1] = (own - background.mean()) / spread if spread > 0 else np.nan
+            answers[rows, 2] = n
+        return answers
 
     def _columns(self, column: Column) -> tuple[Column, ...]:
-        by = f"of its trinucleotide and alternate letter in the {self.name} {self.digest()}"
+        of = f"of its trinucleotide and alternate letter in the {self.name} {self.digest()}"
         about = {
-            "percentile": f"Percentile of {column.name} among changes {by}, kept 1/n off 0 and 100; not pathogenicity",
-            "z": f"{column.name} in standard deviations from the mean {by}; not pathogenicity",
-            "n": f"Sampled changes {by}",
+            "percentile": f"Percentile of {column.name} among changes {of}, kept 1/n off 0 and 100; "
+            "not pathogenicity",
+            "z": f"{column.name} in standard deviations from the mean {of}; not pathogenicity",
+            "n": f"Sampled changes {of}",
         }
         return tuple(Column(f"{column.name}_{word}", text) for word, text in about.items())
-
-    def _function(self, genome: Genome, own: list[tuple[int, str]]) -> Callable:
-        def judge(variants: Sequence[Variant | None], values: np.ndarray) -> np.ndarray:
-            code = contexts(variants, genome)
-            code = folded(code) if self.fold else code
-            return np.concatenate(
-                [self.judged(name, code, values[:, i]) for i, name in own], axis=1
-            )
-
-        return judge
 
     def digest(self) -> str:
         """Twelve hex digits of the SHA-256 of all but its path: what outputs name as their
@@ -136,10 +127,7 @@ class Calibration:
     def _text(self) -> str:
         values = {key: value for key, value in vars(self).items() if key != "path"}
         values["backgrounds"] = {
-            column: {
-                context: [float(f"{score:.5g}") for score in scores]
-                for context, scores in each.items()
-            }
+            column: {context: _shorten(scores) for context, scores in each.items()}
             for column, each in self.backgrounds.items()
         }
         return json.dumps({"format": FORMAT, **values}) + "\n"
@@ -152,118 +140,128 @@ class Calibration:
     @classmethod
     def load(cls, path: str | Path) -> "Calibration":
         """Read a file that `save` wrote. Raises InputError for anything else."""
-        path = Path(path)
+        path, possible = Path(path), "a file of orchid-genomics calibrate"
         try:
             values = json.loads(path.read_text(encoding="utf-8"))
         except OSError as error:
-            raise InputError(
-                path, f"cannot be read ({error.strerror})", "a file of orchid-genomics calibrate"
-            ) from None
+            raise InputError(path, f"cannot be read ({error.strerror})", possible) from None
         except ValueError:
-            raise InputError(
-                path, "is no calibration", "a file of orchid-genomics calibrate"
-            ) from None
+            raise InputError(path, "is no calibration", possible) from None
         if not isinstance(values, dict) or values.pop("format", None) != FORMAT:
-            raise InputError(
-                path, "is no calibration of this version", "a file of orchid-genomics calibrate"
-            )
+            raise InputError(path, "is no calibration of this version", possible)
         try:
             backgrounds = {
                 column: {context: np.array(scores, float) for context, scores in each.items()}
                 for column, each in values.pop("backgrounds").items()
             }
-            return cls(
-                path, backgrounds=backgrounds, windows=tuple(values.pop("windows")), **values
-            )
+            windows = tuple(values.pop("windows"))
+            return cls(path, backgrounds=backgrounds, windows=windows, **values)
         except (KeyError, TypeError, AttributeError, ValueError):
-            raise InputError(path, "is damaged", "a file of orchid-genomics calibrate") from None
+            raise InputError(path, "is damaged", possible) from None
 
 
-def learned(
-    path: Path,
+def learn_calibration(
     scoring: Scoring,
-    places: Sequence[Interval] | None,
+    intervals: Sequence[Interval] | None,
+    *,
+    path: Path,
     name: str,
     sites: int,
     seed: int,
-    done: Callable[[int], Any] = lambda _: None,
+    progress: Callable[[int], object] = lambda _: None,
 ) -> Calibration:
-    """A calibration from `sites` sampled letters of `places` (None: the whole genome), all three
-    changes of each.
+    """A calibration from sampled letters, all three changes of each.
 
-    `done` hears how many changes more are scored. Raises InputError where there is nothing to
-    sample or a score is none of single letters. Cost: that of scoring 3 x sites variants in runs of
-    16 neighbouring letters.
+    Cost: that of scoring 3 x `sites` variants in runs of 16 neighbouring letters.
+
+    Parameters
+    ----------
+    intervals : where letters are sampled, 0-based half-open; None: the whole genome.
+    path, name : where it will be saved, and what it is called.
+    sites : letters to sample, at most.
+    progress : hears how many changes more are scored.
+
+    Raises
+    ------
+    InputError : where there is nothing to sample, or a score is none of single letters.
     """
     columns = [column.name for column in scoring.columns]
-    for score in scoring.scores:
-        if "SNV" not in SCORERS[score].kinds:
-            able = [other for other, scorer in SCORERS.items() if "SNV" in scorer.kinds]
-            raise InputError(
-                "--scores", f"{score} is no score of single letters", f"possible: {', '.join(able)}"
-            )
-    drawn = sampled(scoring.genome, places, sites, seed)
-    if not drawn:
+    for score, scorer in scoring.scorers.items():
+        if "SNV" not in scorer.kinds:
+            able = [other for other, each in SCORERS.items() if "SNV" in each.kinds]
+            found = f"{score} is no score of single letters"
+            raise InputError("scores", found, f"possible: {', '.join(able)}")
+    letters = sample_letters(scoring.genome, intervals, sites, seed)
+    if not letters:
         raise InputError(name, "has no letter A, C, G or T between two known ones", "more sequence")
-    variants = [
-        Variant(c, at, ref, alt) for c, at, ref in drawn for alt in DNA.letters if alt != ref
-    ]
-    found = []
-    for at in range(0, len(variants), 1536):
-        found.append(scoring(variants[at : at + 1536]).values)
-        done(len(found[-1]))
-    values, code = np.concatenate(found), contexts(variants, scoring.genome)
-    fold = (
-        "delta" not in scoring.scores
-    )  # all else is the same read on either strand, a head need not be
-    code = folded(code) if fold else code
-    backgrounds = {column: _by_context(values[:, i], code) for i, column in enumerate(columns)}
-    model, genome = scoring.model.hash(), scoring.genome.checksum()
+    variants = []
+    for contig, at, ref in letters:
+        variants += [Variant(contig, at, ref, alt) for alt in DNA.letters if alt != ref]
+    blocks = []
+    for first in range(0, len(variants), _TOGETHER):
+        blocks.append(scoring(variants[first : first + _TOGETHER]).values)
+        progress(len(blocks[-1]))
+    values, code = np.concatenate(blocks), contexts(variants, scoring.genome)
+    # contexts of both strands are one where every score is the same on either
+    folds = all(scorer.strandless for scorer in scoring.scorers.values())
+    code = fold(code) if folds else code
     return Calibration(
-        path, model, genome, tuple(scoring.windows), name, fold, len(drawn), backgrounds
+        path=path,
+        model=scoring.model.hash(),
+        genome=scoring.genome.checksum(),
+        windows=scoring.windows,
+        name=name,
+        fold=folds,
+        sites=len(letters),
+        backgrounds={column: _by_context(values[:, i], code) for i, column in enumerate(columns)},
     )
 
 
-def sampled(
-    genome: Genome, places: Sequence[Interval] | None, sites: int, seed: int
+def sample_letters(
+    genome: Genome, intervals: Sequence[Interval] | None, sites: int, seed: int
 ) -> list[tuple[str, int, str]]:
-    """Up to `sites` letters (contig, 0-based place, letter), sorted, each once, between two known
-    letters.
+    """Up to `sites` letters (contig, 0-based, letter), sorted, each once, between two known ones.
 
-    Drawn in runs of 16 from the places laid end to end, so that every letter is as likely, without
-    replacement.
+    Drawn in runs of 16 from the intervals laid end to end, so that every letter is as likely,
+    without replacement.
     """
     whole = [Interval(contig, 0, size) for contig, size in genome.contigs.items() if size]
-    merged = whole if places is None else merge(places)
-    starts = np.cumsum([0, *(-(-len(place) // _RUN) for place in merged)])
-    rng, found = np.random.default_rng(seed), []
-    for run in _draws(rng, int(starts[-1]), -(-sites // _RUN)):
+    merged = whole if intervals is None else merge(intervals)
+    starts = np.cumsum([0, *(-(-len(interval) // _RUN) for interval in merged)])
+    rng = np.random.default_rng(seed)
+    letters: list[tuple[str, int, str]] = []
+    for run in _draw_runs(rng, int(starts[-1]), -(-sites // _RUN)):
         which = int(np.searchsorted(starts, run, "right")) - 1
-        place, first = merged[which], merged[which].start + (run - int(starts[which])) * _RUN
-        letters = genome.tokens(place.contig, first - 1, min(first + _RUN, place.end) + 1) & 0x7F
-        known = (letters[:-2] < 4) & (letters[1:-1] < 4) & (letters[2:] < 4)
-        found += [
-            (place.contig, first + int(i), DNA.letters[letters[i + 1]])
-            for i in np.flatnonzero(known)
-        ]
-        if len(found) >= sites:
+        interval = merged[which]
+        first = interval.start + (run - int(starts[which])) * _RUN
+        end = min(first + _RUN, interval.end)
+        codes = genome.tokens(interval.contig, first - 1, end + 1) & CODE
+        known = codes < DNA.count
+        between = known[:-2] & known[1:-1] & known[2:]
+        for i in np.flatnonzero(between).tolist():
+            letters.append((interval.contig, first + i, DNA.letters[codes[i + 1]]))
+        if len(letters) >= sites:
             break
     order = {contig: number for number, contig in enumerate(genome.contigs)}
-    return sorted(found[:sites], key=lambda site: (order[site[0]], site[1]))
+    return sorted(letters[:sites], key=lambda site: (order[site[0]], site[1]))
 
 
-def _draws(rng: np.random.Generator, runs: int, wanted: int) -> Iterator[int]:
-    """Numbers under `runs` without replacement: a few more than wanted, and in a small set all of
-    them.
-    """
+def _draw_runs(rng: np.random.Generator, runs: int, wanted: int) -> Iterator[int]:
+    """Numbers under `runs` without replacement: a few more than wanted, of a small set all."""
     if runs:
         yield from map(int, rng.choice(runs, size=min(runs, 4 * wanted + 64), replace=False))
 
 
 def _by_context(values: np.ndarray, code: np.ndarray) -> dict[str, np.ndarray]:
+    """The sorted numbers of every context that has any."""
     usable = np.isfinite(values)
-    found = {context_name(one): np.sort(values[usable & (code == one)]) for one in range(CONTEXTS)}
-    return {context: scores for context, scores in found.items() if len(scores)}
+    scores = {context: np.sort(values[usable & (code == context)]) for context in range(CONTEXTS)}
+    return {context_name(context): each for context, each in scores.items() if len(each)}
+
+
+def _shorten(scores: np.ndarray) -> list[float]:
+    """Scores as the file has them: five significant digits."""
+    return [float(f"{score:.5g}") for score in scores]
 
 
 def _numbers(windows: Sequence[int]) -> str:

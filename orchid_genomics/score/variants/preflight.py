@@ -1,15 +1,17 @@
-"""Before any work on variants: do their contigs and REF letters fit this genome, or is it another
-build?
+"""Before any work on variants: do their contigs and REF letters fit this genome?
+
+The trap: a file of another build has most of its contigs, and a third of its REF letters, right.
 """
 
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from orchid_genomics.errors import InputError
 from orchid_genomics.genome.contigs import shared
 from orchid_genomics.genome.fasta import Genome
 from orchid_genomics.genome.vcf import Record, Survey, Vcf
-from orchid_genomics.score.variants.variant_scores import check, mismatch
+from orchid_genomics.score.variants.variant_scores import check, mismatch_error
 from orchid_genomics.sequence import CODE, DNA, Variant
 
 MOST = 0.2  # share of sampled records whose REF may differ
@@ -17,8 +19,9 @@ FEWEST = 3  # and so many, at least: one slip in a file of two is no other build
 
 
 def contigs_of(survey: Survey, genome: Genome, where: str) -> dict[str, str]:
-    """The genome's name of every contig of a file that it has. Raises InputError with both lists
-    when it has none.
+    """The genome's name of every contig of a file that it has.
+
+    Raises InputError with both lists when it has none.
     """
     names = shared(survey.contigs, genome.contigs, where, genome.path.name)
     if survey.records and not names:
@@ -28,8 +31,10 @@ def contigs_of(survey: Survey, genome: Genome, where: str) -> dict[str, str]:
 
 @dataclass
 class Preflight:
-    """REF letters of the sample against the genome's: how many could be read, how many differ, how
-    many are the ALT.
+    """REF letters of a sample against the genome's.
+
+    Attributes: `checked` how many could be read; `differ` how many of those are not the genome's;
+    `swapped` how many of those have an ALT that is; `first` the first that differs, in words.
     """
 
     checked: int = 0
@@ -38,49 +43,54 @@ class Preflight:
     first: str = ""
 
     def add(self, record: Record, contig: str, genome: Genome) -> None:
-        place = Variant(contig, record.start, record.ref, "")
-        if place.start < 0 or place.end > genome.contigs[contig] or set(record.ref) - set("ACGT"):
+        end = record.start + len(record.ref)
+        if record.start < 0 or end > genome.contigs[contig] or set(record.ref) - set("ACGT"):
             return
-        here = DNA.decode(genome.tokens(contig, place.start, place.end) & CODE)
+        here = _letters(genome, contig, record.start, len(record.ref))
         if "N" in here:
             return
         self.checked += 1
-        if here != record.ref:
-            self.differ += 1
-            self.swapped += any(
-                alt == DNA.decode(genome.tokens(contig, place.start, place.start + len(alt)) & CODE)
-                for alt in record.alts
-                if alt and not set(alt) - set("ACGT")
-            )
-            self.first = self.first or f"{record} where the genome has {here}"
+        if here == record.ref:
+            return
+        self.differ += 1
+        self.first = self.first or f"{record} where the genome has {here}"
+        for alt in record.alts:
+            plain = alt and not set(alt) - set("ACGT")
+            if plain and alt == _letters(genome, contig, record.start, len(alt)):
+                self.swapped += 1
+                break
 
 
-def preflight(vcf: Vcf, survey: Survey, names: dict[str, str], genome: Genome) -> Preflight:
-    """Check an evenly spaced sample, the same for every shard. Raises InputError when over 20 % of
-    it differ in REF.
+def preflight(vcf: Vcf, survey: Survey, names: Mapping[str, str], genome: Genome) -> Preflight:
+    """Check an evenly spaced sample, the same for every shard.
+
+    Raises InputError when over 20 % of it differ in REF.
     """
-    found = Preflight()
-    for record in (vcf.parse(number, line) for number, line in survey.sample):
+    sample = Preflight()
+    for number, line in survey.sample:
+        record = vcf.parse(number, line)
         if record.contig in names:
-            found.add(record, names[record.contig], genome)
-    if found.differ >= FEWEST and found.differ > MOST * found.checked:
-        many = f"REF is not the genome's at {found.differ:,} of {found.checked:,} sampled records"
-        swapped = f"; the genome has ALT at {found.swapped:,} of them: are REF and ALT swapped?"
-        advice = (
-            swapped[2:]
-            if found.swapped > found.differ / 2
-            else f"wrong build? {genome.path.name} must be its genome"
-        )
-        raise InputError(vcf.shown, f"{many} (the first: {found.first})", advice)
+            sample.add(record, names[record.contig], genome)
+    if sample.differ >= FEWEST and sample.differ > MOST * sample.checked:
+        share = f"{sample.differ:,} of {sample.checked:,} sampled records"
+        found = f"REF is not the genome's at {share} (the first: {sample.first})"
+        if sample.swapped > sample.differ / 2:
+            count = f"the genome has ALT at {sample.swapped:,} of them"
+            raise InputError(vcf.shown, found, f"{count}: are REF and ALT swapped?")
+        raise InputError(vcf.shown, found, f"wrong build? {genome.path.name} must be its genome")
     if not survey.ordered:
-        found_ = "is not sorted by place; it is answered in its order, without an index"
-        warnings.warn(f"{vcf.shown}: {found_}", UserWarning, stacklevel=2)
-    return found
+        note = "is not sorted by place; it is answered in its order, without an index"
+        warnings.warn(f"{vcf.shown}: {note}", UserWarning, stacklevel=2)
+    return sample
 
 
-def all_match(vcf: Vcf, names: dict[str, str], genome: Genome) -> None:
+def _letters(genome: Genome, contig: str, start: int, size: int) -> str:
+    return DNA.decode(genome.tokens(contig, start, start + size) & CODE)
+
+
+def all_match(vcf: Vcf, names: Mapping[str, str], genome: Genome) -> None:
     """Raises InputError at the first record whose REF is not the genome's; reads the whole file."""
     for record in vcf.records():
         for variant in record.alleles(names.get(record.contig)):
             if isinstance(variant, Variant) and check(variant, genome) == "ref_mismatch":
-                raise mismatch(variant, genome)
+                raise mismatch_error(variant, genome)

@@ -1,107 +1,137 @@
-"""The scores of variants by name, each with what it means: the tables of the help and the README
-are made from here.
+"""The scores of variants by name, each with what it means: help, README and judges read them here.
 
-To add one: write a function of a `Reader` and events that gives a row of numbers for each, and its
-line in `SCORERS`.
+To add one: write a function of a `Reader` and events that gives a row of numbers for each, and
+register a `Scorer` of it, here or from another package (see `orchid_genomics.registry`). The trap:
+a help page is made from here, so nothing heavy is imported at the top.
 """
 
 from __future__ import annotations
 
 import math
+import re
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from orchid_genomics.errors import InputError
+from orchid_genomics.registry import Registry
 
-if TYPE_CHECKING:  # the help is made from here, and must not wait for torch
+if TYPE_CHECKING:
     from orchid_genomics.model.folder import OrchidModel
     from orchid_genomics.score.events import Event
     from orchid_genomics.score.reader import Reader
 
 KINDS = ("SNV", "MNV", "insertion", "deletion", "delins")
 SUBSTITUTIONS, INDELS = KINDS[:2], KINDS[2:]
-_DELTA = "Output of the model with the alternate letters minus with the reference, in its own units; > 0: more of it"
+SCORERS: Registry[Scorer] = Registry("score")
+Row = tuple[float, ...]
 
 
 @dataclass(frozen=True)
 class Column:
-    """One number an ALT: `name` as in a TSV (lower case), `about` one sentence with unit and sign.
+    """One number an ALT.
 
-    `score` and `window` say where it comes from, once it stands among the columns of a job.
+    Attributes
+    ----------
+    name : as in a TSV, lower case.
+    about : one sentence with unit and sign.
+    score, window : where it comes from, once it stands among the columns of a job.
+    lower : whether a lower value means that the change is more likely to matter.
     """
 
     name: str
     about: str
     score: str = ""
     window: int = 0
+    lower: bool = False
 
 
 @dataclass(frozen=True)
 class Scorer:
     """A score.
 
-    Parameters: `score` gives a row of numbers for each of some events of `kinds`; `columns` what
-    they are, or a function of the model; `flank` letters needed on each side of the event, and
-    `passes` its cost in forward passes, in words; `needs` the head: "letters", "head" (any other)
-    or "" (the encoder alone); `shared` whether neighbours share its passes, whose cost is then that
-    of the place and not of the variants.
+    Attributes
+    ----------
+    score : gives a row of numbers for each of some events, all of `kinds`.
+    columns : what the numbers are, or a function of the model that says so.
+    flank, passes : letters needed on each side of an event, and the cost in forward passes, in
+        words.
+    needs : the head: "letters", "head" (any other), or "" (the encoder alone).
+    about : what the columns are, in words, where they depend on the model.
+    default : whether a model whose head is `needs` gives it unasked.
+    masks : whether it asks `Reader.masked`; the summary then compares windows on the same passes.
+    tiled : whether it asks `Reader.shown`, whose passes neighbours share: its cost is that of the
+        stretch of genome, not of the variants.
+    in_sight : whether it reads letters in sight, which not every training allows
+        (`Reader.unmasking`).
+    strandless : whether the mirrored change on the other strand has the same score.
     """
 
-    score: Callable[[Reader, Sequence[Event]], Sequence[Sequence[float]]]
+    score: Callable[[Reader, Sequence[Event]], Sequence[Row]]
     columns: tuple[Column, ...] | Callable[[OrchidModel], tuple[Column, ...]]
     kinds: tuple[str, ...]
     flank: str
     passes: str
-    needs: str = "letters"
-    shared: bool = False
+    needs: Literal["letters", "head", ""] = "letters"
+    about: str = ""
+    default: bool = False
+    masks: bool = False
+    tiled: bool = False
+    in_sight: bool = False
+    strandless: bool = True
 
-    def of(self, model: OrchidModel) -> tuple[Column, ...]:
+    def columns_of(self, model: OrchidModel) -> tuple[Column, ...]:
+        """What the numbers of one model are."""
         return self.columns(model) if callable(self.columns) else self.columns
 
 
-def llr(reader: Reader, events: Sequence[Event]) -> list[tuple[float, ...]]:
+def llr(reader: Reader, events: Sequence[Event]) -> list[Row]:
     """log p(alt) - log p(ref) of the changed letters, all masked at once; nats."""
     return _ratios(reader.masked(events), events)
 
 
-def llr_unmasked(reader: Reader, events: Sequence[Event]) -> list[tuple[float, ...]]:
+def llr_unmasked(reader: Reader, events: Sequence[Event]) -> list[Row]:
     """The same with the letters in sight, corrected by Bayes for what training showed; nats."""
     return _ratios(reader.shown(events), events)
 
 
-def entropy(reader: Reader, events: Sequence[Event]) -> list[tuple[float, ...]]:
+def entropy(reader: Reader, events: Sequence[Event]) -> list[Row]:
     """Entropy of the masked letter's distribution, the mean over changed letters; bits."""
-    found = []
+    rows: list[Row] = []
     for logs in reader.masked(events):
         nats = [-sum(math.exp(log) * log for log in letter) for letter in logs.tolist()]
-        found.append((sum(nats) / len(nats) / math.log(2),))
-    return found
+        rows.append((sum(nats) / len(nats) / math.log(2),))
+    return rows
 
 
-def indel(reader: Reader, events: Sequence[Event]) -> list[tuple[float, ...]]:
-    """Log-likelihood of homologous flanks, alternate minus reference, and of the moved letters per
-    nucleotide; nats.
+def indel(reader: Reader, events: Sequence[Event]) -> list[Row]:
+    """Log-likelihood of homologous flanks, alternate minus reference, and of the moved letters.
+
+    The first is summed over the flanks, the second per nucleotide; nats.
     """
     return [(pair.flanks, pair.letters) for pair in reader.pairs(events)]
 
 
-def embedding(reader: Reader, events: Sequence[Event]) -> list[tuple[float, ...]]:
+def embedding(reader: Reader, events: Sequence[Event]) -> list[Row]:
     """Cosine and root mean squared distance between the vectors of homologous letters."""
     return [(pair.cosine, pair.distance) for pair in reader.pairs(events)]
 
 
-def delta(reader: Reader, events: Sequence[Event]) -> list[tuple[float, ...]]:
+def delta(reader: Reader, events: Sequence[Event]) -> list[Row]:
     """The model's own outputs, alternate minus reference."""
     return [tuple(change.tolist()) for change in reader.predictions(events)]
 
 
-def _ratios(logs: Sequence[Any], events: Sequence[Event]) -> list[tuple[float, ...]]:
-    return [
-        (sum(float(at[e.alt[i]] - at[e.ref[i]]) for at, i in zip(log, e.changed, strict=True)),)
-        for log, e in zip(logs, events, strict=True)
-    ]
+def _ratios(logs: Sequence[Any], events: Sequence[Event]) -> list[Row]:
+    """log p(alt) - log p(ref), summed over the changed letters of each event."""
+    rows: list[Row] = []
+    for logs_LV, event in zip(logs, events, strict=True):
+        ratio = 0.0
+        for letter, at in zip(logs_LV, event.changed, strict=True):
+            ratio += float(letter[event.alt[at]] - letter[event.ref[at]])
+        rows.append((ratio,))
+    return rows
 
 
 def _outputs(model: OrchidModel) -> tuple[Column, ...]:
@@ -122,161 +152,205 @@ def _outputs(model: OrchidModel) -> tuple[Column, ...]:
     )
 
 
-SCORERS: dict[str, Scorer] = {
-    "llr": Scorer(
-        llr,
-        (
-            Column(
-                "llr",
-                "Log-likelihood ratio of the alternate to the reference letter, masked, in nats "
-                "(summed over the changed letters, masked together); < 0: the alternate is less likely",
-            ),
+SCORERS["llr"] = Scorer(
+    llr,
+    (
+        Column(
+            "llr",
+            "Log-likelihood ratio of the alternate to the reference letter, masked, in nats (summed "
+            "over the changed letters, masked together); < 0: the alternate is less likely",
+            lower=True,
         ),
-        SUBSTITUTIONS,
-        "half the window",
-        "1 a site, for all its ALTs",
     ),
-    "llr_unmasked": Scorer(
-        llr_unmasked,
-        (
-            Column(
-                "llr_unmasked",
-                "The same ratio read with the letters in sight and corrected for what training showed (log 3 for "
-                "80/10/10), in nats; < 0: the alternate is less likely",
-            ),
+    SUBSTITUTIONS,
+    "half the window",
+    "1 a site, for all its ALTs",
+    default=True,
+    masks=True,
+)
+SCORERS["llr_unmasked"] = Scorer(
+    llr_unmasked,
+    (
+        Column(
+            "llr_unmasked",
+            "The same ratio read with the letters in sight and corrected for what training showed "
+            "(log 3 for 80/10/10), in nats; < 0: the alternate is less likely",
+            lower=True,
         ),
-        SUBSTITUTIONS,
-        "an eighth of the window",
-        "1 a tile, for all variants in its central three quarters",
-        shared=True,
     ),
-    "entropy": Scorer(
-        entropy,
-        (
-            Column(
-                "entropy",
-                "Entropy of the masked letter, in bits (mean over the changed letters); 2: no idea",
-            ),
+    SUBSTITUTIONS,
+    "an eighth of the window",
+    "1 a tile, for all variants in its central three quarters",
+    tiled=True,
+    in_sight=True,
+)
+SCORERS["entropy"] = Scorer(
+    entropy,
+    (
+        Column(
+            "entropy",
+            "Entropy of the masked letter, in bits (mean over the changed letters); 2: no idea",
+            lower=True,
         ),
-        SUBSTITUTIONS,
-        "half the window",
-        "none beside llr, else as llr",
     ),
-    "indel": Scorer(
-        indel,
-        (
-            Column(
-                "indel",
-                "Log-likelihood of the flanking letters (a quarter of the window on each side, all places where the "
-                "event could be aligned left out), alternate minus reference, in nats; < 0: they fit the alternate "
-                "less",
-            ),
-            Column(
-                "indel_letters",
-                "Log-likelihood per nucleotide of the inserted (deletion: deleted) letters, in nats; -1.39: chance",
-            ),
+    SUBSTITUTIONS,
+    "half the window",
+    "none beside llr, else as llr",
+    masks=True,
+)
+SCORERS["indel"] = Scorer(
+    indel,
+    (
+        Column(
+            "indel",
+            "Log-likelihood of the flanking letters (a quarter of the window on each side, all "
+            "places where the event could be aligned left out), alternate minus reference, in "
+            "nats; < 0: they fit the alternate less",
+            lower=True,
         ),
-        INDELS,
-        "half the window",
-        "1 an ALT and 1 a site",
-    ),
-    "embedding": Scorer(
-        embedding,
-        (
-            Column(
-                "cosine",
-                "Cosine distance of the encoder's vectors around the event, alternate against reference; 0: none",
-            ),
-            Column(
-                "l2",
-                "Root mean squared distance of the encoder's vectors around the event; 0: no difference",
-            ),
+        Column(
+            "indel_letters",
+            "Log-likelihood per nucleotide of the inserted (deletion: deleted) letters, in nats; "
+            "-1.39: chance",
+            lower=True,
         ),
-        KINDS,
-        "half the window",
-        "1 an ALT and 1 a site; none beside indel",
-        needs="",
     ),
-    "delta": Scorer(
-        delta, _outputs, KINDS, "half the window", "1 an ALT and 1 a site", needs="head"
+    INDELS,
+    "half the window",
+    "1 an ALT and 1 a site",
+    default=True,
+    in_sight=True,
+)
+SCORERS["embedding"] = Scorer(
+    embedding,
+    (
+        Column(
+            "cosine",
+            "Cosine distance of the encoder's vectors around the event, alternate against "
+            "reference; 0: none",
+        ),
+        Column(
+            "l2",
+            "Root mean squared distance of the encoder's vectors around the event; 0: no "
+            "difference",
+        ),
     ),
-}
+    KINDS,
+    "half the window",
+    "1 an ALT and 1 a site; none beside indel",
+    needs="",
+    default=True,
+)
+SCORERS["delta"] = Scorer(
+    delta,
+    _outputs,
+    KINDS,
+    "half the window",
+    "1 an ALT and 1 a site",
+    needs="head",
+    about="Output of the model with the alternate letters minus with the reference, in its own "
+    "units; > 0: more of it",
+    default=True,
+    strandless=False,
+)
 
 
-def defaults(model: OrchidModel) -> tuple[str, ...]:
-    """The scores of a model when none are chosen: each type of variant has one."""
-    head = model.recipe.head
-    if head is None:
-        return ("embedding",)
-    return ("llr", "indel") if head.kind == "letters" else ("delta",)
+def default_scores(needs: str) -> tuple[str, ...]:
+    """The scores of a model when none are chosen, by its head: "letters", "head" or "" (none).
 
-
-def chosen(names: Sequence[str] | None, model: OrchidModel) -> tuple[str, ...]:
-    """Names of scores, checked against the model. Raises InputError for an unknown one or one that
-    it cannot give.
+    Only ours: installing a package must not change what a command writes.
     """
-    names = tuple(dict.fromkeys(names)) if names else defaults(model)
-    head = model.recipe.head.kind if model.recipe.head else "no"
+    own = SCORERS.present()
+    return tuple(name for name, each in own.items() if each.default and each.needs == needs)
+
+
+def choose_scores(names: Sequence[str] | None, model: OrchidModel) -> tuple[str, ...]:
+    """Names of scores, each once, checked against the model; its defaults where none are given.
+
+    Raises InputError for an unknown score or one that the model cannot give.
+    """
+    head = model.recipe.head.kind if model.recipe.head else ""
+    given = "letters" if head == "letters" else "head" if head else ""
+    if not names:
+        return default_scores(given)
     for name in names:
-        if name not in SCORERS:
-            raise InputError(
-                "--scores", f"unknown score {name!r}", f"possible: {', '.join(SCORERS)}"
-            )
-        needs = SCORERS[name].needs
-        if (needs == "letters" and head != "letters") or (
-            needs == "head" and head in ("letters", "no")
-        ):
-            able = [other for other in SCORERS if _gives(SCORERS[other].needs, head)]
-            wanted = "a letters head" if needs == "letters" else "a fine-tuned head"
-            found = f"{name} needs {wanted}, and the model has {'none' if head == 'no' else 'a ' + head + ' head'}"
-            raise InputError("--scores", found, f"possible: {', '.join(able)}")
-    return names
+        needs = SCORERS.pick(name, "scores", InputError).needs
+        if needs in ("", given):
+            continue
+        able = [other for other, scorer in SCORERS.items() if scorer.needs in ("", given)]
+        wanted = "a letters head" if needs == "letters" else "a fine-tuned head"
+        present = f"a {head} head" if head else "none"
+        found = f"{name} needs {wanted}, and the model has {present}"
+        raise InputError("scores", found, f"possible: {', '.join(able)}")
+    return tuple(dict.fromkeys(names))
 
 
-def _gives(needs: str, head: str) -> bool:
-    return not needs or (head != "no" and (needs == "letters") == (head == "letters"))
+def column_pattern() -> str:
+    """A regular expression of the names of all columns, the longest first."""
+    names = []
+    for name, scorer in SCORERS.items():
+        if callable(scorer.columns):
+            names.append(rf"{re.escape(name)}_\w+?")
+        else:
+            names += [re.escape(column.name) for column in scorer.columns]
+    return "|".join(sorted(names, key=len, reverse=True))
+
+
+def lower_columns() -> frozenset[str]:
+    """Names of the columns whose lower values mean that a change is more likely to matter."""
+    names = set()
+    for scorer in SCORERS.values():
+        if not callable(scorer.columns):
+            names |= {column.name for column in scorer.columns if column.lower}
+    return frozenset(names)
+
+
+def describe(scorer: Scorer) -> str:
+    """What the columns of a score are, in Markdown."""
+    if callable(scorer.columns):
+        return scorer.about
+    if len(scorer.columns) == 1:
+        return scorer.columns[0].about
+    return ". ".join(f"`{column.name}`: {column.about}" for column in scorer.columns)
 
 
 def table() -> list[tuple[str, ...]]:
-    """What every score is for, as rows under a header: the table of the help and of the README."""
-    rows = [("score", *KINDS, "symbolic", "what it is", "flank on each side", "forward passes")]
-    for name, scorer in SCORERS.items():
-        columns = (
-            (Column("delta_<output>", _DELTA),) if callable(scorer.columns) else scorer.columns
-        )
-        about = ". ".join(
-            f"`{c.name}`: {c.about}" if len(columns) > 1 else c.about for c in columns
-        )
-        rows.append(
-            (
-                name,
-                *("yes" if kind in scorer.kinds else "." for kind in KINDS),
-                ".",
-                about,
-                scorer.flank,
-                scorer.passes,
-            )
-        )
+    """What every score is for, as rows under a header: the table of the README."""
+    rows: list[tuple[str, ...]] = [
+        ("score", *KINDS, "symbolic", "what it is", "flank on each side", "forward passes")
+    ]
+    for name, scorer in SCORERS.present().items():
+        kinds = ["yes" if kind in scorer.kinds else "." for kind in KINDS]
+        rows.append((name, *kinds, ".", describe(scorer), scorer.flank, scorer.passes))
     return rows
 
 
 def markdown() -> str:
     """The table for a README."""
     head, *rows = table()
-    lines = [head, ("---",) * len(head), *((f"`{row[0]}`", *row[1:]) for row in rows)]
+    quoted = [(f"`{row[0]}`", *row[1:]) for row in rows]
+    lines = [head, ("---",) * len(head), *quoted]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def plain(width: int = 108) -> str:
-    """The table for a terminal: one paragraph a score."""
-    lines = []
-    for name, scorer in SCORERS.items():
-        row = next(row for row in table() if row[0] == name)
-        kinds = "every type" if scorer.kinds == KINDS else ", ".join(scorer.kinds)
-        indent = " " * 16
-        needs = f"  {name:<13} {kinds}; flank: {scorer.flank}; forward passes: {scorer.passes}"
-        lines += textwrap.wrap(needs, width, subsequent_indent=indent)
-        lines += textwrap.wrap(
-            row[7].replace("`", ""), width, initial_indent=indent, subsequent_indent=indent
-        )
+    """The table for a terminal: one paragraph a score.
+
+    Scores of other packages that nobody has imported are named alone: a help page must not wait for
+    their libraries.
+    """
+    present = SCORERS.present()
+    lines: list[str] = []
+    for name, scorer in present.items():
+        lines += _paragraph(name, scorer, width)
+    lines += [f"  {name:<13} (of another package)" for name in SCORERS if name not in present]
     return "\n".join(lines)
+
+
+def _paragraph(name: str, scorer: Scorer, width: int) -> Iterator[str]:
+    kinds = "every type" if scorer.kinds == KINDS else ", ".join(scorer.kinds)
+    cost = f"flank: {scorer.flank}; forward passes: {scorer.passes}"
+    indent = " " * 16
+    yield from textwrap.wrap(f"  {name:<13} {kinds}; {cost}", width, subsequent_indent=indent)
+    about = describe(scorer).replace("`", "")
+    yield from textwrap.wrap(about, width, initial_indent=indent, subsequent_indent=indent)

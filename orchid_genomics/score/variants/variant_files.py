@@ -32,7 +32,7 @@ def info_names(scoring: Scoring, prefix: str) -> list[str]:
     Raises InputError for a prefix that VCF does not allow.
     """
     if not re.fullmatch(r"[A-Za-z_][0-9A-Za-z_.]*", prefix):
-        raise InputError("--prefix", f"{prefix!r}", "a letter, then letters, digits and _")
+        raise InputError("prefix", f"{prefix!r}", "a letter, then letters, digits and _")
     return [f"{prefix}_{column.name.upper()}" for column in scoring.columns] + [f"{prefix}_WHY"]
 
 

@@ -5,18 +5,18 @@ would be nonsense.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
 from orchid_genomics.errors import InputError
 from orchid_genomics.genome.fasta import Genome
 from orchid_genomics.model.folder import OrchidModel
-from orchid_genomics.score.events import Event, event
+from orchid_genomics.score.events import Event, find_event
 from orchid_genomics.score.reader import Reader
-from orchid_genomics.score.variants.scorers import SCORERS, Column, chosen
+from orchid_genomics.score.variants.scorers import SCORERS, Column, choose_scores
 from orchid_genomics.sequence import CODE, DNA, Variant
 
 REASONS = {
@@ -33,6 +33,7 @@ REASONS = {
     "too_long": "longer than half the window",
     "no_score": "no chosen score is for this type of variant",
 }
+_TOGETHER = 512  # variants whose passes are kept at a time
 OnMismatch = Literal["skip", "error", "use-genome"]
 
 
@@ -56,48 +57,53 @@ class Scores:
         return self.values[:, [column.name for column in self.columns].index(name)]
 
 
-@dataclass
+class Extra(NamedTuple):
+    """Columns that follow from the scores, as a calibrated background does."""
+
+    columns: tuple[Column, ...]
+    compute: Callable[[Sequence[Variant | None], np.ndarray], np.ndarray]
+    """Of variants (N; None where there is no score) and all columns before, its own (N, columns)."""
+
+
 class Scoring:
-    """A model, a genome, scores and windows made ready: what `score_variants` and the command
-    share.
+    """A model, a genome, scores and windows made ready: what Python and the command share.
 
     With several windows every column is there once a window, its name ending in it (llr_1024).
-    `more` are functions of (variants, values) that add columns, as a calibrated background does;
-    they see the columns before them. Raises InputError for an unknown score, or one that the model
-    cannot give.
+    Raises InputError for an unknown score, or one that the model cannot give.
     """
 
-    model: OrchidModel
-    genome: Genome
-    scores: Sequence[str] | None = None
-    windows: Sequence[int] | None = None
-    on_mismatch: OnMismatch = "skip"
-    more: list[
-        tuple[tuple[Column, ...], Callable[[Sequence[Variant | None], np.ndarray], np.ndarray]]
-    ] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.scores = chosen(self.scores, self.model)
-        self.windows = tuple(dict.fromkeys(self.windows or (trained_length(self.model),)))
-        self.readers = [Reader(self.model, self.genome, window) for window in self.windows]
+    def __init__(
+        self,
+        model: OrchidModel,
+        genome: Genome,
+        scores: Sequence[str] | None = None,
+        windows: Sequence[int] | None = None,
+        on_mismatch: OnMismatch = "skip",
+    ) -> None:
+        self.model, self.genome, self.on_mismatch = model, genome, on_mismatch
+        self.scores = choose_scores(scores, model)
+        self.scorers = {name: SCORERS[name] for name in self.scores}
+        self.windows = tuple(dict.fromkeys(windows or (trained_length(model),)))
+        self.readers = [Reader(model, genome, window) for window in self.windows]
         self.longest = max(reader.longest for reader in self.readers)
-        if {"llr_unmasked", "indel"} & set(self.scores):
+        self.extras: list[Extra] = []
+        if any(scorer.in_sight for scorer in self.scorers.values()):
             _ = self.readers[0].unmasking  # a model that cannot is refused now
 
     @property
     def columns(self) -> tuple[Column, ...]:
-        own = tuple(
-            Column(
-                f"{column.name}_{window}" if len(self.windows) > 1 else column.name,
-                column.about,
-                name,
-                window,
-            )
-            for window in self.windows
-            for name in self.scores
-            for column in SCORERS[name].of(self.model)
-        )
-        return own + tuple(column for columns, _ in self.more for column in columns)
+        """All columns, in order: those of each score at each window, then the extras."""
+        columns = []
+        for reader in self.readers:
+            suffix = f"_{reader.window}" if len(self.windows) > 1 else ""
+            for name, scorer in self.scorers.items():
+                columns += [
+                    replace(each, name=each.name + suffix, score=name, window=reader.window)
+                    for each in scorer.columns_of(self.model)
+                ]
+        for extra in self.extras:
+            columns += extra.columns
+        return tuple(columns)
 
     @property
     def seconds(self) -> float:
@@ -105,61 +111,69 @@ class Scoring:
         return sum(reader.seconds for reader in self.readers)
 
     def __call__(self, variants: Sequence[Variant | str]) -> Scores:
-        """Score variants, or pass on the reason of those that are none; every ALT is a variant of
-        its own.
+        """Score variants, or pass on the reason of those that are none; every ALT is a variant.
 
         Contig names are the genome's. A row depends on its own variant alone. Raises InputError at
         a REF mismatch where `on_mismatch` is "error".
         """
         for reader in self.readers:
             reader.forget()
-        events, why, kept = self._events(variants)
-        values = np.full(
-            (
-                len(variants),
-                sum(len(SCORERS[n].of(self.model)) for n in self.scores) * len(self.windows),
-            ),
-            np.nan,
-        )
-        at = 0
-        for reader in self.readers:
-            for name in self.scores:
-                scorer, width = SCORERS[name], len(SCORERS[name].of(self.model))
-                rows = [
-                    i
-                    for i, e in enumerate(events)
-                    if e and e.kind in scorer.kinds and e.size <= reader.longest
-                ]
-                if rows:
-                    values[rows, at : at + width] = scorer.score(reader, [events[i] for i in rows])
-                at += width
-        for i, e in enumerate(events):
-            if e and np.isnan(values[i]).all():
-                why[i] = "too_long" if e.size > self.longest else "no_score"
-        for _, function in self.more:
-            values = np.concatenate([values, function(kept, values)], axis=1)
-        kinds = [v.kind if isinstance(v, Variant) else "" for v in variants]
+        events, why, scored = self._events(variants)
+        values = self._values(events)
+        for row, event in enumerate(events):
+            if event and np.isnan(values[row]).all():
+                why[row] = "too_long" if event.size > self.longest else "no_score"
+        for extra in self.extras:
+            values = np.concatenate([values, extra.compute(scored, values)], axis=1)
+        kinds = [each.kind if isinstance(each, Variant) else "" for each in variants]
         return Scores(self.columns, values, why, kinds, events)
+
+    def _values(self, events: Sequence[Event | None]) -> np.ndarray:
+        """The numbers (N, columns without extras) of events, NaN where there are none."""
+        blocks = [np.empty((len(events), 0))]
+        for reader in self.readers:
+            for scorer in self.scorers.values():
+                width = len(scorer.columns_of(self.model))
+                block = np.full((len(events), width), np.nan)
+                rows = [
+                    row
+                    for row, event in enumerate(events)
+                    if event and event.kind in scorer.kinds and event.size <= reader.longest
+                ]
+                own = [event for row in rows if (event := events[row])]
+                if own:
+                    block[rows] = scorer.score(reader, own)
+                blocks.append(block)
+        return np.concatenate(blocks, axis=1)
 
     def _events(
         self, variants: Sequence[Variant | str]
     ) -> tuple[list[Event | None], list[str], list[Variant | None]]:
         """The event of each variant or None, why there is none, and the variant that is scored."""
         events: list[Event | None] = []
-        why: list[str] = []
-        kept: list[Variant | None] = []
+        reasons: list[str] = []
+        scored: list[Variant | None] = []
         for variant in variants:
-            reason = variant if isinstance(variant, str) else check(variant, self.genome)
-            if reason == "ref_mismatch" and isinstance(variant, Variant):
-                if self.on_mismatch == "error":
-                    raise mismatch(variant, self.genome)
-                if self.on_mismatch == "use-genome":
-                    variant = with_genome(variant, self.genome)
-                    reason = check(variant, self.genome)
-            why.append(reason)
-            kept.append(None if reason else variant)
-            events.append(None if reason else event(variant, self.genome, self.longest + 1))
-        return events, why, kept
+            if isinstance(variant, str):
+                reason, kept = variant, None
+            else:
+                reason, kept = self._resolve(variant)
+            reasons.append(reason)
+            scored.append(kept)
+            # one letter more than fits, so that a longer event is seen to be too long
+            event = None if kept is None else find_event(kept, self.genome, self.longest + 1)
+            events.append(event)
+        return events, reasons, scored
+
+    def _resolve(self, variant: Variant) -> tuple[str, Variant | None]:
+        """Why a variant cannot be scored, or "" and the variant to score."""
+        reason = check(variant, self.genome)
+        if reason == "ref_mismatch" and self.on_mismatch == "error":
+            raise mismatch_error(variant, self.genome)
+        if reason == "ref_mismatch" and self.on_mismatch == "use-genome":
+            variant = with_genome(variant, self.genome)
+            reason = check(variant, self.genome)
+        return reason, None if reason else variant
 
 
 def score_variants(
@@ -170,25 +184,37 @@ def score_variants(
     windows: Sequence[int] | None = None,
     on_mismatch: OnMismatch = "skip",
 ) -> Scores:
-    """Scores of variants in memory; `SCORERS` says what each is, `trained_length` is the window
-    when none is given.
+    """Scores of variants in memory.
 
-    Variants are 0-based with the genome's contig names. Raises InputError for a score or window
-    that cannot be had.
+    Parameters
+    ----------
+    model, genome : opened, or the paths of a model folder and a FASTA.
+    variants : 0-based, with the genome's contig names.
+    scores : names in `SCORERS`, which says what each is; default by the model's head.
+    windows : letters read around each variant; default `trained_length`.
+    on_mismatch : what to do where REF is not the genome's.
 
-    >>> found = score_variants("runs/yeast/model", "yeast.fa", [Variant("chrI", 999, "A", "G")])  #
-    doctest: +SKIP >>> found["llr"], found.why  # doctest: +SKIP
+    Raises
+    ------
+    InputError : for a score or window that cannot be had.
+
+    Examples
+    --------
+    >>> variant = Variant("chrI", 999, "A", "G")  # doctest: +SKIP
+    >>> scores = score_variants("runs/yeast/model", "yeast.fa", [variant])  # doctest: +SKIP
+    >>> scores["llr"], scores.why  # doctest: +SKIP
     """
     model = model if isinstance(model, OrchidModel) else OrchidModel.from_pretrained(model)
     genome = genome if isinstance(genome, Genome) else Genome(genome)
     scoring = Scoring(model, genome, scores, windows, on_mismatch)
-    parts = [scoring(variants[i : i + 512]) for i in range(0, len(variants), 512)] or [scoring([])]
+    starts = range(0, max(len(variants), 1), _TOGETHER)
+    parts = [scoring(variants[start : start + _TOGETHER]) for start in starts]
     return Scores(
         scoring.columns,
         np.concatenate([part.values for part in parts]),
         [why for part in parts for why in part.why],
         [kind for part in parts for kind in part.kinds],
-        [e for part in parts for e in part.events],
+        [event for part in parts for event in part.events],
     )
 
 
@@ -213,20 +239,16 @@ def with_genome(variant: Variant, genome: Genome) -> Variant:
     return Variant(variant.contig, variant.start, _letters(variant, genome), variant.alt)
 
 
-def mismatch(variant: Variant, genome: Genome) -> InputError:
+def mismatch_error(variant: Variant, genome: Genome) -> InputError:
     """The error for a REF that the genome does not have."""
     found = f"REF is {variant.ref}, the genome has {_letters(variant, genome)}"
-    return InputError(f"{variant} (1-based)", found, "--on-ref-mismatch skip, or use-genome")
+    return InputError(f"{variant} (1-based)", found, "`on_mismatch` skip, or use-genome")
 
 
 def trained_length(model: OrchidModel) -> int:
-    """The longest window of the last stage in which a model was trained, as it remembers; else
-    1,024.
-    """
-    provenance = model.provenance
-    length = provenance.get("report", {}).get("length") or provenance.get("recipe", {}).get(
-        "data", {}
-    ).get("length")
+    """The longest window of the last stage of a model's training, as it remembers; else 1,024."""
+    report, recipe = (model.provenance.get(key, {}) for key in ("report", "recipe"))
+    length = report.get("length") or recipe.get("data", {}).get("length")
     return max(64, length + length % 2) if isinstance(length, int) else 1024
 
 

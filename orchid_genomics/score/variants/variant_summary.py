@@ -101,9 +101,10 @@ def _steps(scoring: Scoring) -> Iterator[tuple[str, str]]:
 def _reference(scoring: Scoring, scores: Scores) -> Stats:
     """Bits of the masked reference letters at every window, where there are several.
 
-    No forward pass more: `llr` and `entropy` have asked for the same letters.
+    No forward pass more: a score that masks has asked for the same letters.
     """
-    if len(scoring.windows) < 2 or not {"llr", "entropy"} & set(scoring.scores):
+    masked = any(scorer.masks for scorer in scoring.scorers.values())
+    if len(scoring.windows) < 2 or not masked:
         return {}
     # each site once, however many ALTs it has
     by_site = {(e.contig, e.start, e.changed): e for e in _substitutions(scoring, scores)}
@@ -127,9 +128,8 @@ def _reference(scoring: Scoring, scores: Scores) -> Stats:
 
 def _ends(scoring: Scoring, scores: Scores) -> Stats:
     """What the ends of a window do to some substitutions of the block; a forward pass more each."""
-    names = set(scoring.scores)
-    masked, tiled = bool({"llr", "entropy"} & names), "llr_unmasked" in names
-    if not masked and not tiled:
+    masked = any(scorer.masks for scorer in scoring.scorers.values())
+    if not masked and not any(scorer.tiled for scorer in scoring.scorers.values()):
         return {}
     events = _substitutions(scoring, scores)
     sample = events[::EDGES] if masked else events[:1]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from random_models import letters_model, random_letters, random_model, write_genome
 
 from orchid_genomics.errors import InputError, RecipeError
-from orchid_genomics.score.elements.background import Background, drawn, gc_share, step
+from orchid_genomics.score.elements.background import Background, draw_windows, gc_share, step
 from orchid_genomics.score.elements.element_scores import (
     ElementScoring,
     Options,
@@ -228,7 +228,7 @@ def test_z_is_the_distance_from_windows_alike_in_length_and_gc(model, tmp_path):
     scoring = ElementScoring(model, genome, Options(WINDOW, background=150))
     place = Interval("c", 410, 430)
     row = scoring([place]).values[0]
-    windows = drawn(genome, step(20), 150, 0)
+    windows = draw_windows(genome, step(20), 150, 0)
     assert {len(window) for window in windows} == {step(20)}
     nearest = sorted(
         windows, key=lambda window: abs(gc_share(genome, window) - gc_share(genome, place))
@@ -275,7 +275,7 @@ def test_a_model_that_cannot_is_refused(genome, model):
         InputError, match="model: has no head: it gives vectors; orchid-genomics embed"
     ):
         ElementScoring(random_model(), genome)
-    with pytest.raises(InputError, match=r"--passes: 0; 1 \(letters in sight"):
+    with pytest.raises(InputError, match=r"passes: 0; 1 \(letters in sight"):
         ElementScoring(model, genome, Options(WINDOW, passes=0))
     only_masks = letters_model()
     only_masks.provenance = {"recipe": {"objective": {"masked": 1.0, "other": 0.0}}}

@@ -6,8 +6,13 @@ from random_models import letters_model
 
 from orchid_genomics.errors import InputError
 from orchid_genomics.genome.fasta import Genome
-from orchid_genomics.score.variants.calibration import FEWEST, Calibration, learned, sampled
-from orchid_genomics.score.variants.context import context_name, contexts, folded
+from orchid_genomics.score.variants.calibration import (
+    FEWEST,
+    Calibration,
+    learn_calibration,
+    sample_letters,
+)
+from orchid_genomics.score.variants.context import context_name, contexts, fold
 from orchid_genomics.score.variants.variant_scores import Scoring
 from orchid_genomics.sequence import Interval, Variant
 
@@ -31,25 +36,27 @@ def model(seed=0):
 @pytest.fixture
 def calibration(genome, tmp_path):
     scoring = Scoring(model(), genome, ("llr_unmasked",), (64,))
-    return learned(tmp_path / "cal.json", scoring, None, "genome background", 1_200, seed=0)
+    return learn_calibration(
+        scoring, None, path=tmp_path / "cal.json", name="genome background", sites=1_200, seed=0
+    )
 
 
 def test_every_letter_may_be_drawn_and_none_twice(genome):
-    every = sampled(genome, None, 10_000, seed=0)
+    every = sample_letters(genome, None, 10_000, seed=0)
     assert len(every) == len(set(every)) == 3_000 - 2 + 460 - 2
-    assert sampled(genome, None, 10_000, seed=1) == every
-    some = sampled(genome, None, 100, seed=1)
+    assert sample_letters(genome, None, 10_000, seed=1) == every
+    some = sample_letters(genome, None, 100, seed=1)
     assert len(some) == 100
     assert set(some) < set(every)
     assert some == sorted(some)
-    assert some != sampled(genome, None, 100, seed=2)
+    assert some != sample_letters(genome, None, 100, seed=2)
     for contig, at, letter in some:
         assert genome.letters(contig, at, at + 1).decode().upper() == letter
 
 
 def test_places_bound_the_draw(genome):
     places = [Interval("a", 100, 117), Interval("a", 110, 140), Interval("b", 30, 50)]
-    found = sampled(genome, places, 1_000, seed=0)
+    found = sample_letters(genome, places, 1_000, seed=0)
     assert {(c, at) for c, at, _ in found} == {("a", i) for i in range(100, 140)} | {
         ("b", i) for i in range(41, 50)
     }
@@ -70,7 +77,7 @@ def test_percentile_and_z_are_those_of_the_same_context(calibration, genome):
     variants = [variant for variant in variants if variant.ref != "C"]
     variants += [Variant("a", 700, genome.letters("a", 700, 702).decode().upper(), "T"), "symbolic"]
     score, percentile, z, n = scoring(variants).values.T
-    codes = folded(contexts([v if isinstance(v, Variant) else None for v in variants], genome))
+    codes = fold(contexts([v if isinstance(v, Variant) else None for v in variants], genome))
     judged = 0
     for row in range(len(variants) - 2):
         background = backgrounds[context_name(int(codes[row]))]
@@ -97,13 +104,13 @@ def test_the_tails_stop_at_one_in_n(calibration):
     name = context_name(int(code[0]))
     background = {"llr": {name: np.arange(50.0)}}
     judge = Calibration(calibration.path, "", "", (64,), "", True, 50, background)
-    assert judge.judged("llr", code, np.array([-9.0]))[0, 0] == 2
-    assert judge.judged("llr", code, np.array([99.0]))[0, 0] == 98
-    assert judge.judged("llr", code, np.array([24.5]))[0, 0] == 50
+    assert judge.compare("llr", code, np.array([-9.0]))[0, 0] == 2
+    assert judge.compare("llr", code, np.array([99.0]))[0, 0] == 98
+    assert judge.compare("llr", code, np.array([24.5]))[0, 0] == 50
     few = Calibration(
         calibration.path, "", "", (64,), "", True, 50, {"llr": {name: np.arange(FEWEST - 1.0)}}
     )
-    assert np.isnan(few.judged("llr", code, np.array([1.0]))).all()
+    assert np.isnan(few.compare("llr", code, np.array([1.0]))).all()
 
 
 def test_saved_and_read_again(calibration):
@@ -155,7 +162,9 @@ def test_scores_of_indels_have_no_background(genome, tmp_path):
     with pytest.raises(
         InputError, match="indel is no score of single letters; possible: llr, llr_unmasked"
     ):
-        learned(tmp_path / "cal.json", scoring, None, "genome background", 10, seed=0)
+        learn_calibration(
+            scoring, None, path=tmp_path / "cal.json", name="genome background", sites=10, seed=0
+        )
 
 
 @pytest.mark.parametrize(

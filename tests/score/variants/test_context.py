@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from orchid_genomics.genome.fasta import Genome
-from orchid_genomics.score.variants.context import context_name, contexts, folded, on_strand
+from orchid_genomics.score.variants.context import context_name, contexts, fold, on_strand
 from orchid_genomics.sequence import DNA, Variant
 
 
@@ -45,11 +45,11 @@ def test_folding_joins_each_context_with_that_of_the_other_strand():
         assert turned == "".join(
             complement.get(x, x) for x in (name[6], "[", name[2], ">", name[4], "]", name[0])
         )
-    assert len(np.unique(folded(codes))) == 96
-    np.testing.assert_array_equal(folded(codes), folded(on_strand(codes, np.full(192, "-"))))
+    assert len(np.unique(fold(codes))) == 96
+    np.testing.assert_array_equal(fold(codes), fold(on_strand(codes, np.full(192, "-"))))
     np.testing.assert_array_equal(on_strand(codes, np.full(192, "+")), codes)
-    np.testing.assert_array_equal(on_strand(codes, np.full(192, "")), folded(codes))
-    assert (folded(np.array([-1])), on_strand(np.array([-1]), np.array(["-"]))) == (-1, -1)
+    np.testing.assert_array_equal(on_strand(codes, np.full(192, "")), fold(codes))
+    assert (fold(np.array([-1])), on_strand(np.array([-1]), np.array(["-"]))) == (-1, -1)
 
 
 def test_letters_are_those_of_the_alphabet():

@@ -11,6 +11,7 @@ from orchid_genomics.errors import InputError
 from orchid_genomics.score.variants import scorers
 from orchid_genomics.score.variants.scorers import SCORERS, Column, Scorer
 from orchid_genomics.score.variants.variant_scores import (
+    Extra,
     Scoring,
     check,
     score_variants,
@@ -305,7 +306,7 @@ def test_a_score_that_a_model_cannot_give(genome, model):
         match="delta needs a fine-tuned head, and the model has none; possible: embedding",
     ):
         Scoring(random_model(), genome, ["delta"])
-    with pytest.raises(InputError, match="--window: 127 nt; an even number of letters, 64 or more"):
+    with pytest.raises(InputError, match="window: 127 nt; an even number of letters, 64 or more"):
         Scoring(model, genome, ["llr"], [127])
 
 
@@ -351,8 +352,8 @@ def test_a_score_is_added_by_a_function_and_a_line(model, genome, monkeypatch):
 
 def test_more_columns_may_follow(model, genome):
     scoring = Scoring(model, genome, ["llr"], [128])
-    scoring.more.append(
-        ((Column("twice", "twice the ratio"),), lambda variants, values: 2 * values)
+    scoring.extras.append(
+        Extra((Column("twice", "twice the ratio"),), lambda variants, values: 2 * values)
     )
     found = scoring([snv(genome, "c1", 300), "symbolic"])
     assert found["twice"][0] == 2 * found["llr"][0]

@@ -6,7 +6,7 @@ import click
 
 from orchid_genomics.cli import options
 from orchid_genomics.cli.command import Command
-from orchid_genomics.score.variants.scorers import SCORERS, plain
+from orchid_genomics.score.variants.scorers import SCORERS, default_scores, plain
 
 command = partial(click.command, cls=Command)
 
@@ -31,8 +31,9 @@ and window alone, never on neighbouring variants. It says what the model expects
 is not pathogenicity.
 
 \b
-Scores (default: llr,indel for a pretrained model, delta for a fine-tuned one, embedding
-without a head):
+Scores (default: {",".join(default_scores("letters"))} for a pretrained model,
+{",".join(default_scores("head"))} for a fine-tuned one, {",".join(default_scores(""))} without a
+head):
 {plain()}
 
 Symbolic ALTs have no score, and neither has an event longer than half the window.

@@ -110,7 +110,7 @@ class BcfFormat(Format):
                     index = stack.enter_context(replacing(Path(f"{out}.csi")))
                     pysam.tabix_index(
                         str(temporary),
-                        preset="bcf",
+                        preset="bcf",  # type: ignore[arg-type]  # its stub lacks it
                         force=True,
                         keep_original=True,
                         csi=True,

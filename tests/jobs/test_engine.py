@@ -163,7 +163,7 @@ def test_another_job_in_the_same_place_is_refused(tmp_path):
     with pytest.raises(Killed):
         run(job(tmp_path / "out"), 10, score)
     with pytest.raises(
-        InputError, match="holds parts of this job already; --resume to go on, or remove the folder"
+        InputError, match="holds parts of this job already; `resume` to go on, or remove the folder"
     ):
         run(job(tmp_path / "out"), 10)
     other = job(tmp_path / "out", window=16, resume=True)

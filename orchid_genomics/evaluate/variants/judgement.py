@@ -15,15 +15,9 @@ import numpy as np
 from orchid_genomics.evaluate.bootstrap import Estimate
 from orchid_genomics.evaluate.variants.ranking import Ranking, difference, rank
 from orchid_genomics.files import finite
+from orchid_genomics.score.variants.scorers import column_pattern, lower_columns
 
-LOWER = frozenset(
-    ("llr", "llr_unmasked", "indel", "indel_letters", "entropy")
-)  # means: more likely to matter
 FEWEST = 5  # rows of either class in a group that is ranked apart
-_OWN = re.compile(
-    r"(?:^|_)(llr_unmasked|llr|indel_letters|indel|cosine|l2|entropy|delta_\w+?)(?:_(\d+))?(_percentile|_z|_n)?$",
-    re.I,
-)
 
 
 @dataclass(frozen=True)
@@ -54,17 +48,22 @@ def named(text: str) -> Named:
     speaks for it.
     """
     column = text.lstrip("+-") if text[:1] in "+-" else text
-    found = _OWN.search(column)
+    found = _own(column)
     score = found[1].lower() if found else ""
-    sign = -1 if text[:1] == "-" else 1 if text[:1] == "+" else -1 if score in LOWER else 1
+    sign = (
+        -1 if text[:1] == "-" else 1 if text[:1] == "+" else -1 if score in lower_columns() else 1
+    )
     return Named(text, column, sign, score, int(found[2] or 0) if found else 0)
 
 
 def ours(names: Sequence[str]) -> list[str]:
     """Which columns of a file are scores of ours; the counts of calibrations are none."""
-    return [
-        name for name in names if (found := _OWN.search(name)) and (found[3] or "").lower() != "_n"
-    ]
+    return [name for name in names if (match := _own(name)) and (match[3] or "").lower() != "_n"]
+
+
+def _own(column: str) -> re.Match[str] | None:
+    """The score, window and statistic that the name of a column of ours ends in."""
+    return re.search(rf"(?:^|_)({column_pattern()})(?:_(\d+))?(_percentile|_z|_n)?$", column, re.I)
 
 
 @dataclass(frozen=True)

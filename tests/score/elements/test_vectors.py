@@ -78,5 +78,5 @@ def test_the_mean_is_that_of_the_letters_and_a_window_is_the_encoders_own(genome
 
 def test_a_window_that_cannot_be_is_refused(genome):
     for window in (62, 65):
-        with pytest.raises(InputError, match=rf"--window: {window} nt; 0 \(the element alone\)"):
+        with pytest.raises(InputError, match=rf"window: {window} nt; 0 \(the element alone\)"):
             ElementVectors(random_model().encoder, genome, window, "mean", "both")

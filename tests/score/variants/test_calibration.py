@@ -136,7 +136,7 @@ def test_saved_and_read_again(calibration):
             {"window": 128},
             r"cal.json: is for the window 64, not 128; orchid-genomics calibrate, again",
         ),
-        ({"score": "llr"}, r"cal.json: is for llr_unmasked, not llr; --scores of the calibration"),
+        ({"score": "llr"}, r"cal.json: is for llr_unmasked, not llr; `scores` of the calibration"),
         (
             {"genome": "tiny"},
             r"cal.json: is for the genome \(sha256\) [0-9a-f]{12}, not [0-9a-f]{12}; orchid",

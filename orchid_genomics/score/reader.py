@@ -54,8 +54,7 @@ class Reader:
     """
 
     def __init__(self, model: OrchidModel, genome: Genome, window: int) -> None:
-        if window < 64 or window % 2:
-            raise InputError("window", f"{window:,} nt", "an even number of letters, 64 or more")
+        check_window(window, "window")
         self.model, self.genome, self.window = model.eval(), genome, window
         self.flank, self.core = window // 4, 3 * window // 4
         self.longest = window - 1 - 2 * self.flank
@@ -303,6 +302,12 @@ class Reader:
             some = wanted[first : first + batch]
             kept.update(zip(some, answer(some), strict=True))
         return [kept[each] for each in questions]
+
+
+def check_window(window: int, where: str) -> None:
+    """Raise InputError, at the parameter `where`, for a window that is odd or below 64 letters."""
+    if window < 64 or window % 2:
+        raise InputError(where, f"{window:,} nt", "an even number of letters, 64 or more")
 
 
 class _Site(NamedTuple):

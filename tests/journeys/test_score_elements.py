@@ -297,8 +297,8 @@ def test_tsv_goes_to_a_pipe(folder):
     ("words", "options", "message"),
     [
         ((), {"out": "out.vcf"}, "--out: 'out.vcf' names no format; .bed.gz, .bed, .tsv.gz"),
-        ((), {"source": ()}, "ELEMENTS: is missing; one of the two"),
-        (("--tile", "c1"), {"out": "o.bw"}, "ELEMENTS: and --tile are both given; one of the two"),
+        ((), {"source": ()}, "elements: is missing; one of the two"),
+        (("--tile", "c1"), {"out": "o.bw"}, "elements: and --tile are both given; one of the two"),
         (("--tile", "c1"), {"source": ()}, "--out: 'out.bed.gz' names no format; .bw, .bigWig"),
         (
             ("--tile", "c7"),

@@ -239,9 +239,7 @@ def test_a_pipe_in_and_out(folder, monkeypatch):
     monkeypatch.setattr(
         sys, "stdin", type("In", (), {"buffer": io.BytesIO((folder / "in.vcf").read_bytes())})
     )
-    monkeypatch.setattr(
-        sys, "stdout", type("Out", (), {"buffer": out, "write": None, "flush": lambda: None})
-    )
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(out))
     main(["score-variants", str(folder / "model"), str(folder / "genome.fa"), "-", "-o", "-"])
     assert out.getvalue() == (folder / "out.vcf").read_bytes()
 

@@ -15,7 +15,7 @@ from orchid_genomics.errors import InputError
 from orchid_genomics.genome.fasta import Genome
 from orchid_genomics.model.folder import OrchidModel
 from orchid_genomics.score.events import Event, find_event
-from orchid_genomics.score.reader import Reader
+from orchid_genomics.score.reader import Reader, check_window
 from orchid_genomics.score.variants.scorers import SCORERS, Column, choose_scores
 from orchid_genomics.sequence import CODE, DNA, Variant
 
@@ -84,6 +84,8 @@ class Scoring:
         self.scores = choose_scores(scores, model)
         self.scorers = {name: SCORERS[name] for name in self.scores}
         self.windows = tuple(dict.fromkeys(windows or (trained_length(model),)))
+        for window in self.windows:
+            check_window(window, "windows")
         self.readers = [Reader(model, genome, window) for window in self.windows]
         self.longest = max(reader.longest for reader in self.readers)
         self.extras: list[Extra] = []

@@ -306,7 +306,7 @@ def test_a_score_that_a_model_cannot_give(genome, model):
         match="delta needs a fine-tuned head, and the model has none; possible: embedding",
     ):
         Scoring(random_model(), genome, ["delta"])
-    with pytest.raises(InputError, match="window: 127 nt; an even number of letters, 64 or more"):
+    with pytest.raises(InputError, match="windows: 127 nt; an even number of letters, 64 or more"):
         Scoring(model, genome, ["llr"], [127])
 
 

@@ -103,7 +103,7 @@ class MaskedRecipe(ObjectiveRecipe):
     """Targets come in runs of at least so many letters."""
     masked: float = Field(default=Masking.masked, ge=0, le=1)
     """Share of targets shown as MASK."""
-    other: float = Field(default=0.1, ge=0, le=1)
+    other: float = Field(default=Masking.other, ge=0, le=1)
     """Share of targets shown as another letter, never the true one; the rest are shown as they
     are."""
     soft_weight: float = Field(default=0.1, ge=0)

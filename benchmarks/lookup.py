@@ -14,7 +14,7 @@ from pathlib import Path
 from trained import PEERS, measured, split
 
 from orchid_genomics import draw
-from orchid_genomics.files import replacing
+from orchid_genomics.files import atomic_file
 from orchid_genomics.model.folder import OrchidModel
 from orchid_genomics.recipe import load
 from orchid_genomics.tasks.pretraining import CopiesRunRecipe, open_source
@@ -35,7 +35,7 @@ def measure(path: str, model: str, out: str, *words: str) -> None:
     for protocol in protocols:
         print(protocol.text() + "\n")
     print(said)
-    with replacing(Path(out)) as part:
+    with atomic_file(Path(out)) as part:
         part.write_text(json.dumps([protocol.values() for protocol in protocols], indent=2) + "\n")
 
 
@@ -44,7 +44,7 @@ def picture(out: str, *named: str) -> None:
         name: json.loads(Path(file).read_text())
         for name, _, file in (word.partition("=") for word in named)
     }
-    with replacing(Path(out)) as part:
+    with atomic_file(Path(out)) as part:
         draw.save(draw.gains(tables), part)
 
 

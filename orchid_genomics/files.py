@@ -4,55 +4,63 @@ The trap: a disk that fills, or a kill, must leave what stood there before; so e
 under a temporary name and renamed.
 """
 
+import atexit
+import codecs
 import gzip
 import hashlib
+import io
 import json
 import math
 import os
 import shutil
+import stat
+import sys
+import tempfile
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, BinaryIO
 
 from orchid_genomics.errors import InputError, MachineError, reason
+
+LONGEST_LINE = 1 << 26  # characters; a gzip of 3 MB can open to a line of 3 GB
+_GZIP = b"\x1f\x8b"
+_UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 @contextmanager
 def writable(path: object, possible: str = "a folder with room") -> Iterator[None]:
-    """What fails to be written within is a MachineError: a full disk, a folder that nobody may
-    write in.
-    """
+    """What fails to be written within is a MachineError: a full disk, or a folder of someone else."""
     try:
         yield
     except (OSError, RuntimeError) as error:
-        cause = error
+        # torch says "unexpected pos" where the disk said that it is full: the OSError lies beneath
+        cause: BaseException = error
         while not isinstance(cause, OSError) and cause.__context__ is not None:
-            cause = (
-                cause.__context__
-            )  # torch says "unexpected pos" where the disk said that it is full
+            cause = cause.__context__
         if not isinstance(cause, OSError):
             raise
         raise MachineError(path, f"cannot be written ({reason(cause)})", possible) from None
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def atomic_file(path: Path) -> Iterator[Path]:
     """A temporary name beside `path` that takes its place, flushed to disk, when the block ends
     well; else it goes.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         yield temporary
-        with temporary.open("rb") as written:
-            os.fsync(written.fileno())
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 
 
-class replacing_folder:
+class atomic_folder:
     """A context: a temporary folder beside `folder` that takes its name when the block ends well."""
 
     def __init__(self, folder: Path) -> None:
@@ -67,7 +75,12 @@ class replacing_folder:
             raise MachineError(self.folder, f"cannot be written ({error.strerror})") from None
         return self.part
 
-    def __exit__(self, kind, error, trace) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         try:
             if error is None:
                 self._take_the_name()
@@ -93,34 +106,127 @@ class replacing_folder:
         shutil.rmtree(old, ignore_errors=True)
 
 
+def cache_folder() -> Path:
+    """Where files of our own are kept between runs: $ORCHID_CACHE, else ~/.cache/orchid-genomics.
+
+    A container may have no home and no entry in passwd; then it is a folder of this user's in the
+    system's temporary one.
+    """
+    named = os.environ.get("ORCHID_CACHE")
+    if named:
+        return Path(named)
+    try:
+        return Path.home() / ".cache" / "orchid-genomics"
+    except RuntimeError:
+        return Path(tempfile.gettempdir()) / f"orchid-genomics-{os.getuid()}"
+
+
 def checksum(path: Path) -> str:
     """The SHA-256 of a file as it lies on the disk, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def read_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Numbered lines, from 1, of a plain, gzip or bgzip text; raises InputError when it cannot be
-    read.
+def is_regular(path: str | Path) -> bool:
+    """Whether a path is a file on a disk, which can be opened twice: no pipe, device, folder or
+    ``-``; False too where there is nothing.
     """
     try:
-        with path.open("rb") as file:
-            packed = file.read(2) == b"\x1f\x8b"
-        with (
-            gzip.open(path, "rt", encoding="utf-8")
-            if packed
-            else path.open(encoding="utf-8") as text
-        ):
-            for number, line in enumerate(text, 1):
-                yield number, line.rstrip("\r\n")
-    except UnicodeDecodeError:
-        raise InputError(path, "is no text (UTF-8)", "plain or gzipped text") from None
+        return str(path) != "-" and stat.S_ISREG(os.stat(path).st_mode)
+    except (OSError, ValueError):
+        return False
+
+
+def regular_copy(path: str | Path) -> Path:
+    """The path itself, or where it is a pipe or ``-`` (standard input) a temporary file of what came
+    through it, which goes when the process ends.
+
+    A pipe gives its bytes once. Whoever must read a file twice reads this in its place.
+    Raises InputError when it cannot be read, MachineError when there is no room for the copy.
+    """
+    if is_regular(path):
+        return Path(path)
+    with open_bytes(path) as source:
+        handle, name = tempfile.mkstemp(prefix="orchid-genomics-")
+        copy = Path(name)
+        atexit.register(copy.unlink, missing_ok=True)
+        with writable(copy.parent), os.fdopen(handle, "wb") as target:
+            shutil.copyfileobj(source, target, 1 << 20)
+    return copy
+
+
+@contextmanager
+def open_bytes(path: str | Path) -> Iterator[BinaryIO]:
+    """The bytes of a file, ``-`` or pipe, opened once. Raises InputError when they cannot be read,
+    also within the block.
+    """
+    if str(path) == "-" and (sys.stdin is None or sys.stdin.closed):
+        raise InputError("standard input", "is closed", "the name of a file, or text piped in")
+    if "\0" in str(path):
+        raise InputError(repr(str(path)), "is no name of a file", "one without NUL bytes")
+    try:
+        if str(path) == "-":
+            yield sys.stdin.buffer
+        else:
+            with open(path, "rb") as file:
+                yield file
     except EOFError:
         raise InputError(path, "is truncated gzip", "copy it again") from None
     except (OSError, zlib.error) as error:
-        raise InputError(
-            path, f"cannot be read ({getattr(error, 'strerror', None) or error})"
-        ) from None
+        raise InputError(path, f"cannot be read ({reason(error)})") from None
+
+
+@contextmanager
+def open_content(path: str | Path) -> Iterator[BinaryIO]:
+    """The content of a file, ``-`` or pipe: decompressed where it is gzip or bgzip, without a byte
+    order mark. Raises InputError as `open_bytes`, and for UTF-16.
+    """
+    with open_bytes(path) as raw:
+        content: Any = raw if hasattr(raw, "peek") else io.BufferedReader(raw)
+        # by its first bytes and not its name: gzip is often called .txt, and text .gz
+        if content.peek(2)[:2] == _GZIP:
+            content = gzip.GzipFile(fileobj=content)
+        head = content.peek(3)[:3]
+        if head[:2] in _UTF16:
+            raise InputError(path, "is no text (UTF-8) but UTF-16", "plain or gzipped UTF-8 text")
+        if head == codecs.BOM_UTF8:
+            content.read(3)
+        yield content
+
+
+def read_lines(path: str | Path) -> Iterator[tuple[int, str]]:
+    """Numbered lines, from 1, of a plain, gzip or bgzip text, ``-`` or pipe, without their ends.
+
+    Lines end with LF, CRLF or CR. The file is opened once and read once, in constant memory.
+
+    Raises
+    ------
+    InputError
+        When it cannot be read, is cut short, is no text (UTF-8), holds a NUL byte, or has a line of
+        more than 67 million characters.
+    """
+    number = 0
+    try:
+        with open_content(path) as content:
+            text = io.TextIOWrapper(content, encoding="utf-8")
+            try:
+                while line := text.readline(LONGEST_LINE):
+                    number += 1
+                    if len(line) == LONGEST_LINE and not line.endswith("\n"):
+                        raise InputError(
+                            f"{path} line {number}",
+                            f"more than {LONGEST_LINE - 1:,} characters",
+                            "text in lines (is it another kind of file?)",
+                        )
+                    if "\0" in line:
+                        raise InputError(
+                            f"{path} line {number}", "a NUL byte", "text; copy it again"
+                        )
+                    yield number, line.removesuffix("\n")
+            finally:
+                text.detach()  # the wrapper would close standard input when it goes
+    except UnicodeDecodeError:
+        raise InputError(path, "is no text (UTF-8)", "plain or gzipped text") from None
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -131,8 +237,8 @@ def read_json(path: Path) -> dict[str, Any]:
         raise InputError(
             path, f"cannot be read ({error.strerror})", "a model folder of this tool"
         ) from None
-    except ValueError as error:
-        raise InputError(path, f"is damaged ({error})", "a JSON object") from None
+    except (ValueError, RecursionError) as error:
+        raise InputError(path, f"is damaged ({reason(error)})", "a JSON object") from None
     if not isinstance(values, dict):
         raise InputError(path, "is damaged (not an object)", "a JSON object")
     return values
@@ -154,6 +260,6 @@ def write_json(path: Path, values: Any, indent: int = 2) -> None:
 
     Raises MachineError when it cannot be written, with what stood there before still in place.
     """
-    with writable(path, "a disk with room"), replacing(path) as part:
+    with writable(path, "a disk with room"), atomic_file(path) as part:
         text = json.dumps(finite(values), indent=indent, allow_nan=False)
         part.write_text(text + "\n", encoding="utf-8")

@@ -17,7 +17,7 @@ import numpy as np
 from orchid_genomics.errors import InputError
 from orchid_genomics.explain.methods import Found
 from orchid_genomics.explain.references import one_hot
-from orchid_genomics.files import replacing
+from orchid_genomics.files import atomic_file
 from orchid_genomics.jobs.task import Format
 from orchid_genomics.score.elements.element_files import TRACKS, TrackFormat
 from orchid_genomics.sequence import Interval
@@ -154,7 +154,7 @@ def _write_h5(path: Path, parts: Sequence[Path], identity: Mapping[str, Any]) ->
     import h5py
 
     table, records = _table(identity), identity["records"]
-    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+    with atomic_file(path) as temporary, h5py.File(temporary, "w") as file:
         for key, value in _about(identity).items():
             file.attrs[key] = value if isinstance(value, str | int | float) else json.dumps(value)
         for name, (shape, kind) in table.items():
@@ -196,7 +196,7 @@ def _write_npz(path: Path, parts: Sequence[Path], identity: Mapping[str, Any]) -
         arrays[name] = np.array([getattr(place, name) for place in places])
     arrays["why"] = np.array([each.why for each in every])
     arrays["about"] = np.array(json.dumps(_about(identity)))
-    with replacing(path) as temporary, temporary.open("wb") as file:
+    with atomic_file(path) as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, **arrays)
 
 

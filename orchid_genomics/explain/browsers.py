@@ -14,7 +14,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from orchid_genomics.errors import InputError
-from orchid_genomics.files import replacing
+from orchid_genomics.files import atomic_file
 from orchid_genomics.genome.signal import BIGWIG
 from orchid_genomics.sequence import Interval
 
@@ -48,11 +48,11 @@ def browser_files(
     stem = first.name[: first.name.rindex(".")]
     session, lines = first.with_name(f"{stem}.igv.xml"), first.with_name(f"{stem}.ucsc.txt")
     locus = _locus(places[0], contigs or {})
-    with replacing(session) as part:
+    with atomic_file(session) as part:
         part.write_bytes(
             igv_session(session, files, Path(fasta), locus, places, [Path(each) for each in beside])
         )
-    with replacing(lines) as part:
+    with atomic_file(lines) as part:
         part.write_text(ucsc_lines(files, locus, Path(fasta)), encoding="utf-8")
     return session, lines
 

@@ -17,7 +17,7 @@ from orchid_genomics.errors import InputError, missing_extra
 from orchid_genomics.explain.arrays import Explained
 from orchid_genomics.explain.motif_files import Motif
 from orchid_genomics.explain.references import one_hot
-from orchid_genomics.files import replacing
+from orchid_genomics.files import atomic_file
 from orchid_genomics.sequence import CODE, DNA, Interval
 
 COLUMNS = (
@@ -175,7 +175,7 @@ def write_matches(
     """A TSV of COLUMNS, a line a match; contig, start and end (0-based half-open) are those of the
     seqlet.
     """
-    with replacing(Path(path)) as temporary:
+    with atomic_file(Path(path)) as temporary:
         lines = [
             "#" + "\t".join(COLUMNS),
             *("\t".join(map(str, row_of(m, places, tokens).values())) for m in matches),

@@ -14,7 +14,7 @@ from orchid_genomics.draw.canvas import divided
 from orchid_genomics.draw.pages import picture, render
 from orchid_genomics.explain.arrays import Explained
 from orchid_genomics.explain.motifs import Match, MotifTable, on_genome
-from orchid_genomics.files import replacing
+from orchid_genomics.files import atomic_file
 from orchid_genomics.score.elements.element_scores import REASONS
 from orchid_genomics.sequence import CODE, Interval
 
@@ -128,7 +128,7 @@ def write_page(
         motifs=None if motifs is None else _motif_table(motifs),
         provenance=provenance or {},
     )
-    with replacing(Path(path)) as part:
+    with atomic_file(Path(path)) as part:
         part.write_text(page, encoding="utf-8")
 
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import pysam
 
 from orchid_genomics.errors import InputError
-from orchid_genomics.files import read_lines, replacing, writable
+from orchid_genomics.files import atomic_file, read_lines, writable
 from orchid_genomics.genome.fasta import Genome
 from orchid_genomics.sequence import Interval
 
@@ -175,7 +175,7 @@ def write_bed(path: str | Path, rows: Iterable[Interval | tuple]) -> None:
             raise InputError(path, f"a tab or line break in {record!r}", "words without")
     text = ["\t".join(map(str, record)) + "\n" for record in records]
     with writable(path), ExitStack() as stack:
-        temporary = stack.enter_context(replacing(path))
+        temporary = stack.enter_context(atomic_file(path))
         temporary.touch()  # an OSError that says why, where pysam would end the process
         if path.suffix != ".gz":
             temporary.write_text("".join(text), encoding="utf-8")
@@ -195,11 +195,11 @@ def tabix(stack: ExitStack, temporary: Path, path: Path, longest: int, **columns
     beyond 512 Mb.
 
     `columns` say where places stand, in the words of `pysam.tabix_index`; as in a BED when nothing
-    is said. The index takes its name when the stack closes, and so does the file, whose `replacing`
+    is said. The index takes its name when the stack closes, and so does the file, whose `atomic_file`
     was entered before it.
     """
     csi = longest > _LONGEST_TBI
-    index = stack.enter_context(replacing(Path(f"{path}.{'csi' if csi else 'tbi'}")))
+    index = stack.enter_context(atomic_file(Path(f"{path}.{'csi' if csi else 'tbi'}")))
     words = columns or {"preset": "bed"}
     pysam.tabix_index(
         str(temporary), force=True, csi=csi, keep_original=True, index=str(index), **words

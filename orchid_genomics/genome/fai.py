@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from orchid_genomics.errors import InputError, MachineError
-from orchid_genomics.files import replacing
+from orchid_genomics.files import atomic_file
 from orchid_genomics.genome.bgzf import Text
 from orchid_genomics.genome.contigs import GenomeNote
 
@@ -234,11 +234,11 @@ def build(text: Text, fai: Path, gzi: Path) -> None:
         fai.parent.mkdir(parents=True, exist_ok=True)
         if text.blocks is not None:
             points = _points(text)
-            with replacing(gzi) as temporary:
+            with atomic_file(gzi) as temporary:
                 temporary.write_bytes(
                     struct.pack("<Q", len(points)) + points.astype("<u8").tobytes()
                 )
-        with replacing(fai) as temporary:
+        with atomic_file(fai) as temporary:
             temporary.write_text(
                 "".join("\t".join(map(str, contig)) + "\n" for contig in contigs), encoding="utf-8"
             )

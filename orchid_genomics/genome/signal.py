@@ -18,7 +18,7 @@ import numpy as np
 import pysam
 
 from orchid_genomics.errors import InputError, MachineError
-from orchid_genomics.files import read_lines, replacing
+from orchid_genomics.files import atomic_file, read_lines
 from orchid_genomics.genome.bed import tabix
 from orchid_genomics.genome.contigs import listed, shared
 from orchid_genomics.genome.fasta import Genome
@@ -216,7 +216,7 @@ def write_track(path: str | Path, contigs: Mapping[str, int], pieces: Iterable[P
     runs = _Runs(dict(sorted(contigs.items())), pieces)
     try:
         with ExitStack() as stack:
-            temporary = stack.enter_context(replacing(path))
+            temporary = stack.enter_context(atomic_file(path))
             # an OSError that says why, where pyBigWig and pysam would end the process
             temporary.touch()
             if name.endswith(BIGWIG):

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from orchid_genomics.errors import InputError, OrchidError
-from orchid_genomics.files import checksum, replacing, writable
+from orchid_genomics.files import atomic_file, checksum, writable
 from orchid_genomics.jobs.output import Destination
 from orchid_genomics.jobs.progress import Progress
 from orchid_genomics.jobs.summary import Stats, publish
@@ -58,7 +58,7 @@ class Manifest:
         return min(self.block, self.records - block * self.block)
 
     def write(self, folder: Path) -> None:
-        with replacing(folder / MANIFEST) as temporary:
+        with atomic_file(folder / MANIFEST) as temporary:
             temporary.write_text(json.dumps(vars(self)), encoding="utf-8")
 
     @classmethod
@@ -118,7 +118,7 @@ class Part:
 
     def save(self, answers: Any, stats: Stats, records: int, form: Format) -> None:
         """Write the block; its part takes its name last, so that one that is there has a receipt."""
-        with writable(self.folder, _ADVICE), replacing(self.path) as temporary:
+        with writable(self.folder, _ADVICE), atomic_file(self.path) as temporary:
             form.write(answers, temporary)
             receipt = {
                 "records": records,
@@ -126,7 +126,7 @@ class Part:
                 "sha256": checksum(temporary),
                 "stats": stats,
             }
-            with replacing(self.receipt) as beside:
+            with atomic_file(self.receipt) as beside:
                 beside.write_text(json.dumps(receipt), encoding="utf-8")
 
     def check(self, records: int) -> Stats:

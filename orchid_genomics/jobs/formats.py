@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 import pysam
 
 from orchid_genomics.errors import InputError, missing_extra
-from orchid_genomics.files import replacing
+from orchid_genomics.files import atomic_file
 from orchid_genomics.genome.bed import tabix
 from orchid_genomics.genome.bgzf import END_OF_FILE
 from orchid_genomics.genome.vcf import quiet, with_contigs, with_lines
@@ -47,7 +47,7 @@ class TextFormat(Format):
 
     def join(self, parts: Iterable[Path], out: Path) -> None:
         with ExitStack() as stack:
-            temporary = stack.enter_context(replacing(out))
+            temporary = stack.enter_context(atomic_file(out))
             self.whole(parts, temporary)
             if self.index is not None and self.packed:
                 with quiet():
@@ -104,10 +104,10 @@ class BcfFormat(Format):
                 ):  # a record with a name that is not declared cannot be written
                     head = with_lines(self.text.head.splitlines(keepends=True), missing)
                     TextFormat(head).whole(parts, text)
-                temporary = stack.enter_context(replacing(out))
+                temporary = stack.enter_context(atomic_file(out))
                 _to_bcf(text, temporary)
                 if self.indexed:
-                    index = stack.enter_context(replacing(Path(f"{out}.csi")))
+                    index = stack.enter_context(atomic_file(Path(f"{out}.csi")))
                     pysam.tabix_index(
                         str(temporary),
                         preset="bcf",  # type: ignore[arg-type]  # its stub lacks it
@@ -174,7 +174,7 @@ class ParquetFormat(Format):
     def join(self, parts: Iterable[Path], out: Path) -> None:
         import pyarrow.parquet as pq
 
-        with replacing(out) as temporary, pq.ParquetWriter(temporary, self._schema()) as writer:
+        with atomic_file(out) as temporary, pq.ParquetWriter(temporary, self._schema()) as writer:
             for part in parts:
                 writer.write_table(pq.read_table(part, schema=self._schema()))
 

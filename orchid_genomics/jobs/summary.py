@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from orchid_genomics.files import replacing, writable
+from orchid_genomics.files import atomic_file, writable
 
 Stats = dict[str, Any]
 """What a block says about itself, as JSON: counts and sums that a summary adds up."""
@@ -76,7 +76,7 @@ def publish(summary: Stats, lines: Iterable[str], out: Path, quiet: bool) -> Sta
         print("\n".join(lines), file=sys.stderr)
     if str(out) != "-":
         path = out.with_name(f"{out.name}.summary.json")
-        with writable(path), replacing(path) as temporary:
+        with writable(path), atomic_file(path) as temporary:
             temporary.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
     return summary
 

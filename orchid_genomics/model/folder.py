@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from orchid_genomics import __version__
 from orchid_genomics.errors import InputError
-from orchid_genomics.files import read_json, replacing_folder
+from orchid_genomics.files import atomic_folder, read_json
 from orchid_genomics.model.heads import HEADS, HeadRecipe, Pooled, Vectors
 from orchid_genomics.model.orchid import Orchid, OrchidRecipe
 from orchid_genomics.model.tokens import Sequences, as_tokens
@@ -122,7 +122,7 @@ class OrchidModel(nn.Module):
         tensors = {
             name: tensor.detach().cpu().contiguous() for name, tensor in self.state_dict().items()
         }
-        with replacing_folder(folder) as part:
+        with atomic_folder(folder) as part:
             try:
                 save_file(tensors, part / WEIGHTS, metadata={"format": "pt"})
             except SafetensorError as error:  # what it calls a full disk

@@ -20,7 +20,7 @@ from orchid_genomics.data.peaks import SPLITS, Elements, SplitPlan
 from orchid_genomics.data.splits import read_regions
 from orchid_genomics.data.windows import Windows
 from orchid_genomics.errors import InputError
-from orchid_genomics.files import replacing, writable
+from orchid_genomics.files import atomic_file, writable
 from orchid_genomics.genome.bed import Bed, read_bed
 from orchid_genomics.genome.contigs import listed
 from orchid_genomics.genome.fasta import Genome
@@ -168,7 +168,7 @@ def _write(out: Path, genome: Genome, rows: Rows, kept: np.ndarray) -> None:
     order = sorted(
         kept.tolist(), key=lambda row: (*places[row][:3], rows.source[row] != "peak", row)
     )
-    with writable(out), replacing(out) as temporary:
+    with writable(out), atomic_file(out) as temporary:
         temporary.touch()
         with (
             pysam.BGZFile(str(temporary), "wb")

@@ -13,7 +13,7 @@ import numpy as np
 
 from orchid_genomics import __version__
 from orchid_genomics.data.embeddings import Part, write_embeddings
-from orchid_genomics.files import replacing
+from orchid_genomics.files import atomic_file
 from orchid_genomics.genome.bed import Record
 from orchid_genomics.jobs.engine import Job, run_job
 from orchid_genomics.jobs.inputs import open_model_and_genome
@@ -173,7 +173,7 @@ class VectorsFormat(Format):
 
     def join(self, parts: Iterable[Path], out: Path) -> None:
         readers = [partial(_read, part) for part in parts]
-        with replacing(out) as temporary:
+        with atomic_file(out) as temporary:
             write_embeddings(temporary, self.about, readers, self.dtype)
 
 

@@ -19,7 +19,7 @@ from orchid_genomics.evaluate.answered import repeat_answer
 from orchid_genomics.evaluate.bootstrap import Estimate
 from orchid_genomics.evaluate.comparison import families, score_rows
 from orchid_genomics.evaluate.comparison_text import align, span
-from orchid_genomics.files import finite, replacing, writable
+from orchid_genomics.files import atomic_file, finite, writable
 from orchid_genomics.model.device import device_of
 from orchid_genomics.model.folder import OrchidModel
 from orchid_genomics.model.heads import PooledRecipe, TracksRecipe
@@ -99,7 +99,7 @@ def evaluate(
                 for name, each in scores.items()
             },
         }
-        with writable(out), replacing(Path(out)) as part:
+        with writable(out), atomic_file(Path(out)) as part:
             part.write_text(json.dumps(finite(values), indent=2) + "\n", encoding="utf-8")
 
 

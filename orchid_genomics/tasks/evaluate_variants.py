@@ -26,7 +26,7 @@ from orchid_genomics.evaluate.variants.variant_baselines import (
     looked_up,
     random_weights,
 )
-from orchid_genomics.files import replacing, writable
+from orchid_genomics.files import atomic_file, writable
 from orchid_genomics.genome.contigs import listed
 from orchid_genomics.genome.fasta import Genome
 from orchid_genomics.model.device import device_of
@@ -68,7 +68,7 @@ def options_of(
 
 def save(found: Judgement, path: str | Path) -> None:
     """Write the numbers as JSON, whole or not at all."""
-    with writable(path), replacing(Path(path)) as temporary:
+    with writable(path), atomic_file(Path(path)) as temporary:
         temporary.write_text(json.dumps(found.values(), indent=1) + "\n", encoding="utf-8")
 
 

@@ -34,7 +34,7 @@ from orchid_genomics.evaluate.comparison import (
 from orchid_genomics.evaluate.comparison_text import number, span, verdict_text
 from orchid_genomics.evaluate.linear import baselines
 from orchid_genomics.evaluate.report import Curves, page
-from orchid_genomics.files import finite, replacing, writable
+from orchid_genomics.files import atomic_file, finite, writable
 from orchid_genomics.model.folder import OrchidModel
 from orchid_genomics.recipe import load
 from orchid_genomics.train import distributed
@@ -230,7 +230,7 @@ def _write(
     answered = [*(arm.answered for arm in best.arms), *best.others]
     html = page(best.data, best.verdict, answered, curves, answer, provenance)
     report = run.folder / "report.html"
-    with writable(report), replacing(report) as part:
+    with writable(report), atomic_file(report) as part:
         part.write_text(html, encoding="utf-8")
     print(answer)
     print(f"\nmodel:  {run.model}\nreport: {report}")

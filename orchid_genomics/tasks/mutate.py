@@ -10,7 +10,7 @@ from pathlib import Path
 import pysam
 
 from orchid_genomics.errors import InputError
-from orchid_genomics.files import replacing, writable
+from orchid_genomics.files import atomic_file, writable
 from orchid_genomics.genome.annotation import read_annotation
 from orchid_genomics.genome.bed import tabix
 from orchid_genomics.genome.coding import (
@@ -116,7 +116,7 @@ def _write(out: Path, genome: Genome, lines: Iterator[str]) -> None:
     )
     header = f"##fileformat=VCFv4.3\n{sizes}{_INFO}#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
     with writable(out), ExitStack() as stack:
-        temporary = stack.enter_context(replacing(out))
+        temporary = stack.enter_context(atomic_file(out))
         temporary.touch()  # an OSError that says why, where pysam would end the process
         if out.suffix != ".gz":
             with temporary.open("w", encoding="utf-8") as text:

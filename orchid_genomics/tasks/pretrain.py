@@ -13,7 +13,7 @@ import torch
 from orchid_genomics import __version__, draw
 from orchid_genomics.errors import OrchidError, say
 from orchid_genomics.evaluate.score_table import ScoreTable
-from orchid_genomics.files import finite, replacing
+from orchid_genomics.files import atomic_file, finite
 from orchid_genomics.model.folder import ModelRecipe, OrchidModel
 from orchid_genomics.model.heads import LettersRecipe
 from orchid_genomics.recipe import load
@@ -185,7 +185,7 @@ def _write(
     model.save_pretrained(run.model, provenance, card(recipe, source, tables))
     run.write(run.folder / "evaluation.json", values)
     if source.has_curve:
-        with replacing(run.folder / "curve.png") as part:
+        with atomic_file(run.folder / "curve.png") as part:
             draw.save(draw.training_curve(run.lines(), values), part)
 
 

@@ -15,7 +15,7 @@ import torch
 from pydantic import BaseModel
 
 from orchid_genomics.errors import InputError, TrainingError, reason
-from orchid_genomics.files import replacing, writable, write_json
+from orchid_genomics.files import atomic_file, writable, write_json
 
 NEWEST, BEST = "newest.pt", "best.pt"
 _SHOWN = 4  # changed keys that a message lists
@@ -98,7 +98,7 @@ class Run:
         possible = "there is no older one"
         if path.exists():
             possible = "the older one is kept, and --resume goes on from it"
-        with writable(path, possible), replacing(path) as part, part.open("wb") as file:
+        with writable(path, possible), atomic_file(path) as part, part.open("wb") as file:
             torch.save(state, file)
 
     def write(self, path: Path, values: Any) -> None:
@@ -142,7 +142,7 @@ class Run:
         if not self.writes:
             return
         kept = [json.dumps(line) + "\n" for line in self.lines() if line.get("step", 0) <= step]
-        with writable(self.log_path, "a disk with room"), replacing(self.log_path) as part:
+        with writable(self.log_path, "a disk with room"), atomic_file(self.log_path) as part:
             part.write_text("".join(kept), encoding="utf-8")
 
     def _is_there(self) -> bool:

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchid_genomics.errors import InputError, MachineError
-from orchid_genomics.files import replacing
+from orchid_genomics.files import atomic_file
 from orchid_genomics.jobs.engine import Job, Manifest, join_parts, stream
 from orchid_genomics.jobs.output import Destination, parse_shard, parts_folder
 from orchid_genomics.jobs.task import Format, Identity, Task
@@ -27,7 +27,7 @@ class Lines(Format):
         part.write_text("".join(answers))
 
     def join(self, parts, out):
-        with replacing(out) as temporary:
+        with atomic_file(out) as temporary:
             temporary.write_text("head\n" + "".join(part.read_text() for part in parts))
 
     def pipe(self, answers, out):

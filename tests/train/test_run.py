@@ -13,7 +13,7 @@ import torch
 
 from orchid_genomics.errors import InputError, MachineError, TrainingError
 from orchid_genomics.recipe import Strict
-from orchid_genomics.train.run import BEST, NEWEST, Run, replacing
+from orchid_genomics.train.run import BEST, NEWEST, Run, atomic_file
 
 CPU = torch.device("cpu")
 
@@ -222,12 +222,12 @@ def test_ranks_that_only_read_write_nothing(tmp_path):
 def test_replacing_is_all_or_nothing(tmp_path):
     path = tmp_path / "file"
     path.write_text("old")
-    with pytest.raises(OSError, match="full"), replacing(path) as part:  # noqa: PT012
+    with pytest.raises(OSError, match="full"), atomic_file(path) as part:  # noqa: PT012
         part.write_text("new")
         raise OSError("full")
     assert path.read_text() == "old"
     assert files(tmp_path) == ["file"]
-    with replacing(path) as part:
+    with atomic_file(path) as part:
         part.write_text("new")
     assert path.read_text() == "new"
 

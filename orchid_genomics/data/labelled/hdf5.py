@@ -14,7 +14,7 @@ import numpy as np
 
 from orchid_genomics.data.labelled.schema import SPLITS, LabelledRecipe, LabelledSet, Rows
 from orchid_genomics.errors import InputError
-from orchid_genomics.files import replacing
+from orchid_genomics.files import atomic_file
 from orchid_genomics.recipe import RecipePath
 from orchid_genomics.sequence import DNA, Interval
 
@@ -142,7 +142,7 @@ def write_arrays(path: str | Path, rows: LabelledSet) -> None:
     label = rows.target
     if classes:
         label = np.array([rows.labels[code] for code in rows.target], object)
-    with replacing(Path(path)) as part, h5py.File(part, "w") as file:
+    with atomic_file(Path(path)) as part, h5py.File(part, "w") as file:
         file.attrs["format"] = FORMAT
         file.attrs["labels"] = list(rows.labels)
         file.attrs["bin"] = rows.task.bin

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from orchid_genomics.errors import InputError
-from orchid_genomics.files import replacing, writable
+from orchid_genomics.files import atomic_file, writable
 from orchid_genomics.genome.fasta import Genome
 from orchid_genomics.genome.regions import merge
 from orchid_genomics.score.variants.context import CONTEXTS, context_name, contexts, fold
@@ -134,7 +134,7 @@ class Calibration:
 
     def save(self) -> None:
         """Write the file, whole or not at all."""
-        with writable(self.path), replacing(self.path) as temporary:
+        with writable(self.path), atomic_file(self.path) as temporary:
             temporary.write_text(self._text(), encoding="utf-8")
 
     @classmethod

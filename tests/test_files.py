@@ -1,0 +1,198 @@
+"""One reader for all text, and files that are whole or not there."""
+
+import gzip
+import os
+import stat
+import subprocess
+import sys
+import threading
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from orchid_genomics import files
+from orchid_genomics.errors import InputError, MachineError
+from orchid_genomics.files import atomic_file, atomic_folder, read_lines, regular_copy
+
+LINES = [(1, "a\tb"), (2, ""), (3, "ü")]
+
+# Text
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+@pytest.mark.parametrize("last", [True, False])
+def test_marks_line_ends_and_compression_do_not_matter(tmp_path, end, mark, pack, last):
+    path = tmp_path / "a.txt"
+    text = end.join(["a\tb", "", "ü"]) + (end if last else "")
+    path.write_bytes(pack(mark + text.encode()))
+    assert list(read_lines(path)) == LINES
+
+
+def test_a_mark_between_members_of_a_gzip_is_text(tmp_path):
+    path = tmp_path / "a.gz"
+    path.write_bytes(gzip.compress(b"\xef\xbb\xbfa\n") + gzip.compress(b"b\n"))
+    assert list(read_lines(path)) == [(1, "a"), (2, "b")]
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_a_pipe_is_read_once_and_whole(tmp_path, pack):
+    path = tmp_path / "fifo"
+    os.mkfifo(path)
+    text = b"".join(b"line %d\n" % number for number in range(50_000))
+    writer = threading.Thread(target=path.write_bytes, args=(pack(text),))
+    writer.start()
+    lines = list(read_lines(path))
+    writer.join()
+    assert len(lines) == 50_000
+    assert lines[-1] == (50_000, "line 49999")
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_a_dash_is_standard_input(pack):
+    program = "from orchid_genomics.files import read_lines; print(list(read_lines('-')))"
+    run = subprocess.run(
+        [sys.executable, "-c", program], input=pack(b"\xef\xbb\xbfa\r\nb"), capture_output=True
+    )
+    assert run.stdout.decode().strip() == "[(1, 'a'), (2, 'b')]"
+
+
+def test_a_closed_standard_input_is_one_line():
+    program = (
+        "import sys; from orchid_genomics.errors import InputError\n"
+        "from orchid_genomics.files import read_lines\n"
+        "try: list(read_lines('-'))\nexcept InputError as error: print(error)"
+    )
+    run = subprocess.run(
+        ["sh", "-c", f'"{sys.executable}" -c "$1" <&-', "sh", program],
+        capture_output=True,
+        text=True,
+    )
+    assert run.stdout.startswith("standard input: is closed")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"a\n\xff\xfeb\n", r"a\.txt: is no text \(UTF-8\)"),
+        ("a\n".encode("utf-16"), r"a\.txt: is no text \(UTF-8\) but UTF-16; plain or gzipped"),
+        (b"a\nb\0c\n", r"a\.txt line 2: a NUL byte"),
+        (gzip.compress(b"a\n" * 9999)[:-12], r"a\.txt: is truncated gzip; copy it again"),
+        (gzip.compress(b"a\n") + b"tail", r"a\.txt: cannot be read \(Not a gzipped file"),
+        (b"\x1f\x8b\x08\x00" + bytes(40), r"a\.txt: cannot be read"),
+    ],
+)
+def test_what_is_no_text_is_one_line(tmp_path, content, message):
+    path = tmp_path / "a.txt"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=message) as caught:
+        list(read_lines(path))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_line_without_end_is_refused_before_it_fills_the_memory(tmp_path, monkeypatch):
+    path = tmp_path / "bomb.bed.gz"
+    with gzip.open(path, "wb", compresslevel=1) as file:
+        file.write(b"chr1\t0\t5\n")
+        for _ in range(80):
+            file.write(b"A" * 1_000_000)
+    assert path.stat().st_size < 500_000
+    lines = read_lines(path)
+    assert next(lines) == (1, "chr1\t0\t5")
+    with pytest.raises(InputError, match=r"bomb\.bed\.gz line 2: more than 67,108,863 characters"):
+        next(lines)
+
+
+def test_a_line_up_to_the_bound_is_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "LONGEST_LINE", 10)
+    path = tmp_path / "a.txt"
+    path.write_text("123456789\n12345678\n123456789")
+    assert [len(line) for _, line in read_lines(path)] == [9, 8, 9]
+
+
+@pytest.mark.parametrize("name", ["none.txt", ".", "\0"])
+def test_what_cannot_be_opened_is_one_line(tmp_path, name):
+    with pytest.raises(InputError, match=r"cannot be read|is no name of a file"):
+        list(read_lines(tmp_path / name if name != "\0" else "a\0b"))
+
+
+# Copies of pipes
+
+
+def test_a_regular_file_is_its_own_copy(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("a\n")
+    assert regular_copy(path) == path
+
+
+def test_a_pipe_is_copied_and_the_copy_goes_with_the_process(tmp_path):
+    program = (
+        "import sys; from orchid_genomics.files import regular_copy\n"
+        "copy = regular_copy('/dev/stdin'); print(copy, copy.read_bytes(), copy.read_bytes())"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", program], input=b"twice", capture_output=True, check=True
+    )
+    name, *twice = run.stdout.decode().split()
+    assert twice == ["b'twice'", "b'twice'"]
+    assert not Path(name).exists()
+
+
+def test_a_cache_needs_no_home():
+    program = "from orchid_genomics.files import cache_folder; print(cache_folder())"
+    patched = (
+        "import pathlib\ndef none(): raise RuntimeError('Could not determine home directory.')\n"
+        "pathlib.Path.home = none\n"
+    )
+    environment = {name: text for name, text in os.environ.items() if name != "ORCHID_CACHE"}
+    run = subprocess.run(
+        [sys.executable, "-c", patched + program],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=environment,
+    )
+    assert run.stdout.strip().endswith(f"orchid-genomics-{os.getuid()}")
+
+
+# Writing
+
+
+def test_a_file_appears_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with suppress(KeyError), atomic_file(path) as temporary:
+        temporary.write_text("half")
+        raise KeyError
+    assert path.read_text() == "old"
+    with atomic_file(path) as temporary:
+        temporary.write_text("new")
+    assert [each.name for each in tmp_path.iterdir()] == ["a.txt"]
+    assert path.read_text() == "new"
+
+
+def test_a_file_has_the_permissions_of_the_umask(tmp_path):
+    before = os.umask(0o027)
+    try:
+        with atomic_file(tmp_path / "a.txt") as temporary:
+            temporary.write_text("new")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "a.txt").stat().st_mode) == 0o640
+
+
+def test_a_folder_takes_the_place_of_the_old_one_whole_or_not_at_all(tmp_path):
+    folder = tmp_path / "run"
+    with atomic_folder(folder) as part:
+        (part / "a").write_text("1")
+    with suppress(KeyError), atomic_folder(folder) as part:
+        (part / "b").write_text("2")
+        raise KeyError
+    assert [each.name for each in folder.iterdir()] == ["a"]
+    assert list(tmp_path.iterdir()) == [folder]
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    with pytest.raises(MachineError, match="cannot be written"), atomic_folder(blocked / "run"):
+        pass

@@ -29,7 +29,7 @@ MAY_IMPORT = {  # a floor -> the floors below it; every floor may import the gro
     "draw": {"sequence", "genome"},
     "train": {"sequence", "data", "model"},
     "jobs": {"genome", "model"},
-    "score": {"sequence", "genome", "data", "model", "jobs"},
+    "score": {"answers", "sequence", "genome", "data", "model", "jobs"},
     "explain": {"sequence", "genome", "ops", "model", "draw", "jobs", "score"},
     "evaluate": {"answers", "draw", "sequence", "genome", "data", "model", "train", "score"},
     "tasks": {

@@ -22,6 +22,7 @@ from orchid_genomics.model.heads import TracksRecipe, answers
 from orchid_genomics.model.tokens import pad_rows
 from orchid_genomics.score.elements.background import Background
 from orchid_genomics.score.elements.likelihood import Likelihood
+from orchid_genomics.score.outputs import column_names, supervised_task
 from orchid_genomics.score.reader import Reader
 from orchid_genomics.score.variants.scorers import Column
 from orchid_genomics.score.variants.variant_scores import trained_length
@@ -236,20 +237,15 @@ def _likelihood_columns(options: Options) -> tuple[Column, ...]:
 
 def _head_columns(model: OrchidModel) -> tuple[Column, ...]:
     """One column for each answer of a fine-tuned head, named by its label."""
-    recipe = model.recipe.head
-    labels = recipe.supervised.columns
-    words = ["".join(letter if letter.isalnum() else "_" for letter in label) for label in labels]
-    names = [word if words.count(word) == 1 else f"{word}_{i + 1}" for i, word in enumerate(words)]
-    along = ", the mean along the element" if recipe.kind == "tracks" else ""
-    if recipe.supervised.has_numbers:
-        return tuple(
-            Column(name, f"{label}, in the labels' units{along}")
-            for name, label in zip(names, labels, strict=True)
-        )
-    return tuple(
-        Column(f"p_{name}", f"Probability of {label!r}{along}")
-        for name, label in zip(names, labels, strict=True)
-    )
+    task = supervised_task(model)
+    along = ", the mean along the element" if isinstance(model.recipe.head, TracksRecipe) else ""
+    columns = []
+    for name, label in zip(column_names(task.columns), task.columns, strict=True):
+        if task.has_numbers:
+            columns.append(Column(name, f"{label}, in the labels' units{along}"))
+        else:
+            columns.append(Column(f"p_{name}", f"Probability of {label!r}{along}"))
+    return tuple(columns)
 
 
 def score_elements(

@@ -134,22 +134,21 @@ def _ratios(logs: Sequence[Any], events: Sequence[Event]) -> list[Row]:
     return rows
 
 
-def _outputs(model: OrchidModel) -> tuple[Column, ...]:
+def _output_columns(model: OrchidModel) -> tuple[Column, ...]:
     """A column for each output of a head, named by its label."""
-    recipe = model.recipe.head
-    labels = recipe.supervised.columns
-    unit = "in the labels' units" if recipe.supervised.has_numbers else "log-odds"
-    words = ["".join(letter if letter.isalnum() else "_" for letter in label) for label in labels]
-    upper = [word.upper() for word in words]  # as INFO names are
-    names = [
-        word if upper.count(word.upper()) == 1 else f"{word}_{i + 1}"
-        for i, word in enumerate(words)
-    ]
-    about = "Output {} of the model with the alternate letters minus with the reference, {}; > 0: the alternate has more"
-    return tuple(
-        Column(f"delta_{n}", about.format(label, unit))
-        for n, label in zip(names, labels, strict=True)
-    )
+    from orchid_genomics.score.outputs import column_names, supervised_task
+
+    task = supervised_task(model)
+    unit = "in the labels' units" if task.has_numbers else "log-odds"
+    columns = []
+    names = column_names(task.columns, str.upper)  # INFO names are in upper case
+    for name, label in zip(names, task.columns, strict=True):
+        about = (
+            f"Output {label} of the model with the alternate letters minus with the reference, "
+            f"{unit}; > 0: the alternate has more"
+        )
+        columns.append(Column(f"delta_{name}", about))
+    return tuple(columns)
 
 
 SCORERS["llr"] = Scorer(
@@ -243,7 +242,7 @@ SCORERS["embedding"] = Scorer(
 )
 SCORERS["delta"] = Scorer(
     delta,
-    _outputs,
+    _output_columns,
     KINDS,
     "half the window",
     "1 an ALT and 1 a site",

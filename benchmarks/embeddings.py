@@ -34,7 +34,9 @@ def randomised(model: str, out: str) -> None:
     """The same shape, freshly drawn."""
     given = OrchidModel.from_pretrained(model)
     torch.manual_seed(0)
-    OrchidModel(given.recipe).save_pretrained(out, {"report": given.provenance.get("report", {})})
+    OrchidModel(given.recipe).save_pretrained(
+        out, {"report": given.provenance.plain("report") or {}}
+    )
 
 
 def scores(X: np.ndarray, y: np.ndarray, split: np.ndarray) -> list:

@@ -22,6 +22,7 @@ from orchid_genomics.evaluate.bootstrap import Estimate, resampled_weights
 from orchid_genomics.evaluate.repeats import recurs
 from orchid_genomics.genome.contigs import shared
 from orchid_genomics.genome.regions import Regions
+from orchid_genomics.model.provenance import Provenance
 from orchid_genomics.sequence import DNA, Interval
 
 SHARED = 30  # letters of a stretch that counts as shared
@@ -317,14 +318,14 @@ def families(data: LabelledSet) -> np.ndarray:
     return join_groups(data.group, locus)
 
 
-def seen_in_pretraining(data: LabelledSet, provenance: dict[str, Any]) -> str:
+def seen_in_pretraining(data: LabelledSet, provenance: Provenance) -> str:
     """How many test loci pretraining read, by contig name and place, as a sentence; what cannot be
     known is said.
     """
-    genomes = provenance.get("genomes") or []
+    genomes = provenance.genomes
     if not genomes:
         return "Pretraining: the model folder does not say what it read."
-    names = ", ".join(genome["fasta"] for genome in genomes)
+    names = ", ".join(genome.fasta for genome in genomes)
     if data.places is None:
         return (
             f"Pretraining read {names}; the test rows have no coordinates, so what it saw of them "
@@ -333,8 +334,8 @@ def seen_in_pretraining(data: LabelledSet, provenance: dict[str, Any]) -> str:
     seen: list[Interval] = []
     known: dict[str, None] = {}
     for genome in genomes:
-        known.update(dict.fromkeys(genome["contigs"]))
-        for contig, spans in genome["seen"].items():
+        known.update(dict.fromkeys(genome.contigs))
+        for contig, spans in genome.seen.items():
             seen += [Interval(contig, start, end) for start, end in spans]
     places = Regions.from_intervals(seen)
     tested = [data.places[row] for row in data.rows("test")]

@@ -7,6 +7,7 @@ old one.
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from orchid_genomics.errors import InputError
 from orchid_genomics.files import atomic_folder, read_json
 from orchid_genomics.model.heads import HEADS, HeadRecipe, Pooled, Vectors
 from orchid_genomics.model.orchid import Orchid, OrchidRecipe
+from orchid_genomics.model.provenance import Provenance
 from orchid_genomics.model.tokens import Sequences, as_tokens
 from orchid_genomics.recipe import Strict, validate
 from orchid_genomics.sequence import CODE
@@ -58,7 +60,7 @@ class OrchidModel(nn.Module):
             if recipe.head is None
             else HEADS[recipe.head.kind](recipe.head, recipe.encoder)
         )
-        self.provenance: dict[str, Any] = {}
+        self.provenance = Provenance()
 
     def forward(self, sequences: Sequences) -> Tensor:
         """Predictions of one text, several, or tokens (B, L) whose rows may end in PAD.
@@ -106,19 +108,31 @@ class OrchidModel(nn.Module):
         values = {key: value for key, value in config.items() if key not in ("format", "version")}
         model = cls(validate(ModelRecipe, values, str(folder / CONFIG)))
         _load(model, folder / WEIGHTS)
-        path = folder / PROVENANCE
-        model.provenance = read_json(path) if path.exists() else {}
+        model.provenance = Provenance.read(folder / PROVENANCE)
         return model.eval()
 
     def save_pretrained(
-        self, folder: str | Path, provenance: dict[str, Any] | None = None, card: str = ""
+        self,
+        folder: str | Path,
+        provenance: Provenance | Mapping[str, Any] | None = None,
+        card: str = "",
     ) -> None:
-        """Write the folder (see the module); an older one of that name is replaced once the new one
-        is whole.
+        """Write the folder; an older one of that name is replaced once the new one is whole.
+
+        Parameters
+        ----------
+        provenance : where the model comes from; None for what it has.
+        card : the text of README.md.
+
+        Raises
+        ------
+        MachineError : where the folder cannot be written; what stood there is kept.
         """
         folder = Path(folder)
         config = {"format": FORMAT, "version": __version__, **self.recipe.model_dump(mode="json")}
-        self.provenance = provenance if provenance is not None else self.provenance
+        if isinstance(provenance, Mapping):
+            provenance = Provenance.of(provenance, folder / PROVENANCE)
+        self.provenance = provenance or self.provenance
         tensors = {
             name: tensor.detach().cpu().contiguous() for name, tensor in self.state_dict().items()
         }
@@ -128,9 +142,7 @@ class OrchidModel(nn.Module):
             except SafetensorError as error:  # what it calls a full disk
                 raise OSError(error) from None
             (part / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
-            (part / PROVENANCE).write_text(
-                json.dumps(self.provenance, indent=2) + "\n", encoding="utf-8"
-            )
+            (part / PROVENANCE).write_text(self.provenance.text(), encoding="utf-8")
             (part / CARD).write_text(
                 card
                 or "# An Orchid model\n\nLoad it with `OrchidModel.from_pretrained(folder)`.\n",

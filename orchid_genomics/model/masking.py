@@ -4,9 +4,9 @@ The trap: what a model says of a letter that it sees depends on these shares (`R
 they go with the model, in its provenance.
 """
 
-from collections.abc import Mapping
+from orchid_genomics.model.provenance import Provenance
 from dataclasses import dataclass
-from typing import Any
+
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Masking:
         return min(self.kept, self.other) >= 1e-6
 
     @classmethod
-    def of(cls, provenance: Mapping[str, Any]) -> "Masking":
+    def of(cls, provenance: Provenance) -> "Masking":
         """The shares of a model's last training; the defaults where its provenance does not say."""
-        recipe = provenance.get("recipe", {}).get("objective", {})
-        return cls(**{key: recipe[key] for key in ("masked", "other") if key in recipe})
+        shares = {key: provenance.setting("objective", key) for key in ("masked", "other")}
+        return cls(**{key: share for key, share in shares.items() if isinstance(share, float | int)})

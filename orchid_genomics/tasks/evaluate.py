@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -23,6 +22,7 @@ from orchid_genomics.files import atomic_file, finite, writable
 from orchid_genomics.model.device import device_of
 from orchid_genomics.model.folder import OrchidModel
 from orchid_genomics.model.heads import PooledRecipe, TracksRecipe
+from orchid_genomics.model.provenance import Provenance
 from orchid_genomics.train.supervised import answer
 
 Scores = dict[str, dict[str, Estimate]]
@@ -82,7 +82,8 @@ def evaluate(
     )
     which = f"split {chosen}" if chosen else "all rows"
     yield f"data   {data.name}: {len(data):,} rows, {which}"
-    thresholds = model.provenance.get("labelled", {}).get("thresholds", [])
+    labelled = model.provenance.labelled
+    thresholds = list(labelled.thresholds) if labelled else []
     if task.has_thresholds and not thresholds:
         notes.append("the model folder names no thresholds: 0.5")
     yield from (f"note   {note}" for note in notes)
@@ -111,13 +112,12 @@ def _check_answers_differ(data: LabelledSet) -> None:
 
 
 def _plan(
-    recipe: SetRecipe, rows: Rows, provenance: dict[str, Any]
+    recipe: SetRecipe, rows: Rows, provenance: Provenance
 ) -> tuple[SetRecipe | None, list[str]]:
     """What says which rows are held out (None: nothing does), and what a reader must know of it."""
-    trained = provenance.get("recipe", {})
-    known = provenance.get("labelled", {}).get("files", {}).values()
-    is_own = bool(known) and set(checksums(recipe).values()) <= set(known)
-    folds = trained.get("training", {}).get("folds", 0)
+    known = set(provenance.labelled.files.values()) if provenance.labelled else set()
+    is_own = bool(known) and set(checksums(recipe).values()) <= known
+    folds = provenance.setting("training", "folds") or 0
     notes = []
     if is_own and folds:
         notes.append(
@@ -128,7 +128,8 @@ def _plan(
         return recipe, notes
     if is_own and not folds:
         names = ("validation_contigs", "test_contigs", "validation_share", "test_share")
-        held = {name: trained["data"][name] for name in names if name in trained.get("data", {})}
+        trained = provenance.setting("data") or {}
+        held = {name: trained[name] for name in names if name in trained}
         note = "the model was fine-tuned on this very file, split as here"
         return recipe.model_copy(update=held), [note]
     return (None if rows.split is None else recipe), notes

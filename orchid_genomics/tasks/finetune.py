@@ -310,7 +310,7 @@ def provenance_of(
         "machine": machine,
         "seconds": {name: round(value, 1) for name, value in seconds.items()},
         "recipe": json.loads(recipe.model_dump_json()),
-        "genomes": given.provenance.get("genomes", []) if given else [],
+        "genomes": given.provenance.plain("genomes") if given else [],
         "pretrained": {"hash": given.hash()} if given else None,
         "labelled": labelled,
         "evaluation": [],

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from orchid_genomics.errors import InputError
 from orchid_genomics.evaluate.score_table import scores_of, table_text
 from orchid_genomics.model.folder import PROVENANCE, OrchidModel
+from orchid_genomics.model.provenance import Provenance
 from orchid_genomics.terminal import clock
 
 
@@ -17,8 +17,8 @@ def info(folder: str | Path) -> Iterator[str]:
     model = OrchidModel.from_pretrained(folder)
     encoder, provenance = model.recipe.encoder, model.provenance
     try:
-        origin = list(_origin(provenance)) if provenance else []
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        origin = list(_origin(provenance)) if provenance.model_fields_set else []
+    except (KeyError, TypeError, ValueError) as error:  # of plain values: a recipe's, a table's
         found = f"is damaged or not of this tool ({type(error).__name__}: {error})"
         raise InputError(
             Path(folder) / PROVENANCE, found, "the file that pretrain wrote, or none"
@@ -32,25 +32,25 @@ def info(folder: str | Path) -> Iterator[str]:
     yield from origin
 
 
-def _origin(provenance: dict[str, Any]) -> Iterator[str]:
+def _origin(provenance: Provenance) -> Iterator[str]:
     """What a model was trained on, and how it scored."""
-    yield f"written by   orchid-genomics {provenance['version']}, torch {provenance['torch']}"
-    yield f"trained      {clock(provenance['seconds']['training'])} on {provenance['machine']}"
-    for genome in provenance["genomes"]:
-        yield f"genome       {genome['fasta']} (sha256 {genome['sha256'][:12]})"
-        for name, contigs in genome["split"].items():
+    yield f"written by   orchid-genomics {provenance.version}, torch {provenance.torch}"
+    yield f"trained      {clock(provenance.seconds['training'])} on {provenance.machine}"
+    for genome in provenance.genomes:
+        yield f"genome       {genome.fasta} (sha256 {genome.sha256[:12]})"
+        for name, contigs in genome.split.items():
             yield f"  {name:<10} {', '.join(contigs) or '-'}"
-        letters = sum(end - start for places in genome["seen"].values() for start, end in places)
+        letters = sum(end - start for spans in genome.seen.values() for start, end in spans)
         yield f"  seen       {letters:,} letters in training"
-    if "recall" in provenance:
-        seen = ", ".join(
-            f"{part['sequences']:,} of {part['length']:,}" for part in provenance["recall"]["seen"]
-        )
-        yield f"recall       {provenance['recall']['symbols']} symbols; sequences seen: {seen} letters"
-    if "labelled" in provenance:
-        told = provenance["labelled"]
-        yield f"fine-tuned   {told['name']}: {told['task']}, {', '.join(told['labels'])}"
-        yield f"             {provenance['verdict']['sentence']}"
-    for protocol in provenance["evaluation"]:
+    if provenance.recall:
+        seen = [f"{part.sequences:,} of {part.length:,}" for part in provenance.recall.seen]
+        symbols = provenance.recall.symbols
+        yield f"recall       {symbols} symbols; sequences seen: {', '.join(seen)} letters"
+    if provenance.labelled:
+        labelled = provenance.labelled
+        yield f"fine-tuned   {labelled.name}: {labelled.task}, {', '.join(labelled.labels)}"
+    if provenance.verdict:
+        yield f"             {provenance.verdict['sentence']}"
+    for table in provenance.evaluation:
         yield ""
-        yield table_text(scores_of(protocol), protocol["title"])
+        yield table_text(scores_of(table), table["title"])

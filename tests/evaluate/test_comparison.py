@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from compared_sets import ROWS, labelled, model, other
 
+from orchid_genomics.model.provenance import Provenance
 from orchid_genomics.evaluate.answered import Answered
 from orchid_genomics.evaluate.comparison import (
     compare,
@@ -134,18 +135,22 @@ def test_what_pretraining_saw_is_counted_by_place():
         "contigs": {"chr1": 10**6},
         "seen": {"chr1": [[200_000, 209_990], [395_050, 10**6]]},
     }
-    assert seen_in_pretraining(data, {"genomes": [genome]}) == (
+
+    def read(genomes: list[dict]) -> Provenance:
+        return Provenance.model_validate({"genomes": genomes})
+
+    assert seen_in_pretraining(data, read([genome])) == (
         "Pretraining on g.fa saw 15 of 200 test loci (by contig name and place)."
     )
     plain = {**genome, "contigs": {"1": 10**6}, "seen": {"1": genome["seen"]["chr1"]}}
     with pytest.warns(GenomeNote, match="contigs renamed to those of g.fa: chr1 -> 1"):
-        assert "saw 15 of 200 test loci" in seen_in_pretraining(data, {"genomes": [plain]})
+        assert "saw 15 of 200 test loci" in seen_in_pretraining(data, read([plain]))
     other_genome = {**genome, "contigs": {"I": 5}, "seen": {}}
     assert "has none of the contigs of the test rows" in seen_in_pretraining(
-        data, {"genomes": [other_genome]}
+        data, read([other_genome])
     )
-    assert "no coordinates" in seen_in_pretraining(labelled(), {"genomes": [genome]})
-    assert "does not say what it read" in seen_in_pretraining(data, {})
+    assert "no coordinates" in seen_in_pretraining(labelled(), read([genome]))
+    assert "does not say what it read" in seen_in_pretraining(data, Provenance())
 
 
 def test_seeds_are_listed_with_their_mean_and_that_of_their_mean_answers():

@@ -9,6 +9,7 @@ import pytest
 from random_models import letters_model, random_letters, write_genome
 
 from orchid_genomics.cli import main
+from orchid_genomics.model.provenance import Provenance
 from orchid_genomics.sequence.hashing import hash_integers
 
 GENES, CODONS = 6, 40
@@ -49,10 +50,14 @@ def folder(tmp_path_factory):
     (folder / "a.gff3").write_text(rows)
     model = letters_model()
     seen = {"t": [[0, 2_000]]}
-    model.provenance = {
-        "genomes": [{"sha256": genome.checksum(), "seen": seen, "split": {"validation": ["t"]}}],
-        "recipe": {"data": {"length": 64}},
-    }
+    model.provenance = Provenance.model_validate(
+        {
+            "genomes": [
+                {"sha256": genome.checksum(), "seen": seen, "split": {"validation": ["t"]}}
+            ],
+            "recipe": {"data": {"length": 64}},
+        }
+    )
     model.save_pretrained(folder / "model", model.provenance)
     return folder
 

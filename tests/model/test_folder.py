@@ -21,6 +21,7 @@ from orchid_genomics.model.folder import (
 )
 from orchid_genomics.model.heads import LettersRecipe, PooledRecipe
 from orchid_genomics.model.orchid import Orchid, OrchidRecipe
+from orchid_genomics.model.provenance import Provenance
 
 TOKENS = torch.arange(80, dtype=torch.uint8).reshape(2, 40) % 6
 
@@ -48,7 +49,7 @@ def test_a_model_comes_back_the_same(tmp_path, shape):
     assert torch.equal(again(TOKENS), model(TOKENS))
     assert again.hash() == model.hash()
     assert again.recipe == model.recipe
-    assert again.provenance == {"genome": "yeast"}
+    assert again.provenance.model_extra == {"genome": "yeast"}
     assert not again.training
 
 
@@ -212,7 +213,7 @@ def test_reading_needs_no_provenance_but_reads_it_whole(folder):
     with pytest.raises(InputError, match=r"provenance\.json: is damaged"):
         OrchidModel.from_pretrained(folder)
     (folder / PROVENANCE).unlink()
-    assert OrchidModel.from_pretrained(folder).provenance == {}
+    assert OrchidModel.from_pretrained(folder).provenance == Provenance()
 
 
 def test_an_encoder_alone_is_saved_and_read_and_is_read_from_a_model_with_a_head(tmp_path):

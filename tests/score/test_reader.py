@@ -9,6 +9,7 @@ import torch
 from random_models import letters_model
 
 from orchid_genomics.errors import RecipeError
+from orchid_genomics.model.provenance import Provenance
 from orchid_genomics.score.events import find_event, swap_ends
 from orchid_genomics.score.reader import Reader
 from orchid_genomics.score.variants.variant_scores import Scoring
@@ -18,9 +19,9 @@ from orchid_genomics.train.objectives import MaskedLetters, MaskedRecipe
 
 def trained(masked=0.8, other=0.1):
     model = letters_model()
-    model.provenance = {
-        "recipe": {"objective": {"kind": "masked", "masked": masked, "other": other}}
-    }
+    model.provenance = Provenance.model_validate(
+        {"recipe": {"objective": {"kind": "masked", "masked": masked, "other": other}}}
+    )
     return model
 
 

@@ -96,7 +96,7 @@ def test_a_run_ends_with_an_answer_a_model_and_a_report(recipe, tmp_path, capsys
     assert first.split(":")[0] in page
     model = OrchidModel.from_pretrained(tmp_path / "run" / "model")
     assert model.recipe.head.labels == ("0", "1")
-    assert model.provenance["labelled"]["rows"] == {"train": 240, "validation": 80, "test": 80}
+    assert model.provenance.labelled.rows == {"train": 240, "validation": 80, "test": 80}
     main(["info", str(tmp_path / "run" / "model")])
     out = capsys.readouterr().out
     assert "fine-tuned   set.tsv.gz: binary, 0, 1" in out

@@ -66,14 +66,14 @@ def counted(
     million letters of the genome, and 0.4 GB.
     """
     checksum = genome.checksum()
-    mine = [each for each in model.provenance.get("genomes", ()) if each.get("sha256") == checksum]
+    mine = [each for each in model.provenance.genomes if each.sha256 == checksum]
     if not mine:
         found = "no such genome in the provenance of the model"
         raise InputError(
             f"{genome.path} (sha256 {checksum[:12]})", found, "the FASTA that it was trained on"
         )
-    counts = NgramModel.fit(_seen(genome, mine[0]["seen"]), SIDES, SIDES)
-    if validation := mine[0]["split"].get("validation"):
+    counts = NgramModel.fit(_seen(genome, mine[0].seen), SIDES, SIDES)
+    if validation := mine[0].split.get("validation"):
         counts = counts.tune([contig_tokens(genome, contig) for contig in validation])
     rows: dict[str, list[int]] = {}
     for row, variant in enumerate(variants):

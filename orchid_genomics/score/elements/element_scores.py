@@ -202,8 +202,9 @@ def longest(model: OrchidModel) -> int:
 
 def trained_on(model: OrchidModel) -> int:
     """The one length of the sequences that a model was fine-tuned on; 0: several, or not known."""
-    lengths = model.provenance.get("labelled", {}).get("lengths", [])
-    return int(lengths[0]) if lengths and len(set(lengths)) == 1 else 0
+    labelled = model.provenance.labelled
+    lengths = set(labelled.lengths) if labelled else set()
+    return lengths.pop() if len(lengths) == 1 else 0
 
 
 def _likelihood_columns(options: Options) -> tuple[Column, ...]:

@@ -249,9 +249,8 @@ def mismatch_error(variant: Variant, genome: Genome) -> InputError:
 
 def trained_length(model: OrchidModel) -> int:
     """The longest window of the last stage of a model's training, as it remembers; else 1,024."""
-    report, recipe = (model.provenance.get(key, {}) for key in ("report", "recipe"))
-    length = report.get("length") or recipe.get("data", {}).get("length")
-    return max(64, length + length % 2) if isinstance(length, int) else 1024
+    length = model.provenance.window
+    return 1024 if length is None else max(64, length + length % 2)
 
 
 def _letters(variant: Variant, genome: Genome) -> str:

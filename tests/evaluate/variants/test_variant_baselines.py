@@ -15,6 +15,7 @@ from orchid_genomics.evaluate.variants.variant_baselines import (
     looked_up,
     random_weights,
 )
+from orchid_genomics.model.provenance import Provenance
 from orchid_genomics.sequence import Variant
 from orchid_genomics.sequence.hashing import Stream, hash_integers
 
@@ -66,9 +67,9 @@ def test_contexts_that_say_nothing_rank_nothing_even_where_clusters_are_of_one_c
 def trained(genome, contigs):
     model = letters_model()
     places = {contig: [[0, genome.contigs[contig]]] for contig in contigs}
-    model.provenance = {
-        "genomes": [{"sha256": genome.checksum(), "seen": places, "split": {"validation": []}}]
-    }
+    model.provenance = Provenance.model_validate(
+        {"genomes": [{"sha256": genome.checksum(), "seen": places, "split": {"validation": []}}]}
+    )
     return model
 
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from random_models import letters_model, random_letters, random_model, write_genome
 
 from orchid_genomics.errors import InputError, RecipeError
+from orchid_genomics.model.provenance import Provenance
 from orchid_genomics.score.elements.background import Background, draw_windows, gc_share, step
 from orchid_genomics.score.elements.element_scores import (
     ElementScoring,
@@ -192,13 +193,13 @@ def test_columns_are_named_by_what_the_model_was_trained_for(model, genome):
 
 def test_a_fine_tuned_model_reads_the_length_that_it_was_trained_on(genome):
     model = random_model(HEADS["binary"])
-    model.provenance = {"labelled": {"lengths": [40, 40]}}
+    model.provenance = Provenance.model_validate({"labelled": {"lengths": [40, 40]}})
     assert ElementScoring(model, genome).settings == {"length": 40}
     as_trained = score_elements(model, genome, PLACES).values
     np.testing.assert_array_equal(
         as_trained, score_elements(model, genome, PLACES, length=40).values
     )
-    model.provenance = {"labelled": {"lengths": [40, 60]}}
+    model.provenance = Provenance.model_validate({"labelled": {"lengths": [40, 60]}})
     assert ElementScoring(model, genome).settings == {"length": 0}
 
 
@@ -278,7 +279,9 @@ def test_a_model_that_cannot_is_refused(genome, model):
     with pytest.raises(InputError, match=r"passes: 0; 1 \(letters in sight"):
         ElementScoring(model, genome, Options(WINDOW, passes=0))
     only_masks = letters_model()
-    only_masks.provenance = {"recipe": {"objective": {"masked": 1.0, "other": 0.0}}}
+    only_masks.provenance = Provenance.model_validate(
+        {"recipe": {"objective": {"masked": 1.0, "other": 0.0}}}
+    )
     with pytest.raises(RecipeError, match="shown as another letter"):
         ElementScoring(only_masks, genome, Options(WINDOW))
     assert ElementScoring(only_masks, genome, Options(WINDOW, passes=2)).columns

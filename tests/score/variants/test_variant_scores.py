@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from random_models import letters_model, random_letters, random_model, write_genome
 
 from orchid_genomics.errors import InputError
+from orchid_genomics.model.provenance import Provenance
 from orchid_genomics.score.variants import scorers
 from orchid_genomics.score.variants.scorers import SCORERS, Column, Scorer
 from orchid_genomics.score.variants.variant_scores import (
@@ -329,7 +330,7 @@ def test_a_ladder_of_windows_gives_a_column_each(model, genome):
 def test_the_window_is_that_of_training(model):
     assert trained_length(model) == 1024
     other = letters_model()
-    other.provenance = {"report": {"length": 4096}}
+    other.provenance = Provenance.model_validate({"report": {"length": 4096}})
     assert trained_length(other) == 4096
 
 

@@ -4,9 +4,9 @@ The trap: what a model says of a letter that it sees depends on these shares (`R
 they go with the model, in its provenance.
 """
 
-from orchid_genomics.model.provenance import Provenance
 from dataclasses import dataclass
 
+from orchid_genomics.model.provenance import Provenance
 
 
 @dataclass(frozen=True)
@@ -30,4 +30,6 @@ class Masking:
     def of(cls, provenance: Provenance) -> "Masking":
         """The shares of a model's last training; the defaults where its provenance does not say."""
         shares = {key: provenance.setting("objective", key) for key in ("masked", "other")}
-        return cls(**{key: share for key, share in shares.items() if isinstance(share, float | int)})
+        return cls(
+            **{key: share for key, share in shares.items() if isinstance(share, float | int)}
+        )

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from compared_sets import ROWS, labelled, model, other
 
-from orchid_genomics.model.provenance import Provenance
 from orchid_genomics.evaluate.answered import Answered
 from orchid_genomics.evaluate.comparison import (
     compare,
@@ -17,6 +16,7 @@ from orchid_genomics.evaluate.comparison import (
 )
 from orchid_genomics.evaluate.comparison_text import verdict_text
 from orchid_genomics.genome.contigs import GenomeNote
+from orchid_genomics.model.provenance import Provenance
 from orchid_genomics.sequence import DNA
 
 

@@ -21,13 +21,18 @@ def near_duplicates(tokens: Sequence[np.ndarray], split: np.ndarray, k: int = K)
 
     Case is not looked at; k-mers with N never match. Memory: 8 bytes a letter of the held-out rows.
     """
-    found = np.zeros(len(tokens), bool)
+    duplicate = np.zeros(len(tokens), bool)
     for later in (2, 1):
-        held = [either_strand(tokens[row], k) for row in np.flatnonzero((split == later) & ~found)]
+        held = [
+            either_strand(tokens[int(row)], k)
+            for row in np.flatnonzero((split == later) & ~duplicate)
+        ]
         codes = np.unique(np.concatenate([np.zeros(0, np.int64), *held]))
-        for row in np.flatnonzero((split < later) & ~found):
-            own = either_strand(tokens[row], k)
+        if not len(codes):
+            continue
+        for row in np.flatnonzero((split < later) & ~duplicate):
+            own = either_strand(tokens[int(row)], k)
             at = np.searchsorted(codes, own)
             at[at == len(codes)] = 0
-            found[row] = bool(len(codes)) and bool((codes[at] == own).any())
-    return found
+            duplicate[row] = bool((codes[at] == own).any())
+    return duplicate

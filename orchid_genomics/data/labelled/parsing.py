@@ -107,6 +107,7 @@ def _set_of(rows: Rows, task: SupervisedTask, target: np.ndarray, split: str) ->
         where=rows.where,
         places=rows.places,
         stranded=rows.stranded,
+        notes=rows.notes,
     )
 
 
@@ -137,20 +138,23 @@ def parse_target(rows: Rows, task: Literal["auto", TaskName]) -> Target:
     numbers = _parse_numbers(words)
     form = _recognise(rows, words, numbers) if task == "auto" else task
     if form == "multilabel":
-        return _target_of_numbers(rows, _parse_bits(rows, words), form)
+        return _target_of_numbers(rows, _parse_bits(rows, words), "multilabel")
     if form == "regression":
         if numbers is None:
             wrong = next(at for at, word in enumerate(words) if _parse_numbers([word]) is None)
             message = f"the label {words[wrong]!r} is no number"
             raise InputError(rows.where[wrong], message, "numbers for a regression")
-        return _target_of_numbers(rows, numbers[:, None].astype(np.float32), form)
+        return _target_of_numbers(rows, numbers[:, None].astype(np.float32), "regression")
     return _target_of_classes(rows, words, numbers, task)
 
 
-def _recognise(rows: Rows, words: list[str], numbers: np.ndarray | None) -> str:
+def _recognise(
+    rows: Rows, words: list[str], numbers: np.ndarray | None
+) -> Literal["multilabel", "regression", "classes"]:
     """What labels look like: bits where the header names several, numbers that are not whole."""
     count = len(rows.names)
-    if count > 1 and all(len(word) == count and set(word) <= set("01") for word in words):
+    has_bits = all(len(word) == count and set(word) <= set("01") for word in words)
+    if rows.is_bits or (count > 1 and has_bits):
         return "multilabel"
     if numbers is not None and (numbers != np.round(numbers)).any():
         return "regression"
@@ -222,12 +226,22 @@ def _parse_bits(rows: Rows, words: list[str]) -> np.ndarray:
 
 
 def _parse_numbers(words: list[str]) -> np.ndarray | None:
-    """Finite numbers (N,), or None where a word is none."""
+    """Finite numbers (N,), or None where a word is none.
+
+    A word such as 01 is a name, not a number: read as one, 01 and 1 would become one label.
+    """
+    if any(_has_leading_zero(word) for word in words):
+        return None
     try:
         numbers = np.array([float(word) for word in words])
     except ValueError:
         return None
     return numbers if np.isfinite(numbers).all() else None
+
+
+def _has_leading_zero(word: str) -> bool:
+    digits = word.lstrip("+-")
+    return len(digits) > 1 and digits[0] == "0" and digits[1].isdigit()
 
 
 def _families(rows: Rows) -> np.ndarray:

@@ -63,6 +63,10 @@ class Rows:
     """Letters of one number of a track; 0 where labels are of whole sequences."""
     strands: Sequence[str] = ()
     """The strand column, where there are no places to say it."""
+    is_bits: bool = False
+    """Labels are words of a bit for each name."""
+    notes: tuple[str, ...] = ()
+    """What was mended while reading, a sentence each."""
 
     @property
     def stranded(self) -> bool:

@@ -1,19 +1,21 @@
 """Labelled tables: TSV or CSV, plain or gzipped, with a header; a leading # of the header is no
 part of a name.
 
-A table whose label column is called `label:CTCF,MAX` holds bits in that order.
+A table whose label column is called `label:CTCF,MAX` holds bits in that order. The trap: what reads
+and writes such a table as numbers eats the leading zeros of `01`; they are restored, and said.
 """
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import model_validator
 from pydantic_core import PydanticCustomError
 
-from orchid_genomics.data.labelled.schema import LabelledRecipe, Rows
+from orchid_genomics.data.labelled.schema import SPLITS, LabelledRecipe, Rows
 from orchid_genomics.errors import InputError
 from orchid_genomics.files import read_lines
 from orchid_genomics.genome.contigs import listed
@@ -21,16 +23,8 @@ from orchid_genomics.recipe import RecipePath
 from orchid_genomics.sequence import DNA, Interval
 
 PLACE = ("chrom", "start", "end")
-_STRANDS = {
-    "+": "+",
-    "-": "-",
-    "1": "+",
-    "+1": "+",
-    "-1": "-",
-    ".": ".",
-    "*": ".",
-    "": ".",
-}  # 1 and -1 as Ensembl's
+# 1 and -1 are Ensembl's.
+_STRANDS = {"+": "+", "-": "-", "1": "+", "+1": "+", "-1": "-", ".": ".", "*": ".", "": "."}
 
 
 class TableRecipe(LabelledRecipe):
@@ -56,61 +50,160 @@ class TableRecipe(LabelledRecipe):
         return self
 
 
+@dataclass(frozen=True)
+class _Layout:
+    """Where the columns of one table stand; None where there is no such column."""
+
+    columns: tuple[str, ...]
+    sequence: int
+    labels: tuple[int, ...]
+    names: tuple[str, ...]
+    """What bits or numbers are called."""
+    is_bits: bool
+    """Labels are words of a bit for each name."""
+    split: int | None
+    group: int | None
+    place: tuple[int, int, int] | None
+    strand: int | None
+
+
+@dataclass
+class _Columns:
+    """The rows of one table, column by column."""
+
+    where: list[str] = field(default_factory=list)
+    tokens: list[np.ndarray] = field(default_factory=list)
+    words: list[str] = field(default_factory=list)
+    """The word of the label, where it is one column."""
+    numbers: list[list[float]] = field(default_factory=list)
+    """The numbers of the labels, where they are several columns."""
+    splits: list[str] = field(default_factory=list)
+    places: list[Interval] = field(default_factory=list)
+    groups: list[str] = field(default_factory=list)
+    strands: list[str] = field(default_factory=list)
+
+
 def read_table(recipe: TableRecipe) -> Rows:
-    """All rows of the table or tables. Raises InputError with the line, or with the columns that
-    there are.
+    """All rows of the table, or of a table for each split.
+
+    Raises
+    ------
+    InputError
+        With the line, or with the columns that there are.
     """
     if recipe.path is not None:
         return _read(recipe.path, recipe, None)
-    parts = {
-        split: _read(getattr(recipe, split), recipe, split)
-        for split in ("train", "validation", "test")
-    }
-    names = {part.names for part in parts.values()}
-    if len(names) > 1:
-        raise InputError(recipe.test, f"names the bits {names}", "one header in all three files")
-    joined = {
-        key: None if any(getattr(part, key) is None for part in parts.values())
-        else [value for part in parts.values() for value in getattr(part, key)]
-        for key in ("where", "tokens", "label", "split", "places", "group", "strands")
-    }  # fmt: skip
-    return Rows(name="/".join(recipe.train.parent.parts[-2:]), names=names.pop(), **joined)
+    parts = []
+    for split in SPLITS:
+        path: Path = getattr(recipe, split)
+        parts.append((path, _read(path, recipe, split)))
+    return _join(parts)
+
+
+def _join(parts: list[tuple[Path, Rows]]) -> Rows:
+    """The rows of several tables; a column that one of them lacks is left out."""
+    last = parts[-1][0]
+    headers = {rows.names for _, rows in parts}
+    if len(headers) > 1:
+        raise InputError(last, f"names the bits {headers}", "one header in all three files")
+
+    def joined(column: Callable[[Rows], Sequence[Any] | None]) -> list[Any] | None:
+        values: list[Any] = []
+        for _, rows in parts:
+            part = column(rows)
+            if part is None:
+                return None
+            values += part
+        return values
+
+    labels = [rows.label for _, rows in parts if isinstance(rows.label, np.ndarray)]
+    first = parts[0][1]
+    return Rows(
+        name="/".join(last.parent.parts[-2:]),
+        where=joined(lambda rows: rows.where) or [],
+        tokens=joined(lambda rows: rows.tokens) or [],
+        label=np.concatenate(labels) if labels else joined(lambda rows: list(rows.label)) or [],
+        names=first.names,
+        split=joined(lambda rows: rows.split),
+        places=joined(lambda rows: rows.places),
+        group=joined(lambda rows: rows.group),
+        strands=joined(lambda rows: rows.strands) or [],
+        is_bits=first.is_bits,
+        notes=tuple(joined(lambda rows: rows.notes) or ()),
+    )
 
 
 def _read(path: Path, recipe: TableRecipe, split: str | None) -> Rows:
+    """The rows of one table; all of them are of `split`, where it is given."""
     lines = _words(path)
-    number, header = next(lines, (0, []))
+    _, header = next(lines, (0, []))
     if not header:
         raise InputError(path, "is empty", "a header and rows")
-    columns = [word.strip().lstrip("#").strip() for word in header]
-    label_at, names = _label_columns(path, columns, recipe.label)
-    sequence_at = _column(path, columns, recipe.sequence)
-    split_at = _optional(path, columns, recipe.split, "split") if split is None else None
-    group_at = _optional(path, columns, recipe.group, "group")
-    place_at = [columns.index(name) for name in PLACE] if set(PLACE) <= set(columns) else None
-    strand_at = columns.index("strand") if "strand" in columns else None
-    where, tokens, label, splits, places, groups, strands = [], [], [], [], [], [], []
+    layout = _layout(path, header, recipe, has_split=split is None)
+    columns = _Columns()
     for number, words in lines:
-        here = f"{path} line {number}"
-        if len(words) != len(columns):
-            raise InputError(here, f"{len(words)} columns", f"{len(columns)} as in the header")
-        where.append(here)
-        tokens.append(DNA.encode(words[sequence_at].strip(), here))
-        label.append("\t".join(words[at] for at in label_at))
-        if split_at is not None:
-            splits.append(words[split_at])
-        if group_at is not None:
-            groups.append(words[group_at])
-        strands.append("." if strand_at is None else _strand(words[strand_at], here))
-        if place_at is not None:
-            places.append(_place([words[at] for at in place_at], strands[-1], here))
-    if len(label_at) > 1:
-        label = _many(label, where)
+        _add(columns, layout, words, f"{path} line {number}")
+    label: list[str] | np.ndarray = columns.words
+    notes: tuple[str, ...] = ()
+    if len(layout.labels) > 1:
+        label = np.array(columns.numbers, np.float32).reshape(-1, len(layout.labels))
+    elif layout.is_bits:
+        label, notes = _restore_bits(path, columns.words, layout.names)
+    splits = columns.splits if layout.split is not None else None
     return Rows(
-        path.name, where, tokens, label, names,
-        [split] * len(tokens) if split is not None else splits if split_at is not None else None,
-        places if place_at is not None else None, groups if group_at is not None else None, strands=strands,
-    )  # fmt: skip
+        name=path.name,
+        where=columns.where,
+        tokens=columns.tokens,
+        label=label,
+        names=layout.names,
+        split=[split] * len(columns.where) if split is not None else splits,
+        places=columns.places if layout.place is not None else None,
+        group=columns.groups if layout.group is not None else None,
+        strands=columns.strands,
+        is_bits=layout.is_bits,
+        notes=notes,
+    )
+
+
+def _add(columns: _Columns, layout: _Layout, words: list[str], where: str) -> None:
+    """Append one row."""
+    count = len(layout.columns)
+    if len(words) != count:
+        raise InputError(where, f"{len(words)} columns", f"{count} as in the header")
+    columns.where.append(where)
+    columns.tokens.append(DNA.encode(words[layout.sequence].strip(), where))
+    labels = [words[at] for at in layout.labels]
+    if len(labels) == 1:
+        columns.words.append(labels[0])
+    else:
+        columns.numbers.append(_numbers(labels, where))
+    if layout.split is not None:
+        columns.splits.append(words[layout.split])
+    if layout.group is not None:
+        columns.groups.append(words[layout.group])
+    strand = "." if layout.strand is None else _strand(words[layout.strand], where)
+    columns.strands.append(strand)
+    if layout.place is not None:
+        contig, start, end = (words[at].strip() for at in layout.place)
+        columns.places.append(_place(contig, start, end, strand, where))
+
+
+def _restore_bits(
+    path: Path, words: list[str], names: tuple[str, ...]
+) -> tuple[list[str], tuple[str, ...]]:
+    """Labels with a bit for each name; what a spreadsheet or pandas took for a number gets its
+    leading zeros back, for that is all it can have lost.
+    """
+    short = 0
+    restored = []
+    for word in map(str.strip, words):
+        is_short = 0 < len(word) < len(names) and set(word) <= set("01")
+        short += is_short
+        restored.append(word.zfill(len(names)) if is_short else word)
+    if not short:
+        return restored, ()
+    what = f"labels of {path.name} with fewer than {len(names)} bits, leading zeros restored"
+    return restored, (f"{what}: {short:,}",)
 
 
 def _words(path: Path) -> Iterator[tuple[int, list[str]]]:
@@ -119,19 +212,40 @@ def _words(path: Path) -> Iterator[tuple[int, list[str]]]:
     first = next(rows, None)
     if first is None:
         return
-    header = first[1].removeprefix("\ufeff")  # the mark that spreadsheets put before UTF-8
+    number, header = first
     mark = "\t" if "\t" in header else ","
-    yield first[0], next(csv.reader([header], delimiter=mark))
+    yield number, next(csv.reader([header], delimiter=mark))
     for number, line in rows:
         yield number, next(csv.reader([line], delimiter=mark)) if '"' in line else line.split(mark)
 
 
+def _layout(path: Path, header: list[str], recipe: TableRecipe, has_split: bool) -> _Layout:
+    """What stands in which column."""
+    columns = [word.strip().lstrip("#").strip() for word in header]
+    labels, names, is_bits = _label_columns(path, columns, recipe.label)
+    place = None
+    if set(PLACE) <= set(columns):
+        contig, start, end = map(columns.index, PLACE)
+        place = contig, start, end
+    return _Layout(
+        columns=tuple(columns),
+        sequence=_column(path, columns, recipe.sequence),
+        labels=tuple(labels),
+        names=names,
+        is_bits=is_bits,
+        split=_optional(path, columns, recipe.split, "split") if has_split else None,
+        group=_optional(path, columns, recipe.group, "group"),
+        place=place,
+        strand=columns.index("strand") if "strand" in columns else None,
+    )
+
+
 def _column(path: Path, columns: list[str], name: str) -> int:
-    if columns.count(name) != 1:
-        found = (
-            f"{columns.count(name)} columns {name!r}" if name in columns else f"no column {name!r}"
-        )
-        raise InputError(path, f"has {found}", f"its columns: {listed(columns, 12)}")
+    """Where the one column of a name stands."""
+    count = columns.count(name)
+    if count != 1:
+        message = f"has {count} columns {name!r}" if count else f"has no column {name!r}"
+        raise InputError(path, message, f"its columns: {listed(columns, 12)}")
     return columns.index(name)
 
 
@@ -142,39 +256,29 @@ def _optional(path: Path, columns: list[str], name: str, default: str) -> int | 
 
 def _label_columns(
     path: Path, columns: list[str], label: str | tuple[str, ...]
-) -> tuple[list[int], tuple[str, ...]]:
-    """Where labels stand, and the names of bits or numbers."""
+) -> tuple[list[int], tuple[str, ...], bool]:
+    """Where labels stand, the names of bits or numbers, and whether a label is a word of bits."""
     if not isinstance(label, str):
-        return [_column(path, columns, name) for name in label], tuple(label)
-    bits = [at for at, column in enumerate(columns) if column.startswith(f"{label}:")]
-    if bits and label not in columns:
-        return bits[:1], tuple(
-            name.strip() for name in columns[bits[0]].partition(":")[2].split(",")
-        )
-    return [_column(path, columns, label)], () if label == "label" else (label,)
+        return [_column(path, columns, name) for name in label], tuple(label), False
+    named = [at for at, column in enumerate(columns) if column.startswith(f"{label}:")]
+    if named and label not in columns:
+        bits = columns[named[0]].partition(":")[2].split(",")
+        return named[:1], tuple(name.strip() for name in bits), len(bits) > 1
+    return [_column(path, columns, label)], () if label == "label" else (label,), False
 
 
-def _many(label: list[str], where: list[str]) -> np.ndarray:
-    """Several columns of numbers as an array (N, K)."""
-    found = []
-    for words, here in zip(label, where, strict=True):
-        try:
-            found.append([float(word) for word in words.split("\t")])
-        except ValueError:
-            raise InputError(
-                here, f"the labels {words.split(chr(9))} are not all numbers", "numbers"
-            ) from None
-    return np.array(found, np.float32)
+def _numbers(words: list[str], where: str) -> list[float]:
+    try:
+        return [float(word) for word in words]
+    except ValueError:
+        message = f"the labels {words} are not all numbers"
+        raise InputError(where, message, "numbers") from None
 
 
-def _place(words: list[str], strand: str, where: str) -> Interval:
-    contig, start, end = (word.strip() for word in words)
+def _place(contig: str, start: str, end: str, strand: str, where: str) -> Interval:
     if not (start.removeprefix("-").isdecimal() and end.isdecimal()):
-        raise InputError(
-            where,
-            f"start {start!r} and end {end!r} are not whole numbers",
-            "0-based half-open places",
-        )
+        message = f"start {start!r} and end {end!r} are not whole numbers"
+        raise InputError(where, message, "0-based half-open places")
     return Interval(contig, int(start), int(end), strand)
 
 

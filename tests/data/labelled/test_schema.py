@@ -124,6 +124,41 @@ def test_a_task_follows_its_labels(tmp_path, header, label, task, labels):
         assert found.target[:2].tolist() == [[1, 0], [1, 0]]
 
 
+@pytest.mark.parametrize("files", ["one table", "a table a split"])
+def test_bits_whose_leading_zeros_a_spreadsheet_ate_are_restored_and_said(tmp_path, files):
+    bits = ["010", "001", "110", "000", "100", "011"]
+    header = HEADER.replace("label", "label:CTCF,MAX,SP1")
+    eaten = lines(36, lambda r: int(bits[r // 3 % 6]))
+    whole = open_set(table(tmp_path, lines(36, lambda r: bits[r // 3 % 6]), header))
+    if files == "one table":
+        found = open_set(table(tmp_path, eaten, header))
+    else:
+        paths = {}
+        for split, word in (("train", "train"), ("validation", "valid"), ("test", "test")):
+            rows = [line for line in eaten if line.split("\t")[5] == word]
+            paths[split] = table(tmp_path, rows, header, f"{split}.tsv").path
+        found = open_set(TableRecipe(**paths))
+    assert found.task.name == "multilabel"
+    assert found.labels == ("CTCF", "MAX", "SP1")
+    order = np.argsort(whole.split, kind="stable") if files != "one table" else np.arange(36)
+    assert np.array_equal(found.target, whole.target[order])
+    counts = [int(note.rpartition(": ")[2]) for note in found.notes if "zeros restored" in note]
+    assert sum(counts) == 24
+    assert not any("zeros restored" in note for note in whole.notes)
+
+
+@pytest.mark.parametrize("word", ["0101", "012", "1.0"])
+def test_a_label_that_is_no_word_of_bits_is_refused(tmp_path, word):
+    rows = lines(36, lambda r: word if r == 4 else ("010", "101")[r // 3 % 2])
+    line = fault(table(tmp_path, rows, HEADER.replace("label", "label:CTCF,MAX,SP1")))
+    assert f"line 6: the label '{word}' is not 3 bits; a 0 or 1 for each name" in line
+
+
+def test_names_that_begin_with_a_zero_are_no_numbers(tmp_path):
+    found = open_set(table(tmp_path, lines(36, lambda r: ("01", "1", "10")[r // 3 % 3])))
+    assert found.labels == ("01", "1", "10")
+
+
 def test_several_columns_are_several_numbers_or_bits(tmp_path):
     rows = [f"{turned(row)},{row % 2},{row // 2 % 2},{row / 3:.3f}" for row in range(90)]
     path = tmp_path / "t.csv"

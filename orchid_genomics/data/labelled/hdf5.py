@@ -3,22 +3,25 @@
 Schema: attribute `format` = "orchid-genomics/labelled/1" (and `labels`, names; `bin`, letters of
 one number of a track). Datasets, over rows: `sequence` (text); `label`, one of text (N,), whole or
 other numbers (N,), bits or numbers (N, K), tracks (N, P, K) with NaN beyond the end of a row;
-optional `split`, `chrom`, `start`, `end` (0-based half-open), `strand`, `group`.
+optional `split`, `chrom`, `start`, `end` (0-based half-open), `strand`, `group`. The trap: an HDF5
+may point into other files, and declare more rows than it holds; neither is followed.
 """
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import h5py
 import numpy as np
 
 from orchid_genomics.data.labelled.schema import SPLITS, LabelledRecipe, LabelledSet, Rows
-from orchid_genomics.errors import InputError
+from orchid_genomics.errors import InputError, reason
 from orchid_genomics.files import atomic_file
 from orchid_genomics.recipe import RecipePath
 from orchid_genomics.sequence import DNA, Interval
 
 FORMAT = "orchid-genomics/labelled/1"
+_TEXTS = ("split", "chrom", "strand", "group")
+_COMPRESSION = 1100  # bytes that one byte of a file can stand for: deflate gives 1032 at most
 
 
 class ArraysRecipe(LabelledRecipe):
@@ -29,8 +32,12 @@ class ArraysRecipe(LabelledRecipe):
 
 
 def read_arrays(recipe: ArraysRecipe) -> Rows:
-    """All rows of the file. Raises InputError for a file that is not one of ours, or whose datasets
-    do not fit.
+    """All rows of the file.
+
+    Raises
+    ------
+    InputError
+        For a file that is not one of ours, whose datasets do not fit, or whose data lie elsewhere.
     """
     path = recipe.path
     if not path.is_file():
@@ -38,101 +45,167 @@ def read_arrays(recipe: ArraysRecipe) -> Rows:
     try:
         with h5py.File(path, "r") as file:
             return _rows(file, path)
-    except OSError as error:
-        raise InputError(
-            path, f"cannot be read (no HDF5, or damaged: {error})", f"an HDF5 of format {FORMAT!r}"
-        ) from None
+    except UnicodeDecodeError:
+        raise InputError(path, "holds text that is not UTF-8", "UTF-8 text") from None
+    except (OSError, RuntimeError, KeyError) as error:  # whatever the HDF5 library finds broken
+        message = f"cannot be read (no HDF5, or damaged: {reason(error)})"
+        raise InputError(path, message, f"an HDF5 of format {FORMAT!r}") from None
 
 
 def _rows(file: h5py.File, path: Path) -> Rows:
     form = file.attrs.get("format")
-    if form != FORMAT:
-        found = f"is not a labelled set of this tool (format {form!r}; holds {', '.join(file) or 'nothing'})"
-        raise InputError(path, found, f"attribute format = {FORMAT!r}, datasets sequence and label")
+    holds = ", ".join(file) or "nothing"
+    if not isinstance(form, str) or form != FORMAT:
+        message = f"is not a labelled set of this tool (format {form!r}; holds {holds})"
+        possible = f"attribute format = {FORMAT!r}, datasets sequence and label"
+        raise InputError(path, message, possible)
     for name in ("sequence", "label"):
-        if name not in file:
-            raise InputError(
-                path, f"has no dataset {name!r}", f"it holds: {', '.join(file) or 'nothing'}"
-            )
-    _check_datasets(file, path)
-    count = len(file["sequence"])
+        if name not in file.keys():  # noqa: SIM118 -- `in file` follows links, and may loop
+            raise InputError(path, f"has no dataset {name!r}", f"it holds: {holds}")
+    columns = {name: _dataset(file, name, path) for name in file}
+    _check_columns(columns, path)
+    count = len(columns["sequence"])
     where = [f"{path} row {row + 1}" for row in range(count)]
-    tokens = [
-        DNA.encode(text, here)
-        for text, here in zip(file["sequence"].asstr()[:], where, strict=True)
-    ]
-    label = file["label"]
-    is_text = h5py.check_string_dtype(label.dtype) is not None
-    values = label.asstr()[:] if is_text else label[:]
-    bin = int(file.attrs.get("bin", 0))
-    if (values.ndim == 3) != (bin > 0):
-        raise InputError(
-            path,
-            f"labels of {values.ndim} axes and bin = {bin}",
-            "tracks (N, P, K) with bin above 0",
-        )
-    if bin:
-        _check_tracks(values, tokens, bin, where)
-    labels = values if values.ndim > 1 else [str(value) for value in values.tolist()]
+    letters = _text(columns, "sequence") or []
+    tokens = [DNA.encode(text, here) for text, here in zip(letters, where, strict=True)]
+    bin = _bin(file, path)
+    label, text = columns["label"], _text(columns, "label")
+    if (label.ndim == 3) != (bin > 0):
+        message = f"labels of {label.ndim} axes and bin = {bin}"
+        raise InputError(path, message, "tracks (N, P, K) with bin above 0")
+    labels: list[str] | np.ndarray = text or []
+    if label.ndim > 1:
+        labels = label[:]
+        if bin:
+            _check_tracks(labels, tokens, bin, where)
+            labels = _without_ends(labels, tokens, bin)
     return Rows(
-        path.name, where, tokens, labels, tuple(str(name) for name in file.attrs.get("labels", ())),
-        _text(file, "split"), _places(file, where), _text(file, "group"), bin, _text(file, "strand") or (),
-    )  # fmt: skip
-
-
-def _check_datasets(file: h5py.File, path: Path) -> None:
-    """Every dataset has a row for each sequence, and numbers where there must be numbers."""
-    if h5py.check_string_dtype(file["sequence"].dtype) is None:
-        raise InputError(path, f"sequence holds {file['sequence'].dtype}", "text of IUPAC letters")
-    count = file["sequence"].shape[:1]
-    for name, data in file.items():
-        if not isinstance(data, h5py.Dataset) or data.shape[:1] != count or not count:
-            found = f"{data.shape[0]:,} rows" if getattr(data, "shape", ()) else "no rows"
-            rows = f"{count[0]:,}" if count else "none"
-            raise InputError(path, f"{name} has {found}, sequence {rows}", "as many of each")
-    for name in {"start", "end"} & set(file):
-        if file[name].dtype.kind not in "iu":
-            raise InputError(path, f"{name} holds no whole numbers", "0-based half-open places")
-
-
-def _check_tracks(values: np.ndarray, tokens: list[np.ndarray], bin: int, where: list[str]) -> None:
-    for row, here in enumerate(where):
-        own = len(tokens[row]) // bin
-        if own > values.shape[1]:
-            raise InputError(
-                here,
-                f"{own:,} bins of {bin} nt, labels for {values.shape[1]:,}",
-                "a number for every bin",
-            )
-        if not np.isfinite(values[row, :own]).any():
-            raise InputError(here, "the label is missing", "a number for some bin")
-        values[row, own:] = np.nan
-
-
-def _text(file: h5py.File, name: str) -> list[str] | None:
-    if name not in file:
-        return None
-    data = file[name]
-    return (
-        list(data.asstr()[:])
-        if h5py.check_string_dtype(data.dtype)
-        else [str(value) for value in data[:].tolist()]
+        name=path.name,
+        where=where,
+        tokens=tokens,
+        label=labels,
+        names=_names(file, path),
+        split=_text(columns, "split"),
+        places=_places(columns, where),
+        group=_text(columns, "group"),
+        bin=bin,
+        strands=_text(columns, "strand") or (),
     )
 
 
-def _places(file: h5py.File, where: list[str]) -> list[Interval] | None:
-    if not {"chrom", "start", "end"} <= set(file):
+def _dataset(file: h5py.File, name: str, path: Path) -> h5py.Dataset:
+    """A dataset whose data lie in this very file, and may well be there."""
+    link = file.get(name, getlink=True)
+    # A file from a stranger must not make us read another file of ours into a report.
+    if isinstance(link, h5py.ExternalLink):
+        message = f"{name} is a link to another file ({link.filename})"
+        raise InputError(path, message, "a dataset in this file")
+    try:
+        data = file[name]
+    except (KeyError, RuntimeError, OSError):
+        message = f"{name} is a link that leads nowhere, or in a circle"
+        raise InputError(path, message, "a dataset in this file") from None
+    if not isinstance(data, h5py.Dataset):
+        raise InputError(path, f"{name} is a group", "a dataset")
+    if data.external or data.is_virtual or data.file != file:
+        raise InputError(path, f"{name} keeps its data in another file", "a dataset in this file")
+    held = path.stat().st_size
+    size = data.size or 0
+    if size * max(data.dtype.itemsize, 1) > _COMPRESSION * held:
+        message = f"{name} declares {size:,} values in a file of {held:,} bytes"
+        raise InputError(path, message, "a whole file")
+    return data
+
+
+def _check_columns(columns: dict[str, h5py.Dataset], path: Path) -> None:
+    """Every dataset has a row for each sequence, and numbers where there must be numbers."""
+    sequence = columns["sequence"]
+    if not _is_text(sequence):
+        raise InputError(path, f"sequence holds {sequence.dtype}", "text of IUPAC letters")
+    if sequence.ndim != 1:
+        raise InputError(path, f"sequence has {sequence.ndim} axes", "one text a row")
+    count = len(sequence)
+    for name, data in columns.items():
+        if not data.shape or len(data) != count:
+            rows = f"{len(data):,} rows" if data.shape else "no rows"
+            message = f"{name} has {rows}, sequence {count:,}"
+            raise InputError(path, message, "as many of each")
+        if name in _TEXTS and data.ndim != 1:
+            raise InputError(path, f"{name} has {data.ndim} axes", "one value a row")
+    for name in {"start", "end"} & columns.keys():
+        if columns[name].dtype.kind not in "iu" or columns[name].ndim != 1:
+            raise InputError(path, f"{name} holds no whole numbers", "0-based half-open places")
+    label = columns["label"]
+    if not (1 <= label.ndim <= 3) or (_is_text(label) and label.ndim > 1):
+        raise InputError(path, f"label has {label.ndim} axes", "(N,), (N, K) or (N, P, K)")
+    if not _is_text(label) and label.dtype.kind not in "biuf":
+        raise InputError(path, f"label holds {label.dtype}", "text or numbers")
+
+
+def _bin(file: h5py.File, path: Path) -> int:
+    """Letters of one number of a track; 0 where labels are of whole sequences."""
+    value = file.attrs.get("bin", 0)
+    if not isinstance(value, int | np.integer) or value < 0:
+        raise InputError(path, f"bin is {value!r}", "a whole number of letters")
+    return int(value)
+
+
+def _names(file: h5py.File, path: Path) -> tuple[str, ...]:
+    """What bits, numbers or tracks are called."""
+    value = file.attrs.get("labels", ())
+    names = list(value) if isinstance(value, list | tuple | np.ndarray) else None
+    if names is None or not all(isinstance(name, str) for name in names):
+        raise InputError(path, f"labels is {value!r}", "a list of names")
+    return tuple(str(name) for name in names)
+
+
+def _check_tracks(values: np.ndarray, tokens: list[np.ndarray], bin: int, where: list[str]) -> None:
+    """Every bin of a row has a place among its labels, and some of them a number."""
+    for row, here in enumerate(where):
+        own = len(tokens[row]) // bin
+        if own > values.shape[1]:
+            message = f"{own:,} bins of {bin} nt, labels for {values.shape[1]:,}"
+            raise InputError(here, message, "a number for every bin")
+        if not np.isfinite(values[row, :own]).any():
+            raise InputError(here, "the label is missing", "a number for some bin")
+
+
+def _without_ends(values: np.ndarray, tokens: list[np.ndarray], bin: int) -> np.ndarray:
+    """Tracks (N, P, K) with NaN after the last bin of each row."""
+    values = values.astype(np.float32)
+    for row, letters in enumerate(tokens):
+        values[row, len(letters) // bin :] = np.nan
+    return values
+
+
+def _is_text(data: h5py.Dataset) -> bool:
+    return h5py.check_string_dtype(data.dtype) is not None
+
+
+def _text(columns: dict[str, h5py.Dataset], name: str) -> list[str] | None:
+    """The words of a column, numbers as they are written; None where there is no such column."""
+    data = columns.get(name)
+    if data is None or data.ndim != 1:
         return None
-    columns: list[Any] = [_text(file, "chrom"), file["start"][:].tolist(), file["end"][:].tolist()]
-    strands = [(strand or ".") for strand in _text(file, "strand") or ["."] * len(where)]
-    found = []
-    for contig, start, end, strand, here in zip(*columns, strands, where, strict=True):
-        if start >= end or strand not in ("+", "-", "."):
-            raise InputError(
-                here, f"start {start}, end {end}, strand {strand!r}", "0-based half-open, +, - or ."
-            )
-        found.append(Interval(contig, start, end, strand))
-    return found
+    if _is_text(data):
+        return list(data.asstr()[:])
+    return [str(value) for value in data[:].tolist()]
+
+
+def _places(columns: dict[str, h5py.Dataset], where: list[str]) -> list[Interval] | None:
+    if not {"chrom", "start", "end"} <= columns.keys():
+        return None
+    contigs = _text(columns, "chrom") or []
+    starts = columns["start"][:].tolist()
+    ends = columns["end"][:].tolist()
+    strands = [strand or "." for strand in _text(columns, "strand") or ["."] * len(where)]
+    places = []
+    for contig, start, end, strand, here in zip(contigs, starts, ends, strands, where, strict=True):
+        if not 0 <= start < end or strand not in ("+", "-", "."):
+            message = f"start {start}, end {end}, strand {strand!r}"
+            raise InputError(here, message, "0-based half-open, +, - or .")
+        places.append(Interval(contig, start, end, strand))
+    return places
 
 
 def write_arrays(path: str | Path, rows: LabelledSet) -> None:

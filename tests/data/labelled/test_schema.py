@@ -1,6 +1,7 @@
 """Labelled data in every form, and the words for what is wrong with it."""
 
 import gzip
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -444,6 +445,86 @@ def test_an_hdf5_of_others_is_refused(tmp_path):
     path.write_bytes(b"no HDF5")
     assert "cannot be read (no HDF5, or damaged" in fault(ArraysRecipe(path=path))
     assert "cannot be read (no such file)" in fault(ArraysRecipe(path=tmp_path / "none.h5"))
+
+
+def hdf5(path, **columns) -> ArraysRecipe:
+    """A file of our format; a dataset is replaced by what `columns` says, None leaves it out."""
+    values = {"sequence": ["ACGT", "GGTT"], "label": [0, 1], **columns}
+    with h5py.File(path, "w") as file:
+        file.attrs["format"] = FORMAT
+        for name, value in values.items():
+            if callable(value):
+                value(file, name)
+            elif value is not None:
+                file[name] = value
+    return ArraysRecipe(path=path)
+
+
+def link_loop(file, name):
+    file[name] = h5py.SoftLink(f"/{name}")
+
+
+def raw_elsewhere(file, name):
+    secret = Path(file.filename).with_name("secret.bin")
+    secret.write_bytes(b"\x01" * 16)
+    file.create_dataset(name, (2,), "i8", external=[(str(secret), 0, 16)])
+
+
+def virtual(file, name):
+    layout = h5py.VirtualLayout((2,), "i8")
+    layout[:] = h5py.VirtualSource("other.h5", "x", (2,))
+    file.create_virtual_dataset(name, layout)
+
+
+def many_rows(file, name):
+    file.create_dataset(name, (10**12,), h5py.string_dtype(), chunks=(1000,))
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"sequence": lambda file, name: file.create_group(name)}, "sequence is a group; a data"),
+        ({"label": lambda file, name: file.create_group(name)}, "label is a group; a dataset"),
+        ({"sequence": link_loop}, "sequence is a link that leads nowhere, or in a circle"),
+        ({"label": link_loop}, "label is a link that leads nowhere, or in a circle"),
+        (
+            {"label": lambda file, name: file.update({name: h5py.ExternalLink("o.h5", "x")})},
+            "label is a link to another file (o.h5); a dataset in this file",
+        ),
+        ({"label": raw_elsewhere}, "label keeps its data in another file; a dataset in this"),
+        ({"label": virtual}, "label keeps its data in another file; a dataset in this file"),
+        ({"sequence": many_rows}, "sequence declares 1,000,000,000,000 values in a file of"),
+        ({"sequence": [b"AC\xff", b"GT"]}, "holds text that is not UTF-8; UTF-8 text"),
+        ({"sequence": np.array([["A"], ["C"]], object)}, "sequence has 2 axes; one text a row"),
+        ({"label": [1 + 2j, 2]}, "label holds complex128; text or numbers"),
+        ({"label": np.zeros((2, 2, 2, 2))}, "label has 4 axes; (N,), (N, K) or (N, P, K)"),
+        (
+            {"chrom": ["a", "a"], "start": [-5, 0], "end": [4, 4]},
+            "row 1: start -5, end 4, strand '.'; 0-based half-open",
+        ),
+    ],
+    ids=lambda value: value[:30] if isinstance(value, str) else "",
+)
+def test_an_hdf5_that_reads_elsewhere_or_lies_is_one_line(tmp_path, columns, message):
+    recipe = hdf5(tmp_path / "odd.h5", **columns)
+    assert message in fault(recipe)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("bin", "ten", "bin is 'ten'; a whole number of letters"),
+        ("bin", -1, "bin is "),
+        ("bin", [1, 2], "bin is array"),
+        ("labels", "ab", "labels is 'ab'; a list of names"),
+        ("labels", [1, 2], "labels is array([1, 2]); a list of names"),
+    ],
+)
+def test_an_attribute_of_another_kind_is_one_line(tmp_path, name, value, message):
+    recipe = hdf5(tmp_path / "odd.h5")
+    with h5py.File(recipe.path, "a") as file:
+        file.attrs[name] = value
+    assert message in fault(recipe)
 
 
 @pytest.mark.parametrize(

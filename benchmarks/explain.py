@@ -18,7 +18,7 @@ from orchid_genomics.explain import (
     integrated_gradients,
     mutate,
     one_hot,
-    shuffled,
+    shuffles,
 )
 from orchid_genomics.genome.fasta import Genome
 from orchid_genomics.model.folder import OrchidModel
@@ -27,8 +27,8 @@ LENGTH, PART = 1024, 64
 MIDDLE = (LENGTH // 2 - PART // 2, LENGTH // 2 + PART // 2)
 METHODS = {
     "gradient": lambda model, x: input_x_gradient(model, x),
-    "deeplift": lambda model, x: deeplift(model, x, shuffled(x, 10), batch=4),
-    "integrated": lambda model, x: integrated_gradients(model, x, shuffled(x, 2)),
+    "deeplift": lambda model, x: deeplift(model, x, shuffles(x, 10), batch=4),
+    "integrated": lambda model, x: integrated_gradients(model, x, shuffles(x, 2)),
     "ism": lambda model, x: mutate(model, x, *MIDDLE, batch=16),
     "dependency": lambda model, x: dependency_map(model, x, *MIDDLE, batch=16),
 }

@@ -1,16 +1,64 @@
 """Commands that say why a model predicts what it predicts: explain."""
 
 from functools import partial
+from textwrap import wrap
 
 import click
 
 from orchid_genomics.cli import options
 from orchid_genomics.cli.command import Command
+from orchid_genomics.explain.methods import METHODS, Options
 
 command = partial(click.command, cls=Command)
 
 
-@command(epilog=options.JOB_NOTE, short_help="Which letters a prediction stands on.")
+def _methods() -> str:
+    """The methods, each with what it is, as lines of help."""
+    lines = []
+    for name in METHODS:
+        # What another package adds is imported when it is used, not when help is shown.
+        method = METHODS.loaded.get(name)
+        summary = method.summary if method else "of another package"
+        first, *more = wrap(summary, 66)
+        lines.append(f"  {name:<12} {first}")
+        lines += [f"  {'':<12} {line}" for line in more]
+    return "\n".join(lines)
+
+
+def _references() -> str:
+    """The methods that compare with references, and with how many."""
+    counts = [(name, method.references) for name, method in METHODS.loaded.items()]
+    return ", ".join(f"{count} for {name}" for name, count in counts if count)
+
+
+_HELP = f"""Say which letters of ELEMENTS, regions of a BED (0-based half-open), a prediction of MODEL
+stands on.
+
+MODEL is a folder that pretrain or finetune wrote, GENOME the FASTA. Every region is answered;
+those that cannot be explained are counted with the reason (unknown_contig, off_contig, all_n,
+too_long).
+
+\b
+--method
+{_methods()}
+--target
+  pll          pretrained: the sum of log p over the region's letters, all shown
+  pll-hidden   the same in eight passes, each letter hidden while it is predicted
+  A@100        log p of A at letter 100 (0-based, as read), hidden; or A@center
+  NAME, 3      fine-tuned: an output by name or number; of a track also NAME@100
+OUT by its name
+  .h5          one_hot, hypothetical (N, 4, L), projected (N, L), difference,
+               error, steps, intervals; effects (ism) and dependency (N, L, L)
+  .npz         the same arrays (held in memory)
+  .bw .bigWig .bedGraph[.gz]   projected, one value per nt, for browsers to draw
+               as letters; the mean where regions overlap
+
+Arrays run along a region as it is read, on its strand; tracks run along the forward strand. The
+other strand gives the mirrored numbers.
+"""
+
+
+@command(help=_HELP, epilog=options.JOB_NOTE, short_help="Which letters a prediction stands on.")
 @options.model
 @options.genome
 @options.elements
@@ -21,8 +69,8 @@ command = partial(click.command, cls=Command)
 )
 @click.option(
     "--method",
-    type=click.Choice(["gradient", "integrated", "deeplift", "ism", "dependency"]),
-    default="gradient",
+    type=click.Choice(list(METHODS)),
+    default=Options.method,
     show_default=True,
     help="See above.",
 )
@@ -35,7 +83,7 @@ command = partial(click.command, cls=Command)
 @click.option(
     "--references",
     type=click.IntRange(min=1),
-    help="Dinucleotide shuffles to compare with; default 2 for integrated, 10 for deeplift.",
+    help=f"Dinucleotide shuffles to compare with; default {_references()}.",
 )
 @options.seed("which shuffles are drawn")
 @click.option(
@@ -74,38 +122,7 @@ command = partial(click.command, cls=Command)
 )
 @options.job
 def explain(model: str, genome: str, elements: str, out: tuple[str, ...], **words) -> None:
-    """Say which letters of ELEMENTS, regions of a BED (0-based half-open), a prediction of MODEL
-    stands on.
-
-    MODEL is a folder that pretrain or finetune wrote, GENOME the FASTA. Every region is answered;
-    those that cannot be explained are counted with the reason (unknown_contig, off_contig, all_n,
-    too_long).
-
-    \b
-    --method
-      gradient     input x gradient, less the mean over the four letters; fast, local
-      integrated   gradients along the lines from shuffles; the error of the sum is
-                   stored, and steps are added where it is too large
-      deeplift     DeepLIFT/SHAP against shuffles (tangermeme), with exact rules
-      ism          every substitution of every letter: what the change does
-      dependency   L x L: how the prediction of each letter (columns) changes when
-                   another (rows) is substituted; pretrained models, up to 4,096 nt
-    --target
-      pll          pretrained: the sum of log p over the region's letters, all shown
-      pll-hidden   the same in eight passes, each letter hidden while it is predicted
-      A@100        log p of A at letter 100 (0-based, as read), hidden; or A@center
-      NAME, 3      fine-tuned: an output by name or number; of a track also NAME@100
-    OUT by its name
-      .h5          one_hot, hypothetical (N, 4, L), projected (N, L), difference,
-                   error, steps, intervals; effects (ism) and dependency (N, L, L)
-      .npz         the same arrays (held in memory)
-      .bw .bigWig .bedGraph[.gz]   projected, one value per nt, for browsers to draw
-                   as letters; the mean where regions overlap
-
-    Arrays run along a region as it is read, on its strand; tracks run along the forward strand. The
-    other strand gives the mirrored numbers.
-    """
-    from orchid_genomics.explain.methods import Options
+    """Call the task of the same name."""
     from orchid_genomics.tasks.explain import Beside
     from orchid_genomics.tasks.explain import explain as task
 

@@ -6,23 +6,23 @@ from orchid_genomics.draw.canvas import save
 from orchid_genomics.draw.curves import training_curve
 from orchid_genomics.draw.gains import gains
 from orchid_genomics.draw.lanes import Lane, lane, read_lane
-from orchid_genomics.draw.logo import information, logo, motif, of_letters
-from orchid_genomics.draw.maps import compared, dependency, overview, points, zoomed
+from orchid_genomics.draw.logo import information, letter_scores, logo, motif
+from orchid_genomics.draw.maps import closeup, dependency, logo_pair, overview, points
 
 __all__ = [
     "Lane",
-    "compared",
+    "closeup",
     "dependency",
     "gains",
     "information",
     "lane",
+    "letter_scores",
     "logo",
+    "logo_pair",
     "motif",
-    "of_letters",
     "overview",
     "points",
     "read_lane",
     "save",
     "training_curve",
-    "zoomed",
 ]

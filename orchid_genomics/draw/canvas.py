@@ -1,7 +1,7 @@
 """What every picture stands on: colours, axes, and genomic positions, which people expect 1-based
 on an axis.
 
-Inside, places are 0-based half-open as everywhere; letter p of a contig is drawn centred on p + 1.
+Inside, intervals are 0-based half-open as everywhere; letter p of a contig is drawn centred on p + 1.
 An interval on the "-" strand is drawn as it is read, 5' to 3' from left to right, so that positions
 fall along the axis.
 """
@@ -32,7 +32,7 @@ def axes(ax: Any, size: tuple[float, float]) -> Any:
     return Figure(figsize=size, layout="constrained").subplots()
 
 
-def divided(ax: Any, width: float, heights: Sequence[float], gaps: Sequence[float]) -> list[Any]:
+def stack_axes(ax: Any, width: float, heights: Sequence[float], gaps: Sequence[float]) -> list[Any]:
     """Axes one below the other in the place of `ax`, which is emptied.
 
     `heights` and the `gaps` between them are inches, as is `width`, of a new figure; in a given
@@ -48,33 +48,33 @@ def divided(ax: Any, width: float, heights: Sequence[float], gaps: Sequence[floa
     return parts
 
 
-def genomic(ax: Any, place: Interval | None, length: int, name: bool = True) -> np.ndarray:
-    """Make x the genomic axis of `place` (1..length of a sequence where None) and return the x of
+def genomic_axis(ax: Any, interval: Interval | None, length: int, name: bool = True) -> np.ndarray:
+    """Make x the genomic axis of `interval` (1..length of a sequence where None) and return the x of
     each letter (L,).
 
     With `name` false the axis bears no label or numbers: that of a track between others.
     """
-    if place is not None and len(place) != length:
+    if interval is not None and len(interval) != length:
         raise InputError(
-            place,
-            f"{length:,} letters to draw on {len(place):,}",
+            interval,
+            f"{length:,} letters to draw on {len(interval):,}",
             "values of the interval's length",
         )
-    start = 0 if place is None else place.start
-    backwards = place is not None and place.strand == "-"
+    start = 0 if interval is None else interval.start
+    backwards = interval is not None and interval.strand == "-"
     edges = (start + 0.5, start + length + 0.5)
     ax.set_xlim(edges[::-1] if backwards else edges)
     ax.spines[["top", "right"]].set_visible(False)
     if name:
-        numbers(ax.xaxis, length)
-        ax.set_xlabel(axis_label(place, length), fontsize=9)
+        number_axis(ax.xaxis, length)
+        ax.set_xlabel(axis_label(interval, length), fontsize=9)
     else:
         ax.tick_params(labelbottom=False, length=0)
     x = np.arange(start + 1, start + length + 1)
     return x[::-1] if backwards else x
 
 
-def numbers(axis: Any, span: int) -> None:
+def number_axis(axis: Any, span: int) -> None:
     """Whole positions with thousands commas on a matplotlib axis; in kb where `span` letters are
     many.
     """
@@ -88,16 +88,16 @@ def numbers(axis: Any, span: int) -> None:
     axis.set_tick_params(labelsize=8, color=MUTED)
 
 
-def axis_label(place: Interval | None, length: int) -> str:
+def axis_label(interval: Interval | None, length: int) -> str:
     """What stands under a genomic axis: contig, unit, strand."""
     unit = "kb" if length > _KILO else "1-based"
-    if place is None:
+    if interval is None:
         return f"position in the sequence ({unit})"
-    strand = ", − strand, 5′ to 3′" if place.strand == "-" else ""
-    return f"{place.contig} position ({unit}){strand}"
+    strand = ", − strand, 5′ to 3′" if interval.strand == "-" else ""
+    return f"{interval.contig} position ({unit}){strand}"
 
 
-def titled(ax: Any, title: str, pad: float = 6) -> Any:
+def set_title(ax: Any, title: str, pad: float = 6) -> Any:
     """A title on the left, `pad` points above."""
     if title:
         ax.set_title(title, loc="left", fontsize=10, color=INK, fontweight="bold", pad=pad)

@@ -27,23 +27,16 @@ def gains(tables: Mapping[str, Sequence[Mapping[str, Any]]], ax: Any = None) -> 
     ax.set_axis_off()
     panels = [ax.inset_axes((left, 0, 0.28, 1)) for left in (0.0, 0.36, 0.72)]
     crosses = None
-    for (name, found), colour in zip(tables.items(), CLASSES, strict=False):
-        by_length, by_rate = (found[place]["scores"] for place in (_BY_LENGTH, _BY_RATE))
+    for (name, evaluation), colour in zip(tables.items(), CLASSES, strict=False):
+        by_length = evaluation[_BY_LENGTH]["scores"]
+        by_rate = evaluation[_BY_RATE]["scores"]
         rates = {row: scores for row, scores in by_rate.items() if row.endswith("diverged")}
         exact = next(iter(rates.values()))
-        _line(panels[0], [(_number(score["name"]), score) for score in exact], colour, name)
-        _line(
-            panels[1],
-            [(_number(row), _nearest(scores)) for row, scores in by_length.items()],
-            colour,
-            name,
-        )
-        _line(
-            panels[2],
-            [(_number(row), _nearest(scores)) for row, scores in rates.items()],
-            colour,
-            name,
-        )
+        by_distance = [(_number(score["name"]), score) for score in exact]
+        _line(panels[0], by_distance, colour, name)
+        for panel, rows in ((panels[1], by_length), (panels[2], rates)):
+            nearest = [(_number(row), _nearest(scores)) for row, scores in rows.items()]
+            _line(panel, nearest, colour, name)
         if turned := _nearest(by_rate.get("other strand", [])):
             panels[2].plot([0], [turned["mean"]], "x", color=colour, ms=8)
             crosses = turned["mean"]
@@ -73,12 +66,13 @@ def _line(
 ) -> None:
     """A line through the scores that have targets, with their intervals."""
     shown = [(x, score) for x, score in points if score and score["targets"]]
-    x, mean = [x for x, _ in shown], [score["mean"] for _, score in shown]
-    reach = [[score["mean"] - score["low"], score["high"] - score["mean"]] for _, score in shown]
+    means = [score["mean"] for _, score in shown]
+    below = [score["mean"] - score["low"] for _, score in shown]
+    above = [score["high"] - score["mean"] for _, score in shown]
     panel.errorbar(
-        x,
-        mean,
-        list(zip(*reach, strict=True)) or None,
+        [x for x, _ in shown],
+        means,
+        [below, above] if shown else None,
         color=colour,
         marker="o",
         ms=4,

@@ -4,12 +4,13 @@ axis 1-based.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from orchid_genomics.draw.canvas import INK, MUTED, OURS, axes, genomic
+from orchid_genomics.draw.canvas import INK, MUTED, OURS, axes, genomic_axis
 from orchid_genomics.genome.annotation import read_annotation
 from orchid_genomics.genome.bed import read_bed
 from orchid_genomics.genome.fasta import Genome
@@ -27,7 +28,7 @@ class Lane:
     """
 
     name: str
-    places: tuple[Interval, ...]
+    intervals: tuple[Interval, ...]
     thick: tuple[Interval, ...] = ()
     is_genes: bool = False
 
@@ -57,41 +58,39 @@ def read_lane(path: str | Path, genome: Genome | None = None, name: str | None =
     return Lane(name if name is not None else "genes", genes, tuple(annotation.coding()), True)
 
 
-def lane(content: Lane, place: Interval, ax: Any = None, *, name: bool = True) -> Any:
-    """The places of a lane that touch `place`, in rows; names where four rows hold them.
+def lane(content: Lane, interval: Interval, ax: Any = None, *, name: bool = True) -> Any:
+    """The intervals of a lane that touch `interval`, in rows; names where four rows hold them.
 
     Genes are arrows in their direction, coding parts dark; elements are bars. `name` as in
-    `canvas.genomic`.
+    `canvas.genomic_axis`.
     """
     from matplotlib.collections import PolyCollection
 
     ax = axes(ax, (8, 1.0 if name else 0.7))
-    genomic(ax, place, len(place), name)
-    shown = sorted(
-        (each for each in content.places if each.overlaps(place)), key=lambda each: each.start
-    )
-    rows = _rows(shown, place, True)
+    genomic_axis(ax, interval, len(interval), name)
+    touching = [each for each in content.intervals if each.overlaps(interval)]
+    shown = sorted(touching, key=lambda each: each.start)
+    rows = _rows(shown, interval, True)
     named = max(rows, default=0) < _NAMED_ROWS
-    rows, most = (rows, _NAMED_ROWS) if named else (_rows(shown, place, False), _ROWS)
+    if not named:
+        rows = _rows(shown, interval, False)
+    most = _NAMED_ROWS if named else _ROWS
     kept = [(each, row) for each, row in zip(shown, rows, strict=True) if row < most]
     half = 0.2 if named else 0.32
     light, dark = (_LIGHT, _DARK) if content.is_genes else (OURS, OURS)
-    bars = [_outline(each, each, row, place, half, content.is_genes) for each, row in kept]
+    parts = [part for part in content.thick if part.overlaps(interval)]
+    bars, coding = [], []
+    for each, row in kept:
+        bar = partial(_outline, each, row=row, half=half, shown=interval, arrow=content.is_genes)
+        bars.append(bar(each))
+        coding += [bar(part) for part in _inside(each, parts)]
     ax.add_collection(PolyCollection(bars, facecolors=light, linewidths=0))
-    parts = [part for part in content.thick if part.overlaps(place)]
-    coding = [
-        _outline(part, each, row, place, half, True)
-        for each, row in kept
-        for part in _of(each, parts)
-    ]
     ax.add_collection(PolyCollection(coding, facecolors=dark, linewidths=0))
     for each, row in kept if named else ():
-        _named(ax, each, row, place, content.is_genes)
-    ax.set_ylim(
-        max(max((row for _, row in kept), default=0) + 1, 2 if named else 3)
-        - (0.15 if named else 0.5),
-        -0.5,
-    )
+        _write_name(ax, each, row, shown=interval, is_gene=content.is_genes)
+    last = max((row for _, row in kept), default=0)
+    bottom = max(last + 1, 2) - 0.15 if named else max(last + 1, 3) - 0.5
+    ax.set_ylim(bottom, -0.5)
     ax.set_yticks([])
     ax.spines["left"].set_visible(False)
     ax.spines["bottom"].set_visible(name)
@@ -106,56 +105,59 @@ def lane(content: Lane, place: Interval, ax: Any = None, *, name: bool = True) -
     return ax
 
 
-def _of(gene: Interval, parts: Sequence[Interval]) -> list[Interval]:
+def _inside(gene: Interval, parts: Sequence[Interval]) -> list[Interval]:
     """The coding parts inside a gene, on its strand."""
     return [
-        p for p in parts if p.strand == gene.strand and gene.start <= p.start and p.end <= gene.end
+        part
+        for part in parts
+        if part.strand == gene.strand and gene.start <= part.start and part.end <= gene.end
     ]
 
 
-def _rows(shown: Sequence[Interval], place: Interval, named: bool) -> list[int]:
-    """The first row in which each place, with its name where `named`, begins after the last one
+def _rows(shown: Sequence[Interval], interval: Interval, named: bool) -> list[int]:
+    """The first row in which each interval, with its name where `named`, begins after the last one
     there has ended.
     """
     ends: list[float] = []
     rows = []
     for each in shown:
-        start, end = max(each.start, place.start), min(each.end, place.end)
-        room = len(place) * _LETTER * (len(each.name) + 1) if named else 0
-        if named and place.strand == "-":  # names run to the left there
+        start: float = max(each.start, interval.start)
+        end = min(each.end, interval.end)
+        room = len(interval) * _LETTER * (len(each.name) + 1) if named else 0
+        # On the other strand names run to the left.
+        if named and interval.strand == "-":
             start = min(start, end - room)
         row = next((row for row, taken in enumerate(ends) if taken <= start), len(ends))
-        ends[row : row + 1] = [max(end, start + room) + len(place) * 0.004]
+        ends[row : row + 1] = [max(end, start + room) + len(interval) * 0.004]
         rows.append(row)
     return rows
 
 
 def _outline(
-    part: Interval, whole: Interval, row: int, place: Interval, half: float, arrow: bool
+    whole: Interval, part: Interval, *, row: int, half: float, shown: Interval, arrow: bool
 ) -> np.ndarray:
     """Corners of a bar on the 1-based axis; the part that ends its `whole` is an arrow in the
     strand's direction.
     """
-    low, high = max(part.start, place.start) + 0.5, min(part.end, place.end) + 0.5
-    tip = min(len(place) * 0.007, high - low) if arrow else 0
-    corners = [(low, row - half), (high, row - half), (high, row + half), (low, row + half)]
-    if tip and whole.strand == "+" and part.end == whole.end <= place.end:
-        corners[1:3] = [(high - tip, row - half), (high, row), (high - tip, row + half)]
-    elif tip and whole.strand == "-" and part.start == whole.start >= place.start:
-        corners = [(low, row), (low + tip, row - half), *corners[1:3], (low + tip, row + half)]
-    return np.array(corners)
+    low, high = max(part.start, shown.start) + 0.5, min(part.end, shown.end) + 0.5
+    tip = min(len(shown) * 0.007, high - low) if arrow else 0
+    top, bottom = row - half, row + half
+    if tip and whole.strand == "+" and part.end == whole.end <= shown.end:
+        right = [(high - tip, top), (high, row), (high - tip, bottom)]
+        return np.array([(low, top), *right, (low, bottom)])
+    if tip and whole.strand == "-" and part.start == whole.start >= shown.start:
+        left = [(low + tip, bottom), (low, row), (low + tip, top)]
+        return np.array([(high, top), (high, bottom), *left])
+    return np.array([(low, top), (high, top), (high, bottom), (low, bottom)])
 
 
-def _named(ax: Any, each: Interval, row: int, place: Interval, is_gene: bool) -> None:
-    """A name under its place, with an arrow where the end of the gene is out of sight."""
-    backwards = place.strand == "-"
+def _write_name(ax: Any, each: Interval, row: int, *, shown: Interval, is_gene: bool) -> None:
+    """A name under its interval, with an arrow where the end of the gene is out of sight."""
+    backwards = shown.strand == "-"
     words = each.name
-    if (
-        is_gene
-        and (each.end > place.end if each.strand == "+" else each.start < place.start)
-        and each.strand in "+-"
-    ):
+    hidden = each.end > shown.end if each.strand == "+" else each.start < shown.start
+    if is_gene and hidden and each.strand in "+-":
         words += " →" if (each.strand == "+") != backwards else " ←"
-    first = min(each.end, place.end) if backwards else max(each.start, place.start)
+    first = min(each.end, shown.end) if backwards else max(each.start, shown.start)
     style = {"fontsize": 6.5, "color": INK, "ha": "left", "va": "top", "clip_on": True}
     ax.text(first + 0.5, row + 0.24, words, style="italic" if is_gene else "normal", **style)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from orchid_genomics.draw.canvas import BASES, INK, MUTED, axes, genomic, titled
+from orchid_genomics.draw.canvas import BASES, INK, MUTED, axes, genomic_axis, set_title
 from orchid_genomics.errors import InputError
 from orchid_genomics.sequence import CODE, Interval
 
@@ -22,7 +22,7 @@ _LEAST = 1e-3  # of the tallest: smaller letters are not drawn
 
 def logo(
     scores: np.ndarray,
-    place: Interval | None = None,
+    interval: Interval | None = None,
     ax: Any = None,
     *,
     tokens: np.ndarray | None = None,
@@ -31,29 +31,29 @@ def logo(
     limits: tuple[float, float] | None = None,
     name: bool = True,
 ) -> Any:
-    """Scores as letters on the genomic axis of `place`; every letter's height is its score.
+    """Scores as letters on the genomic axis of `interval`; every letter's height is its score.
 
     `scores` are (4, L), several letters of a position stacked; or (L,) for the letters of `tokens`
     (L,), where N has none. `limits` of y where logos are to be compared; `name` as in
-    `canvas.genomic`. Cost: 0.1 s at 2,000 letters.
+    `canvas.genomic_axis`. Cost: 0.1 s at 2,000 letters.
     """
     scores = np.asarray(scores, float)
     if tokens is not None:
-        scores = of_letters(scores, tokens)
+        scores = letter_scores(scores, tokens)
     if scores.ndim != 2 or scores.shape[0] != 4:
         raise InputError(
             "logo", f"scores of shape {scores.shape}", "(4, L), or (L,) with the tokens"
         )
     length = scores.shape[1]
     ax = axes(ax, (min(14.0, max(4.0, length / 9)), 1.9))
-    x = genomic(ax, place, length, name)
+    x = genomic_axis(ax, interval, length, name)
     low, high = limits or reach(scores)
     _letters(ax, scores, x, -1 if x[0] > x[-1] else 1, (high - low) * _LEAST)
     ax.axhline(0, color=INK, lw=0.6)
     ax.set_ylim(low, high)
     ax.set_ylabel(unit, fontsize=9)
     ax.tick_params(axis="y", labelsize=8, color=MUTED)
-    return titled(ax, title)
+    return set_title(ax, title)
 
 
 def motif(matrix: np.ndarray, ax: Any = None, *, title: str = "", complement: bool = False) -> Any:
@@ -83,7 +83,7 @@ def information(matrix: np.ndarray) -> np.ndarray:
     return p * (2 - entropy)
 
 
-def of_letters(values: np.ndarray, tokens: np.ndarray) -> np.ndarray:
+def letter_scores(values: np.ndarray, tokens: np.ndarray) -> np.ndarray:
     """Values (L,) of the letters of tokens (L,) as scores (4, L), zero elsewhere."""
     values, codes = np.asarray(values, float), np.asarray(tokens) & CODE
     if values.shape != codes.shape:
@@ -133,7 +133,7 @@ def _letters(ax: Any, scores: np.ndarray, x: np.ndarray, direction: int, least: 
 def _outlines(
     letter: str, x: np.ndarray, base: np.ndarray, height: np.ndarray, direction: int
 ) -> Iterator[Any]:
-    """Compound outlines of one letter at many places, `_PIECE` letters each."""
+    """Compound outlines of one letter at many positions, `_PIECE` letters each."""
     from matplotlib.path import Path
 
     vertices, codes = _glyph(letter)

@@ -7,6 +7,7 @@ import numpy as np
 
 from orchid_genomics.draw.canvas import (
     BASES,
+    CLASSES,
     FAINT,
     INK,
     MUTED,
@@ -14,13 +15,13 @@ from orchid_genomics.draw.canvas import (
     TRAIN,
     axes,
     axis_label,
-    divided,
-    genomic,
-    numbers,
-    titled,
+    genomic_axis,
+    number_axis,
+    set_title,
+    stack_axes,
 )
 from orchid_genomics.draw.lanes import Lane, lane
-from orchid_genomics.draw.logo import logo
+from orchid_genomics.draw.logo import logo, reach
 from orchid_genomics.errors import InputError
 from orchid_genomics.sequence import CODE, DNA, Interval
 
@@ -30,7 +31,7 @@ _LETTERS = 90  # up to which a map writes its letters along the axes
 
 def dependency(
     values: np.ndarray,
-    place: Interval | None = None,
+    interval: Interval | None = None,
     ax: Any = None,
     *,
     tokens: np.ndarray | None = None,
@@ -49,7 +50,7 @@ def dependency(
     length = len(values)
     np.fill_diagonal(values, np.nan)
     ax = axes(ax, (5.4, 4.6))
-    x = genomic(ax, place, length)
+    x = genomic_axis(ax, interval, length)
     edges = (min(x) - 0.5, max(x) + 0.5)
     if x[0] > x[-1]:
         values = values[::-1, ::-1]
@@ -64,8 +65,8 @@ def dependency(
     )
     ax.set_xlim(*(edges if x[0] <= x[-1] else edges[::-1]))
     ax.set_ylim(*(edges[::-1] if x[0] <= x[-1] else edges))
-    numbers(ax.yaxis, length)
-    ax.set(xlabel=f"predicted letter, {axis_label(place, length)}", ylabel="mutated letter")
+    number_axis(ax.yaxis, length)
+    ax.set(xlabel=f"predicted letter, {axis_label(interval, length)}", ylabel="mutated letter")
     ax.xaxis.label.set_size(9)
     ax.yaxis.label.set_size(9)
     bar = ax.figure.colorbar(image, ax=ax, shrink=0.7, pad=0.02, extend="max")
@@ -73,12 +74,12 @@ def dependency(
     bar.ax.tick_params(labelsize=7)
     bar.outline.set_visible(False)
     if tokens is not None and length <= _LETTERS:
-        _spelled(ax, np.asarray(tokens) & CODE, x)
+        _write_letters(ax, np.asarray(tokens) & CODE, x)
     ax.spines[:].set_visible(False)
-    return titled(ax, title, pad=14 if tokens is not None and length <= _LETTERS else 6)
+    return set_title(ax, title, pad=14 if tokens is not None and length <= _LETTERS else 6)
 
 
-def _spelled(ax: Any, codes: np.ndarray, x: np.ndarray) -> None:
+def _write_letters(ax: Any, codes: np.ndarray, x: np.ndarray) -> None:
     """The letters of a region along both axes of its map."""
     size = min(8.0, 360 / len(codes))
     for code, at in zip(codes, x, strict=True):
@@ -89,12 +90,9 @@ def _spelled(ax: Any, codes: np.ndarray, x: np.ndarray) -> None:
             "clip_on": False,
         }
         letter = DNA.decode(np.array([code], np.uint8))
-        ax.annotate(
-            letter, (at, 1), xycoords=("data", "axes fraction"), ha="center", va="bottom", **style
-        )
-        ax.annotate(
-            letter, (1.004, at), xycoords=("axes fraction", "data"), ha="left", va="center", **style
-        )
+        above, beside = ("data", "axes fraction"), ("axes fraction", "data")
+        ax.annotate(letter, (at, 1), xycoords=above, ha="center", va="bottom", **style)
+        ax.annotate(letter, (1.004, at), xycoords=beside, ha="left", va="center", **style)
 
 
 def _purple() -> Any:
@@ -108,7 +106,7 @@ def _purple() -> Any:
 
 def overview(
     values: np.ndarray,
-    place: Interval | None = None,
+    interval: Interval | None = None,
     ax: Any = None,
     *,
     zoom: Interval | None = None,
@@ -124,7 +122,7 @@ def overview(
     values = np.asarray(values, float)
     length = len(values)
     ax = axes(ax, (9, 1.6))
-    x = genomic(ax, place, length, name)
+    x = genomic_axis(ax, interval, length, name)
     if x[0] > x[-1]:
         values = values[::-1]
     starts = np.unique(np.linspace(0, length, min(_BINS, length), endpoint=False).astype(int))
@@ -138,13 +136,13 @@ def overview(
     ax.axhline(0, color=INK, lw=0.6)
     ax.set_ylabel(unit, fontsize=9)
     ax.tick_params(axis="y", labelsize=8, color=MUTED)
-    return titled(ax, title)
+    return set_title(ax, title)
 
 
-def zoomed(
+def closeup(
     values: np.ndarray,
     tokens: np.ndarray,
-    place: Interval,
+    interval: Interval,
     zoom: Interval,
     lanes: Sequence[Lane] = (),
     ax: Any = None,
@@ -155,31 +153,31 @@ def zoomed(
     """A long region with lanes of genes and elements, and below it the letters of `zoom`, a part of
     it, with theirs.
 
-    `values` and `tokens` are (L,) over `place`, which may be 131,072 letters; the pictures share
+    `values` and `tokens` are (L,) over `interval`, which may be 131,072 letters; the pictures share
     the place of `ax`.
     """
-    if zoom.contig != place.contig or zoom.start < place.start or zoom.end > place.end:
-        raise InputError(zoom, "does not lie inside what is drawn", f"a part of {place}")
-    zoom = Interval(zoom.contig, zoom.start, zoom.end, place.strand, zoom.name)
-    part = slice(zoom.start - place.start, zoom.end - place.start)
-    if place.strand == "-":
-        part = slice(place.end - zoom.end, place.end - zoom.start)
+    if zoom.contig != interval.contig or zoom.start < interval.start or zoom.end > interval.end:
+        raise InputError(zoom, "does not lie inside what is drawn", f"a part of {interval}")
+    zoom = Interval(zoom.contig, zoom.start, zoom.end, interval.strand, zoom.name)
+    part = slice(zoom.start - interval.start, zoom.end - interval.start)
+    if interval.strand == "-":
+        part = slice(interval.end - zoom.end, interval.end - zoom.start)
     heights = [1.1, *[0.62] * len(lanes), 1.3, *[0.62] * len(lanes)]
     gaps = [0.08] * len(lanes) + [0.62] + [0.08] * len(lanes)
-    parts = divided(ax, 10, heights, gaps)
+    parts = stack_axes(ax, 10, heights, gaps)
     count = len(lanes)
     whole, below = parts[: count + 1], parts[count + 1 :]
-    overview(values, place, whole[0], zoom=zoom, unit=unit, title=title, name=not lanes)
+    overview(values, interval, whole[0], zoom=zoom, unit=unit, title=title, name=not lanes)
     logo(values[part], zoom, below[0], tokens=tokens[part], unit=unit, name=not lanes)
     for row, content in enumerate(lanes, 1):
-        for axis, shown in ((whole[row], place), (below[row], zoom)):
+        for axis, shown in ((whole[row], interval), (below[row], zoom)):
             lane(content, shown, axis, name=row == count)
-    _joined(whole[-1], below[0], zoom)
+    _draw_zoom_lines(whole[-1], below[0], zoom)
     return parts[0]
 
 
-def _joined(upper: Any, lower: Any, zoom: Interval) -> None:
-    """Thin lines from the zoomed part above to the whole width below."""
+def _draw_zoom_lines(upper: Any, lower: Any, zoom: Interval) -> None:
+    """Thin lines from the part shown in letters above to the whole width below."""
     from matplotlib.patches import ConnectionPatch
 
     ends = (zoom.start + 0.5, zoom.end + 0.5)
@@ -197,10 +195,10 @@ def _joined(upper: Any, lower: Any, zoom: Interval) -> None:
         upper.figure.add_artist(line)
 
 
-def compared(
+def logo_pair(
     reference: np.ndarray,
     alternate: np.ndarray,
-    place: Interval,
+    interval: Interval,
     changed: Interval,
     ax: Any = None,
     *,
@@ -208,21 +206,19 @@ def compared(
     names: tuple[str, str] = ("reference", "alternate"),
     title: str = "",
 ) -> Any:
-    """Two logos (4, L) of one place, reference above alternate on one scale, the changed letters
+    """Two logos (4, L) of one interval, reference above alternate on one scale, the changed letters
     marked.
     """
-    from orchid_genomics.draw.logo import reach
-
     reference, alternate = np.asarray(reference, float), np.asarray(alternate, float)
     limits = reach(reference, alternate)
-    upper, lower = divided(ax, min(14.0, max(5.0, len(place) / 9)), (1.2, 1.2), (0.25,))
+    upper, lower = stack_axes(ax, min(14.0, max(5.0, len(interval) / 9)), (1.2, 1.2), (0.25,))
     for axis, scores, label in ((upper, reference, names[0]), (lower, alternate, names[1])):
-        logo(scores, place, axis, unit=unit, limits=limits, name=axis is lower)
+        logo(scores, interval, axis, unit=unit, limits=limits, name=axis is lower)
         axis.axvspan(changed.start + 0.5, changed.end + 0.5, color="#f3e3c0", lw=0, zorder=0)
         axis.annotate(
             label, (0.004, 0.97), xycoords="axes fraction", fontsize=8, color=MUTED, va="top"
         )
-    titled(upper, title)
+    set_title(upper, title)
     return upper
 
 
@@ -230,19 +226,17 @@ def points(
     values: np.ndarray, labels: Sequence[str], ax: Any = None, *, title: str = "", unit: str = ""
 ) -> Any:
     """Elements as points (N, 2), a colour for each of their labels, the commonest first."""
-    from orchid_genomics.draw.canvas import CLASSES
-
-    values, labels = np.asarray(values, float), np.asarray(labels, str)
+    values = np.asarray(values, float)
+    label_N = np.asarray(labels, str)
     ax = axes(ax, (5, 4.2))
-    kinds, counts = np.unique(labels, return_counts=True)
+    kinds, counts = np.unique(label_N, return_counts=True)
     for number, kind in enumerate(kinds[np.argsort(-counts, kind="stable")]):
-        at = labels == kind
+        chosen = label_N == kind
         colour = CLASSES[min(number, len(CLASSES) - 1)]
-        ax.scatter(
-            *values[at].T, s=9, color=colour, alpha=0.65, lw=0, label=f"{kind} ({at.sum():,})"
-        )
+        x, y = values[chosen].T
+        ax.scatter(x, y, s=9, color=colour, alpha=0.65, lw=0, label=f"{kind} ({chosen.sum():,})")
     ax.spines[["top", "right"]].set_visible(False)
     ax.tick_params(labelsize=8, color=MUTED)
     ax.set(xlabel=f"{unit} 1".strip(), ylabel=f"{unit} 2".strip())
     ax.legend(frameon=False, fontsize=8, markerscale=1.6)
-    return titled(ax, title)
+    return set_title(ax, title)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from orchid_genomics.draw.canvas import CLASSES, FAINT, INK, MUTED, OURS, axes, titled
+from orchid_genomics.draw.canvas import CLASSES, FAINT, INK, MUTED, OURS, axes, set_title
 
 SIZE = (3.75, 3.1)  # inches of one picture: three side by side on a screen, one on a telephone
 _CORNERS = 400  # of a line
@@ -145,7 +145,7 @@ def confusion(title: str, table: np.ndarray, labels: Sequence[str], ax: Any = No
     ax.spines[:].set_visible(False)
     ax.set_xlabel("called", fontsize=9)
     ax.set_ylabel("actual", fontsize=9)
-    return titled(ax, title)
+    return set_title(ax, title)
 
 
 def scatter(title: str, actual: np.ndarray, predicted: np.ndarray, ax: Any = None) -> Any:
@@ -220,7 +220,7 @@ def _finish(ax: Any, title: str, labels: tuple[str, str]) -> None:
     ax.spines[["top", "right"]].set_visible(False)
     ax.grid(color=FAINT, lw=0.7)
     ax.set_axisbelow(True)
-    titled(ax, title)
+    set_title(ax, title)
 
 
 def _shades() -> Any:

@@ -22,19 +22,38 @@ MOST_REGIONS = 500
 _ROOM = 20  # letters shown on either side of the first region
 
 
-def browser_files(
+def write_browser_files(
     bigwigs: Mapping[str, str | Path],
     fasta: str | Path,
-    places: Sequence[Interval],
-    beside: Sequence[str | Path] = (),
+    regions: Sequence[Interval],
+    annotation: Sequence[str | Path] = (),
     contigs: Mapping[str, int] | None = None,
 ) -> tuple[Path, Path]:
-    """Write `NAME.igv.xml` and `NAME.ucsc.txt` beside the first of `bigwigs` (name shown -> file);
-    returns both.
+    """Write `NAME.igv.xml` and `NAME.ucsc.txt` beside the first of `bigwigs`.
 
-    `places` are what was explained: the first is shown when the session opens, all (500 at most)
-    are IGV's regions of interest. `beside` are annotations to show below (BED, GFF). Raises
-    InputError for a track that is no bigWig, which alone is drawn as letters.
+    Parameters
+    ----------
+    bigwigs : mapping
+        The name that a browser shows, and the file.
+    fasta : str or Path
+        The genome.
+    regions : sequence of Interval
+        What was explained: the first is shown when the session opens, all (500 at most) are IGV's
+        regions of interest.
+    annotation : sequence of str or Path
+        Files to show below (BED, GFF).
+    contigs : mapping, optional
+        Lengths of contigs, beyond which nothing is shown.
+
+    Returns
+    -------
+    (Path, Path)
+        The session and the lines.
+
+    Raises
+    ------
+    InputError
+        For a track that is no bigWig, which alone is drawn as letters.
     """
     files = {name: Path(path) for name, path in bigwigs.items()}
     for path in files.values():
@@ -47,11 +66,13 @@ def browser_files(
     first = next(iter(files.values()))
     stem = first.name[: first.name.rindex(".")]
     session, lines = first.with_name(f"{stem}.igv.xml"), first.with_name(f"{stem}.ucsc.txt")
-    locus = _locus(places[0], contigs or {})
+    locus = _locus(regions[0], contigs or {})
+    paths = [Path(each) for each in annotation]
     with atomic_file(session) as part:
-        part.write_bytes(
-            igv_session(session, files, Path(fasta), locus, places, [Path(each) for each in beside])
+        xml = igv_session(
+            session, files, Path(fasta), locus=locus, regions=regions, annotation=paths
         )
+        part.write_bytes(xml)
     with atomic_file(lines) as part:
         part.write_text(ucsc_lines(files, locus, Path(fasta)), encoding="utf-8")
     return session, lines
@@ -61,17 +82,19 @@ def igv_session(
     session: Path,
     bigwigs: Mapping[str, Path],
     fasta: Path,
+    *,
     locus: str,
-    places: Sequence[Interval],
-    beside: Sequence[Path] = (),
+    regions: Sequence[Interval],
+    annotation: Sequence[Path] = (),
 ) -> bytes:
     """The XML of a session (IGV desktop 2.11 or later; igv.js reads it too), with paths relative to
     `session`.
     """
-    names = {path: _relative(path, session) for path in (fasta, *bigwigs.values(), *beside)}
+    shown = (*bigwigs.values(), *annotation)
+    names = {path: _relative(path, session) for path in (fasta, *shown)}
     root = ElementTree.Element("Session", genome=names[fasta], locus=locus, version="8")
     resources = ElementTree.SubElement(root, "Resources")
-    for path in (*bigwigs.values(), *beside):
+    for path in shown:
         ElementTree.SubElement(resources, "Resource", path=names[path])
     panel = ElementTree.SubElement(
         root, "Panel", name="DataPanel", height=str(40 + 130 * len(bigwigs))
@@ -99,17 +122,17 @@ def igv_session(
         name="Reference sequence",
         visible="true",
     )
-    for path in beside:
+    for path in annotation:
         settings = {
             "clazz": "org.broad.igv.track.FeatureTrack",
             "id": names[path],
             "name": path.name.split(".")[0],
         }
         ElementTree.SubElement(below, "Track", settings, displayMode="EXPANDED", visible="true")
-    regions = ElementTree.SubElement(root, "Regions")
-    for place in places[:MOST_REGIONS]:
-        about = {"chromosome": place.contig, "start": str(place.start), "end": str(place.end)}
-        ElementTree.SubElement(regions, "Region", about, description=place.name or str(place))
+    element = ElementTree.SubElement(root, "Regions")
+    for region in regions[:MOST_REGIONS]:
+        about = {"chromosome": region.contig, "start": str(region.start), "end": str(region.end)}
+        ElementTree.SubElement(element, "Region", about, description=region.name or str(region))
     ElementTree.indent(root)
     return ElementTree.tostring(root, encoding="UTF-8", xml_declaration=True) + b"\n"
 
@@ -119,25 +142,34 @@ def ucsc_lines(bigwigs: Mapping[str, Path], locus: str, fasta: Path) -> str:
     (`logo=on`).
     """
     text = [
-        "# Put each bigWig where the UCSC Genome Browser can read it (http, https or ftp), and write its address",
-        "# after bigDataUrl=. Then paste all of this under My Data > Custom Tracks, in the assembly that has the",
-        f"# contigs of {fasta.name}.",
+        "# Put each bigWig where the UCSC Genome Browser can read it (http, https or ftp), and write",
+        "# its address after bigDataUrl=. Then paste all of this under My Data > Custom Tracks, in the",
+        f"# assembly that has the contigs of {fasta.name}.",
         f"browser position {locus}",
     ]
     for name, path in bigwigs.items():
         shown = re.sub(r'["\n]', "'", name)
-        text.append(
-            f'track type=bigWig name="{shown[:40]}" description="{shown}" visibility=full logo=on autoScale=on '
-            f"alwaysZero=on color=123,45,139 maxHeightPixels=128:96:16 bigDataUrl=https://YOUR.SERVER/{path.name}"
-        )
+        words = {
+            "type": "bigWig",
+            "name": f'"{shown[:40]}"',
+            "description": f'"{shown}"',
+            "visibility": "full",
+            "logo": "on",
+            "autoScale": "on",
+            "alwaysZero": "on",
+            "color": "123,45,139",
+            "maxHeightPixels": "128:96:16",
+            "bigDataUrl": f"https://YOUR.SERVER/{path.name}",
+        }
+        text.append("track " + " ".join(f"{key}={value}" for key, value in words.items()))
     return "\n".join(text) + "\n"
 
 
-def _locus(place: Interval, contigs: Mapping[str, int]) -> str:
-    """A place with a little room, 1-based with both ends, as both browsers write it."""
-    start = max(place.start - _ROOM, 0)
-    end = min(place.end + _ROOM, contigs.get(place.contig, place.end + _ROOM))
-    return f"{place.contig}:{start + 1}-{end}"
+def _locus(region: Interval, contigs: Mapping[str, int]) -> str:
+    """A region with a little room, 1-based with both ends, as both browsers write it."""
+    start = max(region.start - _ROOM, 0)
+    end = min(region.end + _ROOM, contigs.get(region.contig, region.end + _ROOM))
+    return f"{region.contig}:{start + 1}-{end}"
 
 
 def _relative(path: Path, session: Path) -> str:

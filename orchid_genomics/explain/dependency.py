@@ -13,26 +13,40 @@ import torch
 from torch import Tensor
 
 from orchid_genomics.errors import InputError
-from orchid_genomics.explain.mutagenesis import region_of, substituted
+from orchid_genomics.explain.mutagenesis import region_of, substitute
 from orchid_genomics.explain.onehot import OneHot
 
 
 def dependency_map(
     model: OneHot, x_N4L: Tensor, start: int = 0, end: int | None = None, batch: int = 32
 ) -> Tensor:
-    """e[i, j] in bits, (N, R, R) float32 on the CPU, of letters `start` to `end` (0-based
-    half-open; R of them).
+    """How the prediction of each letter changes when another is substituted.
 
-    Row i is substituted, column j is read; 0 on the diagonal and where either is N. `batch`
-    sequences run at once, which bounds the memory beside the map itself. Cost: three forward passes
-    a letter of the region.
+    Parameters
+    ----------
+    model : OneHot
+        A model with a letters head.
+    x_N4L : Tensor
+        One-hot sequences.
+    start, end : int
+        The region of R letters whose map is made, 0-based half-open; all of the sequence is read.
+    batch : int
+        Sequences that run at once, which bounds the memory beside the map itself.
 
-    Raises InputError for a model that does not predict letters, or a region that does not lie
-    within the sequence.
+    Returns
+    -------
+    Tensor
+        e[i, j] in bits, (N, R, R) float32 on the CPU: row i is substituted, column j is read; 0 on
+        the diagonal and where either is N. Cost: three forward passes a letter of the region.
+
+    Raises
+    ------
+    InputError
+        For a model that does not predict letters, or a region outside the sequence.
     """
     if model.model.recipe.head is None or model.model.recipe.head.kind != "letters":
         raise InputError(
-            "--method dependency", "the model does not predict letters", "a pretrained model"
+            "method", "dependency is of models that predict letters", "a pretrained model"
         )
     start, end = region_of(x_N4L, start, end)
     with torch.no_grad():
@@ -42,14 +56,15 @@ def dependency_map(
 def _map(model: OneHot, x_4L: Tensor, start: int, end: int, batch: int) -> Tensor:
     known = x_4L[:, start:end].sum(0) == 1
     before = log_odds(model.predictions(x_4L[None])[0, start:end])
-    letters, places = ((x_4L[:, start:end] == 0) & known).nonzero(as_tuple=True)
-    found = torch.zeros(end - start, end - start)
-    for some, where in zip(letters.split(batch), places.split(batch), strict=True):
-        after = log_odds(model.predictions(substituted(x_4L, some, where + start))[:, start:end])
+    letters, positions = ((x_4L[:, start:end] == 0) & known).nonzero(as_tuple=True)
+    map_RR = torch.zeros(end - start, end - start)
+    for some, where in zip(letters.split(batch), positions.split(batch), strict=True):
+        after = log_odds(model.predictions(substitute(x_4L, some, where + start))[:, start:end])
         change_MR = ((after - before).abs().amax(-1) / math.log(2)).float().cpu()
-        found.scatter_reduce_(0, where.cpu()[:, None].expand_as(change_MR), change_MR, "amax")
-    found[:, ~known.cpu()] = 0
-    return found.fill_diagonal_(0)
+        rows = where.cpu()[:, None].expand_as(change_MR)
+        map_RR.scatter_reduce_(0, rows, change_MR, "amax")
+    map_RR[:, ~known.cpu()] = 0
+    return map_RR.fill_diagonal_(0)
 
 
 def log_odds(logits: Tensor) -> Tensor:

@@ -18,11 +18,28 @@ def expected_letters(
     end: int | None = None,
     batch: int = 16,
 ) -> np.ndarray:
-    """P(A, C, G, T) as (4, R) at letters `start` to `end` (0-based half-open) of tokens (L,), each
-    hidden alone.
+    """What the model expects at each letter of a region, that letter alone hidden.
 
-    All of `tokens_L` is read as context. Cost: one pass over it a letter. Raises InputError for a
-    model without a letters head and for a region that does not lie within the sequence.
+    Parameters
+    ----------
+    model : OrchidModel
+        A model with a letters head.
+    tokens_L : ndarray
+        The sequence, all of it read as context.
+    start, end : int
+        The region of R letters, 0-based half-open.
+    batch : int
+        Sequences that go through the model at once.
+
+    Returns
+    -------
+    ndarray
+        P(A, C, G, T), (4, R). Cost: one pass over the sequence a letter.
+
+    Raises
+    ------
+    InputError
+        For a model without a letters head, or a region outside the sequence.
     """
     if model.recipe.head is None or model.recipe.head.kind != "letters":
         raise InputError("model", "predicts no letters", "a pretrained model")
@@ -32,16 +49,13 @@ def expected_letters(
             "region", f"{start} to {end}", f"0-based half-open places within 0 to {len(tokens_L)}"
         )
     device = next(model.parameters()).device
-    found = []
+    parts = []
     for first in range(start, end, batch):
-        places = np.arange(first, min(first + batch, end))
-        rows = np.tile(np.asarray(tokens_L, np.uint8), (len(places), 1))
-        rows[np.arange(len(places)), places] = DNA.mask
+        positions = np.arange(first, min(first + batch, end))
+        numbers = np.arange(len(positions))
+        rows = np.tile(np.asarray(tokens_L, np.uint8), (len(positions), 1))
+        rows[numbers, positions] = DNA.mask
         logits_BLV = model(torch.from_numpy(rows).to(device))
-        found.append(
-            logits_BLV[torch.arange(len(places)), torch.from_numpy(places)]
-            .softmax(-1)
-            .cpu()
-            .numpy()
-        )
-    return np.concatenate(found).T
+        hidden_BV = logits_BLV[numbers, positions]
+        parts.append(hidden_BV.softmax(-1).cpu().numpy())
+    return np.concatenate(parts).T

@@ -16,10 +16,18 @@ from torch import Tensor, nn
 class Attribution:
     """Attributions of N sequences, on the CPU.
 
-    Attributes: `hypothetical` (N, 4, L), what each letter would contribute there; `projected` (N,
-    L), what the letter that is there contributes (0 at N); `difference` (N,), f(sequence) -
-    f(reference), and `error` (N,), how far the sum of `projected` is from it - both NaN for methods
-    that promise no sum; `steps`, gradients of an integral (or 0).
+    Attributes
+    ----------
+    hypothetical : Tensor
+        (N, 4, L): what each letter would contribute there.
+    projected : Tensor
+        (N, L): what the letter that is there contributes; 0 at N.
+    difference : Tensor
+        (N,): f(sequence) - f(reference); NaN for methods that promise no sum.
+    error : Tensor
+        (N,): how far the sum of `projected` is from `difference`; NaN as there.
+    steps : int
+        Gradients of an integral, or 0.
     """
 
     hypothetical: Tensor
@@ -52,24 +60,42 @@ def input_x_gradient(
     """The gradient of an output at the sequence, less its mean over the four letters; times the
     input.
 
-    `model` maps (N, 4, L) to (N, T) (a `OneHot`), `output` is the column of T, `batch` how many
-    sequences run at once. Cost: one forward and one backward pass a sequence.
+    Parameters
+    ----------
+    model : nn.Module
+        Maps (N, 4, L) to (N, T), as a `OneHot` does.
+    x_N4L : Tensor
+        One-hot sequences.
+    output : int
+        The column of T.
+    batch : int
+        Sequences that go through the model at once.
+
+    Returns
+    -------
+    Attribution
+        Without a difference: a gradient promises no sum. Cost: one forward and one backward pass a
+        sequence.
     """
     parts = []
     for rows in x_N4L.split(batch):
-        slope = slope_of(model, rows, output)
+        slope = gradient_of(model, rows, output)
         parts.append((slope - slope.mean(1, keepdim=True)).cpu())
     return Attribution.of(x_N4L.cpu(), torch.cat(parts))
 
 
-def joined(parts: list[Attribution]) -> Attribution:
+def concatenate(parts: list[Attribution]) -> Attribution:
     """Attributions of several sequences as those of one batch; `steps` is the most that any took."""
-    fields = ("hypothetical", "projected", "difference", "error")
-    whole = (torch.cat([getattr(part, field) for part in parts]) for field in fields)
-    return Attribution(*whole, steps=max(part.steps for part in parts))
+    return Attribution(
+        hypothetical=torch.cat([part.hypothetical for part in parts]),
+        projected=torch.cat([part.projected for part in parts]),
+        difference=torch.cat([part.difference for part in parts]),
+        error=torch.cat([part.error for part in parts]),
+        steps=max(part.steps for part in parts),
+    )
 
 
-def slope_of(model: nn.Module, x_N4L: Tensor, output: int) -> Tensor:
+def gradient_of(model: nn.Module, x_N4L: Tensor, output: int) -> Tensor:
     """The gradient of an output by its input, (N, 4, L)."""
     x_N4L = x_N4L.detach().requires_grad_()
     with torch.enable_grad():

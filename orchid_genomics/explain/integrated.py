@@ -14,15 +14,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from orchid_genomics.explain.gradients import Attribution, joined, slope_of
-from orchid_genomics.explain.references import shuffled
+from orchid_genomics.explain.gradients import Attribution, concatenate, gradient_of
+from orchid_genomics.explain.references import shuffles
 
 REFERENCES = 2
 """Shuffles to start from."""
 NODES = 6
 """Gradients of one piece of a line (a Gauss-Legendre sum, exact to degree 11)."""
 MOST_STEPS = 1024
-_FINEST = 1 / 4096  # a piece this short is taken as it is: f jumps there, or float32 says no more
+# A piece this short is taken as it is: f jumps there, or float32 says no more.
+_FINEST = 1 / 4096
 
 
 class _Piece(NamedTuple):
@@ -41,6 +42,7 @@ def integrated_gradients(
     model: nn.Module,
     x_N4L: Tensor,
     references_NR4L: Tensor | None = None,
+    *,
     output: int = 0,
     batch: int = 16,
     tolerance: float = 1e-3,
@@ -49,19 +51,35 @@ def integrated_gradients(
     """The gradient averaged on the straight lines from R references, times the difference.
 
     Attributions of a sequence sum to `difference` = f(sequence) - mean f(references) up to `error`;
-    pieces are refined until that is within `tolerance` of the difference, or `most_steps` gradients
-    a sequence are spent (a round that has begun is finished). `steps` tells how many were.
-    References (N, R, 4, L) default to dinucleotide shuffles; see `explain.references` for why not
-    to a constant one.
+    pieces are refined until that is within `tolerance`, or `most_steps` are spent.
 
-    `model` maps (N, 4, L) to (N, T) (a `OneHot`), `output` is the column of T, `batch` how many
-    points of the lines run at once, which bounds the memory. Cost: 12 R gradients a sequence at
-    least.
+    Parameters
+    ----------
+    model : nn.Module
+        Maps (N, 4, L) to (N, T), as a `OneHot` does.
+    x_N4L : Tensor
+        One-hot sequences.
+    references_NR4L : Tensor, optional
+        What each is compared with; None is dinucleotide shuffles. See `explain.references` for why
+        not something constant.
+    output : int
+        The column of T.
+    batch : int
+        Points of the lines that go through the model at once, which bounds the memory.
+    tolerance : float
+        How far a sum may be off, as a share of the difference.
+    most_steps : int
+        Gradients a sequence may take; a round that has begun is finished.
+
+    Returns
+    -------
+    Attribution
+        `steps` tells how many gradients were taken: 12 R at least.
     """
     if references_NR4L is None:
-        references_NR4L = shuffled(x_N4L, REFERENCES)
+        references_NR4L = shuffles(x_N4L, REFERENCES)
     pairs = zip(x_N4L.split(1), references_NR4L.to(x_N4L), strict=True)
-    return joined(
+    return concatenate(
         [_Line(model, x, some, output, batch).integrate(tolerance, most_steps) for x, some in pairs]
     )
 
@@ -75,30 +93,29 @@ class _Line:
         self.model, self.x, self.references = model, x_14L, references_R4L
         self.output, self.batch = output, batch
         nodes, weights = np.polynomial.legendre.leggauss(NODES)
-        self.nodes, self.weights = (
-            (torch.as_tensor(part) / 2).to(x_14L) for part in (nodes + 1, weights)
-        )
+        # The rule of -1 to 1, moved to 0 to 1.
+        self.nodes = (torch.as_tensor(nodes + 1) / 2).to(x_14L)
+        self.weights = (torch.as_tensor(weights) / 2).to(x_14L)
 
     def integrate(self, tolerance: float, most_steps: int) -> Attribution:
+        """Add up pieces whose gradients sum to their change of f; halve the others."""
         R = len(self.references)
         high, *low = self.values([0, *range(R)], [1.0] + [0.0] * R)
         difference = high - sum(low) / R
-        pieces = [_Piece(i, 0.0, 1.0, low[i], high) for i in range(R)]
-        pieces, spent, total = self.halved(pieces), 0, torch.zeros_like(self.x)
+        pieces = self.halve([_Piece(i, 0.0, 1.0, low[i], high) for i in range(R)])
+        total, spent = torch.zeros_like(self.x), 0
         while pieces:
             spent += NODES * len(pieces)
             wrong = []
             for piece, part, change in self.changes(pieces):
-                error, length = abs(change - (piece.high - piece.low)), piece.end - piece.start
-                if (
-                    error > tolerance * abs(difference) * length
-                    and length > _FINEST
-                    and spent < most_steps
-                ):
+                length = piece.end - piece.start
+                error = abs(change - (piece.high - piece.low))
+                is_wrong = error > tolerance * abs(difference) * length
+                if is_wrong and length > _FINEST and spent < most_steps:
                     wrong.append(piece)
                 else:
                     total += part
-            pieces = self.halved(wrong)
+            pieces = self.halve(wrong)
         return Attribution.of(self.x.cpu(), total.cpu() / R, torch.tensor([difference]), spent)
 
     def changes(self, pieces: list[_Piece]) -> Iterator[tuple[_Piece, Tensor, float]]:
@@ -108,45 +125,43 @@ class _Line:
         together = max(1, self.batch // NODES)
         for first in range(0, len(pieces), together):
             some = pieces[first : first + together]
+            slopes_P4L = self.mean_slopes(some)
             references = self.references[[piece.reference for piece in some]]
-            starts, ends = (torch.tensor([piece[i] for piece in some]).to(self.x) for i in (1, 2))
-            alphas = starts[:, None] + self.nodes * (ends - starts)[:, None]
-            rows = [piece.reference for piece in some for _ in range(NODES)]
-            points = self.points(rows, alphas.flatten()).split(self.batch)
-            slopes = torch.cat(
-                [slope_of(self.model, some_points, self.output) for some_points in points]
-            )
-            slopes = (
-                slopes.view(len(some), NODES, *slopes.shape[1:]) * self.weights[:, None, None]
-            ).sum(1)
-            slopes *= (ends - starts)[:, None, None]
-            changes = ((self.x - references) * slopes).double().sum((1, 2)).tolist()
-            yield from zip(
-                some, slopes - (references * slopes).sum(1, keepdim=True), changes, strict=True
-            )
+            changes = ((self.x - references) * slopes_P4L).double().sum((1, 2)).tolist()
+            hypothetical = slopes_P4L - (references * slopes_P4L).sum(1, keepdim=True)
+            yield from zip(some, hypothetical, changes, strict=True)
 
-    def halved(self, pieces: list[_Piece]) -> list[_Piece]:
+    def mean_slopes(self, pieces: list[_Piece]) -> Tensor:
+        """The integral of the gradient over each piece, (P, 4, L)."""
+        starts = torch.tensor([piece.start for piece in pieces]).to(self.x)
+        lengths = torch.tensor([piece.end - piece.start for piece in pieces]).to(self.x)
+        alphas = starts[:, None] + self.nodes * lengths[:, None]
+        rows = np.repeat([piece.reference for piece in pieces], NODES).tolist()
+        points = self.points(rows, alphas.flatten())
+        slopes = [gradient_of(self.model, some, self.output) for some in points.split(self.batch)]
+        slopes_PK4L = torch.cat(slopes).unflatten(0, (len(pieces), NODES))
+        integrals = (slopes_PK4L * self.weights[:, None, None]).sum(1)
+        return integrals * lengths[:, None, None]
+
+    def halve(self, pieces: list[_Piece]) -> list[_Piece]:
+        """The two halves of each piece."""
         middles = [(piece.start + piece.end) / 2 for piece in pieces]
         values = self.values([piece.reference for piece in pieces], middles)
         halves = []
-        for (reference, start, end, low, high), middle, value in zip(
-            pieces, middles, values, strict=True
-        ):
-            halves += [
-                _Piece(reference, start, middle, low, value),
-                _Piece(reference, middle, end, value, high),
-            ]
+        for piece, middle, value in zip(pieces, middles, values, strict=True):
+            halves.append(piece._replace(end=middle, high=value))
+            halves.append(piece._replace(start=middle, low=value))
         return halves
 
     def values(self, references: list[int], alphas: list[float]) -> list[float]:
-        """f at places of the lines."""
-        found = []
+        """f at points of the lines."""
+        values: list[float] = []
         with torch.no_grad():
             for first in range(0, len(references), self.batch):
                 some = slice(first, first + self.batch)
                 points = self.points(references[some], torch.tensor(alphas[some]).to(self.x))
-                found += self.model(points)[:, self.output].double().tolist()
-        return found
+                values += self.model(points)[:, self.output].double().tolist()
+        return values
 
     def points(self, references: list[int], alphas: Tensor) -> Tensor:
         """Letters mixed (P, 4, L): a share `alphas` of the sequence, the rest of a reference."""

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -96,8 +97,9 @@ def _of_biopython(text: str, form: str) -> list[Motif]:
         return [_motif(motif) for motif in motifs.parse(io.StringIO(text), form)]
 
 
-def _motif(motif) -> Motif:
-    fields = motif if isinstance(motif, dict) else {}  # TRANSFAC's fields are the motif's items
+def _motif(motif: Any) -> Motif:
+    # The fields of a TRANSFAC motif are its items.
+    fields = motif if isinstance(motif, dict) else {}
     id = (
         getattr(motif, "matrix_id", None)
         or fields.get("AC")

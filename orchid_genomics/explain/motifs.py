@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from orchid_genomics.errors import InputError, missing_extra
-from orchid_genomics.explain.arrays import Explained
+from orchid_genomics.explain.explainer import Explained
 from orchid_genomics.explain.motif_files import Motif
 from orchid_genomics.explain.references import one_hot
 from orchid_genomics.files import atomic_file
@@ -61,25 +61,43 @@ class Match:
 def call_seqlets(
     projected: Sequence[np.ndarray], threshold: float = 0.01, shortest: int = 4
 ) -> list[Seqlet]:
-    """Seqlets of regions (L,) each, strongest first; of both signs, a negative one only where no
-    positive one is.
+    """Runs of letters that weigh together, of both signs.
 
-    Raises MachineError without the `explain` extra, InputError for a threshold outside 0 to 1.
+    Parameters
+    ----------
+    projected : sequence of ndarray
+        Attributions (L,) of each region.
+    threshold : float
+        The highest p of a seqlet.
+    shortest : int
+        Letters of the shortest seqlet.
+
+    Returns
+    -------
+    list of Seqlet
+        The strongest first; a negative one only where no positive one is.
+
+    Raises
+    ------
+    MachineError
+        Without the `explain` extra.
+    InputError
+        For a threshold outside 0 to 1.
     """
     if not 0 < threshold <= 1:
         raise InputError("threshold", f"{threshold}", "above 0, 1 at most")
     if not sum(len(values) for values in projected):
         return []
     line, starts = _end_to_end(projected)
-    found = _called(line, threshold, shortest)
+    runs = _call(line, threshold, shortest)
     taken = np.zeros(len(line), bool)
-    for start, end, *_ in found:
+    for start, end, *_ in runs:
         taken[start:end] = True
-    for start, end, attribution, p in _called(-line, threshold, shortest):
+    for start, end, attribution, p in _call(-line, threshold, shortest):
         if not taken[start:end].any():
-            found.append((start, end, -attribution, p))
+            runs.append((start, end, -attribution, p))
     seqlets = []
-    for start, end, attribution, p in found:
+    for start, end, attribution, p in runs:
         region = int(np.searchsorted(starts, start, "right")) - 1
         at = start - int(starts[region])
         if at + end - start <= len(projected[region]):
@@ -91,19 +109,15 @@ def call_seqlets(
 
 def _end_to_end(projected: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """All regions in one line with gaps of nothing between, and where each begins."""
-    gap = np.zeros(_GAP)
-    parts = [
-        part
-        for values in projected
-        for part in (np.nan_to_num(np.asarray(values, np.float64)), gap)
-    ]
+    parts = []
+    for values in projected:
+        parts += [np.nan_to_num(np.asarray(values, np.float64)), np.zeros(_GAP)]
     sizes = [len(values) + _GAP for values in projected]
     return np.concatenate(parts), np.cumsum([0, *sizes[:-1]])
 
 
-def _called(
-    line: np.ndarray, threshold: float, shortest: int
-) -> list[tuple[int, int, float, float]]:
+def _call(line: np.ndarray, threshold: float, shortest: int) -> list[tuple[int, int, float, float]]:
+    """Runs of positive attributions: start, end, sum and p."""
     try:
         from tangermeme.seqlet import recursive_seqlets
     except ImportError:
@@ -126,12 +140,31 @@ def match_motifs(
     flank: int = 2,
     nearest: int = 1,
 ) -> list[Match]:
-    """The `nearest` motifs of each seqlet by TOMTOM, best first within a seqlet, with q-values.
+    """The motifs that each seqlet looks like, by TOMTOM.
 
-    `tokens` (L,) are those of each region; the letters of a seqlet and `flank` on both sides are
-    compared, by letter. q is over all pairs of seqlet and motif (Benjamini & Hochberg 1995). With
-    fewer than 25 motifs TOMTOM's p-values depend much on which they are. Raises MachineError
-    without the `explain` extra.
+    Parameters
+    ----------
+    seqlets : sequence of Seqlet
+        What to match.
+    tokens : sequence of ndarray
+        The letters (L,) of each region.
+    motifs : sequence of Motif
+        What to compare with. With fewer than 25, TOMTOM's p-values depend much on which they are.
+    flank : int
+        Letters on both sides of a seqlet that are compared with it.
+    nearest : int
+        Matches of each seqlet.
+
+    Returns
+    -------
+    list of Match
+        Best first within a seqlet; q is over all pairs of seqlet and motif (Benjamini & Hochberg
+        1995).
+
+    Raises
+    ------
+    MachineError
+        Without the `explain` extra.
     """
     if not seqlets or not motifs:
         return []
@@ -142,48 +175,55 @@ def match_motifs(
     from scipy.stats import false_discovery_control
 
     begins = [max(0, each.start - flank) for each in seqlets]
-    queries = [
-        one_hot(tokens[each.region][None, begin : each.end + flank])[0].double().numpy()
-        for each, begin in zip(seqlets, begins, strict=True)
-    ]
+    queries = []
+    for seqlet, begin in zip(seqlets, begins, strict=True):
+        letters = tokens[seqlet.region][None, begin : seqlet.end + flank]
+        queries.append(one_hot(letters)[0].double().numpy())
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of few motifs, which is said above
-        p, _, offsets, _, strands = tomtom(queries, [motif.matrix for motif in motifs], n_jobs=1)[
-            :5
-        ]
-    p = np.clip(p, 0, 1)
+        # It warns of few motifs, which the docstring does too.
+        warnings.simplefilter("ignore")
+        answer = tomtom(queries, [motif.matrix for motif in motifs], n_jobs=1)
+    p, offsets, strands = np.clip(answer[0], 0, 1), answer[2], answer[4]
     q = false_discovery_control(p, axis=None).reshape(p.shape)
     matches = []
-    for row, (each, begin) in enumerate(zip(seqlets, begins, strict=True)):
-        for at in np.argsort(p[row], kind="stable")[:nearest].tolist():
-            orientation = "-" if strands[row, at] else "+"
-            offset = -int(offsets[row, at]) - (
-                each.start - begin
-            )  # TOMTOM's is of the query in the motif
-            matches.append(
-                Match(each, motifs[at], float(p[row, at]), float(q[row, at]), orientation, offset)
+    for row, (seqlet, begin) in enumerate(zip(seqlets, begins, strict=True)):
+        for number in np.argsort(p[row], kind="stable")[:nearest].tolist():
+            match = Match(
+                seqlet,
+                motifs[number],
+                p=float(p[row, number]),
+                q=float(q[row, number]),
+                orientation="-" if strands[row, number] else "+",
+                # TOMTOM's offset is that of the query in the motif.
+                offset=-int(offsets[row, number]) - (seqlet.start - begin),
             )
+            matches.append(match)
     return matches
 
 
 def write_matches(
     path: str | Path,
     matches: Iterable[Match],
-    places: Sequence[Interval],
+    intervals: Sequence[Interval],
     tokens: Sequence[np.ndarray],
 ) -> None:
     """A TSV of COLUMNS, a line a match; contig, start and end (0-based half-open) are those of the
     seqlet.
     """
+    lines = ["#" + "\t".join(COLUMNS)]
+    for match in matches:
+        lines.append("\t".join(map(str, row_of(match, intervals, tokens).values())))
     with atomic_file(Path(path)) as temporary:
-        lines = [
-            "#" + "\t".join(COLUMNS),
-            *("\t".join(map(str, row_of(m, places, tokens).values())) for m in matches),
-        ]
         temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-Matched = tuple[list[Match], list[Interval], list[np.ndarray]]
+@dataclass(frozen=True)
+class MatchedRegions:
+    """Regions that were explained, and the motifs that their seqlets look like."""
+
+    matches: list[Match]
+    intervals: list[Interval]
+    tokens: list[np.ndarray]
 
 
 @dataclass
@@ -195,54 +235,44 @@ class MotifTable:
     """
 
     motifs: Sequence[Motif]
-    _matched: Matched | None = field(default=None, init=False)
+    _matched: MatchedRegions | None = field(default=None, init=False)
 
     def __call__(self, path: Path, regions: Iterable[Explained]) -> None:
-        write_matches(path, *self.matched(regions))
+        matched = self.match(regions)
+        write_matches(path, matched.matches, matched.intervals, matched.tokens)
 
-    def matched(self, regions: Iterable[Explained]) -> Matched:
-        """The motif nearest to every seqlet of the regions that were explained, with the places and
-        tokens of those.
-        """
+    def match(self, regions: Iterable[Explained]) -> MatchedRegions:
+        """The motif nearest to every seqlet of the regions that were explained."""
         if self._matched is None:
-            shown = [
-                (each.place, each.found["tokens"], each.found["projected"])
-                for each in regions
-                if not each.why
-            ]
-            places, tokens, projected = ([row[i] for row in shown] for i in range(3))
-            self._matched = (
-                match_motifs(call_seqlets(projected), tokens, self.motifs),
-                places,
-                tokens,
-            )
+            explained = [region for region in regions if not region.why]
+            tokens = [region.arrays["tokens"] for region in explained]
+            seqlets = call_seqlets([region.arrays["projected"] for region in explained])
+            matches = match_motifs(seqlets, tokens, self.motifs)
+            intervals = [region.interval for region in explained]
+            self._matched = MatchedRegions(matches, intervals, tokens)
         return self._matched
 
 
 def row_of(
-    match: Match, places: Sequence[Interval], tokens: Sequence[np.ndarray]
+    match: Match, intervals: Sequence[Interval], tokens: Sequence[np.ndarray]
 ) -> dict[str, str | int]:
     """The columns of a match."""
-    seqlet, place = match.seqlet, places[match.seqlet.region]
-    where = on_genome(seqlet, place)
+    seqlet, region = match.seqlet, intervals[match.seqlet.region]
+    interval = on_genome(seqlet, region)
     letters = DNA.decode(tokens[seqlet.region][seqlet.start : seqlet.end] & CODE)
-    values = (
-        *(where.contig, where.start, where.end, place.strand, place.name or "."),
+    of_seqlet = (
+        *(interval.contig, interval.start, interval.end, region.strand, region.name or "."),
         *(f"{seqlet.attribution:.6g}", f"{seqlet.p:.3g}", letters),
-        *(
-            match.motif.id,
-            match.motif.name,
-            match.orientation,
-            match.offset,
-            f"{match.p:.3g}",
-            f"{match.q:.3g}",
-        ),
     )
-    return dict(zip(COLUMNS, values, strict=True))
+    of_match = (
+        *(match.motif.id, match.motif.name, match.orientation, match.offset),
+        *(f"{match.p:.3g}", f"{match.q:.3g}"),
+    )
+    return dict(zip(COLUMNS, (*of_seqlet, *of_match), strict=True))
 
 
-def on_genome(seqlet: Seqlet, place: Interval) -> Interval:
+def on_genome(seqlet: Seqlet, region: Interval) -> Interval:
     """Where a seqlet lies, on the strand of its region."""
     length = seqlet.end - seqlet.start
-    start = place.end - seqlet.end if place.strand == "-" else place.start + seqlet.start
-    return Interval(place.contig, start, start + length, place.strand, place.name)
+    start = region.end - seqlet.end if region.strand == "-" else region.start + seqlet.start
+    return Interval(region.contig, start, start + length, region.strand, region.name)

@@ -25,35 +25,41 @@ class OneHot(nn.Module):
     """What a trained model says of one-hot letters; differentiable, for captum and tangermeme (>=
     1.6) unchanged.
 
-    Parameters: `model`, an `OrchidModel` over DNA, shared and not changed; `target`, what is
-    explained:
-
-    * ``"pll"`` (the default of a letters head): the pseudo-likelihood of the sequence, the sum over
-    its letters of
-      log p(letter) in nats, every letter shown, one pass
-    * ``"pll-hidden"``: the same with every letter hidden (shown as MASK) when it is predicted;
-    eight passes, the
-      k-th hides every eighth letter
-    * ``"A@100"``: log p of A at letter 100 (0-based from the start of the sequence as it is read),
-    that letter
-      hidden; ``"A@center"``: at letter L // 2
-    * a name or a number (from 0): one output of a head over sequences (the logit of a class), or a
-    track, averaged
-      over its bins; ``"name@100"``, ``"name@center"``: the bin of a track that holds that letter
-    * None, with a pooled head: all of its outputs
-
-    `span` (start, end), 0-based half-open, are the letters that a target of letters or tracks
-    speaks of, where the sequence has more on both sides for context: what is summed or averaged,
-    and where its places count from.
-
-    Columns are in the order A, C, G, T; what is missing of 1 in a column goes to N. T is 1 but for
-    None with a head of several outputs. `target.name` says what was chosen.
-
     The forward pass is the fused one, until a library hangs a hook on a module of `unfused` (as
     tangermeme's DeepLIFT does): then it is the same function written out, product by product, for
     `attribution_ops`. captum's own DeepLift has no rule for products and is wrong here.
 
-    Raises InputError for a target that the model does not have, with those that it has.
+    Parameters
+    ----------
+    model : OrchidModel
+        A model of DNA, shared and not changed.
+    target : str or int, optional
+        What is explained:
+
+        * ``"pll"`` (the default of a letters head): the pseudo-likelihood of the sequence, the sum
+          over its letters of log p(letter) in nats, every letter shown, one pass
+        * ``"pll-hidden"``: the same with every letter hidden (shown as MASK) when it is predicted;
+          eight passes, the k-th hides every eighth letter
+        * ``"A@100"``: log p of A at letter 100 (0-based from the start of the sequence as it is
+          read), that letter hidden; ``"A@center"``: at letter L // 2
+        * a name or a number (from 0): one output of a head over sequences (the logit of a class),
+          or a track, averaged over its bins; ``"name@100"``, ``"name@center"``: the bin of a track
+          that holds that letter
+        * None, with a pooled head: all of its outputs
+    span : (int, int), optional
+        The letters, 0-based half-open, that a target of letters or tracks speaks of, where the
+        sequence has more on both sides for context: what is summed or averaged, and where its
+        letters count from.
+
+    Raises
+    ------
+    InputError
+        For a target that the model does not have, with those that it has.
+
+    Notes
+    -----
+    Columns are in the order A, C, G, T; what is missing of 1 in a column goes to N. T is 1 but for
+    None with a head of several outputs. `target.name` says what was chosen.
 
     >>> wrapped = OneHot(OrchidModel.from_pretrained("runs/yeast/model"))  # doctest: +SKIP
     >>> captum.attr.IntegratedGradients(wrapped).attribute(x_N4L, target=0)  # doctest: +SKIP
@@ -81,7 +87,7 @@ class OneHot(nn.Module):
         """The target (N, T) of one-hot or mixed letters."""
         return self.target.of(self, x_N4L)
 
-    def spanned(self, x_N4L: Tensor) -> slice:
+    def columns(self, x_N4L: Tensor) -> slice:
         """The columns that the target speaks of."""
         return slice(*(self.span or (0, x_N4L.shape[-1])))
 
@@ -94,7 +100,8 @@ class OneHot(nn.Module):
         encoder = self.model.encoder
         L = x_N4L.shape[-1]
         letters_N7L = _codes(x_N4L.to(encoder.letters.free.dtype), hidden_L)
-        N, mask_NL = transform_length(L), None
+        N = transform_length(L)
+        mask_NL = None
         if N > L:
             letters_N7L = functional.pad(letters_N7L, (0, N - L))
             letters_N7L[:, DNA.pad, L:] = 1

@@ -18,11 +18,12 @@ from orchid_genomics.sequence.hashing import Stream, hash_integers
 from orchid_genomics.sequence.shuffle import dinucleotide_shuffle
 
 
-def shuffled(x_N4L: Tensor, count: int, seed: int = 0) -> Tensor:
+def shuffles(x_N4L: Tensor, count: int, seed: int = 0) -> Tensor:
     """`count` dinucleotide shuffles of one-hot sequences, (N, count, 4, L); N stays where it is."""
-    tokens_NL = tokens_of(x_N4L)
-    drawn = np.stack([[_shuffle(row, seed, k) for k in range(count)] for row in tokens_NL])
-    return one_hot(drawn.reshape(-1, drawn.shape[-1])).view(*drawn.shape[:2], 4, -1).to(x_N4L)
+    rows = []
+    for tokens_L in tokens_of(x_N4L):
+        rows += [_shuffle(tokens_L, seed, number) for number in range(count)]
+    return one_hot(np.stack(rows)).unflatten(0, (len(x_N4L), count)).to(x_N4L)
 
 
 def _shuffle(tokens_L: np.ndarray, seed: int, number: int) -> np.ndarray:
@@ -31,8 +32,8 @@ def _shuffle(tokens_L: np.ndarray, seed: int, number: int) -> np.ndarray:
     read_L = other_L if turned else tokens_L
     letters = zlib.crc32(read_L.tobytes())
     key = int(hash_integers(seed, Stream.REFERENCE_SHUFFLE, letters, len(read_L), number)[0])
-    drawn = dinucleotide_shuffle(read_L, np.random.default_rng(key))
-    return DNA.reverse_complement(drawn) if turned else drawn
+    shuffle_L = dinucleotide_shuffle(read_L, np.random.default_rng(key))
+    return DNA.reverse_complement(shuffle_L) if turned else shuffle_L
 
 
 def one_hot(tokens_BL: Tensor | np.ndarray) -> Tensor:

@@ -7,18 +7,25 @@ difference of the output, however far apart the two are; so they are secants in 
 quotients of differences, which lose their digits where the two are close.
 """
 
-from typing import Any
+from typing import Any, Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 
-def product(module: nn.Module, _: Any, grad_output: tuple[Tensor]) -> tuple[Tensor]:
+class Step(Protocol):
+    """A module whose input tangermeme has kept."""
+
+    @property
+    def input(self) -> Tensor: ...
+
+
+def product(module: Step, _: Any, grad_output: tuple[Tensor]) -> tuple[Tensor]:
     """a b - a' b' = (b + b') / 2 (a - a') + (a + a') / 2 (b - b')."""
     return (torch.stack((grad_output[0], grad_output[0]), 1) * _middle(module).flip(1),)
 
 
-def spectrum_product(module: nn.Module, _: Any, grad_output: tuple[Tensor]) -> tuple[Tensor]:
+def spectrum_product(module: Step, _: Any, grad_output: tuple[Tensor]) -> tuple[Tensor]:
     """The same of complex numbers, each as a pair (real, imaginary)."""
     middle, g = (
         torch.view_as_complex(_middle(module)),
@@ -27,7 +34,7 @@ def spectrum_product(module: nn.Module, _: Any, grad_output: tuple[Tensor]) -> t
     return (torch.view_as_real(g[:, None] * middle.flip(1).conj()),)
 
 
-def quotient(module: nn.Module, _: Any, grad_output: tuple[Tensor]) -> tuple[Tensor]:
+def quotient(module: Step, _: Any, grad_output: tuple[Tensor]) -> tuple[Tensor]:
     """a / b as the product of a and 1 / b, whose secant is -1 / (b b')."""
     (a, b), (a_, b_) = (half.unbind(1) for half in module.input.chunk(2))
     by_a = (1 / b + 1 / b_) / 2
@@ -36,19 +43,20 @@ def quotient(module: nn.Module, _: Any, grad_output: tuple[Tensor]) -> tuple[Ten
     return (torch.stack((grad_output[0], grad_output[0]), 1) * torch.cat((multiplier, multiplier)),)
 
 
-def power(module: nn.Module, _: Any, grad_output: tuple[Tensor]) -> tuple[Tensor]:
+def power(module: Step, _: Any, grad_output: tuple[Tensor]) -> tuple[Tensor]:
     """v v - v' v' = (v + v') (v - v'), for the real and the imaginary part."""
     return (grad_output[0][..., None] * (2 * _middle(module)),)
 
 
-def root(module: nn.Module, _: Any, grad_output: tuple[Tensor]) -> tuple[Tensor]:
+def root(module: Step, _: Any, grad_output: tuple[Tensor]) -> tuple[Tensor]:
     """The secant of the square root is 1 / (sqrt x + sqrt x'); 0 where both are 0."""
-    roots = sum(half.sqrt() for half in module.input.chunk(2))
+    x, x_ = module.input.chunk(2)
+    roots = x.sqrt() + x_.sqrt()
     secant = torch.where(roots > 0, 1 / torch.where(roots > 0, roots, 1), 0)
     return (grad_output[0] * torch.cat((secant, secant)),)
 
 
-def log_softmax(module: nn.Module, _: Any, grad_output: tuple[Tensor]) -> tuple[Tensor]:
+def log_softmax(module: Step, _: Any, grad_output: tuple[Tensor]) -> tuple[Tensor]:
     """x - log s with s the sum of e = exp(x): the secants of exp and of log, one after the other."""
     x, x_ = (half.double() for half in module.input.chunk(2))
     most = torch.maximum(x, x_).amax(-1, keepdim=True)
@@ -60,7 +68,7 @@ def log_softmax(module: nn.Module, _: Any, grad_output: tuple[Tensor]) -> tuple[
     return ((g - g.sum(-1, keepdim=True) * torch.cat((by_x, by_x))).to(grad_output[0].dtype),)
 
 
-def maximum(module: nn.Module, _: Any, grad_output: tuple[Tensor]) -> tuple[Tensor]:
+def maximum(module: Step, _: Any, grad_output: tuple[Tensor]) -> tuple[Tensor]:
     """The higher of two maxima stands at one place; that place alone made the difference.
 
     With m = max x above m' = max x' it is the place of m, whose own difference is at least m - m':
@@ -77,7 +85,7 @@ def maximum(module: nn.Module, _: Any, grad_output: tuple[Tensor]) -> tuple[Tens
     return (grad_output[0][..., None] * torch.cat((multiplier, multiplier)),)
 
 
-def _middle(module: nn.Module) -> Tensor:
+def _middle(module: Step) -> Tensor:
     """Half way between the sequences' inputs and their references', once for each half of the
     batch.
     """

@@ -7,6 +7,7 @@ thing.
 """
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -15,8 +16,9 @@ import torch
 from torch import Tensor
 
 from orchid_genomics.errors import InputError
-from orchid_genomics.explain.unfused import paired
+from orchid_genomics.explain.unfused import pair
 from orchid_genomics.model.folder import OrchidModel
+from orchid_genomics.model.heads import LettersRecipe, TracksRecipe
 from orchid_genomics.sequence import DNA
 
 if TYPE_CHECKING:
@@ -28,13 +30,21 @@ _LETTER = re.compile(r"([ACGT])@(\d+|center)")
 
 
 @dataclass(frozen=True)
-class Target:
-    """All outputs of a head over sequences, (N, T)."""
+class Target(ABC):
+    """What is explained, and what it is called."""
 
     name: str
 
+    @abstractmethod
     def of(self, model: "OneHot", x_N4L: Tensor) -> Tensor:
-        """The numbers to explain (N, T)."""
+        """The numbers to explain (N, T) of one-hot or mixed letters."""
+
+
+@dataclass(frozen=True)
+class AllOutputs(Target):
+    """All outputs of a head over sequences, (N, T)."""
+
+    def of(self, model: "OneHot", x_N4L: Tensor) -> Tensor:
         return model.predictions(x_N4L)
 
 
@@ -50,19 +60,22 @@ class Output(Target):
 
 @dataclass(frozen=True)
 class Track(Target):
-    """One track, averaged over its bins or (`place`) in the bin that holds a letter; (N, 1)."""
+    """One track, averaged over its bins of `bin` letters, or (`place`) in the one that holds a
+    letter; (N, 1).
+    """
 
     index: int
     place: str
+    bin: int
 
     def of(self, model: "OneHot", x_N4L: Tensor) -> Tensor:
         out_NB = model.predictions(x_N4L)[..., self.index]
-        letters, last = model.model.recipe.head.bin, out_NB.shape[1] - 1
+        last = out_NB.shape[1] - 1
         if self.place:
-            return out_NB[:, min(_place(self, model, x_N4L) // letters, last), None]
-        span = model.spanned(x_N4L)
-        first = min(span.start // letters, last)
-        return out_NB[:, first : max(-(-span.stop // letters), first + 1)].mean(1, keepdim=True)
+            return out_NB[:, min(_column(self, model, x_N4L) // self.bin, last), None]
+        span = model.columns(x_N4L)
+        first = min(span.start // self.bin, last)
+        return out_NB[:, first : max(-(-span.stop // self.bin), first + 1)].mean(1, keepdim=True)
 
 
 @dataclass(frozen=True)
@@ -73,9 +86,9 @@ class Likelihood(Target):
     place: str
 
     def of(self, model: "OneHot", x_N4L: Tensor) -> Tensor:
-        place = _place(self, model, x_N4L)
-        hidden_L = torch.arange(x_N4L.shape[-1], device=x_N4L.device) == place
-        return log_likelihoods(model, x_N4L, hidden_L)[:, place, self.letter, None]
+        column = _column(self, model, x_N4L)
+        hidden_L = torch.arange(x_N4L.shape[-1], device=x_N4L.device) == column
+        return log_likelihoods(model, x_N4L, hidden_L)[:, column, self.letter, None]
 
 
 @dataclass(frozen=True)
@@ -85,31 +98,31 @@ class PseudoLikelihood(Target):
     passes: int | None
 
     def of(self, model: "OneHot", x_N4L: Tensor) -> Tensor:
-        span = model.spanned(x_N4L)
+        span = model.columns(x_N4L)
         if self.passes is None:
-            return _shared(model, log_likelihoods(model, x_N4L)[:, span], x_N4L[..., span])
-        place_L = torch.arange(x_N4L.shape[-1], device=x_N4L.device) - span.start
-        inside_L = (place_L >= 0) & (place_L < span.stop - span.start)
-        total = 0
+            return _sum_of_logs(model, log_likelihoods(model, x_N4L)[:, span], x_N4L[..., span])
+        position_L = torch.arange(x_N4L.shape[-1], device=x_N4L.device) - span.start
+        inside_L = (position_L >= 0) & (position_L < span.stop - span.start)
+        total = x_N4L.new_zeros(len(x_N4L), 1)
         for turn in range(min(self.passes, span.stop - span.start)):
-            hidden_L = inside_L & (place_L % self.passes == turn)
+            hidden_L = inside_L & (position_L % self.passes == turn)
             logs_NLV = log_likelihoods(model, x_N4L, hidden_L)[:, hidden_L]
-            total = total + _shared(model, logs_NLV, x_N4L[..., hidden_L])
+            total = total + _sum_of_logs(model, logs_NLV, x_N4L[..., hidden_L])
         return total
 
 
-def _place(target: Likelihood | Track, model: "OneHot", x_N4L: Tensor) -> int:
+def _column(target: Likelihood | Track, model: "OneHot", x_N4L: Tensor) -> int:
     """The column of a target's letter."""
-    span = model.spanned(x_N4L)
+    span = model.columns(x_N4L)
     L = span.stop - span.start
-    place = L // 2 if target.place == "center" else int(target.place)
-    if place >= L:
+    position = L // 2 if target.place == "center" else int(target.place)
+    if position >= L:
         raise InputError(
-            "--target",
+            "target",
             f"{target.name} of a sequence of {L:,} letters",
-            f"places 0 to {L - 1}, 0-based",
+            f"letters 0 to {L - 1}, 0-based",
         )
-    return span.start + place
+    return span.start + position
 
 
 def log_likelihoods(model: "OneHot", x_N4L: Tensor, hidden_L: Tensor | None = None) -> Tensor:
@@ -117,11 +130,10 @@ def log_likelihoods(model: "OneHot", x_N4L: Tensor, hidden_L: Tensor | None = No
     return model.unfused.log_softmax(model.predictions(x_N4L, hidden_L))
 
 
-def _shared(model: "OneHot", logs_NLV: Tensor, x_NVL: Tensor) -> Tensor:
+def _sum_of_logs(model: "OneHot", logs_NLV: Tensor, x_NVL: Tensor) -> Tensor:
     """The sum over positions of what the letters there are likely, (N, 1)."""
-    return model.unfused.share(paired(logs_NLV, x_NVL.transpose(1, 2).to(logs_NLV))).sum((1, 2))[
-        :, None
-    ]
+    shares_NLV = model.unfused.share(pair(logs_NLV, x_NVL.transpose(1, 2).to(logs_NLV)))
+    return shares_NLV.sum((1, 2))[:, None]
 
 
 def read_target(target: str | int | None, model: OrchidModel) -> Target:
@@ -132,37 +144,43 @@ def read_target(target: str | int | None, model: OrchidModel) -> Target:
             "model", "has no head: it predicts nothing to explain", "a model with a head"
         )
     text = "" if target is None else str(target).strip()
-    if head.kind == "letters":
-        return _of_letters(text or "pll", model)
+    if isinstance(head, LettersRecipe):
+        return _read_letters_target(text or "pll", model)
     outputs = output_names(model)
-    name, _, place = (
-        text.partition("@") if head.kind == "tracks" and text not in outputs else (text, "", "")
-    )
-    index = (
-        outputs.index(name) if name in outputs else int(name) if name.isdecimal() else len(outputs)
-    )
-    if not text and (len(outputs) == 1 or head.kind == "pooled"):
-        return Target("all outputs") if len(outputs) > 1 else read_target(outputs[0], model)
+    if not text and len(outputs) == 1:
+        text = outputs[0]
+    if not text and not isinstance(head, TracksRecipe):
+        return AllOutputs("all outputs")
+    name, place = text, ""
+    # The name of a track may hold an @ itself.
+    if isinstance(head, TracksRecipe) and text not in outputs:
+        name, _, place = text.partition("@")
+    if name in outputs:
+        index = outputs.index(name)
+    else:
+        index = int(name) if name.isdecimal() else len(outputs)
     if index >= len(outputs) or not (place in ("", "center") or place.isdecimal()):
-        raise _unknown(text, model)
-    return Track(text, index, place) if head.kind == "tracks" else Output(outputs[index], index)
+        raise _unknown_target(text, model)
+    if isinstance(head, TracksRecipe):
+        return Track(text, index, place, head.bin)
+    return Output(outputs[index], index)
 
 
-def _of_letters(text: str, model: OrchidModel) -> Target:
+def _read_letters_target(text: str, model: OrchidModel) -> Target:
     if text == "pll":
         return PseudoLikelihood(text, None)
     if text == "pll-hidden":
         return PseudoLikelihood(text, PASSES)
-    found = _LETTER.fullmatch(text)
-    if not found:
-        raise _unknown(text, model)
-    letter, place = found.groups()
+    match = _LETTER.fullmatch(text)
+    if not match:
+        raise _unknown_target(text, model)
+    letter, place = match.groups()
     return Likelihood(text, DNA.letters.index(letter), place)
 
 
-def _unknown(text: str, model: OrchidModel) -> InputError:
-    found = f"the model has no {text!r}" if text else "not said, and the model has several"
-    return InputError("--target", found, "it has " + ", ".join(possible(model)))
+def _unknown_target(text: str, model: OrchidModel) -> InputError:
+    found = f"the model has no {text!r}" if text else "not given, and the model has several"
+    return InputError("target", found, "it has " + ", ".join(possible(model)))
 
 
 def possible(model: OrchidModel) -> Sequence[str]:
@@ -170,19 +188,19 @@ def possible(model: OrchidModel) -> Sequence[str]:
     head = model.recipe.head
     if head is None:
         return ()
-    if head.kind == "letters":
+    if isinstance(head, LettersRecipe):
         return ("pll", "pll-hidden", "A@100 (a letter and a 0-based place)", "A@center")
     names = output_names(model)
-    return (
-        names
-        if head.kind == "pooled"
-        else (*names, f"{names[0]}@100 (a track and a 0-based place)")
-    )
+    if isinstance(head, TracksRecipe):
+        return (*names, f"{names[0]}@100 (a track and a 0-based place)")
+    return names
 
 
 def output_names(model: OrchidModel) -> tuple[str, ...]:
     """The names of the outputs of a head; a binary one has a single output, the logit of its
     positive class.
     """
-    head = model.recipe.head
-    return head.labels[-head.outputs :]
+    # A head of another package has outputs with names where its recipe has `labels`.
+    labels: tuple[str, ...] = getattr(model.recipe.head, "labels", ())
+    outputs: int = getattr(model.recipe.head, "outputs", len(labels))
+    return labels[-outputs:] if outputs else ()

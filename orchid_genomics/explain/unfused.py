@@ -128,7 +128,7 @@ class Unfused(nn.Module):
     def averaged(self, score_BQL: Tensor, x_BCL: Tensor) -> Tensor:
         """What `model.pooling.softmax_average` gives, (B, Q, C)."""
         weights = self.softmax(score_BQL)[:, :, None]
-        return self.average(paired(*torch.broadcast_tensors(weights, x_BCL[:, None]))).sum(-1)
+        return self.average(pair(*torch.broadcast_tensors(weights, x_BCL[:, None]))).sum(-1)
 
     @property
     def hooked(self) -> bool:
@@ -188,7 +188,7 @@ class MixerParts(nn.Module):
         taps = None if taps is None else both_strands(taps, D)
         S = self._strength(mixer, v_BDL, mask_BL)
         H = H + frequency_conv(both_strands(gain, D) * S, taps, L)
-        Y = self.spectrum(paired(*(torch.view_as_real(part.resolve_conj()) for part in (H, Z))))
+        Y = self.spectrum(pair(*(torch.view_as_real(part.resolve_conj()) for part in (H, Z))))
         return torch.fft.irfft(torch.view_as_complex(Y), n=L)
 
     def _strength(self, mixer: Mixer, v_BDL: Tensor, mask_BL: Tensor | None) -> Tensor:
@@ -202,14 +202,14 @@ class MixerParts(nn.Module):
             self.power(torch.view_as_real(torch.fft.rfft(v_BDL)[..., 1:])), (1, 0)
         )
         mean = (power * half_weights(L, power)).sum(-1, keepdim=True) / L
-        strength = self.strength(paired(power, mean + TINY + power / mixer.conditioning.bound))
+        strength = self.strength(pair(power, mean + TINY + power / mixer.conditioning.bound))
         return strength if mixer.conditioning.kind == "correlation" else self.root(strength)
 
 
-def paired(a: Tensor, b: Tensor) -> Tensor:
+def pair(a: Tensor, b: Tensor) -> Tensor:
     """Two operands as the one tensor that a module takes."""
     return torch.stack((a, b), 1)
 
 
 def _of_pair(module: nn.Module) -> Callable[[Tensor, Tensor], Tensor]:
-    return lambda a, b: module(paired(a, b))
+    return lambda a, b: module(pair(a, b))

@@ -1,6 +1,8 @@
 """Regions and a model become attributions: HDF5, npz, or a track that browsers draw as letters."""
 
+import math
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -12,9 +14,10 @@ from pydantic import Field
 from orchid_genomics import __version__
 from orchid_genomics.draw.lanes import read_lane
 from orchid_genomics.errors import InputError
-from orchid_genomics.explain.arrays import KINDS, Explained, ExplainFormat
-from orchid_genomics.explain.browsers import MOST_REGIONS, browser_files
-from orchid_genomics.explain.methods import Explaining, Options
+from orchid_genomics.explain.arrays import KINDS, ExplainFormat
+from orchid_genomics.explain.browsers import MOST_REGIONS, write_browser_files
+from orchid_genomics.explain.explainer import Explained, Explainer
+from orchid_genomics.explain.methods import COMMON, Options, Shape
 from orchid_genomics.explain.motif_files import read_motifs
 from orchid_genomics.explain.motifs import MotifTable
 from orchid_genomics.explain.page import Page
@@ -29,8 +32,8 @@ from orchid_genomics.jobs.task import Format, Identity, Task, register
 from orchid_genomics.score.elements.element_files import ElementFile
 from orchid_genomics.score.elements.element_scores import REASONS
 
-BLOCK = 16  # regions that are explained, saved and lost together
-_MORE = {"ism": ("effects",), "dependency": ("dependency",)}
+BLOCK = 16
+"""Regions that are explained, saved and lost together."""
 
 
 class ExplainIdentity(Identity):
@@ -61,7 +64,7 @@ class ExplainIdentity(Identity):
     records: int
     longest: int
     """Letters of the longest region that can be explained."""
-    arrays: tuple[str, ...]
+    arrays: dict[str, Shape]
     contigs: dict[str, int]
 
 
@@ -128,17 +131,16 @@ class Beside:
         """The files to write from the regions, each with what writes it; motifs and annotation are
         read here.
         """
-        stem, known = (
-            out.name.split(".")[0],
-            None if self.motifs is None else MotifTable(read_motifs(self.motifs)),
-        )
-        reports: dict[Path, Any] = (
-            {} if known is None else {out.with_name(f"{stem}.motifs.tsv"): known}
-        )
+        stem = out.name.split(".")[0]
+        reports: dict[Path, Any] = {}
+        table = None
+        if self.motifs is not None:
+            table = MotifTable(read_motifs(self.motifs))
+            reports[out.with_name(f"{stem}.motifs.tsv")] = table
+            about = about | {"motifs": self.motifs}
         if self.html:
-            about = about | ({"motifs": self.motifs} if self.motifs else {})
             lanes = [read_lane(path, genome) for path in self.annotation]
-            reports[out.with_name(f"{stem}.html")] = Page(identity, about, lanes, known)
+            reports[out.with_name(f"{stem}.html")] = Page(identity, about, lanes, table)
         return reports
 
 
@@ -169,21 +171,21 @@ def explain(
     kind, *_ = [kind_of(path, KINDS) for path in outs]
     if shard and (len(outs) > 1 or beside.html or beside.session or beside.motifs):
         raise InputError(
-            "--shard",
+            "shard",
             "makes one part of one file",
-            "one --out, without --html, --session or --motifs",
+            "one `out`, without `html`, `session` or `motifs`",
         )
     tracks = [path for path in outs if path.name.lower().endswith(BIGWIG)]
     if beside.session and not tracks:
         raise InputError(
-            "--session", f"{outs[0]} is no bigWig, which browsers draw as letters", "-o OUT.bw"
+            "session", f"{outs[0]} is no bigWig, which browsers draw as letters", "-o OUT.bw"
         )
     loaded, fasta = open_model_and_genome(model, genome, device)
-    explaining = Explaining(loaded, fasta, options)
+    explainer = Explainer(loaded, fasta, options)
     file = ElementFile.survey(elements, fasta)
     lengths = [len(record.place) for record in read_records(Path(elements))]
-    explaining.fit(min(lengths))
-    identity = _identity(explaining, file, lengths, loaded.hash(), kind)
+    explainer.check_target(min(lengths))
+    identity = _identity(explainer, file, lengths, kind=kind, model=loaded.hash())
     about = {
         "model": f"{model} ({loaded.hash()})",
         "genome": f"{fasta.path.name} ({fasta.checksum()[:12]})",
@@ -191,48 +193,44 @@ def explain(
     reports = beside.reports(outs[0], identity.dump(), about, fasta)
     job = Job(TASK, identity, destinations[0], len(file), BLOCK)
     format, also = ExplainFormat(identity.dump(), outs[1:], reports), list(reports)
-    summary = run_job(job, Regions(file, explaining), quiet, format)
+    summary = run_job(job, Regions(file, explainer), quiet, format)
     if summary is None:
         return None
     if beside.session:
         name = f"{Path(model).name} {identity.method} {identity.target}".strip()
         records = islice(read_records(Path(elements)), MOST_REGIONS)
         shown = [file.interval(record) for record in records]
-        also += browser_files({name: tracks[0]}, genome, shown, beside.annotation, fasta.contigs)
+        also += write_browser_files(
+            {name: tracks[0]}, genome, shown, beside.annotation, fasta.contigs
+        )
     if also and not quiet:
         print("also written: " + ", ".join(map(str, also)), file=sys.stderr)
     return summary
 
 
 def _identity(
-    explaining: Explaining, file: ElementFile, lengths: Sequence[int], model: str, kind: str
+    explainer: Explainer, file: ElementFile, lengths: Sequence[int], kind: str, model: str
 ) -> ExplainIdentity:
     """All that decides a byte of the output; `model` is its hash."""
-    options = explaining.options
+    options = explainer.options
+    method = explainer.method
     return ExplainIdentity(
         kind=kind,
         version=__version__,
         model=model,
-        genome=explaining.genome.checksum()[:12],
+        genome=explainer.genome.checksum()[:12],
         input=file.checksum,
         method=options.method,
-        target=explaining.onehot.target.name if options.method != "dependency" else "",
+        target="" if method.only_letters else explainer.onehot.target.name,
         references=options.references or 0,
         seed=options.seed,
         window=options.window or 0,
         tolerance=options.tolerance,
         most_steps=options.most_steps,
         records=file.records,
-        longest=max((n for n in lengths if n <= explaining.longest), default=1),
-        arrays=(
-            "hypothetical",
-            "projected",
-            "difference",
-            "error",
-            "steps",
-            *_MORE.get(options.method, ()),
-        ),
-        contigs=dict(explaining.genome.contigs),
+        longest=max((n for n in lengths if n <= explainer.longest), default=1),
+        arrays={**COMMON, **method.extra_arrays},
+        contigs=dict(explainer.genome.contigs),
     )
 
 
@@ -241,7 +239,7 @@ class Regions:
     """The regions of a BED, to be explained."""
 
     file: ElementFile
-    explaining: Explaining
+    explainer: Explainer
 
     def __len__(self) -> int:
         return len(self.file)
@@ -251,26 +249,22 @@ class Regions:
 
     def answer(self, records: list[Record]) -> tuple[list[Explained], Stats]:
         """Explained regions, and stats."""
-        intervals = [self.file.interval(record) for record in records]
-        regions = []
-        for interval, arrays in zip(intervals, self.explaining(intervals), strict=True):
-            if isinstance(arrays, str):
-                regions.append(Explained(interval, arrays, {}))
-            else:
-                regions.append(Explained(interval, "", arrays))
+        regions = self.explainer([self.file.interval(record) for record in records])
         return regions, _stats(regions)
 
 
-def _stats(found: Sequence[Explained]) -> Stats:
+def _stats(regions: Sequence[Explained]) -> Stats:
     """Counts of a block, and how far its sums are from what they must be (relative errors,
     ascending).
     """
-    known = [each.found for each in found if not each.why]
-    pairs = [(float(each["error"]), abs(float(each["difference"]))) for each in known]
-    errors = sorted(error / max(difference, 1e-12) for error, difference in pairs if error == error)
-    whys = [each.why for each in found if each.why]
+    errors = []
+    for region in regions:
+        if not region.why and not math.isnan(region.arrays["error"]):
+            difference = abs(float(region.arrays["difference"]))
+            errors.append(float(region.arrays["error"]) / max(difference, 1e-12))
+    reasons = Counter(region.why for region in regions if region.why)
     return {
-        "regions": len(found),
-        "reasons": {why: whys.count(why) for why in sorted(set(whys))},
-        "errors": errors,
+        "regions": len(regions),
+        "reasons": dict(sorted(reasons.items())),
+        "errors": sorted(errors),
     }

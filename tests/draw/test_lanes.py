@@ -24,7 +24,7 @@ def genes(tmp_path) -> draw.Lane:
 
 
 def test_genes_bear_their_symbols_and_beds_their_file_name(genes, tmp_path):
-    assert [(each.name, each.start, each.end) for each in genes.places] == [
+    assert [(each.name, each.start, each.end) for each in genes.intervals] == [
         ("ABC1", 10, 40),
         ("g2", 50, 90),
     ]
@@ -32,7 +32,7 @@ def test_genes_bear_their_symbols_and_beds_their_file_name(genes, tmp_path):
     assert genes.is_genes
     (tmp_path / "peaks.bed").write_text("chr1\t5\t9\tp1\n")
     peaks = draw.read_lane(tmp_path / "peaks.bed")
-    assert (peaks.name, peaks.is_genes, len(peaks.places)) == ("peaks", False, 1)
+    assert (peaks.name, peaks.is_genes, len(peaks.intervals)) == ("peaks", False, 1)
 
 
 def test_arrows_point_along_the_strand_on_1_based_positions(genes):

@@ -56,7 +56,7 @@ def test_a_zoom_shows_the_letters_of_its_part_and_its_tracks(strand):
     at = 305 - 100 if strand == "+" else 1100 - 1 - 305
     values[at] = 9.0
     genes = draw.Lane("genes", (Interval("chr1", 200, 900, "+", "ABC1"),), (), True)
-    top = draw.zoomed(values, tokens, place, zoom, [genes])
+    top = draw.closeup(values, tokens, place, zoom, [genes])
     parts = top.figure.axes[0].child_axes
     assert len(parts) == 4
     letters = parts[2].collections[0].get_paths()[0]
@@ -72,13 +72,13 @@ def test_a_zoom_outside_is_refused():
         InputError,
         match=r"^chr1:1-10: does not lie inside what is drawn; a part of chr1:1,001-1,006$",
     ):
-        draw.zoomed(np.zeros(6), np.zeros(6, np.uint8), PLACE, Interval("chr1", 0, 10))
+        draw.closeup(np.zeros(6), np.zeros(6, np.uint8), PLACE, Interval("chr1", 0, 10))
 
 
 def test_reference_and_alternate_share_one_scale():
     reference, alternate = np.zeros((4, 6)), np.zeros((4, 6))
     reference[0, 2], alternate[1, 2] = 1.0, 3.0
-    upper = draw.compared(
+    upper = draw.logo_pair(
         reference, alternate, PLACE, Interval("chr1", 1002, 1003), names=("A", "C")
     )
     lower = upper.figure.axes[0].child_axes[1]
@@ -102,8 +102,8 @@ def test_every_picture_takes_axes_and_draws_nowhere_else():
         draw.motif(np.ones((4, 3)), given[1]),
         draw.dependency(np.ones((6, 6)), PLACE, given[2]),
         draw.overview(zeros, PLACE, given[3]),
-        draw.zoomed(zeros, tokens, PLACE, Interval("chr1", 1001, 1003), (), given[4]),
-        draw.compared(np.ones((4, 6)), np.ones((4, 6)), PLACE, PLACE, given[5]),
+        draw.closeup(zeros, tokens, PLACE, Interval("chr1", 1001, 1003), (), given[4]),
+        draw.logo_pair(np.ones((4, 6)), np.ones((4, 6)), PLACE, PLACE, given[5]),
         draw.points(np.zeros((2, 2)), ["a", "b"], given[6]),
         draw.lane(draw.Lane("none", ()), PLACE, given[7]),
     ]

@@ -5,7 +5,7 @@ from xml.etree import ElementTree
 import pytest
 
 from orchid_genomics.errors import InputError
-from orchid_genomics.explain.browsers import browser_files
+from orchid_genomics.explain.browsers import write_browser_files
 from orchid_genomics.sequence import Interval
 
 PLACES = [Interval("chr1", 10, 40, "+", "p1"), Interval("chr2", 90, 100)]
@@ -15,7 +15,7 @@ PLACES = [Interval("chr1", 10, 40, "+", "p1"), Interval("chr2", 90, 100)]
 def written(tmp_path):
     (tmp_path / "out").mkdir()
     tracks = {'input x gradient, "pll"': tmp_path / "out" / "saliency.bw"}
-    return browser_files(
+    return write_browser_files(
         tracks, tmp_path / "genome.fa", PLACES, [tmp_path / "genes.bed"], {"chr1": 50}
     )
 
@@ -51,5 +51,5 @@ def test_only_a_bigwig_is_drawn_as_letters(tmp_path):
     with pytest.raises(
         InputError, match=r"s\.bedgraph\.gz: is no bigWig, .*; an output that ends in \.bw$"
     ):
-        browser_files({"s": tmp_path / "s.bedgraph.gz"}, tmp_path / "g.fa", PLACES)
+        write_browser_files({"s": tmp_path / "s.bedgraph.gz"}, tmp_path / "g.fa", PLACES)
     assert list(tmp_path.iterdir()) == []

@@ -13,7 +13,7 @@ from orchid_genomics.explain import (
     input_x_gradient,
     integrated_gradients,
     one_hot,
-    shuffled,
+    shuffles,
 )
 from orchid_genomics.sequence import DNA
 
@@ -45,7 +45,7 @@ def test_integrated_gradients_are_captums_with_many_steps(made, letters):
         OneHot(made(dtype=torch.float64, depth=1), "C@5"),
         one_hot(letters(2, 33, codes=5)).double(),
     )
-    references = shuffled(x, 2, seed=3)
+    references = shuffles(x, 2, seed=3)
     found = integrated_gradients(model, x, references, batch=50, tolerance=1e-4, most_steps=4000)
     theirs = [
         IntegratedGradients(model).attribute(
@@ -66,7 +66,7 @@ def test_steps_go_where_the_sum_is_wrong_until_it_is_right_or_the_error_is_said(
     tiny_model, letters
 ):
     model, x = OneHot(tiny_model, "C@5"), one_hot(letters(1, 32))
-    references = shuffled(x, 1)
+    references = shuffles(x, 1)
     rough = integrated_gradients(model, x, references, most_steps=1)
     found = integrated_gradients(model, x, references, most_steps=3000)
     assert rough.steps < found.steps

@@ -1,5 +1,7 @@
 """Regions through files: every method, every format, both strands, every reason, kills and shards."""
 
+from dataclasses import replace
+
 import h5py
 import numpy as np
 import pytest
@@ -8,7 +10,8 @@ import torch
 from orchid_genomics.errors import InputError
 from orchid_genomics.explain import OneHot, one_hot
 from orchid_genomics.explain.arrays import read_explained
-from orchid_genomics.explain.methods import METHODS, Explaining, Options
+from orchid_genomics.explain.explainer import Explainer
+from orchid_genomics.explain.methods import METHODS, Options
 from orchid_genomics.genome.fasta import Genome
 from orchid_genomics.genome.signal import Track
 from orchid_genomics.model.heads import PooledRecipe
@@ -48,8 +51,9 @@ def files(tmp_path, genome, tiny_model):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_the_other_strand_of_a_region_has_the_mirrored_arrays(tiny_model, genome, method):
-    explaining = Explaining(tiny_model, genome, Options(method, window=60, **QUICK))
-    here, there = explaining([Interval("chr1", 20, 60, "+"), Interval("chr1", 20, 60, "-")])
+    explainer = Explainer(tiny_model, genome, Options(method, window=60, **QUICK))
+    strands = [Interval("chr1", 20, 60, "+"), Interval("chr1", 20, 60, "-")]
+    here, there = (region.arrays for region in explainer(strands))
     assert here["projected"].shape == (40,)
     for name, turned in (
         ("projected", (0,)),
@@ -66,15 +70,17 @@ def test_the_other_strand_of_a_region_has_the_mirrored_arrays(tiny_model, genome
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_region_does_not_know_those_beside_it(tiny_model, genome, method):
-    explaining = Explaining(tiny_model, genome, Options(method, **QUICK))
+    explainer = Explainer(tiny_model, genome, Options(method, **QUICK))
     places = [Interval("chr1", 20, 60), Interval("chr2", 5, 45), Interval("chr1", 100, 130)]
-    together, alone = explaining(places), [explaining([place])[0] for place in places]
-    for one, other in zip(together, alone, strict=True):
-        np.testing.assert_allclose(one["projected"], other["projected"], atol=1e-4, rtol=1e-3)
+    for together in explainer(places):
+        (alone,) = explainer([together.interval])
+        np.testing.assert_allclose(
+            together.arrays["projected"], alone.arrays["projected"], atol=1e-4, rtol=1e-3
+        )
 
 
 def test_a_window_is_read_and_the_region_alone_explained(tiny_model, genome):
-    (found,) = Explaining(tiny_model, genome, Options("ism", "pll", window=61))(
+    (found,) = Explainer(tiny_model, genome, Options("ism", "pll", window=61))(
         [Interval("chr1", 20, 60)]
     )
     tokens = torch.from_numpy(genome.tokens("chr1", 9, 71))[None]
@@ -84,8 +90,9 @@ def test_a_window_is_read_and_the_region_alone_explained(tiny_model, genome):
     mutant[0, :, 11] = torch.eye(4)[letter]
     with torch.no_grad():
         change = model(mutant) - model(one_hot(tokens))
-    assert found["effects"].shape == (4, 40)
-    np.testing.assert_allclose(found["effects"][letter, 0], change.item(), atol=1e-3)
+    effects = found.arrays["effects"]
+    assert effects.shape == (4, 40)
+    np.testing.assert_allclose(effects[letter, 0], change.item(), atol=1e-3)
 
 
 def test_every_format_holds_the_same_numbers_and_every_region_is_answered(files, tmp_path):
@@ -93,9 +100,14 @@ def test_every_format_holds_the_same_numbers_and_every_region_is_answered(files,
     summary = explain(*files, outs, Options("ism"), quiet=True)
     assert (summary["regions"], summary["explained"]) == (6, 3)
     assert summary["reasons"] == {"all_n": 1, "off_contig": 1, "unknown_contig": 1}
-    rows = list(read_explained(outs[0]))
+    rows, of_npz = list(read_explained(outs[0])), list(read_explained(outs[1]))
+    for one, other in zip(rows, of_npz, strict=True):
+        assert (one.interval, one.why) == (other.interval, other.why)
+        assert one.arrays.keys() == other.arrays.keys()
+        for name, values in one.arrays.items():
+            np.testing.assert_array_equal(values, other.arrays[name])
     assert [row.why for row in rows] == ["", "", "", "all_n", "unknown_contig", "off_contig"]
-    assert [row.place.name for row in rows] == ["f", "r", "s", "n", "", ""]
+    assert [row.interval.name for row in rows] == ["f", "r", "s", "n", "", ""]
     with np.load(outs[1]) as npz, h5py.File(outs[0]) as h5:
         for name in ("one_hot", "hypothetical", "projected", "effects"):
             np.testing.assert_array_equal(npz[name], h5[name][:])
@@ -105,7 +117,7 @@ def test_every_format_holds_the_same_numbers_and_every_region_is_answered(files,
         assert h5.attrs["method"] == "ism"
         assert h5.attrs["target"] == "pll"
         assert len(h5.attrs["model"]) == 12
-    forward, reverse, other = (row.found["projected"] for row in rows[:3])
+    forward, reverse, other = (row.arrays["projected"] for row in rows[:3])
     for path in outs[2:]:
         track = Track(path)
         np.testing.assert_allclose(
@@ -124,7 +136,7 @@ def test_shards_merge_to_the_same_numbers_and_a_kill_resumes(files, tmp_path, mo
     for shard in ("1/2", "2/2"):
         assert explain(*files, tmp_path / "cut.h5", shard=shard, quiet=True) is None
     merge([tmp_path / "cut.h5.parts"], tmp_path / "cut.h5", quiet=True)
-    answer = Explaining.__call__
+    answer = Explainer.__call__
     calls = []
 
     def killed(self, places):
@@ -133,7 +145,7 @@ def test_shards_merge_to_the_same_numbers_and_a_kill_resumes(files, tmp_path, mo
             raise KeyboardInterrupt
         return answer(self, places)
 
-    monkeypatch.setattr(Explaining, "__call__", killed)
+    monkeypatch.setattr(Explainer, "__call__", killed)
     with pytest.raises(KeyboardInterrupt):
         explain(*files, tmp_path / "resumed.h5", quiet=True)
     explain(*files, tmp_path / "resumed.h5", resume=True, quiet=True)
@@ -147,16 +159,16 @@ def test_shards_merge_to_the_same_numbers_and_a_kill_resumes(files, tmp_path, mo
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (Options(target="CTCF"), "--target: the model has no 'CTCF'; it has pll, pll-hidden"),
+        (Options(target="CTCF"), "target: the model has no 'CTCF'; it has pll, pll-hidden"),
         (
             Options("dependency", "pll"),
-            "--target: says nothing to a dependency map; --method dependency without",
+            "target: says nothing to the method dependency; the method dependency without",
         ),
         (
             Options("magic"),
-            "--method: unknown name 'magic'; gradient, integrated, deeplift, ism, dependency",
+            "method: unknown method 'magic'; possible: gradient, integrated, deeplift, ism, dependency",
         ),
-        (Options(window=0), "--window: 0; 1 letter or more"),
+        (Options(window=0), "window: 0; 1 letter or more"),
     ],
 )
 def test_what_cannot_be_is_one_line_before_any_work(files, tmp_path, options, message):
@@ -168,27 +180,25 @@ def test_what_cannot_be_is_one_line_before_any_work(files, tmp_path, options, me
 
 
 def test_a_region_longer_than_the_model_reads_is_answered(tiny_model, genome, monkeypatch):
-    from orchid_genomics.explain import methods as regions
-
-    monkeypatch.setitem(regions.MOST, "dependency", 30)
-    assert Explaining(tiny_model, genome, Options("dependency"))([Interval("chr1", 0, 31)]) == [
-        "too_long"
-    ]
+    short = replace(METHODS["dependency"], longest=30)
+    monkeypatch.setitem(METHODS, "dependency", short)
+    (region,) = Explainer(tiny_model, genome, Options("dependency"))([Interval("chr1", 0, 31)])
+    assert (region.why, region.arrays) == ("too_long", {})
 
 
 def test_a_head_of_several_outputs_is_asked_which(made, genome):
     model = made(PooledRecipe(task="multilabel", labels=("CTCF", "REST")))
     with pytest.raises(InputError) as error:
-        Explaining(model, genome)
-    assert str(error.value) == "--target: not said, and the model has several; it has CTCF, REST"
-    (found,) = Explaining(model, genome, Options("deeplift", "REST", references=2))(
+        Explainer(model, genome)
+    assert str(error.value) == "target: not given, and the model has several; it has CTCF, REST"
+    (found,) = Explainer(model, genome, Options("deeplift", "REST", references=2))(
         [Interval("chr1", 0, 40)]
     )
-    assert found["error"] < 1e-3
+    assert found.arrays["error"] < 1e-3
 
 
 def test_another_ending_and_another_file_are_one_line(files, tmp_path):
     with pytest.raises(InputError, match=r"'out.txt' names no format; .h5, .npz, .bw"):
         explain(*files, tmp_path / "out.txt")
-    with pytest.raises(InputError, match="is no HDF5 file of explained regions"):
+    with pytest.raises(InputError, match="holds no explained regions"):
         list(read_explained(files[2]))

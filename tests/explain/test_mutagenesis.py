@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from orchid_genomics.errors import InputError
-from orchid_genomics.explain import OneHot, centred, mutate, one_hot
+from orchid_genomics.explain import OneHot, centre, mutate, one_hot
 from orchid_genomics.sequence import DNA
 
 
@@ -48,8 +48,8 @@ def test_the_other_strand_gives_the_mirrored_effects(tiny_model, letters):
 
 def test_centred_effects_sum_to_nothing_over_letters(tiny_model, letters):
     effects = mutate(OneHot(tiny_model), one_hot(letters(1, 20)))
-    torch.testing.assert_close(centred(effects).sum(1), torch.zeros(1, 20), atol=1e-5, rtol=0)
-    torch.testing.assert_close(centred(effects) - centred(effects)[:, :1], effects - effects[:, :1])
+    torch.testing.assert_close(centre(effects).sum(1), torch.zeros(1, 20), atol=1e-5, rtol=0)
+    torch.testing.assert_close(centre(effects) - centre(effects)[:, :1], effects - effects[:, :1])
 
 
 def test_a_sequence_without_letters_is_answered(tiny_model):

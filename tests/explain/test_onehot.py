@@ -7,7 +7,7 @@ import torch
 from captum.attr import InputXGradient, IntegratedGradients, Saliency
 
 from orchid_genomics.errors import InputError
-from orchid_genomics.explain import OneHot, one_hot, possible, shuffled
+from orchid_genomics.explain import OneHot, one_hot, possible, shuffles
 from orchid_genomics.model.heads import PooledRecipe, TracksRecipe
 from orchid_genomics.sequence import DNA
 
@@ -103,18 +103,18 @@ def test_outputs_have_names_and_numbers(letters, made):
         (
             None,
             "CTCF",
-            "--target: the model has no 'CTCF'; it has pll, pll-hidden, A@100 (a letter",
+            "target: the model has no 'CTCF'; it has pll, pll-hidden, A@100 (a letter",
         ),
-        (None, "N@3", "--target: the model has no 'N@3'"),
-        ("several", "SPI1", "--target: the model has no 'SPI1'; it has CTCF, REST, MAX"),
-        ("several", 3, "--target: the model has no '3'; it has CTCF, REST, MAX"),
-        ("one", "pll", "--target: the model has no 'pll'; it has 1"),
+        (None, "N@3", "target: the model has no 'N@3'"),
+        ("several", "SPI1", "target: the model has no 'SPI1'; it has CTCF, REST, MAX"),
+        ("several", 3, "target: the model has no '3'; it has CTCF, REST, MAX"),
+        ("one", "pll", "target: the model has no 'pll'; it has 1"),
         (
             "tracks",
             None,
-            "--target: not said, and the model has several; it has plus, minus, plus@100",
+            "target: not given, and the model has several; it has plus, minus, plus@100",
         ),
-        ("tracks", "plus@x", "--target: the model has no 'plus@x'"),
+        ("tracks", "plus@x", "target: the model has no 'plus@x'"),
     ],
 )
 def test_a_target_that_the_model_has_not_is_answered_with_those_it_has(head, target, message, made):
@@ -126,7 +126,7 @@ def test_a_target_that_the_model_has_not_is_answered_with_those_it_has(head, tar
 def test_a_place_beyond_the_sequence_is_one_line(tiny_model, letters):
     with pytest.raises(InputError) as error:
         OneHot(tiny_model, "A@40")(one_hot(letters(1, 40)))
-    assert str(error.value) == "--target: A@40 of a sequence of 40 letters; places 0 to 39, 0-based"
+    assert str(error.value) == "target: A@40 of a sequence of 40 letters; letters 0 to 39, 0-based"
 
 
 def test_possible_targets_can_all_be_read(made):
@@ -140,7 +140,7 @@ def test_captum_explains_it_unchanged(tiny_model, letters):
     model, x = OneHot(tiny_model), one_hot(letters(2, 32)).requires_grad_()
     slope = Saliency(model).attribute(x, target=0, abs=False)
     torch.testing.assert_close(InputXGradient(model).attribute(x, target=0), slope * x)
-    reference = shuffled(x.detach(), 1)[:, 0]
+    reference = shuffles(x.detach(), 1)[:, 0]
     found = IntegratedGradients(model).attribute(
         x, reference, target=0, n_steps=8, method="gausslegendre"
     )

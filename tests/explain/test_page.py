@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from orchid_genomics import draw
-from orchid_genomics.explain.arrays import Explained
+from orchid_genomics.explain.explainer import Explained
 from orchid_genomics.explain.motif_files import Motif
 from orchid_genomics.explain.motifs import Match, Seqlet
-from orchid_genomics.explain.page import MOST, Known, heaviest, known_motifs, write_page
+from orchid_genomics.explain.page import MOST, MotifRow, heaviest, motif_rows, write_page
 from orchid_genomics.sequence import DNA, Interval
 
 
@@ -55,14 +55,16 @@ class Tags(HTMLParser):
 
 @pytest.fixture
 def page(tmp_path):
-    long = {**region(1000, "A" * 300).found, "dependency": np.ones((300, 300))}
+    long = {**region(1000, "A" * 300).arrays, "dependency": np.ones((300, 300))}
     regions = [
         region(99, "ACGTACGTAC", name="first <promoter>", error=1e-4),
         region(199, "ACGTACGTAC", "-"),
         Explained(Interval("chr1", 1000, 1300), "", long),
         Explained(Interval("chr9", 5, 8), "unknown_contig", {}),
     ]
-    motifs = [Known(np.array([[9, 1], [1, 9], [1, 1], [1, 1]]), {"motif": "TBP & co", "q": "0.01"})]
+    motifs = [
+        MotifRow(np.array([[9, 1], [1, 9], [1, 1], [1, 1]]), {"motif": "TBP & co", "q": "0.01"})
+    ]
     lanes = [draw.Lane("genes", (Interval("chr1", 100, 150, "+", "ABC1"),), (), True)]
     path = tmp_path / "page.html"
     facts = {"model": "d5dafde6d240"}
@@ -126,7 +128,7 @@ def test_motifs_are_listed_by_how_often_they_are_met_and_unlikely_ones_left_out(
     hits = ((rare, 1e-9, 0), (common, 0.01, 1), (common, 0.001, 0), (rare, 0.5, 1))
     matches = [Match(Seqlet(r, 2, 6, 1.0, 0.01), motif, q, q, "+", 0) for motif, q, r in hits]
     places = [Interval("chr1", 100, 120, "-"), Interval("chr2", 0, 20, "+")]
-    found = [each.facts for each in known_motifs(matches, places)]
+    found = [each.facts for each in motif_rows(matches, places)]
     assert [(each["motif"], each["seqlets"], each["best q"]) for each in found] == [
         ("M1", 2, "1.0e-03"),
         ("M2", 1, "1.0e-09"),

@@ -6,7 +6,7 @@ import pytest
 import torch
 from tangermeme.deep_lift_shap import deep_lift_shap
 
-from orchid_genomics.explain import OneHot, attribution_ops, one_hot, shuffled, unfused
+from orchid_genomics.explain import OneHot, attribution_ops, one_hot, shuffles, unfused
 from orchid_genomics.model.heads import PooledRecipe, TracksRecipe
 
 HEADS = {
@@ -99,7 +99,7 @@ def test_multipliers_of_a_pair_that_does_not_differ_are_the_gradient(module):
 def test_tangermemes_deeplift_completes_on_it(made, letters, filters, filter):
     model = OneHot(made(dtype=torch.float64, filter=filters[filter]))
     x = one_hot(letters(2, 41))
-    references = shuffled(x, 3)
+    references = shuffles(x, 3)
     found = deep_lift_shap(
         model,
         x,
@@ -121,7 +121,7 @@ def test_deeplift_completes_under_every_head(made, letters, head):
     target = 0 if HEADS[head] else "pll-hidden"
     model = OneHot(made(HEADS[head], dtype=torch.float64, stem=7), target)
     x = one_hot(letters(1, 41))
-    references = shuffled(x, 1)
+    references = shuffles(x, 1)
     found = deep_lift_shap(
         model,
         x,
@@ -141,4 +141,4 @@ def test_without_the_rules_it_does_not_complete(made, letters):
         pytest.warns(RuntimeWarning, match="an operation in the model has no DeepLIFT rule"),
         pytest.warns(RuntimeWarning, match="Convergence deltas too high"),
     ):
-        deep_lift_shap(model, x, references=shuffled(x, 1), device="cpu", dtype=torch.float64)
+        deep_lift_shap(model, x, references=shuffles(x, 1), device="cpu", dtype=torch.float64)

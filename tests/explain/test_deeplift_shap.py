@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from orchid_genomics.explain import OneHot, deeplift, integrated_gradients, one_hot, shuffled
+from orchid_genomics.explain import OneHot, deeplift, integrated_gradients, one_hot, shuffles
 from orchid_genomics.genome.fasta import Genome
 from orchid_genomics.model.folder import OrchidModel
 from orchid_genomics.sequence import DNA
@@ -26,7 +26,7 @@ def trained():
 @pytest.mark.parametrize("method", [deeplift, integrated_gradients])
 def test_attributions_of_a_trained_model_sum_to_the_difference(trained, method, target):
     model, x = OneHot(trained[0], target), trained[1]
-    references = shuffled(x, 1)
+    references = shuffles(x, 1)
     found = method(model, x, references)
     with torch.no_grad():
         difference = (model(x) - model(references[:, 0]))[:, 0]
@@ -66,7 +66,7 @@ def test_captums_own_deeplift_misses_by_more_than_the_difference(trained):
     from captum.attr import DeepLift
 
     model, x = OneHot(trained[0]), trained[1]
-    reference = shuffled(x, 1)[:, 0]
+    reference = shuffles(x, 1)[:, 0]
     found = DeepLift(model).attribute(x.clone().requires_grad_(), reference, target=0).sum()
     difference = (model(x) - model(reference)).sum()
     assert (found - difference).abs() > difference.abs()

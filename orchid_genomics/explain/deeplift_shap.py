@@ -13,7 +13,7 @@ from torch import Tensor
 from orchid_genomics.errors import missing_extra
 from orchid_genomics.explain.gradients import Attribution
 from orchid_genomics.explain.onehot import OneHot
-from orchid_genomics.explain.references import shuffled
+from orchid_genomics.explain.references import shuffles
 from orchid_genomics.explain.unfused import attribution_ops
 
 REFERENCES = 10
@@ -24,29 +24,51 @@ def deeplift(
     model: OneHot,
     x_N4L: Tensor,
     references_NR4L: Tensor | None = None,
+    *,
     output: int = 0,
     batch: int = 16,
 ) -> Attribution:
     """Multipliers of every step between a sequence and its references, times the difference,
     averaged over references.
 
-    Attributions of a sequence sum to `difference` = f(sequence) - mean f(references) up to `error`,
-    which is rounding. References (N, R, 4, L) default to dinucleotide shuffles; `batch` is how many
-    pairs run at once. Cost: one forward and one backward pass of the unfused form for each pair,
-    two to four times those of the fused one.
-    Source: Shrikumar et al. 2017; Lundberg & Lee 2017; rules for products as in tangermeme. Raises
-    MachineError without the `explain` extra.
+    Parameters
+    ----------
+    model : OneHot
+        The model with its target.
+    x_N4L : Tensor
+        One-hot sequences.
+    references_NR4L : Tensor, optional
+        What each is compared with; None is dinucleotide shuffles.
+    output : int
+        The column of the target's outputs.
+    batch : int
+        Pairs of sequence and reference that run at once.
+
+    Returns
+    -------
+    Attribution
+        The sum of a sequence is f(sequence) - mean f(references) up to rounding, which `error`
+        holds. Cost: one forward and one backward pass of the unfused form for each pair, two to
+        four times those of the fused one.
+
+    Raises
+    ------
+    MachineError
+        Without the `explain` extra.
+
+    References
+    ----------
+    Shrikumar et al. 2017; Lundberg & Lee 2017; rules for products as in tangermeme.
     """
     try:
         from tangermeme.deep_lift_shap import deep_lift_shap
     except ImportError:
         raise missing_extra("tangermeme", "explain") from None
     if references_NR4L is None:
-        references_NR4L = shuffled(x_N4L, REFERENCES)
+        references_NR4L = shuffles(x_N4L, REFERENCES)
     with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore"
-        )  # of N, which it would refuse, and of an error that is returned here
+        # It warns of N, which it would refuse, and of an error that is returned here.
+        warnings.simplefilter("ignore")
         hypothetical = deep_lift_shap(
             model,
             x_N4L,
@@ -59,11 +81,11 @@ def deeplift(
             device=x_N4L.device,
         )
     with torch.no_grad():
-        after = torch.cat([model(some)[:, output] for some in x_N4L.split(batch)])
+        after_N = _values(model, x_N4L, output, batch)
         pairs = references_NR4L.to(x_N4L).flatten(0, 1)
-        before = (
-            torch.cat([model(some)[:, output] for some in pairs.split(batch)])
-            .view(len(x_N4L), -1)
-            .mean(1)
-        )
-    return Attribution.of(x_N4L.cpu(), hypothetical, (after - before).cpu())
+        before_N = _values(model, pairs, output, batch).view(len(x_N4L), -1).mean(1)
+    return Attribution.of(x_N4L.cpu(), hypothetical, (after_N - before_N).cpu())
+
+
+def _values(model: OneHot, x_N4L: Tensor, output: int, batch: int) -> Tensor:
+    return torch.cat([model(rows)[:, output] for rows in x_N4L.split(batch)])

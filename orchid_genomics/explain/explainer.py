@@ -1,0 +1,250 @@
+"""Regions of a genome explained by one method: arrays for each, and where there are none the reason.
+
+Arrays run along the region as it is read, on its strand. The trap: what a model says of a region
+depends on what it sees beside it, so a `window` is read around each region and only the region is
+explained; the target speaks of the region alone.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from orchid_genomics.errors import InputError
+from orchid_genomics.explain import integrated as integral
+from orchid_genomics.explain.deeplift_shap import deeplift
+from orchid_genomics.explain.dependency import dependency_map
+from orchid_genomics.explain.gradients import Attribution, input_x_gradient
+from orchid_genomics.explain.methods import METHODS, Options
+from orchid_genomics.explain.mutagenesis import centre, mutate
+from orchid_genomics.explain.onehot import OneHot
+from orchid_genomics.explain.references import one_hot, shuffles
+from orchid_genomics.explain.targets import AllOutputs, possible
+from orchid_genomics.genome.fasta import Genome
+from orchid_genomics.model.folder import OrchidModel
+from orchid_genomics.score.elements.element_scores import longest
+from orchid_genomics.sequence import CODE, DNA, Interval
+
+LETTERS = 1 << 14
+"""Letters of one batch, over all of its rows."""
+Arrays = dict[str, np.ndarray]
+Tensors = dict[str, Tensor]
+
+
+class Explained(NamedTuple):
+    """One region: its interval, `why` it has no arrays (else ""), and its arrays by name.
+
+    `tokens` (L,) uint8; `hypothetical` (4, L) and `projected` (L,) float32; `difference`, `error`
+    and `steps` (); and what the method gives beside them (`Method.extra_arrays`), such as `effects`
+    (4, L) of mutagenesis or the map `dependency` (L, L), whose `projected` is the mean of its rows.
+    """
+
+    interval: Interval
+    why: str
+    arrays: Arrays
+
+
+@dataclass(frozen=True)
+class WindowBatch:
+    """Windows of one width, of which a method explains the letters `start` to `end`.
+
+    Parameters
+    ----------
+    model : OneHot
+        The model with its target, which speaks of the letters `start` to `end` alone.
+    x_N4W : Tensor
+        The windows, one-hot, on the model's device.
+    start, end : int
+        The region's letters in each window, 0-based half-open.
+    rows : int
+        How many windows may go through the model at once.
+    options : Options
+        How the user wants them explained.
+    """
+
+    model: OneHot
+    x_N4W: Tensor
+    start: int
+    end: int
+    rows: int
+    options: Options
+
+    @property
+    def x_N4L(self) -> Tensor:
+        """The regions alone, on the CPU."""
+        return self.x_N4W[..., self.start : self.end].cpu()
+
+    def references(self) -> Tensor:
+        """Shuffles of the windows (N, R, 4, W), as many as asked for, or as the method's own."""
+        count = self.options.references or METHODS[self.options.method].references
+        return shuffles(self.x_N4W, count, self.options.seed)
+
+    def cut(self, attribution: Attribution) -> Tensors:
+        """The arrays of the regions from attributions of whole windows.
+
+        What lies beside a region stays in the sum that `error` is about.
+        """
+        start, end = self.start, self.end
+        return _tensors(
+            attribution,
+            attribution.hypothetical[..., start:end],
+            attribution.projected[:, start:end],
+        )
+
+    def whole(self, hypothetical_N4L: Tensor) -> Tensors:
+        """The arrays of the regions from hypothetical attributions of their letters alone."""
+        attribution = Attribution.of(self.x_N4L, hypothetical_N4L)
+        return _tensors(attribution, attribution.hypothetical, attribution.projected)
+
+
+def _tensors(attribution: Attribution, hypothetical: Tensor, projected: Tensor) -> Tensors:
+    steps = torch.full_like(attribution.difference, attribution.steps)
+    tensors = {
+        "hypothetical": hypothetical,
+        "projected": projected,
+        "difference": attribution.difference,
+        "error": attribution.error,
+        "steps": steps,
+    }
+    return {name: values.float() for name, values in tensors.items()}
+
+
+class Explainer:
+    """A model and a genome made ready to explain regions.
+
+    Raises
+    ------
+    InputError
+        For a method, target or window that cannot be.
+    """
+
+    def __init__(self, model: OrchidModel, genome: Genome, options: Options | None = None) -> None:
+        self.genome, self.options = genome, options or Options()
+        self.method = METHODS.pick(self.options.method, "method", InputError)
+        self.function: Callable[[WindowBatch], Tensors] = self.method.load()
+        if self.options.window is not None and self.options.window < 1:
+            raise InputError("window", f"{self.options.window}", "1 letter or more")
+        self.onehot = OneHot(model.eval(), self.options.target)
+        if isinstance(self.onehot.target, AllOutputs):
+            raise InputError(
+                "target",
+                "not given, and the model has several",
+                f"it has {', '.join(possible(model))}",
+            )
+        if self.method.only_letters:
+            self._require_letters(model)
+        self.longest = min(longest(model), self.method.longest or longest(model))
+        self.device = next(model.parameters()).device
+
+    def _require_letters(self, model: OrchidModel) -> None:
+        """Raises InputError where a method that explains the letters head itself cannot."""
+        name = self.options.method
+        if self.options.target:
+            raise InputError(
+                "target", f"says nothing to the method {name}", f"the method {name} without target"
+            )
+        if model.recipe.head is None or model.recipe.head.kind != "letters":
+            raise InputError(
+                "method", f"{name} is of models that predict letters", "a pretrained model"
+            )
+
+    def check_target(self, shortest: int) -> None:
+        """Raises InputError when the target speaks of a letter that the shortest region does not
+        have.
+        """
+        target = self.onehot.target
+        letter = getattr(target, "place", "")
+        if letter.isdecimal() and int(letter) >= shortest:
+            found = f"{target.name} of a region of {shortest:,} letters"
+            raise InputError("target", found, f"letters 0 to {shortest - 1}, 0-based")
+
+    def __call__(self, intervals: Sequence[Interval]) -> list[Explained]:
+        """Each region with its arrays, or the reason why it has none (a key of REASONS)."""
+        regions = [Explained(interval, self.why(interval), {}) for interval in intervals]
+        groups: dict[tuple[int, int], list[int]] = {}
+        for number, region in enumerate(regions):
+            if not region.why:
+                shape = (len(region.interval), self.width(region.interval))
+                groups.setdefault(shape, []).append(number)
+        for (length, width), numbers in groups.items():
+            start = (width - length) // 2
+            windows = [self.tokens(intervals[number], start, width) for number in numbers]
+            explained = self.explain(np.stack(windows), start, start + length)
+            for number, arrays in zip(numbers, explained, strict=True):
+                regions[number] = regions[number]._replace(arrays=arrays)
+        return regions
+
+    def why(self, interval: Interval) -> str:
+        """Why an interval cannot be explained, or nothing."""
+        if interval.contig not in self.genome.contigs:
+            return "unknown_contig"
+        if interval.end > self.genome.contigs[interval.contig]:
+            return "off_contig"
+        if len(interval) > self.longest:
+            return "too_long"
+        tokens = self.genome.tokens(interval.contig, interval.start, interval.end)
+        return "" if ((tokens & CODE) < DNA.count).any() else "all_n"
+
+    def width(self, interval: Interval) -> int:
+        """Letters that are read: as many beside the region on the left as on the right."""
+        beside = (self.options.window or 0) - len(interval)
+        return len(interval) + 2 * max(0, (beside + 1) // 2)
+
+    def tokens(self, interval: Interval, before: int, width: int) -> np.ndarray:
+        """The letters of a window on the strand of its region; N beyond the ends of the contig."""
+        start = interval.start - before
+        strand = "-" if interval.strand == "-" else "+"
+        return self.genome.tokens(interval.contig, start, start + width, strand)
+
+    def explain(self, tokens_NW: np.ndarray, start: int, end: int) -> list[Arrays]:
+        """The arrays of windows of one length, whose letters `start` to `end` are explained."""
+        self.onehot.span = (start, end)
+        x_N4W = one_hot(tokens_NW).to(self.device)
+        rows = max(1, LETTERS // x_N4W.shape[-1])
+        batch = WindowBatch(self.onehot, x_N4W, start, end, rows, self.options)
+        tensors = self.function(batch)
+        regions = []
+        for number, tokens in enumerate(tokens_NW):
+            arrays = {name: values[number].numpy() for name, values in tensors.items()}
+            regions.append({"tokens": tokens[start:end].copy(), **arrays})
+        return regions
+
+
+def gradient(batch: WindowBatch) -> Tensors:
+    """The method of `gradients.input_x_gradient`."""
+    return batch.cut(input_x_gradient(batch.model, batch.x_N4W, batch=batch.rows))
+
+
+def integrated(batch: WindowBatch) -> Tensors:
+    """The method of `integrated.integrated_gradients`."""
+    attribution = integral.integrated_gradients(
+        batch.model,
+        batch.x_N4W,
+        batch.references(),
+        batch=batch.rows,
+        tolerance=batch.options.tolerance,
+        most_steps=batch.options.most_steps,
+    )
+    return batch.cut(attribution)
+
+
+def deeplift_shap(batch: WindowBatch) -> Tensors:
+    """The method of `deeplift.deeplift`; its unfused form takes four times the memory."""
+    rows = max(1, batch.rows // 4)
+    return batch.cut(deeplift(batch.model, batch.x_N4W, batch.references(), batch=rows))
+
+
+def ism(batch: WindowBatch) -> Tensors:
+    """The method of `mutagenesis.mutate`."""
+    effects = mutate(batch.model, batch.x_N4W, batch.start, batch.end, batch=batch.rows)
+    return {**batch.whole(centre(effects)), "effects": effects}
+
+
+def dependency(batch: WindowBatch) -> Tensors:
+    """The method of `dependency.dependency_map`."""
+    maps = dependency_map(batch.model, batch.x_N4W, batch.start, batch.end, batch.rows)
+    weight = maps.mean(2)
+    return {**batch.whole(weight[:, None] * batch.x_N4L), "dependency": maps}

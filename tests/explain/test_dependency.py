@@ -62,5 +62,5 @@ def test_a_model_of_no_letters_is_refused(made, letters):
         dependency_map(OneHot(made(PooledRecipe())), one_hot(letters(1, 24)))
     assert (
         str(error.value)
-        == "--method dependency: the model does not predict letters; a pretrained model"
+        == "method: dependency is of models that predict letters; a pretrained model"
     )

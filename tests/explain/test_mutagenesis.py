@@ -61,4 +61,4 @@ def test_a_sequence_without_letters_is_answered(tiny_model):
 def test_a_region_off_the_sequence_is_one_line(tiny_model, start, end, letters):
     with pytest.raises(InputError) as error:
         mutate(OneHot(tiny_model), one_hot(letters(1, 40)), start, end)
-    assert str(error.value) == f"region: {start} to {end}; 0-based half-open places within 0 to 40"
+    assert str(error.value) == f"region: {start} to {end}; 0-based half-open, within 0 to 40"

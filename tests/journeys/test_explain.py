@@ -43,8 +43,8 @@ def test_regions_to_a_file_with_the_errors_of_their_sums(files, tmp_path, capsys
         {},
     )
     first, second = read_explained(out)
-    assert (first.place.name, second.place.strand) == ("first", "-")
-    assert np.isfinite(first.found["projected"]).all()
+    assert (first.interval.name, second.interval.strand) == ("first", "-")
+    assert np.isfinite(first.arrays["projected"]).all()
 
 
 def test_refusals_are_one_line(files, refused, tmp_path):
@@ -55,4 +55,4 @@ def test_refusals_are_one_line(files, refused, tmp_path):
     line = refused("explain", *files, "-o", str(tmp_path / "out.csv"))
     assert line.startswith("error: --out: 'out.csv' names no format; .h5, .npz")
     line = refused("explain", *files, "-o", out, "--target", "A@40")
-    assert line == "error: --target: A@40 of a region of 40 letters; places 0 to 39, 0-based"
+    assert line == "error: --target: A@40 of a region of 40 letters; letters 0 to 39, 0-based"

@@ -18,7 +18,8 @@ from orchid_genomics.cli.process import settle
 settle()
 
 from orchid_genomics.data.labelled.sets import open_set  # noqa: E402
-from orchid_genomics.evaluate.arms import Arm, FinetuneRecipe, build_model, train_arm  # noqa: E402
+from orchid_genomics.evaluate.arms import arms_of, train_arm  # noqa: E402
+from orchid_genomics.evaluate.finetune_recipe import FinetuneRecipe  # noqa: E402
 from orchid_genomics.recipe import validate  # noqa: E402
 from orchid_genomics.train import distributed as ranks  # noqa: E402
 
@@ -50,7 +51,14 @@ def measured(path: Path, encoder: dict, folder: Path) -> list[float]:
     """AUROC on validation after every epoch."""
     values = {
         "data": {"kind": "table", "path": str(path)},
-        "model": {"width": 32, "depth": 2, **encoder},
+        "model": {
+            "width": 32,
+            "depth": 2,
+            "short_taps": 3,
+            "short_spread": 0.0,
+            "stem": 0,
+            **encoder,
+        },
         "head": {"pool": "attention"},
         "optimizer": {"rate": 6e-3, "warmup": 20},
         "training": {"epochs": 8, "batch": 16, "patience": 0},
@@ -59,8 +67,9 @@ def measured(path: Path, encoder: dict, folder: Path) -> list[float]:
     data = open_set(recipe.data)
     with contextlib.redirect_stderr(io.StringIO()):
         alone = ranks.start("cpu")
-        arm = Arm("model", lambda seed: build_model(recipe, data, seed), (6e-3,))
-        trained = train_arm(arm, recipe, data, folder, ranks=alone, say=lambda _: None)
+        trained = train_arm(
+            arms_of(recipe, data)[0], recipe, data, folder, ranks=alone, say=lambda _: None
+        )
     key = "validation_1-AUROC"
     return [round(1 - line[key], 3) for line in trained.best.log if key in line]
 

@@ -7,7 +7,9 @@ from orchid_genomics.answers.supervised_tasks import task_of
 from orchid_genomics.data.labelled.schema import LabelledSet
 from orchid_genomics.evaluate.answered import Answered
 from orchid_genomics.evaluate.arms import SeedFit, TrainedArm
+from orchid_genomics.evaluate.candidates import Candidate
 from orchid_genomics.sequence import Interval
+from orchid_genomics.train.supervised import SupervisedRecipe
 
 ROWS = 400  # a quarter trains, a quarter validates, half is tested
 
@@ -44,7 +46,7 @@ def model(data: LabelledSet, noise: float, seeds=(0,)) -> TrainedArm:
     for seed in seeds:
         validation, test = answers(data, noise, 10 + seed)
         fits.append(SeedFit(seed, nn.Linear(2, 1), 0.5, validation, test, log))
-    return TrainedArm("model", tuple(fits), 1e-3, {}, 1.0)
+    return TrainedArm("model", tuple(fits), Candidate(1e-3, SupervisedRecipe()), {}, 1.0)
 
 
 def other(data: LabelledSet, name: str, noise: float, seed: int = 1) -> Answered:

@@ -10,16 +10,17 @@ from orchid_genomics.cli.command import Command, echo
 command = partial(click.command, cls=Command)
 
 
-@command(short_help="What pretraining would take, before any of it.")
+@command(short_help="What a recipe would take, before any of it.")
 @options.recipe
 @click.option(
     "--steps", default=3, type=click.IntRange(min=1), show_default=True, help="Steps to measure."
 )
 def plan(recipe: str, overrides: tuple[str, ...], steps: int) -> None:
-    """Say what pretraining with RECIPE would take, before any of it: windows, letters, parameters,
-    memory, time.
+    """Say what pretrain or finetune with RECIPE would take, before any of it: windows or rows,
+    letters, parameters, what is tried, memory, time.
 
-    Checks every file and split, then times a few real steps at each length. Writes nothing.
+    Checks every file and split, then times a few real steps at each length, or of each arm. Writes
+    nothing.
     Positions that it prints are 1-based; BED files in the recipe are 0-based half-open.
     """
     from orchid_genomics.tasks.plan import plan as task

@@ -77,6 +77,16 @@ class Verdict:
         """Test rows that share a stretch with training."""
         return self.rows[_SHARING]
 
+    @property
+    def has_alternatives(self) -> bool:
+        """Whether anything stands beside the model that reads the letters at all."""
+        return any(line.name != self.task.constant_name for line in self.lines[1:])
+
+    @property
+    def word(self) -> str:
+        """beats, is level with or does NOT beat: by the interval of the paired difference."""
+        return difference_word(self.line(self.comparator).minus[self.primary])
+
     def line(self, name: str) -> Line:
         """The line of an alternative."""
         return next(line for line in self.lines if line.name == name)
@@ -85,9 +95,14 @@ class Verdict:
         """The first line of every report."""
         primary, theirs = self.primary, self.line(self.comparator)
         gap = theirs.minus[primary]
-        says = "beats" if self.better else "does NOT beat"
+        if not self.has_alternatives:
+            ours = self.lines[0].scores[primary]
+            return (
+                f"No alternative was run, so there is no verdict: {primary} {ours.value:.3f} "
+                f"({ours.low:.3f} to {ours.high:.3f})."
+            )
         return (
-            f"The encoder {says} the best alternative on validation, {self.comparator}: "
+            f"The encoder {self.word} the best alternative on validation, {self.comparator}: "
             f"{primary} {self.lines[0].scores[primary].value:.3f} "
             f"against {theirs.scores[primary].value:.3f}, a difference of {gap.value:+.3f} "
             f"({gap.low:+.3f} to {gap.high:+.3f})."
@@ -218,6 +233,13 @@ def _score_seeds(data: LabelledSet, arm: TrainedArm) -> list[float]:
         flat, target, _ = task.flatten(answers, data.target[test], data.group[test])
         scores.append(_primary(task, flat, target, thresholds))
     return scores
+
+
+def difference_word(gap: Estimate) -> str:
+    """What the interval of a difference says of the encoder."""
+    if gap.low > 0:
+        return "beats"
+    return "does NOT beat" if gap.high < 0 else "is level with"
 
 
 def mean_interval(values: Sequence[float]) -> Estimate:

@@ -16,27 +16,24 @@ from orchid_genomics.data.labelled.schema import SPLITS, LabelledSet
 from orchid_genomics.data.labelled.sets import checksums, open_folds, open_set
 from orchid_genomics.errors import InputError
 from orchid_genomics.evaluate.answered import Answered
-from orchid_genomics.evaluate.arms import (
-    FinetuneRecipe,
-    Say,
-    TrainedArm,
-    arms_of,
-    build_model,
-    strand_of,
-    train_arm,
-)
+from orchid_genomics.evaluate.arms import Say, TrainedArm, arms_of, build_model, train_arm
+from orchid_genomics.evaluate.budget import within_budget
+from orchid_genomics.evaluate.candidates import readings_of, settings_notes, strand_of
 from orchid_genomics.evaluate.comparison import (
     Verdict,
     compare,
+    difference_word,
     mean_interval,
     seen_in_pretraining,
 )
 from orchid_genomics.evaluate.comparison_text import number, span, verdict_text
+from orchid_genomics.evaluate.finetune_recipe import FinetuneRecipe
 from orchid_genomics.evaluate.linear import baselines
 from orchid_genomics.evaluate.report import Curves, page
 from orchid_genomics.files import atomic_file, finite, writable
 from orchid_genomics.model.folder import OrchidModel
 from orchid_genomics.recipe import load
+from orchid_genomics.terminal import clock
 from orchid_genomics.train import distributed
 from orchid_genomics.train.distributed import Ranks
 from orchid_genomics.train.run import Run
@@ -101,11 +98,12 @@ def finetune(
 
 
 def _finetune(recipe: FinetuneRecipe, folder: Path, ranks: Ranks, resume: bool) -> Path:
-    clock = time.monotonic()
+    began = time.monotonic()
     run = Run(folder, recipe, resume, writes=ranks.main)
     folds = recipe.training.folds
     splits = open_folds(recipe.data, folds) if folds else [open_set(recipe.data)]
-    model = build_model(recipe, splits[0], recipe.training.seeds[0])
+    reading = readings_of(recipe, splits[0])[0]
+    model = build_model(recipe, splits[0], recipe.training.seeds[0], reading)
     if recipe.training.class_weights == "balanced":
         balanced_weights(splits[0])  # refused before any work
     inputs = checksums(recipe.data)
@@ -128,7 +126,7 @@ def _finetune(recipe: FinetuneRecipe, folder: Path, ranks: Ranks, resume: bool) 
         measured.append(_measure(recipe, data, fits, ranks=ranks, say=say, notes=notes))
     if ranks.main:
         seconds = {
-            "all": time.monotonic() - clock,
+            "all": time.monotonic() - began,
             "training": sum(each.arms[0].seconds for each in measured),
         }
         _write(run, recipe, measured, seconds=seconds, inputs=inputs, device=ranks.device)
@@ -147,7 +145,8 @@ def _measure(
     """Train the arms and the simple alternatives on one split, and read its test rows."""
     arms = []
     for arm in arms_of(recipe, data):
-        arms.append(train_arm(arm, recipe, data, fits, ranks=ranks, say=say))
+        within = within_budget(arm, recipe, data, fits, ranks=ranks, say=say)
+        arms.append(train_arm(within, recipe, data, fits, ranks=ranks, say=say))
     sizes = recipe.baselines.sizes if recipe.baselines.simple else None
     others = list(baselines(data, strand_of(recipe, data), say, sizes))
     say("measuring the test split")
@@ -160,6 +159,7 @@ def notes_of(recipe: FinetuneRecipe, data: LabelledSet, model: OrchidModel) -> l
     pretraining saw.
     """
     notes = [_strand_note(recipe, data, model), f"Trained: {_trained_words(recipe)}."]
+    notes += settings_notes(recipe, data)
     notes += data.task.notes
     notes += [f"Data: {note}." for note in data.notes]
     if recipe.pretrained is None:
@@ -233,7 +233,18 @@ def _write(
     with writable(report), atomic_file(report) as part:
         part.write_text(html, encoding="utf-8")
     print(answer)
+    print(f"took: {_took(measured)}")
     print(f"\nmodel:  {run.model}\nreport: {report}")
+
+
+def _took(measured: list[Measured]) -> str:
+    """What every arm tried and how long it trained, over all folds."""
+    words = []
+    for arms in zip(*(each.arms for each in measured), strict=True):
+        tried = len(arms[0].tried)
+        seconds = clock(sum(arm.seconds for arm in arms))
+        words.append(f"{arms[0].name} {tried} candidate{'s' if tried > 1 else ''} in {seconds}")
+    return ", ".join(words)
 
 
 def _over_folds(verdicts: list[Verdict]) -> str:
@@ -254,9 +265,8 @@ def _over_folds(verdicts: list[Verdict]) -> str:
     comparator = max(others, key=validation)
     differences = np.subtract(values(model), values(comparator)).tolist()
     gap = mean_interval(differences)
-    says = "beats" if gap.low > 0 else "does NOT beat"
     lines = [
-        f"The encoder {says} the best alternative on validation, {comparator}: "
+        f"The encoder {difference_word(gap)} the best alternative on validation, {comparator}: "
         f"{primary} {number(means[model].value)} against {number(means[comparator].value)} "
         f"over {len(verdicts)} folds, a difference of {gap.value:+.3f} "
         f"({gap.low:+.3f} to {gap.high:+.3f}).",

@@ -1,4 +1,4 @@
-"""What a pretraining recipe would take, measured on a few real steps before any of it is run."""
+"""What a recipe would take, measured on a few real steps before any of it is run."""
 
 import resource
 import tempfile
@@ -9,9 +9,14 @@ from typing import Any
 
 import torch
 
+from orchid_genomics.data.labelled.sets import open_folds, open_set
+from orchid_genomics.evaluate.arms import arms_of
+from orchid_genomics.evaluate.budget import fit_in, pace_of
+from orchid_genomics.evaluate.candidates import settings_notes
+from orchid_genomics.evaluate.finetune_recipe import FinetuneRecipe, seconds_of
 from orchid_genomics.recipe import load
 from orchid_genomics.tasks.pretrain import build, fit_of, stages_of, summary
-from orchid_genomics.tasks.pretraining import open_source, run_recipe
+from orchid_genomics.tasks.pretraining import RunRecipe, open_source, run_recipe
 from orchid_genomics.terminal import clock
 from orchid_genomics.train import distributed
 from orchid_genomics.train.loop import Fit, Stage
@@ -33,7 +38,10 @@ def plan(path: str | Path, overrides: tuple[str, ...] = (), steps: int = 3) -> I
     str
         The source and its checks, parameters, and for each stage seconds a step, memory and time.
     """
-    recipe = load(path, run_recipe, overrides)
+    recipe = load(path, _schema, overrides)
+    if isinstance(recipe, FinetuneRecipe):
+        yield from _plan_finetuning(recipe, steps)
+        return
     ranks = distributed.start(recipe.training.device)
     source = open_source(recipe)
     stages = stages_of(recipe, source, ranks)
@@ -53,6 +61,37 @@ def plan(path: str | Path, overrides: tuple[str, ...] = (), steps: int = 3) -> I
             yield f"{size}: {pace}, {clock(seconds * stage.steps)}"
     yield f"peak memory so far: {_peak_gb(ranks.device):.1f} GB on {ranks.device.type}"
     yield f"training time: about {clock(total)}, and the evaluation after it"
+
+
+def _schema(values: Any, where: str) -> type[FinetuneRecipe] | type[RunRecipe]:
+    """The schema of a recipe: labelled data have a kind, and what is pretrained on has none."""
+    data = values.get("data") if isinstance(values, dict) else None
+    labelled = isinstance(data, dict) and "kind" in data
+    return FinetuneRecipe if labelled else run_recipe(values, where)
+
+
+def _plan_finetuning(recipe: FinetuneRecipe, steps: int) -> Iterator[str]:
+    """Lines: the data, what the recipe leaves out, and what every arm would take."""
+    ranks = distributed.start(recipe.training.device)
+    folds = recipe.training.folds
+    data = (open_folds(recipe.data, folds) if folds else [open_set(recipe.data)])[0]
+    yield from data.describe()
+    yield from settings_notes(recipe, data)
+    total = 0.0
+    for arm in arms_of(recipe, data):
+        pace = pace_of(arm, recipe, data, ranks, steps)
+        count, epochs = len(arm.candidates), pace.epochs
+        if isinstance(recipe.training.budget, str):
+            count, epochs = fit_in(arm, pace, seconds_of(recipe.training.budget))
+        fits = count + len(recipe.training.seeds) - 1
+        seconds = pace.seconds * epochs * fits * max(folds, 1)
+        total += seconds
+        yield (
+            f"{arm.name}: {clock(pace.seconds)} an epoch, {fits} fits of up to {epochs} epochs"
+            f"{f' in each of {folds} folds' if folds else ''}, at most {clock(seconds)}"
+        )
+    yield f"peak memory so far: {_peak_gb(ranks.device):.1f} GB on {ranks.device.type}"
+    yield f"training time: at most about {clock(total)}, and the simple alternatives after it"
 
 
 def _seconds_a_step(fit: Fit[Any], stage: Stage, steps: int) -> float:

@@ -5,6 +5,7 @@ The trap: rows of unequal length are padded to their transform length and masked
 prediction alike; a model never sees a row padded further than the row's own length asks.
 """
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,25 +24,19 @@ from orchid_genomics.recipe import Strict
 from orchid_genomics.sequence import CODE, DNA
 from orchid_genomics.sequence.hashing import Stream
 from orchid_genomics.train.distributed import Ranks, check_batch
-from orchid_genomics.train.loop import Fit, Stage, TrainingRecipe
+from orchid_genomics.train.loop import Fit, Stage, TrainingRecipe, activations
 from orchid_genomics.train.optimizer import OptimizerRecipe
+from orchid_genomics.train.optimizer import build as build_optimizer
 from orchid_genomics.train.run import BEST, Run
 from orchid_genomics.train.tensor_hash import fraction, hash_tensors
 
 
 class SupervisedRecipe(Strict):
-    """How long, how wide, how often; and what of the encoder is trained."""
+    """How long, how wide and how often one model is trained."""
 
     epochs: int = Field(default=10, gt=0)
     batch: int = Field(default=32, gt=0)
     accumulate: int = Field(default=1, gt=0)
-    rates: tuple[float, ...] = Field(default=(), max_length=8)
-    """Learning rates to try, every arm the same; empty: optimizer.rate."""
-    seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
-    folds: int = Field(default=0, ge=0, le=20)
-    """Cross-validation over families or whole contigs in place of the split; 0: the split."""
-    layers: int | None = Field(default=None, ge=0)
-    """How many of the last layers are trained: all when not given, 0 for the head alone (a probe)."""
     class_weights: Literal["none", "balanced"] = "none"
     """balanced: every class, or the two answers of every label, have the same say in the loss."""
     noise: float = Field(default=0.0, ge=0, lt=1)
@@ -51,7 +46,6 @@ class SupervisedRecipe(Strict):
     patience: int = Field(default=4, ge=0)
     """Stop after so many validations without a better one; 0: never."""
     checkpointing: bool = False
-    device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
 
 
@@ -59,8 +53,11 @@ class FitRecipe(Strict):
     """What one fit is, so that a resumed one is the same."""
 
     arm: str
+    candidate: str
+    """In words."""
     rate: float
     seed: int
+    training: SupervisedRecipe
     recipe: dict[str, Any]
 
 
@@ -226,6 +223,48 @@ def monitored(data: LabelledSet, answers: np.ndarray, rows: np.ndarray) -> float
     return 1.0 - value if np.isfinite(value) else 1.0
 
 
+def seconds_a_step(
+    model: Any,
+    data: LabelledSet,
+    training: SupervisedRecipe,
+    optimizer: OptimizerRecipe,
+    ranks: Ranks,
+    steps: int = 3,
+) -> float:
+    """The median of a few real steps of training, after one that is not counted.
+
+    Parameters
+    ----------
+    model
+        As for `fit_supervised`; it is trained for these steps, and of no use afterwards.
+    data, training, optimizer
+        As for `fit_supervised`.
+    ranks
+        The processes that would train together; each measures its own share of a step.
+    steps
+        How many to measure.
+    """
+    device, share = ranks.device, ranks.rows(training.batch)
+    epochs = Epochs(data.tokens, data.rows("train"), padded_lengths(data), training.batch)
+    objective = Supervised(data, epochs, noise=training.noise)
+    model = model.to(device).train()
+    model.encoder.prepare(training.checkpointing, activations(training.precision, device))
+    adam = build_optimizer(model, optimizer)
+    rows = torch.tensor(share, device=device)
+    seconds = []
+    for step in range(steps + 1):
+        clock = time.monotonic()
+        tokens_BL = torch.from_numpy(epochs.batch(0, step, share)).to(device)
+        hidden = objective.hide(tokens_BL, 0, step, rows)
+        objective.loss(model.encode(hidden.shown_BL, hidden.mask_BL), hidden).backward()
+        adam.step()
+        adam.zero_grad()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        seconds.append(time.monotonic() - clock)
+    return float(np.median(seconds[1:]))
+
+
 def fit_supervised(
     model: nn.Module,
     data: LabelledSet,
@@ -246,7 +285,7 @@ def fit_supervised(
     data
         A split set.
     training, optimizer
-        How long and how; `training.rates`, `seeds` and `folds` are the caller's.
+        How long and how.
     identity
         What the fit is; one of the same identity that `folder` holds is resumed.
     flip

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from orchid_genomics.errors import RecipeError
-from orchid_genomics.evaluate.arms import FinetuneRecipe
+from orchid_genomics.evaluate.finetune_recipe import FinetuneRecipe
 from orchid_genomics.recipe import load
 
 RECIPES = sorted((Path(__file__).parents[2] / "recipes/elements").glob("*.toml"))

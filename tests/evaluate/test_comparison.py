@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from compared_sets import ROWS, labelled, model, other
 
-from orchid_genomics.evaluate.answered import Answered
+from orchid_genomics.evaluate.answered import Answered, constant_answer
 from orchid_genomics.evaluate.comparison import (
     compare,
     families,
@@ -34,7 +34,12 @@ def test_the_comparator_is_the_best_on_validation_not_on_test():
 
 @pytest.mark.parametrize(
     ("ours", "theirs", "says"),
-    [(0.3, 1.5, "beats"), (1.5, 0.3, "does NOT beat"), (1, 1, "does NOT beat")],
+    [
+        (0.3, 1.5, "beats"),
+        (1.5, 0.3, "does NOT beat"),
+        (1, 1, "does NOT beat"),
+        (0.7, 1, "is level with"),
+    ],
 )
 def test_the_first_line_says_whether_the_encoder_is_better(ours, theirs, says):
     data = labelled()
@@ -52,6 +57,13 @@ def test_the_first_line_says_whether_the_encoder_is_better(ours, theirs, says):
         found.lines[0].scores["MCC"].value - found.line("k-mers").scores["MCC"].value
     )
     assert found.better == (gap.low > 0)
+
+
+def test_without_an_alternative_there_is_no_verdict():
+    data = labelled()
+    constant = constant_answer(data)
+    first = compare(data, model(data, 0.3), [constant], []).sentence()
+    assert re.match(r"No alternative was run, so there is no verdict: MCC [\d.]+ \(", first)
 
 
 def test_paired_differences_are_surer_than_the_intervals_apart():

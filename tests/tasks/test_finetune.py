@@ -11,7 +11,9 @@ import torch
 
 from orchid_genomics.cli import main
 from orchid_genomics.data.labelled.sets import open_set
-from orchid_genomics.evaluate.arms import FinetuneRecipe, build_model, build_random
+from orchid_genomics.evaluate.arms import build_model, build_random
+from orchid_genomics.evaluate.candidates import readings_of
+from orchid_genomics.evaluate.finetune_recipe import FinetuneRecipe
 from orchid_genomics.model.folder import OrchidModel
 from orchid_genomics.recipe import load
 from orchid_genomics.train.run import Run
@@ -210,7 +212,8 @@ def test_random_weights_beside_given_ones_begin_as_a_model_from_scratch_would(
     from_pretrained(recipe, pretrained)
     read = load(recipe, FinetuneRecipe, (f"baselines.random_spread={spread}",))
     data = open_set(read.data)
-    given, fresh = build_model(read, data, 0), build_random(read, data, 0)
+    reading = readings_of(read, data)[0]
+    given, fresh = (build(read, data, 0, reading) for build in (build_model, build_random))
     taps = fresh.encoder.blocks[0].mixer.short.detach()
     centre = torch.zeros_like(taps)
     centre[..., taps.shape[-1] // 2] = 1
@@ -341,7 +344,7 @@ def test_a_wrong_recipe_is_one_line_and_writes_nothing(recipe, tmp_path, refused
         "set.tsv.gz: has no column 'seq'; its columns: chrom, start, end, strand, label, split, sequence"
         in wrong("data.sequence=seq")
     )
-    assert "head.kind: unknown key; possible: other, pool, queries, strand" in wrong(
+    assert "head.kind: unknown key; possible: maxima, other, pool, queries, strand" in wrong(
         "head.kind=pooled"
     )
     assert "either path, or train, validation and test" in wrong("data.train=x.tsv")

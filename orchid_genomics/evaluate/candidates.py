@@ -1,0 +1,255 @@
+"""What a fine-tuning recipe leaves out: how long to train, and what is tried on validation.
+
+Every arm tries equally many candidates, the most promising first. The trap: what a recipe states
+is no longer searched, and all of this is a function of recipe and data, so that a resumed run
+finds its fits again.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from orchid_genomics.data.labelled.schema import LabelledSet
+from orchid_genomics.errors import RecipeError
+from orchid_genomics.evaluate.finetune_recipe import FinetuneEncoder, FinetuneRecipe
+from orchid_genomics.model.folder import OrchidModel
+from orchid_genomics.model.heads import MaximaKind, PooledRecipe, TracksRecipe
+from orchid_genomics.model.orchid import OrchidRecipe
+from orchid_genomics.model.pooling import PoolKind
+from orchid_genomics.train.supervised import SupervisedRecipe, padded_lengths
+
+STEPS = 1000
+"""Steps that small sets were enough with; more rows than these steps read are read twice."""
+SMALL_BATCH, LARGE_BATCH, MANY_ROWS = 16, 32, 10_000
+LETTERS = 10_000_000
+"""Letters that an arm trains on by default, which decides how many candidates it has."""
+FEWEST, MOST = 2, 4
+STRETCHES = 16
+FEW_ROWS = 50
+"""Training rows of a class below which little can be learned."""
+
+# Rate and share of hidden letters, the most promising pair first.
+SCRATCH = ((4e-3, 0.0), (2e-3, 0.1), (4e-3, 0.1), (8e-3, 0.0))
+GIVEN = ((1e-3, 0.0), (3e-3, 0.0), (3e-4, 0.0), (1e-3, 0.1))
+CNN = ((3e-3, 0.0), (1e-3, 0.0), (3e-3, 0.1), (1e-2, 0.0))
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a pooled head reads."""
+
+    pool: PoolKind
+    maxima: tuple[MaximaKind, ...] = ()
+    stretches: int = 1
+
+    @property
+    def words(self) -> str:
+        """For tables."""
+        words = self.pool
+        if self.maxima:
+            words += f" and maxima of {' and '.join(self.maxima)}"
+        if self.stretches > 1:
+            words += f" in {self.stretches} stretches"
+        return words
+
+
+# The head that reads the height of motifs first; then, as not every set is of motifs, the maxima
+# of all that the encoder makes of them, and a plain mean.
+ANYWHERE = (
+    Reading("attention", ("stem",)),
+    Reading("attention", ("residual", "stem")),
+    Reading("mean"),
+)
+ANCHORED = (
+    Reading("center", ("residual", "stem"), STRETCHES),
+    Reading("attention", ("stem",)),
+    Reading("mean"),
+)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One way to train an arm."""
+
+    rate: float
+    training: SupervisedRecipe
+    reading: Reading | None = None
+    """What a pooled head of an encoder reads; None for tracks and for other arms."""
+
+    @property
+    def words(self) -> str:
+        """For tables, and for the name of a folder."""
+        words = f"rate {self.rate:g}"
+        if self.training.noise:
+            words += f", {self.training.noise:.0%} hidden"
+        return words if self.reading is None else f"{words}, {self.reading.words}"
+
+
+def training_of(recipe: FinetuneRecipe, data: LabelledSet, noise: float = 0.0) -> SupervisedRecipe:
+    """How long and how often: as the recipe says, else from the number of training rows."""
+    stated, rows = recipe.training, data.rows("train")
+    batch = stated.batch or (SMALL_BATCH if len(rows) < MANY_ROWS else LARGE_BATCH)
+    steps = steps_of(data, batch)
+    epochs = stated.epochs or int(np.clip(round(STEPS / max(steps, 1)), 2, 30))
+    checks = stated.checks or (1 if epochs >= 5 else 4)
+    patience = max(4, epochs * checks // 2) if stated.patience is None else stated.patience
+    return SupervisedRecipe(
+        epochs=epochs,
+        batch=batch,
+        accumulate=stated.accumulate,
+        class_weights=stated.class_weights,
+        noise=noise,
+        checks=checks,
+        patience=patience,
+        checkpointing=stated.checkpointing,
+        precision=stated.precision,
+    )
+
+
+def steps_of(data: LabelledSet, batch: int) -> int:
+    """Steps of an epoch: a step's rows are of one transform length."""
+    _, counts = np.unique(padded_lengths(data)[data.rows("train")], return_counts=True)
+    return int(np.sum(-(-counts // batch)))
+
+
+def count_of(recipe: FinetuneRecipe, data: LabelledSet) -> int:
+    """How many candidates an arm has, more of them in small sets; all where a time decides."""
+    if isinstance(recipe.training.budget, int):
+        return recipe.training.budget
+    if isinstance(recipe.training.budget, str):
+        return len(ANYWHERE) + len(SCRATCH)
+    letters = int(data.lengths[data.rows("train")].sum()) * training_of(recipe, data).epochs
+    return int(np.clip(LETTERS // max(letters, 1), FEWEST, MOST))
+
+
+def stated_rates(recipe: FinetuneRecipe) -> tuple[float, ...]:
+    """Learning rates that the recipe names; none where they are searched."""
+    if recipe.training.rates:
+        return recipe.training.rates
+    return (recipe.optimizer.rate,) if recipe.optimizer.rate else ()
+
+
+def model_candidates(recipe: FinetuneRecipe, data: LabelledSet) -> list[Candidate]:
+    """What the encoder tries, the most promising first; all that are stated, or `count_of`."""
+    readings = readings_of(recipe, data)
+    stated = stated_rates(recipe)
+    if stated:
+        noise = recipe.training.noise or 0.0
+        pairs: list[tuple[float, float]] = [(rate, noise) for rate in stated]
+        return [_candidate(recipe, data, pair, readings[0]) for pair in pairs]
+    pairs = list(GIVEN if recipe.pretrained else SCRATCH)
+    # One step away from the best guess at a time: rate and noise, then what is read.
+    choices = [(pairs[0], readings[0]), (pairs[1], readings[0])]
+    choices += [(pairs[0], reading) for reading in readings[1:]]
+    choices += [(pair, readings[0]) for pair in pairs[2:]]
+    every = [_candidate(recipe, data, pair, reading) for pair, reading in choices]
+    return list(dict.fromkeys(every))[: count_of(recipe, data)]
+
+
+def cnn_candidates(recipe: FinetuneRecipe, data: LabelledSet) -> list[Candidate]:
+    """What the small CNN tries: as many as the model does, or the rates that the recipe names."""
+    if recipe.baselines.cnn_rates:
+        pairs = [(rate, recipe.training.noise or 0.0) for rate in recipe.baselines.cnn_rates]
+    else:
+        pairs = list(CNN)[: len(model_candidates(recipe, data))]
+    return list(dict.fromkeys(_candidate(recipe, data, pair, None) for pair in pairs))
+
+
+def _candidate(
+    recipe: FinetuneRecipe, data: LabelledSet, pair: tuple[float, float], reading: Reading | None
+) -> Candidate:
+    """`pair` is a rate and a share of hidden letters; the recipe's own share counts before it."""
+    rate, noise = pair
+    if recipe.training.noise is not None:
+        noise = recipe.training.noise
+    return Candidate(rate, training_of(recipe, data, noise), reading)
+
+
+def readings_of(recipe: FinetuneRecipe, data: LabelledSet) -> list[Reading | None]:
+    """What pooled heads may read, the most promising first: one where the recipe says, none for
+    tracks.
+    """
+    if data.task.bin:
+        return [None]
+    choice, encoder = recipe.head, encoder_of(recipe)
+    if choice.pool is not None:
+        return [Reading(choice.pool, choice.maxima or (), choice.stretches or 1)]
+    lengths = data.lengths
+    is_anchored = strand_of(recipe, data) == "forward" and lengths.min() == lengths.max()
+    readings: dict[Reading, None] = {}
+    for reading in ANCHORED if is_anchored else ANYWHERE:
+        maxima = reading.maxima if choice.maxima is None else choice.maxima
+        if not encoder.stem and choice.maxima is None:
+            maxima = ("residual",) if maxima else ()
+        stretches = choice.stretches or reading.stretches
+        readings[Reading(reading.pool, maxima, stretches)] = None
+    return list(readings)
+
+
+def strand_of(recipe: FinetuneRecipe, data: LabelledSet) -> Literal["both", "forward"]:
+    """The strand of the head: as the recipe says, else as the data's strand column does."""
+    if recipe.head.strand != "auto":
+        return recipe.head.strand
+    return "forward" if data.stranded else "both"
+
+
+def head_of(
+    recipe: FinetuneRecipe, data: LabelledSet, reading: Reading | None
+) -> PooledRecipe | TracksRecipe:
+    """The head that the data ask for."""
+    task, choice = data.task, recipe.head
+    values = {"task": task.name, "labels": task.labels, "strand": strand_of(recipe, data)}
+    if reading is None:
+        return TracksRecipe(bin=task.bin, other=choice.other, **values)
+    return PooledRecipe(
+        pool=reading.pool,
+        maxima=reading.maxima,
+        stretches=reading.stretches,
+        queries=choice.queries,
+        **values,
+    )
+
+
+def encoder_of(recipe: FinetuneRecipe) -> OrchidRecipe:
+    """The shape of the encoder: that of the given model, or the recipe's own."""
+    if recipe.pretrained is not None:
+        return OrchidModel.from_pretrained(recipe.pretrained).recipe.encoder
+    # As its base class: a model folder knows no other defaults than that one's.
+    encoder = OrchidRecipe(**dict(recipe.model or FinetuneEncoder()))
+    if encoder.alphabet != "dna":
+        raise RecipeError("model.alphabet", f"{encoder.alphabet!r} cannot read DNA", "dna")
+    return encoder
+
+
+def settings_notes(recipe: FinetuneRecipe, data: LabelledSet) -> list[str]:
+    """What the recipe left out, in words for the report: the length of training, what is tried."""
+    training = training_of(recipe, data)
+    steps = steps_of(data, training.batch)
+    encoder = encoder_of(recipe)
+    stem = f", a stem of {encoder.stem} letters" if encoder.stem else ""
+    shape = f"width {encoder.width}, {encoder.depth} layer{'s' if encoder.depth > 1 else ''}{stem}"
+    candidates = model_candidates(recipe, data)
+    tried = "Tried on validation"
+    if isinstance(recipe.training.budget, str):
+        tried += f", as far as {recipe.training.budget} go"
+    notes = [
+        f"Training: {shape}; up to {training.epochs} epochs of {steps:,} steps of "
+        f"{training.batch} rows, patience {training.patience}.",
+        f"{tried}: {'; '.join(candidate.words for candidate in candidates)}.",
+    ]
+    return [*notes, *_few_rows(data)]
+
+
+def _few_rows(data: LabelledSet) -> list[str]:
+    """A line where a class has too few rows to learn from."""
+    if not data.task.has_classes:
+        return []
+    counts = np.bincount(data.target[data.rows("train")], minlength=len(data.labels))
+    least = int(counts.argmin())
+    if counts[least] >= FEW_ROWS:
+        return []
+    return [
+        f"Few rows: {counts[least]:,} training rows of {data.labels[least]}; what works is "
+        f"{FEW_ROWS} or more of each class, or a pretrained model with training.layers = 0."
+    ]

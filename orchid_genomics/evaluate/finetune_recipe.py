@@ -1,0 +1,144 @@
+"""The recipe of one fine-tuning run; what it leaves out follows from the data (`candidates`)."""
+
+import re
+from typing import Literal
+
+from pydantic import Field, field_validator, model_validator
+from pydantic_core import PydanticCustomError
+
+from orchid_genomics.data.labelled.sets import SetRecipe
+from orchid_genomics.model.heads import MaximaKind
+from orchid_genomics.model.orchid import OrchidRecipe
+from orchid_genomics.model.pooling import PoolKind
+from orchid_genomics.recipe import RecipePath, Strict
+from orchid_genomics.train.optimizer import OptimizerRecipe
+
+UNITS = {"s": 1, "min": 60, "h": 3600}
+
+
+class FinetuneEncoder(OrchidRecipe):
+    """An encoder from random weights: one wide layer above a stem of motifs.
+
+    Peaks of a thousand rows and more were learned best so; deeper ones were starved of steps. With
+    the stem, a narrower MLP and short taps lose nothing and save a quarter of a step.
+    """
+
+    width: int = Field(default=96, gt=0, multiple_of=2)
+    depth: int = Field(default=1, gt=0)
+    mlp: float = Field(default=1.0, gt=0)
+    """Width of the gated MLP in units of `width`."""
+    short_spread: float = Field(default=0.5, ge=0)
+    """Standard deviation of the short convolutions' taps around the identity at the start."""
+    stem: int = Field(default=15, ge=0)
+    """Letters of the motif filters beside the embedding, an odd number such as 15; 0: none."""
+
+
+class HeadChoice(Strict):
+    """How vectors become answers; task and labels are those of the data."""
+
+    pool: PoolKind | None = None
+    """Not given: searched on validation, with the maxima beside it; given: no maxima but yours."""
+    maxima: tuple[MaximaKind, ...] | None = None
+    """Maxima read beside the pool: residual, before the last norm; stem, its motifs."""
+    stretches: int | None = Field(default=None, gt=0)
+    """Equal parts of a sequence whose maxima stand side by side."""
+    strand: Literal["auto", "both", "forward"] = "auto"
+    """auto: forward where the strand column holds both + and -, else both."""
+    queries: int = Field(default=4, gt=0)
+    other: tuple[int, ...] = ()
+    """Tracks: what each becomes on the other strand."""
+
+
+class FinetuneOptimizer(OptimizerRecipe):
+    """AdamW, warm-up and cosine."""
+
+    rate: float = Field(default=0.0, ge=0)
+    """Peak learning rate; 0: searched on validation."""
+
+
+class FinetuneTraining(Strict):
+    """How long, how wide, how often; what is searched; and what of the encoder is trained."""
+
+    budget: int | str | None = None
+    """What each arm may try: a number of candidates, or a time such as "5 min"; by size if not
+    given."""
+    epochs: int | None = Field(default=None, gt=0)
+    """About a thousand steps if not given: 2 to 30 epochs."""
+    batch: int | None = Field(default=None, gt=0)
+    """16 if not given, 32 from 10,000 training rows."""
+    accumulate: int = Field(default=1, gt=0)
+    rates: tuple[float, ...] = Field(default=(), max_length=8)
+    """Learning rates to try in place of the search."""
+    noise: float | None = Field(default=None, ge=0, lt=1)
+    """Share of the letters shown as MASK in training; searched if not given."""
+    seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
+    """The first one searches; answers are means over all of them."""
+    folds: int = Field(default=0, ge=0, le=20)
+    """Cross-validation over families or whole contigs in place of the split; 0: the split."""
+    layers: int | None = Field(default=None, ge=0)
+    """How many of the last layers are trained: all when not given, 0 for the head alone (a probe)."""
+    class_weights: Literal["none", "balanced"] = "none"
+    """balanced: every class, or the two answers of every label, have the same say in the loss."""
+    checks: int | None = Field(default=None, gt=0)
+    """Validations an epoch; 1 if not given, 4 where there are fewer than five epochs."""
+    patience: int | None = Field(default=None, ge=0)
+    """Stop after so many validations without a better one, half of all if not given; 0: never."""
+    checkpointing: bool = False
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+
+    @field_validator("budget")
+    @classmethod
+    def _budget(cls, budget: int | str | None) -> int | str | None:
+        if isinstance(budget, str):
+            seconds_of(budget)
+        elif budget is not None and budget < 1:
+            raise PydanticCustomError("budget", '1 candidate or more, or a time such as "5 min"')
+        return budget
+
+
+class BaselinesRecipe(Strict):
+    """Which alternatives stand beside the model."""
+
+    simple: bool = True
+    """Majority, GC content, k-mers, gapped k-mers, letters by position."""
+    sizes: tuple[int, ...] = (4, 5, 6)
+    """k of the k-mers, chosen on validation."""
+    cnn: bool = True
+    cnn_rates: tuple[float, ...] = Field(default=(), max_length=8)
+    """Learning rates of the CNN; if not given, it has the model's budget."""
+    random: bool = True
+    """The same encoder from random weights, where the model begins from given ones."""
+    random_spread: float = Field(default=0.5, ge=0)
+    """Spread of its short taps (`model.short_spread`); begun at identity they are a straw man."""
+
+
+class FinetuneRecipe(Strict):
+    """One fine-tuning run, whole; `data` alone is enough."""
+
+    data: SetRecipe
+    pretrained: RecipePath | None = None
+    """A model folder to begin from."""
+    model: FinetuneEncoder | None = None
+    """Or the shape of an encoder from random weights, where it is not the usual one."""
+    head: HeadChoice = HeadChoice()
+    optimizer: FinetuneOptimizer = FinetuneOptimizer()
+    training: FinetuneTraining = FinetuneTraining()
+    baselines: BaselinesRecipe = BaselinesRecipe()
+
+    @model_validator(mode="after")
+    def _one(self) -> "FinetuneRecipe":
+        if self.pretrained is not None and self.model is not None:
+            message = "either pretrained, a model folder, or [model], an encoder from scratch"
+            raise PydanticCustomError("model", message)
+        return self
+
+
+def seconds_of(budget: str) -> float:
+    """The seconds of a time such as "90 s", "5 min" or "1.5 h"."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?) *(s|min|h)", budget.strip())
+    if match is None or float(match[1]) == 0:
+        words = {"budget": budget}
+        message = "{budget} is no time; a number and s, min or h, such as 5 min"
+        raise PydanticCustomError("budget", message, words)
+    return float(match[1]) * UNITS[match[2]]

@@ -1,0 +1,113 @@
+"""What a fine-tuning recipe leaves out follows from its data; what it states is not searched."""
+
+import numpy as np
+import pytest
+from compared_sets import labelled
+from pydantic import ValidationError
+
+from orchid_genomics.errors import RecipeError
+from orchid_genomics.evaluate.arms import arms_of
+from orchid_genomics.evaluate.budget import Pace, fit_in
+from orchid_genomics.evaluate.candidates import (
+    FEWEST,
+    MOST,
+    cnn_candidates,
+    encoder_of,
+    model_candidates,
+    readings_of,
+    settings_notes,
+    training_of,
+)
+from orchid_genomics.evaluate.finetune_recipe import FinetuneRecipe, FinetuneTraining, seconds_of
+from orchid_genomics.recipe import validate
+
+
+def recipe(**values) -> FinetuneRecipe:
+    return validate(FinetuneRecipe, {"data": {"kind": "table", "path": "x.tsv"}, **values}, "x")
+
+
+def rows_of(count: int, length: int = 80):
+    """A set whose training rows, all it has, are so many."""
+    data = labelled()
+    some = data.take(np.resize(data.rows("train"), count))
+    tokens = [np.zeros(length, np.uint8)] * count
+    return type(data)(**{**vars(some), "tokens": tokens})
+
+
+@pytest.mark.parametrize("rows", [40, 1_000, 8_000, 60_000])
+def test_training_is_long_enough_whatever_the_rows(rows):
+    data = rows_of(rows)
+    training = training_of(recipe(), data)
+    steps = -(-rows // training.batch) * training.epochs
+    assert 2 <= training.epochs <= 30
+    assert steps >= 80 if rows < 100 else steps >= 900
+    assert training.patience >= training.epochs * training.checks // 2
+
+
+def test_small_sets_try_more_and_every_arm_as_much():
+    for rows, length, count in ((200, 80, MOST), (20_000, 500, FEWEST)):
+        data = rows_of(rows, length)
+        model, cnn = arms_of(recipe(), data)
+        assert len(model.candidates) == len(cnn.candidates) == count
+
+
+def test_what_is_stated_is_not_searched():
+    data = rows_of(500)
+    stated = recipe(
+        training={"rates": [1e-2, 1e-3], "epochs": 3, "batch": 8, "noise": 0.3, "patience": 0},
+        head={"pool": "mean"},
+    )
+    candidates = model_candidates(stated, data)
+    assert [candidate.rate for candidate in candidates] == [1e-2, 1e-3]
+    for candidate in candidates:
+        assert candidate.reading.words == "mean"
+        training = candidate.training
+        assert (training.epochs, training.batch, training.noise) == (3, 8, 0.3)
+        assert training.patience == 0
+    one = model_candidates(recipe(optimizer={"rate": 5e-3}), data)
+    assert [candidate.rate for candidate in one] == [5e-3]
+    rates = cnn_candidates(recipe(baselines={"cnn_rates": [7e-3]}), data)
+    assert [candidate.rate for candidate in rates] == [7e-3]
+    assert len(model_candidates(recipe(training={"budget": 1}), data)) == 1
+
+
+def test_no_two_candidates_are_the_same_and_none_reads_a_stem_that_is_not_there():
+    data = rows_of(200)
+    stemless = recipe(model={"stem": 0}, training={"budget": 9})
+    candidates = model_candidates(stemless, data)
+    assert len({candidate.words for candidate in candidates}) == len(candidates)
+    assert not any("stem" in reading.maxima for reading in readings_of(stemless, data))
+
+
+def test_an_encoder_has_the_shape_of_the_recipe_above_its_own_defaults():
+    assert encoder_of(recipe()).stem == 15
+    assert encoder_of(recipe(model={"width": 32})).stem == 15
+    assert encoder_of(recipe(model={"stem": 0})).stem == 0
+
+
+def test_few_rows_of_a_class_are_told_with_what_works():
+    notes = "\n".join(settings_notes(recipe(), rows_of(40)))
+    assert "training rows of" in notes
+    assert "50 or more of each class" in notes
+    assert "Few rows" not in "\n".join(settings_notes(recipe(), rows_of(1_000)))
+
+
+@pytest.mark.parametrize(("words", "seconds"), [("90 s", 90), ("5 min", 300), ("1.5h", 5400)])
+def test_a_time_is_read(words, seconds):
+    assert seconds_of(words) == seconds
+
+
+@pytest.mark.parametrize("budget", ["5 minutes", "", "0 s", 0])
+def test_a_budget_that_is_none_is_refused(budget):
+    with pytest.raises(ValidationError, match="budget"):
+        FinetuneTraining(budget=budget)
+
+
+def test_a_time_becomes_candidates_or_fewer_epochs_and_one_without_an_epoch_is_refused():
+    arm = arms_of(recipe(training={"budget": "1 h"}), rows_of(200))[0]
+    pace = Pace(seconds=10.0, epochs=6)
+    assert fit_in(arm, pace, 200.0) == (3, 6)
+    assert fit_in(arm, pace, 25.0) == (1, 2)
+    message = r'training\.budget: 0:05, and one epoch of the model takes about 0:10; "12 s" or more'
+    with pytest.raises(RecipeError, match=message):
+        fit_in(arm, pace, 5.0)

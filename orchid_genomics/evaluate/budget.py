@@ -16,7 +16,7 @@ from orchid_genomics.errors import RecipeError
 from orchid_genomics.evaluate.arms import Arm
 from orchid_genomics.evaluate.candidates import Candidate, steps_of
 from orchid_genomics.evaluate.finetune_recipe import FinetuneRecipe, seconds_of
-from orchid_genomics.files import replacing, writable
+from orchid_genomics.files import atomic_file, writable
 from orchid_genomics.terminal import clock
 from orchid_genomics.train.distributed import Ranks
 from orchid_genomics.train.supervised import seconds_a_step
@@ -82,7 +82,7 @@ def within_budget(
         pace = replace(pace, seconds=float(ranks.sum(seconds)))
         kept[arm.name] = list(fit_in(arm, pace, seconds_of(budget)))
         if ranks.main:
-            with writable(path), replacing(path) as part:
+            with writable(path), atomic_file(path) as part:
                 part.write_text(json.dumps(kept) + "\n", encoding="utf-8")
     count, epochs = kept[arm.name]
     say(f"{arm.name}: {budget} hold {count} candidate{'s' if count > 1 else ''} of {epochs} epochs")

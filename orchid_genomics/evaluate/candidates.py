@@ -46,7 +46,7 @@ class Reading:
     @property
     def words(self) -> str:
         """For tables."""
-        words = self.pool
+        words: str = self.pool
         if self.maxima:
             words += f" and maxima of {' and '.join(self.maxima)}"
         if self.stretches > 1:

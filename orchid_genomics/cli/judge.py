@@ -207,10 +207,10 @@ def evaluate_variants(scored: str, out: str | None, **words) -> None:
     from orchid_genomics.tasks.evaluate_variants import evaluate_variants as task
     from orchid_genomics.tasks.evaluate_variants import options_of, save
 
-    judgement = task(scored, options_of(**words), lambda text: click.echo(f"{text} ...", err=True))
-    echo(judgement.text())
+    result = task(scored, options_of(**words), lambda text: click.echo(f"{text} ...", err=True))
+    echo(result.text())
     if out:
-        save(judgement, out)
+        save(result, out)
 
 
 COMMANDS = (evaluate, calibrate, evaluate_variants)

@@ -124,3 +124,10 @@ class _Stream(io.RawIOBase):
         buffer[: len(data)] = data
         self._at += len(data)
         return len(data)
+
+
+def is_bgzf(path: Path) -> bool:
+    """Whether a file begins with a block of bgzip, and is no plain gzip."""
+    with path.open("rb") as file:
+        start = file.read(14)
+    return start[:4] == b"\x1f\x8b\x08\x04" and start[12:14] == b"BC"

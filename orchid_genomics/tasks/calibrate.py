@@ -25,19 +25,39 @@ def calibrate(
     device: str = "auto",
     quiet: bool = False,
 ) -> Calibration:
-    """Learn and write the background of `scores` (default llr_unmasked, which costs the fewest
-    passes).
+    """Learn and write the background of scores on a genome.
 
-    `neutral` is a BED (0-based half-open) that bounds the sites; without one they are drawn from
-    the whole genome. Raises InputError for a score of no single letters, a BED without a usable
-    letter, or a folder that is not there.
+    Parameters
+    ----------
+    model, genome
+        The model folder, and the FASTA.
+    out
+        The calibration to write.
+    neutral
+        A BED (0-based half-open) that bounds the sites; without one they are drawn from the whole
+        genome.
+    scores
+        Scores of single-letter changes; by default llr_unmasked, which costs the fewest passes.
+    windows
+        Letters read around each letter; by default as in training.
+    sites, seed
+        How many letters are sampled, and which.
+    device, quiet
+        Where the model runs, and whether progress is shown.
+
+    Raises
+    ------
+    InputError
+        A score of no single letters, a BED without a usable letter, or a folder that is not there.
     """
     out = Path(out)
     if not out.parent.is_dir():
         raise InputError(out, "its folder is not there", "a folder that is")
     loaded, fasta = open_model_and_genome(model, genome, device)
-    intervals = None if neutral is None else list(read_bed(neutral, fasta))
-    name = "genome background" if neutral is None else f"neutral background ({Path(neutral).name})"
+    intervals, name = None, "genome background"
+    if neutral is not None:
+        intervals = list(read_bed(neutral, fasta))
+        name = f"neutral background ({Path(neutral).name})"
     scoring = Scoring(loaded, fasta, scores or ("llr_unmasked",), windows)
     with Progress(3 * sites, 3 * sites, 0, "changes", quiet) as progress:
         calibration = learn_calibration(
@@ -59,13 +79,13 @@ def lines(calibration: Calibration) -> list[str]:
     sites = f"{calibration.sites:,} sites, three changes each, window {windows}"
     text = [f"{calibration.name}: {sites}"]
     for column, backgrounds in calibration.backgrounds.items():
-        sizes = sorted(len(scores) for scores in backgrounds.values())
+        sizes = sorted(map(len, backgrounds.values()))
         few = sum(size < FEWEST for size in sizes)
-        means = sorted((float(scores.mean()), name) for name, scores in backgrounds.items())
+        means = sorted((float(scores.mean()), context) for context, scores in backgrounds.items())
         (low, lowest), (high, highest) = means[0], means[-1]
         text.append(f"{column}: {len(sizes)} contexts of {sizes[0]:,} to {sizes[-1]:,} changes")
         text.append(f"  mean {low:+.3f} at {lowest} to {high:+.3f} at {highest}")
         if few:
-            found = f"{few} contexts have under {FEWEST} changes and will answer nothing"
-            text.append(f"  {found}; more sites would help")
+            silent = f"{few} contexts have under {FEWEST} changes and will answer nothing"
+            text.append(f"  {silent}; more sites would help")
     return text

@@ -2,7 +2,6 @@
 clustered by gene.
 """
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,23 +9,23 @@ from typing import Any
 import numpy as np
 
 from orchid_genomics.errors import InputError
-from orchid_genomics.evaluate.variants.judgement import Judgement, Named, Question, named, ours
+from orchid_genomics.evaluate.variants import variant_baselines
+from orchid_genomics.evaluate.variants.benchmark import (
+    Benchmark,
+    BenchmarkResult,
+    ScoreColumn,
+    own_scores,
+)
 from orchid_genomics.evaluate.variants.labelled_variants import (
     BASELINES,
     CONTEXT,
-    Options,
-    Rows,
-    clusters,
-    read_rows,
+    BenchmarkOptions,
+    LabelledVariants,
+    cluster_of,
+    read_labelled,
 )
-from orchid_genomics.evaluate.variants.labels import names_of
-from orchid_genomics.evaluate.variants.variant_baselines import (
-    conserved,
-    counted,
-    looked_up,
-    random_weights,
-)
-from orchid_genomics.files import atomic_file, writable
+from orchid_genomics.evaluate.variants.variant_table import read_names
+from orchid_genomics.files import write_json
 from orchid_genomics.genome.contigs import listed
 from orchid_genomics.genome.fasta import Genome
 from orchid_genomics.model.device import device_of
@@ -34,9 +33,11 @@ from orchid_genomics.model.folder import OrchidModel
 from orchid_genomics.score.variants.context import context_name, contexts, on_strand
 from orchid_genomics.score.variants.scorers import SCORERS
 from orchid_genomics.score.variants.variant_scores import Scoring, trained_length
+from orchid_genomics.sequence import Variant
 
 _TOGETHER = 8192  # variants scored at once: neighbours share their windows
-PATHS = ("labels", "regions", "genome", "model", "conservation")
+_LISTED = 30  # names that a message lists
+_PATHS = ("labels", "regions", "genome", "model", "conservation")
 
 
 def options_of(
@@ -45,101 +46,127 @@ def options_of(
     only: Sequence[str] = (),
     baselines: str = ",".join(BASELINES),
     **others: Any,
-) -> Options:
-    """Options from the words of a command. Raises InputError for an `only` that is no KEY=VALUES."""
+) -> BenchmarkOptions:
+    """Options from the words of a command.
+
+    Parameters
+    ----------
+    positive, negative
+        Values of either class, also several between commas.
+    only
+        KEY=VALUE, or KEY=VALUE,VALUE.
+    baselines
+        Names between commas, or none.
+    **others
+        The other attributes of `BenchmarkOptions`; None leaves the default.
+
+    Raises
+    ------
+    InputError
+        An `only` that is no KEY=VALUES.
+    """
     pairs = []
     for text in only:
         key, equals, values = text.partition("=")
         if not (key and equals):
-            raise InputError("--only", f"{text!r}", "KEY=VALUE, or KEY=VALUE,VALUE")
+            raise InputError("only", f"{text!r}", "KEY=VALUE, or KEY=VALUE,VALUE")
         pairs.append((key, tuple(values.split(","))))
-    wanted = tuple(name for name in baselines.split(",") if name and name != "none")
-    paths = {key: Path(others.pop(key)) for key in PATHS if others.get(key)}
-    lists = {
-        "positive": _split(positive),
-        "negative": _split(negative),
-        "only": tuple(pairs),
-        "baselines": wanted,
-    }
-    return Options(
-        **lists, **{key: value for key, value in others.items() if value is not None}, **paths
+    given = {key: value for key, value in others.items() if value is not None}
+    for key in _PATHS:
+        if given.get(key):
+            given[key] = Path(given[key])
+    return BenchmarkOptions(
+        positive=_split(positive),
+        negative=_split(negative),
+        only=tuple(pairs),
+        baselines=tuple(name for name in baselines.split(",") if name and name != "none"),
+        **given,
     )
 
 
-def save(found: Judgement, path: str | Path) -> None:
+def save(result: BenchmarkResult, path: str | Path) -> None:
     """Write the numbers as JSON, whole or not at all."""
-    with writable(path), atomic_file(Path(path)) as temporary:
-        temporary.write_text(json.dumps(found.values(), indent=1) + "\n", encoding="utf-8")
+    write_json(Path(path), result.values(), indent=1)
+
+
+def evaluate_variants(
+    scored: str | Path, options: BenchmarkOptions, say: Callable[[str], None] = lambda _: None
+) -> BenchmarkResult:
+    """Say how well the scores of a file tell positive from negative variants.
+
+    Parameters
+    ----------
+    scored
+        A VCF, BCF, TSV or parquet file.
+    options
+        What is asked of it.
+    say
+        Hears what takes time.
+
+    Raises
+    ------
+    InputError
+        A name that the file has not, a class without a variant, or an asked score without a value.
+    """
+    _check(options)
+    scored = Path(scored)
+    names = read_names(scored) + (read_names(options.labels) if options.labels else ())
+    columns = [ScoreColumn.parse(text) for text in options.scores or own_scores(names)]
+    if not columns:
+        found = "has no score of orchid-genomics"
+        raise InputError(scored, found, f"`scores` one of: {listed(names, _LISTED)}")
+    genome = Genome(options.genome) if options.genome else None
+    rows = read_labelled(scored, options, columns, names, genome)
+    scores = {each.text: each.sign * rows.table.numbers(each.column, "scores") for each in columns}
+    empty = [name for name, values in scores.items() if np.isnan(values).all()]
+    if empty and (options.scores or len(empty) == len(scores)):
+        found = f"{empty[0]} is missing for all {len(rows.positive):,} labelled variants"
+        raise InputError(scored, found, f"another `scores`: {listed(names, _LISTED)}")
+    columns = [each for each in columns if each.text not in empty]
+    scores = {each.text: scores[each.text] for each in columns}
+    cluster, what = cluster_of(rows, options)
+    code = None
+    if genome is not None:
+        code = on_strand(contexts(rows.table.variants, genome), rows.strand)
+    strata = _strata(rows, options, code)
+    scores |= _plain_baselines(rows, options, genome, code, cluster)
+    if options.model is not None and genome is not None:
+        scores |= _model_baselines(rows.table.variants, options, columns, genome, say)
+    benchmark = Benchmark(
+        rows.positive,
+        cluster,
+        scores,
+        strata,
+        groups=_groups(rows),
+        samples=options.samples,
+        seed=options.seed,
+    )
+    notes = _notes(rows, options, cluster, what)
+    if empty:
+        notes.append(f"left out, for no labelled variant has a value: {', '.join(empty)}")
+    return benchmark.run(" x ".join(options.strata), notes)
 
 
 def _split(texts: Sequence[str]) -> tuple[str, ...]:
     return tuple(value for text in texts for value in text.split(",") if value)
 
 
-def evaluate_variants(
-    scored: str | Path, options: Options, say: Callable[[str], None] = lambda _: None
-) -> Judgement:
-    """Judge the scores of a file. `say` hears what takes time.
-
-    Raises InputError for a name that the file has not, a class without a variant, or an asked score
-    without a value.
-    """
-    options = _checked(options)
-    scored = Path(scored)
-    names = names_of(scored) + (names_of(options.labels) if options.labels else ())
-    picked = [named(text) for text in options.scores or ours(names)]
-    if not picked:
-        raise InputError(
-            scored, "has no score of orchid-genomics", f"--score one of: {listed(names, 30)}"
-        )
-    genome = Genome(options.genome) if options.genome else None
-    rows = read_rows(scored, options, picked, names, genome)
-    columns = {each.text: each.sign * rows.table.numbers(each.column, "--score") for each in picked}
-    empty = [name for name, values in columns.items() if np.isnan(values).all()]
-    if empty and (options.scores or len(empty) == len(columns)):
-        found = f"{empty[0]} is missing for all {len(rows.positive):,} labelled variants"
-        raise InputError(scored, found, f"another --score: {listed(names, 30)}")
-    picked = [each for each in picked if each.text not in empty]
-    columns = {each.text: columns[each.text] for each in picked}
-    cluster, what = clusters(rows, options)
-    code = None
-    if genome is not None:
-        code = on_strand(contexts(rows.table.variants, genome), rows.strand)
-    strata = _strata(rows, options, code)
-    columns |= _baselines(rows, options, picked, genome, code, cluster, say)
-    question = Question(
-        rows.positive,
-        cluster,
-        columns,
-        strata,
-        _groups(rows),
-        samples=options.samples,
-        seed=options.seed,
-    )
-    notes = _notes(rows, options, cluster, what)
-    notes += [f"left out, for no labelled variant has a value: {', '.join(empty)}"] if empty else []
-    return question.judged(" x ".join(options.strata), notes)
-
-
-def _checked(options: Options) -> Options:
+def _check(options: BenchmarkOptions) -> None:
     for name in options.baselines:
         if name not in BASELINES:
-            raise InputError(
-                "--baselines",
-                f"unknown baseline {name!r}",
-                f"possible: {', '.join(BASELINES)}, none",
-            )
+            possible = f"possible: {', '.join(BASELINES)}, none"
+            raise InputError("baselines", f"unknown baseline {name!r}", possible)
     if CONTEXT in options.strata and options.genome is None:
-        raise InputError(
-            "--strata context", "needs the letters around each variant", "--genome FASTA"
-        )
+        found = "needs the letters around each variant"
+        raise InputError(f"strata {CONTEXT}", found, "`genome` FASTA")
     if options.model and options.genome is None:
-        raise InputError("--model", "its baselines read the genome", "--genome FASTA")
+        raise InputError("model", "its baselines read the genome", "`genome` FASTA")
     device_of(options.device)
-    return options
 
 
-def _strata(rows: Rows, options: Options, code: np.ndarray | None) -> np.ndarray | None:
+def _strata(
+    rows: LabelledVariants, options: BenchmarkOptions, code: np.ndarray | None
+) -> np.ndarray | None:
     """The stratum of every row, "" where it has none and is ranked in none."""
     if not options.strata:
         return None
@@ -152,7 +179,7 @@ def _strata(rows: Rows, options: Options, code: np.ndarray | None) -> np.ndarray
     return np.array([" ".join(each) if all(each) else "" for each in zip(*parts, strict=True)])
 
 
-def _groups(rows: Rows) -> dict[str, np.ndarray]:
+def _groups(rows: LabelledVariants) -> dict[str, np.ndarray]:
     """Rows by type and by consequence, the commonest first, where there are several."""
     kinds = np.array([variant.kind for variant in rows.table.variants])
     groups = {}
@@ -164,55 +191,72 @@ def _groups(rows: Rows) -> dict[str, np.ndarray]:
     return groups
 
 
-def _baselines(
-    rows: Rows,
-    options: Options,
-    picked: list[Named],
+def _plain_baselines(
+    rows: LabelledVariants,
+    options: BenchmarkOptions,
     genome: Genome | None,
     code: np.ndarray | None,
     cluster: np.ndarray,
-    say: Callable[[str], None],
 ) -> dict[str, np.ndarray]:
-    found: dict[str, np.ndarray] = {}
-    variants = rows.table.variants
+    """Allele frequency, conservation and the look-up of contexts, where they are asked for."""
+    scores: dict[str, np.ndarray] = {}
     if options.frequency:
-        found[f"{options.frequency} (rarer)"] = -rows.table.numbers(
-            options.frequency, "--frequency"
-        )
+        numbers = rows.table.numbers(options.frequency, "frequency")
+        scores[f"{options.frequency} (rarer)"] = -numbers
     if options.conservation:
-        found[options.conservation.name] = conserved(options.conservation, genome, variants)
+        track, variants = options.conservation, rows.table.variants
+        scores[track.name] = variant_baselines.conservation(track, genome, variants)
     if code is not None and "look-up" in options.baselines:
-        found["look-up of contexts, out of fold"] = looked_up(
+        scores["look-up of contexts, out of fold"] = variant_baselines.context_look_up(
             code, rows.positive, cluster, options.seed
         )
-    if options.model is None or genome is None:
-        return found
+    return scores
+
+
+def _model_baselines(
+    variants: list[Variant],
+    options: BenchmarkOptions,
+    columns: Sequence[ScoreColumn],
+    genome: Genome,
+    say: Callable[[str], None],
+) -> dict[str, np.ndarray]:
+    """Counts of the letters that the model saw, and the same scores before training."""
+    if options.model is None:
+        return {}
     model = OrchidModel.from_pretrained(options.model)
+    scores: dict[str, np.ndarray] = {}
     if "counts" in options.baselines:
         say("counting the letters of the model's training")
-        name, ratio = counted(model, genome, variants)
-        found[name] = -ratio
+        name, ratio = variant_baselines.ngram_ratio(model, genome, variants)
+        scores[name] = -ratio
     if "random" in options.baselines:
-        untrained = random_weights(model, options.seed).to(device_of(options.device))
-        for each in (each for each in picked if each.plain and each.score in SCORERS):
-            say(f"{each.score} with random weights")
-            scoring = Scoring(
-                untrained, genome, (each.score,), (each.window or trained_length(model),)
-            )
-            parts = [
-                scoring(variants[i : i + _TOGETHER]).values[:, 0]
-                for i in range(0, len(variants), _TOGETHER)
-            ]
-            found[f"{each.text}, random weights"] = each.sign * np.concatenate(parts)
-    return {name: values for name, values in found.items() if np.isfinite(values).any()}
+        untrained = variant_baselines.random_weights(model, options.seed)
+        untrained = untrained.to(device_of(options.device))
+        for column in columns:
+            if not (column.plain and column.score in SCORERS):
+                continue
+            say(f"{column.score} with random weights")
+            window = column.window or trained_length(model)
+            scoring = Scoring(untrained, genome, (column.score,), (window,))
+            values = []
+            for first in range(0, len(variants), _TOGETHER):
+                values.append(scoring(variants[first : first + _TOGETHER]).values[:, 0])
+            scores[f"{column.text}, random weights"] = column.sign * np.concatenate(values)
+    return {name: values for name, values in scores.items() if np.isfinite(values).any()}
 
 
-def _notes(rows: Rows, options: Options, cluster: np.ndarray, what: str) -> list[str]:
+def _notes(
+    rows: LabelledVariants, options: BenchmarkOptions, cluster: np.ndarray, what: str
+) -> list[str]:
     positive = int(rows.positive.sum())
-    text = f"{options.label}: {positive:,} positive ({', '.join(options.positive)}), "
-    text += f"{len(rows.positive) - positive:,} negative ({', '.join(options.negative)}), {rows.left_out:,} left out"
-    names, counts = np.unique(cluster, return_counts=True)
-    most = int(np.argmax(counts))
-    share = counts[most] / counts.sum()
-    clusters = f"intervals by bootstrap of {len(names):,} clusters ({what}); the largest, {names[most]}, holds {share:.0%}"
-    return [text, clusters]
+    negative = len(rows.positive) - positive
+    counts = f"{positive:,} positive ({', '.join(options.positive)})"
+    counts += f", {negative:,} negative ({', '.join(options.negative)})"
+    names, sizes = np.unique(cluster, return_counts=True)
+    most = int(np.argmax(sizes))
+    share = sizes[most] / sizes.sum()
+    clusters = f"intervals by bootstrap of {len(names):,} clusters ({what})"
+    return [
+        f"{options.label}: {counts}, {rows.left_out:,} left out",
+        f"{clusters}; the largest, {names[most]}, holds {share:.0%}",
+    ]

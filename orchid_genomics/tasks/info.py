@@ -11,8 +11,9 @@ from orchid_genomics.terminal import clock
 
 
 def info(folder: str | Path) -> Iterator[str]:
-    """Lines about the model in `folder`. Raises InputError for a folder that is missing, foreign or
-    damaged.
+    """Lines about a model folder.
+
+    Raises InputError for one that is missing, foreign or damaged.
     """
     model = OrchidModel.from_pretrained(folder)
     encoder, provenance = model.recipe.encoder, model.provenance
@@ -23,9 +24,10 @@ def info(folder: str | Path) -> Iterator[str]:
         raise InputError(
             Path(folder) / PROVENANCE, found, "the file that pretrain wrote, or none"
         ) from None
-    parameters = sum(p.numel() for p in model.parameters())
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    shape = f"width {encoder.width}, depth {encoder.depth}, {encoder.strands} strands"
     yield f"model        {folder} (hash {model.hash()})"
-    yield f"encoder      Orchid, width {encoder.width}, depth {encoder.depth}, {encoder.strands} strands"
+    yield f"encoder      Orchid, {shape}"
     yield f"filter       {encoder.filter.kind}, decay lengths from {encoder.filter.shortest:g} nt"
     yield f"head         {model.recipe.head.kind if model.recipe.head else 'none: vectors'}"
     yield f"parameters   {parameters:,}"

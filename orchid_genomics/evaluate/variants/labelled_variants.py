@@ -4,20 +4,27 @@ The trap: a file and its labels may name contigs and pad alleles in two ways; bo
 they meet.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from orchid_genomics.errors import InputError
-from orchid_genomics.evaluate.variants import csq
-from orchid_genomics.evaluate.variants.judgement import Named
-from orchid_genomics.evaluate.variants.labels import Table, classes, joined, read_table
+from orchid_genomics.evaluate.variants import consequence
+from orchid_genomics.evaluate.variants.benchmark import ScoreColumn
+from orchid_genomics.evaluate.variants.consequence import Effect
+from orchid_genomics.evaluate.variants.variant_table import (
+    VariantTable,
+    classify,
+    join,
+    read_table,
+)
 from orchid_genomics.genome.bed import read_bed
 from orchid_genomics.genome.contigs import rename, shared
 from orchid_genomics.genome.fasta import Genome
 from orchid_genomics.genome.regions import Regions
+from orchid_genomics.sequence import Variant
 
 LOCUS = 100_000  # letters that are one cluster where no gene is named
 BASELINES = ("look-up", "counts", "random")
@@ -25,9 +32,31 @@ CONTEXT = "context"
 
 
 @dataclass(frozen=True)
-class Options:
-    """What the command is asked for; see its help. `only` holds (key, values) that a variant must
-    have.
+class BenchmarkOptions:
+    """What is asked of a file of scores.
+
+    Attributes
+    ----------
+    label, positive, negative
+        The column of the classes, and its values of each class.
+    labels
+        A file with more columns for the same variants.
+    scores
+        Columns of scores as `benchmark.ScoreColumn.parse` reads them; empty: all of ours.
+    consequence, cluster
+        The columns that hold them; found, where None.
+    strata
+        Columns that variants are ranked within too, or `context`.
+    only
+        (key, values) that a variant must have.
+    regions
+        A BED that bounds the variants.
+    genome, model
+        For contexts and baselines.
+    frequency, conservation, baselines
+        A column, a track, and the names of further baselines.
+    samples, seed, device
+        How often clusters are resampled, and where models run.
     """
 
     label: str
@@ -51,10 +80,22 @@ class Options:
 
 
 @dataclass(frozen=True, eq=False)
-class Rows:
-    """Labelled rows, and what is known of each."""
+class LabelledVariants:
+    """Labelled rows, and what is known of each.
 
-    table: Table
+    Attributes
+    ----------
+    table
+        The variants with their values.
+    positive
+        Bool (N,).
+    consequence, gene, strand
+        Texts (N,), "" where nothing says so.
+    left_out
+        Variants that are of neither class.
+    """
+
+    table: VariantTable
     positive: np.ndarray
     consequence: np.ndarray
     gene: np.ndarray
@@ -62,115 +103,67 @@ class Rows:
     left_out: int
 
 
-def read_rows(
-    scored: Path, options: Options, picked: list[Named], names: Sequence[str], genome: Genome | None
-) -> Rows:
-    effects = options.consequence or next((key for key in csq.KEYS if key in names), None)
-    asked = [
-        options.label,
-        *(each.column for each in picked),
-        *options.strata,
-        *(key for key, _ in options.only),
-    ]
-    asked += [key for key in (effects, options.cluster, options.frequency) if key]
-    table = read_table(scored, {*asked, *csq.GENES})
+def read_labelled(
+    scored: Path,
+    options: BenchmarkOptions,
+    columns: Sequence[ScoreColumn],
+    names: Sequence[str],
+    genome: Genome | None,
+) -> LabelledVariants:
+    """The labelled variants of a file.
+
+    Parameters
+    ----------
+    scored
+        The file of scores.
+    options
+        What is asked.
+    columns
+        The scores that are read.
+    names
+        The columns of the file and of its labels.
+    genome
+        For the names of contigs; None leaves them as they are.
+
+    Raises
+    ------
+    InputError
+        A column is not there, or no variant is left.
+    """
+    effects = options.consequence
+    if effects is None:
+        effects = next((key for key in consequence.KEYS if key in names), None)
+    asked = _asked(options, columns, effects)
+    table = read_table(scored, {*asked, *consequence.GENES})
     if options.labels:
-        table = joined(table, read_table(options.labels, {*asked, *csq.GENES}))
+        table = join(table, read_table(options.labels, {*asked, *consequence.GENES}))
     if genome is not None:
-        table = replace(table, variants=_renamed(table, genome, scored))
-    for key in asked:
+        table = replace(table, variants=_rename_contigs(table, genome, scored))
+    for key, parameter in asked.items():
         if key != CONTEXT or key in table.values:
-            table.column(key, _option(key, options))
+            table.column(key, parameter)
     for key, values in options.only:
-        table = _kept(
-            table,
-            [text in values for text in table.values[key]],
-            f"--only {key}={','.join(values)}",
-        )
+        keep = [text in values for text in table.values[key]]
+        table = _keep(table, keep, f"only {key}={','.join(values)}")
     if options.regions:
-        table = _kept(table, _inside(table, options.regions), f"--regions {options.regions}")
-    about = csq.fields(options.label, table.about.get(options.label, ""))
-    texts = table.values[options.label]
-    if about or options.label in csq.KEYS:  # its consequence is the label
-        texts = [effect.consequence for effect in _effects(table, options.label)]
-    label = classes(texts, options.positive, options.negative, options.label)
+        table = _keep(table, _inside(table, options.regions), f"regions {options.regions}")
+    label = classify(
+        _label_texts(table, options.label), options.positive, options.negative, options.label
+    )
     rows = np.flatnonzero(label >= 0)
-    left_out, table = len(label) - len(rows), table.taken(rows)
-    found = _effects(table, effects) if effects else [csq.Effect()] * len(table)
-    plain = {key: table.values[key] for key in csq.GENES if key in table.values}
-    genes = [
-        e.gene or csq.gene({key: texts[i] for key, texts in plain.items()})
-        for i, e in enumerate(found)
-    ]
-    consequence = np.array([e.consequence for e in found])
-    return Rows(
-        table,
-        label[rows] == 1,
-        consequence,
-        np.array(genes),
-        np.array([e.strand for e in found]),
-        left_out,
+    kept = table.take(rows)
+    found = _effects(kept, effects) if effects else [Effect()] * len(kept)
+    return LabelledVariants(
+        table=kept,
+        positive=label[rows] == 1,
+        consequence=np.array([effect.consequence for effect in found]),
+        gene=np.array(_genes(kept, found)),
+        strand=np.array([effect.strand for effect in found]),
+        left_out=len(label) - len(rows),
     )
 
 
-def _option(key: str, options: Options) -> str:
-    """Which option named a column."""
-    if key == options.label:
-        return "--label"
-    if key in options.strata:
-        return "--strata"
-    if key in (name for name, _ in options.only):
-        return "--only"
-    return {
-        options.consequence: "--consequence",
-        options.cluster: "--cluster",
-        options.frequency: "--frequency",
-    }.get(key, "--score")
-
-
-def _effects(table: Table, key: str) -> list[csq.Effect]:
-    fields = csq.fields(key, table.about.get(key, ""))
-    pairs = zip(table.variants, table.column(key, "--consequence"), strict=True)
-    return [csq.effect(key, fields, text, variant.ref, variant.alt) for variant, text in pairs]
-
-
-def _renamed(table: Table, genome: Genome, scored: Path) -> list:
-    contigs = dict.fromkeys(variant.contig for variant in table.variants)
-    names = shared(contigs, genome.contigs, scored, genome.path.name)
-    if not names and contigs:
-        rename(contigs, genome.contigs, scored, genome.path.name)  # raises, with both lists
-    return [
-        replace(v, contig=names[v.contig]) if names.get(v.contig, v.contig) != v.contig else v
-        for v in table.variants
-    ]
-
-
-def _kept(table: Table, keep: Sequence[bool], option: str) -> Table:
-    rows = np.flatnonzero(keep)
-    if not len(rows):
-        raise InputError(
-            option, f"leaves none of {len(table):,} variants", "values and places that the file has"
-        )
-    return table.taken(rows)
-
-
-def _inside(table: Table, bed: Path) -> np.ndarray:
-    """Whether the first changed letter of each variant lies in the regions."""
-    places = list(read_bed(bed))
-    contigs = dict.fromkeys(variant.contig for variant in table.variants)
-    names = shared(dict.fromkeys(place.contig for place in places), contigs, bed, table.path.name)
-    regions = Regions.from_intervals(
-        replace(p, contig=names[p.contig]) for p in places if p.contig in names
-    )
-    keep = np.zeros(len(table), bool)
-    for contig in contigs:
-        rows = np.array([i for i, variant in enumerate(table.variants) if variant.contig == contig])
-        starts = np.array([table.variants[i].start for i in rows])
-        keep[rows] = regions.touches(contig, starts, starts + 1)
-    return keep
-
-
-def clusters(rows: Rows, options: Options) -> tuple[np.ndarray, str]:
+def cluster_of(rows: LabelledVariants, options: BenchmarkOptions) -> tuple[np.ndarray, str]:
     """The cluster of every row, and what a cluster is: a column, the gene, or else 100 kb of the
     genome.
     """
@@ -182,3 +175,87 @@ def clusters(rows: Rows, options: Options) -> tuple[np.ndarray, str]:
     if (rows.gene != "").mean() >= 0.5:
         return np.where(rows.gene == "", locus, rows.gene), "gene"
     return locus, "locus of 100 kb"
+
+
+def _asked(
+    options: BenchmarkOptions, columns: Iterable[ScoreColumn], effects: str | None
+) -> dict[str, str]:
+    """Every column that is read, and the parameter that named it."""
+    asked = {options.label: "label"}
+    for parameter, keys in (
+        ("strata", options.strata),
+        ("only", [key for key, _ in options.only]),
+        ("consequence", [effects]),
+        ("cluster", [options.cluster]),
+        ("frequency", [options.frequency]),
+        ("scores", [column.column for column in columns]),
+    ):
+        for key in keys:
+            if key:
+                asked.setdefault(key, parameter)
+    return asked
+
+
+def _label_texts(table: VariantTable, label: str) -> list[str]:
+    """The labels as texts; of an annotation, the consequence that it holds."""
+    fields = consequence.subfields(label, table.about.get(label, ""))
+    if fields or label in consequence.KEYS:
+        return [effect.consequence for effect in _effects(table, label)]
+    return table.values[label]
+
+
+def _effects(table: VariantTable, key: str) -> list[Effect]:
+    fields = consequence.subfields(key, table.about.get(key, ""))
+    effects = []
+    for variant, text in zip(table.variants, table.column(key, "consequence"), strict=True):
+        effects.append(consequence.worst_effect(key, fields, text, variant.ref, variant.alt))
+    return effects
+
+
+def _genes(table: VariantTable, effects: Sequence[Effect]) -> list[str]:
+    """The gene of every row: of its effect, or else of a plain column."""
+    plain = {key: table.values[key] for key in consequence.GENES if key in table.values}
+    genes = []
+    for row, effect in enumerate(effects):
+        named = {key: texts[row] for key, texts in plain.items()}
+        genes.append(effect.gene or consequence.gene_of(named))
+    return genes
+
+
+def _rename_contigs(table: VariantTable, genome: Genome, scored: Path) -> list[Variant]:
+    """The variants on the contigs of a genome, where they name one at all."""
+    contigs = dict.fromkeys(variant.contig for variant in table.variants)
+    names = shared(contigs, genome.contigs, scored, genome.path.name)
+    if not names and contigs:
+        rename(contigs, genome.contigs, scored, genome.path.name)  # raises, with both lists
+    variants = []
+    for variant in table.variants:
+        name = names.get(variant.contig, variant.contig)
+        variants.append(variant if name == variant.contig else replace(variant, contig=name))
+    return variants
+
+
+def _keep(table: VariantTable, keep: Sequence[bool] | np.ndarray, where: str) -> VariantTable:
+    rows = np.flatnonzero(keep)
+    if not len(rows):
+        found = f"leaves none of {len(table):,} variants"
+        raise InputError(where, found, "values and places that the file has")
+    return table.take(rows)
+
+
+def _inside(table: VariantTable, bed: Path) -> np.ndarray:
+    """Whether the first changed letter of each variant lies in the regions (N,)."""
+    intervals = list(read_bed(bed))
+    contigs = dict.fromkeys(variant.contig for variant in table.variants)
+    bed_contigs = dict.fromkeys(interval.contig for interval in intervals)
+    names = shared(bed_contigs, contigs, bed, table.path.name)
+    own = [interval for interval in intervals if interval.contig in names]
+    regions = Regions.from_intervals(
+        replace(interval, contig=names[interval.contig]) for interval in own
+    )
+    keep = np.zeros(len(table), bool)
+    for contig in contigs:
+        rows = [row for row, each in enumerate(table.variants) if each.contig == contig]
+        starts = np.array([table.variants[row].start for row in rows])
+        keep[rows] = regions.touches(contig, starts, starts + 1)
+    return keep

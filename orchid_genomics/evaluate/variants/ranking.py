@@ -51,33 +51,49 @@ def rank(
     samples: int = 1000,
     seed: int = 0,
 ) -> Ranking:
-    """AUROC and AUPRC of `score` (N,), higher meaning positive, with intervals by resampling
-    clusters.
+    """AUROC and AUPRC of a score, with intervals by resampling clusters.
 
-    AUROC is the share of pairs (positive, negative) **of one stratum** that stand in the right
-    order, a tie counting one half, every pair weighing the same; AUPRC is average precision, a step
-    at each distinct score. `positive` (N,) bool, `cluster` and `strata` (N,) any labels. The areas
-    are exact; in the resampling a stratum of very many distinct scores is cut into equal parts
-    (16,384 over all strata), whose members tie. Cost: N log N, and a product of 16,384 x
+    The areas are exact; in the resampling a stratum of very many distinct scores is cut into equal
+    parts (16,384 over all strata), whose members tie. Cost: N log N, and a product of 16,384 x
     min(clusters, 1000) x `samples`.
+
+    Parameters
+    ----------
+    score
+        (N,), higher meaning positive.
+    positive
+        Bool (N,).
+    cluster
+        Labels (N,) of what is resampled together.
+    strata
+        Labels (N,): a positive is compared with negatives of its own stratum alone.
+    samples, seed
+        How many resamples, and which.
+
+    Returns
+    -------
+    Ranking
+        AUROC is the share of pairs (positive, negative) of one stratum that stand in the right
+        order, a tie counting one half, every pair weighing the same; AUPRC is average precision, a
+        step at each distinct score.
     """
     rows = _Rows.of([np.asarray(score, float)], positive, cluster, strata)
     if rows is None:
         nothing = Estimate(np.nan, np.nan, np.nan)
-        return Ranking(
-            nothing, None if strata is not None else nothing, *_classes(positive), 0, 0, 0
-        )
+        whole = None if strata is not None else nothing
+        positive = np.asarray(positive, bool)
+        return Ranking(nothing, whole, int(positive.sum()), int((~positive).sum()), 0, 0, 0)
     auroc, auprc = rows.exact(0)
-    found = [np.concatenate(part) for part in zip(*rows.resampled(0, samples, seed), strict=True)]
-    counts = (
-        int(rows.positive.sum()),
-        int((~rows.positive).sum()),
-        rows.clusters,
-        rows.strata,
-        rows.pairs,
+    areas = [np.concatenate(each) for each in zip(*rows.resample(0, samples, seed), strict=True)]
+    return Ranking(
+        auroc=Estimate.of(auroc, areas[0]),
+        auprc=None if strata is not None else Estimate.of(auprc, areas[1]),
+        positives=int(rows.positive.sum()),
+        negatives=int((~rows.positive).sum()),
+        clusters=rows.clusters,
+        strata=rows.strata,
+        pairs=rows.pairs,
     )
-    whole = None if strata is not None else Estimate.of(auprc, found[1])
-    return Ranking(Estimate.of(auroc, found[0]), whole, *counts)
 
 
 def difference(
@@ -93,11 +109,13 @@ def difference(
 
     Much narrower than the two intervals apart. Parameters as in `rank`.
     """
-    rows = _Rows.of([np.asarray(one, float), np.asarray(other, float)], positive, cluster, strata)
+    scores = [np.asarray(one, float), np.asarray(other, float)]
+    rows = _Rows.of(scores, positive, cluster, strata)
     if rows is None:
         return Estimate(np.nan, np.nan, np.nan)
     first, second = (
-        np.concatenate([part[0] for part in rows.resampled(i, samples, seed)]) for i in (0, 1)
+        np.concatenate([auroc for auroc, _ in rows.resample(which, samples, seed)])
+        for which in (0, 1)
     )
     return Estimate.of(rows.exact(0)[0] - rows.exact(1)[0], first - second)
 
@@ -114,34 +132,43 @@ class _Rows:
     strata: int
 
     @classmethod
-    def of(cls, scores, positive, cluster, strata) -> "_Rows | None":
+    def of(
+        cls,
+        scores: list[np.ndarray],
+        positive: np.ndarray,
+        cluster: np.ndarray,
+        strata: np.ndarray | None,
+    ) -> "_Rows | None":
         positive = np.asarray(positive, bool)
         if any(not np.isfinite(score).all() for score in scores):
             raise ValueError("a score that is not finite has no rank")
-        stratum = np.zeros(len(positive), np.int64) if strata is None else _numbers(strata)
+        stratum = np.zeros(len(positive), np.int64) if strata is None else _number(strata)
         both = np.bincount(stratum[positive], minlength=stratum.max(initial=0) + 1) > 0
         both &= np.bincount(stratum[~positive], minlength=len(both)) > 0
         kept = both[stratum]
         if not kept.any():
             return None
-        numbers = _numbers(np.asarray(cluster)[kept])
-        stratum = _numbers(stratum[kept])
-        scores = [score[kept] for score in scores]
+        clusters, stratum = _number(np.asarray(cluster)[kept]), _number(stratum[kept])
         return cls(
-            scores, positive[kept], numbers, stratum, int(numbers.max()) + 1, int(stratum.max()) + 1
+            scores=[score[kept] for score in scores],
+            positive=positive[kept],
+            cluster=clusters,
+            stratum=stratum,
+            clusters=int(clusters.max()) + 1,
+            strata=int(stratum.max()) + 1,
         )
 
     def exact(self, which: int) -> tuple[float, float]:
         """AUROC and AUPRC of one score, each distinct value its own rank."""
         row, stratum = self._ranks(self.scores[which], None)
-        size = len(stratum)
-        counts = [
-            np.bincount(row[side], minlength=size)[None].astype(float) for side in self._sides
-        ]
-        auroc, auprc = areas_of_ranks(*counts, stratum)
+        positive, negative = (
+            np.bincount(row[side], minlength=len(stratum))[None].astype(float)
+            for side in self._sides
+        )
+        auroc, auprc = areas_of_ranks(positive, negative, stratum)
         return float(auroc[0]), float(auprc[0])
 
-    def resampled(
+    def resample(
         self, which: int, samples: int, seed: int
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """AUROC and AUPRC of one score in every resample of the clusters, in pieces; none of under
@@ -156,13 +183,14 @@ class _Rows:
         row, stratum = self._ranks(self.scores[which], max(2, _ROWS // self.strata))
         tables = []
         for side in self._sides:
-            flat = np.bincount(
-                group[side] * len(stratum) + row[side], minlength=len(stratum) * groups
-            )
-            tables.append(flat.reshape(groups, len(stratum)).astype(np.float32))
-        for counts in resampled_counts(groups, samples, rng):
-            weights = counts.astype(np.float32)
-            yield areas_of_ranks(*((weights @ table).astype(float) for table in tables), stratum)
+            cell = group[side] * len(stratum) + row[side]
+            counts = np.bincount(cell, minlength=len(stratum) * groups)
+            tables.append(counts.reshape(groups, len(stratum)).astype(np.float32))
+        for drawn in resampled_counts(groups, samples, rng):
+            # In float32 sums of whole numbers are exact below 2**24.
+            weights = drawn.astype(np.float32)
+            positive, negative = ((weights @ table).astype(float) for table in tables)
+            yield areas_of_ranks(positive, negative, stratum)
 
     @property
     def pairs(self) -> int:
@@ -186,10 +214,10 @@ class _Rows:
         new_stratum = np.concatenate([[True], stratum[1:] != stratum[:-1]])
         new = new_stratum | np.concatenate([[True], score[1:] != score[:-1]])
         if most is not None:
-            place = np.arange(len(score))
-            begin, size = place[new_stratum][stratum], np.bincount(stratum)
-            first = np.maximum.accumulate(np.where(new, place, 0)) - begin  # of those that tie
-            part = first * most // size[stratum]
+            position = np.arange(len(score))
+            begin, size = position[new_stratum][stratum], np.bincount(stratum)
+            first_of_tie = np.maximum.accumulate(np.where(new, position, 0)) - begin
+            part = first_of_tie * most // size[stratum]
             many = (np.bincount(stratum, new) > most)[stratum]
             cut = np.concatenate([[True], part[1:] != part[:-1]])
             new = new_stratum | np.where(many, cut & new, new)
@@ -198,10 +226,5 @@ class _Rows:
         return row, stratum[new]
 
 
-def _numbers(labels: np.ndarray) -> np.ndarray:
+def _number(labels: np.ndarray) -> np.ndarray:
     return np.unique(np.asarray(labels), return_inverse=True)[1].reshape(-1)
-
-
-def _classes(positive: np.ndarray) -> tuple[int, int]:
-    positive = np.asarray(positive, bool)
-    return int(positive.sum()), int((~positive).sum())

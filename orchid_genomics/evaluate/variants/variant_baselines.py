@@ -5,7 +5,7 @@ The trap: a look-up fitted on the rows that it ranks knows their labels; it is f
 clusters of other folds.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,75 +22,97 @@ from orchid_genomics.sequence import DNA, Variant
 from orchid_genomics.sequence.hashing import Stream, hash_integers
 
 FOLDS = 10
-_PRIOR = 4.0  # rows of either class that a context is thought to have had, in proportion
 SIDES = 6  # letters on both sides that the count model reads
+_PRIOR = 4.0  # rows of either class that a context is thought to have had, in proportion
 
 
-def looked_up(
+def context_look_up(
     code: np.ndarray, positive: np.ndarray, cluster: np.ndarray, seed: int = 0
 ) -> np.ndarray:
-    """How much likelier positives than negatives show each row's context, log P(context | +) /
-    P(context | -), (N,).
+    """How much likelier positives than negatives show each row's context.
 
     Fitted for every fold on the clusters of the nine others, so that no gene speaks for itself; as
     a ratio of likelihoods it does not carry the share of positives of those folds, which runs
-    against that of the fold itself. `code` below 0 gives NaN.
+    against that of the fold itself.
+
+    Parameters
+    ----------
+    code
+        The number of each row's context (N,); below 0 for none.
+    positive
+        Bool (N,).
+    cluster
+        Labels (N,).
+    seed
+        Which clusters are of which fold.
+
+    Returns
+    -------
+    numpy.ndarray
+        log P(context | +) / P(context | -), (N,); NaN for no context.
     """
-    found = np.full(len(code), np.nan)
+    ratio = np.full(len(code), np.nan)
     number = np.unique(cluster, return_inverse=True)[1].reshape(-1)
-    draw = hash_integers(seed, Stream.CONTEXT_FOLD, np.arange(number.max(initial=0) + 1))
-    order = np.argsort(draw, kind="stable")
+    state = hash_integers(seed, Stream.CONTEXT_FOLD, np.arange(number.max(initial=0) + 1))
+    order = np.argsort(state, kind="stable")
     fold = (np.argsort(order) % FOLDS)[number]
     usable = code >= 0
     for one in range(FOLDS):
         inside, others = usable & (fold == one), usable & (fold != one)
-        counts = [
-            np.bincount(code[others & side], minlength=CONTEXTS) for side in (positive, ~positive)
-        ]
-        shares = sum(counts) / max(sum(counts).sum(), 1)
-        likely = [
-            np.log((each + _PRIOR * shares + 1e-9) / (each.sum() + _PRIOR)) for each in counts
-        ]
-        found[inside] = (likely[0] - likely[1])[code[inside]]
-    return found
-
-
-def counted(
-    model: OrchidModel, genome: Genome, variants: Sequence[Variant]
-) -> tuple[str, np.ndarray]:
-    """A count model of the letters that `model` saw in training on this genome, and its log p(alt)
-    - log p(ref), nats.
-
-    NaN for what is no SNV. The mixture is tuned on the model's validation contigs, where it has
-    whole ones. Raises InputError when the model was not trained on this FASTA. Cost: 0.1 s a
-    million letters of the genome, and 0.4 GB.
-    """
-    checksum = genome.checksum()
-    mine = [each for each in model.provenance.genomes if each.sha256 == checksum]
-    if not mine:
-        found = "no such genome in the provenance of the model"
-        raise InputError(
-            f"{genome.path} (sha256 {checksum[:12]})", found, "the FASTA that it was trained on"
-        )
-    counts = NgramModel.fit(_seen(genome, mine[0].seen), SIDES, SIDES)
-    if validation := mine[0].split.get("validation"):
-        counts = counts.tune([contig_tokens(genome, contig) for contig in validation])
-    rows: dict[str, list[int]] = {}
-    for row, variant in enumerate(variants):
-        if len(variant.ref) == len(variant.alt) == 1 and variant.alt in DNA.letters:
-            rows.setdefault(variant.contig, []).append(row)
-    ratio = np.full(len(variants), np.nan)
-    for contig, some in rows.items():
-        places = np.array([variants[row].start for row in some])
-        p_N4 = counts.probabilities(contig_tokens(genome, contig), places)
-        letters = np.array(
+        counts_2C = np.stack(
             [
-                [DNA.letters.find(variants[row].ref), DNA.letters.find(variants[row].alt)]
-                for row in some
+                np.bincount(code[others & positive], minlength=CONTEXTS),
+                np.bincount(code[others & ~positive], minlength=CONTEXTS),
             ]
         )
-        ref, alt = np.take_along_axis(p_N4, letters, 1).T
-        ratio[some] = np.log(alt) - np.log(ref)
+        shares_C = counts_2C.sum(0) / max(counts_2C.sum(), 1)
+        total_21 = counts_2C.sum(1, keepdims=True)
+        likely_2C = np.log((counts_2C + _PRIOR * shares_C + 1e-9) / (total_21 + _PRIOR))
+        ratio[inside] = (likely_2C[0] - likely_2C[1])[code[inside]]
+    return ratio
+
+
+def ngram_ratio(
+    model: OrchidModel, genome: Genome, variants: Sequence[Variant]
+) -> tuple[str, np.ndarray]:
+    """What a count model of the letters that a model saw in training on this genome says.
+
+    The mixture is tuned on the model's validation contigs, where it has whole ones. Cost: 0.1 s a
+    million letters of the genome, and 0.4 GB.
+
+    Returns
+    -------
+    name : str
+        What tables call the count model.
+    ratio : numpy.ndarray
+        log p(alt) - log p(ref), nats (N,); NaN for what is no SNV.
+
+    Raises
+    ------
+    InputError
+        The model was not trained on this FASTA.
+    """
+    digest = genome.checksum()
+    own = [each for each in model.provenance.genomes if each.sha256 == digest]
+    if not own:
+        found = "no such genome in the provenance of the model"
+        possible = "the FASTA that it was trained on"
+        raise InputError(f"{genome.path} (sha256 {digest[:12]})", found, possible)
+    counts = NgramModel.fit(_letters_seen(genome, own[0].seen), SIDES, SIDES)
+    if validation := own[0].split.get("validation"):
+        counts = counts.tune([contig_tokens(genome, contig) for contig in validation])
+    rows_of: dict[str, list[int]] = {}
+    for row, variant in enumerate(variants):
+        if len(variant.ref) == len(variant.alt) == 1 and variant.alt in DNA.letters:
+            rows_of.setdefault(variant.contig, []).append(row)
+    ratio = np.full(len(variants), np.nan)
+    for contig, rows in rows_of.items():
+        positions = np.array([variants[row].start for row in rows])
+        p_N4 = counts.probabilities(contig_tokens(genome, contig), positions)
+        ref = np.array([DNA.letters.find(variants[row].ref) for row in rows])
+        alt = np.array([DNA.letters.find(variants[row].alt) for row in rows])
+        p_N2 = np.take_along_axis(p_N4, np.stack([ref, alt], 1), 1)
+        ratio[rows] = np.log(p_N2[:, 1]) - np.log(p_N2[:, 0])
     return counts.name, ratio
 
 
@@ -103,27 +125,34 @@ def random_weights(model: OrchidModel, seed: int = 0) -> OrchidModel:
     return untrained.eval()
 
 
-def conserved(path: str | Path, genome: Genome | None, variants: Sequence[Variant]) -> np.ndarray:
+def conservation(
+    path: str | Path, genome: Genome | None, variants: Sequence[Variant]
+) -> np.ndarray:
     """The largest value of a track (bigWig or bedGraph) over the letters that a variant changes,
     (N,); NaN for none.
 
     For an insertion the letters on both sides of it.
     """
     track = Track(path, genome)
-    found = np.full(len(variants), np.nan)
+    largest = np.full(len(variants), np.nan)
     for row, variant in enumerate(variants):
         short = variant.trimmed()
-        start, end = (short.start, short.end) if short.ref else (short.start - 1, short.start + 1)
+        start, end = short.start, short.end
+        if not short.ref:
+            start, end = short.start - 1, short.start + 1
         values = track.values(short.contig, start, end)
-        found[row] = np.nan if np.isnan(values).all() else np.nanmax(values)
-    return found
+        if not np.isnan(values).all():
+            largest[row] = np.nanmax(values)
+    return largest
 
 
-def _seen(genome: Genome, seen: dict[str, list[list[int]]]):
+def _letters_seen(
+    genome: Genome, seen: Mapping[str, Sequence[Sequence[int]]]
+) -> Iterator[np.ndarray]:
     """Contigs as tokens, N wherever training did not read."""
-    for contig, places in seen.items():
+    for contig, intervals in seen.items():
         tokens = contig_tokens(genome, contig)
         shown = np.full(len(tokens), DNA.n, np.uint8)
-        for start, end in places:
+        for start, end in intervals:
             shown[start:end] = tokens[start:end]
         yield shown

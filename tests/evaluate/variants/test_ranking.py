@@ -97,7 +97,7 @@ def test_a_resample_of_the_table_is_a_resample_of_the_rows(seed):
     rows = ranking._Rows.of([score], positive, cluster, strata)
     if rows is None or rows.clusters < 5:
         return
-    (areas, _), *_ = rows.resampled(0, 5, seed)
+    (areas, _), *_ = rows.resample(0, 5, seed)
     rng = np.random.default_rng(seed)
     group = rng.permutation(rows.clusters)[rows.cluster]
     weights = rng.multinomial(rows.clusters, np.full(rows.clusters, 1 / rows.clusters), size=5)

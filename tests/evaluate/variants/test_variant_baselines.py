@@ -10,9 +10,9 @@ from orchid_genomics.evaluate.variants.ranking import rank
 from orchid_genomics.evaluate.variants.variant_baselines import (
     _PRIOR,
     FOLDS,
-    conserved,
-    counted,
-    looked_up,
+    conservation,
+    context_look_up,
+    ngram_ratio,
     random_weights,
 )
 from orchid_genomics.model.provenance import Provenance
@@ -24,13 +24,13 @@ def test_the_look_up_is_fitted_on_other_folds_alone():
     rng = np.random.default_rng(0)
     code, cluster = rng.integers(-1, 12, size=600), rng.integers(40, size=600)
     positive = rng.random(600) < 0.3
-    found = looked_up(code, positive, cluster)
+    found = context_look_up(code, positive, cluster)
     assert np.isnan(found[code < 0]).all()
     assert np.isfinite(found[code >= 0]).all()
     for one in range(40):  # labels of a cluster may be anything, its own rows look the same
         changed = np.where(cluster == one, ~positive, positive)
         np.testing.assert_array_equal(
-            looked_up(code, changed, cluster)[cluster == one], found[cluster == one]
+            context_look_up(code, changed, cluster)[cluster == one], found[cluster == one]
         )
 
 
@@ -38,7 +38,7 @@ def test_the_look_up_is_the_ratio_of_shares():
     rng = np.random.default_rng(0)
     code, cluster = rng.integers(4, size=400), np.arange(400) % 20
     positive = rng.random(400) < (code + 1) / 6
-    found = looked_up(code, positive, cluster, seed=3)
+    found = context_look_up(code, positive, cluster, seed=3)
     order = np.argsort(hash_integers(3, Stream.CONTEXT_FOLD, np.arange(20)), kind="stable")
     fold = np.argsort(order) % FOLDS
     for row in (0, 7, 133):
@@ -59,7 +59,7 @@ def test_contexts_that_say_nothing_rank_nothing_even_where_clusters_are_of_one_c
         rng = np.random.default_rng(seed)
         cluster = rng.integers(30, size=900)
         positive = (cluster % 2 == 0) ^ (rng.random(900) < 0.1)
-        score = looked_up(rng.integers(8, size=900), positive, cluster, seed)
+        score = context_look_up(rng.integers(8, size=900), positive, cluster, seed)
         areas.append(rank(score, positive, cluster, samples=1).auroc.value)
     assert abs(np.mean(areas) - 0.5) < 0.03
 
@@ -82,7 +82,7 @@ def test_counts_are_of_what_training_saw_and_are_not_shown_the_letter(tmp_path):
         for at in range(20, 60)
     ]
     variants = [v for v in variants if v.ref != v.alt] + [Variant("t", 80, "AC", "A")]
-    name, ratio = counted(trained(genome, ["a"]), genome, variants)
+    name, ratio = ngram_ratio(trained(genome, ["a"]), genome, variants)
     assert name == "counts, 6 on both sides"
     counts = NgramModel.fit([genome.tokens("a", 0, 4_000)], 6, 6)
     for variant, value in zip(variants[:-1], ratio, strict=False):
@@ -100,7 +100,7 @@ def test_counts_of_another_genome_are_refused(tmp_path):
         InputError,
         match=r"g.fa \(sha256 [0-9a-f]{12}\): no such genome in the provenance of the model",
     ):
-        counted(model, genome, [])
+        ngram_ratio(model, genome, [])
 
 
 def test_conservation_is_the_largest_of_the_changed_letters(tmp_path):
@@ -112,7 +112,7 @@ def test_conservation_is_the_largest_of_the_changed_letters(tmp_path):
         Variant("a", 30, "A", "C"),
     ]
     np.testing.assert_array_equal(
-        conserved(tmp_path / "c.bedGraph", None, variants), [1.5, 4, -3, np.nan]
+        conservation(tmp_path / "c.bedGraph", None, variants), [1.5, 4, -3, np.nan]
     )
 
 

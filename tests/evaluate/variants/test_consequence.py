@@ -2,7 +2,13 @@
 
 import pytest
 
-from orchid_genomics.evaluate.variants.csq import Effect, effect, fields, gene, hgvs
+from orchid_genomics.evaluate.variants.consequence import (
+    Effect,
+    consequence_of_hgvs,
+    gene_of,
+    subfields,
+    worst_effect,
+)
 
 VEP = (
     "Consequence annotations from Ensembl VEP. Format: Allele|Consequence|IMPACT|SYMBOL|Gene|STRAND"
@@ -10,7 +16,7 @@ VEP = (
 
 
 def said(key, text, ref="C", alt="T", description=""):
-    return effect(key, fields(key, description), text, ref, alt)
+    return worst_effect(key, subfields(key, description), text, ref, alt)
 
 
 def test_bcftools_csq_counts_the_entries_of_this_alt_and_the_worst_of_them():
@@ -71,11 +77,11 @@ def test_clinvar_and_plain_columns():
     ],
 )
 def test_protein_names(name, expected):
-    assert hgvs(name) == expected
+    assert consequence_of_hgvs(name) == expected
     assert said("hgvs_p", name).consequence == expected
 
 
 def test_a_gene_is_the_first_that_is_named():
-    assert gene({"GENEINFO": "CHRNA4:1137|X:2"}) == "CHRNA4"
-    assert gene({"symbol": "KCNQ2"}) == "KCNQ2"
-    assert gene({"other": "x"}) == ""
+    assert gene_of({"GENEINFO": "CHRNA4:1137|X:2"}) == "CHRNA4"
+    assert gene_of({"symbol": "KCNQ2"}) == "KCNQ2"
+    assert gene_of({"other": "x"}) == ""

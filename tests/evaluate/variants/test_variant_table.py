@@ -9,7 +9,7 @@ import pysam
 import pytest
 
 from orchid_genomics.errors import InputError
-from orchid_genomics.evaluate.variants.labels import classes, joined, names_of, read_table
+from orchid_genomics.evaluate.variants.variant_table import classify, join, read_names, read_table
 from orchid_genomics.sequence import Variant
 
 VCF = """##fileformat=VCFv4.2
@@ -44,28 +44,28 @@ def scored(request, tmp_path):
 
 
 def test_a_row_an_alt_with_its_own_value(scored):
-    assert names_of(scored) == ("S", "R", "CLNSIG", "F")
+    assert read_names(scored) == ("S", "R", "CLNSIG", "F")
     table = read_table(scored, {"S", "R", "CLNSIG", "F", "absent"})
     assert table.variants == [
         Variant("20", 10, "A", "C"),
         Variant("20", 10, "A", "G"),
         Variant("20", 19, "CA", "C"),
     ]
-    np.testing.assert_array_equal(table.numbers("S", "--score"), [0.5, np.nan, -2])
-    np.testing.assert_array_equal(table.numbers("R", "--score"), [2, 3, np.nan])
+    np.testing.assert_array_equal(table.numbers("S", "scores"), [0.5, np.nan, -2])
+    np.testing.assert_array_equal(table.numbers("R", "scores"), [2, 3, np.nan])
     assert table.values["CLNSIG"] == ["Pathogenic,drug", "Pathogenic,drug", ""]
     assert table.values["F"] == ["true", "true", ""]
     assert table.about["S"] == "a score"
 
 
 def test_a_name_that_is_not_there_is_told_those_that_are(scored):
-    with pytest.raises(InputError, match=r"--score: .* has no 'T'; possible: S, R, CLNSIG, F"):
-        read_table(scored, {"T"}).numbers("T", "--score")
+    with pytest.raises(InputError, match=r"scores: .* has no 'T'; possible: S, R, CLNSIG, F"):
+        read_table(scored, {"T"}).numbers("T", "scores")
     with pytest.raises(
         InputError,
-        match=r"--score: 'CLNSIG' of .* is no number \(could not convert .*\); a column of numb",
+        match=r"scores: 'CLNSIG' of .* is no number \(could not convert .*\); a column of numb",
     ):
-        read_table(scored, {"CLNSIG"}).numbers("CLNSIG", "--score")
+        read_table(scored, {"CLNSIG"}).numbers("CLNSIG", "scores")
 
 
 @pytest.mark.parametrize("form", ["tsv", "tsv.gz", "parquet"])
@@ -96,8 +96,8 @@ def test_tables_with_places_from_one(tmp_path, form):
         path.write_bytes(gzip.compress(text) if form == "tsv.gz" else text)
     table = read_table(path, {"llr"})
     assert table.variants == [Variant("chr20", 10, "A", "C"), Variant("chr20", 19, "CA", "C")]
-    np.testing.assert_array_equal(table.numbers("llr", "--score"), [-1.5, np.nan])
-    assert "llr" in names_of(path)
+    np.testing.assert_array_equal(table.numbers("llr", "scores"), [-1.5, np.nan])
+    assert "llr" in read_names(path)
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_labels_join_by_change_whatever_the_padding_and_the_contig_name(scored, 
         "chrom\tpos\tref\talt\tlabel\nchr20\t21\tA\t\tbad\nchr20\t9\tGCAT\tGCGT\tgood\nchr20\t11\tA\tG\tfine\nchr7\t1\tA\tC\tbad\n"
     )
     with pytest.warns(UserWarning, match="contigs renamed"):
-        table = joined(read_table(scored, {"S"}), read_table(labels, {"label"}))
+        table = join(read_table(scored, {"S"}), read_table(labels, {"label"}))
     assert table.values["label"] == ["", "good", "bad"]
     assert table.names[-1] == "label"
 
@@ -135,7 +135,7 @@ def test_labels_of_other_variants_are_no_labels(scored, tmp_path):
     with pytest.raises(
         InputError, match=r"labels.tsv: none of its 1 variants is among the 3 of .*; the same build"
     ):
-        joined(read_table(scored, {"S"}), read_table(tmp_path / "labels.tsv", {"label"}))
+        join(read_table(scored, {"S"}), read_table(tmp_path / "labels.tsv", {"label"}))
 
 
 def test_classes_are_whole_values_or_all_of_their_words():
@@ -147,22 +147,22 @@ def test_classes_are_whole_values_or_all_of_their_words():
         "Benign",
         "",
     ]
-    found = classes(
+    found = classify(
         texts, ["Pathogenic", "Likely_pathogenic"], ["Benign", "Likely_benign"], "CLNSIG"
     )
     assert found.tolist() == [1, 1, -1, 0, 0, -1]
-    whole = classes(texts, ["Pathogenic|Uncertain"], ["Benign"], "CLNSIG")
+    whole = classify(texts, ["Pathogenic|Uncertain"], ["Benign"], "CLNSIG")
     assert whole.tolist() == [-1, -1, 1, -1, 0, -1]
 
 
 @pytest.mark.parametrize(
     ("positive", "negative", "words"),
     [
-        ((), ("b",), r"--positive: no value of K is named; possible: a \(2\), b \(1\)"),
-        (("a",), (), r"--negative: no value of K is named; possible: a \(2\), b \(1\)"),
-        (("a",), ("c", "d"), r"--negative: no variant has K c or d; possible: a \(2\), b \(1\)"),
+        ((), ("b",), r"positive: no value of K is named; possible: a \(2\), b \(1\)"),
+        (("a",), (), r"negative: no value of K is named; possible: a \(2\), b \(1\)"),
+        (("a",), ("c", "d"), r"negative: no variant has K c or d; possible: a \(2\), b \(1\)"),
     ],
 )
 def test_a_class_without_a_row_is_told_the_values(positive, negative, words):
     with pytest.raises(InputError, match=words):
-        classes(["a", "a", "b", ""], positive, negative, "K")
+        classify(["a", "a", "b", ""], positive, negative, "K")

@@ -22,27 +22,36 @@ _BCFTOOLS = (
     "amino_acid_change",
     "dna_change",
 )
-_TERMS = (  # by severity, as Ensembl orders the terms of the Sequence Ontology; without _variant
-    "transcript_ablation splice_acceptor splice_donor stop_gained nonsense frameshift stop_lost start_lost "
-    "initiator_codon transcript_amplification inframe_insertion inframe_deletion missense protein_altering "
-    "splice_donor_5th_base splice_region splice_donor_region splice_polypyrimidine_tract incomplete_terminal_codon "
-    "start_retained stop_retained synonymous coding_sequence mature_miRNA 5_prime_UTR 5_prime_utr 3_prime_UTR "
-    "3_prime_utr non_coding_transcript_exon non_coding intron NMD_transcript non_coding_transcript upstream_gene "
-    "downstream_gene TFBS_ablation TFBS_amplification TF_binding_site regulatory_region intergenic"
-)
-_SEVERITY = {term: place for place, term in enumerate(_TERMS.split())}
+# By severity, as Ensembl orders the terms of the Sequence Ontology; without _variant.
+_TERMS = """
+    transcript_ablation splice_acceptor splice_donor stop_gained nonsense frameshift stop_lost
+    start_lost initiator_codon transcript_amplification inframe_insertion inframe_deletion missense
+    protein_altering splice_donor_5th_base splice_region splice_donor_region
+    splice_polypyrimidine_tract incomplete_terminal_codon start_retained stop_retained synonymous
+    coding_sequence mature_miRNA 5_prime_UTR 5_prime_utr 3_prime_UTR 3_prime_utr
+    non_coding_transcript_exon non_coding intron NMD_transcript non_coding_transcript upstream_gene
+    downstream_gene TFBS_ablation TFBS_amplification TF_binding_site regulatory_region intergenic
+"""
+_SEVERITY = {term: rank for rank, term in enumerate(_TERMS.split())}
 _SAME = {
     "nonsense": "stop_gained",
     "non_coding_transcript": "non_coding",
     "intergenic_region": "intergenic",
 }
+_STRANDS = {"1": "+", "-1": "-", "+": "+", "-": "-"}
 _HGVS = re.compile(r"p\.\(?[A-Z][a-z]{2}\d+")
 
 
 @dataclass(frozen=True)
 class Effect:
-    """What one variant does, in a word such as ``missense``; each "" where nothing says so.
-    `strand` "+", "-" or "".
+    """What one variant does.
+
+    Attributes
+    ----------
+    consequence
+        A word such as `missense`; "" where nothing says so.
+    gene, strand
+        Its gene, and the gene's strand: "+", "-" or "".
     """
 
     consequence: str = ""
@@ -50,7 +59,7 @@ class Effect:
     strand: str = ""
 
 
-def fields(key: str, description: str = "") -> tuple[str, ...]:
+def subfields(key: str, description: str = "") -> tuple[str, ...]:
     """The names of the |-separated fields of an INFO key; none where its values have no fields.
 
     VEP says them in the header ("Format: Allele|Consequence|..."); those of bcftools and SnpEff are
@@ -60,39 +69,42 @@ def fields(key: str, description: str = "") -> tuple[str, ...]:
         return _BCFTOOLS
     if key == "ANN" and "Format:" not in description:
         return _SNPEFF
-    found = re.search(r"Format:\s*([\w.]+(?:\|[\w.-]*)+)", description)
-    return tuple(found.group(1).split("|")) if found else ()
+    match = re.search(r"Format:\s*([\w.]+(?:\|[\w.-]*)+)", description)
+    return tuple(match.group(1).split("|")) if match else ()
 
 
-def effect(key: str, names: tuple[str, ...], text: str, ref: str, alt: str) -> Effect:
-    """The worst of the effects that `text` (the value of `key`, entries between commas) lists for
-    this ALT.
+def worst_effect(key: str, names: tuple[str, ...], text: str, ref: str, alt: str) -> Effect:
+    """The worst of the effects that an annotation lists for one ALT.
+
+    Parameters
+    ----------
+    key, names
+        The INFO key, and its `subfields`.
+    text
+        Its value: entries between commas.
+    ref, alt
+        The letters of the variant.
     """
-    entries = [
-        entry for entry in text.split(",") if entry and entry[0] not in "@." and entry != "."
-    ]
+    entries = []
+    for entry in text.split(","):
+        # "@123" points to a compound effect of bcftools that another record holds.
+        if entry and entry[0] not in "@.":
+            entries.append(entry)
     if not names:
-        return Effect(
-            consequence=_worst(
-                [_term(word) for entry in entries for word in re.split(r"[|&/]", entry)]
-            )
-        )
+        words = [word for entry in entries for word in re.split(r"[|&/]", entry)]
+        return Effect(consequence=_worst([_term(word) for word in words]))
     rows = [dict(zip(names, entry.split("|"), strict=False)) for entry in entries]
-    mine = [
-        row for row in rows if _allele(row.get("Allele", alt), ref, alt) and _changes(row, alt)
-    ] or rows
-    found = [
-        (_worst([_term(word) for word in row.get("Consequence", "").split("&")]), row)
-        for row in mine
-    ]
-    if not found:
+    own = [row for row in rows if _is_of(row, ref, alt)] or rows
+    if not own:
         return Effect()
-    consequence, row = min(found, key=lambda pair: _rank(pair[0]))
-    strand = {"1": "+", "-1": "-", "+": "+", "-": "-"}.get(row.get("STRAND", ""), "")
-    return Effect(consequence, row.get("SYMBOL") or row.get("Gene", ""), strand)
+    terms = [_worst([_term(word) for word in row.get("Consequence", "").split("&")]) for row in own]
+    first = min(range(len(own)), key=lambda number: _rank(terms[number]))
+    row = own[first]
+    strand = _STRANDS.get(row.get("STRAND", ""), "")
+    return Effect(terms[first], row.get("SYMBOL") or row.get("Gene", ""), strand)
 
 
-def gene(values: Mapping[str, str]) -> str:
+def gene_of(values: Mapping[str, str]) -> str:
     """The gene that plain columns name: the first of GENEINFO's ``SYMBOL:id|SYMBOL:id``, or a
     column such as GENE.
     """
@@ -102,7 +114,7 @@ def gene(values: Mapping[str, str]) -> str:
     return ""
 
 
-def hgvs(text: str) -> str:
+def consequence_of_hgvs(text: str) -> str:
     """The consequence that an HGVS protein name says; "" for what is none."""
     if not _HGVS.search(text):
         return ""
@@ -115,7 +127,7 @@ def hgvs(text: str) -> str:
         return "synonymous"
     if re.match(r"[A-Z][a-z]{2}\d+(Ter|\*)", change):
         return "stop_gained"
-    if "delins" in change or "del" in change or "dup" in change or "ins" in change:
+    if any(word in change for word in ("delins", "del", "dup", "ins")):
         return "inframe_deletion" if change.endswith("del") else "inframe_insertion"
     return "stop_lost" if change.startswith("Ter") else "missense"
 
@@ -127,7 +139,7 @@ def _term(word: str) -> str:
     """
     word = word.strip().lstrip("*")
     if ":" in word or word.startswith("p."):
-        return hgvs(word)
+        return consequence_of_hgvs(word)
     word = word.removesuffix("_variant")
     return _SAME.get(word, word)
 
@@ -137,14 +149,20 @@ def _worst(terms: list[str]) -> str:
 
 
 def _rank(term: str) -> int:
+    """Severity, 0 the worst; unknown terms after all known ones, none last."""
     return _SEVERITY.get(term, len(_SEVERITY) + (term == ""))
 
 
-def _allele(said: str, ref: str, alt: str) -> bool:
+def _is_of(row: Mapping[str, str], ref: str, alt: str) -> bool:
+    """Whether an annotator's entry is of this ALT."""
+    return _is_allele(row.get("Allele", alt), ref, alt) and _changes(row, alt)
+
+
+def _is_allele(name: str, ref: str, alt: str) -> bool:
     """Whether an annotator's name of an allele is this ALT: as written, or without the letter that
     both begin with.
     """
-    return said in (alt, alt[1:] or "-") if ref[:1] == alt[:1] else said == alt
+    return name in (alt, alt[1:] or "-") if ref[:1] == alt[:1] else name == alt
 
 
 def _changes(row: Mapping[str, str], alt: str) -> bool:

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from orchid_genomics.evaluate.variants.judgement import Named, Question, named, ours
+from orchid_genomics.evaluate.variants.benchmark import Benchmark, ScoreColumn, own_scores
 from orchid_genomics.evaluate.variants.ranking import difference, rank
 
 
@@ -23,7 +23,7 @@ from orchid_genomics.evaluate.variants.ranking import difference, rank
     ],
 )
 def test_what_a_name_means(text, column, sign, score, window):
-    found = named(text)
+    found = ScoreColumn.parse(text)
     assert (found.column, found.sign, found.score, found.window) == (column, sign, score, window)
 
 
@@ -38,48 +38,53 @@ def test_scores_of_ours_among_the_columns_of_a_file():
         "delta_H3",
         "ORCHID_L2_64",
     ]
-    assert ours(names) == ["ORCHID_LLR", "ORCHID_LLR_PERCENTILE", "delta_H3", "ORCHID_L2_64"]
-    assert named("ORCHID_LLR").plain
-    assert not named("ORCHID_LLR_PERCENTILE").plain
-    assert not Named("AF", "AF").plain
+    assert own_scores(names) == ["ORCHID_LLR", "ORCHID_LLR_PERCENTILE", "delta_H3", "ORCHID_L2_64"]
+    assert ScoreColumn.parse("ORCHID_LLR").plain
+    assert not ScoreColumn.parse("ORCHID_LLR_PERCENTILE").plain
+    assert not ScoreColumn("AF", "AF").plain
 
 
 @pytest.fixture
-def question():
+def benchmark():
     rng = np.random.default_rng(0)
     positive, cluster = rng.random(400) < 0.3, rng.integers(20, size=400)
     first = rng.normal(size=400) + positive
     other = np.where(np.arange(400) % 4 == 0, np.nan, first + rng.normal(size=400))
     strata = np.where(np.arange(400) < 40, "", np.where(np.arange(400) % 2, "a", "b"))
     groups = {"odd": np.arange(400) % 2 == 1, "lost": ~positive}
-    return Question(positive, cluster, {"first": first, "other": other}, strata, groups, samples=50)
+    return Benchmark(
+        positive, cluster, {"first": first, "other": other}, strata, groups, samples=50
+    )
 
 
-def test_each_score_over_its_rows_and_a_lead_over_those_of_both(question):
-    judged = question.judged("S", ["a note"])
-    assert [group.name for group in judged.groups] == ["all", "odd"]
-    assert judged.alone == (("lost", 0, int((~question.positive).sum())),)
-    first, other = judged.groups[0].lines
-    here = np.isfinite(question.scores["other"])
+def test_each_score_over_its_rows_and_a_lead_over_those_of_both(benchmark):
+    result = benchmark.run("S", ["a note"])
+    assert [group.name for group in result.groups] == ["all", "odd"]
+    assert result.alone == (("lost", 0, int((~benchmark.positive).sum())),)
+    first, other = result.groups[0].lines
+    here = np.isfinite(benchmark.scores["other"])
     whole = rank(
-        question.scores["other"][here], question.positive[here], question.cluster[here], samples=50
+        benchmark.scores["other"][here],
+        benchmark.positive[here],
+        benchmark.cluster[here],
+        samples=50,
     )
     assert other.rank == whole
-    inner = here & (question.strata != "")
-    parts = (question.positive[inner], question.cluster[inner], question.strata[inner], 50)
-    assert other.within == rank(question.scores["other"][inner], *parts)
+    inner = here & (benchmark.strata != "")
+    parts = (benchmark.positive[inner], benchmark.cluster[inner], benchmark.strata[inner], 50)
+    assert other.within == rank(benchmark.scores["other"][inner], *parts)
     assert other.lead == difference(
-        question.scores["first"][inner], question.scores["other"][inner], *parts
+        benchmark.scores["first"][inner], benchmark.scores["other"][inner], *parts
     )
     assert first.lead is None
 
 
-def test_the_table_and_its_values_say_the_same(question):
-    judged = question.judged("S", ["a note"])
-    text, values = judged.text(), json.loads(json.dumps(judged.values()))
+def test_the_table_and_its_values_say_the_same(benchmark):
+    result = benchmark.run("S", ["a note"])
+    text, values = result.text(), json.loads(json.dumps(result.values()))
     assert text.startswith("a note\n\nall ")
     assert "within S" in text
-    assert f"lost (0 positive, {judged.alone[0][2]:,} negative)" in text
+    assert f"lost (0 positive, {result.alone[0][2]:,} negative)" in text
     line = values["groups"][0]["lines"][0]
     row = next(row for row in text.splitlines() if row.startswith("first "))
     area = line["rank"]["auroc"]
@@ -88,8 +93,8 @@ def test_the_table_and_its_values_say_the_same(question):
     assert words[7] == f"{line['within']['auroc']['value']:.3f}"
 
 
-def test_one_cluster_has_no_interval_and_json_no_nan(question):
-    alone = Question(question.positive, np.zeros(400), {"first": question.scores["first"]})
-    judged = alone.judged()
-    assert judged.values()["groups"][0]["lines"][0]["rank"]["auroc"]["low"] is None
-    assert " - " in judged.text()
+def test_one_cluster_has_no_interval_and_json_no_nan(benchmark):
+    alone = Benchmark(benchmark.positive, np.zeros(400), {"first": benchmark.scores["first"]})
+    result = alone.run()
+    assert result.values()["groups"][0]["lines"][0]["rank"]["auroc"]["low"] is None
+    assert " - " in result.text()

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from orchid_genomics.evaluate.variants.judgement import named, ours
 
 from orchid_genomics.cli import group
-from orchid_genomics.evaluate.variants.judgement import named, ours
 from orchid_genomics.score.variants.scorers import KINDS, SCORERS, markdown, plain, table
 from orchid_genomics.score.variants.variant_scores import REASONS
 

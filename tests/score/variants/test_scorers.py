@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from orchid_genomics.evaluate.variants.judgement import named, ours
 
 from orchid_genomics.cli import group
+from orchid_genomics.evaluate.variants.benchmark import ScoreColumn, own_scores
 from orchid_genomics.score.variants.scorers import KINDS, SCORERS, markdown, plain, table
 from orchid_genomics.score.variants.variant_scores import REASONS
 
@@ -54,7 +54,7 @@ def test_help_waits_for_nothing_heavy(command):
 
 
 OTHER = """
-from orchid_genomics.evaluate.variants.judgement import named, ours
+from orchid_genomics.evaluate.variants.benchmark import ScoreColumn, own_scores
 from orchid_genomics.score.variants.scorers import KINDS, Column, Scorer
 
 def gc(reader, events):
@@ -96,5 +96,5 @@ def test_a_score_of_another_package_is_listed_given_and_judged(installed, genome
     assert out.read_text().splitlines()[1].split("\t")[-2:] == ["gc", "why"]
     values = {line.split("\t")[6] for line in out.read_text().splitlines()[2:]}
     assert values == {"1", "."}
-    (column,) = ours(["gc", "other"])
-    assert (named(column).score, named(column).sign) == ("gc", -1)
+    (column,) = own_scores(["gc", "other"])
+    assert (ScoreColumn.parse(column).score, ScoreColumn.parse(column).sign) == ("gc", -1)

@@ -3,6 +3,8 @@
 A bootstrap sample is a weight for every row (how often its family was drawn), so one sort serves a
 thousand samples. The trap: scores averaged over batches, or AUROC of hard labels, are other
 numbers; nothing of the kind is here.
+
+Weights are (S, N): S samples of N rows; every score is (S,).
 """
 
 import numpy as np
@@ -12,39 +14,49 @@ def areas(
     score: np.ndarray, truth: np.ndarray, weights: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """AUROC and AUPRC (S,) of `score` (N,) for `truth` (N,) bool under `weights` (S, N)."""
-    return areas_of_ranks(*_by_threshold(score, truth, weights)[1:])
+    _, positive, negative = _weight_at_scores(score, truth, weights)
+    return areas_of_ranks(positive, negative)
 
 
 def areas_of_ranks(
     positive: np.ndarray, negative: np.ndarray, stratum: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """AUROC and AUPRC (S,) of the weight (S, T) of positives and negatives at each of T ranks; NaN
-    without a pair.
+    """AUROC and AUPRC from what stands at each rank.
 
-    AUROC is the share of pairs in the right order, a tie counting one half; within each `stratum`
-    (T,) if given, whose ranks stand together and ascend. AUPRC is average precision, a step at each
-    rank, and looks over all strata.
+    Parameters
+    ----------
+    positive, negative
+        The weight (S, T) of positives and negatives at each of T ranks, the lowest score first.
+    stratum
+        The stratum (T,) of each rank, if pairs count within strata alone; ranks of a stratum stand
+        together, and strata ascend.
+
+    Returns
+    -------
+    tuple of numpy.ndarray
+        AUROC (S,), the share of pairs in the right order, a tie counting one half; and AUPRC (S,),
+        average precision with a step at each rank, over all strata. NaN without a pair.
     """
-    starts = (
-        np.zeros(1, np.intp)
-        if stratum is None
-        else np.flatnonzero(np.diff(stratum, prepend=stratum[0] - 1))
-    )
+    if stratum is None:
+        starts = np.zeros(1, np.intp)
+    else:
+        starts = np.flatnonzero(np.diff(stratum, prepend=stratum[0] - 1))
     below = negative.cumsum(1) - negative
     if stratum is not None:
         below -= below[:, starts[stratum]]
-    pairs = (np.add.reduceat(positive, starts, 1) * np.add.reduceat(negative, starts, 1)).sum(1)
-    hits, called = (counts[:, ::-1].cumsum(1) for counts in (positive, positive + negative))
+    positives = np.add.reduceat(positive, starts, 1)
+    pairs = (positives * np.add.reduceat(negative, starts, 1)).sum(1)
+    hits = positive[:, ::-1].cumsum(1)
+    called = (positive + negative)[:, ::-1].cumsum(1)
     precision = np.divide(hits, called, out=np.zeros_like(hits), where=called > 0)
+    auroc = _ratio((positive * (below + negative / 2)).sum(1), pairs)
     auprc = _ratio((precision * positive[:, ::-1]).sum(1), hits[:, -1])
-    return _ratio((positive * (below + negative / 2)).sum(1), pairs), np.where(
-        pairs > 0, auprc, np.nan
-    )
+    return auroc, np.where(pairs > 0, auprc, np.nan)
 
 
-def _by_threshold(
+def _weight_at_scores(
     score: np.ndarray, truth: np.ndarray, weights: np.ndarray
-) -> tuple[np.ndarray, ...]:
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Distinct scores in rising order, and the weight (S, T) of positives and negatives at each."""
     order = np.argsort(score, kind="stable")
     values, first = np.unique(score[order], return_index=True)
@@ -68,10 +80,12 @@ def mcc(table: np.ndarray) -> np.ndarray:
     true, called = table.sum(2), table.sum(1)
     top = right * total - (true * called).sum(1)
     bottom = np.sqrt((total**2 - (called**2).sum(1)) * (total**2 - (true**2).sum(1)))
+    # Where all rows are of one class, or called one class, nothing is told apart: 0, not NaN.
     return np.divide(top, bottom, out=np.zeros_like(top), where=bottom > 0)
 
 
 def accuracy(table: np.ndarray) -> np.ndarray:
+    """The share (S,) of rows that are called what they are."""
     return _ratio(np.trace(table, axis1=1, axis2=2), table.sum((1, 2)))
 
 
@@ -82,37 +96,38 @@ def f1(table: np.ndarray) -> np.ndarray:
     return each[:, 1] if table.shape[1] == 2 else each.mean(1)
 
 
-def pearson(found: np.ndarray, truth: np.ndarray, weights: np.ndarray) -> np.ndarray:
+def pearson(answers: np.ndarray, truth: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Pearson's correlation (S,); 0 where either does not vary."""
     total = weights.sum(1)
-    a, b = found - found.mean(), truth - truth.mean()
+    # About their means, for sums of squares of large numbers lose what varies.
+    a = answers - answers.mean()
+    b = truth - truth.mean()
     mean_a, mean_b = weights @ a / total, weights @ b / total
     cross = weights @ (a * b) / total - mean_a * mean_b
     spread = (weights @ (a * a) / total - mean_a**2) * (weights @ (b * b) / total - mean_b**2)
-    return np.divide(
-        cross, np.sqrt(np.maximum(spread, 0)), out=np.zeros_like(cross), where=spread > 1e-18
-    )
+    root = np.sqrt(np.maximum(spread, 0))
+    return np.divide(cross, root, out=np.zeros_like(cross), where=spread > 1e-18)
 
 
-def spearman(found: np.ndarray, truth: np.ndarray, weights: np.ndarray) -> np.ndarray:
+def spearman(answers: np.ndarray, truth: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Spearman's correlation (S,), on the ranks of the whole set (a sample's own ranks differ
     little).
     """
-    return pearson(_ranks(found), _ranks(truth), weights)
+    return pearson(_ranks(answers), _ranks(truth), weights)
 
 
-def squared_error(found: np.ndarray, truth: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    return weights @ (found - truth) ** 2 / weights.sum(1)
+def squared_error(answers: np.ndarray, truth: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """The mean squared error (S,)."""
+    return weights @ (answers - truth) ** 2 / weights.sum(1)
 
 
-def r2(found: np.ndarray, truth: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """The share of variance explained (S,)."""
+def r2(answers: np.ndarray, truth: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """The share of variance explained (S,); below 0 where the mean would do better."""
     total = weights.sum(1)
     mean = weights @ truth / total
     spread = weights @ truth**2 / total - mean**2
-    return 1 - np.divide(
-        squared_error(found, truth, weights), spread, out=np.ones_like(mean), where=spread > 0
-    )
+    error = squared_error(answers, truth, weights)
+    return 1 - np.divide(error, spread, out=np.ones_like(mean), where=spread > 0)
 
 
 def _ranks(values: np.ndarray) -> np.ndarray:
@@ -122,6 +137,7 @@ def _ranks(values: np.ndarray) -> np.ndarray:
 
 
 def _ratio(top: np.ndarray, bottom: np.ndarray) -> np.ndarray:
+    """NaN where there is nothing to divide by."""
     return np.divide(top, bottom, out=np.full(np.shape(top), np.nan), where=bottom > 0)
 
 
@@ -132,12 +148,16 @@ def best_threshold(score: np.ndarray, truth: np.ndarray) -> float:
     Halfway between two scores, or at or just above all of them: a constant answer is the commoner
     class.
     """
-    values, positive, negative = _by_threshold(score, truth.astype(bool), np.ones((1, len(score))))
-    above_p = np.append(positive[0][::-1].cumsum()[::-1], 0.0)
-    above_n = np.append(negative[0][::-1].cumsum()[::-1], 0.0)
-    P, N = above_p[0], above_n[0]
-    table = np.stack([np.stack([N - above_n, above_n], 1), np.stack([P - above_p, above_p], 1)], 1)
+    one = np.ones((1, len(score)))
+    values, (positive,), (negative,) = _weight_at_scores(score, truth.astype(bool), one)
+    above_positive = np.append(positive[::-1].cumsum()[::-1], 0.0)
+    above_negative = np.append(negative[::-1].cumsum()[::-1], 0.0)
+    called_not = np.stack([above_negative[0] - above_negative, above_negative], 1)
+    called = np.stack([above_positive[0] - above_positive, above_positive], 1)
+    table = np.stack([called_not, called], 1)
     best = int(np.lexsort((accuracy(table), mcc(table)))[-1])
     if best == len(values):
         return float(values[-1] + 1e-6 * max(1.0, abs(values[-1])))
-    return float(values[best] if best == 0 else (values[best - 1] + values[best]) / 2)
+    if best == 0:
+        return float(values[0])
+    return float((values[best - 1] + values[best]) / 2)

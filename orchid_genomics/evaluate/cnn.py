@@ -33,12 +33,11 @@ class SmallCNN(nn.Module):
         self, outputs: int, strand: str, anchored: bool, shift: Tensor, scale: Tensor, bin: int = 0
     ) -> None:
         super().__init__()
-        self.encoder, self.strand, self.anchored, self.bin = (
-            _Plain(),
-            strand,
-            anchored and strand == "forward",
-            bin,
-        )
+        self.encoder = _Plain()
+        self.strand = strand
+        # Where rows are read alike and of one length, a place means something; else it does not.
+        self.anchored = anchored and strand == "forward"
+        self.bin = bin
         self.first = nn.Conv1d(4, 64, 15, padding=7)
         self.second = nn.Conv1d(64, 64, 7, padding=3)
         self.out = nn.Linear(64 * (STRETCHES if self.anchored else 1), outputs)
@@ -46,16 +45,19 @@ class SmallCNN(nn.Module):
         self.register_buffer("scale", scale)
 
     def forward(self, tokens_BL: Tensor) -> Tensor:
-        """Rows may end in PAD, which is no letter: a row answers the same however far it is padded."""
+        """Outputs of rows that may end in PAD, which is no letter: they are the same however far a
+        row is padded.
+        """
         codes_BL = (tokens_BL & CODE).long()
         letters_B = (codes_BL != DNA.pad).sum(1)
         codes_BL = codes_BL[:, : int(letters_B.max())]
         if self.bin:
             return self.out(self._along(codes_BL).transpose(1, 2)) * self.scale + self.shift
-        found = self._features(codes_BL)
+        features_BC = self._features(codes_BL)
         if self.strand == "both":
-            found = torch.maximum(found, self._features(_turned(codes_BL, letters_B)))
-        return self.out(found) * self.scale + self.shift
+            other_BC = self._features(_other_strand(codes_BL, letters_B))
+            features_BC = torch.maximum(features_BC, other_BC)
+        return self.out(features_BC) * self.scale + self.shift
 
     def encode(self, tokens_BL: Tensor, mask_BL: Tensor | None = None) -> Tensor:
         """The same; the mask says nothing that the tokens do not."""
@@ -74,16 +76,14 @@ class SmallCNN(nn.Module):
         x_BCL = nn.functional.one_hot(codes_BL, DNA.size)[..., :4].float().transpose(1, 2)
         h = nn.functional.max_pool1d(self.first(x_BCL).relu() * real_BCL, 4, ceil_mode=True)
         h = self.second(h).relu() * nn.functional.max_pool1d(real_BCL, 4, ceil_mode=True)
-        pooled = (
-            nn.functional.adaptive_max_pool1d(h, STRETCHES)
-            if self.anchored
-            else h.amax(2, keepdim=True)
-        )
-        return pooled.flatten(1)
+        if self.anchored:
+            return nn.functional.adaptive_max_pool1d(h, STRETCHES).flatten(1)
+        return h.amax(2)
 
 
-def _turned(codes_BL: Tensor, letters_B: Tensor) -> Tensor:
+def _other_strand(codes_BL: Tensor, letters_B: Tensor) -> Tensor:
     """The other strand of every row, padded at its end as before."""
     at_BL = letters_B[:, None] - 1 - torch.arange(codes_BL.shape[1], device=codes_BL.device)
     complement = torch.tensor(DNA.complement_codes, device=codes_BL.device)
-    return torch.where(at_BL >= 0, complement[codes_BL.gather(1, at_BL.clamp(min=0))], DNA.pad)
+    letters_BL = complement[codes_BL.gather(1, at_BL.clamp(min=0))]
+    return torch.where(at_BL >= 0, letters_BL, DNA.pad)

@@ -220,7 +220,7 @@ class Pooled(nn.Module):
         pooled_BC = torch.cat(pooled, 1)
         # A product of all rows may round a row by its batch (see `pooling`): a sum does not.
         out_BK = (pooled_BC[:, None] * self.weight).sum(-1) + self.bias
-        return out_BK * self.scale + self.shift if self.recipe.task == "regression" else out_BK
+        return out_BK * self.scale + self.shift if self.recipe.supervised.has_numbers else out_BK
 
     def _peaks(self, kind: MaximaKind, encoding: Encoding | None) -> Tensor:
         """Channels (B, D, L) in the paired basis."""
@@ -275,7 +275,7 @@ class Tracks(nn.Module):
         x_BND = x_BND / letters_BN.clamp(min=1)[..., None]
         out_BTN = torch.matmul(weight.to(x_BND.dtype), x_BND.transpose(1, 2))
         out_BNT = out_BTN.transpose(1, 2) + bias
-        if self.recipe.task == "regression":
+        if self.recipe.supervised.has_numbers:
             out_BNT = out_BNT * self.scale + self.shift
         return out_BNT * (letters_BN > 0)[..., None]
 

@@ -69,7 +69,8 @@ def chromium() -> str | None:
 
 @pytest.mark.skipif(chromium() is None, reason="no Chromium here")
 def test_a_browser_shows_the_verdict_the_table_and_the_pictures(tmp_path):
-    (tmp_path / "report.html").write_text(report(), encoding="utf-8")
+    page_path = tmp_path / "report.html"
+    page_path.write_text(report(), encoding="utf-8")
     quiet = [
         "--disable-gpu",
         "--disable-quic",
@@ -86,7 +87,7 @@ def test_a_browser_shows_the_verdict_the_table_and_the_pictures(tmp_path):
     ]
     shot = tmp_path / "page.png"
     done = run(
-        [*words, f"--screenshot={shot}", "--window-size=1240,2000", f"file://{tmp_path / 'report.html'}"],
+        [*words, f"--screenshot={shot}", "--window-size=1240,2000", f"file://{page_path}"],
         capture_output=True, timeout=300,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

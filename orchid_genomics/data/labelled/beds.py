@@ -34,7 +34,7 @@ class BedRecipe(LabelledRecipe):
     fasta: RecipePath
     classes: tuple[ClassBed, ...] = Field(min_length=1)
     length: int | None = Field(default=None, gt=0)
-    """Letters around the summit (narrowPeak) or middle of every record; the record itself when not given."""
+    """Letters around the summit (narrowPeak) or middle of every record; not given, the record."""
 
 
 class ClassFasta(Strict):
@@ -84,21 +84,19 @@ def read_fastas(recipe: FastaRecipe) -> Rows:
 
 def _records(path: Path) -> list[tuple[int, str]]:
     """Line and letters of every record of a FASTA of short sequences, read in one go."""
-    found: list[tuple[int, list[str]]] = []
+    records: list[tuple[int, list[str]]] = []
     for number, line in read_lines(path):
         if line.startswith(">"):
-            found.append((number, []))
+            records.append((number, []))
         elif line.strip():
-            if not found:
-                raise InputError(
-                    f"{path} line {number}",
-                    "is no FASTA (no > before the letters)",
-                    "> and a name first",
-                )
-            found[-1][1].append(line.strip())
-    if not found:
+            if not records:
+                where = f"{path} line {number}"
+                message = "is no FASTA (no > before the letters)"
+                raise InputError(where, message, "> and a name first")
+            records[-1][1].append(line.strip())
+    if not records:
         raise InputError(path, "has no record", "a FASTA")
-    return [(number, "".join(parts)) for number, parts in found]
+    return [(number, "".join(parts)) for number, parts in records]
 
 
 def _bare(place: Interval) -> Interval:

@@ -75,10 +75,11 @@ def _rows(file: h5py.File, path: Path) -> Rows:
         raise InputError(path, message, "tracks (N, P, K) with bin above 0")
     labels: list[str] | np.ndarray = text or []
     if label.ndim > 1:
-        labels = label[:]
+        values: np.ndarray = label[:]
         if bin:
-            _check_tracks(labels, tokens, bin, where)
-            labels = _without_ends(labels, tokens, bin)
+            _check_tracks(values, tokens, bin, where)
+            values = _without_ends(values, tokens, bin)
+        labels = values
     return Rows(
         name=path.name,
         where=where,

@@ -27,8 +27,8 @@ Target = tuple[SupervisedTask, np.ndarray]
 
 _MOST_CLASSES = 100
 _NEGATIVE = (
-    "negative", "neg", "no", "none", "not", "false", "f", "other", "others", "rest", "background", "bg", "control",
-    "random", "shuffled", "inactive", "unbound", "closed", "decoy",
+    "negative", "neg", "no", "none", "not", "false", "f", "other", "others", "rest", "background",
+    "bg", "control", "random", "shuffled", "inactive", "unbound", "closed", "decoy",
 )  # fmt: skip
 """Words for the class that is not asked about, of two; else the first of the alphabet is."""
 _MISSING = ("", ".", "na", "nan", "none", "null")

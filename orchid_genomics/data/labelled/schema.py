@@ -20,7 +20,8 @@ from orchid_genomics.sequence import CODE, DNA, Interval
 
 SPLITS = ("train", "validation", "test")
 SPLIT_NAMES = {
-    "train": 0, "training": 0, "validation": 1, "valid": 1, "val": 1, "dev": 1, "test": 2, "testing": 2,
+    "train": 0, "training": 0, "validation": 1, "valid": 1, "val": 1, "dev": 1, "test": 2,
+    "testing": 2,
 }  # fmt: skip
 
 
@@ -28,15 +29,17 @@ class LabelledRecipe(Strict):
     """What every kind of labelled data may state."""
 
     task: Literal["auto", TaskName] = "auto"
-    """auto: bits are multi-label, numbers that are not whole are a regression, anything else is classes."""
+    """auto: bits are multi-label, numbers that are not whole a regression, all else is classes."""
     validation_contigs: tuple[str, ...] = ()
     test_contigs: tuple[str, ...] = ()
     """Whole chromosomes held out, in place of any split that the file gives."""
     validation_share: float = Field(default=0.1, gt=0, lt=1)
     test_share: float = Field(default=0.1, gt=0, lt=1)
-    """Shares of families (the group column, else equal sequences) held out where nothing else says so."""
+    """Shares of families (the group column, else equal sequences), where nothing else holds out."""
     conflicts: Literal["error", "drop"] = "error"
-    """A training or validation row whose sequence has another answer in a later split: refuse, or drop that row."""
+    """Training and validation rows whose sequence has another answer in a later split: refuse the
+    set, or drop those rows.
+    """
     longest: int = Field(default=131_072, gt=0)
     """Letters of a sequence, at most."""
     train_rows: int | None = Field(default=None, gt=0)

@@ -10,10 +10,9 @@ The trap: an entry point is imported when it is first looked up, not when names 
 a help page that lists them waits for nobody's libraries.
 """
 
-from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping
 from functools import cached_property
 from importlib.metadata import EntryPoint, entry_points
-from types import MappingProxyType
 from typing import TypeVar
 
 from orchid_genomics.errors import MachineError, OrchidError, RecipeError, reason
@@ -71,14 +70,6 @@ class Registry(MutableMapping[str, Value]):
         if name not in self:
             raise error(where, f"unknown {self.word} {name!r}", f"possible: {', '.join(self)}")
         return self[name]
-
-    @property
-    def loaded(self) -> Mapping[str, Value]:
-        """What needs no import: ours, and what was registered by a call or asked for before.
-
-        Help that says more of a choice than its name says it of these.
-        """
-        return MappingProxyType(self._own)
 
     def __getitem__(self, name: str) -> Value:
         if name not in self._own:

@@ -2,6 +2,7 @@
 
 from functools import partial
 from textwrap import wrap
+from typing import Any
 
 import click
 
@@ -17,8 +18,8 @@ def _methods() -> str:
     lines = []
     for name in METHODS:
         # What another package adds is imported when it is used, not when help is shown.
-        method = METHODS.loaded.get(name)
-        summary = method.summary if method else "of another package"
+        method = METHODS.present().get(name)
+        summary = method.summary if method else "(of another package)"
         first, *more = wrap(summary, 66)
         lines.append(f"  {name:<12} {first}")
         lines += [f"  {'':<12} {line}" for line in more]
@@ -27,7 +28,7 @@ def _methods() -> str:
 
 def _references() -> str:
     """The methods that compare with references, and with how many."""
-    counts = [(name, method.references) for name, method in METHODS.loaded.items()]
+    counts = [(name, method.references) for name, method in METHODS.present().items()]
     return ", ".join(f"{count} for {name}" for name, count in counts if count)
 
 
@@ -121,7 +122,7 @@ other strand gives the mirrored numbers.
     help="Also OUT.motifs.tsv: seqlets matched to a motif file, or jaspar:fungi.",
 )
 @options.job
-def explain(model: str, genome: str, elements: str, out: tuple[str, ...], **words) -> None:
+def explain(model: str, genome: str, elements: str, out: tuple[str, ...], **words: Any) -> None:
     """Call the task of the same name."""
     from orchid_genomics.tasks.explain import Beside
     from orchid_genomics.tasks.explain import explain as task

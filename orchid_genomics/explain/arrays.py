@@ -61,14 +61,11 @@ class ExplainFormat(Format):
     def write(self, answers: Iterable[Explained], part: Path) -> None:
         answers = list(answers)
         explained = [region for region in answers if not region.why]
-        arrays: Arrays = _columns(answers)
+        arrays: dict[str, Any] = {**_columns(answers)}
         for name in explained[0].arrays if explained else ():
             values = [region.arrays[name] for region in explained]
             # Regions differ in length, so their arrays lie end to end.
-            is_number = values[0].ndim == 0
-            arrays[name] = (
-                np.stack(values) if is_number else np.concatenate(list(map(np.ravel, values)))
-            )
+            arrays[name] = np.concatenate([array.reshape(-1) for array in values])
         arrays |= self._track(explained)
         with part.open("wb") as file:
             np.savez(file, **arrays)
@@ -107,7 +104,7 @@ class ExplainFormat(Format):
     def _table(self) -> dict[str, tuple[tuple[int, ...], str]]:
         """Datasets: the shape of a row, and its type."""
         longest = self.identity["longest"]
-        table = {"one_hot": ((4, longest), "u1")}
+        table: dict[str, tuple[tuple[int, ...], str]] = {"one_hot": ((4, longest), "u1")}
         for name, shape in self.shapes.items():
             table[name] = (_shape(shape, longest), "f4")
         return table
@@ -145,7 +142,7 @@ class ExplainFormat(Format):
     def _write_npz(self, path: Path, parts: Sequence[Path]) -> None:
         """Held in memory whole; a large job is better written as HDF5."""
         regions = list(self.regions(parts))
-        arrays = _columns(regions)
+        arrays: dict[str, Any] = {**_columns(regions)}
         for name, (shape, kind) in self._table.items():
             arrays[name] = np.stack([_row(region, name, shape, kind) for region in regions])
         arrays["about"] = np.array(json.dumps(self._about))

@@ -26,7 +26,7 @@ from orchid_genomics.model.pooling import PoolParts
 from orchid_genomics.ops.products import EPS
 from orchid_genomics.ops.reference import TINY, both_strands, frequency_conv, half_weights
 
-Rule = Callable[[nn.Module, Any, Any], tuple[Tensor]]
+Rule = Callable[[Any, Any, tuple[Tensor]], tuple[Tensor]]
 
 
 class Product(nn.Module):

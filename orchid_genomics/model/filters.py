@@ -47,7 +47,8 @@ class _ConditionedRecipe(FilterRecipe):
     taps: int = Field(default=3, gt=0)
     """Taps of each conditioning convolution along positions (odd)."""
     frequency_taps: int = Field(default=1, gt=0)
-    """Taps along frequency (odd); more than one binds the weights to the window length they were trained at."""
+    """Taps along frequency (odd); more than one binds the weights to the window they were trained
+    at."""
     bound: float = Field(default=64.0, gt=0)
     """The most that one frequency's power may count, in units of the mean power."""
 
@@ -59,7 +60,7 @@ class CorrelationRecipe(_ConditionedRecipe):
 
 
 class MagnitudeRecipe(_ConditionedRecipe):
-    """Type I of the paper (equation 2): the filter holds the magnitudes of the window's spectrum."""
+    """Type I of the paper (equation 2): the filter holds the magnitudes of the spectrum."""
 
     kind: Literal["magnitude"] = "magnitude"
 

@@ -66,7 +66,7 @@ class PooledRecipe(HeadRecipe):
     """Classes (binary: the second is the positive one), or what each bit or number is."""
     pool: PoolKind = "mean"
     strand: Strand = "both"
-    """both: the same answer for the other strand; forward: sequences are read on their own strand."""
+    """both: the same answer for the other strand; forward: sequences are read on their own."""
     queries: int = Field(default=4, gt=0)
     """Learned averages of the attention pool."""
     maxima: tuple[MaximaKind, ...] = ()
@@ -105,19 +105,20 @@ class TracksRecipe(HeadRecipe):
     bin: int = Field(default=1, gt=0)
     """Letters of one number; a rest at the end that fills no bin gets none."""
     strand: Strand = "both"
-    """both: the other strand gives the same tracks reversed and swapped as `other` says; forward: no such law."""
+    """both: the other strand gives the same tracks, reversed and swapped as `other` says; forward:
+    no such law."""
     other: tuple[int, ...] = ()
-    """The track that each becomes on the other strand, such as [1, 0] for plus and minus; empty: itself."""
+    """The track that each becomes on the other strand, such as [1, 0] for plus and minus; empty:
+    itself."""
 
     @model_validator(mode="after")
     def _pairs(self) -> "TracksRecipe":
         other = self.other or tuple(range(len(self.labels)))
         tracks = range(len(self.labels))
         if sorted(other) != list(tracks) or any(other[other[track]] != track for track in tracks):
-            found = {"other": list(self.other), "count": len(tracks)}
-            raise PydanticCustomError(
-                "other", "{other} does not pair the {count} tracks among themselves", found
-            )
+            words = {"other": list(self.other), "count": len(tracks)}
+            message = "{other} does not pair the {count} tracks among themselves"
+            raise PydanticCustomError("other", message, words)
         return self
 
     @property

@@ -1,7 +1,7 @@
 """How the targets of masked-letter training are shown, which decides what a letter in sight says.
 
-The trap: what a model says of a letter that it sees depends on these shares (`Reader.unmasking`), so
-they go with the model, in its provenance.
+The trap: what a model says of a letter that it sees depends on these shares (`Reader.unmasking`),
+so they go with the model, in its provenance.
 """
 
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class Masking:
 
     @property
     def legible(self) -> bool:
-        """Whether letters in sight can be corrected for what training showed: both kinds occurred."""
+        """Whether letters in sight can be corrected for what training showed."""
         return min(self.kept, self.other) >= 1e-6
 
     @classmethod

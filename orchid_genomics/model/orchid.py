@@ -80,9 +80,8 @@ class Mixer(nn.Module):
         self.inside = Mix(D, 3 * D, recipe.strands)
         self.outside = Mix(D, D, recipe.strands, scale=1 / math.sqrt(2 * recipe.depth))
         taps = torch.zeros(3, channels, recipe.short_taps)
-        if (
-            recipe.short_spread
-        ):  # no draw otherwise: the other weights of a seed stay what they were
+        # No draw without a spread: the other weights of a seed stay what they were.
+        if recipe.short_spread:
             taps.normal_(std=recipe.short_spread)
         taps[..., recipe.short_taps // 2] += 1.0
         self.short = nn.Parameter(taps)
@@ -97,7 +96,8 @@ class Mixer(nn.Module):
         """(B, D, L) -> (B, D, L), fused, with activations of `dtype`; `plain` is the same layer
         written out.
         """
-        dtype, fused = dtype or x_BDL.dtype, BACKENDS[self.backend]
+        dtype = dtype or x_BDL.dtype
+        fused = BACKENDS[self.backend]
         weight, bias = self.inside.fold(dtype, self.norm.scale)
         z, v, s2 = fused.enter(
             x_BDL, weight, bias, self.both_taps().to(dtype), mask_BL, self.halves
@@ -348,7 +348,7 @@ class Orchid(nn.Module):
             )
 
     def encode(self, tokens_BL: Tensor, mask_BL: Tensor | None = None) -> Tensor:
-        """Vectors (B, L, D), circular over exactly L; `mask_BL` is 1 at letters and 0 at padding."""
+        """Vectors (B, L, D), circular over exactly L; `mask_BL` is 1 at letters, 0 at padding."""
         return self.encode_letters(self.one_hot(tokens_BL), mask_BL)
 
     def encode_letters(self, letters_BVL: Tensor, mask_BL: Tensor | None = None) -> Tensor:

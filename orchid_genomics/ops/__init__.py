@@ -56,53 +56,65 @@ def long_conv(
     II, "correlation") or the root of that (Type I, "magnitude"); "static" leaves the data-dependent
     part out.
 
-    Parameters ---------- z_BDL, v_BDL : real, float32, float64 or bfloat16 (transformed in
-    float32), zero where masked out.
-    static_CF : complex, F = L // 2 + 1. With C = D // 2 the channels are strand pairs: channel C +
-    c is
-        convolved with the conjugate spectra (the reversed filter) of channel c.
-    gain_CF : complex; the spectrum of the short filters that condition (see `model.filters.gain`).
-    taps_CJ : complex side taps t_1..t_J of the convolution along frequency; t_0 is 1, t_-j the
-    conjugate of t_j.
+    Parameters
+    ----------
+    z_BDL, v_BDL : real (B, D, L), float32, float64 or bfloat16 (transformed in float32); zero where
+        masked out.
+    static_CF : complex (C, F), F = L // 2 + 1. With C = D // 2 the channels are strand pairs:
+        channel C + c is convolved with the conjugate spectra (the reversed filter) of channel c.
+    gain_CF : complex (C, F), the spectrum of the short filters that condition (`model.filters`);
+        None for "static".
+    taps_CJ : complex side taps t_1..t_J of the convolution along frequency; t_0 is 1, and t_-j the
+        conjugate of t_j.
     mask_BL : 1 at real letters, 0 at padding; None when every position is real.
+    kind : "correlation", "magnitude" or "static".
+    bound : the most that one frequency's power may count, in units of the mean power.
+    backend : a name in `BACKENDS`.
 
-    Raises MachineError for a backend or dtype that cannot run here, NumericError for NaN or
-    infinite input.
-    Cost: three real transforms forward, five backward; O(B D L log L).
-    Source: Karami & Ghodsi 2024 (arXiv:2402.18508v3), equations 1-3.
+    Returns
+    -------
+    y (B, D, L), of the type of z.
+
+    Raises
+    ------
+    MachineError : for a backend or dtype that cannot run here.
+    NumericError : for NaN or infinite input.
+
+    Notes
+    -----
+    Three real transforms forward, five backward: O(B D L log L).
+    Karami & Ghodsi 2024 (arXiv:2402.18508v3), equations 1-3.
     """
     compute = BACKENDS.pick(backend, "backend", MachineError).long_conv
     for name, tensor in (("z", z_BDL), ("v", v_BDL)):
         if tensor.dtype == torch.float16:
-            found = "float16 overflows in power spectra"
-            raise MachineError(f"long_conv: {name}", found, "float32, float64 or bfloat16")
-    _check(z_BDL, v_BDL, static_CF, gain_CF, kind)
+            message = "float16 overflows in power spectra"
+            raise MachineError(f"long_conv: {name}", message, "float32, float64 or bfloat16")
+    _check_signals(z_BDL, v_BDL)
+    _check_filter(z_BDL, static_CF, gain_CF, kind)
     _check_extras(z_BDL, static_CF, taps_CJ, mask_BL)
+    # Inside a compiled graph a lazy conjugate is forgotten: make all of them physical.
     spectra = (None if s is None else s.resolve_conj() for s in (static_CF, gain_CF, taps_CJ))
     return compute(z_BDL, v_BDL, *spectra, mask_BL, kind, bound)
 
 
-def _check(
-    z_BDL: Tensor, v_BDL: Tensor, static_CF: Tensor, gain_CF: Tensor | None, kind: str
-) -> None:
-    if v_BDL.shape != z_BDL.shape or z_BDL.ndim != 3 or z_BDL.shape[2] < 1:
-        raise ValueError(
-            f"z {tuple(z_BDL.shape)} and v {tuple(v_BDL.shape)} must be equal (B, D, L) with L >= 1"
-        )
+def _check_signals(z_BDL: Tensor, v_BDL: Tensor) -> None:
+    z, v = tuple(z_BDL.shape), tuple(v_BDL.shape)
+    if v != z or z_BDL.ndim != 3 or z[2] < 1:
+        raise ValueError(f"z {z} and v {v} must be equal (B, D, L) with L >= 1")
+
+
+def _check_filter(z_BDL: Tensor, static_CF: Tensor, gain_CF: Tensor | None, kind: str) -> None:
     D, L = z_BDL.shape[1:]
     C, F = static_CF.shape if static_CF.ndim == 2 else (0, 0)
     if F != L // 2 + 1 or C not in (D, D // 2) or (C != D and D % 2):
-        raise ValueError(
-            f"static {tuple(static_CF.shape)} must be (D or D / 2, L // 2 + 1) = ({D} or {D // 2}, {L // 2 + 1})"
-        )
+        right = f"(D or D / 2, L // 2 + 1) = ({D} or {D // 2}, {L // 2 + 1})"
+        raise ValueError(f"static {tuple(static_CF.shape)} must be {right}")
     if kind not in get_args(Kind):
         raise ValueError(f"kind {kind!r} is not correlation, magnitude or static")
-    if (gain_CF is None) != (kind == "static") or (
-        gain_CF is not None and gain_CF.shape != static_CF.shape
-    ):
-        raise ValueError(
-            f"kind {kind!r} with gain {None if gain_CF is None else tuple(gain_CF.shape)}"
-        )
+    gain = None if gain_CF is None else tuple(gain_CF.shape)
+    if gain != (None if kind == "static" else (C, F)):
+        raise ValueError(f"kind {kind!r} with gain {gain}")
 
 
 def _check_extras(

@@ -22,8 +22,9 @@ def copy_apart(spectrum: Tensor, copy: bool = True) -> Tensor:
 
 
 def half_weigh(spectrum: Tensor, L: int) -> Tensor:
-    """Half of DC and (even L) Nyquist, in place: they stand once in a whole spectrum and every
-    other bin twice.
+    """Halve DC and (even L) Nyquist, in place.
+
+    They stand once in a whole spectrum, and every other bin of its half twice.
     """
     spectrum[..., 0] *= 0.5
     if L % 2 == 0:
@@ -43,35 +44,34 @@ def convolve(spectrum: Tensor, taps_GJ: Tensor, L: int) -> Tensor:
 
 
 def taps_gradient(Q: Tensor, spectrum: Tensor, count: int, L: int) -> Tensor:
-    """The whole-spectrum sum of Q[k] conj(U[k - j]), inner bins counted once, for j = 1..count; (G,
-    count).
+    """The whole-spectrum sum of Q[k] conj(U[k - j]) for j = 1..count, (G, count).
+
+    Inner bins are counted once: their mirrored ones have been added already.
     """
     _real_ends(spectrum, L)
     columns = []
     for j in range(1, count + 1):
-        pair = Q * _shift(spectrum, j, L).conj_physical() + Q.conj_physical() * _shift(
-            spectrum, -j, L
-        )
+        below = Q * _shift(spectrum, j, L).conj_physical()
+        pair = below + Q.conj_physical() * _shift(spectrum, -j, L)
         columns.append(half_weigh(pair, L).sum((0, -1)))
     return torch.stack(columns, -1)
 
 
 def _shift(spectrum: Tensor, j: int, L: int) -> Tensor:
-    """The half spectrum read j bins away (..., F), mirrored at both ends as that of real taps is."""
+    """The half spectrum read j bins away (..., F), mirrored at both ends as real taps' are."""
     F = spectrum.shape[-1]
-    place = torch.arange(-abs(j), F + abs(j), device=spectrum.device) % L
-    below, above = place[: abs(j)], place[F + abs(j) :]
-    ends = [
-        torch.where(p < F, _read(spectrum, p), _read(spectrum, (L - p) % L).conj_physical())
-        for p in (below, above)
-    ]
+    bins = torch.arange(-abs(j), F + abs(j), device=spectrum.device) % L
     if j > 0:
-        return torch.cat((ends[0], spectrum), -1)[..., :F]
-    return torch.cat((spectrum, ends[1]), -1)[..., -F:]
+        return torch.cat((_read(spectrum, bins[:j], L), spectrum), -1)[..., :F]
+    return torch.cat((spectrum, _read(spectrum, bins[F - j :], L)), -1)[..., -F:]
 
 
-def _read(spectrum: Tensor, place: Tensor) -> Tensor:
-    return spectrum[..., place.clamp(max=spectrum.shape[-1] - 1)]
+def _read(spectrum: Tensor, bins: Tensor, L: int) -> Tensor:
+    """Bins of the whole spectrum, given its half: those beyond it are conjugates of others."""
+    F = spectrum.shape[-1]
+    direct = spectrum[..., bins.clamp(max=F - 1)]
+    mirrored = spectrum[..., ((L - bins) % L).clamp(max=F - 1)].conj_physical()
+    return torch.where(bins < F, direct, mirrored)
 
 
 def _real_ends(spectrum: Tensor, L: int) -> None:

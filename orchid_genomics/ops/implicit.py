@@ -17,9 +17,8 @@ from orchid_genomics.ops.chunks import CHUNK, groups, without_autocast
 from orchid_genomics.ops.products import finish_sums, start_sum
 
 LONGEST_LAG = 131_072  # nucleotides; the lag at which the log-lag feature is 1
-FARTHEST = (
-    -60.0
-)  # least exponent of the taper: far below rounding, and exp is slow where it underflows
+# The least exponent of the taper: far below rounding, and exp is slow where it underflows.
+FARTHEST = -60.0
 
 
 def features(lag_T: Tensor, octaves: int) -> Tensor:
@@ -33,11 +32,9 @@ def features(lag_T: Tensor, octaves: int) -> Tensor:
 
 
 def signed_lags(first: int, last: int, L: int, like: Tensor) -> Tensor:
-    """The lags of taps first to last of a filter of L: 0, 1, .. L // 2, then the negative ones;
-    (T,).
-    """
-    place = torch.arange(first, last, device=like.device)
-    return torch.where(place <= L // 2, place, place - L).to(like.dtype)
+    """The lags of taps first to last of L, (T,): 0, 1, .. L // 2, then the negative ones."""
+    tap = torch.arange(first, last, device=like.device)
+    return torch.where(tap <= L // 2, tap, tap - L).to(like.dtype)
 
 
 @torch.library.custom_op("orchid::implicit_spectrum", mutates_args=())

@@ -29,7 +29,7 @@ def test_the_static_filter_at_1_kb_is_the_centre_of_the_one_at_131_kb():
     filter = static_filter(longest=LONG)
     short, long = filter.taps(SHORT), filter.taps(LONG)
     half = SHORT // 2
-    # Two products of different shapes: which kernel sums them, and so the last bits, is the machine's.
+    # Two products of different shapes: the machine chooses their kernels, and so the last bits.
     torch.testing.assert_close(short[:, :half], long[:, :half], rtol=0, atol=1e-14)
     behind = long[:, half + 1 - SHORT :]
     torch.testing.assert_close(short[:, half + 1 :], behind, rtol=0, atol=1e-14)

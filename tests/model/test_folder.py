@@ -1,4 +1,4 @@
-"""Model folders: whole or not at all, JSON and safetensors only, one clear line for a damaged one."""
+"""Model folders: whole or not at all, JSON and safetensors only, one line for a damaged one."""
 
 import errno
 import json
@@ -78,10 +78,8 @@ def fault(folder) -> str:
 
 def test_a_missing_folder(tmp_path):
     line = fault(tmp_path / "none")
-    assert (
-        line
-        == f"{tmp_path / 'none' / CONFIG}: cannot be read (No such file or directory); a model folder of this tool"
-    )
+    fault_and_right = "cannot be read (No such file or directory); a model folder of this tool"
+    assert line == f"{tmp_path / 'none' / CONFIG}: {fault_and_right}"
 
 
 def test_a_foreign_folder(folder):

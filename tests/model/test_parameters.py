@@ -11,7 +11,8 @@ VOCABULARY = 30_522
 BERT = {768: 110e6, 1_536: 340e6}
 CLAIM = {768: 77.2e6, 1_536: 253.8e6}
 BASE = {"depth": 12, "mlp": 4.5, "mlp_blocks": 4}
-"""The paper leaves the MLP's width open; 4.5 meets both of its counts with our layers (4 is 5 % and 3 % below)."""
+"""The paper leaves the MLP's width open; 4.5 meets both of its counts with our layers (4 is 5 % and
+3 % below)."""
 
 
 def encoder(**shape) -> Orchid:

@@ -1,4 +1,4 @@
-"""Provenance of any version is read, written as it was, and refused in one line where it is none."""
+"""Provenance of any version is read and written as it was; what is none is one line."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Laws of the motif stem, by itself and in an encoder: strands, shifts, rows, padding, gradients."""
+"""Laws of the motif stem, alone and in an encoder: strands, shifts, rows, padding, gradients."""
 
 import pytest
 import torch

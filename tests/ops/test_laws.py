@@ -204,7 +204,7 @@ def test_spectra_may_be_lazy_conjugates(backend):
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("L", [15, 16])
 def test_frequency_taps_multiply_the_filter_by_a_window(backend, L):
-    """A convolution along frequency is a window in time: 1 + 2 Re sum of t_j exp(2 pi i j lag / L)."""
+    """A convolution along frequency is a window in time: 1 + 2 Re sum t_j exp(2 pi i j lag / L)."""
     v, z = torch.randn(1, 2, L, dtype=torch.float64), torch.zeros(1, 2, L, dtype=torch.float64)
     z[..., 0] = 1  # an impulse: the output is the filter
     gain = torch.fft.rfft(torch.randn(2, L, dtype=torch.float64))
@@ -276,7 +276,7 @@ def test_compiles_to_one_graph_forward_and_backward(backend, kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_custom_operator_keeps_torchs_rules(kind):
-    """No hidden mutation or aliasing, true fakes without data, and the same gradients when traced."""
+    """No hidden mutation or aliasing, true shapes without data, the same gradients when traced."""
     leaves, rest = inputs(B=2, D=4, L=9, kind=kind, side=1, mask=True)
     arguments = (*leaves.values(), *[None] * (5 - len(leaves)), rest["mask_BL"], kind, 64.0)
     torch.library.opcheck(torch.ops.orchid.long_conv_fft.default, arguments)

@@ -64,7 +64,7 @@ NARROW = {
 
 
 def build(kernel, constants: dict, narrow: str, architecture: int, ones: bool):
-    """Compile with aligned pointers; `ones` makes the sizes constants 1, as a launch does with a 1."""
+    """Compile with aligned pointers; `ones` makes the sizes constants, as a launch does of a 1."""
     from triton import compile
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
@@ -106,10 +106,8 @@ def compile_all() -> None:
     for name, kernel, constants in cases():
         for architecture, narrow, ones in ((90, "*bf16", False), (80, "*fp32", True)):
             made = build(kernel, constants, narrow, architecture, ones)
-            shared = made.metadata.shared
-            print(
-                f"{name} {constants} sm_{architecture} {narrow} ones={ones}: {shared} B of shared memory"
-            )
+            machine = f"sm_{architecture} {narrow} ones={ones}"
+            print(f"{name} {constants} {machine}: {made.metadata.shared} B of shared memory")
 
 
 @pytest.mark.skipif(not machine.installed(), reason="triton is not installed")

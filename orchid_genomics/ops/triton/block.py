@@ -40,14 +40,8 @@ def enter(
             P = _product(weight, narrow)
             options = _options(weight, bias, taps, mask_BL, halves, x)
             given = (P, _or(bias, rms), rms, _mask(mask_BL, rms), taps.contiguous())
-            launch(
-                run.enter_kernel,
-                _grid(x, halves),
-                *given,
-                *outs,
-                *_sizes(weight, x, halves, 3),
-                **options,
-            )
+            sizes = _sizes(weight, x, halves, 3)
+            launch(run.enter_kernel, _grid(x, halves), *given, *outs, *sizes, **options)
     return outs
 
 
@@ -75,32 +69,16 @@ def enter_backward(
         dP, dtaps = torch.empty_like(P), rms.new_empty(pieces, *taps.shape)
         dbias = None if bias is None else rms.new_empty(pieces, 3 * C)
         upstream = (d.contiguous() for d in (dz_BDL, dv_BDL, ds2_BDL))
-        given = (
-            P,
-            _or(bias, rms),
-            rms,
-            _mask(mask_BL, rms),
-            taps.contiguous(),
-            dP,
-            dtaps,
-            _or(dbias, rms),
+        given = (P, _or(bias, rms), rms, _mask(mask_BL, rms), taps.contiguous())
+        outs = (dP, dtaps, _or(dbias, rms))
+        sizes, options = (
+            _sizes(weight, x, halves, 3),
+            _options(weight, bias, taps, mask_BL, halves, x),
         )
-        options = _options(weight, bias, taps, mask_BL, halves, x)
-        launch(
-            run.enter_backward_kernel,
-            grid,
-            *upstream,
-            *given,
-            *_sizes(weight, x, halves, 3),
-            **options,
-        )
+        launch(run.enter_backward_kernel, grid, *upstream, *given, *outs, *sizes, **options)
         dx = _norm_backward(run, _product(weight.transpose(1, 2), dP), x, rms, None)
-        return [
-            dx,
-            _weight_gradient(dP, narrow, weight),
-            _sum_pieces(dbias, weight),
-            _sum_pieces(dtaps, taps),
-        ]
+        dweight = _weight_gradient(dP, narrow, weight)
+        return [dx, dweight, _sum_pieces(dbias, weight), _sum_pieces(dtaps, taps)]
 
 
 @torch.library.custom_op("orchid::leave_triton", mutates_args=())
@@ -147,31 +125,14 @@ def leave_backward(
         return [*(torch.zeros_like(t) for t in (y, z, s2)), *_zeros(skip, weight, bias)]
     with on_device_of(y):
         narrow = dout.to(weight.dtype)
-        du, (u, dy, dz, ds2) = (
-            _product(weight.transpose(1, 2), narrow),
-            (torch.empty_like(y) for _ in range(4)),
-        )
+        du = _product(weight.transpose(1, 2), narrow)
+        u, dy, dz, ds2 = (torch.empty_like(y) for _ in range(4))
         grid, wide = _grid(y, halves), _wide(skip)
         dskip = wide.new_empty(grid[0] * grid[2], skip.numel())
         C, L = y.shape[1] // halves, y.shape[2]
         options = {"HALVES": halves, "BLOCK": _block(L)}
-        launch(
-            run.leave_backward_kernel,
-            grid,
-            du,
-            y,
-            z,
-            s2,
-            wide,
-            u,
-            dy,
-            dz,
-            ds2,
-            dskip,
-            C,
-            L,
-            **options,
-        )
+        given = (du, y, z, s2, wide, u, dy, dz, ds2, dskip)
+        launch(run.leave_backward_kernel, grid, *given, C, L, **options)
         dweight, dbias = _weight_gradient(narrow, u, weight), _bias_gradient(dout, bias)
         return [dy, dz, ds2, _sum_pieces(dskip, skip), dweight, dbias]
 
@@ -195,9 +156,8 @@ def gated_mlp(
         rms, narrow = _norm(run, x, w_in.dtype)
         P, u = _product(w_in, narrow), _hidden(w_in, narrow)
         options = {"HALVES": halves, "BIAS": b_in is not None, "BLOCK": _block(x.shape[2])}
-        launch(
-            run.glu_kernel, _grid(u, halves), P, _or(b_in, rms), rms, u, *_sizes(w_in, u, halves, 2), **options
-        )  # fmt: skip
+        given = (P, _or(b_in, rms), rms, u)
+        launch(run.glu_kernel, _grid(u, halves), *given, *_sizes(w_in, u, halves, 2), **options)
         return _residual(x, w_out, b_out, u)
 
 
@@ -287,20 +247,11 @@ def _norm_backward(
 ) -> Tensor:
     """The gradient of x; written over e where the types allow."""
     B, D, L = x_BDL.shape
-    dx, block = e if e.dtype == x_BDL.dtype else torch.empty_like(x_BDL), min(128, _block(L))
+    dx = e if e.dtype == x_BDL.dtype else torch.empty_like(x_BDL)
+    block = min(128, _block(L))
     options = {"RESIDUAL": residual is not None, "CHANNELS": CHANNELS, "BLOCK": block}
-    launch(
-        run.norm_backward_kernel,
-        (-(-L // block), B),
-        e,
-        x_BDL,
-        rms,
-        _or(residual, e),
-        dx,
-        D,
-        L,
-        **options,
-    )
+    given = (e, x_BDL, rms, _or(residual, e), dx)
+    launch(run.norm_backward_kernel, (-(-L // block), B), *given, D, L, **options)
     return dx.view(x_BDL.shape)
 
 

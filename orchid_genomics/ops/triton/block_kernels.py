@@ -1,11 +1,9 @@
-"""Kernels around the products of a block: norm, butterflies, short taps, gates, skip, GELU; forward
-and backward.
+"""Kernels around the products of a block: norm, butterflies, short taps, gates, skip and GELU.
 
-Products P (B, rows, L), rows (half, block, part, channel) as `ops.products.fly_parts` reads them, are
-of x before its
-norm: W (x rms) = (W x) rms, so the norm costs one number a position. All sums are float32 or wider.
-The trap: short taps read neighbours around the circle, so no kernel with taps writes over what it
-reads.
+Products P (B, rows, L), rows (half, block, part, channel) as `ops.products.fly_parts` reads them,
+are of x before its norm: W (x rms) = (W x) rms, so the norm costs one number a position. All sums
+are float32 or wider. The trap: short taps read neighbours around the circle, so no kernel with taps
+writes over what it reads.
 """
 
 import triton
@@ -154,7 +152,8 @@ def norm_backward_kernel(
 @triton.jit
 def enter_kernel(
     P, bias, rms, mask, taps, z, v, s2, C, O, L,
-    HALVES: tl.constexpr, K: tl.constexpr, BIAS: tl.constexpr, MASK: tl.constexpr, BLOCK: tl.constexpr,
+    HALVES: tl.constexpr, K: tl.constexpr, BIAS: tl.constexpr, MASK: tl.constexpr,
+    BLOCK: tl.constexpr,
 ):  # fmt: skip
     """z = v s1, v (masked) and s2 from the three parts' short convolutions."""
     t, c, b = (
@@ -217,7 +216,8 @@ def _upstream(
 @triton.jit
 def enter_backward_kernel(
     dz, dv, ds2, P, bias, rms, mask, taps, dP, dtaps, dbias, C, O, L,
-    HALVES: tl.constexpr, K: tl.constexpr, BIAS: tl.constexpr, MASK: tl.constexpr, BLOCK: tl.constexpr,
+    HALVES: tl.constexpr, K: tl.constexpr, BIAS: tl.constexpr, MASK: tl.constexpr,
+    BLOCK: tl.constexpr,
 ):  # fmt: skip
     """dP times rms, and every piece's sums for taps (pieces, 3, halves, C, K) and bias (pieces, 3
     C).

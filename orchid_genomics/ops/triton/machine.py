@@ -26,16 +26,14 @@ def kernels(name: str, x: Tensor) -> ModuleType:
     can run.
     """
     if not installed():
-        found = missing_extra("triton", "cuda")
-        raise MachineError("backend triton", f"triton {found.found}", f"{found.possible}; {OTHERS}")
+        extra = missing_extra("triton", "cuda")
+        raise MachineError("backend triton", f"triton {extra.found}", f"{extra.possible}; {OTHERS}")
     module = import_module(f"orchid_genomics.ops.triton.{name}")
     if not x.is_cuda and not interpreted():
-        has = (
-            "this machine has none"
-            if not torch.cuda.is_available()
-            else f"the tensors are on {x.device}"
-        )
-        raise MachineError("backend triton", f"needs a CUDA GPU and {has}", OTHERS)
+        fault = f"the tensors are on {x.device}"
+        if not torch.cuda.is_available():
+            fault = "this machine has none"
+        raise MachineError("backend triton", f"needs a CUDA GPU and {fault}", OTHERS)
     return module
 
 
@@ -60,17 +58,13 @@ def available(device: str = "cuda") -> bool:
 
 @contextmanager
 def on_device_of(x: Tensor) -> Iterator[None]:
-    """Kernels go to the GPU that holds x; autocast is off, for callers choose every type
-    themselves.
-    """
+    """Kernels go to the GPU that holds x; autocast is off, for callers choose every type."""
     with torch.cuda.device_of(x), torch.autocast(x.device.type, enabled=False):
         yield
 
 
 def launch(kernel: Any, grid: tuple[int, ...], *arguments: Any, **options: Any) -> None:
-    """Run a kernel; products and sums are fused into one rounding, whatever Triton's default of the
-    day.
-    """
+    """Run a kernel; products and sums fuse into one rounding, whatever Triton's default is."""
     kernel[grid](*arguments, enable_fp_fusion=True, **options)
 
 

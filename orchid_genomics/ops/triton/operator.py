@@ -61,13 +61,14 @@ class Shape:
         return -(-self.blocks // PART)
 
     @property
-    def options(self) -> dict:
-        return {
-            "BOUND": self.bound,
-            "J": self.side,
-            "PARTS": power_of_two(self.parts),
-            "BLOCK": self.block,
-        }
+    def sizes(self) -> tuple[int, ...]:
+        """What every kernel over bins is told, in its order."""
+        return self.L, self.F, self.C, self.rows, self.strands, self.parts
+
+    @property
+    def options(self) -> dict[str, Any]:
+        parts = power_of_two(self.parts)
+        return {"BOUND": self.bound, "J": self.side, "PARTS": parts, "BLOCK": self.block}
 
 
 @torch.library.custom_op("orchid::long_conv_triton", mutates_args=())
@@ -92,11 +93,9 @@ def long_conv(
             static, gain, taps = (None if x is None else x[group] for x in spectra)
             Z = _transform(z[:, :, group])
             V, partial = (Z, Z) if kind == "static" else _power(run, v[:, :, group], mask_BL, shape)
-            launch(
-                run.product_kernel, (shape.rows * shape.C * shape.blocks,),
-                Z, V, static, _or(gain, Z), _or(taps, Z), partial, shape.L, shape.F, shape.C, shape.rows,
-                shape.strands, shape.parts, KIND=KINDS[kind], **shape.options,
-            )  # fmt: skip
+            given = (Z, V, static, _or(gain, Z), _or(taps, Z), partial)
+            grid, options = (shape.rows * shape.C * shape.blocks,), shape.options
+            launch(run.product_kernel, grid, *given, *shape.sizes, KIND=KINDS[kind], **options)
             y[:, :, group] = _inverse(Z, shape.L)
     return y_BDL
 
@@ -119,85 +118,63 @@ def backward(
     dv_BDL = torch.zeros_like(v_BDL, memory_format=torch.contiguous_format)
     dy, z, v, dz, dv = (_by_strand(x, static_CF) for x in (dy_BDL, z_BDL, v_BDL, dz_BDL, dv_BDL))
     spectra = [_pairs(x, z_BDL) for x in (static_CF, gain_CF, taps_CJ)]
-    gradients = [
-        torch.zeros_like(static_CF),
-        torch.zeros_like(static_CF),
-        torch.zeros(0, device=z_BDL.device),
-    ]
-    if taps_CJ is not None:
-        gradients[2] = torch.zeros_like(taps_CJ)
+    dstatic, dgain = torch.zeros_like(static_CF), torch.zeros_like(static_CF)
+    none = torch.zeros(0, device=z_BDL.device)
+    gradients = [dstatic, dgain, none if taps_CJ is None else torch.zeros_like(taps_CJ)]
     with on_device_of(z_BDL):
         for group, shape in _groups(z, spectra, kind, bound):
-            some = [None if x is None else x[group] for x in spectra]
-            DZ, DV, found = _pull(
-                run, dy[:, :, group], z[:, :, group], v[:, :, group], some, mask_BL, shape
-            )
+            given = [None if x is None else x[group] for x in spectra]
+            signals = (dy[:, :, group], z[:, :, group], v[:, :, group])
+            DZ, DV, parts = _pull(run, signals, given, mask_BL, shape)
             dz[:, :, group] = _inverse(DZ, shape.L)
             if DV is not None:
                 dv[:, :, group] = _centre(_inverse(DV, shape.L), mask_BL)
-            for gradient, part in zip(gradients, found, strict=False):
+            for gradient, part in zip(gradients, parts, strict=False):
                 gradient[group] = torch.view_as_complex(part)
     return [dz_BDL, dv_BDL, *gradients]
 
 
 def _pull(
     run: ModuleType,
-    dy: Tensor,
-    z: Tensor,
-    v: Tensor,
+    signals: tuple[Tensor, Tensor, Tensor],
     spectra: list[Maybe],
     mask_BL: Maybe,
     shape: Shape,
 ) -> tuple[Tensor, Maybe, list[Tensor]]:
     """The spectra of dz and dv, and the gradients of static, gain and taps as pairs of reals."""
-    static, gain, taps = spectra
+    (dy, z, v), (static, gain, taps) = signals, spectra
     DY, Z = _transform(dy), _transform(z)
     DZ = torch.empty_like(DY) if shape.side else DY
     each = -(-shape.rows // min(shape.rows, -(-PROGRAMS // (shape.C * shape.blocks))))
     splits = -(-shape.rows // each)
     dstatic = DY.new_empty(splits, shape.C, shape.F, 2)
-    sizes = (shape.L, shape.F, shape.C, shape.rows, shape.strands, shape.parts)
     conditioned = shape.kind != "static"
     V = partial = slopes = shares = dgain = DY  # never touched when the filter is static
     if conditioned:
         V, partial = _power(run, v, mask_BL, shape)
-        slopes, shares = (
-            DY.new_empty(shape.rows, shape.C, shape.F),
-            DY.new_empty(shape.rows, shape.C, shape.blocks),
-        )
+        slopes = DY.new_empty(shape.rows, shape.C, shape.F)
+        shares = DY.new_empty(shape.rows, shape.C, shape.blocks)
         dgain = torch.empty_like(dstatic)
-    launch(
-                run.pull_kernel, (splits * shape.C * shape.blocks,),
-        DY, Z, V, DZ, static, _or(gain, DY), _or(taps, DY), partial, slopes, shares, dstatic, dgain,
-        *sizes, each, KIND=KINDS[shape.kind], **shape.options,
-    )  # fmt: skip
-    found = [dstatic.sum(0)]
+    grid, options = (splits * shape.C * shape.blocks,), shape.options
+    arguments = (DY, Z, V, DZ, static, _or(gain, DY), _or(taps, DY), partial)
+    outs = (slopes, shares, dstatic, dgain)
+    kind = KINDS[shape.kind]
+    launch(run.pull_kernel, grid, *arguments, *outs, *shape.sizes, each, KIND=kind, **options)
+    gradients = [dstatic.sum(0)]
     if not conditioned:
-        return DZ, None, found
-    found.append(dgain.sum(0))
+        return DZ, None, gradients
+    gradients.append(dgain.sum(0))
     if shape.side:
         dtaps = DY.new_empty(shape.blocks, shape.C, shape.side, 2)
-        launch(
-            run.taps_kernel,
-            (shape.blocks, shape.C, shape.side),
-            DY,
-            Z,
-            V,
-            gain,
-            partial,
-            dtaps,
-            *sizes,
-            MAGNITUDE=shape.kind == "magnitude",
-            **shape.options,
-        )
-        found.append(dtaps.sum(0))
-    options = {key: shape.options[key] for key in ("PARTS", "BLOCK")}
-    launch(
-                run.push_kernel, (shape.rows * shape.C, shape.blocks),
-        V, slopes, shares, partial, shape.L, shape.F, shape.parts, shape.blocks,
-        SHARES=power_of_two(shape.blocks), **options,
-    )  # fmt: skip
-    return DZ, V, found
+        grid, magnitude = (shape.blocks, shape.C, shape.side), shape.kind == "magnitude"
+        arguments = (DY, Z, V, gain, partial, dtaps)
+        launch(run.taps_kernel, grid, *arguments, *shape.sizes, MAGNITUDE=magnitude, **options)
+        gradients.append(dtaps.sum(0))
+    arguments = (V, slopes, shares, partial)
+    numbers = (shape.L, shape.F, shape.parts, shape.blocks)
+    sizes = {"SHARES": power_of_two(shape.blocks), "PARTS": options["PARTS"], "BLOCK": shape.block}
+    launch(run.push_kernel, (shape.rows * shape.C, shape.blocks), *arguments, *numbers, **sizes)
+    return DZ, V, gradients
 
 
 def _power(run: ModuleType, v: Tensor, mask_BL: Maybe, shape: Shape) -> tuple[Tensor, Tensor]:
@@ -206,17 +183,8 @@ def _power(run: ModuleType, v: Tensor, mask_BL: Maybe, shape: Shape) -> tuple[Te
     partial = V.new_empty(shape.rows * shape.C, shape.parts)
     steps = min(PART, shape.blocks)
     grid = (shape.rows * shape.C, shape.parts)
-    launch(
-        run.power_kernel,
-        grid,
-        V,
-        partial,
-        shape.L,
-        shape.F,
-        shape.parts,
-        STEPS=steps,
-        BLOCK=shape.block,
-    )
+    sizes = (shape.L, shape.F, shape.parts)
+    launch(run.power_kernel, grid, V, partial, *sizes, STEPS=steps, BLOCK=shape.block)
     return V, partial
 
 
@@ -269,7 +237,7 @@ def _inverse(X: Tensor, L: int) -> Tensor:
 
 
 def _centre(v: Tensor, mask_BL: Maybe) -> Tensor:
-    """v less its mean over real letters, zero elsewhere; without a mask the DC bin does it instead."""
+    """v less its mean over real letters, zero elsewhere; without a mask the DC bin does that."""
     if mask_BL is None:
         return v
     mask = mask_BL[:, None, None].to(v.dtype)
@@ -297,16 +265,8 @@ def _differentiate(ctx: Any, dy_BDL: Tensor) -> tuple[Maybe, ...]:
     dz, dv, dstatic, dgain, dtaps = backward(
         dy_BDL, z, v, static, gain, taps, mask, ctx.kind, ctx.bound
     )
-    return (
-        dz,
-        dv,
-        dstatic,
-        None if gain is None else dgain,
-        None if taps is None else dtaps,
-        None,
-        None,
-        None,
-    )
+    conditions = (None if gain is None else dgain, None if taps is None else dtaps)
+    return dz, dv, dstatic, *conditions, None, None, None
 
 
 @long_conv.register_fake

@@ -110,8 +110,8 @@ def _conditioned(
 
 
 @triton.jit
-def _pulled(DY, Z, place, L, F, reverse, J: tl.constexpr):
-    """Q = conj(Z) dY around the half spectrum, conjugated on the second strand, real at its ends."""
+def _pull(DY, Z, place, L, F, reverse, J: tl.constexpr):
+    """Q = conj(Z) dY around the half spectrum, conjugated on the second strand; its ends real."""
     at, conjugated = _mirror(place, L, F, J)
     zr, zi = _gather(Z, at, conjugated)
     dr, di = _gather(DY, at, conjugated)
@@ -135,7 +135,8 @@ def power_kernel(V, partial, L, F, parts, STEPS: tl.constexpr, BLOCK: tl.constex
 @triton.jit
 def product_kernel(
     Z, V, static, gain, taps, partial, L, F, C, rows, strands, parts,
-    KIND: tl.constexpr, BOUND: tl.constexpr, J: tl.constexpr, PARTS: tl.constexpr, BLOCK: tl.constexpr,
+    KIND: tl.constexpr, BOUND: tl.constexpr, J: tl.constexpr, PARTS: tl.constexpr,
+    BLOCK: tl.constexpr,
 ):  # fmt: skip
     """Z *= static + conv(gain S(V), taps), conjugated on the second strand; rows (b, strand) of C
     channels.
@@ -178,7 +179,8 @@ def product_kernel(
 def pull_kernel(
     DY, Z, V, DZ, static, gain, taps, partial, slopes, shares, dstatic, dgain,
     L, F, C, rows, strands, parts, each,
-    KIND: tl.constexpr, BOUND: tl.constexpr, J: tl.constexpr, PARTS: tl.constexpr, BLOCK: tl.constexpr,
+    KIND: tl.constexpr, BOUND: tl.constexpr, J: tl.constexpr, PARTS: tl.constexpr,
+    BLOCK: tl.constexpr,
 ):  # fmt: skip
     """The spectrum of dz, the gradients of static and gain, and d loss / d power of every bin.
 
@@ -231,8 +233,8 @@ def pull_kernel(
                     tl.load(taps + (c * J + j - 1) * 2),
                     tl.load(taps + (c * J + j - 1) * 2 + 1),
                 )
-                lr, li = _pulled(DY + at, Z + at, f - j, L, F, reverse, J)
-                ur, ui = _pulled(DY + at, Z + at, f + j, L, F, reverse, J)
+                lr, li = _pull(DY + at, Z + at, f - j, L, F, reverse, J)
+                ur, ui = _pull(DY + at, Z + at, f + j, L, F, reverse, J)
                 lr, li = _multiply(tr, ti, lr, li)
                 ur, ui = _multiply(tr, -ti, ur, ui)
                 qr, qi = qr + lr + ur, qi + li + ui
@@ -287,7 +289,8 @@ def push_kernel(
 @triton.jit
 def taps_kernel(
     DY, Z, V, gain, partial, out, L, F, C, rows, strands, parts,
-    MAGNITUDE: tl.constexpr, BOUND: tl.constexpr, J: tl.constexpr, PARTS: tl.constexpr, BLOCK: tl.constexpr,
+    MAGNITUDE: tl.constexpr, BOUND: tl.constexpr, J: tl.constexpr, PARTS: tl.constexpr,
+    BLOCK: tl.constexpr,
 ):  # fmt: skip
     """Gradients of the side taps, out (blocks, C, J, 2): sums of Q[k] conj(U[k - j]) over rows and
     one piece.
@@ -300,7 +303,7 @@ def taps_kernel(
         row = outer * C + c
         at = row * F * 2
         mean = _mean(partial, row, parts, L, PARTS)
-        qr, qi = _pulled(DY + at, Z + at, f, L, F, outer % strands == 1, J)
+        qr, qi = _pull(DY + at, Z + at, f, L, F, outer % strands == 1, J)
         br, bi = _neighbour(V + at, gain + c * F * 2, f - j, L, F, mean, J, BOUND, MAGNITUDE)
         ar, ai = _neighbour(V + at, gain + c * F * 2, f + j, L, F, mean, J, BOUND, MAGNITUDE)
         br, bi = _multiply(qr, qi, br, -bi)

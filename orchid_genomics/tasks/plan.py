@@ -4,11 +4,13 @@ import resource
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from orchid_genomics.data.labelled.schema import LabelledSet
 from orchid_genomics.data.labelled.sets import open_folds, open_set
 from orchid_genomics.evaluate.arms import arms_of
 from orchid_genomics.evaluate.budget import fit_in, pace_of
@@ -19,6 +21,7 @@ from orchid_genomics.tasks.pretrain import build, fit_of, stages_of, summary
 from orchid_genomics.tasks.pretraining import RunRecipe, open_source, run_recipe
 from orchid_genomics.terminal import clock
 from orchid_genomics.train import distributed
+from orchid_genomics.train.distributed import Ranks
 from orchid_genomics.train.loop import Fit, Stage
 from orchid_genomics.train.run import Run
 
@@ -78,20 +81,46 @@ def _plan_finetuning(recipe: FinetuneRecipe, steps: int) -> Iterator[str]:
     yield from data.describe()
     yield from settings_notes(recipe, data)
     total = 0.0
+    for time_of_arm in arm_times(recipe, data, ranks, steps):
+        total += time_of_arm.seconds
+        yield time_of_arm.line(folds)
+    yield f"peak memory so far: {_peak_gb(ranks.device):.1f} GB on {ranks.device.type}"
+    yield f"training time: at most about {clock(total)}, and the simple alternatives after it"
+
+
+@dataclass(frozen=True)
+class ArmTime:
+    """What training an arm would take, over all fits and folds."""
+
+    name: str
+    epoch: float
+    """Seconds of an epoch."""
+    epochs: int
+    fits: int
+    seconds: float
+    """At most: patience may end a fit before its last epoch."""
+
+    def line(self, folds: int) -> str:
+        """For a person."""
+        each = f" in each of {folds} folds" if folds else ""
+        return (
+            f"{self.name}: {clock(self.epoch)} an epoch, {self.fits} fits of up to "
+            f"{self.epochs} epochs{each}, at most {clock(self.seconds)}"
+        )
+
+
+def arm_times(
+    recipe: FinetuneRecipe, data: LabelledSet, ranks: Ranks, steps: int = 3
+) -> Iterator[ArmTime]:
+    """Time a few real steps of every arm."""
     for arm in arms_of(recipe, data):
         pace = pace_of(arm, recipe, data, ranks, steps)
         count, epochs = len(arm.candidates), pace.epochs
         if isinstance(recipe.training.budget, str):
             count, epochs = fit_in(arm, pace, seconds_of(recipe.training.budget))
         fits = count + len(recipe.training.seeds) - 1
-        seconds = pace.seconds * epochs * fits * max(folds, 1)
-        total += seconds
-        yield (
-            f"{arm.name}: {clock(pace.seconds)} an epoch, {fits} fits of up to {epochs} epochs"
-            f"{f' in each of {folds} folds' if folds else ''}, at most {clock(seconds)}"
-        )
-    yield f"peak memory so far: {_peak_gb(ranks.device):.1f} GB on {ranks.device.type}"
-    yield f"training time: at most about {clock(total)}, and the simple alternatives after it"
+        seconds = pace.seconds * epochs * fits * max(recipe.training.folds, 1)
+        yield ArmTime(arm.name, pace.seconds, epochs, fits, seconds)
 
 
 def _seconds_a_step(fit: Fit[Any], stage: Stage, steps: int) -> float:

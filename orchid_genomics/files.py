@@ -6,6 +6,7 @@ under a temporary name and renamed.
 
 import atexit
 import codecs
+import fcntl
 import gzip
 import hashlib
 import io
@@ -16,6 +17,7 @@ import shutil
 import stat
 import sys
 import tempfile
+import weakref
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -55,6 +57,7 @@ def atomic_file(path: Path) -> Iterator[Path]:
         yield temporary
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
+        _share(temporary)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -94,6 +97,9 @@ class atomic_folder:
             ) from None
 
     def _take_the_name(self) -> None:
+        for file in self.part.rglob("*"):
+            if file.is_file():
+                _share(file)
         old = self.folder.with_name(f".{self.folder.name}.{os.getpid()}.old")
         if self.folder.exists():
             self.folder.rename(old)
@@ -104,6 +110,53 @@ class atomic_folder:
                 old.rename(self.folder)
             raise
         shutil.rmtree(old, ignore_errors=True)
+
+
+def _share(path: Path) -> None:
+    """Give a file the permissions of the user's umask.
+
+    Some writers (safetensors, temporary files) leave it to its owner alone, and a group that shares
+    a folder of models could not read them.
+    """
+    umask = os.umask(0o077)
+    os.umask(umask)
+    path.chmod(0o666 & ~umask)
+
+
+class Lock:
+    """A file or folder for one process at a time, held until `release`, or until this is collected.
+
+    The system lets go of it when the process ends in any way, so that a kill leaves nothing behind,
+    neither a lock nor a file.
+
+    Parameters
+    ----------
+    path
+        A file or folder that is there.
+    possible
+        What to do while another process holds it.
+
+    Raises
+    ------
+    MachineError
+        Another process, or another part of this one, holds it.
+    """
+
+    def __init__(self, path: Path, possible: str = "wait for it, or another `out`") -> None:
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(handle)
+            raise MachineError(path, "is in use by another run", possible) from None
+        except OSError:
+            # Some network file systems have no locks. A run there is as safe as it was without.
+            pass
+        self._close = weakref.finalize(self, os.close, handle)
+
+    def release(self) -> None:
+        """Let go of it; more than once does nothing."""
+        self._close()
 
 
 def cache_folder() -> Path:

@@ -13,7 +13,7 @@ import pytest
 
 from orchid_genomics import files
 from orchid_genomics.errors import InputError, MachineError
-from orchid_genomics.files import atomic_file, atomic_folder, read_lines, regular_copy
+from orchid_genomics.files import Lock, atomic_file, atomic_folder, read_lines, regular_copy
 
 LINES = [(1, "a\tb"), (2, ""), (3, "ü")]
 
@@ -196,3 +196,48 @@ def test_a_folder_takes_the_place_of_the_old_one_whole_or_not_at_all(tmp_path):
     blocked.write_text("")
     with pytest.raises(MachineError, match="cannot be written"), atomic_folder(blocked / "run"):
         pass
+
+
+# Permissions and locks
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o002, 0o664), (0o077, 0o600)])
+def test_files_have_the_permissions_of_the_umask_whoever_wrote_them(tmp_path, umask, mode):
+    before = os.umask(umask)
+    try:
+        with atomic_file(tmp_path / "a") as part:
+            os.close(os.open(part, os.O_CREAT | os.O_WRONLY, 0o600))
+        with atomic_folder(tmp_path / "folder") as part:
+            os.close(os.open(part / "b", os.O_CREAT | os.O_WRONLY, 0o600))
+    finally:
+        os.umask(before)
+    for name in ("a", "folder/b"):
+        assert stat.S_IMODE((tmp_path / name).stat().st_mode) == mode
+
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from orchid_genomics.files import Lock
+lock = Lock(Path(sys.argv[1]))
+print("held", flush=True)
+time.sleep(60)
+"""
+
+
+def test_a_lock_is_of_one_process_and_a_kill_leaves_none_behind(tmp_path):
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE, text=True
+    )
+    assert holder.stdout.readline() == "held\n"
+    with pytest.raises(MachineError, match=r"is in use by another run; wait for it, or another `o"):
+        Lock(tmp_path)
+    holder.kill()
+    holder.communicate()
+    lock = Lock(tmp_path)
+    with pytest.raises(MachineError, match="is in use"):
+        Lock(tmp_path)
+    lock.release()
+    lock.release()
+    Lock(tmp_path)
+    assert list(tmp_path.iterdir()) == []

@@ -4,6 +4,7 @@ import json
 import platform
 import sys
 import time
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -91,15 +92,16 @@ def finetune(
     """
     recipe = load(path, FinetuneRecipe, overrides)
     ranks = distributed.start(recipe.training.device)
+    folder = Path(out or Path("runs") / Path(path).stem)
     try:
-        return _finetune(recipe, Path(out or Path("runs") / Path(path).stem), ranks, resume)
+        with closing(Run(folder, recipe, resume, writes=ranks.main)) as run:
+            return _finetune(recipe, run, ranks)
     finally:
         ranks.close()
 
 
-def _finetune(recipe: FinetuneRecipe, folder: Path, ranks: Ranks, resume: bool) -> Path:
+def _finetune(recipe: FinetuneRecipe, run: Run, ranks: Ranks) -> Path:
     began = time.monotonic()
-    run = Run(folder, recipe, resume, writes=ranks.main)
     folds = recipe.training.folds
     splits = open_folds(recipe.data, folds) if folds else [open_set(recipe.data)]
     reading = readings_of(recipe, splits[0])[0]
@@ -117,7 +119,7 @@ def _finetune(recipe: FinetuneRecipe, folder: Path, ranks: Ranks, resume: bool) 
 
     measured = []
     for fold, data in enumerate(splits):
-        fits = folder / "fits" / f"fold{fold}" if folds else folder / "fits"
+        fits = run.folder / "fits" / f"fold{fold}" if folds else run.folder / "fits"
         if folds:
             say(f"fold {fold + 1} of {folds}")
         notes = notes_of(recipe, data, model)

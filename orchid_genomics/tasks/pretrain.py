@@ -5,6 +5,7 @@ import platform
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,8 @@ def pretrain(
     ranks = distributed.start(recipe.training.device)
     folder = Path(out or Path("runs") / Path(path).stem)
     try:
-        return _pretrain(recipe, folder, ranks, resume)
+        with closing(Run(folder, recipe, resume, writes=ranks.main)) as run:
+            return _pretrain(recipe, run, ranks)
     except OrchidError as error:
         if ranks.world == 1:
             raise
@@ -67,9 +69,8 @@ def pretrain(
         ranks.close()
 
 
-def _pretrain(recipe: RunRecipe, folder: Path, ranks: Ranks, resume: bool) -> Path:
+def _pretrain(recipe: RunRecipe, run: Run, ranks: Ranks) -> Path:
     clock = time.monotonic()
-    run = Run(folder, recipe, resume, writes=ranks.main)
     source = open_source(recipe)
     stages = stages_of(recipe, source, ranks)
     model = build(recipe)

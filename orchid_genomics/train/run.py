@@ -15,7 +15,7 @@ import torch
 from pydantic import BaseModel
 
 from orchid_genomics.errors import InputError, TrainingError, reason
-from orchid_genomics.files import atomic_file, writable, write_json
+from orchid_genomics.files import Lock, atomic_file, writable, write_json
 
 NEWEST, BEST = "newest.pt", "best.pt"
 _SHOWN = 4  # changed keys that a message lists
@@ -49,6 +49,7 @@ class Run:
         self.log_path, self.recipe_path = self.folder / "log.jsonl", self.folder / "recipe.json"
         self.inputs_path = self.folder / "inputs.json"
         self.values = json.loads(recipe.model_dump_json())
+        self._lock: Lock | None = None
         if resume:
             self._check_recipe()
         elif writes and self._is_there():
@@ -67,7 +68,7 @@ class Run:
         Raises
         ------
         MachineError
-            The folder cannot be written.
+            The folder cannot be written, or another run is at work in it.
         TrainingError
             A run to resume began with other inputs.
         """
@@ -77,6 +78,9 @@ class Run:
             self._check_inputs(inputs or {})
         with writable(self.folder, "-o with a folder to write in"):
             self.checkpoints.mkdir(parents=True, exist_ok=True)
+            # Before anything is swept away or written: what looks half written may be a living
+            # run's checkpoint.
+            self._lock = Lock(self.folder)
             for half in [*self.folder.glob(".*.tmp"), *self.checkpoints.glob(".*.tmp")]:
                 if half.is_file():  # what a kill cut short
                     half.unlink()
@@ -85,6 +89,11 @@ class Run:
         if inputs:
             self.write(self.inputs_path, inputs)
         return self
+
+    def close(self) -> None:
+        """Let another run have the folder; the end of the process does so too."""
+        if self._lock:
+            self._lock.release()
 
     def save(self, name: str, state: Mapping[str, Any]) -> None:
         """Write a checkpoint whole.

@@ -7,6 +7,7 @@ prediction alike; a model never sees a row padded further than the row's own len
 
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -330,7 +331,8 @@ def fit_supervised(
         ranks=ranks,
         validate=validate,
     )
-    progress = fit.run()
+    with closing(run):
+        progress = fit.run()
     state = run.load(BEST, ranks.device)
     if state is not None:
         model.load_state_dict(state["model"])

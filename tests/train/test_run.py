@@ -94,10 +94,12 @@ def test_a_full_disk_costs_nothing_but_the_newest_steps(tmp_path):
             MachineError, match=r"log\.jsonl: cannot be written \(No space left on device\)"
         ):
             run.log(step=8, padding="x" * 500_000)
+        run.close()
         again = Run(run.folder, Whole(), resume=True).begin()
         again.log_path.write_text('{"step": 7}\n')
         again.save(BEST, state(7, 1000))
         assert again.load(NEWEST, CPU)["step"] == 7
+        again.close()
 
 
 def test_a_limit_on_files_is_as_clear_as_a_full_disk(tmp_path):
@@ -208,8 +210,21 @@ def test_what_a_kill_left_half_written_is_swept_away(run):
     run.save(NEWEST, state(1))
     (run.checkpoints / ".newest.pt.123.tmp").write_bytes(b"half")
     (run.folder / ".log.jsonl.123.tmp").write_bytes(b"half")
+    run.close()
     Run(run.folder, Whole(), resume=True).begin()
     assert files(run.folder) == ["checkpoints/newest.pt", "recipe.json"]
+
+
+def test_a_living_run_is_left_alone(run):
+    half = run.checkpoints / ".newest.pt.123.tmp"
+    half.write_bytes(b"half")
+    other = Run(run.folder, Whole(), resume=True)
+    with pytest.raises(MachineError, match=r"run: is in use by another run; wait for it"):
+        other.begin()
+    assert half.exists()
+    run.close()
+    other.begin()
+    assert not half.exists()
 
 
 def test_ranks_that_only_read_write_nothing(tmp_path):

@@ -18,7 +18,6 @@ from orchid_genomics.genome.regions import Regions
 from orchid_genomics.sequence import Interval
 
 SPLITS = ("train", "validation", "test")
-_NARROWPEAK = 7  # columns of a narrowPeak beyond the third; a BED12 has 9
 
 
 @dataclass(frozen=True)
@@ -63,14 +62,9 @@ class Elements:
         return int(((w.start < 0) | (w.start + w.length > w.sizes[w.contig])).sum())
 
 
-def has_summits(bed: Bed) -> bool:
-    """Whether every record has the ten columns of a narrowPeak."""
-    return len(bed) > 0 and all(len(columns) == _NARROWPEAK for columns in bed.columns)
-
-
 def centred(bed: Bed, genome: Genome, length: int) -> Elements:
-    """One window for every peak: around its summit where `has_summits`, else around its middle; all
-    in training.
+    """One window for every peak: around its summit where its record has one, else around its
+    middle; all in training.
 
     Windows that are the same twice are kept once, and those without a known letter left out; both
     are counted.
@@ -78,13 +72,9 @@ def centred(bed: Bed, genome: Genome, length: int) -> Elements:
     index = {name: code for code, name in enumerate(genome.contigs)}
     contig = np.fromiter((index[place.contig] for place in bed), np.int32, len(bed))
     strand = np.array([place.strand for place in bed], "U1")
-    backward = strand == "-"
-    if has_summits(bed):
-        start = around(np.array(bed.summits(), np.int64), backward, length)
-    else:
-        first = np.fromiter((place.start for place in bed), np.int64, len(bed))
-        last = np.fromiter((place.end for place in bed), np.int64, len(bed))
-        start = middle_start(first, last, backward, length)
+    pairs = zip(bed, bed.summits(), strict=True)
+    starts = (window(interval, length, summit).start for interval, summit in pairs)
+    start = np.fromiter(starts, np.int64, len(bed))
     windows = Windows(genome, contig, start, length)
     names = np.array([place.name for place in bed], object)
     found = Elements(windows, strand, np.zeros(len(bed), np.int8), names)
@@ -95,33 +85,20 @@ def centred(bed: Bed, genome: Genome, length: int) -> Elements:
     return found.keep(found.windows.composition()[0] > 0, "no known letter")
 
 
-def around(letter: np.ndarray, backward: np.ndarray, length: int) -> np.ndarray:
-    """Starts of the windows that have `letter` (0-based) as number length // 2 when read on their
-    strand.
+def window(interval: Interval, length: int, summit: int | None = None) -> Interval:
+    """The `length` letters around the summit (0-based on its contig) or the middle of an interval.
+
+    The middle of an even interval is the later of its two letters, and the summit is letter
+    length // 2 of the window, both as read on the strand: see the module.
     """
-    return letter - np.where(backward, (length - 1) // 2, length // 2)
-
-
-def middle_start(
-    first: np.ndarray, last: np.ndarray, backward: np.ndarray, length: int
-) -> np.ndarray:
-    """Starts of the windows around the middles of [first, last), each middle being that of the
-    strand.
-    """
-    half = (last - first) // 2
-    return around(np.where(backward, last - 1 - half, first + half), backward, length)
-
-
-def window(place: Interval, length: int, summit: int | None = None) -> Interval:
-    """The `length` letters around the summit (0-based on its contig) or the middle of a place; see
-    the module.
-    """
-    backward = place.strand == "-"
-    if summit is None:
-        start = middle_start(place.start, place.end, backward, length)
+    half = len(interval) // 2
+    if interval.strand == "-":
+        letter = interval.end - 1 - half if summit is None else summit
+        start = letter - (length - 1) // 2
     else:
-        start = around(summit, backward, length)
-    return Interval(place.contig, int(start), int(start) + length, place.strand, place.name)
+        letter = interval.start + half if summit is None else summit
+        start = letter - length // 2
+    return Interval(interval.contig, start, start + length, interval.strand, interval.name)
 
 
 @dataclass(frozen=True)

@@ -47,9 +47,10 @@ def read_lane(path: str | Path, genome: Genome | None = None, name: str | None =
         return Lane(stem, tuple(read_bed(path, genome)))
     annotation = read_annotation(path, genome)
     symbols = {
-        part.place: part.attributes.get("Name") or part.attributes.get("gene")
-        for part in annotation.features
-        if part.place.name and "Parent" not in part.attributes
+        part: feature.attributes.get("Name") or feature.attributes.get("gene")
+        for feature in annotation.features
+        if feature.interval.name and "Parent" not in feature.attributes
+        for part in annotation.parts(feature)
     }
     genes = tuple(
         Interval(gene.contig, gene.start, gene.end, gene.strand, symbols.get(gene) or gene.name)

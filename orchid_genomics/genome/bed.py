@@ -1,7 +1,10 @@
-"""BED files as intervals, and sets of places; BED is 0-based half-open, and the first record is
-never a header.
+"""BED files (BED3 to BED12, narrowPeak, IDR) as intervals; BED is 0-based half-open.
+
+Read by hand: pybedtools wants a bedtools binary and pyranges a table in memory, and neither names the
+line that is wrong. The trap: column 10 is a summit in one format and the number of exons in another.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -12,21 +15,73 @@ import pysam
 
 from orchid_genomics.errors import InputError
 from orchid_genomics.files import atomic_file, read_lines, writable
+from orchid_genomics.genome.bgzf import open_bgzip
+from orchid_genomics.genome.contigs import note_skipped
 from orchid_genomics.genome.fasta import Genome
 from orchid_genomics.sequence import Interval
+from orchid_genomics.sequence.interval import read_strand, shorten, whole_number
 
 _SKIPPED = ("#", "track", "browser")
 _HEADERS = ("chrom", "chr", "contig", "seqname", "seqid", "chromosome")
-_STRANDS = {"+": "+", "-": "-", ".": ".", "*": ".", "": "."}
 _LONGEST_TBI = 1 << 29
+_SUMMIT, _BED12 = 9, 12  # index of the column of a summit; columns of the one format without
+
+
+class Record(NamedTuple):
+    """One record of a BED.
+
+    Attributes
+    ----------
+    line : int
+        Its line, from 1.
+    place : Interval
+        With the contig as written.
+    columns : tuple of str
+        The columns after the third, as written.
+    """
+
+    line: int
+    place: Interval
+    columns: tuple[str, ...]
+
+    def summit(self, path: object) -> int | None:
+        """The peak of a narrowPeak record or one like it (IDR), 0-based on its contig; None where
+        there is none.
+
+        A record has one where columns 7 to 9 are numbers and column 10 a whole one, unless it is a
+        BED12; -1 there says that none was called. One rule for every command, record by record: a
+        file may mix records with and without. Raises InputError, naming `path`, for a summit of a
+        narrowPeak (10 columns) that lies outside its record.
+        """
+        words = self.columns
+        if len(words) + 3 <= _SUMMIT or len(words) + 3 == _BED12:
+            return None
+        if not all(map(_is_number, words[3:6])):
+            return None
+        offset = whole_number(words[6])
+        if offset is None or offset == -1:
+            return None
+        if not 0 <= offset <= len(self.place):
+            if len(words) == _SUMMIT - 2:
+                message = f"column 10 of {self.place} (1-based) is {shorten(words[6])!r}"
+                raise InputError(path, message, "a narrowPeak summit, or -1")
+            return None
+        # ENCODE's files round up to the letter after the last
+        return self.place.start + min(offset, len(self.place) - 1)
 
 
 @dataclass(frozen=True, eq=False)
-class Bed(Sequence):
+class Bed(Sequence[Interval]):
     """The records of a BED file, a sequence of Interval in file order.
 
-    Attributes: `columns`, the columns after the third of every record, as written. A record without
-    a strand in column 6 has strand ".", one without a name in column 4 has name "".
+    Attributes
+    ----------
+    path : Path
+    intervals : tuple of Interval
+        A record without a strand in column 6 has strand ".", one without a name in column 4 has
+        name "".
+    columns : tuple
+        The columns after the third of every record, as written.
     """
 
     path: Path
@@ -36,79 +91,67 @@ class Bed(Sequence):
     def __len__(self) -> int:
         return len(self.intervals)
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: Any) -> Any:
         return self.intervals[index]
 
     def __iter__(self) -> Iterator[Interval]:
         return iter(self.intervals)
 
-    def summits(self) -> list[int]:
-        """The peak of every narrowPeak record, 0-based on its contig; the middle where none was
-        called (-1).
-
-        Raises InputError when the records have no column 10, or it lies outside its record.
+    def summits(self) -> list[int | None]:
+        """The summit of every record, 0-based on its contig; None where it has none (see
+        `Record.summit`).
         """
-        found = []
-        for place, columns in zip(self.intervals, self.columns, strict=True):
-            text = columns[6] if len(columns) > 6 else "none"
-            offset = int(text) if text.removeprefix("-").isdigit() else -2
-            if not -1 <= offset <= len(place):
-                raise InputError(
-                    self.path,
-                    f"column 10 of {place} (1-based) is {text!r}",
-                    "a narrowPeak summit, or -1",
-                )
-            offset = min(
-                offset, len(place) - 1
-            )  # ENCODE's files round up to the letter after the last
-            found.append(place.start + (len(place) // 2 if offset == -1 else offset))
-        return found
+        rows = zip(self.intervals, self.columns, strict=True)
+        return [Record(0, interval, columns).summit(self.path) for interval, columns in rows]
 
 
 def read_bed(path: str | Path, genome: Genome | None = None) -> Bed:
-    """Read BED3 to BED12, narrowPeak or broadPeak, plain or (b)gzipped; records may be none.
+    """Read BED3 to BED12, narrowPeak or broadPeak, plain or (b)gzipped, a file or a pipe; records
+    may be none.
 
-    With a genome, contigs are renamed to its own and every record must lie on them. Raises
-    InputError with the line number for too few columns, text for numbers, start < 0, start >= end,
-    a place off its contig, and with both lists of names for an unknown contig.
+    Parameters
+    ----------
+    path : str or Path
+    genome : Genome, optional
+        Contigs are renamed to its own. Records on contigs that it lacks are left out, and said by a
+        GenomeNote.
+
+    Raises
+    ------
+    InputError
+        With the line number for too few columns, text for numbers, start < 0, start >= end, and a
+        place off its contig; with both lists of names where no contig is the genome's.
     """
     path = Path(path)
     records = list(read_records(path))
-    numbers, places = [record.line for record in records], [record.place for record in records]
     if genome is not None:
-        places = on_genome(places, genome, path, numbers)
-    return Bed(path, tuple(places), tuple(record.columns for record in records))
-
-
-class Record(NamedTuple):
-    """One record of a BED: the number of its line, its place, and the columns after the third as
-    written.
-    """
-
-    line: int
-    place: Interval
-    columns: tuple[str, ...]
+        records = _on_genome(records, genome, path)
+    intervals = tuple(record.place for record in records)
+    return Bed(path, intervals, tuple(record.columns for record in records))
 
 
 def read_records(path: Path) -> Iterator[Record]:
     """The records of a BED one by one, in constant memory, contigs as written; raises InputError as
     `read_bed`.
     """
-    stranded: bool | None = None
+    stranded: bool | None = None  # whether column 6 is a strand: the first record with one decides
     for number, line in read_lines(path):
         if not line.strip() or (line.startswith(_SKIPPED) and _is_comment(line)):
             continue
         words = line.split("\t") if "\t" in line else line.split()
-        if number == 1 and words[0].lower() in _HEADERS and not any(map(_is_whole, words[1:3])):
+        if number == 1 and _is_header(words):
             continue
-        place = _place(words, f"{path} line {number}")
-        if stranded is None and len(words) > 5:
-            stranded = words[5] in _STRANDS  # the first record decides whether column 6 is a strand
-        strand = words[5] if stranded and len(words) > 5 else "."
-        if strand not in _STRANDS:
-            raise InputError(f"{path} line {number}", f"strand {strand!r} in column 6", "+, - or .")
+        contig, start, end = _place(words, f"{path} line {number}")
+        sixth = words[5] if len(words) > 5 else None
+        # Ensembl writes 0 for no strand, but so does many a score
+        if stranded is None and sixth is not None and sixth != "0":
+            stranded = read_strand(sixth) is not None
+        strand = read_strand(sixth) if sixth is not None and stranded else "."
+        if strand is None:
+            message = f"strand {shorten(sixth or '')!r} in column 6"
+            raise InputError(f"{path} line {number}", message, "+, - or .")
         name = words[3] if len(words) > 3 and words[3] != "." else ""
-        yield Record(number, Interval(*place, _STRANDS[strand], name), tuple(words[3:]))
+        yield Record(number, Interval(contig, start, end, strand, name), tuple(words[3:]))
 
 
 def _is_comment(line: str) -> bool:
@@ -116,8 +159,17 @@ def _is_comment(line: str) -> bool:
     return line.startswith("#") or line.split(None, 1)[0] in _SKIPPED
 
 
-def _is_whole(word: str) -> bool:
-    return word.strip().removeprefix("-").isdecimal()
+def _is_header(words: list[str]) -> bool:
+    numbers = [whole_number(word) for word in words[1:3]]
+    return words[0].lower() in _HEADERS and numbers == [None] * len(numbers)
+
+
+def _is_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
 
 
 def _place(words: list[str], where: str) -> tuple[str, int, int]:
@@ -125,12 +177,11 @@ def _place(words: list[str], where: str) -> tuple[str, int, int]:
         raise InputError(
             where, f"{len(words)} columns", "contig, start and end at least, between tabs"
         )
-    for word, label in zip(words[1:3], ("start", "end"), strict=True):
-        if not _is_whole(word):
-            raise InputError(
-                where, f"{label} {word!r} is no whole number", "0-based half-open places"
-            )
-    start, end = int(words[1]), int(words[2])
+    start, end = whole_number(words[1]), whole_number(words[2])
+    if start is None or end is None:
+        label, word = ("start", words[1]) if start is None else ("end", words[2])
+        message = f"{label} {shorten(word)!r} is no whole number"
+        raise InputError(where, message, "0-based half-open places")
     if start < 0:
         raise InputError(where, f"start {start} is negative", "0-based half-open places")
     if start >= end:
@@ -138,27 +189,32 @@ def _place(words: list[str], where: str) -> tuple[str, int, int]:
     return words[0], start, end
 
 
-def on_genome(
-    places: Sequence[Interval], genome: Genome, path: Path, lines: Sequence[int]
-) -> list[Interval]:
-    """Places with the genome's contig names; raises InputError for an unknown contig or a place off
-    its contig.
-    """
-    names = genome.rename((place.contig for place in places), path)
-    found = []
-    for place, line in zip(places, lines, strict=True):
-        contig = names[place.contig]
-        if place.end > genome.contigs[contig]:
-            off = f"end {place.end:,} is off contig {contig}"
-            where = f"{path} line {line}" if line else path  # GenBank features come without
+def _on_genome(records: list[Record], genome: Genome, path: Path) -> list[Record]:
+    """The records on contigs of the genome, under its names."""
+    contigs = list(dict.fromkeys(record.place.contig for record in records))
+    names = genome.shared(contigs, path)
+    if records and not names:
+        genome.rename(contigs, path)  # raises, with both lists of names
+    placed: list[Record] = []
+    unknown: Counter[str] = Counter()
+    for record in records:
+        own = record.place
+        if own.contig not in names:
+            unknown[own.contig] += 1
+            continue
+        contig = names[own.contig]
+        length = genome.contigs[contig]
+        if own.end > length:
             raise InputError(
-                where, off, f"ends up to {genome.contigs[contig]:,} in {genome.path.name}"
+                f"{path} line {record.line}",
+                f"end {own.end:,} is off contig {contig}",
+                f"ends up to {length:,} in {genome.path.name}",
             )
-        same = contig == place.contig
-        found.append(
-            place if same else Interval(contig, place.start, place.end, place.strand, place.name)
-        )
-    return found
+        interval = Interval(contig, own.start, own.end, own.strand, own.name)
+        placed.append(record._replace(place=interval))
+    if unknown:
+        note_skipped(path, "records", unknown, genome.path.name)
+    return placed
 
 
 def write_bed(path: str | Path, rows: Iterable[Interval | tuple]) -> None:
@@ -180,12 +236,10 @@ def write_bed(path: str | Path, rows: Iterable[Interval | tuple]) -> None:
         if path.suffix != ".gz":
             temporary.write_text("".join(text), encoding="utf-8")
             return
-        seen = {
-            contig: place
-            for place, contig in enumerate(dict.fromkeys(record[0] for record in records))
-        }
-        order = sorted(range(len(text)), key=lambda i: (seen[records[i][0]], *records[i][1:3]))
-        with pysam.BGZFile(str(temporary), "wb") as file:
+        contigs = dict.fromkeys(record[0] for record in records)
+        rank = {contig: number for number, contig in enumerate(contigs)}
+        order = sorted(range(len(text)), key=lambda i: (rank[records[i][0]], *records[i][1:3]))
+        with open_bgzip(temporary) as file:
             file.write("".join(text[i] for i in order).encode())
         tabix(stack, temporary, path, max((record[2] for record in records), default=0))
 

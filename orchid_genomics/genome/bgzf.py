@@ -1,37 +1,82 @@
-"""Plain and bgzipped text by place; gzip without blocks allows no random access and is refused with
-advice.
-"""
+"""Plain and bgzipped text by place; gzip without blocks allows no random access."""
 
+import codecs
 import io
 import struct
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pysam
 
 from orchid_genomics.errors import InputError
+from orchid_genomics.files import open_bytes
 
-_BLOCK_HEADER = b"\x1f\x8b\x08\x04"
+_GZIP, _BLOCK_HEADER = b"\x1f\x8b", b"\x1f\x8b\x08\x04"
+_LEAST_BLOCK = 26  # bytes of a block around its deflated text
 END_OF_FILE = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
 
 
-class Text:
-    """Bytes of a plain or bgzipped file by their place in the text; `blocks` is None for plain
-    text.
+def no_random_access(path: Path) -> str:
+    """Why a FASTA cannot be read at any place as it is; "" when it can, as far as its beginning
+    tells.
+    """
+    with open_bytes(path) as file:
+        head = file.read(1 << 16)
+    if head[:2] == _GZIP:
+        if not _is_block(head[:18]):
+            return "is gzip, not bgzip"
+        try:
+            head = zlib.decompressobj(31).decompress(head)
+        except zlib.error:
+            return ""  # a damaged block is named by its byte when the file is opened
+    if head.startswith(codecs.BOM_UTF8):
+        return "begins with a byte order mark"
+    if b"\r" in head and b"\n" not in head:
+        return "has lines that end with CR alone"
+    return ""
 
-    Opening walks the bgzip blocks (about 1 s for a human genome). Raises InputError for a file that
-    is missing, empty, truncated, or gzip without blocks.
+
+def _is_block(head: bytes) -> bool:
+    return head[:4] == _BLOCK_HEADER and head[12:14] == b"BC"
+
+
+class Text:
+    """Bytes of a plain or bgzipped FASTA by their place in the text.
+
+    Opening walks the bgzip blocks (about 1 s for a human genome).
+
+    Parameters
+    ----------
+    path : Path
+    shown : Path, optional
+        What messages call the file, where `path` is a copy of ours.
+
+    Attributes
+    ----------
+    blocks : ndarray (blocks, 2) or None
+        Byte of each bgzip block in the file, and the byte of the text that it begins with; None for
+        plain text.
+    size : int
+        Bytes of the text.
+
+    Raises
+    ------
+    InputError
+        For a file that is missing, empty, truncated, no FASTA, or gzip without blocks.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, shown: Path | None = None) -> None:
+        self.shown = shown or path
         try:
             self._file = path.open("rb")
         except OSError as error:
-            raise InputError(
-                path, f"cannot be read ({error.strerror})", "a FASTA, plain or bgzipped"
-            ) from None
-        self.path, self._memo = path, (-1, b"")
+            message = f"cannot be read ({error.strerror})"
+            raise InputError(self.shown, message, "a FASTA, plain or bgzipped") from None
+        self.path = path
+        self._memo = (-1, b"")
         self.blocks: np.ndarray | None = None
         self.size = path.stat().st_size
         try:
@@ -39,10 +84,10 @@ class Text:
                 self.blocks, self.size = self._walk()
             first = self.read(0, 4096).lstrip()[:1]
             if not first and self.size < 4096:
-                raise InputError(path, "is empty", "a FASTA, plain or bgzipped")
+                raise InputError(self.shown, "is empty", "a FASTA, plain or bgzipped")
             if first != b">":
                 raise InputError(
-                    path,
+                    self.shown,
                     f"is no FASTA: it begins with {first.decode('latin-1')!r}",
                     "a first line >name",
                 )
@@ -55,24 +100,28 @@ class Text:
 
     def _walk(self) -> tuple[np.ndarray, int]:
         """Byte and text place of every block, as rows, and the length of the text."""
-        total, at, text, rows = self.path.stat().st_size, 0, 0, []
+        total = self.path.stat().st_size
+        at, text = 0, 0
+        rows: list[tuple[int, int]] = []
         while at < total:
             self._file.seek(at)
             head = self._file.read(18)
-            if head[:4] != _BLOCK_HEADER or head[12:14] != b"BC":
-                plain = f"gunzip -c {self.path.name} | bgzip > new.fa.gz"
+            if len(head) < 18:
+                break
+            size = struct.unpack("<H", head[16:18])[0] + 1
+            if not _is_block(head) or size < _LEAST_BLOCK:
                 raise InputError(
-                    self.path, f"is gzip, not bgzip (byte {at:,})", f"random access needs: {plain}"
+                    self.shown, f"has a damaged bgzip block at byte {at:,}", "copy it again"
                 )
             rows.append((at, text))
-            at += struct.unpack("<H", head[16:18])[0] + 1 if len(head) == 18 else total
+            at += size
             self._file.seek(at - 4)
             tail = self._file.read(4)
             text += struct.unpack("<I", tail)[0] if len(tail) == 4 else 0
         self._file.seek(max(0, total - len(END_OF_FILE)))
         if at != total or self._file.read() != END_OF_FILE:
             raise InputError(
-                self.path, "is truncated (no bgzip end-of-file block)", "copy or compress it again"
+                self.shown, "is truncated (no bgzip end-of-file block)", "copy or compress it again"
             )
         return np.array(rows, np.int64), text
 
@@ -81,10 +130,11 @@ class Text:
         if self.blocks is None:
             self._file.seek(start)
             return self._file.read(size)
-        parts, block = [], int(np.searchsorted(self.blocks[:, 1], start, "right")) - 1
+        parts = []
+        block = int(np.searchsorted(self.blocks[:, 1], start, "right")) - 1
         skip = start - int(self.blocks[block, 1])
         while size > 0 and block < len(self.blocks):
-            part = self._block(block)[skip : skip + size]
+            part = self._block(self.blocks, block)[skip : skip + size]
             parts.append(part)
             size, skip, block = size - len(part), 0, block + 1
         return b"".join(parts)
@@ -96,15 +146,15 @@ class Text:
         with io.BufferedReader(_Stream(self), 1 << 16) as stream:
             yield from stream
 
-    def _block(self, number: int) -> bytes:
+    def _block(self, blocks: np.ndarray, number: int) -> bytes:
         if self._memo[0] != number:
-            at, stop = int(self.blocks[number, 0]), self.blocks[number + 1 : number + 2, 0]
+            at, stop = int(blocks[number, 0]), blocks[number + 1 : number + 2, 0]
             self._file.seek(at)
             try:
                 data = zlib.decompress(self._file.read(int(stop[0]) - at if len(stop) else -1), 31)
             except zlib.error as error:
                 raise InputError(
-                    self.path, f"has a damaged bgzip block at byte {at:,} ({error})", "copy it"
+                    self.shown, f"has a damaged bgzip block at byte {at:,} ({error})", "copy it"
                 ) from None
             self._memo = (number, data)
         return self._memo[1]
@@ -119,9 +169,10 @@ class _Stream(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: memoryview) -> int:
-        data = self._text.read(self._at, len(buffer))
-        buffer[: len(data)] = data
+    def readinto(self, buffer: Any) -> int:
+        view = memoryview(buffer).cast("B")
+        data = self._text.read(self._at, len(view))
+        view[: len(data)] = data
         self._at += len(data)
         return len(data)
 
@@ -129,5 +180,11 @@ class _Stream(io.RawIOBase):
 def is_bgzf(path: Path) -> bool:
     """Whether a file begins with a block of bgzip, and is no plain gzip."""
     with path.open("rb") as file:
-        start = file.read(14)
-    return start[:4] == b"\x1f\x8b\x08\x04" and start[12:14] == b"BC"
+        return _is_block(file.read(18))
+
+
+def open_bgzip(path: Path) -> pysam.BGZFile:
+    """A bgzip file to write bytes to. The trap: pysam ends the process where it cannot write, so the
+    file is best there already (`Path.touch`).
+    """
+    return pysam.BGZFile(str(path), "wb", None)

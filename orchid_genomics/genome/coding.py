@@ -6,15 +6,17 @@ silent in one may stop the other, so such genes are left out.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain, pairwise
 
 import numpy as np
 
 from orchid_genomics.errors import InputError
 from orchid_genomics.genome.annotation import Annotation
 from orchid_genomics.genome.fasta import Genome
+from orchid_genomics.genome.feature import around_origin
 from orchid_genomics.sequence import CODE, DNA, Interval
 from orchid_genomics.sequence.hashing import Stream, hash_integers
 
@@ -23,8 +25,19 @@ _POWERS = (16, 4, 1)
 
 @dataclass(frozen=True, eq=False)
 class CodingSequence:
-    """One gene's coding sequence. Attributes: `positions` (L,) its letters' places on the contig,
-    in reading order; `codes` (L,) the letters as read; `transcript` the annotation's name of it.
+    """One gene's coding sequence.
+
+    Attributes
+    ----------
+    gene, transcript : str
+        The annotation's names.
+    contig, strand : str
+    positions : ndarray (L,)
+        Its letters' places on the contig, 0-based, in reading order.
+    codes : ndarray (L,) of uint8
+        The letters as read, A C G T = 0 .. 3.
+    code : Code
+        The genetic code that it is read in.
     """
 
     gene: str
@@ -33,6 +46,7 @@ class CodingSequence:
     strand: str
     positions: np.ndarray
     codes: np.ndarray
+    code: "Code"
 
     @cached_property
     def codons(self) -> np.ndarray:
@@ -63,18 +77,28 @@ class Change:
 
 
 class Code:
-    """A genetic code by its NCBI number, as tables over codon numbers. Raises InputError for an
-    unknown one.
+    """A genetic code as tables over codon numbers (0 to 63).
+
+    Parameters
+    ----------
+    table : int
+        Its NCBI number.
+
+    Raises
+    ------
+    InputError
+        For an unknown number, naming the parameter `where`.
     """
 
-    def __init__(self, table: int = 1) -> None:
+    def __init__(self, table: int = 1, where: str = "table") -> None:
         from Bio.Data.CodonTable import unambiguous_dna_by_id  # not on the way to --help
 
         if table not in unambiguous_dna_by_id:
             known = ", ".join(map(str, sorted(unambiguous_dna_by_id)))
-            raise InputError("--table", f"no genetic code {table}", f"possible: {known}")
+            raise InputError(where, f"no genetic code {table}", f"possible: {known}")
         code = unambiguous_dna_by_id[table]
         words = ["".join(DNA.letters[n // p % 4] for p in _POWERS) for n in range(64)]
+        self.table, self.name = table, code.names[0]
         self.words = words
         self.amino = [code.forward_table.get(word, "*") for word in words]
         self.stop = [word in code.stop_codons for word in words]
@@ -91,43 +115,72 @@ class Code:
         return "stop_gained" if self.stop[changed] else "missense"
 
 
-def coding_sequences(
-    annotation: Annotation, genome: Genome, contigs: Sequence[str], code: Code
-) -> tuple[list[CodingSequence], dict[str, int]]:
-    """The coding sequences on `contigs`, one a gene (its longest), and how many genes were left out
-    for which reason.
+Transcripts = dict[str, dict[str, list[Interval]]]
+"""Gene to transcript to the parts of its coding sequence, over the origin where it runs so."""
 
-    Left out: those that overlap another gene's CDS on either strand, whose length is no multiple of
-    three, that begin with no start codon or end with no stop codon, that hold a stop codon inside,
-    or letters other than A, C, G and T.
+
+def coding_sequences(
+    annotation: Annotation, genome: Genome, codes: Mapping[str, Code]
+) -> tuple[list[CodingSequence], dict[str, int]]:
+    """The coding sequences of some contigs, one a gene: its longest.
+
+    Left out are those that overlap another gene's CDS on either strand, whose length is no multiple
+    of three, that begin with no start codon or end with no stop codon, that hold a stop codon
+    inside, or letters other than A, C, G and T.
+
+    Parameters
+    ----------
+    annotation : Annotation
+    genome : Genome
+    codes : mapping
+        Contig to its genetic code; other contigs are not looked at.
+
+    Returns
+    -------
+    tuple
+        The coding sequences, and how many genes were left out by reason.
     """
-    wanted, parts = set(contigs), {}
-    for feature in annotation.features:
-        if (
-            feature.kind == "CDS"
-            and feature.place.contig in wanted
-            and feature.place.strand in "+-"
-        ):
-            transcript = feature.attributes.get("Parent", feature.place.name)
-            parts.setdefault(feature.place.name, {}).setdefault(transcript, set()).add(
-                feature.place
-            )
-    shared = _overlapping(parts)
-    found, dropped = [], Counter()
-    for gene, transcripts in parts.items():
-        transcript, places = max(
-            transcripts.items(), key=lambda item: (sum(map(len, item[1])), item[0])
-        )
-        coding = _read(gene, transcript, sorted(places), genome)
-        reason = "overlaps another gene" if gene in shared else _fault(coding, code)
+    transcripts_of = _transcripts(annotation, codes)
+    overlapping = _overlapping(transcripts_of, genome)
+    sequences: list[CodingSequence] = []
+    dropped: Counter[str] = Counter()
+    for gene, transcripts in transcripts_of.items():
+        name = max(transcripts, key=lambda each: (sum(map(len, transcripts[each])), each))
+        coding = _read(gene, name, transcripts[name], annotation, genome, codes)
+        reason = "overlaps another gene" if gene in overlapping else _fault(coding)
         if reason:
             dropped[reason] += 1
         else:
-            found.append(coding)
-    return found, dict(dropped)
+            sequences.append(coding)
+    return sequences, dict(dropped)
 
 
-def drawn(genes: Sequence[CodingSequence], count: int, seed: int) -> list[CodingSequence]:
+def _transcripts(annotation: Annotation, contigs: Container[str]) -> Transcripts:
+    genes: Transcripts = {}
+    for feature in annotation.features:
+        part = feature.interval
+        if feature.kind == "CDS" and part.contig in contigs and part.strand in "+-":
+            name = feature.attributes.get("Parent", part.name)
+            parts = genes.setdefault(part.name, {}).setdefault(name, [])
+            if part not in parts:
+                parts.append(part)
+    return genes
+
+
+def mitochondrial_code(
+    annotation: Annotation, genome: Genome, contig: str
+) -> tuple[Code, dict[int, int]]:
+    """The genetic code in which most genes of a mitochondrion can be read: yeast's (3) or that of
+    vertebrates (2); and how many can be in each.
+    """
+    readable = {}
+    for table in (3, 2):
+        sequences, _ = coding_sequences(annotation, genome, {contig: Code(table)})
+        readable[table] = len(sequences)
+    return Code(max(readable, key=lambda table: readable[table])), readable
+
+
+def draw_genes(genes: Sequence[CodingSequence], count: int, seed: int) -> list[CodingSequence]:
     """`count` of the genes (all, where there are no more), by a hash of seed and place in the list;
     order kept.
     """
@@ -135,21 +188,18 @@ def drawn(genes: Sequence[CodingSequence], count: int, seed: int) -> list[Coding
     return [genes[i] for i in np.sort(np.argsort(keys, kind="stable")[:count])]
 
 
-def changes(
-    coding: CodingSequence, genome: Genome, code: Code, last: float = 0.1
-) -> Iterator[Change]:
+def changes(coding: CodingSequence, genome: Genome, last: float = 0.1) -> Iterator[Change]:
     """All three changes of every letter but those in the `last` share of the coding sequence, in
     reading order.
 
     A stop near the end does little; hence `last`. The context is the genome's, so at a splice site
     it is the intron's.
     """
+    code = coding.code
     around, words = _around(coding, genome).tolist(), _words(coding)
-    codes, positions, codons = (
-        coding.codes.tolist(),
-        coding.positions.tolist(),
-        coding.codons.tolist(),
-    )
+    codes = coding.codes.tolist()
+    positions = coding.positions.tolist()
+    codons = coding.codons.tolist()
     for place in range(int(len(codes) * (1 - last))):
         codon, offset = divmod(place, 3)
         ref, number, position = codes[place], codons[codon], positions[place]
@@ -213,21 +263,39 @@ def _around(coding: CodingSequence, genome: Genome) -> np.ndarray:
     return letters[(coding.positions - low)[:, None] - np.arange(-1, 2)]
 
 
-def _read(gene: str, transcript: str, places: list[Interval], genome: Genome) -> CodingSequence:
-    contig, strand = places[0].contig, places[0].strand
-    positions = np.concatenate([np.arange(place.start, place.end) for place in places])
-    codes = np.concatenate(
-        [genome.tokens(contig, place.start, place.end) & CODE for place in places]
-    )
+def _read(
+    gene: str,
+    transcript: str,
+    parts: list[Interval],
+    annotation: Annotation,
+    genome: Genome,
+    codes: Mapping[str, Code],
+) -> CodingSequence:
+    contig, strand = parts[0].contig, parts[0].strand
+    pieces = _in_order(parts, genome.contigs[contig], contig in annotation.circular)
+    positions = np.concatenate([np.arange(piece.start, piece.end) for piece in pieces])
+    tokens = np.concatenate([genome.tokens(contig, each.start, each.end) for each in pieces])
+    letters = tokens & CODE
     if strand == "-":
-        positions, codes = positions[::-1], DNA.reverse_complement(codes)
-    return CodingSequence(
-        gene, transcript.removeprefix("transcript:"), contig, strand, positions, codes
-    )
+        positions, letters = positions[::-1], DNA.reverse_complement(letters)
+    name = transcript.removeprefix("transcript:")
+    return CodingSequence(gene, name, contig, strand, positions, letters, codes[contig])
 
 
-def _fault(coding: CodingSequence, code: Code) -> str:
+def _in_order(parts: list[Interval], length: int, circular: bool) -> list[Interval]:
+    """The parts on their contig from left to right, over the origin where they run so."""
+    ordered = sorted(parts)
+    if circular and len(ordered) > 1 and ordered[0].start == 0 and ordered[-1].end == length:
+        # parts meet at the origin: the left of them follow, from the widest gap on
+        gaps = [after.start - before.end for before, after in pairwise(ordered)]
+        first = gaps.index(max(gaps)) + 1
+        ordered = ordered[first:] + ordered[:first]
+    return list(chain.from_iterable(around_origin(part, length) for part in ordered))
+
+
+def _fault(coding: CodingSequence) -> str:
     """Why a coding sequence cannot be read as one; empty when it can."""
+    code = coding.code
     if (coding.codes > 3).any():
         return "letters other than A, C, G and T"
     if len(coding.codes) % 3:
@@ -239,18 +307,16 @@ def _fault(coding: CodingSequence, code: Code) -> str:
     return "stop codon inside" if any(code.stop[codon] for codon in coding.codons[:-1]) else ""
 
 
-def _overlapping(parts: dict[str, dict[str, set[Interval]]]) -> set[str]:
+def _overlapping(genes: Transcripts, genome: Genome) -> set[str]:
     """Genes with a CDS letter that is also another gene's."""
-    genes = (
-        (gene, place)
-        for gene, each in parts.items()
-        for places in each.values()
-        for place in places
-    )
-    shared, reach = set(), {}
-    for contig, start, end, gene in sorted(
-        {(place.contig, place.start, place.end, gene) for gene, place in genes}
-    ):
+    spans = set()
+    for gene, transcripts in genes.items():
+        for part in chain.from_iterable(transcripts.values()):
+            for each in around_origin(part, genome.contigs[part.contig]):
+                spans.add((each.contig, each.start, each.end, gene))
+    shared: set[str] = set()
+    reach: dict[str, dict[str, int]] = {}  # contig to gene to the end of its farthest part so far
+    for contig, start, end, gene in sorted(spans):
         here = {other: until for other, until in reach.get(contig, {}).items() if until > start}
         others = here.keys() - {gene}
         shared |= {gene, *others} if others else set()

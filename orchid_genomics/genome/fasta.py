@@ -4,16 +4,21 @@ process has its own.
 
 import os
 import threading
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pysam
 
 from orchid_genomics.errors import InputError
 from orchid_genomics.files import checksum
-from orchid_genomics.genome import fai as index
-from orchid_genomics.genome.contigs import GenomeNote, listed, rename
+from orchid_genomics.genome.contigs import ContigNames, GenomeNote, listed, read_aliases
+from orchid_genomics.genome.fai import find_index
 from orchid_genomics.sequence import DNA
+
+if TYPE_CHECKING:
+    import pyfaidx
 
 __all__ = ["Genome", "GenomeNote"]
 
@@ -23,20 +28,48 @@ KEPT = 128 << 20  # a genome of up to this many letters stays in memory, contig 
 class Genome:
     """A FASTA, plain or bgzipped, checked when opened; places are 0-based half-open.
 
-    Parameters: `cache` is the folder for an index of our own, used when none beside the file is
-    right (default ``$ORCHID_CACHE``, else ``~/.cache/orchid-genomics``). Attributes: `path`;
-    `contigs`, name to length in letters, in file order.
+    Parameters
+    ----------
+    path : str, Path or pyfaidx.Fasta
+        The file; that of an open `pyfaidx.Fasta` is opened by us once more, so that its key function
+        and filters do not count.
+    cache : str or Path, optional
+        The folder for an index of our own, used when none beside the file is right (default
+        ``$ORCHID_CACHE``, else ``~/.cache/orchid-genomics``).
+    aliases : str, Path or mapping, optional
+        Other names of the contigs: a file of two columns (see `read_aliases`), or name to contig.
 
-    Raises InputError for a file that is missing, empty, truncated, not bgzip, no FASTA, or with two
-    contigs of one name.
+    Attributes
+    ----------
+    path : Path
+    contigs : dict
+        Name to length in letters, in file order.
+    names : ContigNames
+        What the contigs may be called in other files.
+
+    Raises
+    ------
+    InputError
+        For a file that is missing, a pipe, empty, truncated, no FASTA, or with two contigs of one
+        name; and for aliases that do not fit.
     """
 
-    def __init__(self, path: str | Path, *, cache: str | Path | None = None) -> None:
-        self.path = Path(path)
-        self._index = index.find(self.path, None if cache is None else Path(cache))
+    def __init__(
+        self,
+        path: "str | Path | pyfaidx.Fasta",
+        *,
+        cache: str | Path | None = None,
+        aliases: str | Path | Mapping[str, str] | None = None,
+    ) -> None:
+        name = path if isinstance(path, str | Path) else path.filename
+        self.path = Path(name)
+        self._index = find_index(self.path, None if cache is None else Path(cache))
         self.contigs: dict[str, int] = {
             contig.name: contig.length for contig in self._index.contigs
         }
+        if isinstance(aliases, str | Path):
+            aliases = read_aliases(aliases, self.contigs)
+        self.names = ContigNames(self.contigs, self.path.name, aliases or {})
         self._forget()
 
     def _forget(self) -> None:
@@ -44,7 +77,7 @@ class Genome:
         self._kept: dict[str, np.ndarray] = {}
 
     def __getstate__(self) -> dict:
-        return {key: self.__dict__[key] for key in ("path", "_index", "contigs")}
+        return {key: self.__dict__[key] for key in ("path", "_index", "contigs", "names")}
 
     def __setstate__(self, state: dict) -> None:
         self.__dict__.update(state)
@@ -90,15 +123,24 @@ class Genome:
         return DNA.reverse_complement(tokens) if strand == "-" else tokens
 
     def contig(self, name: str, where: object = "genome") -> str:
-        """The contig that `name` means: itself, else chr1 <-> 1 and chrM <-> MT; see `rename`."""
+        """The contig that `name` means: itself, else chr1 <-> 1, chrM <-> MT, 13 <-> XIII; see
+        `ContigNames`.
+        """
         return self.rename([name], where)[name]
 
-    def rename(self, names, where: object) -> dict[str, str]:
+    def rename(self, names: Iterable[str], where: object) -> dict[str, str]:
         """Every contig name of a file `where` to the contig here, announced once by a GenomeNote.
 
         Raises InputError with both lists of names when one is unknown or ambiguous.
         """
-        return rename(names, self.contigs, where, self.path.name)
+        return self.names.rename(names, where)
+
+    def shared(self, names: Iterable[str], where: object) -> dict[str, str]:
+        """`rename` for those of the names that mean a contig here at all; the others are not in it.
+
+        Raises InputError when one is ambiguous.
+        """
+        return self.names.shared(names, where)
 
     def checksum(self) -> str:
         """The SHA-256 of the file as it lies on the disk, in hexadecimal."""
@@ -148,7 +190,7 @@ class Genome:
             fai, gzi = self._index.fai, self._index.gzi
             try:
                 handle = pysam.FastaFile(
-                    str(self.path), str(fai), None if gzi is None else str(gzi)
+                    str(self._index.fasta), str(fai), None if gzi is None else str(gzi)
                 )
             except OSError as error:
                 raise InputError(

@@ -9,19 +9,21 @@ and each process has its own handle.
 import os
 import struct
 import threading
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pysam
 
 from orchid_genomics.errors import InputError, MachineError
-from orchid_genomics.files import atomic_file, read_lines
+from orchid_genomics.files import atomic_file, is_regular, read_lines
 from orchid_genomics.genome.bed import tabix
-from orchid_genomics.genome.contigs import listed, shared
+from orchid_genomics.genome.bgzf import open_bgzip
+from orchid_genomics.genome.contigs import GenomeNote, listed
 from orchid_genomics.genome.fasta import Genome
+from orchid_genomics.sequence.interval import shorten, whole_number
 
 BIGWIG, BEDGRAPH = (".bw", ".bigwig"), (".bedgraph", ".bdg", ".bg")
 _MAGIC = 0x888FFC26
@@ -32,19 +34,37 @@ Piece = tuple[str, int, np.ndarray]
 
 
 class Track:
-    """A bigWig or bedGraph (plain or gzipped), told apart by its content; `contigs` is name to
-    length.
+    """A bigWig or bedGraph (plain or gzipped), told apart by its content.
 
-    With a genome, contigs are asked for by the genome's names, and those that both have must be of
-    one length (a bedGraph has no lengths: of its ends). A contig that the track does not have reads
-    as NaN. A bedGraph stands in memory, 20 bytes a record.
+    A bedGraph stands in memory, 20 bytes a record, and may come through a pipe.
 
-    Raises InputError for a file that is missing, damaged or neither, for records that overlap, and
-    for a genome with no contig in common or of another build.
+    Parameters
+    ----------
+    path : str or Path
+    genome : Genome, optional
+        Contigs are asked for by its names. Those that it lacks are said by a GenomeNote, and so is
+        one that is read and the track lacks, which is NaN. A contig that is read must be as long in
+        both (a bedGraph has no lengths: it must end within the genome's).
+
+    Attributes
+    ----------
+    path : Path
+    contigs : dict
+        The track's names to lengths; of a bedGraph, to the end of the last record.
+
+    Raises
+    ------
+    InputError
+        For a file that is missing, damaged or neither, for records that overlap, and for a genome
+        with no contig in common. When a contig is read that is of another length: a track of
+        another build.
     """
 
     def __init__(self, path: str | Path, genome: Genome | None = None) -> None:
         self.path = Path(path)
+        self._on_genome = genome is not None
+        self._misfits: dict[str, str] = {}
+        self._silent: set[str] = set()  # contigs asked for that the track lacks, said once
         self._records = None if _is_bigwig(self.path) else _read_bedgraph(self.path)
         self._forget()
         if self._records is None:
@@ -57,18 +77,22 @@ class Track:
 
     def _meet(self, genome: Genome) -> dict[str, str]:
         """The genome's name of every contig of ours that it has, to our name."""
-        names = {
-            contig: name
-            for name, contig in shared(self.contigs, genome.contigs, self.path, genome.path).items()
-        }
+        names = {contig: name for name, contig in genome.shared(self.contigs, self.path).items()}
         if not names:
-            found = f"no contig of {genome.path.name}: {listed(self.contigs)}"
-            raise InputError(self.path, found, f"possible: {listed(genome.contigs)}")
+            message = f"no contig of {genome.path.name}: {listed(self.contigs)}"
+            raise InputError(self.path, message, f"possible: {listed(genome.contigs)}")
         for contig, name in names.items():
             size, own = genome.contigs[contig], self.contigs[name]
             if own > size or (own < size and self._records is None):
-                found = f"contig {name} has {own:,} letters where {genome.path.name} has {size:,}"
-                raise InputError(self.path, found, "a track of the same build")
+                # refused when it is read, and not before: builds differ in chrM alone
+                self._misfits[contig] = (
+                    f"contig {name} has {own:,} letters where {genome.path.name} has {size:,}"
+                )
+        known = set(names.values())
+        unknown = [name for name in self.contigs if name not in known]
+        if unknown:
+            message = f"contigs that {genome.path.name} lacks are not read: {listed(unknown)}"
+            warnings.warn(f"{self.path}: {message}", GenomeNote, stacklevel=3)
         return names
 
     def _forget(self) -> None:
@@ -84,10 +108,20 @@ class Track:
     def values(self, contig: str, start: int, end: int) -> np.ndarray:
         """Values (L,) float32 of letters `start` to `end` (0-based half-open); NaN where nothing is
         said.
+
+        Raises InputError for a contig that is of another length in the genome.
         """
         found = np.full(end - start, np.nan, np.float32)
         name = self._names.get(contig)
-        first, last = max(start, 0), min(end, self.contigs.get(name, 0))
+        if name is None:
+            if self._on_genome and contig not in self._silent:
+                self._silent.add(contig)
+                message = f"has nothing on contig {contig}, which is read"
+                warnings.warn(f"{self.path}: {message}", GenomeNote, stacklevel=2)
+            return found
+        if contig in self._misfits:
+            raise InputError(self.path, self._misfits[contig], "a track of the same build")
+        first, last = max(start, 0), min(end, self.contigs[name])
         if first >= last:
             return found
         inside = found[first - start : last - start]
@@ -127,6 +161,8 @@ def _is_bigwig(path: Path) -> bool:
     """Whether a file is bigWig; raises InputError for one that is missing, or a bigWig that is
     damaged or empty.
     """
+    if not is_regular(path) and path.exists():
+        return False  # a pipe gives its bytes once: to the reader of bedGraphs
     try:
         with path.open("rb") as file:
             head = file.read(64)
@@ -167,9 +203,8 @@ def _read_bedgraph(path: Path) -> dict[str, tuple[np.ndarray, np.ndarray, np.nda
     found = {}
     for contig, records in rows.items():
         records.sort()
-        starts, ends = (
-            np.array([record[column] for record in records], np.int64) for column in (0, 1)
-        )
+        starts = np.array([start for start, _, _ in records], np.int64)
+        ends = np.array([end for _, end, _ in records], np.int64)
         clash = np.flatnonzero(starts[1:] < ends[:-1])
         if len(clash):
             at = f"{contig}:{starts[clash[0] + 1] + 1:,}"
@@ -180,10 +215,12 @@ def _read_bedgraph(path: Path) -> dict[str, tuple[np.ndarray, np.ndarray, np.nda
 
 def _record(words: list[str], where: str) -> tuple[int, int, float]:
     try:
-        start, end, value = int(words[1]), int(words[2]), float(words[3])
+        start, end, value = whole_number(words[1]), whole_number(words[2]), float(words[3])
     except (IndexError, ValueError):
-        found = f"{' '.join(words)[:40]!r} is no bedGraph record"
-        raise InputError(where, found, "contig, start, end and value; or a bigWig") from None
+        start = end = None
+    if start is None or end is None:
+        message = f"{shorten(' '.join(words))!r} is no bedGraph record"
+        raise InputError(where, message, "contig, start, end and value; or a bigWig")
     if not 0 <= start < end:
         raise InputError(where, f"start {start} and end {end}", "0-based half-open places")
     return start, end, value
@@ -242,13 +279,16 @@ class _Runs:
 
     def __iter__(self) -> Iterator[Piece]:
         order = {contig: number for number, contig in enumerate(self.contigs)}
-        last, held = (-1, 0), []
+        last = (-1, 0)
+        held: list[np.ndarray] = []
         for contig, start, values in self.pieces:
             if (order[contig], start) < last or start + len(values) > self.contigs[contig]:
                 raise ValueError(
                     f"{contig}:{start} (0-based) follows what lies behind it, or is off its contig"
                 )
-            if held and ((order[contig], start) != last or sum(map(len, held)) > _TOGETHER):
+            if held and (
+                (order[contig], start) != last or sum(len(part) for part in held) > _TOGETHER
+            ):
                 yield from self._stretches(*last, held)
                 held = []
             held.append(np.asarray(values, np.float32))
@@ -277,7 +317,7 @@ def _write_bigwig(path: Path, runs: _Runs) -> None:
 
 def _write_bedgraph(path: Path, runs: _Runs, packed: bool) -> None:
     """Runs of equal values as one record each, in the fewest digits that name the float32."""
-    with pysam.BGZFile(str(path), "wb") if packed else path.open("wb") as file:
+    with open_bgzip(path) if packed else path.open("wb") as file:
         for contig, start, values in runs:
             edges = np.flatnonzero(np.concatenate([[True], values[1:] != values[:-1], [True]]))
             for first, stop in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):

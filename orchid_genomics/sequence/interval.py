@@ -4,6 +4,35 @@ from dataclasses import dataclass
 
 from orchid_genomics.errors import InputError
 
+_STRANDS = {
+    **dict.fromkeys(("+", "1", "+1", "plus", "forward", "fwd", "f", "w", "watson"), "+"),
+    **dict.fromkeys(("-", "-1", "minus", "reverse", "rev", "r", "c", "crick"), "-"),
+    **dict.fromkeys((".", "*", "", "0", "none", "na"), "."),
+}
+_DIGITS = 18  # of a number that fits an int64, whatever is added to it
+
+
+def read_strand(word: str) -> str | None:
+    """A strand as files write it (+, 1, plus, W; -, -1, minus, C; . and * for none), or None."""
+    return _STRANDS.get(word.strip().lower())
+
+
+def whole_number(word: str) -> int | None:
+    """A whole number of at most 18 digits, with a minus or none; None for other text.
+
+    Python's `int` takes digits of every script, and raises for more than 4,300.
+    """
+    text = word.strip()
+    digits = text.removeprefix("-")
+    if not (digits.isascii() and digits.isdecimal()) or len(digits.lstrip("0")) > _DIGITS:
+        return None
+    return int(text) if len(digits) <= _DIGITS else int(digits.lstrip("0") or "0")
+
+
+def shorten(word: str, most: int = 40) -> str:
+    """A word as a message shows it, cut where it is longer."""
+    return word if len(word) <= most else f"{word[: most - 3]}..."
+
 
 @dataclass(frozen=True, order=True, slots=True)
 class Interval:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import pysam
 
 from orchid_genomics.data import negatives as background
 from orchid_genomics.data import peaks as windows
@@ -22,6 +21,7 @@ from orchid_genomics.data.windows import Windows
 from orchid_genomics.errors import InputError
 from orchid_genomics.files import atomic_file, writable
 from orchid_genomics.genome.bed import Bed, read_bed
+from orchid_genomics.genome.bgzf import open_bgzip
 from orchid_genomics.genome.contigs import listed
 from orchid_genomics.genome.fasta import Genome
 from orchid_genomics.genome.regions import Regions
@@ -170,11 +170,7 @@ def _write(out: Path, genome: Genome, rows: Rows, kept: np.ndarray) -> None:
     )
     with writable(out), atomic_file(out) as temporary:
         temporary.touch()
-        with (
-            pysam.BGZFile(str(temporary), "wb")
-            if out.suffix == ".gz"
-            else temporary.open("wb") as file
-        ):
+        with open_bgzip(temporary) if out.suffix == ".gz" else temporary.open("wb") as file:
             file.write(("\t".join(HEADER) + "\n").encode())
             for row in order:
                 contig, start, end, strand, name = places[row]

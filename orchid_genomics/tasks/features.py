@@ -4,14 +4,12 @@ import os
 import shutil
 from pathlib import Path
 
-import pysam
-
 from orchid_genomics.errors import InputError
 from orchid_genomics.files import writable
-from orchid_genomics.genome import fai as index
 from orchid_genomics.genome.annotation import Annotation, read_annotation
 from orchid_genomics.genome.bed import write_bed
-from orchid_genomics.genome.bgzf import Text
+from orchid_genomics.genome.bgzf import Text, open_bgzip
+from orchid_genomics.genome.fai import build
 from orchid_genomics.genome.fasta import Genome
 
 _LINE = 60  # letters a line of the FASTA
@@ -62,11 +60,11 @@ def features(
 
 
 def _write_genome(path: Path, annotation: Annotation) -> None:
-    with pysam.BGZFile(str(path), "wb") as file:
+    with open_bgzip(path) as file:
         for contig, letters in annotation.sequences.items():
             file.write(f">{contig}\n".encode())
             for start in range(0, len(letters), _LINE):
                 file.write(letters[start : start + _LINE].encode() + b"\n")
     text = Text(path)
-    index.build(text, Path(f"{path}.fai"), Path(f"{path}.gzi"))
+    build(text, Path(f"{path}.fai"), Path(f"{path}.gzi"))
     text.close()

@@ -7,12 +7,11 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-import pysam
-
 from orchid_genomics.errors import InputError
 from orchid_genomics.files import atomic_file, writable
 from orchid_genomics.genome.annotation import read_annotation
 from orchid_genomics.genome.bed import tabix
+from orchid_genomics.genome.bgzf import open_bgzip
 from orchid_genomics.genome.coding import (
     Change,
     Code,
@@ -123,7 +122,7 @@ def _write(out: Path, genome: Genome, lines: Iterator[str]) -> None:
                 text.write(header)
                 text.writelines(lines)
             return
-        with pysam.BGZFile(str(temporary), "wb") as file:
+        with open_bgzip(temporary) as file:
             file.write(header.encode())
             for line in lines:
                 file.write(line.encode())

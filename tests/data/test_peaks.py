@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchid_genomics.data.peaks import SplitPlan, centred, has_summits, without
+from orchid_genomics.data.peaks import SplitPlan, centred, without
 from orchid_genomics.errors import InputError
 from orchid_genomics.genome.bed import Bed
 from orchid_genomics.genome.fasta import Genome
@@ -53,11 +53,14 @@ def test_mirroring_the_genome_mirrors_the_windows(genome, start, size, length, o
     assert here.tokens(0)[length // 2] == genome.tokens("a", middle, middle + 1)[0]
 
 
-def test_ten_columns_are_a_narrowpeak_and_the_first_peak_counts(genome):
-    peaks = bed(Interval("a", 100, 160), Interval("a", 200, 260), summits=[3, -1])
-    assert has_summits(peaks)
-    assert (centred(peaks, genome, 40).windows.start + 20).tolist() == [103, 230]
-    assert not has_summits(bed(Interval("a", 1, 5)))
+def test_each_peak_is_centred_on_its_summit_or_its_middle(genome):
+    narrow = ("n", "0", ".", "1", "1", "1")
+    peaks = Bed(
+        "peaks.bed",
+        (Interval("a", 100, 160), Interval("a", 200, 260), Interval("a", 300, 320)),
+        ((*narrow, "3"), (*narrow, "-1"), ("n",)),
+    )
+    assert (centred(peaks, genome, 40).windows.start + 20).tolist() == [103, 230, 310]
 
 
 def test_every_peak_is_kept_or_counted(genome):

@@ -1,4 +1,6 @@
 import gzip
+import os
+import threading
 
 import pytest
 from Bio import SeqIO
@@ -111,10 +113,74 @@ def test_contigs_are_renamed_to_those_of_the_genome_and_must_fit_it(gff, tiny_ge
         InputError, match=r"a\.gff3 line 2: end 23 is off contig chr1; ends up to 22"
     ):
         read_annotation(gff("##gff-version 3\n" + row("gene", 3, 23)), tiny_genome)
+
+
+def test_features_on_contigs_that_the_genome_lacks_are_left_out_and_said(gff, tiny_genome):
+    other = row("gene", 3, 500).replace("chr1", "GL000207.1")
+    note = r"a\.gff3: 1 features left out, on contigs that tiny\.fa lacks: GL000207\.1 \(1\)"
+    with pytest.warns(GenomeNote, match=note):
+        annotation = read_annotation(gff(row("gene", 3, 12) + other), tiny_genome)
+    assert annotation.genes() == [Interval("chr1", 2, 12, "+", "x")]
     with pytest.raises(
-        InputError, match=r"unknown contig 'chr7'; possible: chr1, chr2, chrM in tiny\.fa"
+        InputError, match=r"unknown contig 'GL000207\.1'; possible: chr1, chr2, chrM in tiny\.fa"
     ):
-        read_annotation(gff(row("gene", 3, 5).replace("chr1", "chr7")), tiny_genome)
+        read_annotation(gff(other), tiny_genome)
+
+
+@pytest.mark.parametrize(
+    ("strand", "upstream", "downstream", "promoter"),
+    [
+        ("+", 10, 5, (39980, 39995)),
+        ("-", 10, 5, (25, 40)),
+        ("+", 0, 20, (39990, 40000)),  # cut at the origin, on the side of the 5' end
+        ("-", 10, 40, (0, 40)),
+    ],
+)
+def test_a_gene_over_the_origin_has_one_promoter(gff, strand, upstream, downstream, promoter):
+    text = row("region", 1, 40000, attributes="ID=r;Is_circular=true")
+    text += row("gene", 39991, 40030, strand)
+    annotation = read_annotation(gff(text))
+    assert annotation.promoters(upstream, downstream) == [Interval("chr1", *promoter, strand, "x")]
+
+
+def test_a_gene_at_the_origin_has_its_promoter_on_the_other_side(gff):
+    text = row("region", 1, 100, attributes="ID=r;Is_circular=true")
+    text += row("gene", 1, 20) + row("gene", 81, 100, "-", "ID=y")
+    annotation = read_annotation(gff(text))
+    assert annotation.promoters(10) == [
+        Interval("chr1", 90, 100, "+", "x"),
+        Interval("chr1", 0, 10, "-", "y"),
+    ]
+
+
+def test_genes_without_a_promoter_are_named_with_the_reason(gff):
+    text = row("region", 1, 100, attributes="ID=r")
+    text += row("gene", 1, 20) + row("gene", 5, 9, ".", "ID=y") + row("gene", 7, 9, "?", "ID=z")
+    promoters, without = read_annotation(gff(text)).promoters_and_reasons(10)
+    assert promoters == []
+    assert without == {
+        "at the end of their contig, with no letter before them": ["x"],
+        "without a strand": ["y", "z"],
+    }
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_an_annotation_comes_through_a_pipe(tmp_path, pack):
+    path = tmp_path / "fifo"
+    os.mkfifo(path)
+    content = pack(b"\xef\xbb\xbf" + ENSEMBL.replace("\n", "\r\n").encode())
+    writer = threading.Thread(target=path.write_bytes, args=(content,))
+    writer.start()
+    annotation = read_annotation(path)
+    writer.join()
+    assert annotation.genes() == GENES
+
+
+@pytest.mark.parametrize("word", ["9" * 5000, "1" + "0" * 19, "٣", "1e3", "-1"])
+def test_a_place_that_is_no_number_is_one_short_line(gff, word):
+    with pytest.raises(InputError, match=r"line 2: place ") as caught:
+        read_annotation(gff(row("gene", 1, 4) + row("gene", 1, 4).replace("\t4", f"\t{word}")))
+    assert len(str(caught.value)) < 300
 
 
 @pytest.mark.parametrize(
@@ -211,3 +277,61 @@ def test_bad_genbank_is_one_line(tmp_path):
     path.write_text(whole[: whole.index("ORIGIN")] + "CONTIG      join(X.1:1..100)\n//\n")
     with pytest.raises(InputError, match="has no sequence; GenBank"):
         read_annotation(path)
+
+
+GENBANK = """\
+LOCUS       p                        100 bp    DNA     circular UNK 01-JAN-1980
+DEFINITION  .
+ACCESSION   p
+VERSION     p.1
+FEATURES             Location/Qualifiers
+     gene            5..20
+                     /locus_tag="whole"
+     gene            {}
+                     /locus_tag="other"
+ORIGIN
+        1 acgtacgtac acgtacgtac acgtacgtac acgtacgtac acgtacgtac acgtacgtac
+       61 acgtacgtac acgtacgtac acgtacgtac acgtacgtac
+//
+"""
+
+
+@pytest.mark.parametrize(
+    ("location", "promoter"),
+    [("join(91..100,1..5)", (80, 90, "+")), ("complement(join(91..100,1..5))", (5, 15, "-"))],
+)
+def test_a_genbank_gene_over_the_origin_has_one_promoter(tmp_path, location, promoter):
+    path = tmp_path / "p.gb"
+    path.write_text(GENBANK.format(location))
+    start, end, strand = promoter
+    promoters = read_annotation(path).promoters(10)
+    assert promoters[1:] == [Interval("p.1", start, end, strand, "other")]
+
+
+@pytest.mark.parametrize("location", ["5.12", "complement(5.12)", "?..12", "5^6", "J00194.1:5..12"])
+def test_a_location_that_is_no_span_is_left_out_and_said(tmp_path, location):
+    path = tmp_path / "p.gb"
+    path.write_text(GENBANK.format(location))
+    with pytest.warns(GenomeNote, match=r"p\.gb: 1 features left out that name no span of letters"):
+        annotation = read_annotation(path)
+    assert annotation.genes() == [Interval("p.1", 4, 20, "+", "whole")]
+
+
+@pytest.mark.parametrize("location", ["5..999", f"{'9' * 5000}..{'9' * 5001}", "1..1" + "0" * 19])
+def test_a_location_off_the_record_is_one_short_line(tmp_path, location):
+    path = tmp_path / "p.gb"
+    path.write_text(GENBANK.format(location))
+    with pytest.raises(InputError, match=r"p\.gb: (end .* is off contig|is no GenBank)") as caught:
+        read_annotation(path)
+    assert len(str(caught.value)) < 400
+
+
+def test_genbank_comes_through_a_pipe_with_any_line_ends(tmp_path):
+    path = tmp_path / "fifo"
+    os.mkfifo(path)
+    text = GENBANK.format("30..40").replace("\n", "\r\n")
+    writer = threading.Thread(target=path.write_bytes, args=(gzip.compress(text.encode()),))
+    writer.start()
+    annotation = read_annotation(path)
+    writer.join()
+    assert [gene.name for gene in annotation.genes()] == ["whole", "other"]

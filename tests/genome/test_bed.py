@@ -1,4 +1,6 @@
 import gzip
+import os
+import threading
 
 import pysam
 import pytest
@@ -77,14 +79,71 @@ def test_column_six_that_is_no_strand_from_the_first_record_on_is_a_column_like_
 def test_narrow_peak_summits_are_places(bed):
     row = "chr1\t100\t200\t.\t0\t.\t1\t1\t1\t{}\n"
     found = read_bed(bed(row.format(30) + row.format(-1) + row.format(100), "a.narrowPeak"))
-    assert found.summits() == [130, 150, 199]
+    assert found.summits() == [130, None, 199]
     with pytest.raises(
         InputError,
         match=r"column 10 of chr1:101-200 \(1-based\) is '101'; a narrowPeak summit, or -1",
     ):
         read_bed(bed(row.format(101))).summits()
-    with pytest.raises(InputError, match=r"column 10 of .* is 'none'"):
-        read_bed(bed("chr1\t1\t2\n")).summits()
+
+
+IDR = (
+    "chr1\t100\t200\tp\t900\t.\t5.1\t-1\t3.2\t30\t2.4\t2.7\t100\t200\t6.0\t30\t100\t200\t2.8\t30\n"
+)
+COVERAGE = "chr1\t100\t200\tp\t900\t+\t7\t12\t100\t0.1200000\n"
+OVERLAP = "chr1\t100\t200\tp\t900\t+\tchr1\t150\t180\t30\n"
+EXONS = "chr1\t100\t200\tt\t0\t+\t100\t200\t0\t2\t20,30\t0,70\n"
+
+
+def test_each_record_has_a_summit_or_none_whatever_the_others(bed):
+    row = "chr1\t100\t200\tp\t9\t.\t5.1\t-1\t3.2\t30\n"
+    text = row + "chr1\t1\t2\n" + IDR + COVERAGE + OVERLAP + EXONS + row
+    summits = read_bed(bed(text)).summits()
+    assert summits == [130, None, 130, None, None, None, 130]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("+", "-", "."),
+        ("1", "-1", "0"),
+        ("plus", "minus", "none"),
+        ("W", "C", "."),
+        ("F", "R", "*"),
+    ],
+)
+def test_strands_are_read_in_every_spelling(bed, words):
+    text = "".join(f"chr1\t1\t9\tx\t0\t{word}\n" for word in words)
+    assert [place.strand for place in read_bed(bed(text))] == ["+", "-", "."]
+
+
+def test_a_sixth_column_of_zeros_first_may_still_be_a_strand(bed):
+    text = "chr1\t1\t9\tx\t0\t0\nchr1\t1\t9\tx\t0\t-1\n"
+    assert [place.strand for place in read_bed(bed(text))] == [".", "-"]
+
+
+@pytest.mark.parametrize("head", ["", "chrom\tstart\tend\n", "#chrom\tstart\tend\n"])
+def test_a_byte_order_mark_hides_no_record(bed, head):
+    intervals = list(read_bed(bed(f"\ufeff{head}chr1\t1\t9\tg1\nchr1\t20\t30\tg2\n")))
+    assert intervals == [Interval("chr1", 1, 9, name="g1"), Interval("chr1", 20, 30, name="g2")]
+
+
+def test_every_record_comes_through_a_pipe(tmp_path):
+    path = tmp_path / "fifo"
+    os.mkfifo(path)
+    text = "".join(f"chr1\t{start}\t{start + 5}\n" for start in range(50_000))
+    writer = threading.Thread(target=path.write_text, args=(text,))
+    writer.start()
+    intervals = read_bed(path)
+    writer.join()
+    assert len(intervals) == 50_000
+
+
+@pytest.mark.parametrize("word", ["9" * 5000, "1" + "0" * 19, "٣", "1_0", ""])
+def test_a_place_that_is_no_number_is_one_short_line(bed, word):
+    with pytest.raises(InputError, match=r"line 2: end .* is no whole number") as caught:
+        list(read_bed(bed(f"chr1\t1\t2\nchr1\t1\t{word}\n")))
+    assert len(str(caught.value)) < 300
 
 
 def test_an_empty_bed_has_no_records(bed):
@@ -138,15 +197,24 @@ def test_contigs_are_renamed_to_those_of_the_genome(bed, tiny_genome):
     assert [place.contig for place in found] == ["chr1", "chrM"]
 
 
-def test_a_place_off_its_contig_and_an_unknown_contig_are_refused(bed, tiny_genome):
+def test_a_place_off_its_contig_is_refused(bed, tiny_genome):
     with pytest.raises(
         InputError, match=r"line 2: end 23 is off contig chr1; ends up to 22 in tiny\.fa"
     ):
         read_bed(bed("chr1\t0\t22\nchr1\t0\t23\n"), tiny_genome)
+
+
+def test_records_on_contigs_that_the_genome_lacks_are_left_out_and_said(bed, tiny_genome):
+    text = "chr1\t0\t22\nchrX\t0\t5\nchrUn_1\t1\t2\nchr2\t3\t4\tkept\t0\t-\nchrX\t7\t9\n"
+    note = r"a\.bed: 3 records left out, on contigs that tiny\.fa lacks: chrX \(2\), chrUn_1 \(1\)"
+    with pytest.warns(GenomeNote, match=note):
+        found = read_bed(bed(text), tiny_genome)
+    assert list(found) == [Interval("chr1", 0, 22), Interval("chr2", 3, 4, "-", "kept")]
+    assert found.columns == ((), ("kept", "0", "-"))
     with pytest.raises(
-        InputError, match=r"unknown contig 'chrX'; possible: .* in tiny\.fa; chr1, chrX here"
+        InputError, match=r"unknown contig 'chrX'; possible: .* in tiny\.fa; chrX, chrUn_1 here"
     ):
-        read_bed(bed("chr1\t0\t22\nchrX\t0\t5\n"), tiny_genome)
+        read_bed(bed("chrX\t0\t22\nchrUn_1\t0\t5\n"), tiny_genome)
 
 
 # Writing

@@ -26,10 +26,10 @@ from orchid_genomics.genome.fasta import Genome, GenomeNote
         (b">a\nACGT\nAC\nACGT\n", r"bad\.fa line 4: a line of another length within contig 'a'"),
         (b">a\nACGT\n\nACGT\n", r"bad\.fa line 4: a line of another length"),
         (b">a\nACGT\nACGTA\n", r"bad\.fa line 3: a line of another length"),
-        (
-            gzip.compress(b">a\nACGT\n"),
-            r"is gzip, not bgzip .*gunzip -c bad\.fa \| bgzip > new\.fa\.gz",
-        ),
+        (b">a\nACGT\nACGTACGTA\n\n>b\nAC\n", r"bad\.fa line 3: a line of another length"),
+        (b">a\n\nACGT\n\nACGT\n", r"bad\.fa line 5: a line of another length"),
+        (gzip.compress(b">a\nACGT\n")[:-9], r"bad\.fa: is truncated gzip"),
+        (gzip.compress(b"hello\n"), r"bad\.fa: is no FASTA: it begins with 'h'"),
     ],
 )
 def test_a_bad_file_is_one_line(tmp_path, content, message):
@@ -38,6 +38,19 @@ def test_a_bad_file_is_one_line(tmp_path, content, message):
     with pytest.raises(InputError, match=message) as caught:
         Genome(path)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.filterwarnings("ignore::orchid_genomics.genome.fasta.GenomeNote")
+@pytest.mark.parametrize("size", [0, 1, 2, 24])
+@pytest.mark.parametrize("block", [0, 1])
+def test_a_bgzip_block_of_impossible_size_is_one_line(tmp_path, yeast, size, block):
+    data = bytearray(yeast.path.read_bytes())
+    at = 0 if block == 0 else int.from_bytes(data[16:18], "little") + 1
+    data[at + 16 : at + 18] = size.to_bytes(2, "little")
+    path = tmp_path / "bad.fa.gz"
+    path.write_bytes(data)
+    with pytest.raises(InputError, match=rf"has a damaged bgzip block at byte {at:,}"):
+        Genome(path)
 
 
 def test_a_missing_file_and_a_folder_are_named(tmp_path):

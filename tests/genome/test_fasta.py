@@ -1,3 +1,4 @@
+import gzip
 import hashlib
 import os
 import pickle
@@ -5,6 +6,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pyfaidx
 import pysam
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -12,7 +14,7 @@ from hypothesis import strategies as st
 
 from orchid_genomics.errors import InputError
 from orchid_genomics.genome import fasta
-from orchid_genomics.genome.fasta import Genome
+from orchid_genomics.genome.fasta import Genome, GenomeNote
 from orchid_genomics.sequence import DNA
 
 CONTIGS = st.sampled_from(["chr1", "chr2", "chrM"])
@@ -77,7 +79,7 @@ def test_tokens_may_be_overwritten_without_harm(tiny_genome):
 
 @pytest.mark.parametrize(
     "text",
-    [">a\r\nACGT\r\nAC\r\n>b\r\nTT\r\n", ">a\nACGT\nAC\n\n>b c\nTT", "\n>a\nACGTAC\n>b\nTT\n\n\n"],
+    [">a\r\nACGT\r\nAC\r\n>b\r\nTT\r\n", ">a\nACGT\nAC\n\n>b c\nTT", "\n>a\nACGTAC\n>b\nTT\n\n"],
 )
 @pytest.mark.parametrize("packed", [False, True])
 def test_line_ends_and_blank_lines_between_contigs_do_not_matter(tmp_path, text, packed):
@@ -88,6 +90,52 @@ def test_line_ends_and_blank_lines_between_contigs_do_not_matter(tmp_path, text,
         path.write_bytes(text.encode())
     genome = Genome(path)
     assert (genome.letters("a", 0, 6), genome.letters("b", 0, 2)) == (b"ACGTAC", b"TT")
+
+
+READ_AS_A_COPY = {
+    "several blank lines": b">a\nACGTAC\n\n\n>b\nTT\n\n\n",
+    "a byte order mark": b"\xef\xbb\xbf>a\nACGTAC\n>b\nTT\n",
+    "CR alone": b">a\rACGT\rAC\r>b\rTT\r",
+    "a header in Latin-1": b">a caf\xe9\nACGT\nAC\n>b\nTT\n",
+}
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress, "bgzip"], ids=str)
+@pytest.mark.parametrize("text", READ_AS_A_COPY.values(), ids=READ_AS_A_COPY)
+def test_what_allows_no_random_access_is_read_as_a_copy_and_said(tmp_path, index_cache, text, pack):
+    path = tmp_path / "a.fa"
+    if pack == "bgzip":
+        with pysam.BGZFile(str(path), "wb") as file:
+            file.write(text)
+    else:
+        path.write_bytes(pack(text))
+    before = path.read_bytes()
+    for _ in range(2):
+        with pytest.warns(GenomeNote, match=r"a\.fa: .*; a bgzipped copy is read in its place"):
+            genome = Genome(path)
+    assert genome.path == path
+    assert genome.contigs == {"a": 6, "b": 2}
+    assert (genome.letters("a", 1, 6), genome.letters("b", 0, 2)) == (b"CGTAC", b"TT")
+    assert path.read_bytes() == before
+    assert [each.name for each in tmp_path.iterdir()] == ["a.fa"]
+    assert genome.checksum() == hashlib.sha256(before).hexdigest()
+
+
+def test_an_open_pyfaidx_fasta_is_a_genome(tiny, tiny_fasta, tmp_path):
+    other = pyfaidx.Fasta(str(tiny_fasta), indexname=str(tmp_path / "theirs.fai"))
+    genome = Genome(other)
+    assert genome.path == tiny_fasta
+    assert genome.letters("chr1", 2, 9).decode() == str(other["chr1"][2:9]) == tiny["chr1"][2:9]
+    other.close()
+
+
+def test_a_pipe_is_no_genome(tmp_path):
+    path = tmp_path / "fifo.fa"
+    os.mkfifo(path)
+    with pytest.raises(InputError, match=r"fifo\.fa: is a pipe or device; a file"):
+        Genome(path)
+    with pytest.raises(InputError, match=r"/dev/null: is a pipe or device"):
+        Genome("/dev/null")
 
 
 def test_the_checksum_is_that_of_the_file(tiny_genome, tiny_fasta):

@@ -1,8 +1,11 @@
 """Tracks: what is written is read back, NaN stays unsaid, and no damaged file ends the process."""
 
+import os
 import pickle
 import subprocess
 import sys
+import threading
+from contextlib import nullcontext
 from itertools import pairwise
 
 import numpy as np
@@ -108,22 +111,64 @@ def test_a_handle_never_crosses_a_pickle_and_contigs_are_renamed(tmp_path, tiny_
     write_track(
         tmp_path / "t.bw", {"1": 22, "extra": 5}, [("1", 3, np.ones(4)), ("extra", 0, np.ones(1))]
     )
-    with pytest.warns(GenomeNote, match="1 -> chr1"):
+    with pytest.warns(GenomeNote) as notes:
         track = Track(tmp_path / "t.bw", Genome(tiny_fasta))
+    renamed, unknown = (str(note.message) for note in notes)
+    assert renamed.endswith("contigs renamed to those of tiny.fa: 1 -> chr1")
+    assert unknown.endswith("t.bw: contigs that tiny.fa lacks are not read: extra")
     assert pickle.loads(pickle.dumps(track)).values("chr1", 2, 5).tolist() == pytest.approx(
         [NAN, 1, 1], nan_ok=True
     )
-    assert np.isnan(track.values("chr2", 0, 3)).all()
+    for note in (pytest.warns(GenomeNote, match="has nothing on contig chr2"), nullcontext()):
+        with note:
+            assert np.isnan(track.values("chr2", 0, 3)).all()
 
 
-def test_another_build_and_a_genome_with_nothing_in_common_are_refused(tmp_path, tiny_fasta):
+def test_only_the_contigs_that_are_read_must_be_as_long(tmp_path, tiny_fasta):
     genome = Genome(tiny_fasta)
-    write_track(tmp_path / "t.bw", {"chr1": 23}, [("chr1", 3, np.ones(4))])
+    sizes = {"chr1": 23, "chr2": 128}
+    write_track(tmp_path / "t.bw", sizes, [("chr1", 3, np.ones(4)), ("chr2", 0, np.full(4, 2))])
+    track = Track(tmp_path / "t.bw", genome)
+    assert track.mean("chr2", 0, 4) == 2
     with pytest.raises(
         InputError,
         match=r"t.bw: contig chr1 has 23 letters where tiny.fa has 22; a track of the same",
     ):
-        Track(tmp_path / "t.bw", genome)
+        track.values("chr1", 0, 4)
+    (tmp_path / "t.bedGraph").write_text("chr1\t20\t23\t1\nchr2\t0\t4\t2\n")
+    track = Track(tmp_path / "t.bedGraph", genome)
+    assert track.mean("chr2", 0, 4) == 2
+    with pytest.raises(InputError, match=r"t.bedGraph: contig chr1 has 23 letters where"):
+        track.values("chr1", 0, 4)
+
+
+def test_a_byte_order_mark_hides_no_record(tmp_path):
+    path = tmp_path / "t.bedGraph"
+    path.write_bytes(b"\xef\xbb\xbfchr1\t1000\t1100\t2.0\r\nchr1\t1100\t1200\t3.0\r\n")
+    assert Track(path).mean("chr1", 1000, 1200) == 2.5
+
+
+def test_a_bedgraph_comes_through_a_pipe(tmp_path):
+    path = tmp_path / "fifo"
+    os.mkfifo(path)
+    writer = threading.Thread(target=path.write_text, args=("chr1\t0\t4\t2\n",))
+    writer.start()
+    track = Track(path)
+    writer.join()
+    assert track.mean("chr1", 0, 8) == 1
+
+
+@pytest.mark.parametrize("word", ["9" * 5000, "1" + "0" * 19, "٣", "1e3", "-1"])
+def test_a_place_that_is_no_number_is_one_short_line(tmp_path, word):
+    path = tmp_path / "t.bedGraph"
+    path.write_text(f"chr1\t0\t4\t2\nchr1\t{word}\t9\t2\n")
+    with pytest.raises(InputError, match=r"t\.bedGraph line 2: ") as caught:
+        Track(path)
+    assert len(str(caught.value)) < 300
+
+
+def test_a_genome_with_nothing_in_common_is_refused(tmp_path, tiny_fasta):
+    genome = Genome(tiny_fasta)
     write_track(tmp_path / "u.bedGraph", {"scaffold": 23}, [("scaffold", 3, np.ones(4))])
     with pytest.raises(
         InputError, match=r"no contig of tiny.fa: scaffold; possible: chr1, chr2, chrM"

@@ -11,7 +11,7 @@ from typing import Literal
 from pydantic import Field
 
 from orchid_genomics.data.labelled.schema import LabelledRecipe, Rows
-from orchid_genomics.data.peaks import has_summits, window
+from orchid_genomics.data.peaks import window
 from orchid_genomics.errors import InputError
 from orchid_genomics.files import read_lines
 from orchid_genomics.genome.bed import read_bed
@@ -59,7 +59,8 @@ def read_beds(recipe: BedRecipe) -> Rows:
     where, places, labels, tokens = [], [], [], []
     for part in recipe.classes:
         bed = read_bed(part.bed, genome)
-        summits = bed.summits() if has_summits(bed) else [None] * len(bed)
+        # a record that is read as it is needs no summit, and a wrong one does not matter
+        summits = [None] * len(bed) if recipe.length is None else bed.summits()
         for number, (place, summit) in enumerate(zip(bed, summits, strict=True), 1):
             if recipe.length is not None:
                 place = window(place, recipe.length, summit)

@@ -101,7 +101,7 @@ def features(**words) -> None:
     help="Keep near-duplicates across splits; they are counted all the same.",
 )
 @options.seed("which negatives are drawn")
-def dataset(signal_mean: str, **words) -> None:
+def dataset(**words) -> None:
     """Turn PEAKS (narrowPeak or BED, 0-based half-open) on a GENOME (FASTA) into a labelled set for
     finetune.
 
@@ -115,7 +115,7 @@ def dataset(signal_mean: str, **words) -> None:
     """
     from orchid_genomics.tasks.dataset import dataset as task
 
-    for line in task(covered=signal_mean == "mean", **words):
+    for line in task(**words):
         echo(line)
 
 
@@ -136,7 +136,17 @@ def dataset(signal_mean: str, **words) -> None:
     show_default=True,
     help="Share at the end of each coding sequence to leave out.",
 )
-@click.option("--table", default=1, show_default=True, help="Genetic code, by its NCBI number.")
+@click.option(
+    "--table",
+    type=int,
+    help="Genetic code of every contig, by its NCBI number; default 1, and that of mitochondria.",
+)
+@click.option(
+    "--mitochondrial",
+    type=int,
+    help="Genetic code of chrM, MT and Mito; default 3 (yeast) or 2 (vertebrates), in whichever more "
+    "genes can be read.",
+)
 @options.seed("which genes are drawn")
 def mutate(**words) -> None:
     """Write every single-letter change of the coding sequences of ANNOTATION (GFF3 or GenBank) on

@@ -58,7 +58,9 @@ def candidates(
     return windows.select(split >= 0, "over a border"), split[split >= 0]
 
 
-def matched(elements: Elements, taken: Regions, plan: SplitPlan, ratio: int, seed: int) -> Elements:
+def match_elements(
+    elements: Elements, taken: Regions, plan: SplitPlan, ratio: int, seed: int
+) -> Elements:
     """`ratio` windows for each element, the closest in composition of its split, each used once;
     fewer where none is left. Strands are those of the element matched.
 
@@ -74,7 +76,7 @@ def matched(elements: Elements, taken: Regions, plan: SplitPlan, ratio: int, see
     for code in range(len(SPLITS)):
         mine, free = np.flatnonzero(elements.split == code), np.flatnonzero(split == code)
         wanted = np.repeat(mine, ratio)
-        free = _drawn(pool, free, max(_CANDIDATES * len(wanted), 20_000), seed)
+        free = _draw(pool, free, max(_CANDIDATES * len(wanted), 20_000), seed)
         if len(wanted) and len(free):
             shares = np.array([composition(elements.tokens(i)) for i in mine]).repeat(ratio, 0)
             chosen = nearest(shares, np.array([composition(pool.tokens(i)) for i in free]))
@@ -86,7 +88,7 @@ def matched(elements: Elements, taken: Regions, plan: SplitPlan, ratio: int, see
     return Elements(windows, elements.strand[like], elements.split[like], names)
 
 
-def _drawn(pool: Windows, rows: np.ndarray, most: int, seed: int) -> np.ndarray:
+def _draw(pool: Windows, rows: np.ndarray, most: int, seed: int) -> np.ndarray:
     """At most so many of the rows, drawn by place."""
     key = hash_integers(seed, Stream.NEGATIVE_POOL, pool.contig[rows], pool.start[rows])
     return rows if len(rows) <= most else np.sort(rows[np.argsort(key, kind="stable")[:most]])
@@ -115,7 +117,7 @@ def nearest(wanted_NF: np.ndarray, pool_MF: np.ndarray) -> np.ndarray:
     return found
 
 
-def shuffled(elements: Elements, ratio: int, seed: int) -> list[np.ndarray]:
+def shuffle_elements(elements: Elements, ratio: int, seed: int) -> list[np.ndarray]:
     """`ratio` dinucleotide shuffles of each element's tokens, one element after the other; a
     function of its place.
     """

@@ -62,7 +62,7 @@ class Elements:
         return int(((w.start < 0) | (w.start + w.length > w.sizes[w.contig])).sum())
 
 
-def centred(bed: Bed, genome: Genome, length: int) -> Elements:
+def centre_on_peaks(bed: Bed, genome: Genome, length: int) -> Elements:
     """One window for every peak: around its summit where its record has one, else around its
     middle; all in training.
 
@@ -115,14 +115,14 @@ class SplitPlan:
         Raises InputError for an unknown contig, a stretch off its contig, or letters in both.
         """
         held = {
-            split: tuple(_stretch(genome, word, f"--{split}") for word in text.split(",") if word)
+            split: tuple(_stretch(genome, word, split) for word in text.split(",") if word)
             for split, text in (("validation", validation), ("test", test))
         }
         for one in held["validation"]:
             for other in held["test"]:
                 if one.overlaps(other):
                     raise InputError(
-                        "--validation", f"{one} (1-based) is in --test too", "disjoint splits"
+                        "validation", f"{one} (1-based) is in `test` too", "disjoint splits"
                     )
         return cls(held)
 
@@ -180,12 +180,12 @@ def without(elements: Elements, excluded: Sequence[Interval]) -> Elements:
     )
 
 
-def require(elements: Elements, path: object) -> None:
+def refuse_no_training(elements: Elements, path: object) -> None:
     """Raise InputError when no training window is left, saying why."""
     if not (elements.split == 0).any():
         why = listed([f"{count:,} {reason}" for reason, count in elements.dropped.items()])
         raise InputError(
             path,
             f"no peak is left to train on (dropped: {why})",
-            "peaks outside --validation and --test",
+            "peaks outside `validation` and `test`",
         )

@@ -98,7 +98,7 @@ class Annotation:
     def _promoter(self, gene: Interval, upstream: int, downstream: int) -> Interval | None:
         if gene.contig not in self.lengths:
             message = f"the length of contig {gene.contig!r} is not in the file"
-            raise InputError(self.path, message, "--genome FASTA, or a ##sequence-region line")
+            raise InputError(self.path, message, "`genome`, a FASTA, or a ##sequence-region line")
         length = self.lengths[gene.contig]
         five_prime, start = gene.start, gene.start - upstream
         end = gene.start + downstream

@@ -186,6 +186,11 @@ def note_skipped(where: object, what: str, contigs: Counter[str], genome: object
     )
 
 
+def is_mitochondrion(name: str) -> bool:
+    """Whether a contig is named as mitochondria are: M, MT, Mito, with ``chr`` or without."""
+    return _core(name) == "MT"
+
+
 def _core(name: str) -> str:
     core = name[3:] if name[:3].lower() == "chr" and len(name) > 3 else name
     return "MT" if core.upper() in _MITOCHONDRION else core

@@ -77,7 +77,8 @@ def find_index(path: Path, cache: Path | None = None) -> Index:
     """
     if path.exists() and not path.is_dir() and not is_regular(path):
         raise InputError(path, "is a pipe or device", "a file: letters are read at any place of it")
-    obstacle = no_random_access(path)
+    # what is not there, Text names
+    obstacle = no_random_access(path) if is_regular(path) else ""
     if obstacle:
         return _index_of_copy(path, cache, obstacle)
     text = Text(path)

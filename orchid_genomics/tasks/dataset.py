@@ -5,17 +5,28 @@ The trap: whatever else differs between the labels is what a model learns. So GC
 both are printed, and rows that a later split would give away are taken out and counted.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
-from orchid_genomics.data import negatives as background
-from orchid_genomics.data import peaks as windows
 from orchid_genomics.data.labelled.duplicates import K, near_duplicates
-from orchid_genomics.data.peaks import SPLITS, Elements, SplitPlan
+from orchid_genomics.data.negatives import (
+    agreement,
+    composition,
+    match_elements,
+    shuffle_elements,
+)
+from orchid_genomics.data.peaks import (
+    SPLITS,
+    Elements,
+    SplitPlan,
+    centre_on_peaks,
+    refuse_no_training,
+    without,
+)
 from orchid_genomics.data.splits import read_regions
 from orchid_genomics.data.windows import Windows
 from orchid_genomics.errors import InputError
@@ -31,7 +42,10 @@ from orchid_genomics.sequence import DNA
 
 HEADER = ("#chrom", "start", "end", "strand", "label", "split", "sequence", "source", "name")
 Negatives = Literal["matched", "shuffled"]
+SignalMean = Literal["mean0", "mean"]
+_SOURCE = {"matched": "matched", "shuffled": "dinucleotide-shuffled"}
 _APART = 0.1  # a gap of two distributions beyond which they are said to differ
+_INDENT = " " * 13
 
 
 @dataclass
@@ -47,19 +61,19 @@ class Rows:
 
     @property
     def split(self) -> np.ndarray:
+        """The split of every row, indexing SPLITS."""
         return np.concatenate([each.split for each in self.elements])
 
     def places(self) -> list[tuple[int, int, int, str, str]]:
         """Contig number, start, end (cut at the ends of the contig), strand and name of every row."""
-        found = []
+        places: list[tuple[int, int, int, str, str]] = []
         for each in self.elements:
             w = each.windows
-            end = np.minimum(w.start + w.length, w.sizes[w.contig]).tolist()
-            start = np.maximum(w.start, 0).tolist()
-            found += zip(
-                w.contig.tolist(), start, end, each.strand.tolist(), each.name.tolist(), strict=True
-            )
-        return found
+            end = np.minimum(w.start + w.length, w.sizes[w.contig])
+            start = np.maximum(w.start, 0)
+            columns = (w.contig, start, end, each.strand, each.name)
+            places += zip(*(column.tolist() for column in columns), strict=True)
+        return places
 
 
 def dataset(
@@ -74,182 +88,220 @@ def dataset(
     validation: str = "",
     test: str = "",
     signal: str | Path | None = None,
-    covered: bool = False,
+    signal_mean: SignalMean = "mean0",
     keep_duplicates: bool = False,
     seed: int = 0,
+    aliases: str | Path | None = None,
 ) -> list[str]:
-    """Write a labelled set to `out` (.tsv or .tsv.gz) and give the lines of its report.
+    """Write a labelled set and give the lines of its report.
 
-    Windows of `length` nt around the summits of a narrowPeak, or the middles of a BED; `ratio`
-    negatives each, labels 1 and 0; with a `signal` (bigWig or bedGraph) labels are its mean over
-    each window (see `Track.mean`). `validation` and `test` are comma-separated contigs, or
-    stretches CONTIG:FIRST-LAST (1-based). The same inputs and seed give the same bytes. Raises
-    InputError for files, contigs and options that do not fit.
+    The same inputs and seed give the same bytes.
+
+    Parameters
+    ----------
+    peaks : str or Path
+        BED, narrowPeak or IDR. Each window is centred on the summit of its record, or on the middle
+        where the record has none.
+    genome : str or Path
+        A FASTA. What lies on contigs that it lacks is left out and said by a GenomeNote.
+    out : str or Path
+        Ends in .tsv or .tsv.gz.
+    length : int
+        Letters of a window.
+    negatives : {"matched", "shuffled"}
+        Other windows of the genome, or the peaks' own letters in another order.
+    ratio : int
+        Negatives for each peak; labels are 1 and 0.
+    exclude : sequence of str or Path
+        BEDs that no window may touch.
+    validation, test : str
+        Comma-separated contigs, or stretches CONTIG:FIRST-LAST (1-based).
+    signal : str or Path, optional
+        A bigWig or bedGraph: labels are its mean over each window.
+    signal_mean : {"mean0", "mean"}
+        Whether letters of which the signal says nothing count as zero or not at all.
+    keep_duplicates : bool
+        Whether rows stay that share letters with a later split.
+    seed : int
+        Decides which negatives are drawn.
+    aliases : str or Path, optional
+        Other names of the genome's contigs; see `genome.contigs.read_aliases`.
+
+    Raises
+    ------
+    InputError
+        For files, contigs and options that do not fit.
     """
     out = Path(out)
     kind_of(out, ("tsv.gz", "tsv"))
     if length < K:
-        raise InputError("--length", f"windows of {length} nt", f"{K} nt or more")
+        raise InputError("length", f"windows of {length} nt", f"{K} nt or more")
     if signal is not None and negatives == "shuffled" and ratio:
         raise InputError(
-            "--negatives", "shuffled letters have no signal", "--negatives matched, or --ratio 0"
+            "negatives", "shuffled letters have no signal", "`negatives` matched, or `ratio` 0"
         )
-    fasta = Genome(genome)
+    fasta = Genome(genome, aliases=aliases)
     bed = read_bed(peaks, fasta)
     plan = SplitPlan.parse(fasta, validation, test)
     track = None if signal is None else Track(signal, fasta)
     excluded = [place for path in exclude for place in read_regions(Path(path), fasta)]
-    found = plan.into(windows.without(windows.centred(bed, fasta, length), excluded))
-    _every_split(found, bed, plan)
-    rows = _with_negatives(
-        found, negatives, ratio, Regions.from_intervals([*bed, *excluded]), plan, seed
-    )
+    elements = plan.into(without(centre_on_peaks(bed, fasta, length), excluded))
+    _refuse_empty_split(elements, bed, plan)
+    taken = Regions.from_intervals([*bed, *excluded])
+    rows = _with_negatives(elements, negatives, ratio, taken, plan, seed)
     if track is not None:
-        rows.label = _signal(rows, track, covered)
+        rows.label = _signal(rows, track, signal_mean)
     twin = near_duplicates(rows.tokens, rows.split)
     kept = np.flatnonzero(~twin | keep_duplicates)
     _write(out, fasta, rows, kept)
-    lines = [*_about_peaks(found, bed), *_about_negatives(found, rows, kept, negatives, ratio)]
-    lines += _about_labels(rows, signal, covered)
+    lines = [*_about_peaks(elements, bed)]
+    lines += _about_negatives(elements, rows, kept, negatives, ratio)
+    lines += _about_labels(rows, signal, signal_mean)
     return [*lines, _about_twins(rows, twin, keep_duplicates), *_about_rows(rows, kept)]
 
 
-def _every_split(found: Elements, bed: Bed, plan: SplitPlan) -> None:
-    windows.require(found, bed.path)
-    names = list(dict.fromkeys(place.contig for place in bed))
+def _refuse_empty_split(elements: Elements, bed: Bed, plan: SplitPlan) -> None:
+    refuse_no_training(elements, bed.path)
+    names = list(dict.fromkeys(interval.contig for interval in bed))
     for code in (1, 2):
-        if plan.held_out[SPLITS[code]] and not (found.split == code).any():
-            raise InputError(
-                f"--{SPLITS[code]}",
-                "holds no window of a peak",
-                f"contigs with peaks: {listed(names)}",
-            )
+        if plan.held_out[SPLITS[code]] and not (elements.split == code).any():
+            message = f"contigs with peaks: {listed(names)}"
+            raise InputError(SPLITS[code], "holds no window of a peak", message)
 
 
 def _with_negatives(
-    found: Elements, kind: Negatives, ratio: int, taken: Regions, plan: SplitPlan, seed: int
+    elements: Elements, kind: Negatives, ratio: int, taken: Regions, plan: SplitPlan, seed: int
 ) -> Rows:
-    tokens = [found.tokens(i) for i in range(len(found))]
-    rows = Rows([found], tokens, np.ones(len(found)), ["peak"] * len(found))
+    tokens = [elements.tokens(i) for i in range(len(elements))]
+    rows = Rows([elements], tokens, np.ones(len(elements)), ["peak"] * len(elements))
     if not ratio:
         return rows
     if kind == "shuffled":
-        w, of = found.windows, np.repeat(np.arange(len(found)), ratio)
-        places = Windows(w.genome, w.contig[of], w.start[of], w.length)
-        other = Elements(places, found.strand[of], found.split[of], np.full(len(of), "", object))
-        rows.tokens = tokens + background.shuffled(found, ratio, seed)
+        w, of = elements.windows, np.repeat(np.arange(len(elements)), ratio)
+        windows = Windows(w.genome, w.contig[of], w.start[of], w.length)
+        nameless = np.full(len(of), "", object)
+        other = Elements(windows, elements.strand[of], elements.split[of], nameless)
+        rows.tokens = tokens + shuffle_elements(elements, ratio, seed)
     else:
-        other = background.matched(found, taken, plan, ratio, seed)
+        other = match_elements(elements, taken, plan, ratio, seed)
         rows.tokens = tokens + [other.tokens(i) for i in range(len(other))]
     rows.elements.append(other)
     rows.label = np.concatenate([rows.label, np.zeros(len(other))])
-    rows.source += [{"matched": "matched", "shuffled": "dinucleotide-shuffled"}[kind]] * len(other)
+    rows.source += [_SOURCE[kind]] * len(other)
     return rows
 
 
-def _signal(rows: Rows, track: Track, covered: bool) -> np.ndarray:
+def _signal(rows: Rows, track: Track, signal_mean: SignalMean) -> np.ndarray:
     names = tuple(rows.elements[0].windows.genome.contigs)
-    found = np.array(
+    covered = signal_mean == "mean"
+    means = np.array(
         [track.mean(names[contig], start, end, covered) for contig, start, end, *_ in rows.places()]
     )
-    unsaid = int(np.isnan(found).sum())
+    unsaid = int(np.isnan(means).sum())
     if unsaid:
-        where = f"{unsaid:,} of {len(found):,} windows"
-        raise InputError(
-            track.path,
-            f"says nothing of any letter of {where}",
-            "--signal-mean mean0 (nothing is zero)",
-        )
-    return found
+        message = f"says nothing of any letter of {unsaid:,} of {len(means):,} windows"
+        raise InputError(track.path, message, "`signal_mean` mean0 (nothing is zero)")
+    return means
 
 
 def _write(out: Path, genome: Genome, rows: Rows, kept: np.ndarray) -> None:
-    names, places, split = tuple(genome.contigs), rows.places(), rows.split
-    order = sorted(
-        kept.tolist(), key=lambda row: (*places[row][:3], rows.source[row] != "peak", row)
-    )
+    places = rows.places()
+
+    def rank(row: int) -> tuple[int, int, int, bool, int]:
+        contig, start, end, _, _ = places[row]
+        return contig, start, end, rows.source[row] != "peak", row
+
     with writable(out), atomic_file(out) as temporary:
         temporary.touch()
-        with open_bgzip(temporary) if out.suffix == ".gz" else temporary.open("wb") as file:
+        packed = out.suffix == ".gz"
+        with open_bgzip(temporary) if packed else temporary.open("wb") as file:
             file.write(("\t".join(HEADER) + "\n").encode())
-            for row in order:
-                contig, start, end, strand, name = places[row]
-                words = (
-                    names[contig],
-                    start,
-                    end,
-                    strand,
-                    f"{rows.label[row]:.7g}",
-                    SPLITS[split[row]],
-                )
-                words += DNA.decode(rows.tokens[row]), rows.source[row], name or "."
+            for words in _words(genome, rows, sorted(kept.tolist(), key=rank)):
                 file.write(("\t".join(map(str, words)) + "\n").encode())
 
 
-def _about_peaks(found: Elements, bed: Bed) -> list[str]:
-    around = "their summits (column 10)" if windows.has_summits(bed) else "their middles"
-    lines = [
-        f"peaks        {len(bed):,} records, windows of {found.windows.length:,} nt around {around}"
-    ]
-    if found.dropped:
-        lines.append(
-            "dropped      "
-            + "; ".join(f"{count:,} {reason}" for reason, count in found.dropped.items())
-        )
-    if found.overhanging:
-        lines.append(
-            f"contig ends  {found.overhanging:,} windows reach beyond their contig: kept, N there"
-        )
+def _words(genome: Genome, rows: Rows, order: list[int]) -> Iterator[tuple[object, ...]]:
+    """The columns of HEADER for these rows."""
+    names, places, split = tuple(genome.contigs), rows.places(), rows.split
+    for row in order:
+        contig, start, end, strand, name = places[row]
+        label = f"{rows.label[row]:.7g}"
+        letters = DNA.decode(rows.tokens[row])
+        where = (names[contig], start, end, strand)
+        yield (*where, label, SPLITS[split[row]], letters, rows.source[row], name or ".")
+
+
+def _about_peaks(elements: Elements, bed: Bed) -> list[str]:
+    summits = sum(summit is not None for summit in bed.summits())
+    around = "their middles"
+    if summits:
+        around = "their summits (column 10)"
+    if 0 < summits < len(bed):
+        middles = len(bed) - summits
+        around += f" or, {middles:,} without one, their middles"
+    length = elements.windows.length
+    lines = [f"peaks        {len(bed):,} records, windows of {length:,} nt around {around}"]
+    if elements.dropped:
+        each = "; ".join(f"{count:,} {reason}" for reason, count in elements.dropped.items())
+        lines.append(f"dropped      {each}")
+    if elements.overhanging:
+        count = f"{elements.overhanging:,}"
+        lines.append(f"contig ends  {count} windows reach beyond their contig: kept, N there")
     return lines
 
 
 def _about_negatives(
-    found: Elements, rows: Rows, kept: np.ndarray, kind: Negatives, ratio: int
+    elements: Elements, rows: Rows, kept: np.ndarray, kind: Negatives, ratio: int
 ) -> list[str]:
     if not ratio:
         return ["negatives    none (--ratio 0)"]
-    count, wanted = len(rows.tokens) - len(found), ratio * len(found)
+    count, wanted = len(rows.tokens) - len(elements), ratio * len(elements)
     how = {
-        "matched": "genome windows matched on GC, soft-masked and N, from the contigs and split of their peak",
-        "shuffled": "dinucleotide-shuffled peaks (their letters in another order: no genome sequence)",
+        "matched": "genome windows matched on GC, soft-masked and N, from the contigs and split of "
+        "their peak",
+        "shuffled": "dinucleotide-shuffled peaks (their letters in another order: no genome "
+        "sequence)",
     }
     lines = [f"negatives    {count:,} {how[kind]}"]
     if count < wanted:
-        lines.append(
-            f"             {wanted - count:,} fewer than --ratio {ratio} asks for: no window was left to match"
-        )
-    shares = np.array(
-        [background.composition(rows.tokens[row]) for row in kept]
-    )  # of what is written
-    is_peak, of = kept < len(found), rows.split[kept]
-    lines.append(
-        "             share of letters    peaks  negatives  largest gap of the distributions (KS)"
-    )
-    for code, split in enumerate(SPLITS):
-        inside = of == code
-        if (inside & is_peak).any() and (inside & ~is_peak).any():
-            for each in background.agreement(shares[inside & is_peak], shares[inside & ~is_peak]):
-                share = f"{split:<10} {each.feature:<11} {each.mean:.4f}     {each.other:.4f}  {each.gap:.4f}"
-                apart = each.gap > max(_APART, 2 * each.chance)
-                lines.append(f"             {share}{'  NOT MATCHED' if apart else ''}")
+        fewer = f"{wanted - count:,} fewer than --ratio {ratio} asks for"
+        lines.append(f"{_INDENT}{fewer}: no window was left to match")
+    lines += _about_composition(rows, kept, len(elements))
     if any(line.endswith("NOT MATCHED") for line in lines):
-        lines.append(
-            "             a classifier can tell by that share alone: a lower --ratio, a shorter --length"
-        )
+        advice = "a lower --ratio, a shorter --length"
+        lines.append(f"{_INDENT}a classifier can tell by that share alone: {advice}")
     return lines
 
 
-def _about_labels(rows: Rows, signal: str | Path | None, covered: bool) -> list[str]:
+def _about_composition(rows: Rows, kept: np.ndarray, peaks: int) -> list[str]:
+    """How well negatives match what is written of the peaks, which are the first rows."""
+    shares = np.array([composition(rows.tokens[row]) for row in kept])
+    is_peak, of = kept < peaks, rows.split[kept]
+    head = "share of letters    peaks  negatives  largest gap of the distributions (KS)"
+    lines = [_INDENT + head]
+    for code, split in enumerate(SPLITS):
+        mine = is_peak & (of == code)
+        theirs = ~is_peak & (of == code)
+        if not (mine.any() and theirs.any()):
+            continue
+        for each in agreement(shares[mine], shares[theirs]):
+            means = f"{each.mean:.4f}     {each.other:.4f}"
+            apart = each.gap > max(_APART, 2 * each.chance)
+            line = f"{_INDENT}{split:<10} {each.feature:<11} {means}  {each.gap:.4f}"
+            lines.append(f"{line}{'  NOT MATCHED' if apart else ''}")
+    return lines
+
+
+def _about_labels(rows: Rows, signal: str | Path | None, signal_mean: SignalMean) -> list[str]:
     if signal is None:
         return []
-    how = (
-        "mean over the letters that it covers"
-        if covered
-        else "mean over each window, nothing counting as zero"
-    )
+    how = {
+        "mean": "mean over the letters that it covers",
+        "mean0": "mean over each window, nothing counting as zero",
+    }
     label = rows.label
     spread = f"{label.min():.4g} to {label.max():.4g}, mean {label.mean():.4g}"
-    return [f"labels       {Path(signal).name}: {how}; {spread}"]
+    return [f"labels       {Path(signal).name}: {how[signal_mean]}; {spread}"]
 
 
 def _about_twins(rows: Rows, twin: np.ndarray, kept: bool) -> str:
@@ -266,11 +318,9 @@ def _about_rows(rows: Rows, kept: np.ndarray) -> list[str]:
     for code, split in enumerate(SPLITS):
         inside = kept[rows.split[kept] == code]
         peaks = int(is_peak[inside].sum())
-        lines.append(
-            f"{split:<12} {len(inside):,} rows: {peaks:,} peaks, {len(inside) - peaks:,} negatives"
-        )
+        counts = f"{peaks:,} peaks, {len(inside) - peaks:,} negatives"
+        lines.append(f"{split:<12} {len(inside):,} rows: {counts}")
     if not all((rows.split[kept] == code).any() for code in range(len(SPLITS))):
-        lines.append(
-            "             finetune wants rows in all three: --validation and --test, or its own folds"
-        )
+        advice = "--validation and --test, or its own folds"
+        lines.append(f"{_INDENT}finetune wants rows in all three: {advice}")
     return lines

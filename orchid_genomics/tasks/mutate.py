@@ -1,7 +1,10 @@
 """All single-letter changes of coding sequences as a VCF, so that the commands for variants can
 read them.
+
+The trap: mitochondria have a genetic code of their own, in which TGA is no stop codon.
 """
 
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -9,7 +12,7 @@ from pathlib import Path
 
 from orchid_genomics.errors import InputError
 from orchid_genomics.files import atomic_file, writable
-from orchid_genomics.genome.annotation import read_annotation
+from orchid_genomics.genome.annotation import Annotation, read_annotation
 from orchid_genomics.genome.bed import tabix
 from orchid_genomics.genome.bgzf import open_bgzip
 from orchid_genomics.genome.coding import (
@@ -18,8 +21,10 @@ from orchid_genomics.genome.coding import (
     CodingSequence,
     changes,
     coding_sequences,
-    drawn,
+    draw_genes,
+    mitochondrial_code,
 )
+from orchid_genomics.genome.contigs import GenomeNote, is_mitochondrion
 from orchid_genomics.genome.fasta import Genome
 from orchid_genomics.jobs.output import kind_of
 
@@ -34,8 +39,16 @@ _INFO = """\
 
 @dataclass(frozen=True)
 class Mutated:
-    """What was written: genes that could be read, genes written, changes by consequence, genes left
-    out by reason.
+    """What was written.
+
+    Attributes
+    ----------
+    readable, genes : int
+        Genes that could be read, and those of them whose changes were written.
+    changes : dict
+        Changes by consequence.
+    dropped : dict
+        Genes left out, by reason.
     """
 
     readable: int
@@ -51,55 +64,80 @@ def mutate(
     contigs: Sequence[str] = (),
     genes: int | None = None,
     last: float = 0.1,
-    table: int = 1,
+    table: int | None = None,
+    mitochondrial: int | None = None,
     seed: int = 0,
+    aliases: str | Path | None = None,
 ) -> Mutated:
-    """Write every change of a letter of the coding sequences, one a record, classified; sorted,
+    """Write every change of a letter of the coding sequences, one a record, classified and sorted;
     1-based as VCF is.
 
-    `contigs` none means all; `genes` draws so many of them; `last` is the share at the end of each
-    coding sequence that is left out; `table` the NCBI number of the genetic code. `out` ends in
-    .vcf or .vcf.gz (bgzipped, with an index).
+    Parameters
+    ----------
+    genome, annotation : str or Path
+        A FASTA, and GFF3 or GenBank of it.
+    out : str or Path
+        Ends in .vcf or .vcf.gz (bgzipped, with an index).
+    contigs : sequence of str
+        None means all.
+    genes : int, optional
+        How many genes are drawn; all when not given.
+    last : float
+        The share at the end of each coding sequence that is left out.
+    table : int, optional
+        The genetic code of every contig by its NCBI number. When not given it is 1, and that of
+        mitochondria `mitochondrial`.
+    mitochondrial : int, optional
+        The genetic code of contigs that are named as mitochondria are (chrM, MT, Mito). When not
+        given, yeast's (3) or that of vertebrates (2), in whichever more genes can be read; it is
+        said by a GenomeNote.
+    seed : int
+        Decides which genes are drawn.
+    aliases : str or Path, optional
+        Other names of the genome's contigs; see `genome.contigs.read_aliases`.
     """
     out = Path(out)
     kind_of(out, ("vcf.gz", "vcf"))
     if not 0 <= last < 1:
-        raise InputError(
-            "--last", f"{last:g}", "a share of each coding sequence, from 0 to under 1"
-        )
-    code, opened = Code(table), Genome(genome)
-    names = opened.rename(contigs, "--contigs").values() if contigs else opened.contigs
-    found, dropped = coding_sequences(
-        read_annotation(annotation, opened), opened, list(names), code
-    )
-    if not found:
-        reasons = (
-            ", ".join(f"{count} {reason}" for reason, count in dropped.items()) or "no CDS there"
-        )
-        raise InputError(
-            annotation, f"has no coding sequence to change ({reasons})", "GFF3 with whole CDS"
-        )
-    chosen = found if genes is None else drawn(found, genes, seed)
+        raise InputError("last", f"{last:g}", "a share of each coding sequence, from 0 to under 1")
+    standard = Code(1 if table is None else table)
+    own = None if mitochondrial is None else Code(mitochondrial, "mitochondrial")
+    fasta = Genome(genome, aliases=aliases)
+    names = fasta.rename(contigs, "contigs").values() if contigs else fasta.contigs
+    features = read_annotation(annotation, fasta)
+    codes = dict.fromkeys(names, standard)
+    for contig in filter(is_mitochondrion, names) if table is None else ():
+        codes[contig] = own or _mitochondrial_code(features, fasta, contig)
+    readable, dropped = coding_sequences(features, fasta, codes)
+    if not readable:
+        reasons = ", ".join(f"{count} {reason}" for reason, count in dropped.items())
+        message = f"has no coding sequence to change ({reasons or 'no CDS there'})"
+        raise InputError(annotation, message, "GFF3 with whole CDS")
+    chosen = readable if genes is None else draw_genes(readable, genes, seed)
     count: dict[str, int] = {}
-    _write(out, opened, _lines(opened, chosen, code, last, count))
-    return Mutated(len(found), len(chosen), count, dropped)
+    _write(out, fasta, _lines(fasta, chosen, last, count))
+    return Mutated(len(readable), len(chosen), count, dropped)
+
+
+def _mitochondrial_code(features: Annotation, genome: Genome, contig: str) -> Code:
+    code, readable = mitochondrial_code(features, genome, contig)
+    if any(readable.values()):
+        each = ", ".join(f"{count} genes in {table}" for table, count in readable.items())
+        message = f"contig {contig} is read in genetic code {code.table} ({code.name}): {each}"
+        warnings.warn(message, GenomeNote, stacklevel=3)
+    return code
 
 
 def _lines(
-    genome: Genome, chosen: list[CodingSequence], code: Code, last: float, count: dict[str, int]
+    genome: Genome, chosen: list[CodingSequence], last: float, count: dict[str, int]
 ) -> Iterator[str]:
     """Records, sorted by place, contigs in the genome's order; counts the consequences on the way."""
     for contig in genome.contigs:
-        here = (
-            each
-            for coding in chosen
-            if coding.contig == contig
-            for each in changes(coding, genome, code, last)
-        )
         rows = []
-        for change in here:
-            count[change.consequence] = count.get(change.consequence, 0) + 1
-            rows.append((change.position, change.alt, _line(change)))
+        for coding in chosen:
+            for change in changes(coding, genome, last) if coding.contig == contig else ():
+                count[change.consequence] = count.get(change.consequence, 0) + 1
+                rows.append((change.position, change.alt, _line(change)))
         yield from (line for *_, line in sorted(rows))
 
 

@@ -27,7 +27,6 @@ from orchid_genomics.score.elements.element_files import (
     ElementIdentity,
     element_format,
     render,
-    summit,
 )
 from orchid_genomics.score.elements.element_scores import (
     REASONS,
@@ -138,7 +137,7 @@ class Elements:
     def answer(self, records: list[Record]) -> tuple[Any, Stats]:
         """Scored elements as the format takes them, and stats."""
         intervals = [self.file.interval(record) for record in records]
-        scores = self.scoring(intervals, [summit(record) for record in records])
+        scores = self.scoring(intervals, [record.summit(self.file.path) for record in records])
         return render(self.identity, records, intervals, scores), _stats(scores)
 
 

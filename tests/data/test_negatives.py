@@ -9,8 +9,14 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from orchid_genomics.data.labelled.duplicates import near_duplicates
-from orchid_genomics.data.negatives import agreement, composition, matched, nearest, shuffled
-from orchid_genomics.data.peaks import SplitPlan, centred
+from orchid_genomics.data.negatives import (
+    agreement,
+    composition,
+    match_elements,
+    nearest,
+    shuffle_elements,
+)
+from orchid_genomics.data.peaks import SplitPlan, centre_on_peaks
 from orchid_genomics.genome.bed import Bed
 from orchid_genomics.genome.fasta import Genome
 from orchid_genomics.genome.regions import Regions
@@ -38,12 +44,12 @@ def elements(genome):
     places += [Interval("v", 7_000 + 400 * i, 7_100 + 400 * i, "+-"[i % 2]) for i in range(30)]
     bed = Bed("p.bed", tuple(places), tuple(() for _ in places))
     plan = SplitPlan.parse(genome, "v", "")
-    return plan.into(centred(bed, genome, LENGTH)), Regions.from_intervals(places), plan
+    return plan.into(centre_on_peaks(bed, genome, LENGTH)), Regions.from_intervals(places), plan
 
 
 def test_matches_agree_in_gc_touch_nothing_and_stay_in_their_split(elements, genome):
     found, taken, plan = elements
-    other = matched(found, taken, plan, 2, seed=0)
+    other = match_elements(found, taken, plan, 2, seed=0)
     assert len(other) == 180
     names = [other.windows.names[code] for code in other.windows.contig]
     assert set(names) == {"t", "v"}  # no peak is on `other`, so no negative is
@@ -65,13 +71,15 @@ def test_matches_agree_in_gc_touch_nothing_and_stay_in_their_split(elements, gen
 
 def test_the_same_seed_draws_the_same_and_another_seed_another_grid(elements):
     found, taken, plan = elements
-    starts = [matched(found, taken, plan, 1, seed).windows.start.tolist() for seed in (0, 0, 1)]
+    starts = [
+        match_elements(found, taken, plan, 1, seed).windows.start.tolist() for seed in (0, 0, 1)
+    ]
     assert starts[0] == starts[1] != starts[2]
 
 
 def test_too_small_a_genome_gives_fewer_and_no_window_twice(elements):
     found, taken, plan = elements
-    other = matched(found, taken, plan, 50, seed=0)
+    other = match_elements(found, taken, plan, 50, seed=0)
     places = set(zip(other.windows.contig.tolist(), other.windows.start.tolist(), strict=True))
     assert len(places) == len(other) < 50 * len(found)
 
@@ -104,9 +112,9 @@ def test_agreement_is_the_largest_gap_of_two_distributions():
 
 def test_shuffles_keep_pairs_and_depend_on_the_place_alone(elements):
     found, _, _ = elements
-    all_of_them = shuffled(found, 2, seed=0)
+    all_of_them = shuffle_elements(found, 2, seed=0)
     few = found.keep(np.arange(len(found)) >= 80, "x")
-    for one, other in zip(all_of_them[160:], shuffled(few, 2, seed=0), strict=True):
+    for one, other in zip(all_of_them[160:], shuffle_elements(few, 2, seed=0), strict=True):
         np.testing.assert_array_equal(one, other)
     assert not np.array_equal(all_of_them[0], all_of_them[1])
     for row, tokens in enumerate(all_of_them):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchid_genomics.data.peaks import SplitPlan, centred, without
+from orchid_genomics.data.peaks import SplitPlan, centre_on_peaks, without
 from orchid_genomics.errors import InputError
 from orchid_genomics.genome.bed import Bed
 from orchid_genomics.genome.fasta import Genome
@@ -43,9 +43,9 @@ def bed(*places: Interval, summits: list[int] | None = None) -> Bed:
 def test_mirroring_the_genome_mirrors_the_windows(genome, start, size, length, offset):
     end = min(start + size, SIZE)
     summits = None if offset is None else [min(offset, end - start - 1)]
-    here = centred(bed(Interval("a", start, end, "+"), summits=summits), genome, length)
+    here = centre_on_peaks(bed(Interval("a", start, end, "+"), summits=summits), genome, length)
     mirrored = None if summits is None else [end - start - 1 - summits[0]]
-    there = centred(
+    there = centre_on_peaks(
         bed(Interval("b", SIZE - end, SIZE - start, "-"), summits=mirrored), genome, length
     )
     np.testing.assert_array_equal(here.tokens(0), there.tokens(0))
@@ -60,7 +60,7 @@ def test_each_peak_is_centred_on_its_summit_or_its_middle(genome):
         (Interval("a", 100, 160), Interval("a", 200, 260), Interval("a", 300, 320)),
         ((*narrow, "3"), (*narrow, "-1"), ("n",)),
     )
-    assert (centred(peaks, genome, 40).windows.start + 20).tolist() == [103, 230, 310]
+    assert (centre_on_peaks(peaks, genome, 40).windows.start + 20).tolist() == [103, 230, 310]
 
 
 def test_every_peak_is_kept_or_counted(genome):
@@ -68,7 +68,7 @@ def test_every_peak_is_kept_or_counted(genome):
         Interval("a", 0, 10), Interval("a", 390, 400), Interval("a", 0, 10), Interval("gap", 50, 60),
         Interval("a", 200, 210, "+"), Interval("a", 200, 210, "-"), Interval("b", 100, 110),
     )  # fmt: skip
-    found = centred(peaks, genome, 60)
+    found = centre_on_peaks(peaks, genome, 60)
     assert found.dropped == {"the same window as another peak": 1, "no known letter": 1}
     assert found.overhanging == 2
     found = without(found, [Interval("b", 90, 91)])
@@ -79,7 +79,7 @@ def test_every_peak_is_kept_or_counted(genome):
 
 def test_splits_are_whole_contigs_or_stretches_and_borders_are_counted(genome):
     peaks = bed(*(Interval("a", at, at + 2) for at in range(0, 400, 50)), Interval("b", 10, 12))
-    found = SplitPlan.parse(genome, "b", "a:201-400").into(centred(peaks, genome, 40))
+    found = SplitPlan.parse(genome, "b", "a:201-400").into(centre_on_peaks(peaks, genome, 40))
     by_start = dict(zip(found.windows.start[:-1].tolist(), found.split[:-1].tolist(), strict=True))
     assert by_start == {-19: 0, 31: 0, 81: 0, 131: 0, 231: 2, 281: 2, 331: 2}
     assert found.split[-1] == 1
@@ -89,14 +89,14 @@ def test_splits_are_whole_contigs_or_stretches_and_borders_are_counted(genome):
 @pytest.mark.parametrize(
     ("validation", "test", "message"),
     [
-        ("c", "", "--validation: unknown contig 'c'; possible: a, b, gap"),
+        ("c", "", "validation: unknown contig 'c'; possible: a, b, gap"),
         (
             "",
             "a:0-9",
-            r"--test: 'a:0-9' is no stretch of a \(400 letters\); a contig, or CONTIG:FIRST-LAST, 1-based",
+            r"test: 'a:0-9' is no stretch of a \(400 letters\); a contig, or CONTIG:FIRST-LAST, 1-based",
         ),
         ("", "a:9-401", "is no stretch"),
-        ("a:1-200", "a:200-300", r"a:1-200 \(1-based\) is in --test too"),
+        ("a:1-200", "a:200-300", r"a:1-200 \(1-based\) is in `test` too"),
     ],
 )
 def test_a_split_that_does_not_fit_is_one_line(genome, validation, test, message):

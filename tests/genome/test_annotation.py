@@ -99,7 +99,7 @@ def test_transcripts_stand_for_genes_where_there_are_none(gff):
 def test_a_promoter_needs_the_length_of_its_contig(gff, tiny_genome):
     path = gff(row("gene", 3, 12, "-"))
     with pytest.raises(
-        InputError, match=r"the length of contig 'chr1' is not in the file; --genome FASTA"
+        InputError, match=r"the length of contig 'chr1' is not in the file; `genome`, a FASTA"
     ):
         read_annotation(path).promoters()
     assert read_annotation(path, tiny_genome).promoters() == [Interval("chr1", 12, 22, "-", "x")]

@@ -3,6 +3,8 @@ counted.
 """
 
 import gzip
+import os
+import threading
 
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from orchid_genomics.cli import main
 from orchid_genomics.data.labelled.parsing import split_set
 from orchid_genomics.data.labelled.tables import TableRecipe, read_table
 from orchid_genomics.data.negatives import composition
-from orchid_genomics.genome.fasta import Genome
+from orchid_genomics.genome.fasta import Genome, GenomeNote
 from orchid_genomics.genome.signal import write_track
 from orchid_genomics.sequence import DNA
 from orchid_genomics.sequence.kmers import either_strand
@@ -235,3 +237,109 @@ def test_what_cannot_be_is_one_line_and_nothing_is_written(
 ):
     monkeypatch.chdir(files)
     assert message in refused(*base(files), *words)
+
+
+def small_set(files, capsys, text, *words, name="few.bed"):
+    """Lines of the report and rows of a set of a few peaks without negatives."""
+    (files / name).write_bytes(text.encode() if isinstance(text, str) else text)
+    out = files / "few.tsv"
+    lines = run(
+        capsys,
+        "dataset",
+        files / name,
+        files / "g.fa",
+        "-o",
+        out,
+        "--length",
+        50,
+        "--ratio",
+        0,
+        *words,
+    )
+    return lines, read(out)[1:]
+
+
+NARROW = "a\t1000\t2000\tp1\t900\t.\t5.1\t-1\t3.2\t100\n"
+IDR = NARROW.rstrip() + "\t2.46\t2.73\t1000\t2000\t620.0\t100\t1000\t2000\t213.8\t100\n"
+COVERAGE = "b\t1000\t2000\tp2\t900\t+\t7\t120\t1000\t0.1200000\n"
+
+
+def test_summits_are_read_record_by_record(files, capsys):
+    """A file of narrowPeak, IDR and plain records, as `cat` makes them."""
+    lines, rows = small_set(
+        files, capsys, NARROW + COVERAGE + IDR.replace("a", "c") + "c\t0\t100\n"
+    )
+    assert [(row[0], int(row[1])) for row in rows] == [
+        ("a", 1075),
+        ("b", 1475),
+        ("c", 25),
+        ("c", 1075),
+    ]
+    assert lines[0] == (
+        "peaks        4 records, windows of 50 nt around their summits (column 10) or, 2 without one, "
+        "their middles"
+    )
+
+
+def test_peaks_through_a_pipe_are_all_there(files, capsys):
+    text = "".join(f"a\t{at}\t{at + 9}\n" for at in range(0, 9_000, 9)) * 30
+    path = files / "fifo.bed"
+    os.mkfifo(path)
+    writer = threading.Thread(target=path.write_text, args=(text,))
+    writer.start()
+    words = ("dataset", path, files / "g.fa", "-o", files / "x.tsv", "--length", 50, "--ratio", 0)
+    lines = run(capsys, *words)
+    writer.join()
+    assert lines[0].startswith("peaks        30,000 records")
+
+
+@pytest.mark.parametrize(
+    "mark", ["\ufeff", "\ufeff#chrom\tstart\tend\n", "\ufeffchrom\tstart\tend\n"]
+)
+def test_a_byte_order_mark_loses_no_peak(files, capsys, mark):
+    _, rows = small_set(files, capsys, f"{mark}a\t1000\t1100\tg1\nb\t1000\t1100\tg2\n")
+    assert [row[8] for row in rows] == ["g1", "g2"]
+
+
+def test_what_lies_on_contigs_that_the_genome_lacks_is_left_out_and_said(files, capsys):
+    (files / "black.bed").write_text("a\t0\t2000\nchrUn_1\t10\t500\n")
+    (files / "few.bed").write_text("a\t1000\t1100\nb\t1000\t1100\nGL1\t1\t9\n")
+    words = ["dataset", files / "few.bed", files / "g.fa", "-o", files / "few.tsv", "--length", 50]
+    words += ["--ratio", 0, "--exclude", files / "black.bed"]
+    with pytest.warns(GenomeNote) as notes:
+        lines = run(capsys, *words)
+    said = [str(note.message).removeprefix(f"{files}/") for note in notes]
+    assert [row[0] for row in read(files / "few.tsv")[1:]] == ["b"]
+    assert "dropped      1 touches an excluded place" in lines
+    assert said == [
+        "few.bed: 1 records left out, on contigs that g.fa lacks: GL1 (1)",
+        "black.bed: 1 records left out, on contigs that g.fa lacks: chrUn_1 (1)",
+    ]
+
+
+def test_a_signal_of_another_build_matters_where_it_is_read(files, capsys):
+    sizes = dict(SIZES, c=SIZES["c"] + 2)
+    pieces = [
+        (contig, 1000, np.full(100, value))
+        for contig, value in (("a", 2.0), ("b", 4.0), ("c", 9.0))
+    ]
+    write_track(files / "other.bw", sizes, pieces)
+    peaks = "a\t1000\t1100\nb\t1000\t1100\n"
+    _, rows = small_set(files, capsys, peaks, "--signal", files / "other.bw")
+    assert [row[4] for row in rows] == ["2", "4"]
+    with pytest.raises(SystemExit):
+        small_set(files, capsys, peaks + "c\t1000\t1100\n", "--signal", files / "other.bw")
+    message = "other.bw: contig c has 6,002 letters where g.fa has 6,000; a track of the same build"
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("plus", "minus"), [("+", "-"), ("1", "-1"), ("plus", "minus"), ("W", "C")]
+)
+def test_minus_peaks_are_read_backwards_in_every_spelling(files, capsys, plus, minus):
+    text = f"a\t1000\t1200\tg1\t0\t{plus}\na\t5000\t5200\tg2\t0\t{minus}\n"
+    _, rows = small_set(files, capsys, text)
+    assert [row[3] for row in rows] == ["+", "-"]
+    genome = Genome(files / "g.fa")
+    letters = DNA.decode(genome.tokens("a", int(rows[1][1]), int(rows[1][2]), "-"))
+    assert rows[1][6] == letters

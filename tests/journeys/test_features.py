@@ -9,7 +9,7 @@ from Bio.SeqRecord import SeqRecord
 
 from orchid_genomics.cli import main
 from orchid_genomics.genome.bed import read_bed
-from orchid_genomics.genome.fasta import Genome
+from orchid_genomics.genome.fasta import Genome, GenomeNote
 from orchid_genomics.sequence import Interval
 
 GFF = """##sequence-region chr1 1 22
@@ -35,6 +35,31 @@ def test_an_annotation_becomes_three_beds(gff, tmp_path, capsys):
     assert capsys.readouterr().out == "genes.bed\t1 rows\nCDS.bed\t1 rows\npromoters.bed\t1 rows\n"
     assert list(read_bed(out / "promoters.bed")) == [Interval("chr1", 18, 22, "-", "G1")]
     assert [path.name for path in out.parent.iterdir()] == ["beds"]
+
+
+def test_genes_without_a_promoter_are_said_with_the_reason(gff, tmp_path, capsys):
+    gff.write_text(
+        GFF + "chr1\tx\tgene\t1\t9\t.\t+\t.\tID=G2\nchr1\tx\tgene\t1\t9\t.\t.\t.\tID=G3\n"
+    )
+    with pytest.warns(GenomeNote) as notes:
+        run("features", gff, "-o", tmp_path / "beds")
+    assert capsys.readouterr().out == "genes.bed\t3 rows\nCDS.bed\t1 rows\npromoters.bed\t1 rows\n"
+    start = f"{gff}: no promoter for 1 genes"
+    assert [str(note.message) for note in notes] == [
+        f"{start} at the end of their contig, with no letter before them: G2",
+        f"{start} without a strand: G3",
+    ]
+
+
+def test_contigs_that_the_genome_lacks_are_left_out_and_said(gff, tmp_path, capsys):
+    gff.write_text(GFF + "GL000207.1\tx\tgene\t1\t9\t.\t+\t.\tID=G2\n")
+    (tmp_path / "g.fa").write_text(">1\n" + "ACGTACGTACGTACGTACGTAC\n")
+    with pytest.warns(GenomeNote) as notes:
+        run("features", gff, "-o", tmp_path / "beds", "--genome", tmp_path / "g.fa")
+    assert capsys.readouterr().out.startswith("genes.bed\t1 rows\n")
+    said = [str(note.message) for note in notes]
+    assert f"{gff}: 1 features left out, on contigs that g.fa lacks: GL000207.1 (1)" in said
+    assert [place.contig for place in read_bed(tmp_path / "beds" / "genes.bed")] == ["1"]
 
 
 def test_genbank_gives_the_genome_too(tmp_path):
@@ -82,7 +107,7 @@ def test_genbank_that_does_not_fit_the_genome_is_refused(tmp_path, capsys):
     ("break_it", "message"),
     [
         (lambda path: path.write_text(GFF.replace("20", "ten")), "line 2: place '11' to 'ten'"),
-        (lambda path: path.write_text(GFF.replace("chr1 1 22", "chr2 1 22")), "--genome FASTA"),
+        (lambda path: path.write_text(GFF.replace("chr1 1 22", "chr2 1 22")), "--genome, a FASTA"),
         (lambda path: path.unlink(), "cannot be read (No such file or directory)"),
         (lambda path: path.write_text("chr1\tx\tSNP\t1\t2\t.\t.\t.\tID=x\n"), "has no genes"),
     ],

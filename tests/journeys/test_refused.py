@@ -55,8 +55,8 @@ def bgzipped(path, keep):
         ),
         (lambda path: bgzipped(path, 900), "genome.fa: is truncated"),
         (
-            lambda path: path.write_bytes(gzip.compress(path.read_bytes())),
-            "is gzip, not bgzip (byte 0); random access",
+            lambda path: path.write_bytes(gzip.compress(path.read_bytes())[:-20]),
+            "genome.fa: is truncated gzip; copy it again",
         ),
         (
             lambda path: path.write_text(path.read_text() + ">a\nACGT\n"),
@@ -156,12 +156,13 @@ def test_a_stale_index_is_said_and_left_alone(small, tmp_path, index_cache, caps
         ("b\t20\t20", "part.bed line 2: start 20 is not below end 20; 0-based half-open"),
         ("b\t30\t20", "part.bed line 2: start 30 is not below end 20"),
         ("b\tten\t20", "part.bed line 2: "),
-        ("z\t10\t20", "part.bed: unknown contig 'z'; possible: a, b, v, t in genome.fa; a, z here"),
+        (None, "part.bed: unknown contig 'y'; possible: a, b, v, t in genome.fa; y, z here"),
         ("b\t10", "part.bed line 2: "),
     ],
 )
 def test_a_bad_bed_is_refused_before_any_step(refused, small, key, line, message):
-    (small.parent / "part.bed").write_text(f"a\t0\t500\n{line}\n")
+    text = "y\t0\t9\nz\t10\t20\n" if line is None else f"a\t0\t500\n{line}\n"
+    (small.parent / "part.bed").write_text(text)
     if key == "evaluation":
         small.write_text(small.read_text() + 'regions = [{ name = "part", bed = "part.bed" }]\n')
     else:

@@ -73,6 +73,7 @@ class ElementFile:
             else:
                 ordered &= interval.contig not in seen
             seen[interval.contig] = None
+            record.summit(path)  # a wrong one is said before anything is scored
             strands.add(interval.strand)
             last = interval
         if not records:
@@ -112,15 +113,6 @@ class ElementFile:
     def interval(self, record: Record) -> Interval:
         """The interval of a record with the genome's name of its contig."""
         return replace(record.place, contig=self.names[record.place.contig])
-
-
-def summit(record: Record) -> int | None:
-    """The summit of a narrowPeak record, 0-based on its contig; None where there is none."""
-    text = record.columns[6] if len(record.columns) == 7 else ""
-    if not text.isdecimal() or int(text) > len(record.place):
-        return None
-    # ENCODE's files round up to the letter after
-    return record.place.start + min(int(text), len(record.place) - 1)
 
 
 class ElementIdentity(Identity):

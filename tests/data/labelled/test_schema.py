@@ -21,7 +21,6 @@ from orchid_genomics.errors import InputError, OrchidError
 from orchid_genomics.genome.bed import read_records
 from orchid_genomics.genome.contigs import GenomeNote
 from orchid_genomics.genome.fasta import Genome
-from orchid_genomics.score.elements.element_files import summit
 from orchid_genomics.score.elements.element_scores import read
 from orchid_genomics.sequence import CODE, DNA
 
@@ -331,7 +330,7 @@ def test_training_on_beds_reads_the_windows_that_scoring_reads(tmp_path):
     found = read_rows(recipe)
     records = [record for part in classes for record in read_records(part.bed)]
     for record, tokens in zip(records, found.tokens, strict=True):
-        assert np.array_equal(tokens, read(genome, record.place, 30, summit(record)))
+        assert np.array_equal(tokens, read(genome, record.place, 30, record.summit("")))
 
 
 def test_a_fasta_for_each_class(tmp_path):

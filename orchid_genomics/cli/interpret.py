@@ -37,7 +37,7 @@ stands on.
 
 MODEL is a folder that pretrain or finetune wrote, GENOME the FASTA. Every region is answered;
 those that cannot be explained are counted with the reason (unknown_contig, off_contig, all_n,
-too_long).
+too_long, no_contrast, all_zero).
 
 \b
 --method
@@ -49,7 +49,8 @@ too_long).
   NAME, 3      fine-tuned: an output by name or number; of a track also NAME@100
 OUT by its name
   .h5          one_hot, hypothetical (N, 4, L), projected (N, L), difference,
-               error, steps, intervals; effects (ism) and dependency (N, L, L)
+               error, steps, intervals; effects (ism), dependency (N, L, L), and
+               contrasts: how many references differ at each letter
   .npz         the same arrays (held in memory)
   .bw .bigWig .bedGraph[.gz]   projected, one value per nt, for browsers to draw
                as letters; the mean where regions overlap
@@ -78,9 +79,7 @@ other strand gives the mirrored numbers.
 @click.option(
     "--target", metavar="TARGET", help="What is explained; default pll, or the head's only output."
 )
-@click.option(
-    "--window", type=int, help="Letters read around each region; default the region alone."
-)
+@click.option("--window", type=int, help="Letters read around each region; default as in training.")
 @click.option(
     "--references",
     type=click.IntRange(min=1),

@@ -26,6 +26,7 @@ from orchid_genomics.sequence import DNA, Interval
 
 KINDS = ("h5", "npz", *TRACKS)
 _COLUMNS = ("contig", "start", "end", "strand", "name", "why")
+# What files of the first version hold, which say nothing of shapes.
 _KNOWN_SHAPES: dict[str, Shape] = {**COMMON, "effects": (4, "L"), "dependency": ("L", "L")}
 
 
@@ -230,7 +231,6 @@ def _read_h5(path: Path) -> Iterator[Explained]:
 
     with h5py.File(path, "r") as file:
         columns = file["intervals"]
-        # Files of the first version hold no shapes, and of the known arrays some.
         known = {name: shape for name, shape in _KNOWN_SHAPES.items() if name in file}
         shapes = json.loads(file.attrs["arrays"]) if "arrays" in file.attrs else known
         rows = {name: columns[name].asstr() for name in ("contig", "strand", "name", "why")}

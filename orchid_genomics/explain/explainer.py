@@ -25,11 +25,25 @@ from orchid_genomics.explain.references import one_hot, shuffles
 from orchid_genomics.explain.targets import AllOutputs, possible
 from orchid_genomics.genome.fasta import Genome
 from orchid_genomics.model.folder import OrchidModel
-from orchid_genomics.score.elements.element_scores import longest
+from orchid_genomics.score.elements.element_scores import REASONS as ELEMENT_REASONS
+from orchid_genomics.score.elements.element_scores import longest, trained_on
+from orchid_genomics.score.variants.variant_scores import trained_length
 from orchid_genomics.sequence import CODE, DNA, Interval
 
 LETTERS = 1 << 14
 """Letters of one batch, over all of its rows."""
+EDGE = 128
+"""Letters at either end of a window that see much of its other end, for the operator is circular.
+
+With recipes/yeast/model the log-likelihoods of the outer 64 letters change by .6 bits (mean) when
+the window is moved by its own length, those of the next 64 by .35, those in the middle by .2.
+"""
+REASONS = {
+    **ELEMENT_REASONS,
+    "no_contrast": "no reference differs from it: too few letters, or all alike",
+    "all_zero": "the method finds no effect of any letter: too little is read around it",
+}
+"""Why a region has no arrays."""
 Arrays = dict[str, np.ndarray]
 Tensors = dict[str, Tensor]
 
@@ -78,21 +92,25 @@ class WindowBatch:
         return self.x_N4W[..., self.start : self.end].cpu()
 
     def references(self) -> Tensor:
-        """Shuffles of the windows (N, R, 4, W), as many as asked for, or as the method's own."""
-        count = self.options.references or METHODS[self.options.method].references
-        return shuffles(self.x_N4W, count, self.options.seed)
+        """Shuffles of the windows (N, R, 4, W)."""
+        return shuffles(self.x_N4W, reference_count(self.options), self.options.seed)
 
-    def cut(self, attribution: Attribution) -> Tensors:
-        """The arrays of the regions from attributions of whole windows.
+    def cut(self, attribution: Attribution, references_NR4W: Tensor | None = None) -> Tensors:
+        """The arrays of the regions from attributions of whole windows, and `contrasts` with the
+        references.
 
         What lies beside a region stays in the sum that `error` is about.
         """
         start, end = self.start, self.end
-        return _tensors(
+        tensors = _tensors(
             attribution,
             attribution.hypothetical[..., start:end],
             attribution.projected[:, start:end],
         )
+        if references_NR4W is not None:
+            differ_NRW = (references_NR4W != self.x_N4W[:, None]).any(2)
+            tensors["contrasts"] = differ_NRW[..., start:end].sum(1).float().cpu()
+        return tensors
 
     def whole(self, hypothetical_N4L: Tensor) -> Tensors:
         """The arrays of the regions from hypothetical attributions of their letters alone."""
@@ -112,8 +130,23 @@ def _tensors(attribution: Attribution, hypothetical: Tensor, projected: Tensor) 
     return {name: values.float() for name, values in tensors.items()}
 
 
+def reference_count(options: Options) -> int:
+    """Shuffles that each window is compared with: those asked for, or the method's own; 0 where it
+    compares with none.
+    """
+    own = METHODS[options.method].references
+    return (options.references or own) if own else 0
+
+
 class Explainer:
     """A model and a genome made ready to explain regions.
+
+    Attributes
+    ----------
+    window : int
+        Letters read around each region, where it is not longer itself.
+    longest : int
+        Letters of the longest region that can be explained.
 
     Raises
     ------
@@ -136,6 +169,9 @@ class Explainer:
             )
         if self.method.only_letters:
             self._require_letters(model)
+        # Read alone, a region would be joined end to end, and a model that was trained on longer
+        # windows would be asked what it never learned.
+        self.window = self.options.window or trained_on(model) or trained_length(model)
         self.longest = min(longest(model), self.method.longest or longest(model))
         self.device = next(model.parameters()).device
 
@@ -174,7 +210,9 @@ class Explainer:
             windows = [self.tokens(intervals[number], start, width) for number in numbers]
             explained = self.explain(np.stack(windows), start, start + length)
             for number, arrays in zip(numbers, explained, strict=True):
-                regions[number] = regions[number]._replace(arrays=arrays)
+                why = _why_nothing(arrays)
+                arrays = {} if why else arrays
+                regions[number] = regions[number]._replace(why=why, arrays=arrays)
         return regions
 
     def why(self, interval: Interval) -> str:
@@ -190,8 +228,7 @@ class Explainer:
 
     def width(self, interval: Interval) -> int:
         """Letters that are read: as many beside the region on the left as on the right."""
-        beside = (self.options.window or 0) - len(interval)
-        return len(interval) + 2 * max(0, (beside + 1) // 2)
+        return window_width(len(interval), self.window)
 
     def tokens(self, interval: Interval, before: int, width: int) -> np.ndarray:
         """The letters of a window on the strand of its region; N beyond the ends of the contig."""
@@ -213,6 +250,20 @@ class Explainer:
         return regions
 
 
+def window_width(length: int, window: int) -> int:
+    """Letters that are read for a region of `length`: `window` of them, or one more to have as many
+    on both sides, or the region alone where it is longer.
+    """
+    return length + 2 * max(0, (window - length + 1) // 2)
+
+
+def _why_nothing(arrays: Arrays) -> str:
+    """Why the arrays of a region say nothing, if so: a row of zeros is no explanation."""
+    if "contrasts" in arrays and not arrays["contrasts"].any():
+        return "no_contrast"
+    return "" if arrays["projected"].any() else "all_zero"
+
+
 def gradient(batch: WindowBatch) -> Tensors:
     """The method of `gradients.input_x_gradient`."""
     return batch.cut(input_x_gradient(batch.model, batch.x_N4W, batch=batch.rows))
@@ -220,21 +271,23 @@ def gradient(batch: WindowBatch) -> Tensors:
 
 def integrated(batch: WindowBatch) -> Tensors:
     """The method of `integrated.integrated_gradients`."""
+    references = batch.references()
     attribution = integral.integrated_gradients(
         batch.model,
         batch.x_N4W,
-        batch.references(),
+        references,
         batch=batch.rows,
         tolerance=batch.options.tolerance,
         most_steps=batch.options.most_steps,
     )
-    return batch.cut(attribution)
+    return batch.cut(attribution, references)
 
 
 def deeplift_shap(batch: WindowBatch) -> Tensors:
     """The method of `deeplift.deeplift`; its unfused form takes four times the memory."""
+    references = batch.references()
     rows = max(1, batch.rows // 4)
-    return batch.cut(deeplift(batch.model, batch.x_N4W, batch.references(), batch=rows))
+    return batch.cut(deeplift(batch.model, batch.x_N4W, references, batch=rows), references)
 
 
 def ism(batch: WindowBatch) -> Tensors:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from orchid_genomics.explain.gradients import Attribution, concatenate, gradient_of
 from orchid_genomics.explain.references import shuffles
 
-REFERENCES = 2
+REFERENCES = 10
 """Shuffles to start from."""
 NODES = 6
 """Gradients of one piece of a line (a Gauss-Legendre sum, exact to degree 11)."""

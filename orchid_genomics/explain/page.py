@@ -12,11 +12,10 @@ import numpy as np
 from orchid_genomics import draw
 from orchid_genomics.draw.canvas import stack_axes
 from orchid_genomics.draw.pages import picture, render
-from orchid_genomics.explain.explainer import Explained
+from orchid_genomics.explain.explainer import REASONS, Explained
 from orchid_genomics.explain.methods import METHODS
 from orchid_genomics.explain.motifs import Match, MotifTable, on_genome
 from orchid_genomics.files import atomic_file
-from orchid_genomics.score.elements.element_scores import REASONS
 from orchid_genomics.sequence import CODE, Interval
 
 SHORT = 240

@@ -16,7 +16,7 @@ from orchid_genomics.draw.lanes import read_lane
 from orchid_genomics.errors import InputError
 from orchid_genomics.explain.arrays import KINDS, ExplainFormat
 from orchid_genomics.explain.browsers import MOST_REGIONS, write_browser_files
-from orchid_genomics.explain.explainer import Explained, Explainer
+from orchid_genomics.explain.explainer import REASONS, Explained, Explainer, reference_count
 from orchid_genomics.explain.methods import COMMON, Options, Shape
 from orchid_genomics.explain.motif_files import read_motifs
 from orchid_genomics.explain.motifs import MotifTable
@@ -30,7 +30,7 @@ from orchid_genomics.jobs.output import destination, kind_of
 from orchid_genomics.jobs.summary import Stats, reason_lines, total
 from orchid_genomics.jobs.task import Format, Identity, Task, register
 from orchid_genomics.score.elements.element_files import ElementFile
-from orchid_genomics.score.elements.element_scores import REASONS
+from orchid_genomics.sequence import CODE, DNA
 
 BLOCK = 16
 """Regions that are explained, saved and lost together."""
@@ -79,13 +79,16 @@ class Explain(Task[ExplainIdentity]):
         return ExplainFormat(identity.dump())
 
     def summarise(self, identity: ExplainIdentity, blocks: Sequence[Stats]) -> Stats:
-        whole = total({key: block[key] for key in ("regions", "reasons")} for block in blocks)
-        explained = whole["regions"] - sum(whole["reasons"].values())
+        counts = ("regions", "reasons", "longer", "letters", "uncontrasted")
+        whole = total({key: block[key] for key in counts} for block in blocks)
         summary = {
             "regions": whole["regions"],
-            "explained": explained,
+            "explained": whole["regions"] - sum(whole["reasons"].values()),
             "reasons": whole["reasons"],
+            "longer_than_window": whole["longer"],
         }
+        if identity.references:
+            summary |= {"letters": whole["letters"], "uncontrasted": whole["uncontrasted"]}
         errors = sorted(error for block in blocks for error in block["errors"])
         if errors:
             summary |= {
@@ -99,6 +102,12 @@ class Explain(Task[ExplainIdentity]):
         regions, explained = summary["regions"], summary["explained"]
         yield f"{regions:,} regions: {explained:,} explained by {identity.method}"
         yield from reason_lines(summary["reasons"], "not explained", REASONS)
+        if longer := summary["longer_than_window"]:
+            window = f"the window of {identity.window:,} letters"
+            yield f"  {longer:,} regions are longer than {window}: read alone, their ends are joined"
+        if uncontrasted := summary.get("uncontrasted"):
+            letters = f"{uncontrasted:,} of {summary['letters']:,} letters"
+            yield f"  {letters} differ in no reference, so their 0 says nothing: see contrasts"
         if "error_largest" in summary:
             median = f"off by {summary['error_median']:.1e} of the difference (median)"
             largest = f"{summary['error_largest']:.1e} (largest)"
@@ -222,9 +231,9 @@ def _identity(
         input=file.checksum,
         method=options.method,
         target="" if method.only_letters else explainer.onehot.target.name,
-        references=options.references or 0,
+        references=reference_count(options),
         seed=options.seed,
-        window=options.window or 0,
+        window=explainer.window,
         tolerance=options.tolerance,
         most_steps=options.most_steps,
         records=file.records,
@@ -250,21 +259,29 @@ class Regions:
     def answer(self, records: list[Record]) -> tuple[list[Explained], Stats]:
         """Explained regions, and stats."""
         regions = self.explainer([self.file.interval(record) for record in records])
-        return regions, _stats(regions)
+        return regions, _stats(regions, self.explainer.window)
 
 
-def _stats(regions: Sequence[Explained]) -> Stats:
+def _stats(regions: Sequence[Explained], window: int) -> Stats:
     """Counts of a block, and how far its sums are from what they must be (relative errors,
     ascending).
     """
+    explained = [region for region in regions if not region.why]
     errors = []
-    for region in regions:
-        if not region.why and not math.isnan(region.arrays["error"]):
+    uncontrasted = 0
+    for region in explained:
+        if not math.isnan(region.arrays["error"]):
             difference = abs(float(region.arrays["difference"]))
             errors.append(float(region.arrays["error"]) / max(difference, 1e-12))
+        if "contrasts" in region.arrays:
+            is_letter = region.arrays["tokens"] & CODE < DNA.count
+            uncontrasted += int(((region.arrays["contrasts"] == 0) & is_letter).sum())
     reasons = Counter(region.why for region in regions if region.why)
     return {
         "regions": len(regions),
         "reasons": dict(sorted(reasons.items())),
+        "longer": sum(len(region.interval) > window for region in explained),
+        "letters": sum(len(region.interval) for region in explained),
+        "uncontrasted": uncontrasted,
         "errors": sorted(errors),
     }

@@ -14,6 +14,7 @@ from orchid_genomics.explain.explainer import Explainer
 from orchid_genomics.explain.methods import METHODS, Options
 from orchid_genomics.genome.fasta import Genome
 from orchid_genomics.genome.signal import Track
+from orchid_genomics.model.folder import OrchidModel
 from orchid_genomics.model.heads import PooledRecipe
 from orchid_genomics.sequence import Interval
 from orchid_genomics.tasks.explain import explain
@@ -202,3 +203,58 @@ def test_another_ending_and_another_file_are_one_line(files, tmp_path):
         explain(*files, tmp_path / "out.txt")
     with pytest.raises(InputError, match="holds no explained regions"):
         list(read_explained(files[2]))
+
+
+def test_the_default_reads_as_much_as_the_model_was_trained_on(made, genome, tmp_path):
+    model = made()
+    model.save_pretrained(tmp_path / "model", {"report": {"length": 128}})
+    model = OrchidModel.from_pretrained(tmp_path / "model")
+    interval = Interval("chr1", 100, 110)
+    (alone,) = Explainer(model, genome)([interval])
+    (given,) = Explainer(model, genome, Options(window=128))([interval])
+    (short,) = Explainer(model, genome, Options(window=10))([interval])
+    np.testing.assert_array_equal(alone.arrays["projected"], given.arrays["projected"])
+    assert np.abs(alone.arrays["projected"] - short.arrays["projected"]).max() > 1e-3
+    assert Explainer(model, genome).options.method == "ism"  # and not the gradient
+
+
+def test_a_region_longer_than_the_window_is_read_alone_and_told(files, tmp_path, capsys):
+    summary = explain(*files, tmp_path / "out.npz", Options("gradient", window=35))
+    assert summary["longer_than_window"] == 2
+    told = "2 regions are longer than the window of 35 letters: read alone, their ends are joined"
+    assert told in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("method", ["gradient", "integrated", "deeplift", "ism", "dependency"])
+def test_where_nothing_can_be_told_a_reason_stands_and_never_a_row_of_zeros(
+    tiny_model, tmp_path, method
+):
+    (tmp_path / "flat.fa").write_text(">a\n" + "A" * 300 + "\n>c\n" + "ACGT" * 50 + "\n")
+    genome = Genome(tmp_path / "flat.fa", cache=tmp_path)
+    explainer = Explainer(tiny_model, genome, Options(method, window=1, most_steps=1))
+    regions = explainer([Interval("a", 100, 140), Interval("c", 7, 8), Interval("c", 20, 22)])
+    for region in regions:
+        assert bool(region.why) != bool(region.arrays)
+        if region.why:
+            assert region.why in ("no_contrast", "all_zero")
+        else:
+            assert region.arrays["projected"].any()
+    if METHODS[method].references:
+        assert [region.why for region in regions] == ["no_contrast"] * 3
+
+
+def test_letters_in_which_no_reference_differs_are_counted_and_told(files, tmp_path, capsys):
+    summary = explain(
+        *files, tmp_path / "two.npz", Options("integrated", references=2, most_steps=1)
+    )
+    assert summary["references"] == 2
+    assert 0 < summary["uncontrasted"] < summary["letters"] / 2
+    told = f"{summary['uncontrasted']:,} of {summary['letters']:,} letters differ in no reference"
+    assert told in capsys.readouterr().err
+    for region in read_explained(tmp_path / "two.npz"):
+        if not region.why:
+            silent = region.arrays["contrasts"] == 0
+            assert (region.arrays["projected"][silent] == 0).all()
+    default = explain(*files, tmp_path / "own.npz", Options("integrated", most_steps=1), quiet=True)
+    assert default["references"] == 10  # what was used, and not 0
+    assert default["uncontrasted"] == 1  # a shuffle keeps the last letter before a run of N

@@ -198,7 +198,10 @@ def measured(chosen: argparse.Namespace) -> dict[str, Any]:
                     peak, name=name, backward=True, **shape
                 )
     return {
-        "machine": f"{machine}; width {chosen.width}, {chosen.depth} layers, batch 1; medians of up to {most} rounds",
+        "machine": (
+            f"{machine}; width {chosen.width}, {chosen.depth} layers, batch 1; medians of up to"
+            f" {most} rounds"
+        ),
         "parameters": {
             name: sum(p.numel() for p in model.parameters()) for name, model in models.items()
         },
@@ -297,7 +300,8 @@ def report(found: dict[str, Any]) -> None:
         lines.append([f"exponent from {STEEP:,}", *fitted, *(None for _ in others)])
         head = ["length", *names, *(f"orchid / {name}" for name in others)]
         print(
-            f"\n**{title}**: knt/s, then how many times as fast orchid is\n\n{measure.table(head, lines)}"
+            f"\n**{title}**: knt/s, then how many times as fast orchid"
+            f" is\n\n{measure.table(head, lines)}"
         )
     print("\n**Peak memory of forward + backward**: MiB\n")
     lines = [

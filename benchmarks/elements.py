@@ -30,7 +30,9 @@ PASSES = (1, 2, 4, 8, 64)
 
 
 class Remembered:
-    """An encoder whose forward passes are kept, so that a second round costs what is not the model."""
+    """An encoder whose forward passes are kept, so that a second round costs what is not
+    the model.
+    """
 
     def __init__(self, encoder: Orchid) -> None:
         self.encoder, self.own, self.kept = encoder, encoder.encode, {}

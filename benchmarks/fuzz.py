@@ -1,10 +1,11 @@
 """Files damaged by a seeded generator, through the commands that read them.
 
 Run by ``python benchmarks/fuzz.py [--count N] [--seed S] [--kinds bed,vcf] [--keep FOLDER]``. Every
-input runs in a forked child under a limit of time and memory. What may come of it: exit 0 with every
-record answered and none changed, or one line and exit 1 with nothing left behind. Anything else (a
-traceback, a signal, a hang, a record lost or changed, an input that was written to) is a fault, is
-printed with its number, and makes the exit 1. The same seed and number give the same bytes.
+input runs in a forked child under a limit of time and memory. What may come of it: exit 0 with
+every record answered and none changed, or one line and exit 1 with nothing left behind. Anything
+else (a traceback, a signal, a hang, a record lost or changed, an input that was written to) is a
+fault, is printed with its number, and makes the exit 1. The same seed and number give the same
+bytes.
 """
 
 import argparse
@@ -53,7 +54,7 @@ Judge = Callable[["Trial"], str]
 
 @dataclass
 class Kind:
-    """A kind of input: its sound files, the commands that read one, and what must hold after exit 0.
+    """A kind of input: sound files, the commands that read one, and what must hold after exit 0.
 
     Within the words of a command `{input}` is the damaged file or folder, `{out}` a name to write
     and `{base}` the folder of sound files.
@@ -210,9 +211,8 @@ def _make_variants(base: Path, letters: dict[str, str]) -> None:
             alt = "ACGT"[("ACGT".index(ref) + 1) % 4]
             kinds = [alt, f"{alt},{ref}GG", "<DEL>", "*", f"{ref}TT"]
             info = "AF=0.1" if at % 1000 else f"AF=0.5;END={at + 20}"
-            lines.append(
-                f"{name}\t{at + 1}\trs{at}\t{ref}\t{kinds[at // 500 % 5]}\t50\tPASS\t{info}\tGT\t0/1\t1|1"
-            )
+            change = f"{ref}\t{kinds[at // 500 % 5]}"
+            lines.append(f"{name}\t{at + 1}\trs{at}\t{change}\t50\tPASS\t{info}\tGT\t0/1\t1|1")
     (base / "calls.vcf").write_text("\n".join(lines) + "\n")
 
 
@@ -275,7 +275,10 @@ def kinds_of(base: Path) -> dict[str, Kind]:
         "fasta": Kind(
             [base / "genome.fa", *corpus_files("fa")],
             [
-                "score-elements {base}/model {input} {base}/peaks.bed -o {out}.tsv --quiet --background 0",
+                (
+                    "score-elements {base}/model {input} {base}/peaks.bed -o {out}.tsv --quiet"
+                    " --background 0"
+                ),
                 "features {base}/genes.gff3 --genome {input} -o {out}",
             ],
         ),
@@ -293,7 +296,10 @@ def kinds_of(base: Path) -> dict[str, Kind]:
             [base / "model"],
             [
                 "info {input}",
-                "score-variants {input} {base}/genome.fa {base}/calls.vcf -o {out}.tsv --quiet --window 32",
+                (
+                    "score-variants {input} {base}/genome.fa {base}/calls.vcf -o {out}.tsv --quiet"
+                    " --window 32"
+                ),
             ],
             text=False,
         ),

@@ -231,7 +231,9 @@ def model_row(
 
 
 def steps(chosen: argparse.Namespace) -> Iterator[list[str]]:
-    """What `orchid-genomics plan` measures of the quick recipe at three lengths, on either backend."""
+    """What `orchid-genomics plan` measures of the quick recipe at three lengths, on either
+    backend.
+    """
     for length in (1024, 16_384, 131_072):
         for backend in ("triton", "fft"):
             values = {"model.backend": backend, "model.width": chosen.width, "data.length": length}

@@ -92,7 +92,10 @@ def checked(device: str) -> Iterator[tuple[str, float, float]]:
                 given = inputs(2, 8, length, kind, side, True, dtype, device)
                 dy = torch.randn_like(given["z_BDL"])
                 found = farthest(call(given, dy, "triton"), call(given, dy, other))
-                name = f"{kind}, {side} side taps, {length:,}, {str(dtype).removeprefix('torch.')} against {other}"
+                name = (
+                    f"{kind}, {side} side taps, {length:,}, {str(dtype).removeprefix('torch.')}"
+                    f" against {other}"
+                )
                 yield name, found, TOLERANCE[dtype]
     for backend in ("triton", "fft"):
         name = f"two layers, {backend}, float32 against the layers written plainly"

@@ -77,7 +77,8 @@ def side_by_side(name: str, genome: Genome) -> None:
     house = statistics.median(rates(ours, genome, 200, 7))
     loop = statistics.median(rates(letter_by_letter, genome, 5, 7))
     print(
-        f"{name:29} {house:7,.0f} windows/s; letter by letter {loop:4,.0f}; ratio {house / loop:,.0f}"
+        f"{name:29} {house:7,.0f} windows/s; letter by letter {loop:4,.0f}; ratio"
+        f" {house / loop:,.0f}"
     )
 
 

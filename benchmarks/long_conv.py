@@ -203,7 +203,10 @@ def main() -> None:
     )
     repeats = min(chosen.repeats, 3) if chosen.quick else chosen.repeats
     shape = f"batch {chosen.batch}, width {chosen.width}"
-    heading = f"{measure.machine('/'.join(map(str, chosen.threads)))}; {shape}; median of {repeats} rounds"
+    heading = (
+        f"{measure.machine('/'.join(map(str, chosen.threads)))}; {shape}; median of {repeats}"
+        " rounds"
+    )
     rows = []
     for backward in (False, True):
         for threads in chosen.threads:
@@ -279,11 +282,12 @@ def report(
             "unfused / ours",
         ]
         print(
-            f"\n**{title}** (floor: {8 if backward else 3} transforms)\n\n{measure.table(head, lines)}"
+            f"\n**{title}** (floor: {8 if backward else 3}"
+            f" transforms)\n\n{measure.table(head, lines)}"
         )
     print(
-        f"\n**Peak memory of forward + backward** at length {max(chosen.lengths):,} beyond inputs, outputs, spectra "
-        "and their gradients, in units of one float32 input\n"
+        f"\n**Peak memory of forward + backward** at length {max(chosen.lengths):,} beyond inputs,"
+        " outputs, spectra and their gradients, in units of one float32 input\n"
     )
     print(
         measure.table(["operator", *(f"{threads} threads" for threads in chosen.threads)], memory)

@@ -122,7 +122,10 @@ def machine(threads: int | str | None = None) -> str:
     threads = torch.get_num_threads() if threads is None else threads
     day = datetime.datetime.now(datetime.UTC).date().isoformat()
     cores = len(os.sched_getaffinity(0))
-    return f"{_processor()}, {cores} cores, {threads} threads; torch {torch.__version__}; {day}; commit {commit()}"
+    return (
+        f"{_processor()}, {cores} cores, {threads} threads; torch {torch.__version__}; {day};"
+        f" commit {commit()}"
+    )
 
 
 def _processor() -> str:

@@ -197,8 +197,8 @@ def main() -> None:
         )
         count = sum(parameter.numel() for parameter in model.parameters())
         print(
-            f"{name:11} width 128, 2 layers: {count:,} parameters; one changed letter moves logits before it by "
-            f"{past:.1e}, from it on by {future:.1e}"
+            f"{name:11} width 128, 2 layers: {count:,} parameters; one changed letter moves logits"
+            f" before it by {past:.1e}, from it on by {future:.1e}"
         )
         if (past > 1e-4) == (name == "Hyena") or future < 1e-4:
             raise SystemExit(

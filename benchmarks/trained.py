@@ -85,7 +85,9 @@ def split(words: Sequence[str]) -> tuple[dict[str, int], list[str]]:
 def measured(
     recipe: RunRecipe, kind: str, **options: int
 ) -> tuple[nn.Module, list[ScoreTable], str]:
-    """Train a peer by a recipe, keep what was best on validation, and measure it; writes nothing."""
+    """Train a peer by a recipe, keep what was best on validation, and measure it; writes
+    nothing.
+    """
     ranks = processes.start(recipe.training.device)
     source = open_source(recipe)
     torch.manual_seed(recipe.seed)
@@ -99,5 +101,8 @@ def measured(
         progress = fit.run()
         model.load_state_dict(run.load(BEST, ranks.device)["model"])
     parameters = sum(p.numel() for p in model.parameters())
-    said = f"{kind}, {parameters:,} parameters, {progress.step:,} steps, {clock(progress.seconds)} of training"
+    said = (
+        f"{kind}, {parameters:,} parameters, {progress.step:,} steps, {clock(progress.seconds)} of"
+        " training"
+    )
     return model, source.evaluate(model, length, ranks, print), said

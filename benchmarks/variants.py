@@ -76,8 +76,9 @@ def command(given: argparse.Namespace, scores: str, out: str) -> None:
             score_variants(given.model, given.genome, some, Path(folder) / out, **words)
     outside = seconds.all - seconds.model
     print(
-        f"{scores:14} to {out:11} {count:6,} records {seconds.all:6.1f} s  {count / seconds.all:8.1f} variants/s  "
-        f"{1e3 * outside / count:5.2f} ms a record outside the model, {100 * outside / seconds.all:4.1f} % of the time"
+        f"{scores:14} to {out:11} {count:6,} records {seconds.all:6.1f} s "
+        f" {count / seconds.all:8.1f} variants/s  {1e3 * outside / count:5.2f} ms a record outside"
+        f" the model, {100 * outside / seconds.all:4.1f} % of the time"
     )
 
 
@@ -138,8 +139,14 @@ def agreement(
     fast, _ = timed(one_pass, variants[first : first + given.dense])
     fit = stats.linregress(x, y)
     rank = stats.spearmanr(x, y).statistic
-    cost = f"llr {1e3 * slow:.1f} ms a variant, llr_unmasked {1e3 * fast:.2f}: {slow / fast:.1f} times faster"
-    line = f"slope {fit.slope:.3f}, offset {fit.intercept:+.3f} nats, r {fit.rvalue:.3f}, Spearman {rank:.3f}"
+    cost = (
+        f"llr {1e3 * slow:.1f} ms a variant, llr_unmasked {1e3 * fast:.2f}: {slow / fast:.1f} times"
+        " faster"
+    )
+    line = (
+        f"slope {fit.slope:.3f}, offset {fit.intercept:+.3f} nats, r {fit.rvalue:.3f}, Spearman"
+        f" {rank:.3f}"
+    )
     print(f"window {given.window:,}: {cost}; of {len(spread)} SNV: {line}")
 
 

@@ -116,7 +116,9 @@ def edge_cases() -> Path:
 
 @pytest.fixture
 def refused(capsys, tmp_path):
-    """Run words; they must fail with one line, and leave every file as it was. Returns that line."""
+    """Run words; they must fail with one line, and leave every file as it was. Returns that
+    line.
+    """
 
     def run(*words, code=1):
         before = snapshot(tmp_path)

@@ -116,7 +116,8 @@ def test_asserts_are_for_tests_and_imports_never_fail_silently(path):
             if "ImportError" in caught or "ModuleNotFoundError" in caught:
                 raises = any(isinstance(inner, ast.Raise) for inner in ast.walk(node))
                 assert raises, (
-                    f"{short(path)}:{node.lineno}: a missing library is one clear line, never a silence"
+                    f"{short(path)}:{node.lineno}: a missing library is one clear line, never a"
+                    " silence"
                 )
 
 

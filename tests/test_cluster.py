@@ -1,4 +1,6 @@
-"""The Slurm example: it is bash, and where Slurm would stop it, it saves, queues again and goes on."""
+"""The Slurm example: it is bash, and where Slurm would stop it, it saves, queues again and
+goes on.
+"""
 
 import json
 import os

@@ -55,7 +55,10 @@ def test_rank_0_speaks_at_once_and_the_others_say_who_they_are_and_in_turn(capsy
 
 
 def test_a_rank_that_is_ended_while_it_waits_says_nothing(tmp_path):
-    program = "from orchid_genomics.errors import *; print('now', flush=True); say(InputError('x', 'y'), 600.0)"
+    program = (
+        "from orchid_genomics.errors import *; print('now', flush=True); say(InputError('x', 'y'),"
+        " 600.0)"
+    )
     env = {**os.environ, "RANK": "1", "LOCAL_RANK": "0", "WORLD_SIZE": "2"}
     waiting = subprocess.Popen(
         [sys.executable, "-c", program],

@@ -1,4 +1,6 @@
-"""The notebooks, from top to bottom on a CPU, as a reader runs them; no output is stored in them."""
+"""The notebooks, from top to bottom on a CPU, as a reader runs them; no output is stored in
+them.
+"""
 
 import json
 import os

@@ -27,9 +27,15 @@ SECTIONS = dict(part.split("\n", 1) for part in (ROOT / "README.md").read_text()
 TEXTS = SECTIONS | PAGES
 CONTIGS = ("chr1", "chr2", "chr8", "chr9", "chr10")
 TINY = {  # what is said on top of a printed command, so that it takes a second
-    "pretrain": "model.width=16 model.depth=1 data.length=128 evaluation.sites=20 evaluation.validation_windows=8 "
-    "training.curriculum=[{length=64,steps=2,batch=8},{length=128,steps=1,batch=8}]",
-    "finetune": "training.epochs=1 training.rates=[1e-2] training.seeds=[0] baselines.cnn=false baselines.sizes=[2]",
+    "pretrain": (
+        "model.width=16 model.depth=1 data.length=128 evaluation.sites=20"
+        " evaluation.validation_windows=8"
+        " training.curriculum=[{length=64,steps=2,batch=8},{length=128,steps=1,batch=8}]"
+    ),
+    "finetune": (
+        "training.epochs=1 training.rates=[1e-2] training.seeds=[0] baselines.cnn=false"
+        " baselines.sizes=[2]"
+    ),
 }
 TINY["plan"] = TINY["pretrain"]
 MORE = {
@@ -78,7 +84,8 @@ def write_genes(path: Path, letters: dict[str, str]) -> None:
             orf = "ATG" + "".join(f"GC{base}" for base in random_letters(30, number)) + "TAA"
             letters[contig] = letters[contig][:start] + orf + letters[contig][start + len(orf) :]
             ends = f"{start + 1}\t{start + len(orf)}\t.\t+"
-            rows += f"{contig}\tx\tgene\t{ends}\t.\tID={name}\n{contig}\tx\tCDS\t{ends}\t0\tParent={name};gene_id={name}\n"
+            rows += f"{contig}\tx\tgene\t{ends}\t.\tID={name}\n"
+            rows += f"{contig}\tx\tCDS\t{ends}\t0\tParent={name};gene_id={name}\n"
     path.write_text(rows)
     pysam.tabix_compress(str(path), f"{path}.gz")
 
@@ -88,13 +95,15 @@ def write_calls(folder: Path, letters: dict[str, str]) -> None:
     header = "##fileformat=VCFv4.3\n" + "".join(
         f"##contig=<ID={name},length=1500>\n" for name in letters
     )
-    header += '##FILTER=<ID=PASS,Description="x">\n##INFO=<ID=CLNSIG,Number=.,Type=String,Description="x">\n'
+    header += '##FILTER=<ID=PASS,Description="x">\n'
+    header += '##INFO=<ID=CLNSIG,Number=.,Type=String,Description="x">\n'
     rows, assay = "", "chrom\tpos\tref\talt\tclass\tfamily\n"
     for name, text in letters.items():
         for at in range(60, 1400, 90):
             ref, label = text[at], at // 90 % 2
             alt = "ACGT"[("ACGT".index(ref) + 1 + at % 3) % 4]
-            rows += f"{name}\t{at + 1}\t.\t{ref}\t{alt}\t.\tPASS\tCLNSIG={('Benign', 'Pathogenic')[label]}\n"
+            clinical = ("Benign", "Pathogenic")[label]
+            rows += f"{name}\t{at + 1}\t.\t{ref}\t{alt}\t.\tPASS\tCLNSIG={clinical}\n"
             assay += f"{name}\t{at + 1}\t{ref}\t{alt}\t{('none', 'loss')[label]}\tf{at % 7}\n"
     (folder / "calls.vcf").write_text(
         f"{header}#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n{rows}"

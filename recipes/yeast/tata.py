@@ -193,12 +193,13 @@ def lines_of(
             result = rank(score, bound, promoter, stratum)
             area, p = result.auroc, permuted(score, bound, stratum)
             lines.append(
-                f"  {source:<22} AUROC {area.value:.3f} ({area.low:.3f} to {area.high:.3f})   bound - unbound "
-                f"{difference(score, bound, stratum):+.4f}   p {p:.4f}"
+                f"  {source:<22} AUROC {area.value:.3f} ({area.low:.3f} to {area.high:.3f})   bound"
+                f" - unbound {difference(score, bound, stratum):+.4f}   p {p:.4f}"
             )
             drawn.append((source, name, area))
     lines.append(
-        f"\n{result.positives} bound and {result.negatives} unbound rows (promoter and stratum) that have"
+        f"\n{result.positives} bound and {result.negatives} unbound rows (promoter and stratum)"
+        " that have"
     )
     lines.append(f"partners, of {result.clusters} promoters in {result.strata} strata")
     return lines, drawn

@@ -119,7 +119,9 @@ def _span(start: int, strand: str) -> tuple[list[int], list[int]]:
 
 
 def windows(genome: Genome, found: list[Site], length: int) -> np.ndarray:
-    """Tokens (N, length) read on each site's strand, the word in the middle (at `length` // 2 - 4)."""
+    """Tokens (N, length) read on each site's strand, the word in the middle (at `length` //
+    2 - 4).
+    """
     rows = []
     for site in found:
         shift = length // 2 - WORD // 2

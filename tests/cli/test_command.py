@@ -15,7 +15,9 @@ from orchid_genomics.errors import InputError
 
 
 def fail(*fault):
-    """A command that fails so, and has an option --window and one --score that are named otherwise."""
+    """A command that fails so, and has an option --window and one --score that are named
+    otherwise.
+    """
 
     def body(**_) -> None:
         raise InputError(*fault)

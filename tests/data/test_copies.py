@@ -1,4 +1,6 @@
-"""Planted copies: what stands twice, where, how far diverged and on which strand, as a closed form."""
+"""Planted copies: what stands twice, where, how far diverged and on which strand, as a
+closed form.
+"""
 
 import numpy as np
 import pytest

@@ -1,4 +1,6 @@
-"""Windows: every letter is read once, edges are N, case survives, and what is dropped is counted."""
+"""Windows: every letter is read once, edges are N, case survives, and what is dropped is
+counted.
+"""
 
 import numpy as np
 import pytest

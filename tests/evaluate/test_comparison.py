@@ -49,7 +49,8 @@ def test_the_first_line_says_whether_the_encoder_is_better(ours, theirs, says):
     first = verdict_text(found).splitlines()[0]
     assert first.startswith(f"The encoder {says} ")
     assert re.search(
-        r"k-mers: MCC [\d.-]+ against [\d.-]+, a difference of [+-][\d.]+ \([+-][\d.]+ to [+-][\d.]+\)\.",
+        r"k-mers: MCC [\d.-]+ against [\d.-]+, a difference of [+-][\d.]+ \([+-][\d.]+ to"
+        r" [+-][\d.]+\)\.",
         first,
     )
     gap = found.line("k-mers").minus["MCC"]
@@ -151,8 +152,9 @@ def test_what_pretraining_saw_is_counted_by_place():
     def read(genomes: list[dict]) -> Provenance:
         return Provenance.model_validate({"genomes": genomes})
 
-    assert seen_in_pretraining(data, read([genome])) == (
-        "Pretraining on g.fa saw 15 of 200 test loci (by contig name and place)."
+    assert (
+        seen_in_pretraining(data, read([genome]))
+        == "Pretraining on g.fa saw 15 of 200 test loci (by contig name and place)."
     )
     plain = {**genome, "contigs": {"1": 10**6}, "seen": {"1": genome["seen"]["chr1"]}}
     with pytest.warns(GenomeNote, match="contigs renamed to those of g.fa: chr1 -> 1"):

@@ -1,4 +1,6 @@
-"""Expected letters: probabilities of a letter that the model cannot see, the same on either strand."""
+"""Expected letters: probabilities of a letter that the model cannot see, the same on either
+strand.
+"""
 
 import numpy as np
 import pytest

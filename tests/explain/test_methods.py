@@ -1,4 +1,6 @@
-"""Regions through files: every method, every format, both strands, every reason, kills and shards."""
+"""Regions through files: every method, every format, both strands, every reason, kills and
+shards.
+"""
 
 from dataclasses import replace
 
@@ -167,7 +169,10 @@ def test_shards_merge_to_the_same_numbers_and_a_kill_resumes(files, tmp_path, mo
         ),
         (
             Options("magic"),
-            "method: unknown method 'magic'; possible: gradient, integrated, deeplift, ism, dependency",
+            (
+                "method: unknown method 'magic'; possible: gradient, integrated, deeplift, ism,"
+                " dependency"
+            ),
         ),
         (Options(window=0), "window: 0; 1 letter or more"),
     ],

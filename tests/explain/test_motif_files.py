@@ -17,7 +17,9 @@ FILES = {
         "0.8 0 0 0.2\n 0 0 1 0\n 0.2 0.2 0.2 0.4\n\nURL none\n"
     ),
     "JASPAR": ">M1 word\nA [ 8 0 2 ]\nC [ 0 0 2 ]\nG [ 0 10 2 ]\nT [ 2 0 4 ]\n",
-    "TRANSFAC": "ID  M1\nNA  word\nP0  A C G T\n01  8 0 0 2 A\n02  0 0 10 0 G\n03  2 2 2 4 N\nXX\n//\n",
+    "TRANSFAC": (
+        "ID  M1\nNA  word\nP0  A C G T\n01  8 0 0 2 A\n02  0 0 10 0 G\n03  2 2 2 4 N\nXX\n//\n"
+    ),
 }
 
 

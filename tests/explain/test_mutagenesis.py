@@ -1,4 +1,6 @@
-"""In-silico mutagenesis equals mutating by hand, letter by letter, and is the same on both strands."""
+"""In-silico mutagenesis equals mutating by hand, letter by letter, and is the same on both
+strands.
+"""
 
 import pytest
 import torch

@@ -16,7 +16,8 @@ def gff(*rows):
     """GFF3 of CDS parts: (gene, start, end, strand), 1-based."""
     text = "##gff-version 3\n"
     for gene, start, end, strand in rows:
-        text += f"c\tx\tCDS\t{start}\t{end}\t.\t{strand}\t0\tID=CDS:{gene};Parent={gene}.t;gene_id={gene}\n"
+        text += f"c\tx\tCDS\t{start}\t{end}\t.\t{strand}\t0\t"
+        text += f"ID=CDS:{gene};Parent={gene}.t;gene_id={gene}\n"
     return text
 
 

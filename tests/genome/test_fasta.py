@@ -192,7 +192,8 @@ for seed in range(4):
             place = place * 1103515245 + 12345 & 0x7FFFFFFF
             contig = contigs[place % len(contigs)]
             start = place % (len(truth[contig]) - 300)
-            wrong += genome.letters(contig, start, start + 300) != truth[contig][start : start + 300]
+            end = start + 300
+        wrong += genome.letters(contig, start, end) != truth[contig][start:end]
         if child == 0:
             os._exit(1 if wrong else 0)
     children.append(child)

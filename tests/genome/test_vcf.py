@@ -21,7 +21,8 @@ from orchid_genomics.genome.vcf import (
 )
 from orchid_genomics.sequence import Variant
 
-HEAD = "##fileformat=VCFv4.3\n##contig=<ID=chr1,length=900>\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
+HEAD = "##fileformat=VCFv4.3\n##contig=<ID=chr1,length=900>\n"
+HEAD += "#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
 
 
 def vcf(tmp_path, *lines, head=HEAD):

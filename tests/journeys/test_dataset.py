@@ -102,8 +102,8 @@ def test_every_row_is_its_place_read_on_the_genome(files, capsys):
     )
     assert f"contig ends  {overhanging} windows reach beyond their contig: kept, N there" in lines
     assert (
-        "duplicates   0 of train, 0 of validation share 30 letters, either strand, with a later split: removed"
-        in lines
+        "duplicates   0 of train, 0 of validation share 30 letters, either strand, with a later"
+        " split: removed" in lines
     )
     counts = [sum(row[5] == split for row in rows) for split in ("train", "validation", "test")]
     assert [int(line.split()[1].replace(",", "")) for line in lines[-3:]] == counts

@@ -53,10 +53,17 @@ def test_every_element_has_its_row_and_the_file_says_what_it_is(folder, capsys):
         model = OrchidModel.from_pretrained("model")
         vectors = ElementVectors(model.encoder, Genome("genome.fa"), 64, "mean", "forward")
         np.testing.assert_array_equal(found[3], vectors([bed[3]])[0][0])
-        assert {name: found.about[name] for name in ("format", "model", "genome", "pool", "strand", "window")} == {
-            "format": FORMAT, "model": model.hash(), "genome": Genome("genome.fa").checksum(), "pool": "mean",
-            "strand": "forward", "window": 64,
-        }  # fmt: skip
+        assert {
+            name: found.about[name]
+            for name in ("format", "model", "genome", "pool", "strand", "window")
+        } == {
+            "format": FORMAT,
+            "model": model.hash(),
+            "genome": Genome("genome.fa").checksum(),
+            "pool": "mean",
+            "strand": "forward",
+            "window": 64,
+        }
         assert len(found) == 20
     said = capsys.readouterr().err
     assert "20 elements: 18 embedded, one vector each, seen in windows of 64 nt" in said

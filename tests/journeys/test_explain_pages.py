@@ -44,7 +44,8 @@ def test_matches_of_motifs_are_a_table_of_their_own_and_the_page_names_their_fil
     (tmp_path / "in.bed").write_text("c1\t100\t250\tone\t0\t-\n")
     matrix = "".join("0.91 0.03 0.03 0.03\n0.03 0.03 0.03 0.91\n" for _ in range(4))
     (tmp_path / "TA.meme").write_text(
-        f"MEME version 4\n\nALPHABET= ACGT\n\nMOTIF M1 TATA\nletter-probability matrix: alength= 4\n{matrix}"
+        "MEME version 4\n\nALPHABET= ACGT\n\nMOTIF M1 TATA\nletter-probability matrix: alength="
+        f" 4\n{matrix}"
     )
     main([*words, "-o", "out.npz", "--html", "--motifs", "TA.meme"])
     header, *lines = (tmp_path / "out.motifs.tsv").read_text().splitlines()

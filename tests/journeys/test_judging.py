@@ -43,7 +43,8 @@ def folder(tmp_path_factory):
         strand = "+-"[gene % 2]
         turned = orf[::-1].translate(str.maketrans("ACGT", "TGCA"))
         letters += random_letters(60, gene) + (orf if strand == "+" else turned)
-        rows += f"c\tx\tCDS\t{start}\t{start + len(orf) - 1}\t.\t{strand}\t0\tParent=g{gene};gene_id=g{gene}\n"
+        rows += f"c\tx\tCDS\t{start}\t{start + len(orf) - 1}\t.\t{strand}\t0\t"
+        rows += f"Parent=g{gene};gene_id=g{gene}\n"
     genome = write_genome(
         folder / "g.fa", {"c": letters + random_letters(60), "t": random_letters(2_000, 9)}
     )
@@ -290,7 +291,10 @@ def test_only_and_regions_keep_what_they_say(tmp_path, capsys):
         ),
         (
             ("--positive", "bad", "--negative", "good", "--only", "gene=x"),
-            "error: --only gene=x: leaves none of 200 variants; values and places that the file has",
+            (
+                "error: --only gene=x: leaves none of 200 variants; values and places that the"
+                " file has"
+            ),
         ),
         (
             ("--positive", "bad", "--negative", "good", "--only", "gene=g2", "--score", "gap"),

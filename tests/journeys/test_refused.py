@@ -68,7 +68,10 @@ def bgzipped(path, keep):
 def test_a_bad_genome(refused, small, damage, message):
     damage(small.parent / "genome.fa")
     if message.endswith("b:"):
-        message = "genome.fa b: '!' at letter 3 is no nucleotide code; A C G T N and the other IUPAC codes"
+        message = (
+            "genome.fa b: '!' at letter 3 is no nucleotide code; A C G T N and the other IUPAC"
+            " codes"
+        )
     assert message in both(refused, small)
 
 
@@ -78,8 +81,8 @@ def test_a_plain_file_shorter_than_its_index(refused, small):
     genome.write_bytes(genome.read_bytes()[:-500])
     message = both(refused, small)
     assert (
-        "is truncated: it ends before contig t has its 2,000 letters of genome.fa.fai; copy it again"
-        in message
+        "is truncated: it ends before contig t has its 2,000 letters of genome.fa.fai; copy it"
+        " again" in message
     )
 
 
@@ -95,8 +98,8 @@ def test_an_unknown_contig_with_both_lists(refused, small):
 def test_a_window_longer_than_every_contig(refused, small):
     message = both(refused, small, "--set", "data.length=8192")
     assert (
-        "a window of 8,192 nt is longer than every training contig (the longest, a: 6,000 nt); a shorter"
-        in message
+        "a window of 8,192 nt is longer than every training contig (the longest, a: 6,000 nt); a"
+        " shorter" in message
     )
     curriculum = (
         "training.curriculum=[{length=64, steps=2, batch=4}, {length=6001, steps=2, batch=4}]"
@@ -134,7 +137,8 @@ def test_a_stale_index_is_said_and_left_alone(small, tmp_path, index_cache, caps
     out, err = capsys.readouterr()
     assert err.count("\n") == 1
     assert err.startswith(
-        f"note: {fai}: contig a is not where it says (an older version of the file?); it is left alone"
+        f"note: {fai}: contig a is not where it says (an older version of the file?); it is left"
+        " alone"
     )
     assert str(index_cache) in err
     assert "train 9,010," in out
@@ -192,7 +196,10 @@ def test_a_missing_and_an_empty_bed(refused, small):
         ("model.dept=3", "model.dept: unknown key; possible: alphabet, backend, depth, "),
         (
             "sed=3",
-            "sed: unknown key; possible: data, evaluation, genomes, kind, model, objective, optimizer, seed, training",
+            (
+                "sed: unknown key; possible: data, evaluation, genomes, kind, model, objective,"
+                " optimizer, seed, training"
+            ),
         ),
         ("genomes.0.fast=x", "genomes.0.fast: unknown key; possible: exclude, fasta, "),
         ("training.steps=many", "training.steps: Input should be a valid integer"),

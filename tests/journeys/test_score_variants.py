@@ -424,7 +424,8 @@ def test_ref_mismatches_by_choice(folder, refused, capsys):
         "score-variants", *files, "-o", folder / "o.vcf.gz", "--on-ref-mismatch", "error"
     )
     assert re.search(
-        r"c1:\d+ .>. \(1-based\): REF is ., the genome has .; --on-ref-mismatch skip, or use-genome",
+        r"c1:\d+ .>. \(1-based\): REF is ., the genome has .; --on-ref-mismatch skip, or"
+        r" use-genome",
         message,
     )
 

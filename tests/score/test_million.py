@@ -13,7 +13,8 @@ import sys
 from pathlib import Path
 from orchid_genomics.cli import main
 main(sys.argv[1:])
-print(next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")).split()[1])
+lines = Path("/proc/self/status").read_text().splitlines()
+print(next(line for line in lines if line.startswith("VmHWM")).split()[1])
 """
 
 

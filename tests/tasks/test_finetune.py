@@ -66,7 +66,8 @@ def write_set(path, rows, extra=lambda row: ("chr1", row * 20_000, "+")):
             contig, start, strand = extra(row)
             split = splits[(row // 2) % 10]
             file.write(
-                f"{contig}\t{start}\t{start + len(letters)}\t{strand}\t{label}\t{split}\t{letters}\n"
+                f"{contig}\t{start}\t{start + len(letters)}\t"
+                f"{strand}\t{label}\t{split}\t{letters}\n"
             )
 
 
@@ -246,7 +247,10 @@ def test_stranded_rows_get_a_forward_head_and_the_report_says_so(recipe, tmp_pat
         tmp_path / "set.tsv.gz", planted(400, 0), lambda row: ("c", row * 500, "+-"[row // 2 % 2])
     )
     run(recipe, tmp_path / "run", *QUICK)
-    words = "Strand: forward (sequences are read on their own strand; following the strand column of the data)."
+    words = (
+        "Strand: forward (sequences are read on their own strand; following the strand column of"
+        " the data)."
+    )
     assert words in capsys.readouterr().out
     assert OrchidModel.from_pretrained(tmp_path / "run" / "model").recipe.head.strand == "forward"
     run(recipe, tmp_path / "blind", *QUICK, "head.strand=both")
@@ -341,8 +345,8 @@ def test_a_wrong_recipe_is_one_line_and_writes_nothing(recipe, tmp_path, refused
     assert "training.layers: 3 of 1 layers; 0 to 1" in wrong("training.layers=3")
     assert "training.folds: 2 folds leave none to train on" in wrong("training.folds=2")
     assert (
-        "set.tsv.gz: has no column 'seq'; its columns: chrom, start, end, strand, label, split, sequence"
-        in wrong("data.sequence=seq")
+        "set.tsv.gz: has no column 'seq'; its columns: chrom, start, end, strand, label, split,"
+        " sequence" in wrong("data.sequence=seq")
     )
     assert "head.kind: unknown key; possible: maxima, other, pool, queries, strand" in wrong(
         "head.kind=pooled"

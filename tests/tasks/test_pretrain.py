@@ -133,8 +133,8 @@ def test_plan_says_what_a_run_would_take_and_writes_nothing(small, tmp_path):
     text = "\n".join(plan(small, (stages,), steps=1))
     assert "3,500 parameters; windows of 128 nt, moved by up to 64 nt" in text
     assert (
-        "genome.fa: 71 training windows (100% of draws), dropped: none; 0.00 % N, 50.1 % soft-masked"
-        in text
+        "genome.fa: 71 training windows (100% of draws), dropped: none; 0.00 % N, 50.1 %"
+        " soft-masked" in text
     )
     assert "training windows that touch held-out letters: 0" in text
     assert "letters by split: train 9,000, ignore 0, validation 2,000, test 2,000" in text

@@ -17,7 +17,10 @@ import torch
 
 from orchid_genomics.cli import main
 
-CURRICULUM = "training.curriculum=[{length=64, steps=50, batch=8}, {length=128, steps=40, batch=4, accumulate=2}]"
+CURRICULUM = (
+    "training.curriculum=[{length=64, steps=50, batch=8}, {length=128, steps=40, batch=4,"
+    " accumulate=2}]"
+)
 
 
 @pytest.fixture(autouse=True)

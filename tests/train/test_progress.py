@@ -1,4 +1,6 @@
-"""What a person sees of a long job: a bar at a terminal, plain lines elsewhere, nothing when quiet."""
+"""What a person sees of a long job: a bar at a terminal, plain lines elsewhere, nothing
+when quiet.
+"""
 
 import pytest
 

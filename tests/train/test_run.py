@@ -122,7 +122,8 @@ print(run.load(NEWEST, CPU)["step"], files(run.folder))
     )
     first, second = done.stdout.splitlines()
     assert first.endswith(
-        "newest.pt: cannot be written (File too large); the older one is kept, and --resume goes on from it"
+        "newest.pt: cannot be written (File too large); the older one is kept, and --resume goes on"
+        " from it"
     )
     assert second == "7 ['checkpoints/newest.pt', 'recipe.json']"
 
@@ -256,7 +257,10 @@ def test_a_run_resumes_only_with_the_inputs_that_it_began_with(tmp_path):
     Run(folder, Whole(), resume=False).begin(then)
     assert json.loads((folder / "inputs.json").read_text()) == then
     Run(folder, Whole(), resume=True).begin(then)
-    message = rf"^/genome\.fa: changed since the run began \(SHA-256 {'a' * 12} then, {'c' * 12} now\); the file as it was"
+    message = (
+        rf"^/genome\.fa: changed since the run began \(SHA-256 {'a' * 12} then, {'c' * 12} now\);"
+        r" the file as it was"
+    )
     with pytest.raises(TrainingError, match=message):
         Run(folder, Whole(), resume=True).begin(now)
     (folder / "inputs.json").write_text("{")

@@ -65,8 +65,8 @@ def test_a_table_of_a_spreadsheet_begins_with_a_mark_and_a_column_stands_once(tm
     assert open_set(recipe).places is not None
     double = fault(table(tmp_path, [f"{line}\t5" for line in lines()], f"{HEADER}\tlabel"))
     assert (
-        "has 2 columns 'label'; its columns: chrom, start, end, strand, label, split, sequence, label"
-        in double
+        "has 2 columns 'label'; its columns: chrom, start, end, strand, label, split, sequence,"
+        " label" in double
     )
 
 
@@ -204,7 +204,8 @@ def test_whole_chromosomes_are_held_out_and_families_stay_together(tmp_path):
 
 def test_rows_that_share_letters_of_the_genome_stay_together_where_the_split_is_ours(tmp_path):
     rows = [
-        f"chr1\t{row // 3 * 100 + row % 3 * 20}\t{row // 3 * 100 + row % 3 * 20 + 30}\t{row % 2}\t{turned(row, 30)}"
+        f"chr1\t{row // 3 * 100 + row % 3 * 20}\t{row // 3 * 100 + row % 3 * 20 + 30}"
+        f"\t{row % 2}\t{turned(row, 30)}"
         for row in range(300)
     ]  # three windows a stretch, each over the next
     rows += [
@@ -224,7 +225,10 @@ def test_a_family_that_a_given_split_parts_is_counted(tmp_path):
     ]
     found = open_set(table(tmp_path, rows, "sequence\tlabel\tgroup\tsplit"))
     assert found.notes == (
-        "validation and test rows of a family (the group column, else equal letters) that is in training too: 20",
+        (
+            "validation and test rows of a family (the group column, else equal letters) that is in"
+            " training too: 20"
+        ),
     )
 
 
@@ -324,9 +328,13 @@ def test_training_on_beds_reads_the_windows_that_scoring_reads(tmp_path):
         (tmp_path / f"{label}.bed").write_text(text)
         classes.append(ClassBed(bed=tmp_path / f"{label}.bed", label=label))
     recipe = BedRecipe(
-        fasta=tmp_path / "g.fa", classes=tuple(classes), length=30, validation_contigs=("chr2",),
-        test_contigs=("chr3",), conflicts="drop",
-    )  # fmt: skip
+        fasta=tmp_path / "g.fa",
+        classes=tuple(classes),
+        length=30,
+        validation_contigs=("chr2",),
+        test_contigs=("chr3",),
+        conflicts="drop",
+    )
     found = read_rows(recipe)
     records = [record for part in classes for record in read_records(part.bed)]
     for record, tokens in zip(records, found.tokens, strict=True):
@@ -430,12 +438,17 @@ def test_an_hdf5_of_others_is_refused(tmp_path):
         "label has 1 rows, sequence 2; as many of each": {"sequence": ["AC", "GT"], "label": [0]},
         "label has no rows, sequence 2; as many of each": {"sequence": ["AC", "GT"], "label": 5},
         "start holds no whole numbers; 0-based half-open places": {
-            "sequence": ["AC", "GT"], "label": [0, 1], "chrom": ["a", "a"], "start": ["1", "2"], "end": [3, 4]
+            "sequence": ["AC", "GT"],
+            "label": [0, 1],
+            "chrom": ["a", "a"],
+            "start": ["1", "2"],
+            "end": [3, 4],
         },
         "theirs.h5: has 2 labels a row and 3 names (a, b, c); a name for each": {
-            "sequence": ["AC", "GT"], "label": [[0, 1], [1, 0]]
+            "sequence": ["AC", "GT"],
+            "label": [[0, 1], [1, 0]],
         },
-    }.items():  # fmt: skip
+    }.items():
         with h5py.File(path, "w") as file:
             file.attrs.update({"format": FORMAT, "labels": ["a", "b", "c"]})
             for name, values in data.items():
@@ -584,7 +597,10 @@ def test_an_attribute_of_another_kind_is_one_line(tmp_path, name, value, message
         (
             lines(12, label=lambda r: 1 if r % 3 == 2 else r // 3 % 2),
             HEADER,
-            "all 4 rows of test have the label '1'; answers that differ in train, validation and test",
+            (
+                "all 4 rows of test have the label '1'; answers that differ in train, validation"
+                " and test"
+            ),
         ),
         ([], HEADER, "has no row; one labelled sequence at least"),
     ],

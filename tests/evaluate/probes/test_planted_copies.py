@@ -47,7 +47,9 @@ near = 40
 
 
 class Shift(nn.Module):
-    """An encoder by hand that gives each letter the one `distance` before it, where that is shown."""
+    """An encoder by hand that gives each letter the one `distance` before it, where that is
+    shown.
+    """
 
     def __init__(self, distance, turned_about=None):
         super().__init__()
@@ -280,7 +282,10 @@ def test_plan_says_what_is_planted(recipe, capsys):
     [
         (
             ["copies.shortest=60", "copies.longest=80"],
-            "copies: a window of 128 nt holds no copy of 60 nt, 20 nt away; a shorter copies.shortest",
+            (
+                "copies: a window of 128 nt holds no copy of 60 nt, 20 nt away; a shorter"
+                " copies.shortest"
+            ),
         ),
         (
             ["evaluation.sites=3"],

@@ -38,7 +38,8 @@ def test_a_pointer_to_another_record_says_nothing():
 
 
 def test_vep_by_the_format_of_its_header_and_its_own_alleles():
-    text = "T|synonymous_variant|LOW|A|E1|1,T|splice_donor_variant&intron_variant|HIGH|B|E2|-1,G|stop_gained|HIGH|C|E3|1"
+    text = "T|synonymous_variant|LOW|A|E1|1,T|splice_donor_variant&intron_variant|HIGH|B|E2|-1,"
+    text += "G|stop_gained|HIGH|C|E3|1"
     assert said("CSQ", text, description=VEP) == Effect("splice_donor", "B", "-")
     assert said("CSQ", "-|frameshift_variant|HIGH|A|E1|1", "CA", "C", VEP) == Effect(
         "frameshift", "A", "+"

@@ -1,4 +1,6 @@
-"""Baselines: a look-up that never saw the row's own cluster, counts, conservation, random weights."""
+"""Baselines: a look-up that never saw the row's own cluster, counts, conservation, random
+weights.
+"""
 
 import numpy as np
 import pytest

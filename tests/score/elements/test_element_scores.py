@@ -27,9 +27,14 @@ from orchid_genomics.sequence import CODE, DNA, Interval
 
 WINDOW = 64
 PLACES = [
-    Interval("c1", 5, 25), Interval("c1", 100, 131, "+"), Interval("c1", 100, 200, "-"), Interval("c1", 790, 845),
-    Interval("c1", 990, 1190), Interval("c2", 0, 500), Interval("c2", 480, 500),
-]  # fmt: skip
+    Interval("c1", 5, 25),
+    Interval("c1", 100, 131, "+"),
+    Interval("c1", 100, 200, "-"),
+    Interval("c1", 790, 845),
+    Interval("c1", 990, 1190),
+    Interval("c2", 0, 500),
+    Interval("c2", 480, 500),
+]
 HEADS = {
     "binary": {"kind": "pooled", "task": "binary", "labels": ["no", "yes"]},
     "classes": {
@@ -143,7 +148,9 @@ def test_the_mirrored_element_of_the_mirrored_genome_has_the_same_likelihood(
 
 @pytest.mark.parametrize("name", HEADS)
 def test_the_mirrored_element_of_the_mirrored_genome_has_the_same_prediction(genome, turned, name):
-    """Whatever the head: the element is read on its own strand. An even window stays centred on it."""
+    """Whatever the head: the element is read on its own strand. An even window stays
+    centred on it.
+    """
     model = random_model(HEADS[name])
     for length in (0, 40, 41):
         stranded = [Interval(place.contig, place.start, place.end, "+") for place in PLACES]
@@ -205,8 +212,11 @@ def test_a_fine_tuned_model_reads_the_length_that_it_was_trained_on(genome):
 
 def test_every_element_without_a_number_has_its_reason(model, genome):
     odd = [
-        Interval("c9", 0, 10), Interval("c2", 490, 501), Interval("c1", 800, 840), Interval("c1", 795, 805),
-    ]  # fmt: skip
+        Interval("c9", 0, 10),
+        Interval("c2", 490, 501),
+        Interval("c1", 800, 840),
+        Interval("c1", 795, 805),
+    ]
     found = score_elements(model, genome, odd, window=WINDOW, background=0)
     assert found.why == ["unknown_contig", "off_contig", "all_n", ""]
     assert np.isfinite(found.values).all(1).tolist() == [False, False, False, True]

@@ -10,9 +10,12 @@ from orchid_genomics.score.elements.vectors import ElementVectors
 from orchid_genomics.sequence import CODE, Interval
 
 PLACES = [
-    Interval("c1", 5, 25), Interval("c1", 100, 131, "+"), Interval("c1", 100, 200, "-"), Interval("c1", 790, 845),
+    Interval("c1", 5, 25),
+    Interval("c1", 100, 131, "+"),
+    Interval("c1", 100, 200, "-"),
+    Interval("c1", 790, 845),
     Interval("c2", 480, 500, "-"),
-]  # fmt: skip
+]
 
 
 def mirrored(place, genome):

@@ -130,7 +130,10 @@ def test_saved_and_read_again(calibration):
     [
         (
             {"model": 1},
-            r"cal.json: is for the model [0-9a-f]{12}, not [0-9a-f]{12}; orchid-genomics calibrate, again",
+            (
+                r"cal.json: is for the model [0-9a-f]{12}, not [0-9a-f]{12}; orchid-genomics"
+                r" calibrate, again"
+            ),
         ),
         (
             {"window": 128},

@@ -43,9 +43,9 @@ def test_the_page_has_every_reason():
 @pytest.mark.parametrize("command", ["score-variants", "merge"])
 def test_help_waits_for_nothing_heavy(command):
     program = (
-        "import sys; from orchid_genomics.cli import group\n"
-        f"group.main([{command!r}, '--help'], standalone_mode=False)\n"
-        "print('heavy:', *[name for name in ('torch', 'numpy', 'pysam', 'pydantic') if name in sys.modules])"
+        f"import sys; from orchid_genomics.cli import group\ngroup.main([{command!r}, '--help'],"
+        " standalone_mode=False)\nprint('heavy:', *[name for name in ('torch', 'numpy', 'pysam',"
+        " 'pydantic') if name in sys.modules])"
     )
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True

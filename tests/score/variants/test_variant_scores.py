@@ -299,7 +299,9 @@ def test_a_score_that_a_model_cannot_give(genome, model):
         Scoring(model, genome, ["lrr"])
     with pytest.raises(
         InputError,
-        match="llr needs a letters head, and the model has a pooled head; possible: embedding, delta",
+        match=(
+            "llr needs a letters head, and the model has a pooled head; possible: embedding, delta"
+        ),
     ):
         Scoring(random_model(POOLED), genome, ["llr"])
     with pytest.raises(

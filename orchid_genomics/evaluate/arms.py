@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from orchid_genomics.data.labelled.schema import LabelledSet
 from orchid_genomics.errors import RecipeError
@@ -35,6 +34,7 @@ from orchid_genomics.model.orchid import OrchidRecipe
 from orchid_genomics.train.distributed import Ranks
 from orchid_genomics.train.supervised import (
     FitRecipe,
+    Network,
     SupervisedFit,
     answer,
     fit_supervised,
@@ -53,7 +53,7 @@ class SeedFit:
     """One seed of an arm: its model, its answers, and how it was trained."""
 
     seed: int
-    model: nn.Module
+    model: Network
     loss: float
     """The lowest one minus the monitored score on validation."""
     validation: np.ndarray
@@ -97,7 +97,7 @@ class Arm:
     """An arm to be trained: what it is called, what makes its model, what is tried."""
 
     name: str
-    make: Callable[[Candidate, int], nn.Module]
+    make: Callable[[Candidate, int], Network]
     """The untrained model of a candidate and a seed."""
     candidates: Sequence[Candidate]
 
@@ -106,10 +106,10 @@ def arms_of(recipe: FinetuneRecipe, data: LabelledSet) -> list[Arm]:
     """The arms that a recipe asks for, the model first."""
     candidates, chosen = model_candidates(recipe, data), recipe.baselines
 
-    def model(candidate: Candidate, seed: int) -> nn.Module:
+    def model(candidate: Candidate, seed: int) -> Network:
         return build_model(recipe, data, seed, candidate.reading)
 
-    def random(candidate: Candidate, seed: int) -> nn.Module:
+    def random(candidate: Candidate, seed: int) -> Network:
         return build_random(recipe, data, seed, candidate.reading)
 
     arms = [Arm(MODEL, model, candidates)]

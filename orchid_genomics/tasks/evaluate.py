@@ -3,7 +3,7 @@ constant answer.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -136,7 +136,7 @@ def _plan(
 
 
 def _score(
-    model: OrchidModel, task: SupervisedTask, data: LabelledSet, thresholds: list[float]
+    model: OrchidModel, task: SupervisedTask, data: LabelledSet, thresholds: Sequence[float | None]
 ) -> Scores:
     """Scores of the model and of the constant answer, with intervals over families or loci."""
     rows, loci = np.arange(len(data)), families(data)

@@ -33,6 +33,7 @@ from orchid_genomics.evaluate.linear import baselines
 from orchid_genomics.evaluate.report import Curves, page
 from orchid_genomics.files import atomic_file, finite, writable
 from orchid_genomics.model.folder import OrchidModel
+from orchid_genomics.model.heads import PooledRecipe, TracksRecipe
 from orchid_genomics.recipe import load
 from orchid_genomics.terminal import clock
 from orchid_genomics.train import distributed
@@ -334,7 +335,7 @@ def provenance_of(
 def card(model: OrchidModel, data: LabelledSet, answer: str) -> str:
     """The README.md of a fine-tuned model's folder."""
     head = model.recipe.head
-    if head is None or head.kind == "letters":
+    if not isinstance(head, PooledRecipe | TracksRecipe):
         raise InputError("model", "has no head of labels", "a fine-tuned model")
     return (
         f"# Orchid fine-tuned on {data.name}\n\n"

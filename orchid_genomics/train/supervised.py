@@ -6,11 +6,11 @@ prediction alike; a model never sees a row padded further than the row's own len
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -25,7 +25,7 @@ from orchid_genomics.recipe import Strict
 from orchid_genomics.sequence import CODE, DNA
 from orchid_genomics.sequence.hashing import Stream
 from orchid_genomics.train.distributed import Ranks, check_batch
-from orchid_genomics.train.loop import Fit, Stage, TrainingRecipe, activations
+from orchid_genomics.train.loop import Fit, Stage, Trainable, TrainingRecipe, activations
 from orchid_genomics.train.optimizer import OptimizerRecipe
 from orchid_genomics.train.optimizer import build as build_optimizer
 from orchid_genomics.train.run import BEST, Run
@@ -62,11 +62,21 @@ class FitRecipe(Strict):
     recipe: dict[str, Any]
 
 
+class Network(Trainable, Protocol):
+    """A trainable model that answers rows of letters: an encoder with a head, or a CNN."""
+
+    def __call__(self, tokens_BL: Tensor) -> Tensor: ...
+
+    def eval(self) -> Any: ...
+
+    def parameters(self) -> Iterator[nn.Parameter]: ...
+
+
 @dataclass(frozen=True)
 class SupervisedFit:
     """A model with its best weights on validation, and how it came to them."""
 
-    model: nn.Module
+    model: Network
     loss: float
     """The lowest one minus the monitored score on validation."""
     seconds: float
@@ -109,7 +119,7 @@ class Supervised:
 
     def hide(self, tokens_BL: Tensor, seed: int, step: int, rows: Tensor) -> Examples:
         """Tokens (B, L) uint8 of some rows of a step, `noise` of their letters shown as MASK."""
-        examples, weights = self.epochs.examples(seed, step, rows.cpu().numpy())
+        examples, weights = self.epochs.examples(seed, step, rows.tolist())
         device = tokens_BL.device
         codes = tokens_BL & CODE
         if self.noise:
@@ -171,7 +181,7 @@ def padded_lengths(data: LabelledSet) -> np.ndarray:
 
 @torch.inference_mode()
 def predict(
-    model: nn.Module, tokens: Sequence[np.ndarray], device: torch.device, letters: int = 1 << 15
+    model: Network, tokens: Sequence[np.ndarray], device: torch.device, letters: int = 1 << 15
 ) -> np.ndarray:
     """A model's outputs for every sequence, in order: (n, K), or tracks (n, P, T) with NaN beyond a
     row's end.
@@ -203,9 +213,7 @@ def _pad_bins(output: np.ndarray, bins: int) -> np.ndarray:
     return np.pad(output, ((0, missing), (0, 0)), constant_values=np.nan)
 
 
-def answer(
-    model: nn.Module, data: LabelledSet, rows: np.ndarray, device: torch.device
-) -> np.ndarray:
+def answer(model: Network, data: LabelledSet, rows: np.ndarray, device: torch.device) -> np.ndarray:
     """A model's answers for some rows: probabilities or numbers (n, K), or tracks (n, P, K)."""
     model.eval()
     outputs = predict(model, [data.tokens[row] for row in rows], device)
@@ -225,7 +233,7 @@ def monitored(data: LabelledSet, answers: np.ndarray, rows: np.ndarray) -> float
 
 
 def seconds_a_step(
-    model: Any,
+    model: Network,
     data: LabelledSet,
     training: SupervisedRecipe,
     optimizer: OptimizerRecipe,
@@ -250,6 +258,8 @@ def seconds_a_step(
     objective = Supervised(data, epochs, noise=training.noise)
     model = model.to(device).train()
     model.encoder.prepare(training.checkpointing, activations(training.precision, device))
+    if not isinstance(model, nn.Module):  # which a protocol cannot say
+        raise TypeError(f"a {type(model).__name__} is no torch module")
     adam = build_optimizer(model, optimizer)
     rows = torch.tensor(share, device=device)
     seconds = []
@@ -267,7 +277,7 @@ def seconds_a_step(
 
 
 def fit_supervised(
-    model: nn.Module,
+    model: Network,
     data: LabelledSet,
     training: SupervisedRecipe,
     *,

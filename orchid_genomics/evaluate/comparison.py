@@ -19,6 +19,7 @@ from orchid_genomics.data.labelled.splitting import join_groups
 from orchid_genomics.evaluate.answered import Answered
 from orchid_genomics.evaluate.arms import RANDOM, TrainedArm
 from orchid_genomics.evaluate.bootstrap import Estimate, resampled_weights
+from orchid_genomics.evaluate.estimate_text import interval, signed
 from orchid_genomics.evaluate.repeats import recurs
 from orchid_genomics.genome.contigs import shared
 from orchid_genomics.genome.regions import Regions
@@ -68,8 +69,10 @@ class Verdict:
         return self.task.primary
 
     @property
-    def better(self) -> bool:
-        """Whether the model beats the comparator beyond chance."""
+    def better(self) -> bool | None:
+        """Whether the model beats the comparator beyond chance; None where there is no verdict."""
+        if not self.has_alternatives:
+            return None
         return self.line(self.comparator).minus[self.primary].low > 0
 
     @property
@@ -99,13 +102,12 @@ class Verdict:
             ours = self.lines[0].scores[primary]
             return (
                 f"No alternative was run, so there is no verdict: {primary} {ours.value:.3f} "
-                f"({ours.low:.3f} to {ours.high:.3f})."
+                f"({interval(ours)})."
             )
         return (
             f"The encoder {self.word} the best alternative on validation, {self.comparator}: "
             f"{primary} {self.lines[0].scores[primary].value:.3f} "
-            f"against {theirs.scores[primary].value:.3f}, a difference of {gap.value:+.3f} "
-            f"({gap.low:+.3f} to {gap.high:+.3f})."
+            f"against {theirs.scores[primary].value:.3f}, a difference of {signed(gap)}."
         )
 
     def pretraining(self) -> str:
@@ -117,9 +119,8 @@ class Verdict:
             return ""
         gap = line.minus[self.primary]
         says = "helps" if gap.low > 0 else "hurts" if gap.high < 0 else "does not clearly help"
-        spread = f"{gap.value:+.3f} ({gap.low:+.3f} to {gap.high:+.3f})"
         against = "against the same encoder from random weights"
-        return f"Pretraining {says}: {self.primary} {spread} {against}."
+        return f"Pretraining {says}: {self.primary} {signed(gap)} {against}."
 
     def values(self) -> dict[str, Any]:
         """For evaluation.json."""

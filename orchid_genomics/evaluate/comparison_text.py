@@ -6,24 +6,9 @@ from collections.abc import Callable, Sequence
 
 from orchid_genomics.evaluate.bootstrap import Estimate
 from orchid_genomics.evaluate.comparison import Line, Verdict, mean_interval
+from orchid_genomics.evaluate.estimate_text import interval, number, signed, span
 
 FEW = 20  # families below which a bootstrap over them is rough
-
-
-def number(value: float) -> str:
-    """Three decimals, a dash for what cannot be computed."""
-    return "-" if value != value else f"{value + 0.0:.3f}".replace("-0.000", "0.000")
-
-
-def span(estimate: Estimate) -> str:
-    """A value and its interval."""
-    return f"{number(estimate.value)} ({interval(estimate)})"
-
-
-def interval(estimate: Estimate) -> str:
-    """The ends of an interval: 0.1-0.2, or -0.1 to 0.2 where a dash would be a sign."""
-    low, high = number(estimate.low), number(estimate.high)
-    return f"{low} to {high}" if "-" in low + high else f"{low}-{high}"
 
 
 def verdict_text(verdict: Verdict) -> str:
@@ -51,8 +36,7 @@ def verdict_text(verdict: Verdict) -> str:
         lines += ["", *_table(verdict, lambda line: line.apart, title)]
         gap = verdict.line(verdict.comparator).apart_minus[primary]
         lines.append(
-            f"on these the encoder's {primary} minus that of {verdict.comparator} is "
-            f"{gap.value:+.3f} ({gap.low:+.3f} to {gap.high:+.3f})"
+            f"on these the encoder's {primary} minus that of {verdict.comparator} is {signed(gap)}"
         )
     for name, values in verdict.seeds.items():
         lines.append(f"{name}, {len(values) - 1} seeds: {seeds_line(primary, values)}")

@@ -18,7 +18,8 @@ from orchid_genomics.draw.pages import picture, render
 from orchid_genomics.evaluate.answered import Answered
 from orchid_genomics.evaluate.bootstrap import Estimate
 from orchid_genomics.evaluate.comparison import Line, Verdict
-from orchid_genomics.evaluate.comparison_text import interval, number, seeds_line
+from orchid_genomics.evaluate.comparison_text import seeds_line
+from orchid_genomics.evaluate.estimate_text import interval, number, signed_interval
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ def page(
         "evaluate/report.html",
         title=f"{data.name}: fine-tuning report",
         sentence=sentence,
-        better="does NOT" not in sentence,
+        outcome=_outcome(sentence),
         notes=[note for note in (verdict.pretraining(), *verdict.notes) if note],
         folds=answer if sentence != verdict.sentence() else "",
         primary=verdict.primary,
@@ -110,6 +111,13 @@ def _shown(data: LabelledSet, verdict: Verdict, name: str, arms: Sequence[Answer
     test = data.rows("test")
     flat, target, _ = data.task.flatten(answered.test, data.target[test], data.group[test])
     return Shown(name, flat, target, np.array(verdict.line(name).thresholds))
+
+
+def _outcome(sentence: str) -> str:
+    """The look of a verdict: yes, no, or neither, where it is level or there is none."""
+    if " does NOT beat " in sentence:
+        return "no"
+    return "yes" if " beats " in sentence else ""
 
 
 def _count_lines(verdict: Verdict) -> list[str]:
@@ -156,7 +164,7 @@ def _score_table(
 
 def _signed(gap: Estimate) -> dict[str, str]:
     """A difference and its interval, with their signs."""
-    return {"value": f"{gap.value:+.3f}", "interval": f"{gap.low:+.3f} to {gap.high:+.3f}"}
+    return {"value": f"{gap.value:+.3f}", "interval": signed_interval(gap)}
 
 
 def training_pictures(curves: Sequence[Curves], task: SupervisedTask) -> list[Markup]:

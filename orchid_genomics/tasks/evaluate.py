@@ -17,7 +17,8 @@ from orchid_genomics.errors import InputError
 from orchid_genomics.evaluate.answered import repeat_answer
 from orchid_genomics.evaluate.bootstrap import Estimate
 from orchid_genomics.evaluate.comparison import families, score_rows
-from orchid_genomics.evaluate.comparison_text import align, span
+from orchid_genomics.evaluate.comparison_text import align
+from orchid_genomics.evaluate.estimate_text import span
 from orchid_genomics.files import atomic_file, finite, writable
 from orchid_genomics.model.device import device_of
 from orchid_genomics.model.folder import OrchidModel

@@ -27,7 +27,8 @@ from orchid_genomics.evaluate.comparison import (
     mean_interval,
     seen_in_pretraining,
 )
-from orchid_genomics.evaluate.comparison_text import number, span, verdict_text
+from orchid_genomics.evaluate.comparison_text import verdict_text
+from orchid_genomics.evaluate.estimate_text import number, signed, span
 from orchid_genomics.evaluate.finetune_recipe import FinetuneRecipe
 from orchid_genomics.evaluate.linear import baselines
 from orchid_genomics.evaluate.report import Curves, page
@@ -268,14 +269,16 @@ def _over_folds(verdicts: list[Verdict]) -> str:
     comparator = max(others, key=validation)
     differences = np.subtract(values(model), values(comparator)).tolist()
     gap = mean_interval(differences)
-    lines = [
+    over = f"over {len(verdicts)} folds"
+    sentence = (
         f"The encoder {difference_word(gap)} the best alternative on validation, {comparator}: "
         f"{primary} {number(means[model].value)} against {number(means[comparator].value)} "
-        f"over {len(verdicts)} folds, a difference of {gap.value:+.3f} "
-        f"({gap.low:+.3f} to {gap.high:+.3f}).",
-        *_notes_of_folds(verdicts),
-        "",
-    ]
+        f"{over}, a difference of {signed(gap)}."
+    )
+    if not verdicts[0].has_alternatives:
+        ours = f"{primary} {span(means[model])} {over}"
+        sentence = f"No alternative was run, so there is no verdict: {ours}."
+    lines = [sentence, *_notes_of_folds(verdicts), ""]
     lines += [f"{name:<26} {primary} {span(means[name])}" for name in names]
     lines += ["", f"means over {len(verdicts)} folds, 95 % intervals by Student's t"]
     return "\n".join(lines)

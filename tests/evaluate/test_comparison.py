@@ -63,8 +63,10 @@ def test_the_first_line_says_whether_the_encoder_is_better(ours, theirs, says):
 def test_without_an_alternative_there_is_no_verdict():
     data = labelled()
     constant = constant_answer(data)
-    first = compare(data, model(data, 0.3), [constant], []).sentence()
+    verdict = compare(data, model(data, 0.3), [constant], [])
+    first = verdict.sentence()
     assert re.match(r"No alternative was run, so there is no verdict: MCC [\d.]+ \(", first)
+    assert verdict.values()["better"] is None
 
 
 def test_paired_differences_are_surer_than_the_intervals_apart():
@@ -139,6 +141,22 @@ def test_few_families_are_said_to_make_rough_intervals():
     )
     data.group[:] = np.arange(ROWS) % 9
     assert said in verdict_text(compare(data, model(data, 0.5), [other(data, "k-mers", 1.0)], []))
+
+
+def test_an_interval_without_width_is_not_printed():
+    data = labelled()
+    ours = model(data, 0.5)
+    sure = data.target[data.rows("test")][:, None] * 1.0
+    perfect = Answered("look-up", data.target[data.rows("validation")][:, None] * 1.0, sure)
+    twin = Answered("twin", ours.best.validation, ours.best.test)
+    text = verdict_text(compare(data, ours, [constant_answer(data), perfect, twin], []))
+    rows = {line.split("  ")[0].strip(" *"): line.split() for line in text.splitlines()}
+    assert "-" in rows["look-up"]
+    assert "-" in rows["majority class"]
+    assert not re.search(r"([\d.]{5})(-| to )\1", text)
+    only = compare(data, ours, [twin], []).sentence()
+    assert "is level with" in only
+    assert "+0.000 (every resample alike, so no interval)" in only
 
 
 def test_what_pretraining_saw_is_counted_by_place():

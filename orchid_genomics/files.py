@@ -6,6 +6,7 @@ under a temporary name and renamed.
 
 import atexit
 import codecs
+import contextlib
 import fcntl
 import gzip
 import hashlib
@@ -19,7 +20,7 @@ import sys
 import tempfile
 import weakref
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -316,3 +317,89 @@ def write_json(path: Path, values: Any, indent: int = 2) -> None:
     with writable(path, "a disk with room"), atomic_file(path) as part:
         text = json.dumps(finite(values), indent=indent, allow_nan=False)
         part.write_text(text + "\n", encoding="utf-8")
+
+
+class _Sink(io.RawIOBase):
+    """A file that takes whatever is written to it, and keeps the error of a disk that does not.
+
+    Reads of what was lost give zeros.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.error: OSError | None = None
+        self._file = path.open("w+b", buffering=0)
+        self._at = self._size = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def writable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._size}[whence]
+        self._at = base + offset
+        return self._at
+
+    def truncate(self, size: int | None = None) -> int:
+        self._size = self._at if size is None else size
+        self._try(lambda: self._file.truncate(self._size))
+        return self._size
+
+    def readinto(self, buffer: Any) -> int:
+        view = memoryview(buffer).cast("B")
+        data = os.pread(self._file.fileno(), len(view), self._at)
+        view[: len(data)] = data
+        view[len(data) :] = bytes(len(view) - len(data))
+        self._at += len(view)
+        return len(view)
+
+    def write(self, buffer: Any) -> int:
+        view = memoryview(buffer).cast("B")
+        self._try(lambda: self._write_all(view, self._at))
+        self._at += len(view)
+        self._size = max(self._size, self._at)
+        return len(view)
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+    def _write_all(self, view: memoryview, at: int) -> None:
+        while view:
+            count = os.pwrite(self._file.fileno(), view, at)
+            view, at = view[count:], at + count
+
+    def _try(self, write: Callable[[], object]) -> None:
+        if self.error is None:
+            try:
+                write()
+            except OSError as error:
+                self.error = error
+
+
+@contextmanager
+def create_hdf5(path: Path) -> Iterator[Any]:
+    """A new HDF5 file, open for writing; raises OSError where the disk is full.
+
+    HDF5 ends the process by a segmentation fault when it cannot write what it still holds as it
+    closes. So it writes through Python, is never told of a failure, and the failure is raised here.
+    """
+    import h5py
+
+    with contextlib.closing(_Sink(path)) as sink:
+        try:
+            with h5py.File(sink, "w") as file:
+                yield file
+        except Exception:
+            if sink.error is None:
+                raise
+            # what cannot be written cannot be read again: all that follows is of the same cause
+        if sink.error is not None:
+            raise sink.error

@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import resource
 import stat
 import subprocess
 import sys
@@ -9,11 +10,20 @@ import threading
 from contextlib import suppress
 from pathlib import Path
 
+import h5py
+import numpy as np
 import pytest
 
 from orchid_genomics import files
 from orchid_genomics.errors import InputError, MachineError
-from orchid_genomics.files import Lock, atomic_file, atomic_folder, read_lines, regular_copy
+from orchid_genomics.files import (
+    Lock,
+    atomic_file,
+    atomic_folder,
+    create_hdf5,
+    read_lines,
+    regular_copy,
+)
 
 LINES = [(1, "a\tb"), (2, ""), (3, "ü")]
 
@@ -241,3 +251,33 @@ def test_a_lock_is_of_one_process_and_a_kill_leaves_none_behind(tmp_path):
     lock.release()
     Lock(tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def small_disk():
+    """No file may grow beyond 64 kB: what a full disk does, on any machine."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def fill(file, rows):
+    data = file.create_dataset("x", (rows, 64), "f4", chunks=(50, 64), compression="gzip")
+    names = file.create_dataset("name", (rows,), h5py.string_dtype())
+    for at in range(0, rows, 50):
+        data[at : at + 50] = np.random.default_rng(at).random((50, 64))
+        names[at : at + 50] = np.array([f"n{i}" for i in range(50)], object)
+
+
+def test_an_hdf5_that_no_disk_takes_is_an_error_and_no_crash(tmp_path, small_disk):
+    with pytest.raises(OSError, match="File too large"), create_hdf5(tmp_path / "a.h5") as file:
+        fill(file, 2_000)
+
+
+def test_an_hdf5_has_the_bytes_that_its_library_writes(tmp_path):
+    with create_hdf5(tmp_path / "a.h5") as file:
+        fill(file, 500)
+    with h5py.File(tmp_path / "b.h5", "w") as file:
+        fill(file, 500)
+    assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "b.h5").read_bytes()

@@ -29,6 +29,7 @@ from typing import Any
 import numpy as np
 
 from orchid_genomics.errors import InputError
+from orchid_genomics.files import create_hdf5
 from orchid_genomics.sequence import Interval
 
 FORMAT = "orchid-genomics-embeddings/1"
@@ -123,7 +124,7 @@ def write_embeddings(
         raise InputError(path, "has no element", "at least one")
     sizes = [(len(part["letters"]), *part["vectors"].shape) for part in (read() for read in parts)]
     count, rows, width = sum(size[0] for size in sizes), sum(size[1] for size in sizes), sizes[0][2]
-    with h5py.File(path, "w") as file:
+    with create_hdf5(path) as file:
         file.attrs.update({"format": FORMAT, **about})
         chunk = (max(1, min(rows, _CHUNK // width)), width)
         packed = {"compression": "gzip", "compression_opts": 4, "shuffle": True}

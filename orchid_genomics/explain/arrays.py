@@ -19,7 +19,7 @@ from orchid_genomics.errors import InputError
 from orchid_genomics.explain.explainer import Arrays, Explained
 from orchid_genomics.explain.methods import COMMON, Shape
 from orchid_genomics.explain.references import one_hot
-from orchid_genomics.files import atomic_file
+from orchid_genomics.files import atomic_file, create_hdf5
 from orchid_genomics.jobs.task import Format
 from orchid_genomics.score.elements.element_files import TRACKS, TrackFormat
 from orchid_genomics.sequence import DNA, Interval
@@ -121,7 +121,7 @@ class ExplainFormat(Format):
         import h5py
 
         records = self.identity["records"]
-        with atomic_file(path) as temporary, h5py.File(temporary, "w") as file:
+        with atomic_file(path) as temporary, create_hdf5(temporary) as file:
             for key, value in self._about.items():
                 is_plain = isinstance(value, str | int | float)
                 file.attrs[key] = value if is_plain else json.dumps(value)

@@ -5,7 +5,6 @@ The trap: a record that is taken apart and written anew loses what the parser di
 Text records keep their line, byte for byte, and only gain INFO; pysam reads BCF alone.
 """
 
-import gzip
 import hashlib
 import re
 import zlib
@@ -16,12 +15,14 @@ from pathlib import Path
 
 import pysam
 
-from orchid_genomics.errors import InputError
+from orchid_genomics.errors import InputError, reason
+from orchid_genomics.files import LONGEST_LINE, open_content, regular_copy
 from orchid_genomics.genome.bgzf import END_OF_FILE
 from orchid_genomics.sequence import Variant
 
 COLUMNS = b"#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO"
 SAMPLE = 1024  # records of the evenly spaced sample: at least half as many where there are more
+_DIGITS = 18  # of a place; Python refuses to read thousands of them
 _ACGT = re.compile("[ACGT]+")
 _LETTERS = re.compile("[A-Za-z]+")
 
@@ -50,10 +51,12 @@ class Record:
         if not self.alts:
             return ["no_alt"]
         unknown = "unknown_contig" if contig is None else ""
-        return [
-            no_letters(alt) or unknown or Variant(contig or "", self.start, self.ref, alt)
-            for alt in self.alts
-        ]
+        answers: list[Variant | str] = []
+        for alt in self.alts:
+            reason = "" if _is_anchored(self.ref, alt) else no_letters(alt)
+            variant = Variant(contig or "", self.start, self.ref, alt)
+            answers.append(reason or unknown or variant)
+        return answers
 
     def with_info(self, text: str) -> bytes:
         """The line with more INFO; nothing else of it changes."""
@@ -62,6 +65,15 @@ class Record:
         if info not in (b".", b""):
             added = info + (b"" if info.endswith(b";") else b";") + added
         return left + added + rest + b"\n"
+
+
+def _is_anchored(ref: str, alt: str) -> bool:
+    """Whether an ALT begins with an N for the letter that REF begins with, as callers of structural
+    variants write it.
+    """
+    if alt[:1] != "N" or (alt[1:] and not _ACGT.fullmatch(alt[1:])):
+        return False
+    return ref[:1] == "N" or (alt == "N" and len(ref) > 1)
 
 
 def no_letters(alt: str) -> str:
@@ -82,7 +94,7 @@ class Survey:
     Attributes: `header` its lines; `records`; `contigs` records by contig as the file names it;
     `ordered` whether an index can be made: contigs in one piece, places ascending; `farthest` the
     largest place; `checksum` the SHA-256 of its text; `sample` evenly spaced (number, line), every
-    `step` records.
+    `step` records; `ref_n` records whose REF has an N.
     """
 
     header: list[bytes]
@@ -93,6 +105,7 @@ class Survey:
     checksum: str = ""
     sample: list[tuple[int, bytes]] = field(default_factory=list)
     step: int = 1
+    ref_n: int = 0
 
 
 class Vcf:
@@ -103,21 +116,21 @@ class Vcf:
     wrong.
     """
 
-    def __init__(self, path: str | Path, shown: str | None = None) -> None:
-        self.path, self.shown = Path(path), shown or str(path)
+    def __init__(self, path: str | Path) -> None:
+        self.shown = "standard input" if str(path) == "-" else str(path)
+        # a pipe gives its bytes once, and a VCF is read twice
+        with self._reading():
+            self.path = regular_copy(path)
         with self._reading(), self.path.open("rb") as file:
             start = file.read(18)
-            self.packed = start[:2] == b"\x1f\x8b"
             if start[:4] == b"\x1f\x8b\x08\x04" and start[12:14] == b"BC":
                 file.seek(max(0, self.path.stat().st_size - len(END_OF_FILE)))
                 if file.read() != END_OF_FILE:
                     raise InputError(
                         self.shown, "is truncated (no bgzip end-of-file block)", "copy it again"
                     )
-            if self.packed:
-                with gzip.open(self.path) as text:
-                    start = text.read(5)
-        self.binary = start[:4] == b"BCF\x02"
+            with open_content(self.path) as content:
+                self.binary = content.read(4) == b"BCF\x02"
         self.header = self._header()
         self.columns = self.header[-1].rstrip(b"\r\n").count(b"\t") + 1
 
@@ -128,8 +141,8 @@ class Vcf:
         if self.binary:
             yield from self._bcf_lines()
             return
-        with self._reading(), self._open() as file:
-            for number, line in enumerate(file, 1):
+        with self._reading():
+            for number, line in self._text_lines():
                 if number > len(self.header) and line.strip():
                     if line[:1] == b"#":
                         raise self._wrong(
@@ -145,9 +158,9 @@ class Vcf:
             )
         contig, place, name, ref, alt = line.split(b"\t", 5)[:5]
         if not contig or b" " in contig:
-            raise self._wrong(number, f"CHROM {contig.decode('latin-1')!r}", "the name of a contig")
-        if not place.isdigit():
-            raise self._wrong(number, f"POS {place.decode('latin-1')!r}", "a whole number, 1-based")
+            raise self._wrong(number, f"CHROM {_shorten(contig)}", "the name of a contig")
+        if not place.isdigit() or len(place) > _DIGITS:
+            raise self._wrong(number, f"POS {_shorten(place)}", "a whole number, 1-based")
         words = [word.decode("latin-1") for word in (ref, *alt.split(b","))]
         if "" in words or (words[0] == "." and words[1:] != ["."]):
             raise self._wrong(
@@ -155,15 +168,14 @@ class Vcf:
                 f"REF {words[0]!r} and ALT {','.join(words[1:])!r}",
                 "letters, or what VCF allows",
             )
-        ref, *alts = [word.upper() if _LETTERS.fullmatch(word) else word for word in words]
-        alts = () if alts == ["."] else tuple(alts)
+        letters = [word.upper() if _LETTERS.fullmatch(word) else word for word in words]
         return Record(
             line,
             contig.decode("utf-8", "replace"),
             int(place) - 1,
             name.decode("utf-8", "replace"),
-            ref,
-            alts,
+            letters[0],
+            () if letters[1:] == ["."] else tuple(letters[1:]),
         )
 
     def records(self) -> Iterator[Record]:
@@ -191,6 +203,7 @@ class Vcf:
             found.ordered &= place <= record.start
             place = record.start
             found.contigs[contig] = found.contigs.get(contig, 0) + 1
+            found.ref_n += "N" in record.ref
             found.farthest = max(found.farthest, record.start + len(record.ref))
             if found.records % found.step == 0:
                 found.sample.append((number, line))
@@ -216,8 +229,8 @@ class Vcf:
             with self._bcf() as file:
                 return str(file.header).encode().splitlines(keepends=True)
         lines: list[bytes] = []
-        with self._reading(), self._open() as file:
-            for number, line in enumerate(file, 1):
+        with self._reading():
+            for number, line in self._text_lines():
                 if number == 1 and not line.startswith(b"##fileformat=VCF"):
                     raise InputError(
                         self.shown,
@@ -244,8 +257,16 @@ class Vcf:
             f"{self.shown} {'record' if self.binary else 'line'} {number}", found, possible
         )
 
-    def _open(self):
-        return gzip.open(self.path, "rb") if self.packed else self.path.open("rb")
+    def _text_lines(self) -> Iterator[tuple[int, bytes]]:
+        """Numbered lines, from 1, as they stand. Raises InputError for one without end."""
+        with open_content(self.path) as content:
+            number = 0
+            while line := content.readline(LONGEST_LINE):
+                number += 1
+                if len(line) == LONGEST_LINE and not line.endswith(b"\n"):
+                    found = f"more than {LONGEST_LINE - 1:,} characters"
+                    raise self._wrong(number, found, "lines (is it another kind of file?)")
+                yield number, line
 
     @contextmanager
     def _bcf(self) -> Iterator[pysam.VariantFile]:
@@ -262,13 +283,18 @@ class Vcf:
 
     @contextmanager
     def _reading(self) -> Iterator[None]:
+        """What cannot be read is of the name that the user gave, not of a copy of ours."""
         try:
             yield
         except EOFError:
             raise InputError(self.shown, "is truncated gzip", "copy it again") from None
         except (OSError, zlib.error) as error:
-            reason = getattr(error, "strerror", None) or error
-            raise InputError(self.shown, f"cannot be read ({reason})", "a VCF or BCF") from None
+            message = f"cannot be read ({reason(error)})"
+            raise InputError(self.shown, message, "a VCF or BCF") from None
+        except InputError as error:
+            own = {self.shown, str(getattr(self, "path", self.shown)), "-"}
+            where = self.shown if error.where in own else error.where
+            raise InputError(where, error.found, error.possible or "a VCF or BCF") from None
 
 
 @contextmanager
@@ -279,6 +305,12 @@ def quiet() -> Iterator[None]:
         yield
     finally:
         pysam.set_verbosity(before)
+
+
+def _shorten(word: bytes) -> str:
+    """A word for a message."""
+    text = word.decode("latin-1")
+    return repr(text if len(text) <= 40 else f"{text[:37]}...")
 
 
 def info_keys(line: bytes) -> set[bytes]:

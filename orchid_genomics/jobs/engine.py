@@ -11,13 +11,14 @@ identity.
 >>> summary = run_job(job, work)  # doctest: +SKIP
 """
 
+import fcntl
 import json
 import shutil
 import signal
 import sys
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -67,7 +68,9 @@ class Manifest:
         try:
             values = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
             manifest = cls(**{key: values[key] for key in cls.__dataclass_fields__})
-            if not isinstance(manifest.identity, dict) or not manifest.block > 0:
+            if not isinstance(manifest.identity, dict) or not isinstance(manifest.task, str):
+                raise ValueError
+            if not 0 < int(manifest.block) == manifest.block or int(manifest.records) < 0:
                 raise ValueError
             return manifest
         except (OSError, ValueError, KeyError, TypeError):
@@ -117,7 +120,7 @@ class Part:
         return self.path.with_suffix(".json")
 
     def save(self, answers: Any, stats: Stats, records: int, form: Format) -> None:
-        """Write the block; its part takes its name last, so that one that is there has a receipt."""
+        """Write the block; its part takes its name last, and so has a receipt when it is there."""
         with writable(self.folder, _ADVICE), atomic_file(self.path) as temporary:
             form.write(answers, temporary)
             receipt = {
@@ -130,9 +133,9 @@ class Part:
                 beside.write_text(json.dumps(receipt), encoding="utf-8")
 
     def check(self, records: int) -> Stats:
-        """What the block says of itself. Raises InputError for a part that is not as it was written.
+        """What the block says of itself; `records` are those that it must hold.
 
-        `records` are those that the block must hold.
+        Raises InputError for a part that is not as it was written.
         """
         try:
             receipt = json.loads(self.receipt.read_text(encoding="utf-8"))
@@ -194,6 +197,7 @@ def stream(job: Job, work: Work, form: Format, quiet: bool = False) -> list[Stat
         ):
             for block, records in read_blocks(work, job.manifest, wanted):
                 answers, stats = work.answer(records)
+                work.check_inputs()  # what was read is of the input that the identity names
                 parts[block].save(answers, stats, len(records), form)
                 progress.add(len(records))
             i, n = job.where.shard
@@ -266,7 +270,8 @@ def _folder_of_parts(job: Job) -> Iterator[Path]:
     made = _make_folder(job)
     folder = job.where.parts
     try:
-        yield folder
+        with _lock(folder, job.where.shard):
+            yield folder
     except OrchidError:
         if made and job.where.shard[1] == 1 and not any(folder.glob("*.part")):
             shutil.rmtree(folder, ignore_errors=True)
@@ -301,6 +306,31 @@ def _make_folder(job: Job) -> bool:
     return True
 
 
+@contextmanager
+def _lock(folder: Path, shard: tuple[int, int]) -> Iterator[None]:
+    """Keep other processes off this shard, and off the whole where this is no shard.
+
+    A lock of the system's goes with the process that holds it, however that ends. Raises InputError
+    where another process has it.
+    """
+    i, n = shard
+    names = [("whole.lock", fcntl.LOCK_SH if n > 1 else fcntl.LOCK_EX)]
+    if n > 1:
+        names.append((f"{i}-of-{n}.lock", fcntl.LOCK_EX))
+    with ExitStack() as stack:
+        for name, kind in names:
+            with writable(folder, _ADVICE):
+                file = stack.enter_context((folder / name).open("a"))
+            try:
+                fcntl.flock(file, kind | fcntl.LOCK_NB)
+            except BlockingIOError:
+                found = "another process is at work on this job"
+                raise InputError(folder, found, "its end, or another `out`") from None
+            except OSError:
+                pass  # a file system without locks; the parts are whole all the same
+        yield
+
+
 def _require_same_job(folder: Path, before: Manifest, now: Manifest) -> None:
     old, new = _flat(before), _flat(now)
     changed = [key for key in {**old, **new} if old.get(key) != new.get(key)]
@@ -330,7 +360,7 @@ def _change(key: str, old: Any, new: Any) -> str:
 
 @contextmanager
 def _stop_on_signals(job: Job, progress: Progress) -> Iterator[None]:
-    """SIGTERM and SIGINT end the process at once: whole blocks are saved, the one at work is lost."""
+    """SIGTERM and SIGINT end the process at once: whole blocks stay, the one at work is lost."""
 
     def stop(number: int, _: Any) -> None:
         if not job.where.piped:
@@ -363,6 +393,7 @@ def _pipe(job: Job, work: Work, form: Format, quiet: bool) -> list[Stats]:
         def answers() -> Iterator[Any]:
             for _, records in read_blocks(work, job.manifest, job.own_blocks):
                 answer, stats = work.answer(records)
+                work.check_inputs()
                 blocks.append(stats)
                 yield answer
                 progress.add(len(records))

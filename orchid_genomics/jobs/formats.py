@@ -5,22 +5,32 @@ stand.
 """
 
 import gzip
+import math
+import os
+import re
 import shutil
-from collections.abc import Iterable, Sequence
+import tempfile
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import pysam
+import pysam.bcftools
 
 from orchid_genomics.errors import InputError, missing_extra
-from orchid_genomics.files import atomic_file
-from orchid_genomics.genome.bed import tabix
+from orchid_genomics.files import atomic_file, writable
 from orchid_genomics.genome.bgzf import END_OF_FILE
+from orchid_genomics.genome.contigs import GenomeNote
 from orchid_genomics.genome.vcf import quiet, with_contigs, with_lines
 from orchid_genomics.jobs.task import Format
 
+_BATCH = 1 << 26  # bytes of records that are converted at once before the work
+_LONGEST_TBI = 1 << 29  # letters of a contig that a .tbi can hold
+_VCF_COLUMNS = ("CHROM", "POS", "ID", "REF", "ALT", "QUAL", "FILTER", "INFO")
 VCF_INDEX = {"preset": "vcf"}
 # 1-based places in column 2
 TSV_INDEX = {"seq_col": 0, "start_col": 1, "end_col": 1, "meta_char": "#"}
@@ -48,13 +58,14 @@ class TextFormat(Format):
     def join(self, parts: Iterable[Path], out: Path) -> None:
         with ExitStack() as stack:
             temporary = stack.enter_context(atomic_file(out))
-            self.whole(parts, temporary)
+            self.put_together(parts, temporary)
             if self.index is not None and self.packed:
-                with quiet():
-                    tabix(stack, temporary, out, self.farthest, **self.index)
+                # .tbi holds 512 Mb, and a record may reach further by its INFO/END
+                kinds = ("csi",) if self.farthest > _LONGEST_TBI else ("tbi", "csi")
+                index_or_note(stack, temporary, out, kinds, **self.index)
             drop_index(out)  # one of an older file must not outlive it
 
-    def whole(self, parts: Iterable[Path], out: Path) -> None:
+    def put_together(self, parts: Iterable[Path], out: Path) -> None:
         """Header and parts as one file: bgzip blocks are copied as they are."""
         if not self.packed:
             with out.open("wb") as file:
@@ -81,7 +92,10 @@ class TextFormat(Format):
 
 @dataclass(frozen=True)
 class BcfFormat(Format):
-    """VCF lines that become a BCF by pysam; `contigs` are declared where the header does not."""
+    """VCF lines that become a BCF; `contigs` are declared where the header does not.
+
+    The trap: pysam's own writer sets INFO/END to what REF and ALT say. bcftools writes what it read.
+    """
 
     head: bytes
     contigs: tuple[str, ...]
@@ -89,47 +103,60 @@ class BcfFormat(Format):
 
     @property
     def text(self) -> TextFormat:
+        """The format of the parts: they join to a VCF first."""
         return TextFormat(with_contigs(self.head, self.contigs))
+
+    def rehearse(self, header: bytes, lines: Iterable[bytes], where: object, out: Path) -> None:
+        """Convert records (without line ends) as they came in, to see before any work that none is
+        lost or changed.
+
+        Raises InputError, of the input `where`, for a record that a BCF cannot hold.
+        """
+        form = BcfFormat(header, self.contigs, False)
+        with tempfile.TemporaryDirectory(prefix="orchid-genomics-") as folder, writable(folder):
+            part, text, made = (Path(folder) / name for name in ("part", "text.vcf.gz", "out.bcf"))
+            for first, batch in _batches(lines):
+                form.write([line + b"\n" for line in batch], part)
+                form._convert([part], text, made, out)
+                _require_same_records(batch, made, where, first)
 
     def write(self, answers: Iterable[bytes], part: Path) -> None:
         self.text.write(answers, part)
 
     def join(self, parts: Iterable[Path], out: Path) -> None:
-        text, parts = out.with_name(f".{out.name}.vcf.gz"), list(parts)
+        text = out.with_name(f".{out.name}.{os.getpid()}.vcf.gz")
         try:
-            self.text.whole(parts, text)
-            with quiet(), ExitStack() as stack:
-                if missing := _missing(
-                    text
-                ):  # a record with a name that is not declared cannot be written
-                    head = with_lines(self.text.head.splitlines(keepends=True), missing)
-                    TextFormat(head).whole(parts, text)
+            with ExitStack() as stack:
                 temporary = stack.enter_context(atomic_file(out))
-                _to_bcf(text, temporary)
+                self._convert(list(parts), text, temporary, out)
                 if self.indexed:
-                    index = stack.enter_context(atomic_file(Path(f"{out}.csi")))
-                    pysam.tabix_index(
-                        str(temporary),
-                        preset="bcf",  # type: ignore[arg-type]  # its stub lacks it
-                        force=True,
-                        keep_original=True,
-                        csi=True,
-                        index=str(index),
-                    )
+                    index_or_note(stack, temporary, out, ("csi",), preset="bcf")
                 drop_index(out)
-        except (ValueError, OSError) as error:
-            if isinstance(error, OSError) and error.errno:
-                raise
-            raise InputError(
-                out, f"cannot be a BCF ({error})", "-o OUT.vcf.gz, which keeps records as they are"
-            ) from None
         finally:
             text.unlink(missing_ok=True)
 
+    def _convert(self, parts: Sequence[Path], text: Path, made: Path, out: Path) -> None:
+        """Parts to a VCF `text`, and that to the BCF `made`."""
+        self.text.put_together(parts, text)
+        try:
+            with quiet():
+                if missing := _undeclared(text):
+                    head = with_lines(self.text.head.splitlines(keepends=True), missing)
+                    TextFormat(head).put_together(parts, text)
+                made.touch()
+                words = ("--no-version", "-Ob", "-o", str(made), str(text))
+                pysam.bcftools.view(*words, catch_stdout=False)
+        except (ValueError, OSError, pysam.SamtoolsError) as error:
+            require_room(made)
+            if isinstance(error, OSError) and error.errno:
+                raise
+            possible = "a name that ends in .vcf.gz, which keeps records as they are"
+            raise InputError(out, f"cannot be a BCF ({_last_line(error)})", possible) from None
 
-def _missing(text: Path) -> list[str]:
-    """Header lines for the names that records use and the header forgot: htslib makes them up as it
-    reads.
+
+def _undeclared(text: Path) -> list[str]:
+    """Header lines for names that records use and the header forgot: htslib makes them up as it
+    reads, and a BCF cannot hold a name without one.
     """
     with pysam.VariantFile(str(text)) as file:
         before = set(str(file.header).splitlines())
@@ -138,13 +165,65 @@ def _missing(text: Path) -> list[str]:
         return [line for line in str(file.header).splitlines() if line not in before]
 
 
-def _to_bcf(text: Path, out: Path) -> None:
-    with (
-        pysam.VariantFile(str(text)) as file,
-        pysam.VariantFile(str(out), "wb", header=file.header) as made,
-    ):
-        for record in file:
-            made.write(record)
+def _batches(lines: Iterable[bytes]) -> Iterator[tuple[int, list[bytes]]]:
+    """Lines in batches of bounded size, each with the number of its first, from 1."""
+    batch: list[bytes] = []
+    first = size = 0
+    for line in lines:
+        batch.append(line)
+        size += len(line)
+        if size >= _BATCH:
+            yield first + 1, batch
+            first, batch, size = first + len(batch), [], 0
+    if batch:
+        yield first + 1, batch
+
+
+def _require_same_records(lines: Sequence[bytes], made: Path, where: object, first: int) -> None:
+    """Raise InputError at the first record whose first eight columns a BCF changes."""
+    with quiet(), pysam.VariantFile(str(made)) as file:
+        for number, (line, record) in enumerate(zip_longest(lines, file), first):
+            before = line.decode("latin-1").rstrip("\r\n").split("\t", 8)[:8] if line else []
+            after = str(record).rstrip("\n").split("\t", 8)[:8] if record else []
+            column = "" if before == after else _first_change(before, after)
+            if column:
+                possible = "an output in .vcf.gz, which keeps records as they are"
+                found = f"its {column} would not be the same in a BCF"
+                raise InputError(f"{where} record {number}", found, possible)
+
+
+def _first_change(before: Sequence[str], after: Sequence[str]) -> str:
+    """The name of the first column that means something else; "" where all mean the same."""
+    if len(before) != len(after):
+        return "line"
+    for column, old, new in zip(_VCF_COLUMNS, before, after, strict=True):
+        marks = {"QUAL": "", "INFO": ";,="}.get(column)
+        if old != new and (marks is None or not _alike(old, new, marks)):
+            return column
+    return ""
+
+
+def _alike(old: str, new: str, marks: str) -> bool:
+    """Whether words between `marks` are the same, numbers to the precision of a BCF (float32)."""
+    pattern = f"[{marks}]" if marks else "$^"
+    words = [re.split(pattern, text.strip(";").replace(";;", ";")) for text in (old, new)]
+    if len(words[0]) != len(words[1]):
+        return False
+    for one, other in zip(*words, strict=True):
+        if one == other:
+            continue
+        try:
+            if not math.isclose(float(one), float(other), rel_tol=1e-5, abs_tol=1e-37):
+                return False
+        except ValueError:
+            return False
+    return True
+
+
+def _last_line(error: BaseException) -> str:
+    """What bcftools said last, without its own name."""
+    lines = str(error).replace("\\n", "\n").strip().splitlines() or [type(error).__name__]
+    return lines[-1].rpartition("Error: ")[2] or lines[-1]
 
 
 @dataclass(frozen=True)
@@ -185,6 +264,54 @@ def _pyarrow() -> Any:
     except ImportError:
         raise missing_extra("pyarrow", "parquet") from None
     return pyarrow
+
+
+def index_or_note(
+    stack: ExitStack, temporary: Path, out: Path, kinds: Sequence[str], **columns: Any
+) -> None:
+    """Index `temporary`, which will be `out`, by the first of `kinds` ("tbi", "csi") that can.
+
+    Work that is done is not lost for an index: where none can be made, a note says so. `columns` say
+    where places stand, in the words of `pysam.tabix_index`.
+    """
+    for kind in kinds:
+        index = Path(f"{out}.{kind}")
+        made = index.with_name(f".{index.name}.{os.getpid()}.made")
+        try:
+            with quiet():
+                pysam.tabix_index(
+                    str(temporary),
+                    force=True,
+                    keep_original=True,
+                    csi=kind == "csi",
+                    index=str(made),
+                    **columns,
+                )
+            made.replace(stack.enter_context(atomic_file(index)))
+            return
+        except (OSError, ValueError):
+            require_room(temporary)
+        finally:
+            made.unlink(missing_ok=True)
+    note = "is written without an index: a place lies too far out, or not in order, for one"
+    warnings.warn(f"{out}: {note}", GenomeNote, stacklevel=2)
+
+
+def require_room(path: Path) -> None:
+    """Raise OSError where nothing more can be written to a file; libraries do not say why they
+    failed.
+    """
+    if not path.exists():
+        return
+    size = path.stat().st_size
+    with path.open("r+b") as file:
+        file.seek(0, os.SEEK_END)
+        try:
+            file.write(bytes(1 << 16))
+            file.flush()
+            os.fsync(file.fileno())
+        finally:
+            file.truncate(size)
 
 
 def drop_index(out: Path) -> None:

@@ -1,7 +1,17 @@
-"""What every job opens first, in the same order, so that what is wrong with it is said at once."""
+"""What every job opens first, in the same order, so that what is wrong with it is said at once.
 
+The trap: an input that is rewritten in place while a job reads it gives answers of both; so a job
+asks an `Unchanged` again after everything that it has read.
+"""
+
+import warnings
+from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+from orchid_genomics.errors import InputError
+from orchid_genomics.genome.contigs import GenomeNote
 from orchid_genomics.genome.fasta import Genome
 from orchid_genomics.model.device import device_of
 from orchid_genomics.model.folder import OrchidModel
@@ -12,7 +22,53 @@ def open_model_and_genome(
 ) -> tuple[OrchidModel, Genome]:
     """A model folder on its device ("auto", "cpu" or "cuda") and a FASTA.
 
-    Raises OrchidError where one is not there.
+    A GenomeNote says where the model was trained on other genomes. Raises OrchidError where one of
+    them is not there.
     """
     fasta = Genome(genome)  # first, for it is quickly opened and a model may take a while
-    return OrchidModel.from_pretrained(model).to(device_of(device)), fasta
+    loaded = OrchidModel.from_pretrained(model).to(device_of(device))
+    note = foreign_genome(loaded.provenance, fasta)
+    if note:
+        warnings.warn(f"{model}: {note}", GenomeNote, stacklevel=2)
+    return loaded, fasta
+
+
+def foreign_genome(provenance: Mapping[str, Any], genome: Genome) -> str:
+    """What to say where a genome is none of those that a model was trained on; "" where it is one,
+    or where the model does not say.
+
+    A genome is known by its checksum, or by the lengths of its contigs: files of one genome differ
+    in compression, case and names.
+    """
+    known = provenance.get("genomes") or []
+    lengths = Counter(genome.contigs.values())
+    names = []
+    for each in known:
+        shared = lengths & Counter((each.get("contigs") or {}).values())
+        letters = sum(length * count for length, count in shared.items())
+        if 2 * letters >= sum(genome.contigs.values()) or each.get("sha256") == genome.checksum():
+            return ""
+        names.append(Path(str(each.get("fasta", "another"))).name)
+    if not names:
+        return ""
+    return f"was trained on {', '.join(names)}, and {genome.path.name} is another genome"
+
+
+class Unchanged:
+    """A file as it is now; `check` raises InputError once its size or time of change is another."""
+
+    def __init__(self, path: Path, shown: str = "") -> None:
+        self.path, self.shown = path, shown or str(path)
+        self._state = self._look()
+
+    def check(self) -> None:
+        if self._look() != self._state:
+            found = "was changed while it was read"
+            raise InputError(self.shown, found, "a file that nobody writes to; begin anew")
+
+    def _look(self) -> tuple[int, ...] | None:
+        try:
+            status = self.path.stat()
+        except OSError:
+            return None
+        return status.st_size, status.st_mtime_ns, status.st_ino, status.st_dev

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from orchid_genomics.errors import InputError
 from orchid_genomics.jobs.summary import Stats, total
+from orchid_genomics.registry import Registry
 
 
 class Identity(BaseModel):
@@ -103,9 +104,13 @@ class Work(Protocol):
         """The answers to one block as the task's format takes them, and what it says of itself."""
         ...
 
+    def check_inputs(self) -> None:
+        """Raise InputError where an input is not what it was; asked before a block is kept."""
+        ...
 
-TASKS: dict[str, Task[Any]] = {}
-"""Every task by its name."""
+
+TASKS: Registry[Task[Any]] = Registry("task")
+"""Every task by its name; ours once its module is imported."""
 
 
 def register(task: Task[Any]) -> None:

@@ -16,7 +16,7 @@ from orchid_genomics.data.embeddings import Part, write_embeddings
 from orchid_genomics.files import atomic_file
 from orchid_genomics.genome.bed import Record
 from orchid_genomics.jobs.engine import Job, run_job
-from orchid_genomics.jobs.inputs import open_model_and_genome
+from orchid_genomics.jobs.inputs import Unchanged, open_model_and_genome
 from orchid_genomics.jobs.output import destination, kind_of
 from orchid_genomics.jobs.summary import Stats, reason_lines
 from orchid_genomics.jobs.task import Format, Identity, Task, register
@@ -93,6 +93,7 @@ def embed(
     """
     where = destination(out, elements, shard, resume)
     kind = kind_of(where.out, ("h5", "hdf5"))
+    unchanged = Unchanged(Path(genome))
     loaded, fasta = open_model_and_genome(model, genome, device)
     file = ElementFile.survey(elements, fasta)
     if strand == "auto":
@@ -113,7 +114,9 @@ def embed(
         dtype=dtype,
     )
     block = BLOCK if pool == "mean" else max(1, min(BLOCK, _LETTERS // min(file.longest, LONGEST)))
-    return run_job(Job(TASK, identity, where, len(file), block), Elements(file, vectors), quiet)
+    return run_job(
+        Job(TASK, identity, where, len(file), block), Elements(file, vectors, unchanged), quiet
+    )
 
 
 @dataclass(frozen=True)
@@ -122,6 +125,7 @@ class Elements:
 
     file: ElementFile
     vectors: ElementVectors
+    genome: Unchanged
 
     def __len__(self) -> int:
         return len(self.file)
@@ -155,6 +159,10 @@ class Elements:
             "embedded": len(known),
             "reasons": dict(sorted(reasons.items())),
         }
+
+    def check_inputs(self) -> None:
+        self.file.unchanged.check()
+        self.genome.check()
 
 
 @dataclass(frozen=True)

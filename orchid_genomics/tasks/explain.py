@@ -21,11 +21,11 @@ from orchid_genomics.explain.methods import COMMON, Options, Shape
 from orchid_genomics.explain.motif_files import read_motifs
 from orchid_genomics.explain.motifs import MotifTable
 from orchid_genomics.explain.page import Page
-from orchid_genomics.genome.bed import Record, read_records
+from orchid_genomics.genome.bed import Record
 from orchid_genomics.genome.fasta import Genome
 from orchid_genomics.genome.signal import BIGWIG
 from orchid_genomics.jobs.engine import Job, run_job
-from orchid_genomics.jobs.inputs import open_model_and_genome
+from orchid_genomics.jobs.inputs import Unchanged, open_model_and_genome
 from orchid_genomics.jobs.output import destination, kind_of
 from orchid_genomics.jobs.summary import Stats, reason_lines, total
 from orchid_genomics.jobs.task import Format, Identity, Task, register
@@ -189,10 +189,11 @@ def explain(
         raise InputError(
             "session", f"{outs[0]} is no bigWig, which browsers draw as letters", "-o OUT.bw"
         )
+    unchanged = Unchanged(Path(genome))
     loaded, fasta = open_model_and_genome(model, genome, device)
     explainer = Explainer(loaded, fasta, options)
     file = ElementFile.survey(elements, fasta)
-    lengths = [len(record.place) for record in read_records(Path(elements))]
+    lengths = [len(record.place) for record in file]
     explainer.check_target(min(lengths))
     identity = _identity(explainer, file, lengths, kind=kind, model=loaded.hash())
     about = {
@@ -202,12 +203,12 @@ def explain(
     reports = beside.reports(outs[0], identity.dump(), about, fasta)
     job = Job(TASK, identity, destinations[0], len(file), BLOCK)
     format, also = ExplainFormat(identity.dump(), outs[1:], reports), list(reports)
-    summary = run_job(job, Regions(file, explainer), quiet, format)
+    summary = run_job(job, Regions(file, explainer, unchanged), quiet, format)
     if summary is None:
         return None
     if beside.session:
         name = f"{Path(model).name} {identity.method} {identity.target}".strip()
-        records = islice(read_records(Path(elements)), MOST_REGIONS)
+        records = islice(file, MOST_REGIONS)
         shown = [file.interval(record) for record in records]
         also += write_browser_files(
             {name: tracks[0]}, genome, shown, beside.annotation, fasta.contigs
@@ -249,6 +250,7 @@ class Regions:
 
     file: ElementFile
     explainer: Explainer
+    genome: Unchanged
 
     def __len__(self) -> int:
         return len(self.file)
@@ -260,6 +262,14 @@ class Regions:
         """Explained regions, and stats."""
         regions = self.explainer([self.file.interval(record) for record in records])
         return regions, _stats(regions, self.explainer.window)
+
+    def check_inputs(self) -> None:
+        self.file.unchanged.check()
+        self.genome.check()
+
+    def check_inputs(self) -> None:
+        self.file.unchanged.check()
+        self.genome.check()
 
 
 def _stats(regions: Sequence[Explained], window: int) -> Stats:

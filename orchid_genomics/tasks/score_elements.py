@@ -16,7 +16,7 @@ from orchid_genomics.genome.bed import Record
 from orchid_genomics.genome.contigs import GenomeNote
 from orchid_genomics.genome.fasta import Genome
 from orchid_genomics.jobs.engine import Job, run_job
-from orchid_genomics.jobs.inputs import open_model_and_genome
+from orchid_genomics.jobs.inputs import Unchanged, open_model_and_genome
 from orchid_genomics.jobs.output import destination, kind_of
 from orchid_genomics.jobs.summary import Stats, column_lines, reason_lines, value_sums
 from orchid_genomics.jobs.task import Format, Task, Work, register
@@ -85,6 +85,7 @@ def score_elements(
     if (elements is None) != bool(tile):
         found = "and `tile` are both given" if tile else "is missing"
         raise InputError("elements", found, "one of the two")
+    unchanged = Unchanged(Path(genome))
     loaded, fasta = open_model_and_genome(model, genome, device)
     options = options or Options()
     if tile:
@@ -114,9 +115,9 @@ def score_elements(
         file = ElementFile.survey(elements, fasta)
         if not file.ordered and kind.endswith(".gz"):
             note = "is not sorted by place; answered in its order, without index"
-            warnings.warn(f"{file.path}: {note}", GenomeNote, stacklevel=2)
+            warnings.warn(f"{file.shown}: {note}", GenomeNote, stacklevel=2)
         identity = identity.model_copy(update=file.settings)
-        work = Elements(file, scoring, identity)
+        work = Elements(file, scoring, identity, unchanged)
     return run_job(Job(TASK, identity, where, len(work), BLOCK), work, quiet)
 
 
@@ -127,6 +128,7 @@ class Elements:
     file: ElementFile
     scoring: ElementScoring
     identity: ElementIdentity
+    genome: Unchanged
 
     def __len__(self) -> int:
         return len(self.file)
@@ -139,6 +141,10 @@ class Elements:
         intervals = [self.file.interval(record) for record in records]
         scores = self.scoring(intervals, [record.summit(self.file.path) for record in records])
         return render(self.identity, records, intervals, scores), _stats(scores)
+
+    def check_inputs(self) -> None:
+        self.file.unchanged.check()
+        self.genome.check()
 
 
 class Tiles:
@@ -156,7 +162,7 @@ class Tiles:
         stride: int,
         track: str,
     ) -> None:
-        self.scoring = scoring
+        self.scoring, self.unchanged = scoring, Unchanged(genome.path)
         if list(contigs) == ["all"]:
             names = set(genome.contigs)
         else:
@@ -202,6 +208,9 @@ class Tiles:
         }
         starts = [(tile.contig, tile.start) for tile in tiles]
         return [(*start, along) for start, along in zip(starts, values, strict=True)], stats
+
+    def check_inputs(self) -> None:
+        self.unchanged.check()
 
 
 def _stats(scores: ElementScores) -> Stats:

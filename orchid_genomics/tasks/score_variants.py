@@ -2,11 +2,7 @@
 but for its INFO.
 """
 
-import shutil
-import sys
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +10,8 @@ from typing import Any
 from orchid_genomics.files import checksum
 from orchid_genomics.genome.vcf import Survey, Vcf
 from orchid_genomics.jobs.engine import BLOCK, Job, run_job
-from orchid_genomics.jobs.inputs import open_model_and_genome
+from orchid_genomics.jobs.formats import BcfFormat
+from orchid_genomics.jobs.inputs import Unchanged, open_model_and_genome
 from orchid_genomics.jobs.output import destination, kind_of
 from orchid_genomics.jobs.summary import Stats
 from orchid_genomics.jobs.task import Format, Task, register
@@ -73,21 +70,27 @@ def score_variants(
     """
     where = destination(out, variants, shard, resume)
     kind = kind_of(where.out, KINDS, piped="vcf")
-    with open_variants(variants) as vcf:
-        loaded, fasta = open_model_and_genome(model, genome, device)
-        scoring = Scoring(loaded, fasta, scores, windows, on_mismatch)
-        if calibration is not None:
-            Calibration.load(calibration).add_to(scoring)
-        names = info_names(scoring, prefix)
-        survey = vcf.survey(names if kind in ("vcf.gz", "vcf", "bcf") else ())
-        contigs = contigs_of(survey, fasta, vcf.shown)
-        preflight(vcf, survey, contigs, fasta)
-        if on_mismatch == "error":
-            all_match(vcf, contigs, fasta)
-        background = None if calibration is None else checksum(Path(calibration))
-        identity = VariantIdentity.of(scoring, survey, kind, prefix, background)
-        job = Job(TASK, identity, where, survey.records, block_size(scoring))
-        return run_job(job, Variants(vcf, survey, scoring, contigs, kind, names), quiet)
+    vcf = Vcf(variants)
+    inputs = (Unchanged(vcf.path, vcf.shown), Unchanged(Path(genome)))
+    loaded, fasta = open_model_and_genome(model, genome, device)
+    scoring = Scoring(loaded, fasta, scores, windows, on_mismatch)
+    if calibration is not None:
+        Calibration.load(calibration).add_to(scoring)
+    names = info_names(scoring, prefix)
+    survey = vcf.survey(names if kind in ("vcf.gz", "vcf", "bcf") else ())
+    contigs = contigs_of(survey, fasta, vcf.shown)
+    preflight(vcf, survey, contigs, fasta)
+    if on_mismatch == "error":
+        all_match(vcf, contigs, fasta)
+    background = None if calibration is None else checksum(Path(calibration))
+    identity = VariantIdentity.of(scoring, survey, kind, prefix, background)
+    form = variant_format(identity)
+    if isinstance(form, BcfFormat):
+        lines = (line for _, line in vcf.lines())
+        form.rehearse(b"".join(survey.header), lines, vcf.shown, where.out)
+    job = Job(TASK, identity, where, survey.records, block_size(scoring))
+    work = Variants(vcf, survey, scoring, contigs, kind, names, inputs)
+    return run_job(job, work, quiet, form)
 
 
 def block_size(scoring: Scoring) -> int:
@@ -111,6 +114,7 @@ class Variants:
     contigs: Mapping[str, str]
     kind: str
     names: Sequence[str]
+    inputs: Sequence[Unchanged]
 
     def __len__(self) -> int:
         return self.survey.records
@@ -128,14 +132,6 @@ class Variants:
         stats = block_stats(self.scoring, scores, len(records))
         return render(self.kind, self.names, records, scores), stats
 
-
-@contextmanager
-def open_variants(variants: str | Path) -> Iterator[Vcf]:
-    """A VCF or BCF; standard input is read to its end first, for a job reads its input twice."""
-    if str(variants) != "-":
-        yield Vcf(variants)
-        return
-    with tempfile.NamedTemporaryFile(prefix="orchid-genomics-") as file:
-        shutil.copyfileobj(sys.stdin.buffer, file)
-        file.flush()
-        yield Vcf(file.name, "standard input")
+    def check_inputs(self) -> None:
+        for each in self.inputs:
+            each.check()

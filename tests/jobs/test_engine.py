@@ -3,8 +3,10 @@ run.
 """
 
 import io
+import json
 import os
 import signal
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -67,6 +69,9 @@ class Work:
 
     def answer(self, records):
         return (self.score or answer)(records)
+
+    def check_inputs(self):
+        pass
 
 
 def answer(some):
@@ -185,6 +190,162 @@ def test_shards_of_two_jobs_do_not_merge(tmp_path):
             tmp_path / "c",
             Lines(),
         )
+
+
+# Damage
+
+
+def damage_nothing(part):
+    part.write_bytes(b"")
+
+
+def damage_half(part):
+    part.write_bytes(part.read_bytes()[:5])
+
+
+def damage_letter(part):
+    part.write_bytes(b"?" + part.read_bytes()[1:])
+
+
+def damage_receipt(part):
+    part.with_suffix(".json").unlink()
+
+
+def damage_receipt_text(part):
+    part.with_suffix(".json").write_text('{"records": 3')
+
+
+def damage_count(part):
+    receipt = json.loads(part.with_suffix(".json").read_text())
+    part.with_suffix(".json").write_text(json.dumps(receipt | {"records": 2}))
+
+
+DAMAGES = [
+    (damage_nothing, "has 0 bytes where 21 were written"),
+    (damage_half, "has 5 bytes where 21 were written"),
+    (damage_letter, r"is not what was written \(its checksum differs\)"),
+    (damage_receipt, r"has no record of what it holds \(00000000.json\)"),
+    (damage_receipt_text, r"has no record of what it holds \(00000000.json\)"),
+    (damage_count, "has 2 records where 3 belong"),
+]
+
+
+@pytest.mark.parametrize(("damage", "message"), DAMAGES)
+def test_a_damaged_part_is_refused_by_name_and_never_joined(tmp_path, damage, message):
+    for i in (1, 2):
+        run(job(tmp_path / "out", shard=(i, 2)))
+    folder = tmp_path / "out.parts"
+    damage(folder / "00000000.part")
+    pattern = rf"00000000.part: {message}; remove it, and `resume` its shard"
+    with pytest.raises(InputError, match=pattern):
+        join_parts([folder], Manifest.read(folder), tmp_path / "out", Lines())
+    with pytest.raises(InputError, match=pattern):
+        run(job(tmp_path / "out", shard=(1, 2), resume=True))
+    assert not (tmp_path / "out").exists()
+    (folder / "00000000.part").unlink()
+    run(job(tmp_path / "out", shard=(1, 2), resume=True))
+    join_parts([folder], Manifest.read(folder), tmp_path / "out", Lines())
+    assert (tmp_path / "out").read_text() == whole(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"identity": None},
+        {"identity": "abc"},
+        {"block": 0},
+        {"block": "3"},
+        {"records": None},
+        {"task": ["test"]},
+    ],
+)
+def test_a_manifest_that_is_none_is_one_line(tmp_path, change):
+    run(job(tmp_path / "out", shard=(1, 2)))
+    path = tmp_path / "out.parts" / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(InputError, match=r"out.parts: holds no parts of a job; the OUT.parts"):
+        Manifest.read(tmp_path / "out.parts")
+
+
+def test_a_manifest_without_identity_is_one_line(tmp_path):
+    run(job(tmp_path / "out", shard=(1, 2)))
+    path = tmp_path / "out.parts" / "manifest.json"
+    values = json.loads(path.read_text())
+    del values["identity"]
+    path.write_text(json.dumps(values))
+    with pytest.raises(InputError, match=r"out.parts: holds no parts of a job; the OUT.parts"):
+        run(job(tmp_path / "out", shard=(1, 2), resume=True))
+
+
+def refuse(some):
+    raise InputError("in.txt", "is no number")
+
+
+def test_a_refused_job_leaves_nothing_behind(tmp_path):
+    with pytest.raises(InputError, match="is no number"):
+        run(job(tmp_path / "out"), score=refuse)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_job_that_is_refused_later_keeps_what_is_whole(tmp_path):
+    calls = []
+
+    def score(some):
+        calls.append(some)
+        return answer(some) if len(calls) == 1 else refuse(some)
+
+    with pytest.raises(InputError, match="is no number"):
+        run(job(tmp_path / "out"), score=score)
+    assert (tmp_path / "out.parts" / "00000000.part").exists()
+
+
+def test_parts_have_the_permissions_of_the_umask(tmp_path):
+    before = os.umask(0o027)
+    try:
+        run(job(tmp_path / "out", shard=(1, 2)))
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "out.parts").stat().st_mode) == 0o750
+    for path in (tmp_path / "out.parts").iterdir():
+        assert stat.S_IMODE(path.stat().st_mode) == 0o640
+
+
+def test_two_processes_do_not_work_on_one_output(tmp_path):
+    """The second is refused while the first is at work; a lock goes with its process."""
+
+    def score(some):
+        with pytest.raises(InputError, match="another process is at work on this job; its end"):
+            run(job(tmp_path / "out", resume=True))
+        return answer(some)
+
+    run(job(tmp_path / "out"), score=score)
+    assert (tmp_path / "out").read_text() == whole(tmp_path)
+
+
+def test_shards_of_one_job_may_be_at_work_together(tmp_path):
+    def score(some):
+        if not (tmp_path / "out.parts" / "00000003.part").exists():
+            run(job(tmp_path / "out", shard=(2, 2)))
+        with pytest.raises(InputError, match="another process is at work"):
+            run(job(tmp_path / "out", shard=(1, 2), resume=True))
+        return answer(some)
+
+    run(job(tmp_path / "out", shard=(1, 2)), score=score)
+    join_parts(
+        [tmp_path / "out.parts"], Manifest.read(tmp_path / "out.parts"), tmp_path / "out", Lines()
+    )
+    assert (tmp_path / "out").read_text() == whole(tmp_path)
+
+
+def test_a_library_that_is_missing_is_named_before_any_work(tmp_path):
+    class Needy(Lines):
+        def require(self):
+            raise MachineError("pyarrow", "is not installed")
+
+    calls = []
+    with pytest.raises(MachineError, match="is not installed"):
+        stream(job(tmp_path / "out"), Work(10, calls.append), Needy(), True)
+    assert (calls, list(tmp_path.iterdir())) == ([], [])
 
 
 def test_an_input_that_shrinks_is_no_silent_end(tmp_path):

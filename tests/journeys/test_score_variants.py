@@ -299,7 +299,7 @@ def test_a_ladder_of_windows_says_whether_context_helped(folder, capsys):
         rf"masked REF letters: \d\.\d{{4}} bits at 64 nt, \d\.\d{{4}} at 128 nt: {verdict} \(", said
     )
     assert re.search(
-        r"edge sensitivity, ends of the 64-nt window exchanged: log-odds move by", said
+        r"edge sensitivity, ends of the 64-nt window exchanged: log-odds change by", said
     )
 
 

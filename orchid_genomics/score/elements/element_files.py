@@ -16,12 +16,13 @@ import numpy as np
 
 from orchid_genomics import __version__
 from orchid_genomics.errors import InputError
-from orchid_genomics.files import checksum
+from orchid_genomics.files import checksum, regular_copy
 from orchid_genomics.genome.bed import Record, read_records
 from orchid_genomics.genome.contigs import listed, shared
 from orchid_genomics.genome.fasta import Genome
 from orchid_genomics.genome.signal import Piece, write_track
 from orchid_genomics.jobs.formats import ParquetFormat, TextFormat
+from orchid_genomics.jobs.inputs import Unchanged
 from orchid_genomics.jobs.task import Format, Identity
 from orchid_genomics.score.elements.element_scores import ElementScores
 from orchid_genomics.sequence import Interval
@@ -39,13 +40,16 @@ _FEWEST = 6
 class ElementFile:
     """A BED that was read through once: what a job must know before it begins.
 
-    Attributes: `records` how many; `checksum`; `names` every contig of the file to that of the
+    Attributes: `path` (of a copy, where a pipe was given) and `shown`, its name in messages;
+    `records` how many; `checksum`; `names` every contig of the file to that of the
     genome, or to itself where the genome has none such; `ordered` whether a tabix index is
     possible; `farthest` the largest end; `columns` the most columns of a record; `stranded` whether
     both strands occur; `longest` the most letters.
     """
 
     path: Path
+    shown: str
+    unchanged: Unchanged
     records: int
     checksum: str
     names: dict[str, str]
@@ -58,12 +62,14 @@ class ElementFile:
     @classmethod
     def survey(cls, path: str | Path, genome: Genome) -> "ElementFile":
         """Raises InputError for a file that is no BED, is empty, or has no contig of the genome."""
-        path = Path(path)
+        shown = "standard input" if str(path) == "-" else str(path)
+        path = regular_copy(path)  # a pipe gives its bytes once, and a job reads its input twice
+        unchanged = Unchanged(path, shown)
         records = farthest = longest = columns = 0
         ordered, last = True, Interval("", -1, 0)
         seen: dict[str, None] = {}
         strands = set()
-        for record in read_records(path):
+        for record in _read(path, shown):
             interval = record.place
             records += 1
             farthest, longest = max(farthest, interval.end), max(longest, len(interval))
@@ -73,17 +79,19 @@ class ElementFile:
             else:
                 ordered &= interval.contig not in seen
             seen[interval.contig] = None
-            record.summit(path)  # a wrong one is said before anything is scored
+            record.summit(shown)  # a wrong one is said before anything is scored
             strands.add(interval.strand)
             last = interval
         if not records:
-            raise InputError(path, "has no record", "a BED with at least one element")
-        known = shared(seen, genome.contigs, path, genome.path.name)
+            raise InputError(shown, "has no record", "a BED with at least one element")
+        known = shared(seen, genome.contigs, shown, genome.path.name)
         if not known:
             found = f"no contig of {genome.path.name}: {listed(seen)}"
-            raise InputError(path, found, f"possible: {listed(genome.contigs)}")
+            raise InputError(shown, found, f"possible: {listed(genome.contigs)}")
         return cls(
             path=path,
+            shown=shown,
+            unchanged=unchanged,
             records=records,
             checksum=checksum(path),
             names={name: known.get(name, name) for name in seen},
@@ -98,7 +106,7 @@ class ElementFile:
         return self.records
 
     def __iter__(self) -> Iterator[Record]:
-        return read_records(self.path)
+        return _read(self.path, self.shown)
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -113,6 +121,16 @@ class ElementFile:
     def interval(self, record: Record) -> Interval:
         """The interval of a record with the genome's name of its contig."""
         return replace(record.place, contig=self.names[record.place.contig])
+
+
+def _read(path: Path, shown: str) -> Iterator[Record]:
+    """Records of a BED; what is wrong is of the name that the user gave, not of a copy of ours."""
+    try:
+        yield from read_records(path)
+    except InputError as error:
+        raise InputError(
+            error.where.replace(str(path), shown, 1), error.found, error.possible
+        ) from None
 
 
 class ElementIdentity(Identity):

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from orchid_genomics.errors import InputError
-from orchid_genomics.genome.contigs import shared
+from orchid_genomics.genome.contigs import GenomeNote, shared
 from orchid_genomics.genome.fasta import Genome
 from orchid_genomics.genome.vcf import Record, Survey, Vcf
-from orchid_genomics.score.variants.variant_scores import check, mismatch_error
+from orchid_genomics.score.variants.variant_scores import check, fill_n, mismatch_error
 from orchid_genomics.sequence import CODE, DNA, Variant
 
 MOST = 0.2  # share of sampled records whose REF may differ
@@ -78,6 +78,9 @@ def preflight(vcf: Vcf, survey: Survey, names: Mapping[str, str], genome: Genome
             count = f"the genome has ALT at {sample.swapped:,} of them"
             raise InputError(vcf.shown, found, f"{count}: are REF and ALT swapped?")
         raise InputError(vcf.shown, found, f"wrong build? {genome.path.name} must be its genome")
+    if survey.ref_n:
+        note = f"REF has N at {survey.ref_n:,} records; the genome's letters are read there"
+        warnings.warn(f"{vcf.shown}: {note}", GenomeNote, stacklevel=2)
     if not survey.ordered:
         note = "is not sorted by place; it is answered in its order, without an index"
         warnings.warn(f"{vcf.shown}: {note}", UserWarning, stacklevel=2)
@@ -92,5 +95,8 @@ def all_match(vcf: Vcf, names: Mapping[str, str], genome: Genome) -> None:
     """Raises InputError at the first record whose REF is not the genome's; reads the whole file."""
     for record in vcf.records():
         for variant in record.alleles(names.get(record.contig)):
-            if isinstance(variant, Variant) and check(variant, genome) == "ref_mismatch":
+            if (
+                isinstance(variant, Variant)
+                and check(fill_n(variant, genome), genome) == "ref_mismatch"
+            ):
                 raise mismatch_error(variant, genome)

@@ -127,7 +127,11 @@ class Scoring:
                 why[row] = "too_long" if event.size > self.longest else "no_score"
         for extra in self.extras:
             values = np.concatenate([values, extra.compute(scored, values)], axis=1)
-        kinds = [each.kind if isinstance(each, Variant) else "" for each in variants]
+        # of what is scored where that is not what is written: REF N, or the genome's letters
+        kinds = [
+            (kept or given).kind if isinstance(given, Variant) else ""
+            for given, kept in zip(variants, scored, strict=True)
+        ]
         return Scores(self.columns, values, why, kinds, events)
 
     def _values(self, events: Sequence[Event | None]) -> np.ndarray:
@@ -169,6 +173,7 @@ class Scoring:
 
     def _resolve(self, variant: Variant) -> tuple[str, Variant | None]:
         """Why a variant cannot be scored, or "" and the variant to score."""
+        variant = fill_n(variant, self.genome)
         reason = check(variant, self.genome)
         if reason == "ref_mismatch" and self.on_mismatch == "error":
             raise mismatch_error(variant, self.genome)
@@ -234,6 +239,31 @@ def check(variant: Variant, genome: Genome) -> str:
     if here != variant.ref:
         return "ref_mismatch"
     return "not_acgt" if "N" in variant.alt else "no_change" if variant.ref == variant.alt else ""
+
+
+def fill_n(variant: Variant, genome: Genome) -> Variant:
+    """The variant with the genome's letters for every N of its REF, and of the ALT's anchor.
+
+    Callers of structural variants write N where they did not look: as the REF of an insertion, or as
+    the one letter that a deletion leaves. N stands for any letter, so the genome's is meant.
+    """
+    if "N" not in variant.ref + variant.alt or not _is_inside(variant, genome):
+        return variant
+    here = _letters(variant, genome)
+    ref = "".join(
+        own if own != "N" else known for own, known in zip(variant.ref, here, strict=True)
+    )
+    alt = variant.alt
+    if alt == "N" and len(ref) > 1:
+        alt = ref[0]
+    elif alt[:1] == variant.ref[:1] == "N":
+        alt = here[0] + alt[1:]
+    return Variant(variant.contig, variant.start, ref, alt)
+
+
+def _is_inside(variant: Variant, genome: Genome) -> bool:
+    size = genome.contigs.get(variant.contig, -1)
+    return variant.start >= 0 and variant.end <= size
 
 
 def with_genome(variant: Variant, genome: Genome) -> Variant:

@@ -17,6 +17,7 @@ from orchid_genomics.score.variants.variant_scores import REASONS, Scores, Scori
 
 # masked sites for each at which the ends of its window are exchanged; of one-pass ones, one a block
 EDGES = 128
+FEWEST_SITES = 30  # of which a mean says something
 
 
 def block_stats(scoring: Scoring, scores: Scores, records: int) -> Stats:
@@ -70,9 +71,11 @@ def summary_lines(whole: Stats) -> Iterator[str]:
 
 def _ends_line(window: str, sums: Stats) -> str:
     n = sums["n"]
-    moved, stand = sums["moved"] / n, sums["stand"] / n
-    changed = f"log-odds move by {moved:.4f} of {stand:.4f} nats ({n:,} sites)"
-    return f"  edge sensitivity, ends of the {window}-nt window exchanged: {changed}"
+    change, size = sums["moved"] / n, sums["stand"] / n
+    sites = "1 site" if n == 1 else f"{n:,} sites"
+    few = "" if n >= FEWEST_SITES else ": too few to judge"
+    effect = f"log-odds change by {change:.4f} nats, and their mean size is {size:.4f}"
+    return f"  edge sensitivity, ends of the {window}-nt window exchanged: {effect} ({sites}{few})"
 
 
 def _joint_sums(x: np.ndarray, y: np.ndarray) -> Stats:

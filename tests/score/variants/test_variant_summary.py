@@ -72,7 +72,7 @@ def test_one_window_says_nothing_of_context(genome, variants):
         summary_lines(block(Scoring(letters_model(), genome, ["llr"], [64]), variants))
     )
     assert "context" not in said
-    assert "edge sensitivity, ends of the 64-nt window exchanged: log-odds move by" in said
+    assert "edge sensitivity, ends of the 64-nt window exchanged: log-odds change by" in said
 
 
 def test_no_records_at_all(genome):

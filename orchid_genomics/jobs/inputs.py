@@ -6,15 +6,15 @@ asks an `Unchanged` again after everything that it has read.
 
 import warnings
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from orchid_genomics.errors import InputError
 from orchid_genomics.genome.contigs import GenomeNote
 from orchid_genomics.genome.fasta import Genome
 from orchid_genomics.model.device import device_of
 from orchid_genomics.model.folder import OrchidModel
+from orchid_genomics.model.provenance import GenomeOrigin
 
 
 def open_model_and_genome(
@@ -27,30 +27,28 @@ def open_model_and_genome(
     """
     fasta = Genome(genome)  # first, for it is quickly opened and a model may take a while
     loaded = OrchidModel.from_pretrained(model).to(device_of(device))
-    note = foreign_genome(loaded.provenance, fasta)
+    note = foreign_genome(loaded.provenance.genomes, fasta)
     if note:
         warnings.warn(f"{model}: {note}", GenomeNote, stacklevel=2)
     return loaded, fasta
 
 
-def foreign_genome(provenance: Mapping[str, Any], genome: Genome) -> str:
+def foreign_genome(origins: Sequence[GenomeOrigin], genome: Genome) -> str:
     """What to say where a genome is none of those that a model was trained on; "" where it is one,
     or where the model does not say.
 
     A genome is known by its checksum, or by the lengths of its contigs: files of one genome differ
     in compression, case and names.
     """
-    known = provenance.get("genomes") or []
     lengths = Counter(genome.contigs.values())
-    names = []
-    for each in known:
-        shared = lengths & Counter((each.get("contigs") or {}).values())
+    for origin in origins:
+        shared = lengths & Counter(origin.contigs.values())
         letters = sum(length * count for length, count in shared.items())
-        if 2 * letters >= sum(genome.contigs.values()) or each.get("sha256") == genome.checksum():
+        if 2 * letters >= sum(genome.contigs.values()) or origin.sha256 == genome.checksum():
             return ""
-        names.append(Path(str(each.get("fasta", "another"))).name)
-    if not names:
+    if not origins:
         return ""
+    names = [Path(origin.fasta).name for origin in origins]
     return f"was trained on {', '.join(names)}, and {genome.path.name} is another genome"
 
 

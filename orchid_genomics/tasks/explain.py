@@ -267,10 +267,6 @@ class Regions:
         self.file.unchanged.check()
         self.genome.check()
 
-    def check_inputs(self) -> None:
-        self.file.unchanged.check()
-        self.genome.check()
-
 
 def _stats(regions: Sequence[Explained], window: int) -> Stats:
     """Counts of a block, and how far its sums are from what they must be (relative errors,

@@ -236,9 +236,8 @@ def test_every_format_says_the_same(folder):
 def test_a_pipe_in_and_out(folder, monkeypatch):
     run(folder, out="out.vcf")
     out = io.BytesIO()
-    monkeypatch.setattr(
-        sys, "stdin", type("In", (), {"buffer": io.BytesIO((folder / "in.vcf").read_bytes())})
-    )
+    given = io.TextIOWrapper(io.BytesIO((folder / "in.vcf").read_bytes()))
+    monkeypatch.setattr(sys, "stdin", given)
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(out))
     main(["score-variants", str(folder / "model"), str(folder / "genome.fa"), "-", "-o", "-"])
     assert out.getvalue() == (folder / "out.vcf").read_bytes()

@@ -136,6 +136,8 @@ class Lock:
         A file or folder that is there.
     possible
         What to do while another process holds it.
+    shared
+        Whether others may hold it so too.
 
     Raises
     ------
@@ -143,10 +145,13 @@ class Lock:
         Another process, or another part of this one, holds it.
     """
 
-    def __init__(self, path: Path, possible: str = "wait for it, or another `out`") -> None:
+    def __init__(
+        self, path: Path, possible: str = "wait for it, or another `out`", shared: bool = False
+    ) -> None:
         handle = os.open(path, os.O_RDONLY)
+        kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(handle, kind | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(handle)
             raise MachineError(path, "is in use by another run", possible) from None

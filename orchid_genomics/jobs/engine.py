@@ -11,21 +11,20 @@ identity.
 >>> summary = run_job(job, work)  # doctest: +SKIP
 """
 
-import fcntl
 import json
 import shutil
 import signal
 import sys
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from orchid_genomics.errors import InputError, OrchidError
-from orchid_genomics.files import atomic_file, checksum, writable
+from orchid_genomics.files import Lock, atomic_file, checksum, writable
 from orchid_genomics.jobs.output import Destination
 from orchid_genomics.jobs.progress import Progress
 from orchid_genomics.jobs.summary import Stats, publish
@@ -270,7 +269,7 @@ def _folder_of_parts(job: Job) -> Iterator[Path]:
     made = _make_folder(job)
     folder = job.where.parts
     try:
-        with _lock(folder, job.where.shard):
+        with _hold(folder, job.where.shard):
             yield folder
     except OrchidError:
         if made and job.where.shard[1] == 1 and not any(folder.glob("*.part")):
@@ -307,28 +306,23 @@ def _make_folder(job: Job) -> bool:
 
 
 @contextmanager
-def _lock(folder: Path, shard: tuple[int, int]) -> Iterator[None]:
-    """Keep other processes off this shard, and off the whole where this is no shard.
+def _hold(folder: Path, shard: tuple[int, int]) -> Iterator[None]:
+    """Keep other processes off this shard, and off the whole job where it is not sharded.
 
-    A lock of the system's goes with the process that holds it, however that ends. Raises InputError
-    where another process has it.
+    Raises MachineError where another process is at work on it.
     """
     i, n = shard
-    names = [("whole.lock", fcntl.LOCK_SH if n > 1 else fcntl.LOCK_EX)]
-    if n > 1:
-        names.append((f"{i}-of-{n}.lock", fcntl.LOCK_EX))
-    with ExitStack() as stack:
-        for name, kind in names:
-            with writable(folder, _ADVICE):
-                file = stack.enter_context((folder / name).open("a"))
-            try:
-                fcntl.flock(file, kind | fcntl.LOCK_NB)
-            except BlockingIOError:
-                found = "another process is at work on this job"
-                raise InputError(folder, found, "its end, or another `out`") from None
-            except OSError:
-                pass  # a file system without locks; the parts are whole all the same
+    with writable(folder, _ADVICE):
+        locks = [Lock(folder, shared=n > 1)]
+        if n > 1:
+            own = folder / f"{i}-of-{n}.lock"
+            own.touch()
+            locks.append(Lock(own))
+    try:
         yield
+    finally:
+        for lock in locks:
+            lock.release()
 
 
 def _require_same_job(folder: Path, before: Manifest, now: Manifest) -> None:

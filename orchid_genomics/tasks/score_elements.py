@@ -139,7 +139,7 @@ class Elements:
     def answer(self, records: list[Record]) -> tuple[Any, Stats]:
         """Scored elements as the format takes them, and stats."""
         intervals = [self.file.interval(record) for record in records]
-        scores = self.scoring(intervals, [record.summit(self.file.path) for record in records])
+        scores = self.scoring(intervals, [record.summit(self.file.shown) for record in records])
         return render(self.identity, records, intervals, scores), _stats(scores)
 
     def check_inputs(self) -> None:

@@ -314,7 +314,7 @@ def test_two_processes_do_not_work_on_one_output(tmp_path):
     """The second is refused while the first is at work; a lock goes with its process."""
 
     def score(some):
-        with pytest.raises(InputError, match="another process is at work on this job; its end"):
+        with pytest.raises(MachineError, match="is in use by another run; wait for it, or another"):
             run(job(tmp_path / "out", resume=True))
         return answer(some)
 
@@ -326,7 +326,7 @@ def test_shards_of_one_job_may_be_at_work_together(tmp_path):
     def score(some):
         if not (tmp_path / "out.parts" / "00000003.part").exists():
             run(job(tmp_path / "out", shard=(2, 2)))
-        with pytest.raises(InputError, match="another process is at work"):
+        with pytest.raises(MachineError, match="is in use by another run"):
             run(job(tmp_path / "out", shard=(1, 2), resume=True))
         return answer(some)
 

@@ -26,6 +26,10 @@ class OrchidError(Exception):
         return type(self), (self.where, self.found, self.possible)
 
 
+class GenomeNote(UserWarning):
+    """What a user should hear once about their files, though the work goes on."""
+
+
 class InputError(OrchidError):
     """A file that is missing, damaged or not what it should be."""
 

@@ -203,8 +203,8 @@ def regular_copy(path: str | Path) -> Path:
     A pipe gives its bytes once. Whoever must read a file twice reads this in its place.
     Raises InputError when it cannot be read, MachineError when there is no room for the copy.
     """
-    if is_regular(path):
-        return Path(path)
+    if is_regular(path) or (str(path) != "-" and not os.path.exists(path)):
+        return Path(path)  # and whoever opens it says that it is not there
     with open_bytes(path) as source:
         handle, name = tempfile.mkstemp(prefix="orchid-genomics-")
         copy = Path(name)
@@ -215,9 +215,9 @@ def regular_copy(path: str | Path) -> Path:
 
 
 @contextmanager
-def open_bytes(path: str | Path) -> Iterator[BinaryIO]:
+def open_bytes(path: str | Path, shown: object = None) -> Iterator[BinaryIO]:
     """The bytes of a file, ``-`` or pipe, opened once. Raises InputError when they cannot be read,
-    also within the block.
+    also within the block; it calls the file `shown`, if that is given.
     """
     if str(path) == "-" and (sys.stdin is None or sys.stdin.closed):
         raise InputError("standard input", "is closed", "the name of a file, or text piped in")
@@ -230,24 +230,26 @@ def open_bytes(path: str | Path) -> Iterator[BinaryIO]:
             with open(path, "rb") as file:
                 yield file
     except EOFError:
-        raise InputError(path, "is truncated gzip", "copy it again") from None
+        raise InputError(shown or path, "is truncated gzip", "copy it again") from None
     except (OSError, zlib.error) as error:
-        raise InputError(path, f"cannot be read ({reason(error)})") from None
+        raise InputError(shown or path, f"cannot be read ({reason(error)})") from None
 
 
 @contextmanager
-def open_content(path: str | Path) -> Iterator[BinaryIO]:
+def open_content(path: str | Path, shown: object = None) -> Iterator[BinaryIO]:
     """The content of a file, ``-`` or pipe: decompressed where it is gzip or bgzip, without a byte
     order mark. Raises InputError as `open_bytes`, and for UTF-16.
     """
-    with open_bytes(path) as raw:
+    with open_bytes(path, shown) as raw:
         content: Any = raw if hasattr(raw, "peek") else io.BufferedReader(raw)
         # by its first bytes and not its name: gzip is often called .txt, and text .gz
         if content.peek(2)[:2] == _GZIP:
             content = gzip.GzipFile(fileobj=content)
         head = content.peek(3)[:3]
         if head[:2] in _UTF16:
-            raise InputError(path, "is no text (UTF-8) but UTF-16", "plain or gzipped UTF-8 text")
+            raise InputError(
+                shown or path, "is no text (UTF-8) but UTF-16", "plain or gzipped UTF-8 text"
+            )
         if head == codecs.BOM_UTF8:
             content.read(3)
         yield content

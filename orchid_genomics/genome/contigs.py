@@ -11,16 +11,12 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from orchid_genomics.errors import InputError
+from orchid_genomics.errors import GenomeNote, InputError
 from orchid_genomics.files import read_lines
 
 _MITOCHONDRION = {"M", "MT", "MITO", "MITOCHONDRION"}
 _ROMAN = re.compile(r"(?=[XVI])(X{0,3})(IX|IV|V?I{0,3})")
 _UNITS = {"": 0, "I": 1, "II": 2, "III": 3, "IV": 4, "V": 5, "VI": 6, "VII": 7, "VIII": 8, "IX": 9}
-
-
-class GenomeNote(UserWarning):
-    """What a user should hear once about a genome's files, though the work goes on."""
 
 
 def listed(names: Iterable[str], most: int = 8) -> str:

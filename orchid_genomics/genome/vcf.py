@@ -19,10 +19,10 @@ from orchid_genomics.errors import InputError, reason
 from orchid_genomics.files import LONGEST_LINE, open_content, regular_copy
 from orchid_genomics.genome.bgzf import END_OF_FILE
 from orchid_genomics.sequence import Variant
+from orchid_genomics.sequence.interval import shorten, whole_number
 
 COLUMNS = b"#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO"
 SAMPLE = 1024  # records of the evenly spaced sample: at least half as many where there are more
-_DIGITS = 18  # of a place; Python refuses to read thousands of them
 _ACGT = re.compile("[ACGT]+")
 _LETTERS = re.compile("[A-Za-z]+")
 
@@ -156,27 +156,20 @@ class Vcf:
             raise self._wrong(
                 number, f"{found} columns", f"{self.columns} between tabs, as in the header"
             )
-        contig, place, name, ref, alt = line.split(b"\t", 5)[:5]
-        if not contig or b" " in contig:
-            raise self._wrong(number, f"CHROM {_shorten(contig)}", "the name of a contig")
-        if not place.isdigit() or len(place) > _DIGITS:
-            raise self._wrong(number, f"POS {_shorten(place)}", "a whole number, 1-based")
-        words = [word.decode("latin-1") for word in (ref, *alt.split(b","))]
-        if "" in words or (words[0] == "." and words[1:] != ["."]):
-            raise self._wrong(
-                number,
-                f"REF {words[0]!r} and ALT {','.join(words[1:])!r}",
-                "letters, or what VCF allows",
-            )
-        letters = [word.upper() if _LETTERS.fullmatch(word) else word for word in words]
-        return Record(
-            line,
-            contig.decode("utf-8", "replace"),
-            int(place) - 1,
-            name.decode("utf-8", "replace"),
-            letters[0],
-            () if letters[1:] == ["."] else tuple(letters[1:]),
-        )
+        columns = line.split(b"\t", 5)[:5]
+        contig, position, name = (column.decode("utf-8", "replace") for column in columns[:3])
+        if not contig or " " in contig:
+            raise self._wrong(number, f"CHROM {shorten(contig)!r}", "the name of a contig")
+        place = whole_number(position)
+        if place is None or position[0] == "-":
+            raise self._wrong(number, f"POS {shorten(position)!r}", "a whole number, 1-based")
+        ref, alt = (column.decode("latin-1") for column in columns[3:])
+        words = [ref, *alt.split(",")]
+        if "" in words or (ref == "." and alt != "."):
+            message = f"REF {shorten(ref)!r} and ALT {shorten(alt)!r}"
+            raise self._wrong(number, message, "letters, or what VCF allows")
+        ref, *alts = [word.upper() if _LETTERS.fullmatch(word) else word for word in words]
+        return Record(line, contig, place - 1, name, ref, () if alts == ["."] else tuple(alts))
 
     def records(self) -> Iterator[Record]:
         for number, line in self.lines():
@@ -231,6 +224,9 @@ class Vcf:
         lines: list[bytes] = []
         with self._reading():
             for number, line in self._text_lines():
+                if b"\r" in line.rstrip(b"\r\n"):
+                    advice = "lines that end with LF, such as tr '\\r' '\\n' makes"
+                    raise self._wrong(number, "CR within a line", advice)
                 if number == 1 and not line.startswith(b"##fileformat=VCF"):
                     raise InputError(
                         self.shown,
@@ -259,13 +255,15 @@ class Vcf:
 
     def _text_lines(self) -> Iterator[tuple[int, bytes]]:
         """Numbered lines, from 1, as they stand. Raises InputError for one without end."""
-        with open_content(self.path) as content:
+        with open_content(self.path, self.shown) as content:
             number = 0
             while line := content.readline(LONGEST_LINE):
                 number += 1
                 if len(line) == LONGEST_LINE and not line.endswith(b"\n"):
                     found = f"more than {LONGEST_LINE - 1:,} characters"
                     raise self._wrong(number, found, "lines (is it another kind of file?)")
+                if b"\0" in line:
+                    raise self._wrong(number, "a NUL byte", "text; copy it again")
                 yield number, line
 
     @contextmanager
@@ -305,12 +303,6 @@ def quiet() -> Iterator[None]:
         yield
     finally:
         pysam.set_verbosity(before)
-
-
-def _shorten(word: bytes) -> str:
-    """A word for a message."""
-    text = word.decode("latin-1")
-    return repr(text if len(text) <= 40 else f"{text[:37]}...")
 
 
 def info_keys(line: bytes) -> set[bytes]:

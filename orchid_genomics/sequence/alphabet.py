@@ -4,16 +4,18 @@ An alphabet of n letters has n + 3 token codes: the letters 0..n-1, then N (unkn
 The code of a token is ``token & 0x7F``; only the embedding and the loss look below the bit.
 """
 
+import warnings
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 
 import numpy as np
 
-from orchid_genomics.errors import InputError, RecipeError
+from orchid_genomics.errors import GenomeNote, InputError, RecipeError
 
 SOFT = 0x80  # soft-masked (lower case) letters carry this bit
 CODE = 0x7F  # and these say which letter it is
-_IUPAC = "RYSWKMBDHVNU"
+_IUPAC = "RYSWKMBDHVN"
+_RNA = {"T": "U"}  # the letter that RNA has in its place
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,8 @@ class Alphabet:
         for letter in _IUPAC:
             table[[ord(letter), ord(letter.lower())]] = self.n, self.n | SOFT
         for code, letter in enumerate(self.letters):
-            table[[ord(letter), ord(letter.lower())]] = code, code | SOFT
+            for written in (letter, _RNA.get(letter, letter)):
+                table[[ord(written), ord(written.lower())]] = code, code | SOFT
         return table.tobytes()
 
     @cached_property
@@ -80,19 +83,33 @@ class Alphabet:
         return table
 
     def encode(self, text: str | bytes, where: str = "sequence", start: int = 0) -> np.ndarray:
-        """Letters to tokens (L,) uint8; IUPAC codes other than the letters become N, case is kept.
+        """Letters to tokens (L,) uint8.
 
-        Raises InputError naming the first byte that is no IUPAC letter by its 1-based place, where
-        the text begins at letter `start` (0-based).
+        U is T, said once by a GenomeNote; IUPAC codes other than the letters become N; case is kept.
+
+        Parameters
+        ----------
+        text : str or bytes
+        where : str
+            What a message calls the text.
+        start : int
+            The 0-based place of its first letter.
+
+        Raises
+        ------
+        InputError
+            For a byte that is no IUPAC letter, naming the first by its 1-based place.
         """
         raw = bytearray(text.encode() if isinstance(text, str) else text)
-        tokens = np.frombuffer(
-            raw.translate(self._encode_table), np.uint8
-        )  # 7 times as fast as an index
+        # a byte's table is 7 times as fast as an index into an array
+        tokens = np.frombuffer(raw.translate(self._encode_table), np.uint8)
         if tokens.size and tokens.max() == 255:
             at = int(np.argmax(tokens == 255))
             found = f"{chr(raw[at])!r} at letter {start + at + 1:,} is no nucleotide code"
             raise InputError(where, found, "A C G T N and the other IUPAC codes")
+        if b"U" in raw or b"u" in raw:
+            # without its place, so that Python says it once and not for every row of a table
+            warnings.warn("letters U are read as T, as in RNA", GenomeNote, stacklevel=1)
         return tokens
 
     def decode(self, tokens: np.ndarray) -> str:

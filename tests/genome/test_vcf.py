@@ -3,6 +3,8 @@ lines are named.
 """
 
 import gzip
+import os
+import threading
 
 import pysam
 import pytest
@@ -186,3 +188,65 @@ def test_lines_go_before_the_names_of_columns():
     assert with_contigs(HEAD.encode(), ["chr1", "chr2"]).decode() == HEAD.replace(
         "#CHROM", "##contig=<ID=chr2>\n#CHROM"
     )
+
+
+PLAIN = b"##fileformat=VCFv4.2\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
+RECORD = b"chr1\t5\t.\tA\tC\t.\t.\t.\n"
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_a_byte_order_mark_is_no_part_of_the_header(tmp_path, pack):
+    path = tmp_path / "a.vcf"
+    path.write_bytes(pack(b"\xef\xbb\xbf" + PLAIN + RECORD))
+    vcf = Vcf(path)
+    assert vcf.header[0] == b"##fileformat=VCFv4.2\n"
+    assert list(vcf.lines()) == [(3, RECORD.rstrip())]
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_a_pipe_is_read_as_often_as_asked(tmp_path, pack):
+    path = tmp_path / "fifo"
+    os.mkfifo(path)
+    writer = threading.Thread(target=path.write_bytes, args=(pack(PLAIN + RECORD * 30_000),))
+    writer.start()
+    vcf = Vcf(path)
+    writer.join()
+    assert vcf.survey().records == sum(1 for _ in vcf.records()) == 30_000
+    assert vcf.shown == str(path)
+
+
+@pytest.mark.parametrize("word", [b"9" * 5000, b"1" + b"0" * 19, "٣".encode(), b"1e3", b"-1", b""])
+def test_a_place_that_is_no_number_is_one_short_line(tmp_path, word):
+    path = tmp_path / "a.vcf"
+    path.write_bytes(PLAIN + RECORD.replace(b"5", word))
+    with pytest.raises(InputError, match=r"a\.vcf line 3: POS .*; a whole number") as caught:
+        list(Vcf(path).records())
+    assert len(str(caught.value)) < 300
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (PLAIN + RECORD.replace(b"A", b"A\0"), r"a\.vcf line 3: a NUL byte"),
+        (
+            (PLAIN + RECORD).replace(b"\n", b"\r"),
+            r"a\.vcf line 1: CR within a line; lines that end",
+        ),
+        ((PLAIN + RECORD).decode().encode("utf-16"), r"a\.vcf: is no text \(UTF-8\) but UTF-16"),
+    ],
+)
+def test_what_is_no_text_is_one_line(tmp_path, content, message):
+    path = tmp_path / "a.vcf"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=message):
+        list(Vcf(path).records())
+
+
+def test_a_line_without_end_is_refused_before_it_fills_the_memory(tmp_path):
+    path = tmp_path / "bomb.vcf.gz"
+    with gzip.open(path, "wb", compresslevel=1) as file:
+        file.write(PLAIN)
+        for _ in range(80):
+            file.write(b"A" * 1_000_000)
+    with pytest.raises(InputError, match=r"bomb\.vcf\.gz line 3: more than 67,108,863 characters"):
+        list(Vcf(path).records())

@@ -1,10 +1,12 @@
+import warnings
+
 import numpy as np
 import pytest
 from Bio.Seq import reverse_complement
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchid_genomics.errors import InputError, RecipeError
+from orchid_genomics.errors import GenomeNote, InputError, RecipeError
 from orchid_genomics.sequence import DNA, SOFT, alphabet
 
 letters = st.text(alphabet="ACGTNacgtn")
@@ -38,9 +40,9 @@ def test_reverse_complement_of_a_batch_is_that_of_its_rows():
 
 
 def test_iupac_codes_become_n_and_keep_their_case():
-    tokens = DNA.encode("RYSWKMBDHVNUryswkmbdhvnu")
-    assert set(tokens[:12]) == {DNA.n}
-    assert set(tokens[12:]) == {DNA.n | SOFT}
+    tokens = DNA.encode("RYSWKMBDHVNryswkmbdhvn")
+    assert set(tokens[:11]) == {DNA.n}
+    assert set(tokens[11:]) == {DNA.n | SOFT}
 
 
 def test_tokens_can_be_written_to():
@@ -71,3 +73,11 @@ def test_alphabets_by_name():
         alphabet("rna")
     with pytest.raises(RecipeError, match="has no complement"):
         _ = alphabet("symbols:20").complement_codes
+
+
+def test_u_is_t_and_said_once():
+    with warnings.catch_warnings(record=True) as notes:
+        warnings.simplefilter("default", GenomeNote)
+        encoded = [DNA.encode(letters) for letters in ("ACGUacgu", "UUU", b"u")]
+    assert [DNA.decode(tokens) for tokens in encoded] == ["ACGTacgt", "TTT", "t"]
+    assert [str(note.message) for note in notes] == ["letters U are read as T, as in RNA"]

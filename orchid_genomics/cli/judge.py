@@ -58,7 +58,9 @@ def evaluate(
     metavar="BED",
     help="Neutral sequence (0-based half-open) to sample instead of the whole genome.",
 )
-@options.scores("Scores of single-letter changes; default llr_unmasked, the cheapest.")
+@options.scores(
+    "Scores of single-letter changes; default those of score-variants; llr_unmasked is the cheapest."
+)
 @options.windows("Letters read around each letter; default as in training.")
 @click.option(
     "--sites",

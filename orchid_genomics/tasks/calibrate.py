@@ -9,7 +9,9 @@ from orchid_genomics.errors import InputError
 from orchid_genomics.genome.bed import read_bed
 from orchid_genomics.jobs.inputs import open_model_and_genome
 from orchid_genomics.jobs.progress import Progress
+from orchid_genomics.model.folder import OrchidModel
 from orchid_genomics.score.variants.calibration import FEWEST, Calibration, learn_calibration
+from orchid_genomics.score.variants.scorers import SCORERS, choose_scores
 from orchid_genomics.score.variants.variant_scores import Scoring
 
 
@@ -37,7 +39,8 @@ def calibrate(
         A BED (0-based half-open) that bounds the sites; without one they are drawn from the whole
         genome.
     scores
-        Scores of single-letter changes; by default llr_unmasked, which costs the fewest passes.
+        Scores of single-letter changes; by default those that `score_variants` gives by default, so
+        that the two fit together. llr_unmasked costs the fewest passes.
     windows
         Letters read around each letter; by default as in training.
     sites, seed
@@ -58,7 +61,7 @@ def calibrate(
     if neutral is not None:
         intervals = list(read_bed(neutral, fasta))
         name = f"neutral background ({Path(neutral).name})"
-    scoring = Scoring(loaded, fasta, scores or ("llr_unmasked",), windows)
+    scoring = Scoring(loaded, fasta, scores or _default_scores(loaded), windows)
     with Progress(3 * sites, 3 * sites, 0, "changes", quiet) as progress:
         calibration = learn_calibration(
             scoring,
@@ -71,6 +74,11 @@ def calibrate(
         )
     calibration.save()
     return calibration
+
+
+def _default_scores(model: OrchidModel) -> tuple[str, ...]:
+    """The default scores of a model that say something of a single letter."""
+    return tuple(name for name in choose_scores(None, model) if "SNV" in SCORERS[name].kinds)
 
 
 def lines(calibration: Calibration) -> list[str]:

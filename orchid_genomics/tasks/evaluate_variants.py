@@ -256,7 +256,17 @@ def _notes(
     most = int(np.argmax(sizes))
     share = sizes[most] / sizes.sum()
     clusters = f"intervals by bootstrap of {len(names):,} clusters ({what})"
+    several = []
+    if rows.contradictory:
+        several.append(
+            f"left out, for their variant is of both classes: {rows.contradictory:,} rows"
+        )
+    if rows.repeated:
+        several.append(
+            f"left out, for they say nothing new of their variant: {rows.repeated:,} rows"
+        )
     return [
         f"{options.label}: {counts}, {rows.left_out:,} left out",
+        *several,
         f"{clusters}; the largest, {names[most]}, holds {share:.0%}",
     ]

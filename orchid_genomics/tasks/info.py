@@ -5,16 +5,19 @@ from pathlib import Path
 
 from orchid_genomics.errors import InputError
 from orchid_genomics.evaluate.score_table import scores_of, table_text
-from orchid_genomics.model.folder import PROVENANCE, OrchidModel
+from orchid_genomics.model.folder import CONFIG, PROVENANCE, OrchidModel
 from orchid_genomics.model.provenance import Provenance
 from orchid_genomics.terminal import clock
 
 
 def info(folder: str | Path) -> Iterator[str]:
-    """Lines about a model folder.
+    """Lines about a model folder, or about the model of a run folder.
 
     Raises InputError for one that is missing, foreign or damaged.
     """
+    folder = Path(folder)
+    if not (folder / CONFIG).exists() and (folder / "model" / CONFIG).exists():
+        folder = folder / "model"
     model = OrchidModel.from_pretrained(folder)
     encoder, provenance = model.recipe.encoder, model.provenance
     try:
@@ -22,7 +25,7 @@ def info(folder: str | Path) -> Iterator[str]:
     except (KeyError, TypeError, ValueError) as error:  # of plain values: a recipe's, a table's
         found = f"is damaged or not of this tool ({type(error).__name__}: {error})"
         raise InputError(
-            Path(folder) / PROVENANCE, found, "the file that pretrain wrote, or none"
+            folder / PROVENANCE, found, "the file that pretrain wrote, or none"
         ) from None
     parameters = sum(parameter.numel() for parameter in model.parameters())
     shape = f"width {encoder.width}, depth {encoder.depth}, {encoder.strands} strands"

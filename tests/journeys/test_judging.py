@@ -240,6 +240,24 @@ def test_signs_types_and_clusters_of_a_table(tmp_path, capsys):
     assert "bootstrap of 10 clusters (gene)" in capsys.readouterr().out
 
 
+def test_a_variant_with_two_answers_is_left_out_whichever_comes_first(tmp_path, capsys):
+    table = labelled(tmp_path, truth=True)
+    rows = [line.split("\t") for line in table.read_text().splitlines()]
+    once = ["\t".join([*row[:4], row[7]]) for row in rows]
+    other = {"bad": "good", "good": "bad"}
+    again = ["\t".join([*row[:4], other[row[7]]]) for row in rows[1:21]]
+    head, *rest = once
+    said = []
+    for number, lines in enumerate(([head, *again, *rest], [head, *rest, *again])):
+        labels = tmp_path / f"labels{number}.tsv"
+        labels.write_text("\n".join(lines) + "\n")
+        words = ["--label", "class", "--positive", "bad", "--negative", "good", "--samples", 5]
+        run("evaluate-variants", table, *words, "--labels", labels)
+        said.append(capsys.readouterr().out)
+    assert said[0] == said[1]
+    assert "left out, for their variant is of both classes: 40 rows" in said[0]
+
+
 def test_only_and_regions_keep_what_they_say(tmp_path, capsys):
     table = labelled(tmp_path, truth=False)
     (tmp_path / "r.bed").write_text("c\t20\t60\n")
@@ -356,7 +374,7 @@ def test_calibrate_says_what_it_learned(folder, capsys):
     run("calibrate", folder / "model", folder / "g.fa", "-o", folder / "cal.json", "--sites", 600)
     out = capsys.readouterr().out
     assert "genome background: 600 sites, three changes each, window 64" in out
-    assert "llr_unmasked: 96 contexts of " in out
+    assert "llr: 96 contexts of " in out
     (folder / "n.bed").write_text("c\t0\t400\n")
     run(
         "calibrate",
@@ -381,6 +399,18 @@ def test_calibrate_says_what_it_learned(folder, capsys):
     assert "its folder is not there; a folder that is" in capsys.readouterr().err
 
 
+def test_calibrate_and_score_variants_fit_together_without_a_word(folder, tmp_path):
+    run("calibrate", folder / "model", folder / "g.fa", "-o", tmp_path / "c", "--sites", 100)
+    letter = random_letters(2_000, 9)[99]
+    (tmp_path / "v.vcf").write_text(
+        "##fileformat=VCFv4.2\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
+        f"t\t100\t.\t{letter}\t{'CA'[letter == 'C']}\t.\t.\t.\n"
+    )
+    words = ["score-variants", folder / "model", folder / "g.fa", tmp_path / "v.vcf"]
+    run(*words, "-o", tmp_path / "o.vcf", "--calibration", tmp_path / "c")
+    assert "ORCHID_LLR_N=" in (tmp_path / "o.vcf").read_text()
+
+
 def test_a_calibrated_file_says_percentile_and_z_and_names_its_background(folder, tmp_path, capsys):
     import pysam
 
@@ -392,6 +422,8 @@ def test_a_calibrated_file_says_percentile_and_z_and_names_its_background(folder
         tmp_path / "cal.json",
         "--sites",
         1_000,
+        "--scores",
+        "llr_unmasked",
     )
     (tmp_path / "v.vcf").write_text(
         "##fileformat=VCFv4.2\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"

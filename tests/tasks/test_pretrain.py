@@ -106,7 +106,17 @@ def test_without_a_test_split_nothing_is_claimed(small, tmp_path, capsys):
     out, err = capsys.readouterr()
     assert out == f"model: {tmp_path / 'run' / 'model'}\n"
     assert "measuring" not in err
+    assert (
+        "no letter is held out for test, so nothing will be measured; name a test contig in" in err
+    )
+    assert any("nothing will be measured" in line for line in plan(small, (), steps=1))
     assert provenance(tmp_path / "run")["evaluation"] == []
+
+
+def test_without_a_validation_split_the_last_weights_are_said_to_be_kept(small):
+    small.write_text(small.read_text().replace('validation = ["v"]\n', ""))
+    lines = open_source(load(small, PretrainRecipe)).describe(128)
+    assert any("held out for validation, so the last weights are kept" in line for line in lines)
 
 
 def test_the_weights_begin_from_the_seed_alone(small):
@@ -147,6 +157,9 @@ def test_plan_says_what_a_run_would_take_and_writes_nothing(small, tmp_path):
 
 def test_info_says_what_a_model_is(run):
     text = "\n".join(info(run / "model"))
+    assert text.replace(f"{run / 'model'}", "") == "\n".join(info(run)).replace(
+        f"{run / 'model'}", ""
+    )
     model = OrchidModel.from_pretrained(run / "model")
     for words in (
         f"(hash {model.hash()})",

@@ -105,6 +105,36 @@ def test_killed_then_stopped_at_any_step_and_resumed_a_run_ends_with_the_same_by
     assert {path.name for path in (cut / "checkpoints").iterdir()} == {"newest.pt", "best.pt"}
 
 
+def kill_in_a_checkpoint(words, out):
+    """Kill a run while its newest checkpoint is half written; whether the kill came in time."""
+    process = started(*words)
+    wait_for(process, out, 5)
+    deadline = time.monotonic() + 60
+    while not (half := list((out / "checkpoints").glob(".newest.pt.*.tmp"))):
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < deadline
+    process.kill()
+    process.communicate()
+    return half[0].exists()
+
+
+def test_killed_while_a_checkpoint_is_written_the_older_one_goes_on(small, tmp_path):
+    overrides = ("training.steps=60", "training.save_every=1", "evaluation.sites=0")
+    overrides += ("model.width=128", "model.depth=2")
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    attempts = (
+        kill_in_a_checkpoint(words(small, cut, *overrides, resume=attempt > 0), cut)
+        for attempt in range(5)
+    )
+    assert any(attempts), "five kills, and none while a checkpoint was written"
+    main(words(small, cut, *overrides, resume=True))
+    trained(small, whole, *overrides)
+    weights = [(out / "model/model.safetensors").read_bytes() for out in (whole, cut)]
+    assert weights[0] == weights[1]
+    assert losses(cut) == losses(whole)
+    assert {path.name for path in (cut / "checkpoints").iterdir()} == {"newest.pt", "best.pt"}
+
+
 def test_two_ranks_train_as_one_and_only_one_writes(small, tmp_path, monkeypatch):
     overrides = ("training.steps=8", "training.accumulate=2", "evaluation.share=0.3")
     one = trained(small, tmp_path / "one", *overrides)

@@ -18,6 +18,7 @@ from orchid_genomics.evaluate.variants.ranking import Ranking, difference, rank
 from orchid_genomics.files import finite
 from orchid_genomics.score.variants.scorers import column_pattern, lower_columns
 
+CHANCE = 0.5  # the AUROC of a score that knows nothing
 FEWEST = 5  # rows of either class in a group that is ranked apart
 
 
@@ -81,12 +82,16 @@ def _match_own(column: str) -> re.Match[str] | None:
 class Line:
     """One score in one group: over all pairs, within strata where asked, and the first score minus
     this one.
+
+    Where this one ranks worse than chance, `over_chance` is true and `lead` is the first score
+    minus chance: a difference from less than nothing would flatter the first.
     """
 
     score: str
     rank: Ranking
     within: Ranking | None
     lead: Estimate | None
+    over_chance: bool = False
 
 
 @dataclass(frozen=True)
@@ -189,18 +194,21 @@ class Benchmark:
             inner = rows & (self.strata != "")
             both &= inner
             within = self._rank(name, inner, self.strata[inner])
-        lead = None
+        whole = self._rank(name, rows)
+        lead, over_chance = None, False
         if name != first and both.any():
+            over_chance = bool((within or whole).auroc.value < CHANCE)
+            other = np.zeros(int(both.sum())) if over_chance else self.scores[name][both]
             lead = difference(
                 self.scores[first][both],
-                self.scores[name][both],
+                other,
                 self.positive[both],
                 self.cluster[both],
                 strata=None if self.strata is None else self.strata[both],
                 samples=self.samples,
                 seed=self.seed,
             )
-        return Line(name, self._rank(name, rows), within, lead)
+        return Line(name, whole, within, lead, over_chance)
 
     def _rank(self, name: str, rows: np.ndarray, strata: np.ndarray | None = None) -> Ranking:
         return rank(
@@ -218,7 +226,10 @@ def _table(group: Group, strata: str) -> str:
     if strata:
         head += [f"within {strata}", "95 % interval", "pairs"]
     head.append("first - this" + (f" (within {strata})" if strata else ""))
-    return align([head, *(_cells(line) for line in group.lines)])
+    table = align([head, *(_cells(line) for line in group.lines)])
+    if any(line.over_chance for line in group.lines):
+        table += f"\n* worse than chance, so the difference is from chance ({CHANCE:.3f})"
+    return table
 
 
 def _cells(line: Line) -> list[str]:
@@ -228,7 +239,7 @@ def _cells(line: Line) -> list[str]:
     cells += [*_area(whole.auroc), *_area(whole.auprc)]
     if line.within:
         cells += [*_area(line.within.auroc), _short(line.within.pairs)]
-    return [*cells, _lead(line.lead)]
+    return [*cells, _lead(line.lead) + (" *" if line.over_chance else "")]
 
 
 def _area(area: Estimate | None) -> list[str]:

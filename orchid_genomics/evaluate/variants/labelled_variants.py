@@ -16,8 +16,10 @@ from orchid_genomics.evaluate.variants.benchmark import ScoreColumn
 from orchid_genomics.evaluate.variants.consequence import Effect
 from orchid_genomics.evaluate.variants.variant_table import (
     VariantTable,
+    class_of,
     classify,
     join,
+    one_answer,
     read_table,
 )
 from orchid_genomics.genome.bed import read_bed
@@ -92,7 +94,11 @@ class LabelledVariants:
     consequence, gene, strand
         Texts (N,), "" where nothing says so.
     left_out
-        Variants that are of neither class.
+        Rows that are of neither class.
+    contradictory
+        Rows of variants that are of both classes, which are left out.
+    repeated
+        Rows that repeat another in all that is read, which are left out.
     """
 
     table: VariantTable
@@ -101,6 +107,8 @@ class LabelledVariants:
     gene: np.ndarray
     strand: np.ndarray
     left_out: int
+    contradictory: int = 0
+    repeated: int = 0
 
 
 def read_labelled(
@@ -135,8 +143,13 @@ def read_labelled(
         effects = next((key for key in consequence.KEYS if key in names), None)
     asked = _asked(options, columns, effects)
     table = read_table(scored, {*asked, *consequence.GENES})
+    contradictory = 0
     if options.labels:
-        table = join(table, read_table(options.labels, {*asked, *consequence.GENES}))
+        labels = read_table(options.labels, {*asked, *consequence.GENES})
+        if options.label in labels.values:
+            keep, both = one_answer(labels, _classes(labels, options))
+            contradictory, labels = int(both.sum()), labels.take(np.flatnonzero(keep))
+        table = join(table, labels)
     if genome is not None:
         table = replace(table, variants=_rename_contigs(table, genome, scored))
     for key, parameter in asked.items():
@@ -147,9 +160,15 @@ def read_labelled(
         table = _keep(table, keep, f"only {key}={','.join(values)}")
     if options.regions:
         table = _keep(table, _inside(table, options.regions), f"regions {options.regions}")
-    label = classify(
-        _label_texts(table, options.label), options.positive, options.negative, options.label
-    )
+    keep, both = one_answer(table, _classes(table, options))
+    contradictory += int(both.sum())
+    repeated = int((~keep & ~both).sum())
+    if not keep.any():
+        found = f"every one of {len(table):,} labelled variants is of both classes"
+        raise InputError("label", found, "one answer a variant")
+    table = table.take(np.flatnonzero(keep))
+    texts = _label_texts(table, options.label)
+    label = classify(texts, options.positive, options.negative, options.label)
     rows = np.flatnonzero(label >= 0)
     kept = table.take(rows)
     found = _effects(kept, effects) if effects else [Effect()] * len(kept)
@@ -160,6 +179,8 @@ def read_labelled(
         gene=np.array(_genes(kept, found)),
         strand=np.array([effect.strand for effect in found]),
         left_out=len(label) - len(rows),
+        contradictory=contradictory,
+        repeated=repeated,
     )
 
 
@@ -202,6 +223,10 @@ def _label_texts(table: VariantTable, label: str) -> list[str]:
     if fields or label in consequence.KEYS:
         return [effect.consequence for effect in _effects(table, label)]
     return table.values[label]
+
+
+def _classes(table: VariantTable, options: BenchmarkOptions) -> np.ndarray:
+    return class_of(_label_texts(table, options.label), options.positive, options.negative)
 
 
 def _effects(table: VariantTable, key: str) -> list[Effect]:

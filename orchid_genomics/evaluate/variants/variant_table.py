@@ -169,13 +169,11 @@ def join(scored: VariantTable, labels: VariantTable) -> VariantTable:
     return VariantTable(scored.path, scored.variants, values, all_names, about)
 
 
-def classify(
-    texts: Sequence[str], positive: Sequence[str], negative: Sequence[str], key: str
-) -> np.ndarray:
+def class_of(texts: Sequence[str], positive: Sequence[str], negative: Sequence[str]) -> np.ndarray:
     """The class of every text: 1 for positive, 0 for negative, -1 for neither, (N,) int8.
 
     A text is of a class when it is one of its values, or all of its words (between `,` `|` `/` `&`
-    `;`) are. Raises InputError, with the values that there are, when a class has no row.
+    `;`) are.
     """
     known: dict[str, int] = {}
     for text in dict.fromkeys(texts):
@@ -183,7 +181,16 @@ def classify(
         for label, values in ((1, positive), (0, negative)):
             if text in values or (words and words <= set(values)):
                 known[text] = label
-    classes = np.array([known.get(text, -1) for text in texts], np.int8)
+    return np.array([known.get(text, -1) for text in texts], np.int8)
+
+
+def classify(
+    texts: Sequence[str], positive: Sequence[str], negative: Sequence[str], key: str
+) -> np.ndarray:
+    """`class_of`, where both classes must have a row: raises InputError with the values that there
+    are.
+    """
+    classes = class_of(texts, positive, negative)
     counts = Counter(text for text in texts if text not in MISSING).most_common()
     possible = f"possible: {listed([f'{text} ({count:,})' for text, count in counts], 12)}"
     for label, values, parameter in ((1, positive, "positive"), (0, negative, "negative")):
@@ -192,6 +199,44 @@ def classify(
         if not (classes == label).any():
             raise InputError(parameter, f"no variant has {key} {' or '.join(values)}", possible)
     return classes
+
+
+def one_answer(table: VariantTable, classes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Which rows speak for their variant, where it stands several times.
+
+    A variant of both classes has no answer: whichever row came first would win. One that is of a
+    class in some rows and of none in others is of that class.
+
+    Parameters
+    ----------
+    table
+        The variants.
+    classes
+        The class of every row (N,): 1, 0, or -1 for neither.
+
+    Returns
+    -------
+    keep : numpy.ndarray
+        Bool (N,): rows that stand for their variant; one row of those that are alike in all.
+    contradictory : numpy.ndarray
+        Bool (N,): rows of variants of both classes.
+    """
+    changes = [variant.trimmed() for variant in table.variants]
+    answers: dict[Variant, set[int]] = {}
+    for change, label in zip(changes, classes.tolist(), strict=True):
+        answers.setdefault(change, set()).add(label)
+    contradictory = np.array([{0, 1} <= answers[change] for change in changes], bool)
+    keep = ~contradictory
+    seen: set[tuple[Any, ...]] = set()
+    columns = list(table.values.values())
+    for row, change in enumerate(changes):
+        if len(answers[change]) > 1 and classes[row] < 0:
+            keep[row] = False
+        alike = (change, *(texts[row] for texts in columns))
+        if alike in seen:
+            keep[row] = False
+        seen.add(alike)
+    return keep, contradictory
 
 
 def _is_vcf(path: Path) -> bool:

@@ -76,11 +76,23 @@ class Genomes:
         lines = [f"windows of {report['length']:,} nt, moved by up to {report['jitter']:,} nt"]
         lines += [_summary(genome) for genome in report["genomes"]]
         lines.append(f"training windows that touch held-out letters: {report['overlap']}")
+        lines += self._unmeasured()
         if whole:
             lines += [
                 f"letters by split: {_counts(genome['bases'])}" for genome in report["genomes"]
             ]
         return lines
+
+    def _unmeasured(self) -> list[str]:
+        """What a run without held-out letters will not be able to say."""
+        if not self.corpus.held_out("test"):
+            possible = "name a test contig in [[genomes]]"
+            return [f"no letter is held out for test, so nothing will be measured; {possible}"]
+        if not self.corpus.held_out("validation"):
+            possible = "name a validation contig in [[genomes]]"
+            kept = "the last weights are kept rather than the best"
+            return [f"no letter is held out for validation, so {kept}; {possible}"]
+        return []
 
     def inputs(self) -> dict[str, str]:
         """Every file that is read, and its SHA-256."""

@@ -98,3 +98,20 @@ def test_one_cluster_has_no_interval_and_json_no_nan(benchmark):
     result = alone.run()
     assert result.values()["groups"][0]["lines"][0]["rank"]["auroc"]["low"] is None
     assert " - " in result.text()
+
+
+def test_a_baseline_worse_than_chance_does_not_flatter(benchmark):
+    first = benchmark.scores["first"]
+    question = Benchmark(
+        benchmark.positive, benchmark.cluster, {"first": first, "worse": -first}, samples=50
+    )
+    lead = question.run().groups[0].lines[1]
+    whole = question.run().groups[0].lines[0].rank.auroc
+    assert lead.rank.auroc.value < 0.5
+    assert lead.over_chance
+    assert lead.lead.value == pytest.approx(whole.value - 0.5)
+    assert (lead.lead.low, lead.lead.high) == pytest.approx((whole.low - 0.5, whole.high - 0.5))
+    text = question.run().text()
+    assert text.splitlines()[-2].endswith(") *")
+    assert text.endswith("* worse than chance, so the difference is from chance (0.500)")
+    assert "*" not in benchmark.run("S").text()

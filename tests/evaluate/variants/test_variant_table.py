@@ -3,13 +3,21 @@ right.
 """
 
 import gzip
+from pathlib import Path
 
 import numpy as np
 import pysam
 import pytest
 
 from orchid_genomics.errors import InputError
-from orchid_genomics.evaluate.variants.variant_table import classify, join, read_names, read_table
+from orchid_genomics.evaluate.variants.variant_table import (
+    VariantTable,
+    classify,
+    join,
+    one_answer,
+    read_names,
+    read_table,
+)
 from orchid_genomics.sequence import Variant
 
 VCF = """##fileformat=VCFv4.2
@@ -166,3 +174,13 @@ def test_classes_are_whole_values_or_all_of_their_words():
 def test_a_class_without_a_row_is_told_the_values(positive, negative, words):
     with pytest.raises(InputError, match=words):
         classify(["a", "a", "b", ""], positive, negative, "K")
+
+
+def test_a_variant_of_both_classes_has_no_answer_and_one_said_twice_has_one():
+    variants = [Variant("c", at, "A", "C") for at in (1, 1, 2, 2, 3, 3, 4)]
+    variants[3] = Variant("c", 1, "GA", "GC")  # the change at 2, with a letter more
+    values = {"class": ["x", "y", "x", "x", "", "x", "y"]}
+    table = VariantTable(Path("t"), variants, values, ("class",))
+    keep, contradictory = one_answer(table, np.array([1, 0, 1, 1, -1, 1, 0]))
+    assert contradictory.tolist() == [True, True, False, False, False, False, False]
+    assert keep.tolist() == [False, False, True, False, False, True, True]

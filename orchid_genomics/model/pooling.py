@@ -77,18 +77,19 @@ class Maxima(nn.Module):
     ) -> Tensor:
         """`mask_BL` is 1 at letters and 0 at the padding that may end a row."""
         B, D, L = x_BDL.shape
+        largest = (parts or POOLING).largest
         x_BPCL = x_BDL.reshape(B, self.pairs, D // self.pairs, L)
         if self.count > 1:
-            x_BPCSW = self._stretches(x_BPCL, mask_BL)
-            if self.pairs == 2:
-                x_BPCSW = torch.stack((x_BPCSW[:, 0], x_BPCSW[:, 1].flip(2)), 1)
+            peaks_BPCS = largest(self._stretches(x_BPCL, mask_BL))
         else:
-            x_BPCSW = x_BPCL[:, :, :, None]
             if mask_BL is not None:
-                x_BPCSW = x_BPCSW.masked_fill(mask_BL[:, None, None, None] == 0, -math.inf)
-        # Both strands' letters along one axis: one maximum, whichever strand it stands on.
-        x_BCSM = x_BPCSW.permute(0, 2, 3, 1, 4).flatten(3)
-        return (parts or POOLING).largest(x_BCSM).flatten(1)
+                x_BPCL = x_BPCL.masked_fill(mask_BL[:, None, None] == 0, -math.inf)
+            peaks_BPCS = largest(x_BPCL)[..., None]
+        if self.pairs == 1:
+            return peaks_BPCS.flatten(1)
+        # From the other end the first stretch is the last.
+        peaks_BPCS = torch.stack((peaks_BPCS[:, 0], peaks_BPCS[:, 1].flip(2)), -1)
+        return largest(peaks_BPCS).flatten(1)
 
     def _stretches(self, x_BPCL: Tensor, mask_BL: Tensor | None) -> Tensor:
         """(B, P, C, S, W): the letters of every stretch, the last one again where it is shorter."""

@@ -84,12 +84,15 @@ class TrainedArm:
 
     @property
     def answered(self) -> Answered:
-        """What the best seed answers."""
+        """The mean of what all seeds answer."""
         chosen = self.candidate.words
         if len(self.tried) > 1:
             chosen += f", best of {len(self.tried)}"
-        best = self.best
-        return Answered(self.name, best.validation, best.test, chosen, self.parameters)
+        if len(self.fits) > 1:
+            chosen += f", mean of {len(self.fits)} seeds"
+        validation = np.mean([fit.validation for fit in self.fits], 0)
+        test = np.mean([fit.test for fit in self.fits], 0)
+        return Answered(self.name, validation, test, chosen, self.parameters)
 
 
 @dataclass(frozen=True)

@@ -173,7 +173,7 @@ def compare(
     measured: list[tuple[Answered, np.ndarray, float, Sampled, Sampled]] = []
     for arm in arms:
         answered = arm.answered if isinstance(arm, TrainedArm) else arm
-        thresholds, tuned = _tune(data, validation, answered.validation)
+        thresholds, tuned = tune(data, validation, answered.validation)
         whole = score_rows(data, test, answered.test, thresholds, loci)
         apart = score_rows(data, test[is_apart], answered.test[is_apart], thresholds, loci)
         measured.append((answered, thresholds, tuned, whole, apart))
@@ -206,8 +206,8 @@ def compare(
     return Verdict(data.task, lines, comparator, seeds, rows, list(notes))
 
 
-def _tune(data: LabelledSet, rows: np.ndarray, answers: np.ndarray) -> tuple[np.ndarray, float]:
-    """Thresholds (K,) chosen on some rows, and the primary score there."""
+def tune(data: LabelledSet, rows: np.ndarray, answers: np.ndarray) -> tuple[np.ndarray, float]:
+    """Thresholds (K,) chosen on some rows for their answers, and the primary score there."""
     flat, target, _ = data.task.flatten(answers, data.target[rows], data.group[rows])
     thresholds = data.task.thresholds(flat, target)
     return thresholds, _primary(data.task, flat, target, thresholds)
@@ -230,7 +230,7 @@ def _score_seeds(data: LabelledSet, arm: TrainedArm) -> list[float]:
     on_test = np.mean([fit.test for fit in arm.fits], 0)
     scores = []
     for tuned_on, answers in [*pairs, (on_validation, on_test)]:
-        thresholds, _ = _tune(data, validation, tuned_on)
+        thresholds, _ = tune(data, validation, tuned_on)
         flat, target, _ = task.flatten(answers, data.target[test], data.group[test])
         scores.append(_primary(task, flat, target, thresholds))
     return scores

@@ -26,6 +26,7 @@ from orchid_genomics.evaluate.comparison import (
     difference_word,
     mean_interval,
     seen_in_pretraining,
+    tune,
 )
 from orchid_genomics.evaluate.comparison_text import verdict_text
 from orchid_genomics.evaluate.estimate_text import number, signed, span
@@ -221,7 +222,12 @@ def _write(
     best = max(measured, key=lambda each: each.verdict.lines[0].validation)
     folds = [each.verdict for each in measured] if len(measured) > 1 else []
     answer = _over_folds(folds) if folds else verdict_text(best.verdict)
-    provenance = provenance_of(recipe, best.data, best.verdict, seconds=seconds, device=device)
+    # Those of the saved seed: the first line may be a mean over several.
+    rows, seed = best.data.rows("validation"), best.arms[0].best
+    thresholds, _ = tune(best.data, rows, seed.validation)
+    provenance = provenance_of(
+        recipe, best.data, best.verdict, thresholds=thresholds, seconds=seconds, device=device
+    )
     provenance["labelled"]["files"] = {Path(path).name: digest for path, digest in inputs.items()}
     best.model.save_pretrained(run.model, provenance, card(best.model, best.data, answer))
     values = {
@@ -238,6 +244,8 @@ def _write(
         part.write_text(html, encoding="utf-8")
     print(answer)
     print(f"took: {_took(measured)}")
+    if len(best.arms[0].fits) > 1:
+        print(f"model/ holds seed {seed.seed}, the best on validation, not the mean of all")
     print(f"\nmodel:  {run.model}\nreport: {report}")
 
 
@@ -302,6 +310,7 @@ def provenance_of(
     data: LabelledSet,
     verdict: Verdict,
     *,
+    thresholds: np.ndarray,
     seconds: dict[str, float],
     device: torch.device,
 ) -> dict[str, Any]:
@@ -314,7 +323,7 @@ def provenance_of(
         "name": data.name,
         "task": data.task.name,
         "labels": list(data.labels),
-        "thresholds": list(verdict.lines[0].thresholds),
+        "thresholds": thresholds.tolist(),
         "rows": {split: len(data.rows(split)) for split in SPLITS},
         "lengths": [int(data.lengths.min()), int(data.lengths.max())],
         "notes": list(data.notes),

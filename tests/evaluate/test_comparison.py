@@ -177,7 +177,7 @@ def test_what_pretraining_saw_is_counted_by_place():
     plain = {**genome, "contigs": {"1": 10**6}, "seen": {"1": genome["seen"]["chr1"]}}
     with pytest.warns(GenomeNote, match="contigs renamed to those of g.fa: chr1 -> 1"):
         assert "saw 15 of 200 test loci" in seen_in_pretraining(data, read([plain]))
-    other_genome = {**genome, "contigs": {"I": 5}, "seen": {}}
+    other_genome = {**genome, "contigs": {"scaffold_9": 5}, "seen": {}}
     assert "has none of the contigs of the test rows" in seen_in_pretraining(
         data, read([other_genome])
     )

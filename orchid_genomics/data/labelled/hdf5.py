@@ -13,11 +13,18 @@ from typing import Literal
 import h5py
 import numpy as np
 
-from orchid_genomics.data.labelled.schema import SPLITS, LabelledRecipe, LabelledSet, Rows
+from orchid_genomics.data.labelled.schema import (
+    SPLITS,
+    STRANDS,
+    LabelledRecipe,
+    LabelledSet,
+    Rows,
+)
 from orchid_genomics.errors import InputError, reason
 from orchid_genomics.files import atomic_file
 from orchid_genomics.recipe import RecipePath
 from orchid_genomics.sequence import DNA, Interval
+from orchid_genomics.sequence.interval import read_strand, shorten
 
 FORMAT = "orchid-genomics/labelled/1"
 _TEXTS = ("split", "chrom", "strand", "group")
@@ -90,7 +97,7 @@ def _rows(file: h5py.File, path: Path) -> Rows:
         places=_places(columns, where),
         group=_text(columns, "group"),
         bin=bin,
-        strands=_text(columns, "strand") or (),
+        strands=_strands(columns, where),
     )
 
 
@@ -193,18 +200,28 @@ def _text(columns: dict[str, h5py.Dataset], name: str) -> list[str] | None:
     return [str(value) for value in data[:].tolist()]
 
 
+def _strands(columns: dict[str, h5py.Dataset], where: list[str]) -> list[str]:
+    """The strand of every row; . where there is none."""
+    strands = []
+    for word, here in zip(_text(columns, "strand") or ["."] * len(where), where, strict=True):
+        strand = read_strand(word)
+        if strand is None:
+            raise InputError(here, f"strand {shorten(word)!r}", STRANDS)
+        strands.append(strand)
+    return strands
+
+
 def _places(columns: dict[str, h5py.Dataset], where: list[str]) -> list[Interval] | None:
     if not {"chrom", "start", "end"} <= columns.keys():
         return None
     contigs = _text(columns, "chrom") or []
     starts = columns["start"][:].tolist()
     ends = columns["end"][:].tolist()
-    strands = [strand or "." for strand in _text(columns, "strand") or ["."] * len(where)]
+    strands = _strands(columns, where)
     places = []
     for contig, start, end, strand, here in zip(contigs, starts, ends, strands, where, strict=True):
-        if not 0 <= start < end or strand not in ("+", "-", "."):
-            message = f"start {start}, end {end}, strand {strand!r}"
-            raise InputError(here, message, "0-based half-open, +, - or .")
+        if start >= end:
+            raise InputError(here, f"start {start}, end {end}", "0-based half-open places")
         places.append(Interval(contig, start, end, strand))
     return places
 

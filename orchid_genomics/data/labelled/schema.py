@@ -19,6 +19,7 @@ from orchid_genomics.recipe import Strict
 from orchid_genomics.sequence import CODE, DNA, Interval
 
 SPLITS = ("train", "validation", "test")
+STRANDS = "+, - or ., or words such as 1, -1, plus, minus"
 SPLIT_NAMES = {
     "train": 0, "training": 0, "validation": 1, "valid": 1, "val": 1, "dev": 1, "test": 2,
     "testing": 2,

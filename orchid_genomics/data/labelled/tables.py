@@ -15,16 +15,15 @@ import numpy as np
 from pydantic import model_validator
 from pydantic_core import PydanticCustomError
 
-from orchid_genomics.data.labelled.schema import SPLITS, LabelledRecipe, Rows
+from orchid_genomics.data.labelled.schema import SPLITS, STRANDS, LabelledRecipe, Rows
 from orchid_genomics.errors import InputError
 from orchid_genomics.files import read_lines
 from orchid_genomics.genome.contigs import listed
 from orchid_genomics.recipe import RecipePath
 from orchid_genomics.sequence import DNA, Interval
+from orchid_genomics.sequence.interval import read_strand, shorten, whole_number
 
 PLACE = ("chrom", "start", "end")
-# 1 and -1 are Ensembl's.
-_STRANDS = {"+": "+", "-": "-", "1": "+", "+1": "+", "-1": "-", ".": ".", "*": ".", "": "."}
 
 
 class TableRecipe(LabelledRecipe):
@@ -276,13 +275,17 @@ def _numbers(words: list[str], where: str) -> list[float]:
 
 
 def _place(contig: str, start: str, end: str, strand: str, where: str) -> Interval:
-    if not (start.removeprefix("-").isdecimal() and end.isdecimal()):
-        message = f"start {start!r} and end {end!r} are not whole numbers"
+    first, last = whole_number(start), whole_number(end)
+    if first is None or last is None:
+        message = f"start {shorten(start)!r} and end {shorten(end)!r} are not whole numbers"
         raise InputError(where, message, "0-based half-open places")
-    return Interval(contig, int(start), int(end), strand)
+    if first >= last:
+        raise InputError(where, f"start {first} is not below end {last}", "0-based half-open")
+    return Interval(contig, first, last, strand)
 
 
 def _strand(word: str, where: str) -> str:
-    if word.strip() not in _STRANDS:
-        raise InputError(where, f"strand {word!r}", "+, - or .")
-    return _STRANDS[word.strip()]
+    strand = read_strand(word)
+    if strand is None:
+        raise InputError(where, f"strand {shorten(word)!r}", STRANDS)
+    return strand

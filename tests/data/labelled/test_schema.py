@@ -253,9 +253,28 @@ def test_a_strand_column_counts_without_coordinates(tmp_path):
             "sequence\tlabel\tstrand\tsplit",
         )
     ).stranded
-    assert "line 2: strand 'plus'; +, - or ." in fault(
-        table(tmp_path, [rows[0].replace("+", "plus")], "sequence\tlabel\tstrand\tsplit")
-    )
+    words = [row.replace("\t-\t", "\tminus\t").replace("\t+\t", "\tplus\t") for row in rows]
+    assert open_set(table(tmp_path, words, "sequence\tlabel\tstrand\tsplit")).stranded
+    odd = [rows[0].replace("+", "sideways")]
+    line = fault(table(tmp_path, odd, "sequence\tlabel\tstrand\tsplit"))
+    assert "line 2: strand 'sideways'; +, - or ., or words such as 1, -1, plus, minus" in line
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "message"),
+    [
+        ("50", "40", "line 2: start 50 is not below end 40; 0-based half-open"),
+        ("9" * 5000, "40", "line 2: start '9999999999999999999999999999999999999... and end '40'"),
+        ("\u0663", "40", "line 2: start '\u0663' and end '40' are not whole numbers"),
+    ],
+    ids=["backwards", "5,000 digits", "Arabic digits"],
+)
+def test_a_place_that_is_none_is_one_line(tmp_path, start, end, message):
+    row = lines(1)[0].split("\t")
+    row[1:3] = start, end
+    line = fault(table(tmp_path, ["\t".join(row)]))
+    assert message.replace("...", "...'") in line
+    assert len(line) < 300
 
 
 def test_windows_that_overlap_across_splits_are_counted(tmp_path):
@@ -511,8 +530,8 @@ def many_rows(file, name):
         ({"label": [1 + 2j, 2]}, "label holds complex128; text or numbers"),
         ({"label": np.zeros((2, 2, 2, 2))}, "label has 4 axes; (N,), (N, K) or (N, P, K)"),
         (
-            {"chrom": ["a", "a"], "start": [-5, 0], "end": [4, 4]},
-            "row 1: start -5, end 4, strand '.'; 0-based half-open",
+            {"chrom": ["a", "a"], "start": [5, 0], "end": [4, 4]},
+            "row 1: start 5, end 4; 0-based half-open places",
         ),
     ],
     ids=lambda value: value[:30] if isinstance(value, str) else "",

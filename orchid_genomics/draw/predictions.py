@@ -29,6 +29,15 @@ class Line:
 
 
 @dataclass(frozen=True)
+class Learned:
+    """What was scored after learning from fewer and from more rows."""
+
+    name: str
+    points: Sequence[tuple[int, float, float, float]]
+    """Training rows, the score, and the ends of its interval (NaN where there is none)."""
+
+
+@dataclass(frozen=True)
 class Prediction:
     """What was predicted for rows, and which of them are positive."""
 
@@ -107,6 +116,43 @@ def calibration(predictions: Sequence[Prediction], ax: Any = None) -> Any:
     drawn = [Line(each.name, *reliability(each.score, each.positive)) for each in predictions]
     lines("Calibration", drawn, ("predicted probability", "share that is positive"), True, ax)
     _unit_square(ax)
+    return ax
+
+
+def label_efficiency(curves: Sequence[Learned], score: str, ax: Any = None) -> Any:
+    """A score against the training rows, with its intervals; rows on a logarithmic axis.
+
+    Parameters
+    ----------
+    curves : sequence of Learned
+        The first is the model's, and is drawn boldest.
+    score : str
+        What is scored.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw.
+    """
+    ax = axes(ax, (2 * SIZE[0], 1.2 * SIZE[1]))
+    for number, curve in enumerate(curves):
+        rows, value, low, high = np.array(curve.points, float).reshape(-1, 4).T
+        # Side by side, for intervals on one spot hide each other.
+        rows = rows * 1.03 ** (number - len(curves) / 2)
+        below = np.nan_to_num(value - low)
+        above = np.nan_to_num(high - value)
+        ax.errorbar(
+            rows,
+            value,
+            yerr=(below, above),
+            color=CLASSES[number % len(CLASSES)],
+            ls="--" if number >= len(CLASSES) else "-",
+            lw=2 if number == 0 else 1.1,
+            elinewidth=0.8,
+            marker="o",
+            ms=4,
+            label=_short(curve.name),
+        )
+    ax.set_xscale("log")
+    _finish(ax, "Label efficiency", ("training rows", score))
+    ax.legend(frameon=False, fontsize=7.5, loc="center left", bbox_to_anchor=(1, 0.5))
     return ax
 
 

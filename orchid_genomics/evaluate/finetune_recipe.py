@@ -1,7 +1,7 @@
 """The recipe of one fine-tuning run; what it leaves out follows from the data (`candidates`)."""
 
 import re
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
@@ -75,6 +75,10 @@ class FinetuneTraining(Strict):
     """The first one searches; answers are means over all of them."""
     folds: int = Field(default=0, ge=0, le=20)
     """Cross-validation over families or whole contigs in place of the split; 0: the split."""
+    shares: tuple[Annotated[float, Field(gt=0, le=1)], ...] = Field(default=(), max_length=8)
+    """Label efficiency: shares of the training rows, such as [0.01, 0.1, 1], that all arms and
+    baselines are measured at as well.
+    """
     layers: int | None = Field(default=None, ge=0)
     """How many of the last layers are trained: all when not given, 0 for the head alone (a probe)."""
     class_weights: Literal["none", "balanced"] = "none"
@@ -86,6 +90,12 @@ class FinetuneTraining(Strict):
     checkpointing: bool = False
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
+
+    @model_validator(mode="after")
+    def _shares(self) -> "FinetuneTraining":
+        if self.shares and self.folds:
+            raise PydanticCustomError("shares", "either shares, or folds")
+        return self
 
     @field_validator("budget")
     @classmethod

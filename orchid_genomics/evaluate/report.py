@@ -20,6 +20,7 @@ from orchid_genomics.evaluate.bootstrap import Estimate
 from orchid_genomics.evaluate.comparison import Line, Verdict
 from orchid_genomics.evaluate.comparison_text import seeds_line
 from orchid_genomics.evaluate.estimate_text import interval, number, signed_interval
+from orchid_genomics.evaluate.label_efficiency import ShareResult, learned, score_cells
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,7 @@ def page(
     curves: Sequence[Curves],
     answer: str,
     provenance: dict[str, Any],
+    shares: Sequence[ShareResult] = (),
 ) -> str:
     """The whole report as HTML.
 
@@ -65,6 +67,8 @@ def page(
         The text of the answer; over folds it is another than the verdict's.
     provenance
         What the model folder holds of its origin.
+    shares
+        The same comparison on fewer training rows, if it was made.
     """
     shown = [_shown(data, verdict, arms[0].name, arms)]
     shown.append(_shown(data, verdict, verdict.comparator, arms))
@@ -101,6 +105,7 @@ def page(
         seeds=seeds,
         pictures=[*training_pictures(curves, data.task), *score_pictures(data.task, shown)],
         by_label=_by_label(data.task, shown),
+        efficiency=_efficiency(shares),
         provenance=json.dumps(_provenance_shown(provenance), indent=2),
     )
 
@@ -165,6 +170,19 @@ def _score_table(
 def _signed(gap: Estimate) -> dict[str, str]:
     """A difference and its interval, with their signs."""
     return {"value": f"{gap.value:+.3f}", "interval": signed_interval(gap)}
+
+
+def _efficiency(shares: Sequence[ShareResult]) -> dict[str, Any] | None:
+    """The scores at each share of the training rows, drawn and in numbers."""
+    if not shares:
+        return None
+    primary = shares[0].verdict.primary
+    ax = draw.label_efficiency(learned(shares), primary)
+    return {
+        "picture": picture(ax, f"{primary} by training rows"),
+        "head": ["", *(f"{each.rows:,} rows ({each.share:.3g})" for each in shares)],
+        "rows": score_cells(shares),
+    }
 
 
 def training_pictures(curves: Sequence[Curves], task: SupervisedTask) -> list[Markup]:

@@ -37,6 +37,7 @@ class Stream(IntEnum):
     FAMILY_SPLIT = 41
     TRAINING_ROWS = 42
     FAMILY_FOLD = 43
+    TRAINING_SHARE = 44
     ROW_ORDER = 51
     STEP_ORDER = 52
     ROW_STRAND = 53

@@ -15,6 +15,7 @@ import torch
 from orchid_genomics import __version__
 from orchid_genomics.data.labelled.schema import SPLITS, LabelledSet
 from orchid_genomics.data.labelled.sets import checksums, open_folds, open_set
+from orchid_genomics.data.labelled.splitting import keep_share
 from orchid_genomics.errors import InputError
 from orchid_genomics.evaluate.answered import Answered
 from orchid_genomics.evaluate.arms import Say, TrainedArm, arms_of, build_model, train_arm
@@ -31,6 +32,7 @@ from orchid_genomics.evaluate.comparison import (
 from orchid_genomics.evaluate.comparison_text import verdict_text
 from orchid_genomics.evaluate.estimate_text import number, signed, span
 from orchid_genomics.evaluate.finetune_recipe import FinetuneRecipe
+from orchid_genomics.evaluate.label_efficiency import ShareResult, share_lines
 from orchid_genomics.evaluate.linear import baselines
 from orchid_genomics.evaluate.report import Curves, page
 from orchid_genomics.files import atomic_file, finite, writable
@@ -111,6 +113,9 @@ def _finetune(recipe: FinetuneRecipe, run: Run, ranks: Ranks) -> Path:
     model = build_model(recipe, splits[0], recipe.training.seeds[0], reading)
     if recipe.training.class_weights == "balanced":
         balanced_weights(splits[0])  # refused before any work
+    # All shares first: one that cannot be learned from is refused before any work.
+    smaller_shares = sorted(share for share in set(recipe.training.shares) if share < 1)
+    parts = {share: keep_share(splits[0], share) for share in smaller_shares}
     inputs = checksums(recipe.data)
     if recipe.pretrained is not None:
         inputs[str(recipe.pretrained)] = OrchidModel.from_pretrained(recipe.pretrained).hash()
@@ -129,12 +134,22 @@ def _finetune(recipe: FinetuneRecipe, run: Run, ranks: Ranks) -> Path:
         for line in (*data.describe(), *notes):
             say(line)
         measured.append(_measure(recipe, data, fits, ranks=ranks, say=say, notes=notes))
+    shares = []
+    for share, part in parts.items():
+        rows = len(part.rows("train"))
+        say(f"share {share:g} of the training rows: {rows:,}")
+        fits = run.folder / "fits" / f"share{share:g}"
+        smaller = _measure(recipe, part, fits, ranks=ranks, say=say, notes=[])
+        shares.append(ShareResult(share, rows, smaller.verdict))
+    if recipe.training.shares:
+        whole = measured[0]
+        shares.append(ShareResult(1.0, len(whole.data.rows("train")), whole.verdict))
     if ranks.main:
         seconds = {
             "all": time.monotonic() - began,
             "training": sum(each.arms[0].seconds for each in measured),
         }
-        _write(run, recipe, measured, seconds=seconds, inputs=inputs, device=ranks.device)
+        _write(run, recipe, measured, shares, seconds=seconds, inputs=inputs, device=ranks.device)
     return run.model
 
 
@@ -211,6 +226,7 @@ def _write(
     run: Run,
     recipe: FinetuneRecipe,
     measured: list[Measured],
+    shares: list[ShareResult],
     *,
     seconds: dict[str, float],
     inputs: dict[str, str],
@@ -222,6 +238,8 @@ def _write(
     best = max(measured, key=lambda each: each.verdict.lines[0].validation)
     folds = [each.verdict for each in measured] if len(measured) > 1 else []
     answer = _over_folds(folds) if folds else verdict_text(best.verdict)
+    if shares:
+        answer = "\n".join([answer, "", *share_lines(shares)])
     # Those of the saved seed: the first line may be a mean over several.
     rows, seed = best.data.rows("validation"), best.arms[0].best
     thresholds, _ = tune(best.data, rows, seed.validation)
@@ -234,11 +252,20 @@ def _write(
         "verdict": best.verdict.values(),
         "folds": [each.values() for each in folds],
         "answer": answer,
+        **({"shares": [each.values() for each in shares]} if shares else {}),
     }
     run.write(run.folder / "evaluation.json", values)
     curves = [Curves(arm.name, [fit.log for fit in arm.fits]) for arm in best.arms]
     answered = [*(arm.answered for arm in best.arms), *best.others]
-    html = page(best.data, best.verdict, answered, curves, answer, provenance)
+    html = page(
+        best.data,
+        best.verdict,
+        answered,
+        curves=curves,
+        answer=answer,
+        shares=shares,
+        provenance=provenance,
+    )
     report = run.folder / "report.html"
     with writable(report), atomic_file(report) as part:
         part.write_text(html, encoding="utf-8")

@@ -46,6 +46,11 @@ def pictures():
         yield draw.precision_recall(predictions)
         yield draw.calibration(predictions)
     yield draw.lines("Loss", [draw.Line(LONG, range(9000), np.arange(9000.0))], ("step", "loss"))
+    for count in (2, 12):
+        points = [(10, 0.5, 0.3, 0.7), (1000, 0.9, np.nan, np.nan)]
+        yield draw.label_efficiency(
+            [draw.Learned(f"{LONG} {n}", points) for n in range(count)], "MCC"
+        )
     yield draw.scatter("Predicted and actual", score, score + 1)
     for count in (2, 5, 20):
         table = np.full((count, count), 123_456)

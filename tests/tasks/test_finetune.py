@@ -260,6 +260,31 @@ def test_stranded_rows_get_a_forward_head_and_the_report_says_so(recipe, tmp_pat
     )
 
 
+def test_shares_of_the_training_rows_are_measured_and_drawn(
+    recipe, tmp_path, capsys, refused, pretrained
+):
+    from_pretrained(recipe, pretrained)
+    words = ("training.epochs=1", "baselines.cnn=false", "training.shares=[0.2, 0.6, 1]")
+    run(recipe, tmp_path / "run", *words)
+    out = capsys.readouterr().out
+    head = next(line for line in out.splitlines() if line.startswith("MCC on test, by training"))
+    values = json.loads((tmp_path / "run" / "evaluation.json").read_text())
+    rows = [each["rows"] for each in values["shares"]]
+    assert [each["share"] for each in values["shares"]] == [0.2, 0.6, 1]
+    assert 25 < rows[0] < 75
+    assert rows[0] < rows[1] < rows[2] == 240
+    assert re.findall(r"(\d+) \(", head) == [str(count) for count in rows]
+    assert values["shares"][2]["verdict"] == values["verdict"]
+    names = {line["name"] for line in values["shares"][0]["verdict"]["lines"]}
+    assert {"model", "random weights", "k-mer regression", "majority class"} <= names
+    assert "Label efficiency" in (tmp_path / "run" / "report.html").read_text()
+    line = refused("finetune", recipe, "-o", tmp_path / "few", "--set", "training.shares=[0.0001]")
+    assert "training.shares 0.0001: no training row of " in line
+    assert "a larger share, or more rows" in line
+    both = ("--set", "training.shares=[0.5]", "--set", "training.folds=3")
+    assert "either shares, or folds" in refused("finetune", recipe, "-o", tmp_path / "few", *both)
+
+
 def test_folds_give_a_mean_and_its_interval(recipe, tmp_path, capsys):
     run(recipe, tmp_path / "run", *QUICK, "training.folds=3", "data.train_rows=100")
     out = capsys.readouterr().out

@@ -131,6 +131,33 @@ def check_splits(data: LabelledSet, recipe: LabelledRecipe) -> LabelledSet:
     return data.take(kept, f"trained on {len(drawn):,} rows drawn at random from {len(train):,}")
 
 
+def keep_share(data: LabelledSet, share: float) -> LabelledSet:
+    """A set that trains on a share of the families of its training rows; a smaller share lies
+    within a larger one.
+
+    Raises
+    ------
+    InputError
+        Where the share has rows of one answer alone, or lacks a class.
+    """
+    fraction = as_fraction(hash_integers(Stream.TRAINING_SHARE, data.group))
+    is_train = data.split == SPLITS.index("train")
+    part = data.take(np.flatnonzero(~is_train | (fraction < share)))
+    where = f"training.shares {share:g}"
+    count = len(part.rows("train"))
+    possible = "a larger share, or more rows"
+    if not count:
+        raise InputError(where, f"no training row of {data.name} is in it", possible)
+    target = part.target[part.rows("train")]
+    if data.task.has_classes:
+        for code in np.setdiff1d(data.target[is_train], target):
+            message = f"no training row of {data.labels[code]!r} is among its {count:,}"
+            raise InputError(where, message, possible)
+    elif (target == target[0]).all():
+        raise InputError(where, f"all of its {count:,} training rows are alike", possible)
+    return part
+
+
 def without_conflicts(data: LabelledSet, how: str) -> LabelledSet:
     """Refuse, or drop, training and validation rows whose sequence has another answer in a later
     split.

@@ -16,6 +16,7 @@ from orchid_genomics.data.labelled.hdf5 import FORMAT, ArraysRecipe, write_array
 from orchid_genomics.data.labelled.parsing import set_for_model
 from orchid_genomics.data.labelled.schema import LabelledRecipe
 from orchid_genomics.data.labelled.sets import open_folds, open_set, read_rows, recipe_of
+from orchid_genomics.data.labelled.splitting import keep_share
 from orchid_genomics.data.labelled.tables import TableRecipe
 from orchid_genomics.errors import InputError, OrchidError
 from orchid_genomics.genome.bed import read_records
@@ -302,6 +303,23 @@ def test_a_share_of_training_is_drawn_and_said(tmp_path):
     found = open_set(table(tmp_path, lines(90), train_rows=10))
     assert len(found.rows("train")) == 10
     assert "trained on 10 rows drawn at random from 30" in found.notes
+
+
+def test_a_share_of_the_families_trains_and_a_smaller_one_lies_within_a_larger(tmp_path):
+    rows = [
+        f"{turned(r)}\t{r % 2}\tg{r // 4}\t{'train' if r < 160 else ('dev', 'test')[r // 4 % 2]}"
+        for r in range(200)
+    ]
+    whole = open_set(table(tmp_path, rows, "sequence\tlabel\tgroup\tsplit"))
+    parts = [keep_share(whole, share) for share in (0.2, 0.5, 1)]
+    trained = [{part.where[row] for row in part.rows("train")} for part in parts]
+    assert trained[0] < trained[1] < trained[2]
+    assert 0.3 < len(trained[1]) / 160 < 0.7
+    for part in parts:
+        assert all(count == 4 for count in np.bincount(part.group[part.rows("train")]) if count)
+        assert len(part.rows("test")) == len(whole.rows("test"))
+    with pytest.raises(InputError, match=r"training\.shares 0\.001: no training row of set\.tsv"):
+        keep_share(whole, 0.001)
 
 
 def test_beds_on_a_genome_are_read_on_their_strand(tmp_path):

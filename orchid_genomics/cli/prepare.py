@@ -17,7 +17,7 @@ command = partial(click.command, cls=Command)
     "--genome",
     type=click.Path(),
     metavar="FASTA",
-    help="A FASTA whose contigs the features must fit, by name and length.",
+    help="A FASTA whose contigs the features must fit; those on others are left out and said.",
 )
 @click.option(
     "--upstream",
@@ -31,6 +31,7 @@ command = partial(click.command, cls=Command)
     show_default=True,
     help="Letters of a promoter after the gene's 5' end.",
 )
+@options.aliases
 def features(**words) -> None:
     """Turn an ANNOTATION (GFF3 or GenBank, plain or gzipped) into BEDs.
 
@@ -100,13 +101,15 @@ def features(**words) -> None:
     is_flag=True,
     help="Keep near-duplicates across splits; they are counted all the same.",
 )
+@options.aliases
 @options.seed("which negatives are drawn")
 def dataset(**words) -> None:
     """Turn PEAKS (narrowPeak or BED, 0-based half-open) on a GENOME (FASTA) into a labelled set for
     finetune.
 
-    Each window is centred on the summit of a narrowPeak (column 10), or on the middle of the record
-    if it has none, and is read on the record's strand; beyond the end of a contig it reads N.
+    Each window is centred on the summit of its record (column 10 of a narrowPeak or IDR file), or on
+    the middle of a record that has none, and is read on its strand; beyond the end of a contig it
+    reads N. What lies on contigs that GENOME lacks is left out and said.
     Negatives come from the same contigs and split as their peak and never touch a peak. Training
     and validation rows that share 30 consecutive letters, on either strand, with a later split are
     removed. The report counts all of this and prints how well GC, repeats and N agree.
@@ -147,6 +150,7 @@ def dataset(**words) -> None:
     help="Genetic code of chrM, MT and Mito; default 3 (yeast) or 2 (vertebrates), in whichever more "
     "genes can be read.",
 )
+@options.aliases
 @options.seed("which genes are drawn")
 def mutate(**words) -> None:
     """Write every single-letter change of the coding sequences of ANNOTATION (GFF3 or GenBank) on

@@ -146,13 +146,6 @@ class ContigNames:
         return InputError(where, message, lists)
 
 
-def rename(
-    names: Iterable[str], contigs: Iterable[str], where: object, genome: object
-) -> dict[str, str]:
-    """`ContigNames.rename` for contigs without an open genome."""
-    return ContigNames(contigs, genome).rename(names, where)
-
-
 def shared(
     names: Iterable[str], contigs: Iterable[str], where: object, genome: object
 ) -> dict[str, str]:

@@ -343,3 +343,14 @@ def test_minus_peaks_are_read_backwards_in_every_spelling(files, capsys, plus, m
     genome = Genome(files / "g.fa")
     letters = DNA.decode(genome.tokens("a", int(rows[1][1]), int(rows[1][2]), "-"))
     assert rows[1][6] == letters
+
+
+@pytest.mark.filterwarnings("default::orchid_genomics.errors.GenomeNote")
+def test_a_file_of_aliases_names_the_contigs_of_peaks(files, capsys):
+    (files / "aliases.tsv").write_text("NC_1\ta\nNC_2\tb\n")
+    peaks = "NC_1\t1000\t1100\nNC_2\t1000\t1100\n"
+    with pytest.raises(SystemExit):
+        small_set(files, capsys, peaks)
+    assert "unknown contig 'NC_1'; possible: a, b, c in g.fa" in capsys.readouterr().err
+    _, rows = small_set(files, capsys, peaks, "--aliases", files / "aliases.tsv")
+    assert [row[0] for row in rows] == ["a", "b"]

@@ -23,7 +23,7 @@ from orchid_genomics.evaluate.variants.variant_table import (
     read_table,
 )
 from orchid_genomics.genome.bed import read_bed
-from orchid_genomics.genome.contigs import rename, shared
+from orchid_genomics.genome.contigs import shared
 from orchid_genomics.genome.fasta import Genome
 from orchid_genomics.genome.regions import Regions
 from orchid_genomics.sequence import Variant
@@ -250,9 +250,9 @@ def _genes(table: VariantTable, effects: Sequence[Effect]) -> list[str]:
 def _rename_contigs(table: VariantTable, genome: Genome, scored: Path) -> list[Variant]:
     """The variants on the contigs of a genome, where they name one at all."""
     contigs = dict.fromkeys(variant.contig for variant in table.variants)
-    names = shared(contigs, genome.contigs, scored, genome.path.name)
+    names = genome.shared(contigs, scored)
     if not names and contigs:
-        rename(contigs, genome.contigs, scored, genome.path.name)  # raises, with both lists
+        genome.rename(contigs, scored)  # raises, with both lists
     variants = []
     for variant in table.variants:
         name = names.get(variant.contig, variant.contig)

@@ -18,7 +18,7 @@ from orchid_genomics import __version__
 from orchid_genomics.errors import InputError
 from orchid_genomics.files import checksum, regular_copy
 from orchid_genomics.genome.bed import Record, read_records
-from orchid_genomics.genome.contigs import listed, shared
+from orchid_genomics.genome.contigs import listed
 from orchid_genomics.genome.fasta import Genome
 from orchid_genomics.genome.signal import Piece, write_track
 from orchid_genomics.jobs.formats import ParquetFormat, TextFormat
@@ -84,7 +84,7 @@ class ElementFile:
             last = interval
         if not records:
             raise InputError(shown, "has no record", "a BED with at least one element")
-        known = shared(seen, genome.contigs, shown, genome.path.name)
+        known = genome.shared(seen, shown)
         if not known:
             found = f"no contig of {genome.path.name}: {listed(seen)}"
             raise InputError(shown, found, f"possible: {listed(genome.contigs)}")

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from orchid_genomics.errors import InputError
-from orchid_genomics.genome.contigs import GenomeNote, shared
+from orchid_genomics.genome.contigs import GenomeNote
 from orchid_genomics.genome.fasta import Genome
 from orchid_genomics.genome.vcf import Record, Survey, Vcf
 from orchid_genomics.score.variants.variant_scores import check, fill_n, mismatch_error
@@ -23,7 +23,7 @@ def contigs_of(survey: Survey, genome: Genome, where: str) -> dict[str, str]:
 
     Raises InputError with both lists when it has none.
     """
-    names = shared(survey.contigs, genome.contigs, where, genome.path.name)
+    names = genome.shared(survey.contigs, where)
     if survey.records and not names:
         genome.rename(survey.contigs, where)
     return names

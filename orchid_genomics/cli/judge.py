@@ -70,6 +70,7 @@ def evaluate(
     help="Letters to sample.",
 )
 @options.seed("which letters are sampled")
+@options.aliases
 @options.device
 @options.quiet
 def calibrate(**words) -> None:
@@ -161,6 +162,7 @@ def calibrate(**words) -> None:
     metavar="MODEL",
     help="For counts of its training data, and random weights.",
 )
+@options.aliases
 @click.option(
     "--frequency", metavar="KEY", help="Allele frequency, a baseline: rarer means positive."
 )

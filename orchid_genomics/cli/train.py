@@ -86,7 +86,8 @@ def finetune(recipe: str, overrides: tuple[str, ...], out: str | None, resume: b
 
 @command(short_help="What a model folder holds.")
 @options.model
-def info(model: str) -> None:
+@click.option("--json", "as_json", is_flag=True, help="One JSON object, for programs.")
+def info(model: str, as_json: bool) -> None:
     """Say what a MODEL folder holds: shape, parameters, hash, what it was trained on, how it
     scored.
 
@@ -94,7 +95,7 @@ def info(model: str) -> None:
     """
     from orchid_genomics.tasks.info import info as task
 
-    for line in task(model):
+    for line in task(model, as_json):
         echo(line)
 
 

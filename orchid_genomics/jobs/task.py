@@ -6,11 +6,12 @@ nor the input. So a `Task` never holds either; what does is its `Work`.
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, ClassVar, Protocol, TypeVar
+from typing import Any, BinaryIO, ClassVar, Protocol, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
 from orchid_genomics.errors import InputError
+from orchid_genomics.files import checksum
 from orchid_genomics.jobs.summary import Stats, total
 from orchid_genomics.registry import Registry
 
@@ -28,6 +29,13 @@ class Identity(BaseModel):
     """Names, as in the manifest, of the fields that open the summary."""
 
     kind: str
+    aliases: str | None = None
+    """Checksum of the file of other contig names, where one was given."""
+
+    def with_aliases(self, path: str | Path | None) -> Self:
+        """The same, for inputs whose contigs are named by a file of aliases."""
+        names = None if path is None else checksum(Path(path))
+        return self.model_copy(update={"aliases": names})
 
     def dump(self) -> dict[str, Any]:
         """The identity as JSON values, as it stands in a manifest."""

@@ -26,6 +26,7 @@ def calibrate(
     seed: int = 0,
     device: str = "auto",
     quiet: bool = False,
+    aliases: str | Path | None = None,
 ) -> Calibration:
     """Learn and write the background of scores on a genome.
 
@@ -47,6 +48,8 @@ def calibrate(
         How many letters are sampled, and which.
     device, quiet
         Where the model runs, and whether progress is shown.
+    aliases
+        A file of other names of the genome's contigs; see `genome.contigs.read_aliases`.
 
     Raises
     ------
@@ -56,7 +59,7 @@ def calibrate(
     out = Path(out)
     if not out.parent.is_dir():
         raise InputError(out, "its folder is not there", "a folder that is")
-    loaded, fasta = open_model_and_genome(model, genome, device)
+    loaded, fasta = open_model_and_genome(model, genome, device, aliases)
     intervals, name = None, "genome background"
     if neutral is not None:
         intervals = list(read_bed(neutral, fasta))

@@ -37,7 +37,7 @@ from orchid_genomics.sequence import Variant
 
 _TOGETHER = 8192  # variants scored at once: neighbours share their windows
 _LISTED = 30  # names that a message lists
-_PATHS = ("labels", "regions", "genome", "model", "conservation")
+_PATHS = ("labels", "regions", "genome", "aliases", "model", "conservation")
 
 
 def options_of(
@@ -115,7 +115,7 @@ def evaluate_variants(
     if not columns:
         found = "has no score of orchid-genomics"
         raise InputError(scored, found, f"`scores` one of: {listed(names, _LISTED)}")
-    genome = Genome(options.genome) if options.genome else None
+    genome = Genome(options.genome, aliases=options.aliases) if options.genome else None
     rows = read_labelled(scored, options, columns, names, genome)
     scores = {each.text: each.sign * rows.table.numbers(each.column, "scores") for each in columns}
     empty = [name for name, values in scores.items() if np.isnan(values).all()]

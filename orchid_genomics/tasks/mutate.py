@@ -56,6 +56,15 @@ class Mutated:
     changes: dict[str, int]
     dropped: dict[str, int]
 
+    def lines(self) -> list[str]:
+        """The counts for a person, a name and a number a line, between tabs."""
+        kinds = sorted(self.changes.items())
+        return [
+            f"genes\t{self.genes:,} of {self.readable:,}",
+            *(f"{kind}\t{count:,}" for kind, count in kinds),
+            *(f"left out, {reason}\t{count:,} genes" for reason, count in self.dropped.items()),
+        ]
+
 
 def mutate(
     genome: str | Path,

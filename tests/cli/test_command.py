@@ -183,3 +183,18 @@ def test_a_reader_that_leaves_early_ends_the_command_quietly(bed):
     )
     assert done.stderr == b""
     assert done.returncode in (0, 141)  # 0: all was written before the reader left
+
+
+MAPPED = ("features", "dataset", "mutate", "score-variants", "score-elements", "embed", "explain")
+
+
+@pytest.mark.parametrize("name", [*MAPPED, "calibrate", "evaluate-variants"])
+def test_commands_that_map_contig_names_take_aliases(name):
+    assert "aliases" in {each.name for each in group.commands[name].params}
+
+
+@pytest.mark.parametrize("name", sorted(group.commands))
+def test_a_command_that_writes_a_file_can_be_quiet(name):
+    names = {each.name for each in group.commands[name].params}
+    prints_its_answer = name in ("pretrain", "finetune", "evaluate", "evaluate-variants")
+    assert "out" not in names or prints_its_answer or "quiet" in names

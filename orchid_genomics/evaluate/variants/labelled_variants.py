@@ -53,8 +53,8 @@ class BenchmarkOptions:
         (key, values) that a variant must have.
     regions
         A BED that bounds the variants.
-    genome, model
-        For contexts and baselines.
+    genome, aliases, model
+        For contexts and baselines; `aliases` is a file of other names of the contigs.
     frequency, conservation, baselines
         A column, a track, and the names of further baselines.
     samples, seed, device
@@ -72,6 +72,7 @@ class BenchmarkOptions:
     only: tuple[tuple[str, tuple[str, ...]], ...] = ()
     regions: Path | None = None
     genome: Path | None = None
+    aliases: Path | None = None
     model: Path | None = None
     frequency: str | None = None
     conservation: Path | None = None

@@ -29,6 +29,7 @@ from typing import Any, BinaryIO
 from orchid_genomics.errors import InputError, MachineError, reason
 
 LONGEST_LINE = 1 << 26  # characters; a gzip of 3 MB can open to a line of 3 GB
+JSON_BYTES = 1 << 28  # the provenance of a model of many genomes has some millions
 _GZIP = b"\x1f\x8b"
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
@@ -291,8 +292,14 @@ def read_lines(path: str | Path) -> Iterator[tuple[int, str]]:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object. Raises InputError when it is missing or damaged."""
+    """A JSON object. Raises InputError when it is missing, damaged, endless or no file."""
+    if path.exists() and not is_regular(path):
+        raise InputError(path, "is no regular file", "a model folder of this tool")
     try:
+        size = path.stat().st_size
+        if size > JSON_BYTES:
+            message = f"has {size:,} bytes"
+            raise InputError(path, message, f"JSON of at most {JSON_BYTES:,}")
         values = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(

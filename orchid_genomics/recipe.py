@@ -3,6 +3,7 @@ them.
 """
 
 import json
+import reprlib
 import tomllib
 from collections.abc import Callable, Hashable, Sequence
 from functools import lru_cache
@@ -29,7 +30,9 @@ class Strict(BaseModel):
     value.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False
+    )
 
 
 class Choice(Strict):
@@ -210,31 +213,31 @@ def _position(block: list, part: str, override: str) -> int:
 
 
 def _one_line(error: ValidationError, schema: type[BaseModel], where: str) -> RecipeError:
-    found = error.errors(include_url=False)
-    within = {fault["loc"][:size] for fault in found for size in range(len(fault["loc"]))}
-    faults = [
-        fault for fault in found if fault["loc"] not in within
-    ]  # a list is "too short" when an item is wrong
-    first = faults[0]
-    place = ".".join(str(part) for part in first["loc"]) or "recipe"
-    more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
-    found, possible = first["msg"], ""
+    every = error.errors(include_url=False)
+    within = {fault["loc"][:size] for fault in every for size in range(len(fault["loc"]))}
+    # A list is "too short" as well when one of its items is wrong: only the innermost count.
+    faults = [fault for fault in every if fault["loc"] not in within]
+    first, context = faults[0], faults[0].get("ctx", {})
+    key = ".".join(str(part) for part in first["loc"]) or "recipe"
+    shown = reprlib.repr(first["input"])  # a value may be as long as a file
+    message, possible = first["msg"], ""
     if first["type"] == "extra_forbidden":
-        found, possible = (
-            "unknown key",
-            "possible: " + ", ".join(_keys_at(schema, first["loc"][:-1])),
-        )
+        message = "unknown key"
+        possible = f"possible: {', '.join(_keys_at(schema, first['loc'][:-1]))}"
     elif first["type"] == "missing":
-        found = "is missing"
-    elif "expected" in first.get("ctx", {}):
-        found, possible = f"{first['input']!r}", f"possible: {first['ctx']['expected']}"
-    elif first["type"] in ("union_tag_invalid", "union_tag_not_found"):
-        context = first["ctx"]
-        found = f"unknown kind {context['tag']!r}" if "tag" in context else "has no kind"
-        possible = "possible: " + context.get("expected_tags", context.get("discriminator", "kind"))
+        message = "is missing"
+    elif "expected" in context:
+        message, possible = shown, f"possible: {context['expected']}"
+    elif first["type"] == "union_tag_invalid":
+        message = f"unknown kind {reprlib.repr(context['tag'])}"
+        possible = f"possible: {context['expected_tags']}"
+    elif first["type"] == "union_tag_not_found":
+        message, possible = "has no kind", f"possible: {context['discriminator']}"
     elif not isinstance(first["input"], dict | list):
-        found = f"{found} (found {first['input']!r})"
-    return RecipeError(where, f"{place}: {found}{more}", possible)
+        message = f"{message} (found {shown})"
+    if len(faults) > 1:
+        message += f" (and {len(faults) - 1} more)"
+    return RecipeError(where, f"{key}: {message}", possible)
 
 
 def _keys_at(schema: Any, loc: tuple) -> list[str]:

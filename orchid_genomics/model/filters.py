@@ -26,13 +26,13 @@ class FilterRecipe(Choice):
     """The static filter, which every kind has; a kind says what depends on the data."""
 
     choices = FILTERS
-    gain: float = 0.3
-    shortest: float = 8.0
+    gain: float = Field(default=0.3, ge=-1e6, le=1e6)
+    shortest: float = Field(default=8.0, gt=0, le=1e9)
     """The shortest decay length at the start, nucleotides."""
-    longest: float | None = Field(default=None, gt=0)
+    longest: float | None = Field(default=None, gt=0, le=1e9)
     """The longest decay length at the start, nucleotides; training fills in its longest window."""
-    hidden: int = Field(default=32, gt=0)
-    octaves: int = Field(default=8, gt=0)
+    hidden: int = Field(default=32, gt=0, le=1 << 16)
+    octaves: int = Field(default=8, gt=0, le=64)
 
 
 class StaticRecipe(FilterRecipe):
@@ -42,11 +42,11 @@ class StaticRecipe(FilterRecipe):
 
 
 class _ConditionedRecipe(FilterRecipe):
-    strength: float = 0.1
+    strength: float = Field(default=0.1, ge=-1e6, le=1e6)
     """Initial gain of the data-dependent filter."""
-    taps: int = Field(default=3, gt=0)
+    taps: int = Field(default=3, gt=0, le=1024)
     """Taps of each conditioning convolution along positions (odd)."""
-    frequency_taps: int = Field(default=1, gt=0)
+    frequency_taps: int = Field(default=1, gt=0, le=1024)
     """Taps along frequency (odd); more than one binds the weights to the window they were trained
     at."""
     bound: float = Field(default=64.0, gt=0)

@@ -7,18 +7,19 @@ old one.
 
 import hashlib
 import json
+import reprlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from orchid_genomics import __version__
-from orchid_genomics.errors import InputError
-from orchid_genomics.files import atomic_folder, read_json
+from orchid_genomics.errors import InputError, reason
+from orchid_genomics.files import atomic_folder, is_regular, read_json
 from orchid_genomics.model.heads import HEADS, HeadRecipe, Pooled, Vectors
 from orchid_genomics.model.orchid import Orchid, OrchidRecipe
 from orchid_genomics.model.provenance import Provenance
@@ -27,12 +28,11 @@ from orchid_genomics.recipe import Strict, validate
 from orchid_genomics.sequence import CODE
 
 FORMAT = "orchid-genomics/1"
-CONFIG, WEIGHTS, PROVENANCE, CARD = (
-    "config.json",
-    "model.safetensors",
-    "provenance.json",
-    "README.md",
-)
+CONFIG = "config.json"
+WEIGHTS = "model.safetensors"
+PROVENANCE = "provenance.json"
+CARD = "README.md"
+DTYPES = ("F32", "F16", "BF16", "F64")  # of weights; others would be rounded or wrapped silently
 
 
 class ModelRecipe(Strict):
@@ -76,13 +76,9 @@ class OrchidModel(nn.Module):
             (rows, self.encode(padded, mask))
             for rows, padded, mask in self.encoder.groups(codes_BL)
         ]
-        found = sum(len(rows) for rows, _ in parts)
-        if found < len(codes_BL):
-            raise InputError(
-                "tokens",
-                f"{len(codes_BL) - found} rows have no letter",
-                "at least one letter a row",
-            )
+        empty = len(codes_BL) - sum(len(rows) for rows, _ in parts)
+        if empty:
+            raise InputError("tokens", f"{empty} rows have no letter", "at least one letter a row")
         order = torch.cat([rows for rows, _ in parts]).argsort()
         return torch.cat([out for _, out in parts])[order]
 
@@ -95,18 +91,23 @@ class OrchidModel(nn.Module):
 
     @classmethod
     def from_pretrained(cls, folder: str | Path) -> "OrchidModel":
-        """Read a model folder, in eval mode. Raises InputError for a folder that is missing,
-        foreign or damaged.
+        """Read a model folder, in eval mode.
+
+        Raises
+        ------
+        InputError : for a folder that is missing, foreign or damaged.
+        RecipeError : for a config with a wrong key or value.
         """
         folder = Path(folder)
         config = read_json(folder / CONFIG)
         if config.get("format") != FORMAT:
-            found = f"is not a model of this tool (format {config.get('format')!r})"
-            raise InputError(
-                folder / CONFIG, found, f"a folder written by orchid-genomics, format {FORMAT!r}"
-            )
+            message = f"is not a model of this tool (format {reprlib.repr(config.get('format'))})"
+            possible = f"a folder written by orchid-genomics, format {FORMAT!r}"
+            raise InputError(folder / CONFIG, message, possible)
         values = {key: value for key, value in config.items() if key not in ("format", "version")}
-        model = cls(validate(ModelRecipe, values, str(folder / CONFIG)))
+        recipe = validate(ModelRecipe, values, str(folder / CONFIG))
+        _check_header(recipe, folder / WEIGHTS)
+        model = cls(recipe)
         _load(model, folder / WEIGHTS)
         model.provenance = Provenance.read(folder / PROVENANCE)
         return model.eval()
@@ -150,37 +151,56 @@ class OrchidModel(nn.Module):
             )
 
     def hash(self) -> str:
-        """Twelve hex digits of the SHA-256 over config and weights: what outputs name as their
-        model.
+        """Twelve hex digits of the SHA-256 over config and weights: the name of a model in outputs.
 
         Of the config its kinds and what differs from the defaults, so that an option added later
         leaves it as it was.
         """
-        kinds = f"{self.recipe.encoder.filter.kind} {self.recipe.head.kind if self.recipe.head else None}"
-        digest = hashlib.sha256(
-            f"{kinds} {self.recipe.model_dump_json(exclude_defaults=True)}".encode()
-        )
+        head = self.recipe.head.kind if self.recipe.head else None
+        config = self.recipe.model_dump_json(exclude_defaults=True)
+        digest = hashlib.sha256(f"{self.recipe.encoder.filter.kind} {head} {config}".encode())
         for name, tensor in sorted(self.state_dict().items()):
             digest.update(name.encode())
             digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
         return digest.hexdigest()[:12]
 
 
+def _check_header(recipe: ModelRecipe, path: Path) -> None:
+    """Compare a file's names, types and shapes with a config before anything of their size is made.
+
+    A header is small whatever the tensors are, and a model of a few letters of JSON may ask for
+    more memory than there is.
+    """
+    if path.exists() and not is_regular(path):
+        raise InputError(path, "is no regular file", "the whole file")
+    shapes = {}
+    try:
+        with safe_open(path, framework="pt") as file:
+            for name in file.keys():  # noqa: SIM118  (it is no mapping)
+                part = file.get_slice(name)
+                shapes[name] = tuple(part.get_shape())
+                if part.get_dtype() not in DTYPES:
+                    message = f"holds numbers of type {part.get_dtype()} ({name})"
+                    raise InputError(path, message, f"weights of type {', '.join(DTYPES)}")
+    except (OSError, SafetensorError) as error:
+        raise InputError(path, f"cannot be read ({reason(error)})", "the whole file") from None
+    with torch.device("meta"):  # shapes without memory
+        state = OrchidModel(recipe).state_dict()
+    own = {name: tuple(tensor.shape) for name, tensor in state.items()}
+    wrong = sorted(own.keys() ^ shapes.keys())
+    wrong = wrong or sorted(name for name in own if own[name] != shapes[name])
+    if wrong:
+        first = reprlib.repr(wrong[0])[1:-1]
+        message = f"does not fit its {CONFIG} ({len(wrong)} tensors, first {first})"
+        raise InputError(path, message)
+
+
 def _load(model: nn.Module, path: Path) -> None:
     try:
         tensors = load_file(path)
     except (OSError, SafetensorError) as error:
-        raise InputError(path, f"cannot be read ({error})", "the whole file") from None
-    own = model.state_dict()
-    wrong = sorted(own.keys() ^ tensors.keys()) or sorted(
-        n for n in own if own[n].shape != tensors[n].shape
-    )
-    if wrong:
-        raise InputError(
-            path, f"does not fit its {CONFIG} ({len(wrong)} tensors, first {wrong[0]})"
-        )
-    if any(not torch.isfinite(t).all() for t in tensors.values()):
-        raise InputError(
-            path, "holds NaN or infinite weights", "a model that was trained to the end"
-        )
+        raise InputError(path, f"cannot be read ({reason(error)})", "the whole file") from None
+    if any(not torch.isfinite(tensor).all() for tensor in tensors.values()):
+        possible = "a model that was trained to the end"
+        raise InputError(path, "holds NaN or infinite weights", possible)
     model.load_state_dict(tensors)

@@ -67,11 +67,11 @@ class PooledRecipe(HeadRecipe):
     pool: PoolKind = "mean"
     strand: Strand = "both"
     """both: the same answer for the other strand; forward: sequences are read on their own."""
-    queries: int = Field(default=4, gt=0)
+    queries: int = Field(default=4, gt=0, le=1024)
     """Learned averages of the attention pool."""
     maxima: tuple[MaximaKind, ...] = ()
     """Read beside the pool: maxima over positions, residual: before the last norm; stem: motifs."""
-    stretches: int = Field(default=1, gt=0)
+    stretches: int = Field(default=1, gt=0, le=1024)
     """Equal parts of a sequence whose maxima stand side by side; 1: the whole sequence."""
 
     @model_validator(mode="after")
@@ -102,7 +102,7 @@ class TracksRecipe(HeadRecipe):
     task: Literal["regression", "multilabel"] = "regression"
     labels: tuple[str, ...] = Field(default=("signal",), min_length=1)
     """The tracks."""
-    bin: int = Field(default=1, gt=0)
+    bin: int = Field(default=1, gt=0, le=1 << 24)
     """Letters of one number; a rest at the end that fills no bin gets none."""
     strand: Strand = "both"
     """both: the other strand gives the same tracks, reversed and swapped as `other` says; forward:

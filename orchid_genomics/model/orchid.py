@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, NamedTuple
 
 import torch
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 from torch import Tensor, nn
 from torch.nn import functional
@@ -37,25 +37,39 @@ from orchid_genomics.sequence import CODE, alphabet
 
 
 class OrchidRecipe(Strict):
-    """The encoder's shape."""
+    """The encoder's shape.
+
+    Every number is bounded far beyond use: a folder of a stranger must be refused in a line, not by
+    a machine that has run out of memory.
+    """
 
     alphabet: str = "dna"
     """dna, or symbols:N for N symbols without a complement."""
-    width: int = Field(default=64, gt=0, multiple_of=2)
-    depth: int = Field(default=4, gt=0)
+    width: int = Field(default=64, gt=0, le=1 << 16, multiple_of=2)
+    depth: int = Field(default=4, gt=0, le=1024)
     strands: Strands = "equivariant"
     """equivariant: exact on both strands at half the parameters; dense: an ordinary network."""
     filter: FilterRecipe = CorrelationRecipe()
-    short_taps: int = Field(default=3, gt=0)
-    short_spread: float = Field(default=0.0, ge=0)
+    short_taps: int = Field(default=3, gt=0, le=1024)
+    short_spread: float = Field(default=0.0, ge=0, le=1e6)
     """Standard deviation of the short convolutions' taps around the identity at the start."""
-    mlp: float = Field(default=2.0, gt=0)
+    mlp: float = Field(default=2.0, gt=0, le=64)
     """Width of the gated MLP in units of `width`."""
     mlp_blocks: int = Field(default=1, gt=0)
     """Blocks of the MLP's block-diagonal matrices; 1 is full."""
     backend: Annotated[str, one_of(BACKENDS)] = "fft"
-    stem: int = Field(default=0, ge=0)
+    stem: int = Field(default=0, ge=0, le=1024)
     """Letters of the motif filters beside the embedding, an odd number such as 15; 0: none."""
+
+    @model_validator(mode="after")
+    def _divides(self) -> "OrchidRecipe":
+        parts = halves(self.strands) * self.mlp_blocks
+        hidden = round(self.width * self.mlp)
+        if hidden < parts or hidden % parts or self.width % parts:
+            message = "width {width} and mlp width {hidden} are not multiples of {parts}"
+            words = {"width": self.width, "hidden": hidden, "parts": parts}
+            raise PydanticCustomError("mlp_blocks", message, words)
+        return self
 
     @field_validator("stem")
     @classmethod

@@ -4,6 +4,7 @@ An alphabet of n letters has n + 3 token codes: the letters 0..n-1, then N (unkn
 The code of a token is ``token & 0x7F``; only the embedding and the loss look below the bit.
 """
 
+import reprlib
 import warnings
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
@@ -14,6 +15,7 @@ from orchid_genomics.errors import GenomeNote, InputError, RecipeError
 
 SOFT = 0x80  # soft-masked (lower case) letters carry this bit
 CODE = 0x7F  # and these say which letter it is
+MOST_SYMBOLS = 1 << 16  # of an alphabet; a config of a stranger may ask for any number
 _IUPAC = "RYSWKMBDHVN"
 _RNA = {"T": "U"}  # the letter that RNA has in its place
 
@@ -133,6 +135,8 @@ def alphabet(name: str) -> Alphabet:
     if name == "dna":
         return DNA
     kind, _, count = name.partition(":")
-    if kind == "symbols" and count.isdigit() and int(count) > 1:
-        return Alphabet(name, int(count))
-    raise RecipeError("alphabet", f"unknown name {name!r}", "dna, or symbols:N with N > 1")
+    symbols = int(count) if count.isascii() and count.isdigit() and len(count) < 6 else 0
+    if kind == "symbols" and 1 < symbols <= MOST_SYMBOLS:
+        return Alphabet(name, symbols)
+    message = f"unknown name {reprlib.repr(name)}"
+    raise RecipeError("alphabet", message, f"dna, or symbols:N with N from 2 to {MOST_SYMBOLS:,}")

@@ -2,12 +2,14 @@
 
 import errno
 import json
+import os
 import pickle
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from orchid_genomics import files
 from orchid_genomics.errors import InputError, MachineError, OrchidError, RecipeError
 from orchid_genomics.model import folder as pretrained
 from orchid_genomics.model.filters import MagnitudeRecipe
@@ -135,6 +137,125 @@ def test_weights_of_another_model(folder):
 def test_weights_that_are_no_numbers(folder, bad):
     changed(folder, "encoder.norm.scale", torch.full((4,), bad))
     assert "holds NaN or infinite weights" in fault(folder)
+
+
+HUGE = 10**9
+
+
+@pytest.mark.parametrize(
+    ("keys", "value"),
+    [
+        ("encoder.width", HUGE),
+        ("encoder.width", 10**30),
+        ("encoder.depth", HUGE),
+        ("encoder.mlp", 1e9),
+        ("encoder.mlp", 1e-3),
+        ("encoder.mlp_blocks", HUGE),
+        ("encoder.short_taps", HUGE),
+        ("encoder.short_spread", float("inf")),
+        ("encoder.stem", HUGE + 1),
+        ("encoder.alphabet", f"symbols:{HUGE}"),
+        ("encoder.alphabet", "symbols:" + "9" * 5_000),
+        ("encoder.filter.taps", HUGE),
+        ("encoder.filter.frequency_taps", HUGE),
+        ("encoder.filter.hidden", HUGE),
+        ("encoder.filter.octaves", HUGE),
+        ("encoder.filter.gain", float("nan")),
+        ("encoder.filter.shortest", 0.0),
+        ("encoder.filter.longest", float("inf")),
+        ("head", {"kind": "pooled", "pool": "attention", "queries": HUGE}),
+        ("head", {"kind": "pooled", "maxima": ["residual"], "stretches": HUGE}),
+        ("head", {"kind": "tracks", "bin": HUGE}),
+        ("head", {"kind": "tracks", "other": [HUGE]}),
+    ],
+    ids=str,
+)
+def test_a_config_that_asks_for_too_much_is_refused_before_anything_is_made(folder, keys, value):
+    config = block = json.loads((folder / CONFIG).read_text())
+    *outer, last = keys.split(".")
+    for key in outer:
+        block = block[key]
+    block[last] = value
+    (folder / CONFIG).write_text(json.dumps(config))
+    with pytest.raises(OrchidError) as caught:
+        OrchidModel.from_pretrained(folder)
+    assert len(str(caught.value).removeprefix(str(folder))) < 300
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("width", [4_096, 65_536])
+def test_a_config_larger_than_its_weights_is_refused_by_their_header(folder, width):
+    """Weights of that width and depth would fill up to 400 GB."""
+    config = json.loads((folder / CONFIG).read_text())
+    config["encoder"] |= {"width": width, "depth": 8}
+    (folder / CONFIG).write_text(json.dumps(config))
+    assert "model.safetensors: does not fit its config.json (" in fault(folder)
+
+
+@pytest.mark.parametrize(
+    "dtype",
+    [torch.int8, torch.uint8, torch.bool, torch.uint16, torch.float8_e4m3fn, torch.complex64],
+    ids=str,
+)
+def test_weights_of_a_type_that_is_none(folder, dtype):
+    changed(folder, "encoder.norm.scale", torch.ones(4).to(dtype))
+    line = fault(folder)
+    assert "model.safetensors: holds numbers of type " in line
+    assert line.endswith("(encoder.norm.scale); weights of type F32, F16, BF16, F64")
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64], ids=str)
+def test_weights_of_another_width_are_read(folder, dtype):
+    changed(folder, "encoder.norm.scale", torch.ones(4).to(dtype))
+    assert OrchidModel.from_pretrained(folder).encoder.norm.scale.dtype == torch.float32
+
+
+@pytest.mark.parametrize("name", [CONFIG, WEIGHTS, PROVENANCE])
+@pytest.mark.parametrize("kind", ["device", "pipe", "folder"])
+def test_what_is_no_file_is_not_waited_for(folder, name, kind):
+    (folder / name).unlink()
+    if kind == "device":
+        (folder / name).symlink_to("/dev/zero")
+    elif kind == "pipe":
+        os.mkfifo(folder / name)
+    else:
+        (folder / name).mkdir()
+    assert f"{name}: is no regular file" in fault(folder)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['{"a":' * 100_000, "[" * 100_000, '{"format": ' + "9" * 5_000 + "}", '{"a": "\\ud800"}'],
+    ids=["nested", "lists", "a long number", "half a letter"],
+)
+@pytest.mark.parametrize("name", [CONFIG, PROVENANCE])
+def test_json_without_end_is_one_line(folder, name, text):
+    (folder / name).write_text(text)
+    if name == CONFIG or "ud800" not in text:
+        assert len(fault(folder)) < 400
+
+
+def test_json_that_would_fill_the_memory_is_not_read(folder, monkeypatch):
+    monkeypatch.setattr(files, "JSON_BYTES", 50)
+    assert "config.json: has " in fault(folder)
+
+
+@pytest.mark.parametrize("names", [["pytorch_model.bin"], ["config.json"], []], ids=str)
+def test_a_checkpoint_of_another_tool_is_named(tmp_path, names):
+    for name in names:
+        (tmp_path / name).write_text('{"architectures": ["BertForMaskedLM"]}')
+    assert "config.json: " in fault(tmp_path)
+
+
+def test_what_is_written_has_the_permissions_of_the_users_umask(tmp_path):
+    before = os.umask(0o027)
+    try:
+        new_model().save_pretrained(tmp_path / "model")
+    finally:
+        os.umask(before)
+    modes = {path.name: path.stat().st_mode & 0o777 for path in (tmp_path / "model").iterdir()}
+    assert modes == dict.fromkeys((CONFIG, WEIGHTS, PROVENANCE, CARD), 0o640)
+    assert (tmp_path / "model").stat().st_mode & 0o777 == 0o750
 
 
 @pytest.mark.parametrize(

@@ -155,8 +155,9 @@ def _pull(
         slopes = DY.new_empty(shape.rows, shape.C, shape.F)
         shares = DY.new_empty(shape.rows, shape.C, shape.blocks)
         dgain = torch.empty_like(dstatic)
-    grid, options = (splits * shape.C * shape.blocks,), shape.options
-    arguments = (DY, Z, V, DZ, static, _or(gain, DY), _or(taps, DY), partial)
+    grid: tuple[int, ...] = (splits * shape.C * shape.blocks,)
+    options = shape.options
+    arguments: tuple[Any, ...] = (DY, Z, V, DZ, static, _or(gain, DY), _or(taps, DY), partial)
     outs = (slopes, shares, dstatic, dgain)
     kind = KINDS[shape.kind]
     launch(run.pull_kernel, grid, *arguments, *outs, *shape.sizes, each, KIND=kind, **options)

@@ -39,13 +39,26 @@ def stack_axes(ax: Any, width: float, heights: Sequence[float], gaps: Sequence[f
     `ax` they are shares.
     """
     total = sum(heights) + sum(gaps)
-    ax = axes(ax, (width, total + 0.8))
+    if ax is None:
+        ax = _fixed_axes(width, total)
     ax.set_axis_off()
     parts, top = [], total
     for height, gap in zip(heights, (*gaps, 0.0), strict=True):
         parts.append(ax.inset_axes((0, (top - height) / total, 1, height / total)))
         top -= height + gap
     return parts
+
+
+def _fixed_axes(width: float, height: float) -> Any:
+    """Axes with margins in inches that do not depend on what is drawn, so that the pictures of a
+    page stand one below the other letter for letter.
+    """
+    from matplotlib.figure import Figure
+
+    left, right, bottom, top = 0.8, 0.35, 0.5, 0.12
+    whole = height + bottom + top
+    box = (left / width, bottom / whole, (width - left - right) / width, height / whole)
+    return Figure(figsize=(width, whole)).add_axes(box)
 
 
 def genomic_axis(ax: Any, interval: Interval | None, length: int, name: bool = True) -> np.ndarray:

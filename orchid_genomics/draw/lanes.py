@@ -59,6 +59,13 @@ def read_lane(path: str | Path, genome: Genome | None = None, name: str | None =
     return Lane(name if name is not None else "genes", genes, tuple(annotation.coding()), True)
 
 
+def lane_height(content: Lane, interval: Interval) -> float:
+    """Inches of a lane that holds its rows and their names."""
+    touching = [each for each in content.intervals if each.overlaps(interval)]
+    rows = max(_rows(sorted(touching, key=lambda each: each.start), interval, True), default=0) + 1
+    return 0.24 + 0.2 * min(rows, _NAMED_ROWS)
+
+
 def lane(content: Lane, interval: Interval, ax: Any = None, *, name: bool = True) -> Any:
     """The intervals of a lane that touch `interval`, in rows; names where four rows hold them.
 

@@ -20,11 +20,13 @@ from orchid_genomics.draw.canvas import (
     set_title,
     stack_axes,
 )
-from orchid_genomics.draw.lanes import Lane, lane
+from orchid_genomics.draw.lanes import Lane, lane, lane_height
 from orchid_genomics.draw.logo import logo, reach
 from orchid_genomics.errors import InputError
 from orchid_genomics.sequence import CODE, DNA, Interval
 
+WIDTH = 11.5
+"""Inches of a picture that is as wide as a page."""
 _BINS = 1600  # columns of an overview
 _LETTERS = 90  # up to which a map writes its letters along the axes
 
@@ -37,12 +39,14 @@ def dependency(
     tokens: np.ndarray | None = None,
     unit: str = "change of log2 odds",
     title: str = "",
+    top: float | None = None,
 ) -> Any:
     """A dependency map (L, L): row i says how the prediction of each letter changes when letter i
     is mutated.
 
-    The diagonal is left out. Colours end at the 99.5th percentile, so that one pair does not bleach
-    all others. With `tokens` (L,) of a short region the letters stand along the axes.
+    The diagonal is left out. Colours end at `top`, by default the 99.5th percentile, so that one
+    pair does not bleach all others. With `tokens` (L,) of a short region the letters stand along
+    the axes.
     """
     values = np.array(values, float)
     if values.ndim != 2 or values.shape[0] != values.shape[1]:
@@ -54,7 +58,8 @@ def dependency(
     edges = (min(x) - 0.5, max(x) + 0.5)
     if x[0] > x[-1]:
         values = values[::-1, ::-1]
-    top = np.nanpercentile(values, 99.5) if np.isfinite(values).any() else 1.0
+    if top is None:
+        top = colour_top(values)
     image = ax.imshow(
         values,
         extent=(*edges, *edges[::-1]),
@@ -77,6 +82,18 @@ def dependency(
         _write_letters(ax, np.asarray(tokens) & CODE, x)
     ax.spines[:].set_visible(False)
     return set_title(ax, title, pad=14 if tokens is not None and length <= _LETTERS else 6)
+
+
+def colour_top(*maps: np.ndarray) -> float:
+    """Where the colours of some maps end: the highest of their 99.5th percentiles off the
+    diagonal.
+    """
+    tops = [0.0]
+    for values in maps:
+        others = values[~np.eye(len(values), dtype=bool)]
+        if np.isfinite(others).any():
+            tops.append(float(np.nanpercentile(others, 99.5)))
+    return max(tops)
 
 
 def _write_letters(ax: Any, codes: np.ndarray, x: np.ndarray) -> None:
@@ -147,14 +164,31 @@ def closeup(
     lanes: Sequence[Lane] = (),
     ax: Any = None,
     *,
+    above: Sequence[Lane] = (),
+    shaded: Sequence[Interval] = (),
+    limits: tuple[float, float] | None = None,
     unit: str = "attribution",
     title: str = "",
 ) -> Any:
-    """A long region with lanes of genes and elements, and below it the letters of `zoom`, a part of
-    it, with theirs.
+    """A long region, and below it the letters of a part of it, each with lanes of genes and
+    elements.
 
-    `values` and `tokens` are (L,) over `interval`, which may be 131,072 letters; the pictures share
-    the place of `ax`.
+    Parameters
+    ----------
+    values, tokens : ndarray
+        (L,) over `interval`, which may be 131,072 letters.
+    interval, zoom : Interval
+        The region, and the part of it that is shown in letters.
+    lanes, above : sequence of Lane
+        What stands below both pictures, and above the letters.
+    ax : Axes, optional
+        Axes in whose place both are drawn.
+    shaded : sequence of Interval
+        Letters to draw on grey.
+    limits : (float, float), optional
+        Ends of y, for pictures that are compared.
+    unit, title : str
+        Words beside y and on top.
     """
     if zoom.contig != interval.contig or zoom.start < interval.start or zoom.end > interval.end:
         raise InputError(zoom, "does not lie inside what is drawn", f"a part of {interval}")
@@ -162,18 +196,80 @@ def closeup(
     part = slice(zoom.start - interval.start, zoom.end - interval.start)
     if interval.strand == "-":
         part = slice(interval.end - zoom.end, interval.end - zoom.start)
-    heights = [1.1, *[0.62] * len(lanes), 1.3, *[0.62] * len(lanes)]
-    gaps = [0.08] * len(lanes) + [0.62] + [0.08] * len(lanes)
-    parts = stack_axes(ax, 10, heights, gaps)
-    count = len(lanes)
-    whole, below = parts[: count + 1], parts[count + 1 :]
+    upper, between = _heights(1.1, interval, lanes)
+    lower, gaps = _heights(1.4, zoom, lanes, above)
+    parts = stack_axes(ax, WIDTH, [*upper, *lower], [*between, 0.62, *gaps])
+    whole, letters = parts[: len(upper)], parts[len(upper) :]
     overview(values, interval, whole[0], zoom=zoom, unit=unit, title=title, name=not lanes)
-    logo(values[part], zoom, below[0], tokens=tokens[part], unit=unit, name=not lanes)
-    for row, content in enumerate(lanes, 1):
-        for axis, shown in ((whole[row], interval), (below[row], zoom)):
-            lane(content, shown, axis, name=row == count)
-    _draw_zoom_lines(whole[-1], below[0], zoom)
+    whole[0].set_ylim(limits)
+    shade(whole[0], shaded)
+    for number, content in enumerate(lanes, 1):
+        lane(content, interval, whole[number], name=number == len(lanes))
+    style = {"lanes": lanes, "above": above, "shaded": shaded, "limits": limits, "unit": unit}
+    _draw_letters(values[part], tokens[part], zoom, letters, **style)
+    _draw_zoom_lines(whole[-1], letters[0], zoom)
     return parts[0]
+
+
+def letters(
+    values: np.ndarray,
+    tokens: np.ndarray,
+    interval: Interval,
+    lanes: Sequence[Lane] = (),
+    *,
+    above: Sequence[Lane] = (),
+    shaded: Sequence[Interval] = (),
+    limits: tuple[float, float] | None = None,
+    unit: str = "attribution",
+) -> Any:
+    """The letters of a short region with lanes below and above; the arguments are those of
+    `closeup`.
+    """
+    parts = stack_axes(None, WIDTH, *_heights(1.4, interval, lanes, above))
+    style = {"lanes": lanes, "above": above, "shaded": shaded, "limits": limits, "unit": unit}
+    _draw_letters(values, tokens, interval, parts, **style)
+    return parts[0]
+
+
+def shade(ax: Any, intervals: Sequence[Interval]) -> None:
+    """Grey behind some letters of a genomic axis."""
+    low, high = sorted(ax.get_xlim())
+    for each in intervals:
+        start, end = max(each.start + 0.5, low), min(each.end + 0.5, high)
+        if start < end:
+            ax.axvspan(start, end, color=FAINT, lw=0, zorder=-1)
+
+
+def _heights(
+    main: float, interval: Interval, lanes: Sequence[Lane], above: Sequence[Lane] = ()
+) -> tuple[list[float], list[float]]:
+    """Inches of a picture and its lanes from the top, and of the gaps between them."""
+    upper = [lane_height(content, interval) for content in above]
+    lower = [lane_height(content, interval) for content in lanes]
+    return [*upper, main, *lower], [0.08] * (len(upper) + len(lower))
+
+
+def _draw_letters(
+    values: np.ndarray,
+    tokens: np.ndarray,
+    interval: Interval,
+    parts: Sequence[Any],
+    *,
+    lanes: Sequence[Lane],
+    above: Sequence[Lane],
+    shaded: Sequence[Interval],
+    limits: tuple[float, float] | None,
+    unit: str,
+) -> None:
+    """The logo among its lanes; the last of all bears the positions."""
+    contents = [*above, None, *lanes]
+    for number, (content, ax) in enumerate(zip(contents, parts, strict=True), 1):
+        name = number == len(contents)
+        if content is None:
+            logo(values, interval, ax, tokens=tokens, unit=unit, limits=limits, name=name)
+            shade(ax, shaded)
+        else:
+            lane(content, interval, ax, name=name)
 
 
 def _draw_zoom_lines(upper: Any, lower: Any, zoom: Interval) -> None:

@@ -187,6 +187,13 @@ class Explainer:
                 "method", f"{name} is of models that predict letters", "a pretrained model"
             )
 
+    @property
+    def unit(self) -> str:
+        """What attributions are in, as a picture says it."""
+        if self.method.only_letters:
+            return "bits"
+        return self.onehot.target.unit
+
     def check_target(self, shortest: int) -> None:
         """Raises InputError when the target speaks of a letter that the shortest region does not
         have.

@@ -24,6 +24,8 @@ COLUMNS = (
     *("contig", "start", "end", "strand", "region", "attribution", "p_seqlet", "letters"),
     *("motif", "motif_name", "orientation", "offset", "p", "q"),
 )
+NEAREST = 3
+"""Matches of a seqlet that a page shows; a table holds the best."""
 _GAP = 32  # letters between regions laid end to end: longer than any seqlet
 
 
@@ -219,11 +221,21 @@ def write_matches(
 
 @dataclass(frozen=True)
 class MatchedRegions:
-    """Regions that were explained, and the motifs that their seqlets look like."""
+    """Regions that were explained, and the motifs that their seqlets look like.
+
+    `matches` are the NEAREST of each seqlet, the best first; a seqlet's `region` is the number
+    among `intervals`.
+    """
 
     matches: list[Match]
     intervals: list[Interval]
     tokens: list[np.ndarray]
+
+    @property
+    def best(self) -> list[Match]:
+        """The nearest motif of each seqlet."""
+        best = {match.seqlet: match for match in reversed(self.matches)}
+        return [match for match in self.matches if best[match.seqlet] is match]
 
 
 @dataclass
@@ -239,15 +251,15 @@ class MotifTable:
 
     def __call__(self, path: Path, regions: Iterable[Explained]) -> None:
         matched = self.match(regions)
-        write_matches(path, matched.matches, matched.intervals, matched.tokens)
+        write_matches(path, matched.best, matched.intervals, matched.tokens)
 
     def match(self, regions: Iterable[Explained]) -> MatchedRegions:
-        """The motif nearest to every seqlet of the regions that were explained."""
+        """The motifs nearest to every seqlet of the regions that were explained."""
         if self._matched is None:
             explained = [region for region in regions if not region.why]
             tokens = [region.arrays["tokens"] for region in explained]
             seqlets = call_seqlets([region.arrays["projected"] for region in explained])
-            matches = match_motifs(seqlets, tokens, self.motifs)
+            matches = match_motifs(seqlets, tokens, self.motifs, nearest=NEAREST)
             intervals = [region.interval for region in explained]
             self._matched = MatchedRegions(matches, intervals, tokens)
         return self._matched

@@ -18,7 +18,7 @@ from torch import Tensor
 from orchid_genomics.errors import InputError
 from orchid_genomics.explain.unfused import pair
 from orchid_genomics.model.folder import OrchidModel
-from orchid_genomics.model.heads import LettersRecipe, TracksRecipe
+from orchid_genomics.model.heads import LettersRecipe, PooledRecipe, TracksRecipe
 from orchid_genomics.sequence import DNA
 
 if TYPE_CHECKING:
@@ -35,6 +35,11 @@ class Target(ABC):
 
     name: str
 
+    @property
+    def unit(self) -> str:
+        """What its numbers are in, as a picture says it."""
+        return self.name
+
     @abstractmethod
     def of(self, model: "OneHot", x_N4L: Tensor) -> Tensor:
         """The numbers to explain (N, T) of one-hot or mixed letters."""
@@ -50,9 +55,17 @@ class AllOutputs(Target):
 
 @dataclass(frozen=True)
 class Output(Target):
-    """One output of a pooled head, (N, 1)."""
+    """One output of a pooled head, (N, 1); `against` are the other classes of a binary one."""
 
     index: int
+    is_score: bool = True
+    against: str = ""
+
+    @property
+    def unit(self) -> str:
+        if not self.is_score:
+            return self.name
+        return f"log-odds of {self.name}" + (f" against {self.against}" if self.against else "")
 
     def of(self, model: "OneHot", x_N4L: Tensor) -> Tensor:
         return model.predictions(x_N4L)[:, self.index, None]
@@ -85,6 +98,10 @@ class Likelihood(Target):
     letter: int
     place: str
 
+    @property
+    def unit(self) -> str:
+        return "nats"
+
     def of(self, model: "OneHot", x_N4L: Tensor) -> Tensor:
         column = _column(self, model, x_N4L)
         hidden_L = torch.arange(x_N4L.shape[-1], device=x_N4L.device) == column
@@ -96,6 +113,10 @@ class PseudoLikelihood(Target):
     """The sum over letters of log p(letter); nats, (N, 1). N counts nothing."""
 
     passes: int | None
+
+    @property
+    def unit(self) -> str:
+        return "nats"
 
     def of(self, model: "OneHot", x_N4L: Tensor) -> Tensor:
         span = model.columns(x_N4L)
@@ -163,7 +184,9 @@ def read_target(target: str | int | None, model: OrchidModel) -> Target:
         raise _unknown_target(text, model)
     if isinstance(head, TracksRecipe):
         return Track(text, index, place, head.bin)
-    return Output(outputs[index], index)
+    task = getattr(head, "task", "")
+    against = head.labels[0] if task == "binary" and isinstance(head, PooledRecipe) else ""
+    return Output(outputs[index], index, task != "regression", against)
 
 
 def _read_letters_target(text: str, model: OrchidModel) -> Target:

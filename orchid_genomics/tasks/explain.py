@@ -22,7 +22,6 @@ from orchid_genomics.explain.motif_files import read_motifs
 from orchid_genomics.explain.motifs import MotifTable
 from orchid_genomics.explain.page import Page
 from orchid_genomics.genome.bed import Record
-from orchid_genomics.genome.fasta import Genome
 from orchid_genomics.genome.signal import BIGWIG
 from orchid_genomics.jobs.engine import Job, run_job
 from orchid_genomics.jobs.inputs import Unchanged, open_model_and_genome
@@ -135,7 +134,7 @@ class Beside:
     motifs: str | None = None
 
     def reports(
-        self, out: Path, identity: dict[str, Any], about: dict[str, Any], genome: Genome
+        self, out: Path, identity: dict[str, Any], about: dict[str, Any], explainer: Explainer
     ) -> dict[Path, Any]:
         """The files to write from the regions, each with what writes it; motifs and annotation are
         read here.
@@ -148,8 +147,9 @@ class Beside:
             reports[out.with_name(f"{stem}.motifs.tsv")] = table
             about = about | {"motifs": self.motifs}
         if self.html:
-            lanes = [read_lane(path, genome) for path in self.annotation]
-            reports[out.with_name(f"{stem}.html")] = Page(identity, about, lanes, table)
+            lanes = [read_lane(path, explainer.genome) for path in self.annotation]
+            page = Page(identity, about, explainer.unit, lanes, table)
+            reports[out.with_name(f"{stem}.html")] = page
         return reports
 
 
@@ -200,7 +200,7 @@ def explain(
         "model": f"{model} ({loaded.hash()})",
         "genome": f"{fasta.path.name} ({fasta.checksum()[:12]})",
     }
-    reports = beside.reports(outs[0], identity.dump(), about, fasta)
+    reports = beside.reports(outs[0], identity.dump(), about, explainer)
     job = Job(TASK, identity, destinations[0], len(file), BLOCK)
     format, also = ExplainFormat(identity.dump(), outs[1:], reports), list(reports)
     summary = run_job(job, Regions(file, explainer, unchanged), quiet, format)

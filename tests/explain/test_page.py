@@ -14,7 +14,15 @@ from orchid_genomics import draw
 from orchid_genomics.explain.explainer import Explained
 from orchid_genomics.explain.motif_files import Motif
 from orchid_genomics.explain.motifs import Match, Seqlet
-from orchid_genomics.explain.page import MOST, MotifRow, heaviest, motif_rows, write_page
+from orchid_genomics.explain.page import (
+    MOST,
+    Look,
+    MotifRow,
+    _shade,
+    heaviest,
+    motif_rows,
+    write_page,
+)
 from orchid_genomics.sequence import DNA, Interval
 
 
@@ -73,10 +81,9 @@ def page(tmp_path):
         "A run",
         "What it is.",
         regions,
-        lanes=lanes,
+        look=Look("nats", lanes),
         motifs=motifs,
         provenance=facts,
-        unit="nats",
     )
     return path
 
@@ -120,7 +127,9 @@ def test_many_regions_are_all_listed_and_the_first_drawn(tmp_path, monkeypatch):
 
 def test_no_motif_found_is_said(tmp_path):
     write_page(tmp_path / "page.html", "t", "l", [region(0, "ACGTAC")], motifs=[])
-    assert "none matched a motif of the file" in (tmp_path / "page.html").read_text()
+    assert (
+        "No stretch of letters matched a motif of the file" in (tmp_path / "page.html").read_text()
+    )
 
 
 def test_motifs_are_listed_by_how_often_they_are_met_and_unlikely_ones_left_out():
@@ -166,3 +175,42 @@ def test_the_page_opens_in_a_browser(page, tmp_path):
     from matplotlib.image import imread
 
     assert (imread(shot)[..., :3].min(-1) < 0.5).mean() > 0.005  # ink
+
+
+def test_seqlets_are_numbered_along_the_region_with_the_three_nearest_motifs(tmp_path):
+    motifs = [Motif(f"M{k}", f"name {k}", np.ones((4, 5)) / 4) for k in range(3)]
+    seqlets = {}
+    for start in (2, 6):
+        seqlet = Seqlet(0, start, start + 4, 1.5, 0.01)
+        seqlets[seqlet] = [Match(seqlet, m, 0.1, 0.2 * k, "+", 0) for k, m in enumerate(motifs)]
+    write_page(
+        tmp_path / "page.html",
+        "t",
+        "l",
+        [region(100, "ACGTACGTACGT")],
+        look=Look(seqlets={0: seqlets}),
+    )
+    text = (tmp_path / "page.html").read_text()
+    assert "name 0 (q 0), name 1 (q 0.2), name 2 (q 0.4)" in text
+    assert text.index("chr1:103-106(+)") < text.index("chr1:107-110(+)")
+
+
+@pytest.mark.parametrize(
+    ("window", "told"),
+    [(1024, False), (24, True), (0, False)],
+    ids=["far from the ends", "near the ends", "not known"],
+)
+def test_letters_within_reach_of_the_ends_of_what_was_read_stand_on_grey(tmp_path, window, told):
+    write_page(
+        tmp_path / "page.html", "t", "l", [region(100, "ACGTACGTAC")], look=Look(window=window)
+    )
+    text = (tmp_path / "page.html").read_text()
+    assert ("nearer than 128 letters to an end of what was read" in text) == told
+
+
+def test_letters_that_no_reference_changes_stand_on_grey():
+    explained = region(100, "ACGTACGTAC", "-")
+    explained.arrays["contrasts"] = np.array([0, 0, 3, 3, 3, 3, 3, 3, 3, 0.0])
+    shaded, words = _shade(explained, 1024)
+    assert [(each.start, each.end) for each in shaded] == [(100, 101), (108, 110)]
+    assert "the same in every reference (3)" in words

@@ -39,7 +39,9 @@ def test_matches_of_motifs_are_a_table_of_their_own_and_the_page_names_their_fil
 ):
     looked = []
     monkeypatch.setattr(
-        motifs, "match_motifs", lambda *given: looked.append(given) or match_motifs(*given)
+        motifs,
+        "match_motifs",
+        lambda *given, **more: looked.append(given) or match_motifs(*given, **more),
     )
     (tmp_path / "in.bed").write_text("c1\t100\t250\tone\t0\t-\n")
     matrix = "".join("0.91 0.03 0.03 0.03\n0.03 0.03 0.03 0.91\n" for _ in range(4))

@@ -82,7 +82,7 @@ class Choice(Strict):
             possible = ", ".join(repr(name) for name in cls.choices)
             names = {"discriminator": "'kind'", "tag": str(kind), "expected_tags": possible}
             raise PydanticKnownError("union_tag_invalid", names)
-        adapter = _tagged(kind, cls.choices[kind].Recipe)
+        adapter = _tag_union(kind, cls.choices[kind].Recipe)
         # What pydantic hands over was parsed already; as JSON, a list is a tuple again.
         if info.mode == "json":
             text = json.dumps(value)
@@ -91,7 +91,7 @@ class Choice(Strict):
 
 
 @lru_cache(maxsize=64)
-def _tagged(kind: str, recipe: type[Choice]) -> TypeAdapter[Choice]:
+def _tag_union(kind: str, recipe: type[Choice]) -> TypeAdapter[Choice]:
     """A tagged union of one kind, so that faults are told with the same path as in any other."""
 
     class Tag:
@@ -179,7 +179,7 @@ def _set(values: dict[str, Any], override: str) -> None:
     key, equals, text = override.partition("=")
     parts = key.strip().split(".")
     if not equals or not all(parts):
-        raise RecipeError("--set", f"{override!r} is not KEY=VALUE", "such as --set model.depth=12")
+        raise RecipeError("overrides", f"{override!r} is not KEY=VALUE", "such as model.depth=12")
     try:
         value = tomllib.loads(f"x = {text}")["x"]
     except tomllib.TOMLDecodeError:
@@ -196,19 +196,18 @@ def _set(values: dict[str, Any], override: str) -> None:
 
 
 def _step(block: Any, part: str, override: str) -> Any:
-    inner = (
-        block[_position(block, part, override)]
-        if isinstance(block, list)
-        else block.setdefault(part, {})
-    )
+    if isinstance(block, list):
+        inner = block[_position(block, part, override)]
+    else:
+        inner = block.setdefault(part, {})
     if not isinstance(inner, dict | list):
-        raise RecipeError("--set", f"{override!r}: {part!r} is a value, not a block")
+        raise RecipeError("overrides", f"{override!r}: {part!r} is a value, not a block")
     return inner
 
 
 def _position(block: list, part: str, override: str) -> int:
     if not part.isdigit() or int(part) >= len(block):
-        raise RecipeError("--set", f"{override!r}: no item {part!r}", f"0 to {len(block) - 1}")
+        raise RecipeError("overrides", f"{override!r}: no item {part!r}", f"0 to {len(block) - 1}")
     return int(part)
 
 
@@ -246,16 +245,15 @@ def _keys_at(schema: Any, loc: tuple) -> list[str]:
     for part in loc:
         if isinstance(part, int):
             continue
-        inner = [
-            m
-            for model in models
-            if part in model.model_fields
-            for m in _models(model.model_fields[part].annotation)
-        ]
-        tagged = [
-            m for m in models if "kind" in m.model_fields and m.model_fields["kind"].default == part
-        ]
-        models = inner or tagged or models
+        inner: list[type[BaseModel]] = []
+        of_kind: list[type[BaseModel]] = []
+        for model in models:
+            fields = model.model_fields
+            if part in fields:
+                inner += _models(fields[part].annotation)
+            if "kind" in fields and fields["kind"].default == part:
+                of_kind.append(model)
+        models = inner or of_kind or models
     return sorted({key for model in models for key in model.model_fields})
 
 

@@ -1,4 +1,4 @@
-"""What a person sees of work that takes time: a bar at a terminal, plain lines elsewhere, on stderr alone."""
+"""What a person sees of work that takes time, on stderr alone: a bar at a terminal, else plain lines."""
 
 import sys
 import time

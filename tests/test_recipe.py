@@ -88,7 +88,7 @@ def test_set_changes_one_value(recipe, override, reach, value):
         ("head.kind=odd", r"head: unknown kind 'odd'; possible: 'plain', 'fancy'"),
         ("mode=medium", r"mode: 'medium'; possible: 'fast' or 'slow'"),
         ("seed=many", r"seed: .*integer.*\(found 'many'\)"),
-        ("seed", r"--set: 'seed' is not KEY=VALUE; such as --set"),
+        ("seed", r"overrides: 'seed' is not KEY=VALUE; such as model.depth=12"),
         ("parts.3.weight=1", r"no item '3'; 0 to 0"),
         ("seed.x=1", r"'seed' is a value, not a block"),
     ],

@@ -21,18 +21,27 @@ from orchid_genomics.sequence.shuffle import dinucleotide_shuffle
 
 
 class CopiesRecipe(Strict):
-    """The `[copies]` block: what is planted in the training windows of the genomes; lengths in nt."""
+    """The `[copies]` block: what is planted in the training windows of the genomes.
+
+    Lengths are in nt.
+    """
 
     shortest: int = Field(default=200, ge=1)
     """The shortest segment that is copied; lengths are drawn evenly on a log scale."""
     longest: int = Field(default=5000, ge=1)
     """The longest; at most a third of the window, and what `nearest` leaves of it."""
     nearest: int = Field(default=1000, ge=1)
-    """The least distance, from start to start (and never less than the segment); evenly on a log scale too."""
+    """The least distance, from start to start, and never less than the segment.
+
+    Distances are drawn evenly on a log scale too.
+    """
     farthest: int | None = Field(default=None, ge=1)
     """The largest distance; as far as the window allows when not given."""
     diverged: float = Field(default=0.2, ge=0, lt=1)
-    """Substitutions, as a share of the copy's letters: drawn evenly from none to this for each copy."""
+    """Substitutions, as a share of the copy's letters.
+
+    Each copy has a share of its own, drawn evenly from none to this.
+    """
     turned: float = Field(default=0.5, ge=0, le=1)
     """Share of the copies that stand on the other strand."""
     share: float = Field(default=1.0, ge=0, le=1)
@@ -40,13 +49,13 @@ class CopiesRecipe(Strict):
 
     @model_validator(mode="after")
     def _spans(self) -> "CopiesRecipe":
-        spans = (("shortest", self.shortest, "longest", self.longest),)
+        spans = [("shortest", self.shortest, "longest", self.longest)]
         if self.farthest is not None:
-            spans += (("nearest", self.nearest, "farthest", self.farthest),)
+            spans.append(("nearest", self.nearest, "farthest", self.farthest))
         for low, least, high, most in spans:
             if least > most:
-                found = {"low": low, "least": least, "high": high, "most": most}
-                raise PydanticCustomError("span", "{low} {least} is more than {high} {most}", found)
+                words = {"low": low, "least": least, "high": high, "most": most}
+                raise PydanticCustomError("span", "{low} {least} is more than {high} {most}", words)
         return self
 
     def most(self, length: int) -> int:

@@ -4,6 +4,7 @@ letter.
 Windows that could are dropped and counted; what is left is checked again in another way.
 """
 
+from collections import Counter
 from collections.abc import Iterable
 from fractions import Fraction
 from typing import Any, Literal
@@ -38,7 +39,7 @@ class DataRecipe(Strict):
     min_acgt: float = Field(0.9, ge=0, le=1)
     strands: Literal["forward", "both"] = "forward"
 
-    def moved(self, length: int) -> int:
+    def reach(self, length: int) -> int:
         """How far a window of `length` is moved at most, in nt either way."""
         return (self.stride or length) // 2 if self.jitter is None else self.jitter
 
@@ -55,10 +56,9 @@ class Corpus:
         for number, recipe in enumerate(genomes):
             first = seen.setdefault(recipe.fasta.resolve(), number)
             if first != number:
-                found = f"{recipe.fasta} is genomes.{first} already"
-                raise RecipeError(
-                    f"genomes.{number}.fasta", found, "functional draws a share of one genome"
-                )
+                message = f"{recipe.fasta} is genomes.{first} already"
+                advice = "functional draws a share of one genome"
+                raise RecipeError(f"genomes.{number}.fasta", message, advice)
         self.splits = [
             Split.of(recipe, f"genomes.{number}") for number, recipe in enumerate(genomes)
         ]
@@ -74,7 +74,7 @@ class Corpus:
         length = length or self.data.length
         if length not in self._sources:
             self._sources[length] = self._build(length)
-        jitter, flip = self.data.moved(length), self.data.strands == "both"
+        jitter, flip = self.data.reach(length), self.data.strands == "both"
         return Training(self._sources[length], length, batch, jitter, flip)
 
     def held_out(self, split: str) -> list[tuple[int, Interval]]:
@@ -82,9 +82,9 @@ class Corpus:
         genome's number.
         """
         return [
-            (number, place)
+            (number, interval)
             for number, each in enumerate(self.splits)
-            for place in each.held_out[split]
+            for interval in each.held_out[split]
         ]
 
     def evaluation(self, split: str, length: int | None = None) -> list[Windows]:
@@ -109,36 +109,14 @@ class Corpus:
         sources = self.training(length).sources
         genomes = []
         for number, split in enumerate(self.splits):
-            mine = [source for source in sources if source.genome == number]
-            dropped: dict[str, int] = {}
-            for source in mine:
-                for reason, count in source.windows.dropped.items():
-                    dropped[reason] = dropped.get(reason, 0) + count
-            overhang = sum(source.windows.overhang for source in mine)
-            letters = sum(len(source.windows) for source in mine) * length - overhang
-            known, soft = sum(source.windows.composition().sum(axis=1) for source in mine)
-            genomes.append(
-                {
-                    "fasta": str(self.recipes[number].fasta),
-                    "share": float(sum(source.share for source in mine)),
-                    "windows": sum(len(source.windows) for source in mine),
-                    "sources": [
-                        {"name": s.name, "share": float(s.share), "windows": len(s.windows)}
-                        for s in mine
-                    ],
-                    "dropped": dropped,
-                    "n_percent": 100 * (1 - int(known) / letters),
-                    "soft_masked_percent": 100 * int(soft) / letters,
-                    "overhang": overhang,
-                    "contigs": {name: len(contigs) for name, contigs in split.contigs.items()},
-                    "bases": split.bases(),
-                }
-            )
-        jitter = self.data.moved(length)
-        overlap = sum(
+            own = [source for source in sources if source.genome == number]
+            fasta = str(self.recipes[number].fasta)
+            genomes.append({"fasta": fasta} | _summarise(own, length, split))
+        jitter = self.data.reach(length)
+        overlaps = [
             self.splits[source.genome].overlap(source.windows, jitter) for source in sources
-        )
-        return {"length": length, "jitter": jitter, "overlap": overlap, "genomes": genomes}
+        ]
+        return {"length": length, "jitter": jitter, "overlap": sum(overlaps), "genomes": genomes}
 
     def seen(
         self, seed: int, stages: Iterable[tuple[int, int, int, int]]
@@ -147,27 +125,23 @@ class Corpus:
 
         Each stage is (length, batch, first step, last step), the last not included.
         """
-        found: dict[tuple[int, int], tuple[np.ndarray, np.ndarray]] = {}
+        seen: dict[tuple[int, int], tuple[np.ndarray, np.ndarray]] = {}
         for length, batch, first, last in stages:
             training = self.training(length, batch)
             for start in range(first * batch, last * batch, _CHUNK):
                 number = np.arange(start, min(start + _CHUNK, last * batch))
-                drawn = training.draws(seed, number // batch, number % batch)
-                for code in np.unique(drawn.source):
-                    source, at = training.sources[code], drawn.source == code
-                    contig, starts = source.windows.contig, source.windows.start
-                    _add(
-                        found,
-                        source,
-                        contig[drawn.window[at]],
-                        starts[drawn.window[at]] + drawn.shift[at],
-                    )
-        report: dict[str, dict[str, list[list[int]]]] = {
-            str(recipe.fasta): {} for recipe in self.recipes
-        }
-        for (number, code), pairs in sorted(found.items()):
-            contig = tuple(self.genomes[number].contigs)[code]
-            report[str(self.recipes[number].fasta)][contig] = np.stack(pairs, axis=1).tolist()
+                draws = training.draws(seed, number // batch, number % batch)
+                for code in np.unique(draws.source):
+                    source, at = training.sources[code], draws.source == code
+                    window = draws.window[at]
+                    starts = source.windows.start[window] + draws.shift[at]
+                    _add(seen, source, source.windows.contig[window], starts)
+        report: dict[str, dict[str, list[list[int]]]] = {}
+        for recipe in self.recipes:
+            report[str(recipe.fasta)] = {}
+        for (genome, contig), pairs in sorted(seen.items()):
+            name = tuple(self.genomes[genome].contigs)[contig]
+            report[str(self.recipes[genome].fasta)][name] = np.stack(pairs, axis=1).tolist()
         return report
 
     def _build(self, length: int) -> list[Source]:
@@ -197,25 +171,20 @@ class Corpus:
 
     def _keep(self, where: str, windows: Windows, split: Split) -> Windows:
         """The windows that may train; raises InputError when none is left."""
-        found, jitter = len(windows), self.data.moved(windows.length)
+        count, jitter = len(windows), self.data.reach(windows.length)
+        excluded = Regions.from_intervals(split.excluded)
         windows = windows.on(split.contigs["train"], "not on a training contig")
         windows = windows.without(split.held_out_places, jitter, "could touch a held-out place")
-        windows = windows.without(
-            Regions.from_intervals(split.excluded), jitter, "could touch an excluded place"
-        )
+        windows = windows.without(excluded, jitter, "could touch an excluded place")
         windows = windows.mostly_acgt(self.data.min_acgt)
         if not len(windows):
-            why = ", ".join(
-                f"{count:,} {reason}" for reason, count in windows.dropped.items() if count
-            )
-            left = f"no training window of {windows.length:,} nt is left of {found:,}" + (
-                f" ({why})" if why else ""
-            )
-            raise InputError(
-                where,
-                left,
-                "a shorter data.length or jitter, other contigs or a lower data.min_acgt",
-            )
+            dropped = windows.dropped.items()
+            why = ", ".join(f"{count:,} {reason}" for reason, count in dropped if count)
+            message = f"no training window of {windows.length:,} nt is left of {count:,}"
+            message += f" ({why})" if why else ""
+            advice = "a shorter data.length or jitter, other contigs or a lower data.min_acgt"
+            raise InputError(where, message, advice)
+        # counted once more in another way: a leak here would spoil every figure without a sign
         overlap = split.overlap(windows, jitter)
         if overlap:
             raise RuntimeError(f"{where}: training windows could read {overlap:,} held-out letters")
@@ -229,23 +198,53 @@ class Corpus:
             )
         longest = max(sizes, key=sizes.__getitem__)
         if sizes[longest] < length:
-            found = f"a window of {length:,} nt is longer than every training contig (the longest, {longest}: "
-            raise InputError(
-                split.genome.path, f"{found}{sizes[longest]:,} nt)", "a shorter data.length"
-            )
+            message = f"a window of {length:,} nt is longer than every training contig"
+            message += f" (the longest, {longest}: {sizes[longest]:,} nt)"
+            raise InputError(split.genome.path, message, "a shorter data.length")
 
 
-def _add(found: dict, source: Source, contig: np.ndarray, start: np.ndarray) -> None:
-    """Join drawn windows, clipped to their contigs, to what was seen before."""
-    sizes, genome = source.windows.sizes, source.genome
+def _summarise(sources: list[Source], length: int, split: Split) -> dict[str, Any]:
+    """What of one genome would be trained on."""
+    dropped: Counter[str] = Counter()
+    composition = np.zeros(2, np.int64)
+    for source in sources:
+        dropped.update(source.windows.dropped)
+        composition += source.windows.composition().sum(axis=1)
+    known, soft = composition.tolist()
+    windows = sum(len(source.windows) for source in sources)
+    overhang = sum(source.windows.overhang for source in sources)
+    letters = windows * length - overhang
+    return {
+        "share": float(sum(source.share for source in sources)),
+        "windows": windows,
+        "sources": [
+            {"name": each.name, "share": float(each.share), "windows": len(each.windows)}
+            for each in sources
+        ],
+        "dropped": dict(dropped),
+        "n_percent": 100 * (1 - known / letters),
+        "soft_masked_percent": 100 * soft / letters,
+        "overhang": overhang,
+        "contigs": {name: len(contigs) for name, contigs in split.contigs.items()},
+        "bases": split.bases(),
+    }
+
+
+def _add(
+    seen: dict[tuple[int, int], tuple[np.ndarray, np.ndarray]],
+    source: Source,
+    contig: np.ndarray,
+    start: np.ndarray,
+) -> None:
+    """Join windows that were drawn, clipped to their contigs, to what was seen before."""
+    sizes = source.windows.sizes
     for code in np.unique(contig):
         at = contig == code
         starts = np.clip(start[at], 0, sizes[code])
         ends = np.clip(start[at] + source.windows.length, 0, sizes[code])
-        before = found.get((genome, int(code)), (starts[:0], ends[:0]))
         inside = ends > starts
-        both = (
-            np.concatenate([before[0], starts[inside]]),
-            np.concatenate([before[1], ends[inside]]),
-        )
-        found[genome, int(code)] = union(*both)
+        key = (source.genome, int(code))
+        before_starts, before_ends = seen.get(key, (starts[:0], ends[:0]))
+        starts = np.concatenate([before_starts, starts[inside]])
+        ends = np.concatenate([before_ends, ends[inside]])
+        seen[key] = union(starts, ends)

@@ -4,19 +4,17 @@ is read alone.
 Schema, ``format = "orchid-genomics-embeddings/1"``, N elements in the order of their BED, C
 channels:
 
-====================  ==========================
-======================================================= `vectors`             (N, C), or (letters,
-C)     one a element, NaN where it has none; with pool "none" one
-                                                  a letter, 5' to 3' on the element's strand
-`offsets`             (N + 1,) int64              pool "none": letters of element i are
-offsets[i]:offsets[i + 1] `chrom start end`     (N,) text, int64, int64     0-based half-open, names
-as in the BED `strand name why`     (N,) text                   why: a reason where there is no
-vector, else "" attributes            -                           format, version, model and genome
-(hashes), pool, strand,
-                                                  window (letters read around each piece; 0: the
-                                                  element alone)
-====================  ==========================
-=======================================================
+=======================  ================  ======================================================
+`vectors`                (N, C) or          one an element, NaN where it has none; with pool "none"
+                         (letters, C)       one a letter, 5' to 3' on the element's strand
+`offsets`                (N + 1,) int64     pool "none": the letters of element i are
+                                            offsets[i]:offsets[i + 1]
+`chrom start end`        (N,) text, int64   0-based half-open, names as in the BED
+`strand name why`        (N,) text          why: a reason where there is no vector, else ""
+attributes               -                  format, version, model and genome (hashes), pool,
+                                            strand, window (letters read around each piece; 0: the
+                                            element alone)
+=======================  ================  ======================================================
 
 The trap: with strand "forward" the last half of the channels changes sign on the other strand;
 "both" leaves it out.
@@ -37,7 +35,9 @@ TEXTS, NUMBERS = ("chrom", "strand", "name", "why"), ("start", "end")
 _CHUNK = 1 << 16  # numbers of a chunk, at most, beyond one row
 
 Part = dict[str, np.ndarray]
-"""Some elements in order: `vectors` (rows, C), `letters` (n,) rows of each, and the columns of the schema."""
+"""Some elements in order: `vectors` (rows, C), `letters` (n,) rows of each, and the columns of the
+schema.
+"""
 
 
 class Embeddings:
@@ -63,16 +63,18 @@ class Embeddings:
             ) from None
         self.about: dict[str, Any] = dict(self._file.attrs)
         if self.about.get("format") != FORMAT:
-            found = f"is not an HDF5 of ours (format {self.about.get('format')!r})"
             self.close()
-            raise InputError(self.path, found, "one of orchid-genomics embed")
-        columns = {name: self._file[name].asstr()[()].tolist() for name in TEXTS}
-        places = zip(
-            columns["chrom"], *(self._file[name][()].tolist() for name in NUMBERS), strict=True
-        )
+            message = f"is not an HDF5 of ours (format {self.about.get('format')!r})"
+            raise InputError(self.path, message, "one of orchid-genomics embed")
+        columns: dict[str, list[Any]] = {}
+        for name in TEXTS:
+            columns[name] = self._file[name].asstr()[()].tolist()
+        for name in NUMBERS:
+            columns[name] = self._file[name][()].tolist()
+        fields = (columns[name] for name in ("chrom", "start", "end", "strand", "name"))
         self.intervals = [
-            Interval(*place, strand, name)
-            for place, strand, name in zip(places, columns["strand"], columns["name"], strict=True)
+            Interval(contig, start, end, strand, name)
+            for contig, start, end, strand, name in zip(*fields, strict=True)
         ]
         self.why: list[str] = columns["why"]
         self._offsets = self._file["offsets"][()] if "offsets" in self._file else None
@@ -122,28 +124,32 @@ def write_embeddings(
     parts = list(parts)
     if not parts:
         raise InputError(path, "has no element", "at least one")
-    sizes = [(len(part["letters"]), *part["vectors"].shape) for part in (read() for read in parts)]
-    count, rows, width = sum(size[0] for size in sizes), sum(size[1] for size in sizes), sizes[0][2]
+    count = rows = width = 0
+    for read in parts:
+        part = read()
+        count += len(part["letters"])
+        rows += len(part["vectors"])
+        width = part["vectors"].shape[1]
     with create_hdf5(path) as file:
         file.attrs.update({"format": FORMAT, **about})
         chunk = (max(1, min(rows, _CHUNK // width)), width)
         packed = {"compression": "gzip", "compression_opts": 4, "shuffle": True}
         file.create_dataset("vectors", (rows, width), dtype, chunks=chunk, **packed)
-        for name in TEXTS:
-            file.create_dataset(
-                name, (count,), h5py.string_dtype(), chunks=(min(count, 4096),), **packed
-            )
-        for name in NUMBERS:
-            file.create_dataset(name, (count,), np.int64, chunks=(min(count, 4096),), **packed)
+        for name in (*TEXTS, *NUMBERS):
+            kind = h5py.string_dtype() if name in TEXTS else np.int64
+            file.create_dataset(name, (count,), kind, chunks=(min(count, 4096),), **packed)
         if about["pool"] == "none":
             file.create_dataset("offsets", (count + 1,), np.int64)
-        at, row = 0, 0
+        at = row = 0
         for read in parts:
             part = read()
             n, size = len(part["letters"]), len(part["vectors"])
             file["vectors"][row : row + size] = part["vectors"]
-            for name in (*TEXTS, *NUMBERS):
-                file[name][at : at + n] = part[name].astype(object) if name in TEXTS else part[name]
+            for name in TEXTS:
+                file[name][at : at + n] = part[name].astype(object)
+            for name in NUMBERS:
+                file[name][at : at + n] = part[name]
             if about["pool"] == "none":
                 file["offsets"][at + 1 : at + n + 1] = row + np.cumsum(part["letters"])
-            at, row = at + n, row + size
+            at += n
+            row += size

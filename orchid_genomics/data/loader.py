@@ -60,9 +60,8 @@ def batches(
                 if closed.is_set():
                     return
                 ready.put(Batch(step, sampler.batch(seed, step, rows), rows, sampler, seed))
-        except (
-            BaseException
-        ) as fault:  # whatever it is, the consumer must hear of it rather than wait for ever
+        except BaseException as fault:
+            # whatever it is, the consumer must hear of it rather than wait for ever
             ready.put(fault)
 
     thread = threading.Thread(target=read, name="batches", daemon=True)

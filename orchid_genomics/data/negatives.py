@@ -19,9 +19,8 @@ from orchid_genomics.sequence.hashing import Stream, hash_integers
 from orchid_genomics.sequence.shuffle import dinucleotide_shuffle
 
 FEATURES = ("GC", "soft-masked", "N")
-SCALE = np.array(
-    [1.0, 0.25, 1.0]
-)  # a share of repeats counts a quarter of one of GC: it has many more values
+# a share of repeats counts a quarter of one of GC: it has many more values
+SCALE = np.array([1.0, 0.25, 1.0])
 CLOSE = 0.02  # a match within this share of GC is called close
 _CANDIDATES = 30  # windows looked at for each one wanted
 
@@ -68,18 +67,18 @@ def match_elements(
     """
     own = elements.windows
     contigs = [own.names[code] for code in np.unique(own.contig)]
-    places = Regions.from_intervals(
-        [*taken.intervals(), *(own.interval(i) for i in range(len(own)))]
-    )
-    pool, split = candidates(own.genome, contigs, own.length, places, plan, seed)
+    peaks = [own.interval(i) for i in range(len(own))]
+    occupied = Regions.from_intervals([*taken.intervals(), *peaks])
+    pool, split = candidates(own.genome, contigs, own.length, occupied, plan, seed)
     rows, of = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
     for code in range(len(SPLITS)):
         mine, free = np.flatnonzero(elements.split == code), np.flatnonzero(split == code)
         wanted = np.repeat(mine, ratio)
         free = _draw(pool, free, max(_CANDIDATES * len(wanted), 20_000), seed)
         if len(wanted) and len(free):
-            shares = np.array([composition(elements.tokens(i)) for i in mine]).repeat(ratio, 0)
-            chosen = nearest(shares, np.array([composition(pool.tokens(i)) for i in free]))
+            shares = np.array([composition(elements.tokens(int(i))) for i in mine])
+            others = np.array([composition(pool.tokens(int(i))) for i in free])
+            chosen = nearest(shares.repeat(ratio, 0), others)
             rows.append(free[chosen[chosen >= 0]])
             of.append(wanted[chosen >= 0])
     row, like = np.concatenate(rows), np.concatenate(of)
@@ -103,7 +102,7 @@ def nearest(wanted_NF: np.ndarray, pool_MF: np.ndarray) -> np.ndarray:
     from sklearn.neighbors import KDTree
 
     tree = KDTree(pool_MF * SCALE)
-    found, free = np.full(len(wanted_NF), -1), np.ones(len(pool_MF), bool)
+    chosen, free = np.full(len(wanted_NF), -1), np.ones(len(pool_MF), bool)
     todo, near = np.arange(len(wanted_NF)), 16
     while len(todo) and free.any():
         near = min(near, len(pool_MF))
@@ -111,27 +110,24 @@ def nearest(wanted_NF: np.ndarray, pool_MF: np.ndarray) -> np.ndarray:
         for each in np.argsort(-distance[:, -1], kind="stable"):
             open_rows = rows[each][free[rows[each]]]
             if len(open_rows):
-                found[todo[each]] = open_rows[0]
+                chosen[todo[each]] = open_rows[0]
                 free[open_rows[0]] = False
-        todo, near = todo[found[todo] < 0], near * 8
-    return found
+        todo, near = todo[chosen[todo] < 0], near * 8
+    return chosen
 
 
 def shuffle_elements(elements: Elements, ratio: int, seed: int) -> list[np.ndarray]:
     """`ratio` dinucleotide shuffles of each element's tokens, one element after the other; a
     function of its place.
     """
-    found = []
+    shuffled = []
+    windows = elements.windows
     for i in range(len(elements)):
+        where = (int(windows.contig[i]), int(windows.start[i]), ord(elements.strand[i]))
         for copy in range(ratio):
-            place = (
-                int(elements.windows.contig[i]),
-                int(elements.windows.start[i]),
-                ord(elements.strand[i]),
-            )
-            key = int(hash_integers(seed, Stream.NEGATIVE_SHUFFLE, *place, copy)[0])
-            found.append(dinucleotide_shuffle(elements.tokens(i), np.random.default_rng(key)))
-    return found
+            key = int(hash_integers(seed, Stream.NEGATIVE_SHUFFLE, *where, copy)[0])
+            shuffled.append(dinucleotide_shuffle(elements.tokens(i), np.random.default_rng(key)))
+    return shuffled
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from orchid_genomics.genome.contigs import listed
 from orchid_genomics.genome.fasta import Genome
 from orchid_genomics.genome.regions import Regions
 from orchid_genomics.sequence import Interval
+from orchid_genomics.sequence.interval import shorten, whole_number
 
 SPLITS = ("train", "validation", "test")
 
@@ -70,19 +71,19 @@ def centre_on_peaks(bed: Bed, genome: Genome, length: int) -> Elements:
     are counted.
     """
     index = {name: code for code, name in enumerate(genome.contigs)}
-    contig = np.fromiter((index[place.contig] for place in bed), np.int32, len(bed))
-    strand = np.array([place.strand for place in bed], "U1")
+    contig = np.fromiter((index[interval.contig] for interval in bed), np.int32, len(bed))
+    strand = np.array([interval.strand for interval in bed], "U1")
     pairs = zip(bed, bed.summits(), strict=True)
     starts = (window(interval, length, summit).start for interval, summit in pairs)
     start = np.fromiter(starts, np.int64, len(bed))
     windows = Windows(genome, contig, start, length)
-    names = np.array([place.name for place in bed], object)
-    found = Elements(windows, strand, np.zeros(len(bed), np.int8), names)
+    names = np.array([interval.name for interval in bed], object)
+    elements = Elements(windows, strand, np.zeros(len(bed), np.int8), names)
     keys = list(zip(contig.tolist(), start.tolist(), strand.tolist(), strict=True))
     seen: dict[tuple, int] = {}
     first_of = np.array([seen.setdefault(key, row) == row for row, key in enumerate(keys)], bool)
-    found = found.keep(first_of, "the same window as another peak")
-    return found.keep(found.windows.composition()[0] > 0, "no known letter")
+    elements = elements.keep(first_of, "the same window as another peak")
+    return elements.keep(elements.windows.composition()[0] > 0, "no known letter")
 
 
 def window(interval: Interval, length: int, summit: int | None = None) -> Interval:
@@ -114,32 +115,31 @@ class SplitPlan:
 
         Raises InputError for an unknown contig, a stretch off its contig, or letters in both.
         """
-        held = {
-            split: tuple(_stretch(genome, word, split) for word in text.split(",") if word)
-            for split, text in (("validation", validation), ("test", test))
-        }
+        held: dict[str, tuple[Interval, ...]] = {}
+        for split, text in (("validation", validation), ("test", test)):
+            words = filter(None, text.split(","))
+            held[split] = tuple(_stretch(genome, word, split) for word in words)
         for one in held["validation"]:
             for other in held["test"]:
                 if one.overlaps(other):
-                    raise InputError(
-                        "validation", f"{one} (1-based) is in `test` too", "disjoint splits"
-                    )
+                    message = f"{one} (1-based) is in `test` too"
+                    raise InputError("validation", message, "disjoint splits")
         return cls(held)
 
     def of(self, windows: Windows) -> np.ndarray:
         """The split of each window (W,), -1 where it reaches over a border between splits; contig
         ends are none.
         """
-        found = np.zeros(len(windows), np.int8)
+        split = np.zeros(len(windows), np.int8)
         sizes = windows.sizes[windows.contig]
         start, end = np.maximum(windows.start, 0), np.minimum(windows.start + windows.length, sizes)
         for code in (1, 2):
-            for place in self.held_out[SPLITS[code]]:
-                here = windows.contig == windows.names.index(place.contig)
-                touching = here & (start < place.end) & (end > place.start)
-                inside = touching & (start >= place.start) & (end <= place.end)
-                found[touching] = np.where(inside[touching], code, -1)
-        return found
+            for held in self.held_out[SPLITS[code]]:
+                here = windows.contig == windows.names.index(held.contig)
+                touching = here & (start < held.end) & (end > held.start)
+                inside = touching & (start >= held.start) & (end <= held.end)
+                split[touching] = np.where(inside[touching], code, -1)
+        return split
 
     def into(self, elements: Elements) -> Elements:
         """The elements with their splits; those over a border are left out and counted."""
@@ -150,42 +150,35 @@ class SplitPlan:
 
 
 def _stretch(genome: Genome, word: str, where: str) -> Interval:
-    contig, colon, places = (
-        word.strip().rpartition(":")
-        if ":" in word and word not in genome.contigs
-        else (word, "", "")
-    )
-    contig = genome.contig(contig.strip(), where)
+    name, colon, range_ = word.strip(), "", ""
+    if ":" in name and name not in genome.contigs:
+        # a contig may have a colon in its name, as those of HLA do
+        name, colon, range_ = name.rpartition(":")
+    contig = genome.contig(name.strip(), where)
     size = genome.contigs[contig]
     if not colon:
         return Interval(contig, 0, size)
-    first, dash, last = places.partition("-")
-    if not (
-        dash and first.isdecimal() and last.isdecimal() and 0 < int(first) <= int(last) <= size
-    ):
-        found = f"{word.strip()!r} is no stretch of {contig} ({size:,} letters)"
-        raise InputError(
-            where, found, f"a contig, or CONTIG:FIRST-LAST, 1-based, such as {contig}:1-{size // 2}"
-        )
-    return Interval(contig, int(first) - 1, int(last))
+    words = range_.split("-")
+    first, last = (whole_number(words[0]), whole_number(words[-1]))
+    if len(words) != 2 or first is None or last is None or not 0 < first <= last <= size:
+        message = f"{shorten(word.strip())!r} is no stretch of {contig} ({size:,} letters)"
+        advice = f"a contig, or CONTIG:FIRST-LAST, 1-based, such as {contig}:1-{size // 2}"
+        raise InputError(where, message, advice)
+    return Interval(contig, first - 1, last)
 
 
 def without(elements: Elements, excluded: Sequence[Interval]) -> Elements:
     """The elements that touch none of the excluded places."""
     kept = elements.windows.without(Regions.from_intervals(excluded), reason="")
-    places = set(zip(kept.contig.tolist(), kept.start.tolist(), strict=True))
-    mine = zip(elements.windows.contig.tolist(), elements.windows.start.tolist(), strict=True)
-    return elements.keep(
-        np.array([place in places for place in mine], bool), "touches an excluded place"
-    )
+    left = set(zip(kept.contig.tolist(), kept.start.tolist(), strict=True))
+    own = zip(elements.windows.contig.tolist(), elements.windows.start.tolist(), strict=True)
+    mask = np.array([window in left for window in own], bool)
+    return elements.keep(mask, "touches an excluded place")
 
 
 def refuse_no_training(elements: Elements, path: object) -> None:
     """Raise InputError when no training window is left, saying why."""
     if not (elements.split == 0).any():
         why = listed([f"{count:,} {reason}" for reason, count in elements.dropped.items()])
-        raise InputError(
-            path,
-            f"no peak is left to train on (dropped: {why})",
-            "peaks outside `validation` and `test`",
-        )
+        message = f"no peak is left to train on (dropped: {why})"
+        raise InputError(path, message, "peaks outside `validation` and `test`")

@@ -30,8 +30,8 @@ def pattern(shares: Sequence[Fraction]) -> np.ndarray:
     period = min(math.lcm(*(share.denominator for share in shares)), _LONGEST)
     counts = [math.floor(share * period) for share in shares]
     by_remainder = sorted(range(len(shares)), key=lambda s: counts[s] - shares[s] * period)
-    for source in by_remainder[: period - sum(counts)]:
-        counts[source] += 1
+    for code in by_remainder[: period - sum(counts)]:
+        counts[code] += 1
     source = np.repeat(np.arange(len(counts)), counts)
     middle = np.concatenate([(np.arange(count) + 0.5) / max(count, 1) for count in counts])
     return source[np.argsort(middle, kind="stable")]
@@ -92,10 +92,10 @@ class Training:
         window = np.empty_like(nth)
         for code in np.unique(source):
             at = np.flatnonzero(source == code)
-            epoch, place = np.divmod(nth[at], len(self.sources[code].windows))
+            epoch, rank = np.divmod(nth[at], len(self.sources[code].windows))
             for one in np.unique(epoch):
                 now = epoch == one
-                window[at[now]] = self._order(seed, int(code), int(one))[place[now]]
+                window[at[now]] = self._order(seed, int(code), int(one))[rank[now]]
         shift = hash_integers(seed, Stream.WINDOW_JITTER, steps, rows) % np.uint64(
             2 * self.jitter + 1
         )
@@ -104,32 +104,26 @@ class Training:
 
     def batch(self, seed: int, step: int, rows: Sequence[int]) -> np.ndarray:
         """Tokens (B, L) uint8 of these rows of a step, case kept."""
-        drawn = self.draws(seed, step, rows)
-        tokens_BL = np.empty((len(drawn.window), self.length), np.uint8)
-        for row, (source, window, shift, reverse) in enumerate(_each(drawn)):
-            tokens_BL[row] = self.sources[source].windows.tokens(
-                window, shift, "-" if reverse else "+"
-            )
+        draws = self.draws(seed, step, rows)
+        tokens_BL = np.empty((len(draws.window), self.length), np.uint8)
+        for row, (source, window, shift, reverse) in enumerate(_each(draws)):
+            strand = "-" if reverse else "+"
+            tokens_BL[row] = self.sources[source].windows.tokens(window, shift, strand)
         return tokens_BL
 
     def places(self, seed: int, step: int, rows: Sequence[int]) -> list[tuple[int, Interval]]:
         """The genome (its number) and the place, with strand, of these rows of a step."""
-        drawn = self.draws(seed, step, rows)
-        found = []
-        for source, window, shift, reverse in _each(drawn):
-            place = self.sources[source].windows.interval(window, shift)
+        intervals = []
+        for source, window, shift, reverse in _each(self.draws(seed, step, rows)):
+            forward = self.sources[source].windows.interval(window, shift)
             strand = "-" if reverse else "+"
-            found.append(
-                (
-                    self.sources[source].genome,
-                    Interval(place.contig, place.start, place.end, strand),
-                )
-            )
-        return found
+            interval = Interval(forward.contig, forward.start, forward.end, strand)
+            intervals.append((self.sources[source].genome, interval))
+        return intervals
 
     def _order(self, seed: int, source: int, epoch: int) -> np.ndarray:
         """The order in which a source is walked in one epoch; the newest is kept."""
-        key, order = self._orders.get(source, (None, None))
+        key, order = self._orders.get(source, ((-1, -1), np.empty(0, np.int64)))
         if key != (seed, epoch):
             count = len(self.sources[source].windows)
             draw = hash_integers(seed, Stream.WINDOW_ORDER, source, epoch, np.arange(count))
@@ -138,11 +132,6 @@ class Training:
         return order
 
 
-def _each(drawn: Draws) -> Iterable[tuple[int, int, int, bool]]:
-    return zip(
-        drawn.source.tolist(),
-        drawn.window.tolist(),
-        drawn.shift.tolist(),
-        drawn.reverse.tolist(),
-        strict=True,
-    )
+def _each(draws: Draws) -> Iterable[tuple[int, int, int, bool]]:
+    columns = (draws.source, draws.window, draws.shift, draws.reverse)
+    return zip(*(column.tolist() for column in columns), strict=True)

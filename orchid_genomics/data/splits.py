@@ -6,6 +6,7 @@ windows.
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Annotated
 
@@ -84,11 +85,8 @@ class Split:
             contigs[split] = tuple(dict.fromkeys(given[name] for name in names))
             for contig in contigs[split]:
                 if owner.setdefault(contig, split) != split:
-                    raise RecipeError(
-                        key,
-                        f"{contig} is in both {owner[contig]} and {split}",
-                        "one split a contig",
-                    )
+                    message = f"{contig} is in both {owner[contig]} and {split}"
+                    raise RecipeError(key, message, "one split a contig")
         rest = tuple(contig for contig in genome.contigs if contig not in owner)
         contigs["ignore" if recipe.train else "train"] += rest
         held_out = {}
@@ -96,13 +94,12 @@ class Split:
             whole = [Interval(contig, 0, genome.contigs[contig]) for contig in contigs[split]]
             parts = read_regions(bed, genome) if bed else []
             if bed and not parts:
-                raise InputError(
-                    bed, "has no record", f"regions to hold out for {split}, or no {split}_bed"
-                )
+                advice = f"regions to hold out for {split}, or no {split}_bed"
+                raise InputError(bed, "has no record", advice)
             held_out[split] = merge([*whole, *parts])
         _refuse_overlap(held_out, key)
-        excluded = merge(place for bed in recipe.exclude for place in read_regions(bed, genome))
-        return cls(genome, contigs, held_out, excluded)
+        excluded = [read_regions(bed, genome) for bed in recipe.exclude]
+        return cls(genome, contigs, held_out, merge(chain.from_iterable(excluded)))
 
     @cached_property
     def held_out_places(self) -> Regions:
@@ -113,13 +110,15 @@ class Split:
         contig.
         """
         sizes = self.genome.contigs
-        held = [place for places in self.held_out.values() for place in places]
-        found = {}
+        held = list(chain.from_iterable(self.held_out.values()))
+        bases = {}
         for split in ("train", "ignore"):
             inside = set(self.contigs[split])
-            found[split] = sum(sizes[contig] for contig in inside)
-            found[split] -= sum(len(place) for place in held if place.contig in inside)
-        return found | {split: sum(map(len, places)) for split, places in self.held_out.items()}
+            bases[split] = sum(sizes[contig] for contig in inside)
+            bases[split] -= sum(len(each) for each in held if each.contig in inside)
+        for split, intervals in self.held_out.items():
+            bases[split] = sum(map(len, intervals))
+        return bases
 
     def overlap(self, windows: Windows, jitter: int) -> int:
         """Held-out letters that the windows, moved by up to `jitter`, could read.
@@ -128,23 +127,25 @@ class Split:
         """
         names = {name: code for code, name in enumerate(windows.names)}
         sizes = windows.sizes[windows.contig]
-        before = (
-            np.cumsum(windows.sizes + 1) - windows.sizes
-        )  # a gap between contigs, so that none are joined
+        # all contigs on one line, with a gap between them so that none are joined
+        before = np.cumsum(windows.sizes + 1) - windows.sizes
         starts = np.clip(windows.start - jitter, 0, sizes) + before[windows.contig]
         ends = np.clip(windows.start + windows.length + jitter, 0, sizes) + before[windows.contig]
-        held = [place for places in self.held_out.values() for place in places]
-        offset = np.fromiter((before[names[place.contig]] for place in held), np.int64, len(held))
-        held_starts = np.fromiter((place.start for place in held), np.int64, len(held)) + offset
-        held_ends = np.fromiter((place.end for place in held), np.int64, len(held)) + offset
+        held = list(chain.from_iterable(self.held_out.values()))
+        offset = np.fromiter((before[names[each.contig]] for each in held), np.int64, len(held))
+        held_starts = np.fromiter((each.start for each in held), np.int64, len(held)) + offset
+        held_ends = np.fromiter((each.end for each in held), np.int64, len(held)) + offset
         both = np.concatenate([starts, held_starts]), np.concatenate([ends, held_ends])
         return _letters(starts, ends) + _letters(held_starts, held_ends) - _letters(*both)
 
 
 def read_regions(bed: Path, genome: Genome) -> list[Interval]:
-    """The places of a BED, each once, whatever their names and strands."""
-    places = {(place.contig, place.start, place.end) for place in read_bed(bed, genome)}
-    return [Interval(*place) for place in sorted(places)]
+    """The places of a BED, each once, whatever their names and strands.
+
+    Those on contigs that the genome lacks are left out, and said by a GenomeNote.
+    """
+    bare = {Interval(each.contig, each.start, each.end) for each in read_bed(bed, genome)}
+    return sorted(bare)
 
 
 def _letters(starts: np.ndarray, ends: np.ndarray) -> int:
@@ -154,10 +155,8 @@ def _letters(starts: np.ndarray, ends: np.ndarray) -> int:
 
 def _refuse_overlap(held_out: dict[str, list[Interval]], key: str) -> None:
     tests = Regions.from_intervals(held_out["test"])
-    for place in held_out["validation"]:
-        if tests.touches(place.contig, np.array([place.start]), np.array([place.end]))[0]:
-            raise RecipeError(
-                key,
-                f"{place} (1-based) is held out for both validation and test",
-                "disjoint splits",
-            )
+    for interval in held_out["validation"]:
+        start, end = np.array([interval.start]), np.array([interval.end])
+        if tests.touches(interval.contig, start, end)[0]:
+            message = f"{interval} (1-based) is held out for both validation and test"
+            raise RecipeError(key, message, "disjoint splits")

@@ -1,5 +1,4 @@
-"""Equal intervals of one genome as a dataset; a window may hang over the end of its contig, and
-reads N there.
+"""Equal intervals of one genome as a dataset; beyond the ends of its contig a window reads N.
 
 A genome of any size is two arrays (contig index, int64 start): letters are read only when asked
 for.
@@ -75,9 +74,10 @@ class Windows:
         one is tiled from its start, the last tile hanging over its end.
         """
         index = {name: code for code, name in enumerate(genome.contigs)}
-        codes = np.fromiter((index[place.contig] for place in intervals), np.int32, len(intervals))
-        first = np.fromiter((place.start for place in intervals), np.int64, len(intervals))
-        last = np.fromiter((place.end for place in intervals), np.int64, len(intervals))
+        size = len(intervals)
+        codes = np.fromiter((index[each.contig] for each in intervals), np.int32, size)
+        first = np.fromiter((each.start for each in intervals), np.int64, size)
+        last = np.fromiter((each.end for each in intervals), np.int64, size)
         count = -(-(last - first) // length)
         row = np.repeat(np.arange(len(codes)), count)
         tile = np.arange(len(row)) - np.repeat(np.cumsum(count) - count, count)
@@ -112,9 +112,8 @@ class Windows:
     @property
     def overhang(self) -> int:
         """Letters of all windows that lie beyond the ends of their contigs."""
-        inside = np.minimum(self.start + self.length, self.sizes[self.contig]) - np.maximum(
-            self.start, 0
-        )
+        end = np.minimum(self.start + self.length, self.sizes[self.contig])
+        inside = end - np.maximum(self.start, 0)
         return len(self) * self.length - int(np.maximum(inside, 0).sum())
 
     def composition(self) -> np.ndarray:
@@ -125,13 +124,12 @@ class Windows:
             self._composition = np.zeros((2, len(self)), np.int64)
             for name, rows in self._by_contig():
                 size = self.genome.contigs[name]
-                edges = np.clip(
-                    np.stack([self.start[rows], self.start[rows] + self.length]), 0, size
-                )
-                points, place = np.unique(edges, return_inverse=True)
-                place = place.reshape(edges.shape)
+                starts = self.start[rows]
+                edges = np.clip(np.stack([starts, starts + self.length]), 0, size)
+                points, rank = np.unique(edges, return_inverse=True)
+                rank = rank.reshape(edges.shape)
                 before = self._counts_before(name, points, edges)
-                self._composition[:, rows] = before[:, place[1]] - before[:, place[0]]
+                self._composition[:, rows] = before[:, rank[1]] - before[:, rank[0]]
         return self._composition
 
     def on(self, contigs: Iterable[str], reason: str = "other contigs") -> "Windows":

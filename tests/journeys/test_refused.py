@@ -226,7 +226,7 @@ def test_a_missing_and_an_empty_bed(refused, small):
             "training.curriculum=[{length=64, steps=2, batch=5, accumulate=2}]",
             "training.curriculum.0.batch: 5 rows do not",
         ),
-        ("training", "--set: 'training' is not KEY=VALUE; such as --set model.depth=12"),
+        ("training", "--set: 'training' is not KEY=VALUE; such as model.depth=12"),
         (
             "evaluation.regions=[{name='x', bed='genome.fa', genome=1}]",
             "evaluation.regions.0.genome: no genome 1; 0 to 0",

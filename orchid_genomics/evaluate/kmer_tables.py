@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from orchid_genomics.sequence import DNA
-from orchid_genomics.sequence.kmers import coded
+from orchid_genomics.sequence.kmers import code_pieces
 
 LONGEST = 14  # 4**14 counts are 1 GiB; 13-mers take 0.36 GB with all the shorter ones
 MOST_UNSEEN = 4  # 4**4 cells are summed for a context with four unseen letters
@@ -47,7 +47,7 @@ class KmerCounts:
         one = np.uint32(1)  # a Python 1 would take the slow way through add.at
         for tokens in contigs:
             for strand in (tokens, DNA.reverse_complement(tokens)):
-                for _, codes, valid in coded(strand, k):
+                for _, codes, valid in code_pieces(strand, k):
                     np.add.at(tables[k], codes if valid.all() else codes[valid], one)
                 _count_last(tables, strand & 0x7F)
         for size in range(k - 1, -1, -1):

@@ -26,7 +26,7 @@ from orchid_genomics.data.labelled.schema import LabelledSet
 from orchid_genomics.evaluate.answered import Answered, constant_answer, primary_score
 from orchid_genomics.evaluate.linear_tracks import track_baselines
 from orchid_genomics.sequence import CODE, DNA
-from orchid_genomics.sequence.kmers import gapped, reverse_codes
+from orchid_genomics.sequence.kmers import gapped_codes, reverse_codes
 
 STRENGTHS = (0.001, 0.01, 0.1, 1.0, 10.0)  # ascending, as they grow slower to fit
 _WORSE = 2  # strengths in a row that are no better, and end the search
@@ -186,7 +186,7 @@ def kmer_counts(data: LabelledSet, k: int, gap: int, strand: str) -> sparse.csr_
     k-mer and its reverse complement are one. k-mers with an N are not counted.
     """
     row_of_letter = np.repeat(np.arange(len(data)), data.lengths)
-    codes, valid = gapped(np.concatenate(data.tokens), k, gap)
+    codes, valid = gapped_codes(np.concatenate(data.tokens), k, gap)
     first = row_of_letter[: len(codes)]
     last = row_of_letter[k + gap - 1 :][: len(codes)]
     valid = valid & (first == last)

@@ -12,7 +12,7 @@ import numpy as np
 
 from orchid_genomics.data.labelled.schema import LabelledSet
 from orchid_genomics.evaluate.answered import Answered, primary_score
-from orchid_genomics.sequence.kmers import whole
+from orchid_genomics.sequence.kmers import all_codes
 
 FLANKS = (0, 32, 128)  # letters on either side of a bin
 PENALTIES = (1e-4, 1e-2, 1.0)  # in units of the features' variance
@@ -65,7 +65,7 @@ def around(tokens: np.ndarray, bin: int, k: int, flank: int) -> np.ndarray:
     With k = 1 the share of G and C. k-mers with an N are not counted; a 1 stands last.
     """
     bins = np.arange(len(tokens) // bin)
-    code, known = whole(tokens, k)
+    code, known = all_codes(tokens, k)
     count = len(code)
     columns = np.zeros((count + 1, 4**k), np.float32)
     columns[1:][np.flatnonzero(known), code[known]] = 1

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from orchid_genomics.sequence import DNA
-from orchid_genomics.sequence.kmers import coded
+from orchid_genomics.sequence.kmers import code_pieces
 
 _HASH = 26  # bits; a bitmap of 64 MiB
 
@@ -40,12 +40,12 @@ def recurs(
         raise ValueError(f"k-mers of {k} letters; 1 to 31 fit 64 bits")
     own = [np.zeros(0, np.int64)]
     for tokens in contigs:
-        own += [codes[valid] for _, codes, valid in coded(tokens, k)]
+        own += [codes[valid] for _, codes, valid in code_pieces(tokens, k)]
     wanted = CodeSet(np.concatenate(own))
     in_train = np.zeros(len(wanted.codes), bool)
     for tokens in train:
         for strand in (tokens, DNA.reverse_complement(tokens)):
-            for _, codes, valid in coded(strand, k):
+            for _, codes, valid in code_pieces(strand, k):
                 in_train[wanted.find(codes[valid])[1]] = True
     recurring = CodeSet(wanted.codes[in_train])
     return [_covered(tokens, k, recurring) for tokens in contigs]
@@ -77,7 +77,7 @@ def _hash(codes: np.ndarray) -> np.ndarray:
 def _covered(tokens: np.ndarray, k: int, recurring: CodeSet) -> np.ndarray:
     """The places (L,) bool inside a k-mer of the set."""
     change = np.zeros(len(tokens) + 1, np.int32)
-    for start, codes, valid in coded(tokens, k):
+    for start, codes, valid in code_pieces(tokens, k):
         which, _ = recurring.find(codes)
         hits = start + which[valid[which]]
         np.add.at(change, hits, np.int32(1))

@@ -17,21 +17,21 @@ def either_strand(tokens: np.ndarray, k: int) -> np.ndarray:
     """Sorted distinct codes int64 of the k-mers (k <= 31) without N of tokens (L,), each as its
     smaller strand.
     """
-    forward, valid = whole(tokens, k)
-    backward, _ = whole(DNA.reverse_complement(tokens), k)
+    forward, valid = all_codes(tokens, k)
+    backward, _ = all_codes(DNA.reverse_complement(tokens), k)
     return np.unique(np.minimum(forward, backward[::-1])[valid])
 
 
-def whole(tokens: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+def all_codes(tokens: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     """All codes int64 (L - k + 1,) at once, and which hold no unknown letter; none where L < k."""
-    pieces = [(codes, valid) for _, codes, valid in coded(tokens, k)]
+    pieces = [(codes, valid) for _, codes, valid in code_pieces(tokens, k)]
     return (
         np.concatenate([np.zeros(0, np.int64), *(codes for codes, _ in pieces)]),
         np.concatenate([np.zeros(0, bool), *(valid for _, valid in pieces)]),
     )
 
 
-def gapped(tokens: np.ndarray, k: int, gap: int) -> tuple[np.ndarray, np.ndarray]:
+def gapped_codes(tokens: np.ndarray, k: int, gap: int) -> tuple[np.ndarray, np.ndarray]:
     """Codes of k letters with a gap of any letters after the first k // 2 of them.
 
     Parameters
@@ -41,7 +41,7 @@ def gapped(tokens: np.ndarray, k: int, gap: int) -> tuple[np.ndarray, np.ndarray
     k : int
         Letters that count, at most 31.
     gap : int
-        Letters of the gap; 0 gives the codes of `whole`.
+        Letters of the gap; 0 gives the codes of `all_codes`.
 
     Returns
     -------
@@ -50,11 +50,11 @@ def gapped(tokens: np.ndarray, k: int, gap: int) -> tuple[np.ndarray, np.ndarray
         no unknown letter outside the gap.
     """
     if gap == 0:
-        return whole(tokens, k)
+        return all_codes(tokens, k)
     left, right = k // 2, k - k // 2
     count = max(len(tokens) - k - gap + 1, 0)
-    left_codes, left_valid = whole(tokens, left)
-    right_codes, right_valid = whole(tokens, right)
+    left_codes, left_valid = all_codes(tokens, left)
+    right_codes, right_valid = all_codes(tokens, right)
     after = slice(left + gap, left + gap + count)
     codes = left_codes[:count] * 4**right + right_codes[after]
     return codes, left_valid[:count] & right_valid[after]
@@ -69,17 +69,17 @@ def reverse_codes(codes: np.ndarray, k: int) -> np.ndarray:
     return reverse
 
 
-def coded(tokens: np.ndarray, k: int) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+def code_pieces(tokens: np.ndarray, k: int) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
     """Codes int64 of the k-mers (k <= 31) of tokens (L,), in pieces: start, codes, and which hold
     no unknown letter.
     """
     for start in range(0, len(tokens) - k + 1, _STEP):
         letters = tokens[start : start + _STEP + k - 1] & 0x7F
         unknown = letters > 3
-        yield start, _joined(np.where(unknown, 0, letters), k), ~_any_of_next(unknown, k)
+        yield start, _join_letters(np.where(unknown, 0, letters), k), ~_any_of_next(unknown, k)
 
 
-def _joined(letters: np.ndarray, k: int) -> np.ndarray:
+def _join_letters(letters: np.ndarray, k: int) -> np.ndarray:
     """Base-4 codes (L - k + 1,) of all k-mers, by doubling: log2 k passes rather than k."""
     codes, power, size = np.zeros(len(letters) + 1, np.int64), letters.astype(np.int64), 1
     done = 0

@@ -11,7 +11,7 @@ from orchid_genomics.evaluate.kmer_tables import KmerCounts
 from orchid_genomics.evaluate.ngram import SHAPES, NgramModel, fit_ngrams, levels
 from orchid_genomics.evaluate.repeats import recurs
 from orchid_genomics.sequence import DNA, SOFT
-from orchid_genomics.sequence.kmers import coded
+from orchid_genomics.sequence.kmers import code_pieces
 
 YEAST = Path(__file__).parents[2] / "recipes" / "yeast" / "sacCer3.fa.gz"
 
@@ -71,16 +71,16 @@ def test_both_strands_are_counted_alike():
 
 def test_codes_are_the_same_whatever_the_pieces(monkeypatch):
     contig = random_dna(1000, 2, unknown=0.02)
-    ((_, whole, valid),) = coded(contig, 7)
+    ((_, whole, valid),) = code_pieces(contig, 7)
     monkeypatch.setattr("orchid_genomics.sequence.kmers._STEP", 97)
-    pieces = list(coded(contig, 7))
+    pieces = list(code_pieces(contig, 7))
     assert len(pieces) == 11
     np.testing.assert_array_equal(np.concatenate([codes for _, codes, _ in pieces]), whole)
     np.testing.assert_array_equal(np.concatenate([known for *_, known in pieces]), valid)
 
 
 def test_a_contig_shorter_than_the_kmer_has_none():
-    assert not list(coded(random_dna(4), 5))
+    assert not list(code_pieces(random_dna(4), 5))
     assert KmerCounts.count([random_dna(4)], 5).tables[5].sum() == 0
 
 

@@ -23,7 +23,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from orchid_genomics.errors import InputError, OrchidError
+from orchid_genomics.errors import InputError
 from orchid_genomics.files import Lock, atomic_file, checksum, writable
 from orchid_genomics.jobs.output import Destination
 from orchid_genomics.jobs.progress import Progress
@@ -263,7 +263,7 @@ def _extent(job: Job, done: Sequence[int]) -> tuple[int, int]:
 def _folder_of_parts(job: Job) -> Iterator[Path]:
     """The folder of parts, made or found to be of the same job.
 
-    A refusal that leaves no part behind takes with it the folder that it made; a kill does not, nor
+    A failure that leaves no part behind takes with it the folder that it made; a kill does not, nor
     does a shard, whose neighbours may be about to write.
     """
     made = _make_folder(job)
@@ -271,7 +271,7 @@ def _folder_of_parts(job: Job) -> Iterator[Path]:
     try:
         with _hold(folder, job.where.shard):
             yield folder
-    except OrchidError:
+    except Exception:
         if made and job.where.shard[1] == 1 and not any(folder.glob("*.part")):
             shutil.rmtree(folder, ignore_errors=True)
         raise
@@ -392,10 +392,11 @@ def _pipe(job: Job, work: Work, form: Format, quiet: bool) -> list[Stats]:
                 yield answer
                 progress.add(len(records))
 
-        try:
-            form.pipe(answers(), sys.stdout.buffer)
-            sys.stdout.buffer.flush()
-        except BrokenPipeError:  # head, say, has read enough
-            sys.stdout = None  # so that the exit flushes nothing
-            raise SystemExit(128 + signal.SIGPIPE) from None
+        with writable("standard output", "a file or pipe with room"):
+            try:
+                form.pipe(answers(), sys.stdout.buffer)
+                sys.stdout.buffer.flush()
+            except BrokenPipeError:  # head, say, has read enough
+                sys.stdout = None  # so that the exit flushes nothing
+                raise SystemExit(128 + signal.SIGPIPE) from None
     return blocks

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchid_genomics.errors import InputError
+from orchid_genomics.errors import InputError, MachineError
 
 
 @dataclass(frozen=True)
@@ -56,19 +56,28 @@ def kind_of(out: Path, kinds: Sequence[str], piped: str = "") -> str:
 
 
 def destination(
-    out: str | Path, source: str | Path | None, shard: str | None, resume: bool
+    out: str | Path, inputs: Sequence[str | Path | None], shard: str | None, resume: bool
 ) -> Destination:
-    """Where a job that reads `source` writes; `shard` is text such as "3/10", None for all of it.
+    """Where a job that reads `inputs` writes; `shard` is text such as "3/10", None for all of it.
 
-    Raises InputError for a shard that is none, standard output in parts, or an `out` that is the
-    `source`.
+    Raises InputError for a shard that is none, standard output in parts, an `out` that is a folder
+    or one of the inputs, and MachineError where its folder is not there.
     """
     where = Destination(Path(out), parse_shard(shard) if shard else (1, 1), resume)
-    if where.piped and (shard or resume):
-        raise InputError("out", "- leaves no parts to resume or merge", "a file")
-    both = source is not None and where.out.exists() and Path(source).exists()
-    if source is not None and both and where.out.samefile(source):
-        raise InputError("out", f"{out} is the input", "another name")
+    if where.piped:
+        if shard or resume:
+            raise InputError("out", "- leaves no parts to resume or merge", "a file")
+        return where
+    if where.out.is_dir():
+        raise InputError("out", f"{out} is a folder", "the name of a file in it")
+    if where.out.exists():
+        for each in inputs:
+            if each is not None and Path(each).exists() and where.out.samefile(each):
+                raise InputError("out", f"{out} is the input", "another name")
+        if not where.out.is_file():
+            raise InputError("out", f"{out} is no file but a device or pipe", "a file, or -")
+    if not where.out.parent.is_dir():
+        raise MachineError(out, "cannot be written (No such file or directory)", "a folder that is")
     return where
 
 

@@ -7,17 +7,19 @@ question.
 """
 
 import math
+import os
 import time
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
-from orchid_genomics.errors import InputError, RecipeError
+from orchid_genomics.errors import InputError, MachineError, RecipeError
 from orchid_genomics.genome.fasta import Genome
 from orchid_genomics.model.folder import OrchidModel
 from orchid_genomics.model.masking import Masking
@@ -26,6 +28,7 @@ from orchid_genomics.sequence import CODE, DNA
 
 Question = TypeVar("Question", bound=Hashable)
 Answer = TypeVar("Answer")
+_WINDOWS = "an even number of letters, 64 or more"
 _LETTERS = {"cpu": 1 << 14, "cuda": 1 << 20}  # of one forward pass
 
 
@@ -54,7 +57,7 @@ class Reader:
     """
 
     def __init__(self, model: OrchidModel, genome: Genome, window: int) -> None:
-        check_window(window, "window")
+        check_window(window, model, "window")
         self.model, self.genome, self.window = model.eval(), genome, window
         self.flank, self.core = window // 4, 3 * window // 4
         self.longest = window - 1 - 2 * self.flank
@@ -281,7 +284,7 @@ class Reader:
     def _time(self, work: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
         """What the model makes of `x`; the seconds that it took are counted."""
         begun = time.perf_counter()
-        with torch.inference_mode():
+        with enough_memory(self.window), torch.inference_mode():
             out = work(x)
             if self.device.type == "cuda":
                 torch.cuda.synchronize(self.device)
@@ -304,10 +307,40 @@ class Reader:
         return [kept[each] for each in questions]
 
 
-def check_window(window: int, where: str) -> None:
-    """Raise InputError, at the parameter `where`, for a window that is odd or below 64 letters."""
+def check_window(window: int, model: nn.Module, where: str, possible: str = _WINDOWS) -> None:
+    """Raise InputError, at the parameter `where`, for a window that cannot be read.
+
+    It is even, 64 letters or more, and its activations fit into the memory of the model's device.
+    """
     if window < 64 or window % 2:
-        raise InputError(where, f"{window:,} nt", "an even number of letters, 64 or more")
+        raise InputError(where, f"{window:,} nt", possible)
+    parameter = next(model.parameters())
+    width = max(each.shape[0] for each in model.parameters() if each.ndim > 1)
+    # what a block holds at once is more than this; less is never enough
+    needed = 4 * window * width * parameter.element_size()
+    present = _memory(parameter.device)
+    if needed > present:
+        found = f"{window:,} nt need over {needed / 1e9:,.0f} GB of {present / 1e9:,.0f} GB"
+        raise InputError(where, found, "a shorter window")
+
+
+@contextmanager
+def enough_memory(window: int) -> Iterator[None]:
+    """A device without room for a pass is a MachineError, and no traceback."""
+    try:
+        yield
+    except RuntimeError as error:  # torch has no class of its own for the CPU
+        if not isinstance(error, torch.OutOfMemoryError) and "allocate memory" not in str(error):
+            raise
+        found = f"not enough memory for windows of {window:,} nt"
+        raise MachineError("model", found, "a shorter window, or another device") from None
+
+
+def _memory(device: torch.device) -> int:
+    """Bytes of memory that a device has, free or not."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_properties(device).total_memory
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 class _Site(NamedTuple):

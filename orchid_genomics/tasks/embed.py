@@ -91,7 +91,7 @@ def embed(
     Returns the summary, which is also in ``<out>.summary.json`` and, unless `quiet`, on stderr;
     None for a shard. Raises InputError for inputs or options that cannot be, before any work.
     """
-    where = destination(out, elements, shard, resume)
+    where = destination(out, (elements, genome), shard, resume)
     kind = kind_of(where.out, ("h5", "hdf5"))
     unchanged = Unchanged(Path(genome))
     loaded, fasta = open_model_and_genome(model, genome, device)

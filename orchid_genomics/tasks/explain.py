@@ -175,7 +175,7 @@ def explain(
     """
     options, beside = options or Options(), beside or Beside()
     paths = [out] if isinstance(out, str | Path) else out
-    destinations = [destination(path, elements, shard, resume) for path in paths]
+    destinations = [destination(path, (elements, genome), shard, resume) for path in paths]
     outs = [where.out for where in destinations]
     kind, *_ = [kind_of(path, KINDS) for path in outs]
     if shard and (len(outs) > 1 or beside.html or beside.session or beside.motifs):

@@ -80,7 +80,7 @@ def score_elements(
     Returns the summary, which is also in ``<out>.summary.json`` and, unless `quiet`, on stderr;
     None for a shard. Raises InputError for inputs or options that cannot be, before any work.
     """
-    where = destination(out, elements, shard, resume)
+    where = destination(out, (elements, genome), shard, resume)
     kind = kind_of(where.out, TRACKS) if tile else kind_of(where.out, KINDS, piped="tsv")
     if (elements is None) != bool(tile):
         found = "and `tile` are both given" if tile else "is missing"

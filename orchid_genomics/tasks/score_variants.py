@@ -68,7 +68,7 @@ def score_variants(
     Returns the summary, which is also in ``<out>.summary.json`` and, unless `quiet`, on stderr;
     None for a shard. Raises InputError for inputs or options that cannot be, before any work.
     """
-    where = destination(out, variants, shard, resume)
+    where = destination(out, (variants, genome, calibration), shard, resume)
     kind = kind_of(where.out, KINDS, piped="vcf")
     vcf = Vcf(variants)
     inputs = (Unchanged(vcf.path, vcf.shown), Unchanged(Path(genome)))

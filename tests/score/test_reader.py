@@ -8,10 +8,10 @@ import pytest
 import torch
 from random_models import letters_model
 
-from orchid_genomics.errors import RecipeError
+from orchid_genomics.errors import InputError, MachineError, RecipeError
 from orchid_genomics.model.provenance import Provenance
 from orchid_genomics.score.events import find_event, swap_ends
-from orchid_genomics.score.reader import Reader
+from orchid_genomics.score.reader import Reader, enough_memory
 from orchid_genomics.score.variants.variant_scores import Scoring
 from orchid_genomics.sequence import CODE, DNA, Variant
 from orchid_genomics.train.objectives import MaskedLetters, MaskedRecipe
@@ -89,3 +89,16 @@ def test_swapped_ends_keep_the_middle_and_move_a_score_a_little(genome, model):
         )
         assert moved > 0
         assert stand > 0
+
+
+def test_a_window_that_no_machine_holds_is_refused_before_any_work(genome, model):
+    with pytest.raises(InputError, match=r"^windows: 100,000,000,000 nt need over [\d,]+ GB of"):
+        Scoring(model, genome, ["llr"], [10**11])
+
+
+def test_a_pass_without_room_is_one_line():
+    message = "not enough memory for windows of 64 nt"
+    with pytest.raises(MachineError, match=message), enough_memory(64):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried")
+    with pytest.raises(RuntimeError, match="shape"), enough_memory(64):
+        raise RuntimeError("shape mismatch")

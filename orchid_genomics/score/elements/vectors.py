@@ -10,13 +10,13 @@ from typing import Literal, NamedTuple
 import numpy as np
 import torch
 
-from orchid_genomics.errors import InputError
 from orchid_genomics.genome.fasta import Genome
 from orchid_genomics.model.batching import Strand, channels, pool_vectors
 from orchid_genomics.model.orchid import Orchid
 from orchid_genomics.score.elements.element_scores import read
 from orchid_genomics.score.elements.likelihood import pieces
 from orchid_genomics.score.events import Haplotype, window_around
+from orchid_genomics.score.reader import check_window, enough_memory
 from orchid_genomics.sequence import CODE, DNA, Interval
 
 Pooling = Literal["mean", "none"]
@@ -33,9 +33,9 @@ class ElementVectors:
     def __init__(
         self, encoder: Orchid, genome: Genome, window: int, pool: Pooling, strand: Strand
     ) -> None:
-        if window and (window < 64 or window % 2):
+        if window:
             possible = "0 (the element alone), or an even number, 64 or more"
-            raise InputError("window", f"{window:,} nt", possible)
+            check_window(window, encoder, "window", possible)
         self.encoder, self.genome = encoder.eval(), genome
         self.window, self.pool, self.strand = window, pool, strand
         self.width = channels(encoder, strand)
@@ -96,7 +96,7 @@ class ElementVectors:
         alone.
         """
         run = self.encoder.encode if self.window else self.encoder
-        with torch.inference_mode():
+        with enough_memory(codes_BL.shape[1]), torch.inference_mode():
             x_BLD = run(torch.from_numpy(codes_BL).to(self.device)).float()
             if self.dense and self.strand == "both":
                 turned_BL = np.stack([DNA.reverse_complement(row) for row in codes_BL])

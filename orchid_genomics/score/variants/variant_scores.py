@@ -85,7 +85,7 @@ class Scoring:
         self.scorers = {name: SCORERS[name] for name in self.scores}
         self.windows = tuple(dict.fromkeys(windows or (trained_length(model),)))
         for window in self.windows:
-            check_window(window, "windows")
+            check_window(window, model, "windows")
         self.readers = [Reader(model, genome, window) for window in self.windows]
         self.longest = max(reader.longest for reader in self.readers)
         self.extras: list[Extra] = []

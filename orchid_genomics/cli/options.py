@@ -61,12 +61,6 @@ device = click.option(
     show_default=True,
     help="Where the model runs; auto: a GPU if there is one.",
 )
-aliases = click.option(
-    "--aliases",
-    type=click.Path(),
-    metavar="FILE",
-    help="Other names of the genome's contigs: a text with two names of one contig in each line.",
-)
 quiet = click.option("--quiet", is_flag=True, help="No progress and no summary.")
 job = together(
     click.option("--shard", metavar="I/N", help="Do part I of N of the job, for merge."),

@@ -1,6 +1,7 @@
 """Commands that make files from genomes: features, dataset, mutate."""
 
 from functools import partial
+from typing import Any
 
 import click
 
@@ -32,7 +33,8 @@ command = partial(click.command, cls=Command)
     help="Letters of a promoter after the gene's 5' end.",
 )
 @options.aliases
-def features(**words) -> None:
+@options.quiet
+def features(quiet: bool, **words: Any) -> None:
     """Turn an ANNOTATION (GFF3 or GenBank, plain or gzipped) into BEDs.
 
     Writes genes.bed, CDS.bed (every part of a coding sequence) and promoters.bed into the folder;
@@ -42,8 +44,10 @@ def features(**words) -> None:
     """
     from orchid_genomics.tasks.features import features as task
 
-    for name, rows in task(**words).items():
-        echo(f"{name}\t{rows:,} rows")
+    rows = task(**words)
+    if not quiet:
+        for name, count in rows.items():
+            echo(f"{name}\t{count:,} rows")
 
 
 @command(short_help="Peaks to a labelled set.")
@@ -103,14 +107,14 @@ def features(**words) -> None:
 )
 @options.aliases
 @options.seed("which negatives are drawn")
-def dataset(**words) -> None:
+@options.quiet
+def dataset(quiet: bool, **words: Any) -> None:
     """Turn PEAKS (narrowPeak or BED, 0-based half-open) on a GENOME (FASTA) into a labelled set for
     finetune.
 
-    Each window is centred on the summit of its record (column 10 of a narrowPeak or IDR file), or on
-    the middle of a record that has none, and is read on its strand; beyond the end of a contig it
-    reads N. What lies on contigs that GENOME lacks is left out and said.
-    Negatives come from the same contigs and split as their peak and never touch a peak. Training
+    Each window is centred on the summit of its record (column 10 of a narrowPeak or IDR file), or
+    on the middle of a record that has none, and is read on its strand; beyond the end of a contig
+    it reads N. What lies on contigs that GENOME lacks is left out and counted. Negatives come from the same contigs and split as their peak and never touch a peak. Training
     and validation rows that share 30 consecutive letters, on either strand, with a later split are
     removed. The report counts all of this and prints how well GC, repeats and N agree.
 
@@ -118,8 +122,10 @@ def dataset(**words) -> None:
     """
     from orchid_genomics.tasks.dataset import dataset as task
 
-    for line in task(**words):
-        echo(line)
+    report = task(**words)
+    if not quiet:
+        for line in report:
+            echo(line)
 
 
 @command(short_help="Every single-letter change of coding sequences, as VCF.")
@@ -152,7 +158,8 @@ def dataset(**words) -> None:
 )
 @options.aliases
 @options.seed("which genes are drawn")
-def mutate(**words) -> None:
+@options.quiet
+def mutate(quiet: bool, **words: Any) -> None:
     """Write every single-letter change of the coding sequences of ANNOTATION (GFF3 or GenBank) on
     GENOME, as a VCF.
 
@@ -165,12 +172,10 @@ def mutate(**words) -> None:
     """
     from orchid_genomics.tasks.mutate import mutate as task
 
-    found = task(**words)
-    echo(f"genes\t{found.genes:,} of {found.readable:,}")
-    for consequence, count in sorted(found.changes.items()):
-        echo(f"{consequence}\t{count:,}")
-    for reason, count in found.dropped.items():
-        echo(f"left out, {reason}\t{count:,} genes")
+    written = task(**words)
+    if not quiet:
+        for line in written.lines():
+            echo(line)
 
 
 COMMANDS = (features, dataset, mutate)

@@ -18,14 +18,17 @@ from orchid_genomics.model.provenance import GenomeOrigin
 
 
 def open_model_and_genome(
-    model: str | Path, genome: str | Path, device: str
+    model: str | Path, genome: str | Path, device: str, aliases: str | Path | None = None
 ) -> tuple[OrchidModel, Genome]:
     """A model folder on its device ("auto", "cpu" or "cuda") and a FASTA.
+
+    `aliases` is a file of other names of its contigs; see `genome.contigs.read_aliases`.
 
     A GenomeNote says where the model was trained on other genomes. Raises OrchidError where one of
     them is not there.
     """
-    fasta = Genome(genome)  # first, for it is quickly opened and a model may take a while
+    # The genome first: it is quickly opened, and a model may take a while.
+    fasta = Genome(genome, aliases=aliases)
     loaded = OrchidModel.from_pretrained(model).to(device_of(device))
     note = foreign_genome(loaded.provenance.genomes, fasta)
     if note:

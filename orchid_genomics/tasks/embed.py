@@ -46,7 +46,7 @@ class EmbedIdentity(Identity):
     @property
     def about(self) -> dict[str, Any]:
         """The attributes of the file."""
-        return self.model_dump(exclude={"kind", "input", "dtype"})
+        return self.model_dump(exclude={"kind", "input", "dtype"}, exclude_none=True)
 
 
 class Embed(Task[EmbedIdentity]):
@@ -85,8 +85,11 @@ def embed(
     resume: bool = False,
     device: str = "auto",
     quiet: bool = False,
+    aliases: str | Path | None = None,
 ) -> Stats | None:
     """Embed the elements of a BED into the HDF5 `out`; see the command's help.
+
+    `aliases` is a file of other names of the contigs of `genome`: two columns, two names a line.
 
     Returns the summary, which is also in ``<out>.summary.json`` and, unless `quiet`, on stderr;
     None for a shard. Raises InputError for inputs or options that cannot be, before any work.
@@ -94,7 +97,7 @@ def embed(
     where = destination(out, (elements, genome), shard, resume)
     kind = kind_of(where.out, ("h5", "hdf5"))
     unchanged = Unchanged(Path(genome))
-    loaded, fasta = open_model_and_genome(model, genome, device)
+    loaded, fasta = open_model_and_genome(model, genome, device, aliases)
     file = ElementFile.survey(elements, fasta)
     if strand == "auto":
         strand = "forward" if file.stranded else "both"
@@ -115,7 +118,9 @@ def embed(
     )
     block = BLOCK if pool == "mean" else max(1, min(BLOCK, _LETTERS // min(file.longest, LONGEST)))
     return run_job(
-        Job(TASK, identity, where, len(file), block), Elements(file, vectors, unchanged), quiet
+        Job(TASK, identity.with_aliases(aliases), where, len(file), block),
+        Elements(file, vectors, unchanged),
+        quiet,
     )
 
 

@@ -164,11 +164,14 @@ def explain(
     device: str = "auto",
     quiet: bool = False,
     beside: Beside | None = None,
+    aliases: str | Path | None = None,
 ) -> Stats | None:
     """Explain every region of a BED into `out` (one file, or several of the same numbers); see the
     command's help.
 
     `beside` says what else is written beside the first `out`.
+
+    `aliases` is a file of other names of the contigs of `genome`: two columns, two names a line.
 
     Returns the summary, which is also in ``<out>.summary.json`` and, unless `quiet`, on stderr;
     None for a shard. Raises InputError for inputs or options that cannot be, before any work.
@@ -190,7 +193,7 @@ def explain(
             "session", f"{outs[0]} is no bigWig, which browsers draw as letters", "-o OUT.bw"
         )
     unchanged = Unchanged(Path(genome))
-    loaded, fasta = open_model_and_genome(model, genome, device)
+    loaded, fasta = open_model_and_genome(model, genome, device, aliases)
     explainer = Explainer(loaded, fasta, options)
     file = ElementFile.survey(elements, fasta)
     lengths = [len(record.place) for record in file]
@@ -201,7 +204,7 @@ def explain(
         "genome": f"{fasta.path.name} ({fasta.checksum()[:12]})",
     }
     reports = beside.reports(outs[0], identity.dump(), about, explainer)
-    job = Job(TASK, identity, destinations[0], len(file), BLOCK)
+    job = Job(TASK, identity.with_aliases(aliases), destinations[0], len(file), BLOCK)
     format, also = ExplainFormat(identity.dump(), outs[1:], reports), list(reports)
     summary = run_job(job, Regions(file, explainer, unchanged), quiet, format)
     if summary is None:

@@ -1,17 +1,20 @@
 """What a model folder holds, as lines for a person."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
 from orchid_genomics.errors import InputError
 from orchid_genomics.evaluate.score_table import scores_of, table_text
+from orchid_genomics.files import finite
 from orchid_genomics.model.folder import CONFIG, PROVENANCE, OrchidModel
 from orchid_genomics.model.provenance import Provenance
 from orchid_genomics.terminal import clock
 
 
-def info(folder: str | Path) -> Iterator[str]:
-    """Lines about a model folder, or about the model of a run folder.
+def info(folder: str | Path, as_json: bool = False) -> Iterator[str]:
+    """Lines about a model folder, or about the model of a run folder; with `as_json` one JSON
+    object, of the whole provenance.
 
     Raises InputError for one that is missing, foreign or damaged.
     """
@@ -28,6 +31,12 @@ def info(folder: str | Path) -> Iterator[str]:
             folder / PROVENANCE, found, "the file that pretrain wrote, or none"
         ) from None
     parameters = sum(parameter.numel() for parameter in model.parameters())
+    if as_json:
+        source = provenance.model_dump(mode="json", exclude_unset=True)
+        about = {"hash": model.hash(), "parameters": parameters}
+        about |= {"recipe": model.recipe.model_dump(mode="json"), "provenance": source}
+        yield json.dumps(finite(about), indent=2)
+        return
     shape = f"width {encoder.width}, depth {encoder.depth}, {encoder.strands} strands"
     yield f"model        {folder} (hash {model.hash()})"
     yield f"encoder      Orchid, {shape}"

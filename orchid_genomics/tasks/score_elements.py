@@ -73,9 +73,12 @@ def score_elements(
     resume: bool = False,
     device: str = "auto",
     quiet: bool = False,
+    aliases: str | Path | None = None,
 ) -> Stats | None:
     """Score the elements of a BED, or with `tile` whole contigs ("all": every one), into `out`; see
     the command's help.
+
+    `aliases` is a file of other names of the contigs of `genome`: two columns, two names a line.
 
     Returns the summary, which is also in ``<out>.summary.json`` and, unless `quiet`, on stderr;
     None for a shard. Raises InputError for inputs or options that cannot be, before any work.
@@ -86,7 +89,7 @@ def score_elements(
         found = "and `tile` are both given" if tile else "is missing"
         raise InputError("elements", found, "one of the two")
     unchanged = Unchanged(Path(genome))
-    loaded, fasta = open_model_and_genome(model, genome, device)
+    loaded, fasta = open_model_and_genome(model, genome, device, aliases)
     options = options or Options()
     if tile:
         options = replace(options, background=0)  # z of every letter of a genome is not a track
@@ -118,7 +121,7 @@ def score_elements(
             warnings.warn(f"{file.shown}: {note}", GenomeNote, stacklevel=2)
         identity = identity.model_copy(update=file.settings)
         work = Elements(file, scoring, identity, unchanged)
-    return run_job(Job(TASK, identity, where, len(work), BLOCK), work, quiet)
+    return run_job(Job(TASK, identity.with_aliases(aliases), where, len(work), BLOCK), work, quiet)
 
 
 @dataclass(frozen=True)

@@ -151,6 +151,9 @@ def label_efficiency(curves: Sequence[Learned], score: str, ax: Any = None) -> A
             label=_short(curve.name),
         )
     ax.set_xscale("log")
+    counts = sorted({point[0] for curve in curves for point in curve.points})
+    ax.set_xticks(counts, [f"{count:,}" for count in counts])
+    ax.minorticks_off()
     _finish(ax, "Label efficiency", ("training rows", score))
     ax.legend(frameon=False, fontsize=7.5, loc="center left", bbox_to_anchor=(1, 0.5))
     return ax

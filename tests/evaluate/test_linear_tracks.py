@@ -6,12 +6,10 @@ from itertools import product
 
 import numpy as np
 import pytest
-import torch
 from sklearn.linear_model import Ridge
 
 from orchid_genomics.answers.supervised_tasks import task_of
 from orchid_genomics.data.labelled.schema import LabelledSet
-from orchid_genomics.evaluate.cnn import SmallCNN
 from orchid_genomics.evaluate.linear_tracks import (
     K,
     around,
@@ -84,19 +82,3 @@ def test_each_finds_its_own_track(task):
         lengths = data.lengths[test] // 5
         assert np.isfinite(found[name].test).all(2).sum(1).tolist() == lengths.tolist()
     assert "nt on either side" in found["k-mer regression"].chosen
-
-
-@pytest.mark.parametrize("bin", [1, 5])
-def test_the_small_cnn_of_tracks_answers_every_bin_however_far_a_row_is_padded(bin):
-    torch.manual_seed(0)
-    rng = np.random.default_rng(0)
-    rows = [torch.from_numpy(rng.integers(0, 4, length).astype(np.uint8)) for length in (61, 38)]
-    cnn = SmallCNN(2, "both", False, torch.zeros(2), torch.ones(2), bin).eval()
-    padded = torch.full((2, 96), DNA.pad, dtype=torch.uint8)
-    for row, tokens in enumerate(rows):
-        padded[row, : len(tokens)] = tokens
-    together = cnn.encode(padded, (padded != DNA.pad).float())
-    for row, tokens in enumerate(rows):
-        alone = cnn(tokens[None])
-        assert alone.shape == (1, len(tokens) // bin, 2)
-        torch.testing.assert_close(together[row : row + 1, : alone.shape[1]], alone)

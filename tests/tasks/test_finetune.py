@@ -423,6 +423,19 @@ def test_evaluate_holds_out_what_fine_tuning_held_out(recipe, tmp_path, capsys):
     assert "40 rows, all rows" in capsys.readouterr().out
 
 
+@pytest.mark.filterwarnings("default::orchid_genomics.errors.GenomeNote")
+def test_evaluate_scores_rna_as_it_scores_dna(recipe, tmp_path, capsys):
+    run(recipe, tmp_path / "run", *QUICK)
+    capsys.readouterr()
+    scores = []
+    for name, letter in (("dna", "T"), ("rna", "U")):
+        rows = [f"{text.replace('T', letter)},{label}\n" for text, label in planted(60, 9)]
+        (tmp_path / f"{name}.csv").write_text("".join(["sequence,label\n", *rows]))
+        main(["evaluate", str(tmp_path / "run" / "model"), str(tmp_path / f"{name}.csv")])
+        scores.append([line for line in capsys.readouterr().out.splitlines() if "model " in line])
+    assert scores[0] == scores[1]
+
+
 def test_evaluate_refuses_what_the_model_cannot_answer(
     recipe, tmp_path, capsys, refused, pretrained
 ):

@@ -2,12 +2,10 @@
 
 import numpy as np
 import pytest
-import torch
 
 from orchid_genomics.answers.supervised_tasks import task_of
 from orchid_genomics.data.labelled.schema import LabelledSet
 from orchid_genomics.evaluate.answered import primary_score
-from orchid_genomics.evaluate.cnn import SmallCNN
 from orchid_genomics.evaluate.linear import baselines, kmer_counts
 from orchid_genomics.sequence import DNA
 from orchid_genomics.sequence.kmers import reverse_codes
@@ -101,32 +99,3 @@ def test_answers_have_the_shape_of_the_task(task):
             assert each.parameters == 3 * len(labels)
         if task == "multiclass":
             np.testing.assert_allclose(each.test.sum(1), 1, rtol=1e-6)
-
-
-def test_the_small_cnn_answers_the_same_for_both_strands_when_it_should():
-    torch.manual_seed(0)
-    one = torch.zeros(1), torch.ones(1)
-    tokens = torch.from_numpy(np.stack([DNA.encode(text) for text in random_texts(3, 61)]))
-    other = torch.from_numpy(np.stack([DNA.reverse_complement(row) for row in tokens.numpy()]))
-    both, forward = (
-        SmallCNN(1, "both", False, *one).eval(),
-        SmallCNN(1, "forward", True, *one).eval(),
-    )
-    torch.testing.assert_close(both(other), both(tokens))
-    assert (forward(other) - forward(tokens)).abs().min() > 1e-4
-
-
-@pytest.mark.parametrize("strand", ["both", "forward"])
-def test_the_small_cnn_answers_the_same_however_far_a_row_is_padded(strand):
-    torch.manual_seed(0)
-    whole, lengths = torch.zeros(1), (61, 61) if strand == "forward" else (61, 38)
-    rows = [
-        torch.from_numpy(DNA.encode(random_texts(1, length, seed)[0]))
-        for seed, length in enumerate(lengths)
-    ]
-    cnn = SmallCNN(1, strand, strand == "forward", whole, torch.ones(1)).eval()
-    padded = torch.full((2, 96), DNA.pad, dtype=torch.uint8)
-    for row, tokens in enumerate(rows):
-        padded[row, : len(tokens)] = tokens
-    alone = torch.cat([cnn(tokens[None]) for tokens in rows])
-    torch.testing.assert_close(cnn.encode(padded, (padded != DNA.pad).float()), alone)

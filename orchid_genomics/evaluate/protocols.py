@@ -2,7 +2,7 @@
 stands alone.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -47,6 +47,9 @@ class EvaluationRecipe(Strict):
     """Windows read for each validation during training."""
     baselines: bool = True
     """Fit and print the count models."""
+    scratch: bool = False
+    """Beside a model that goes on from `pretrained`: train the same shape from random weights by the
+    same recipe, and print it too."""
     seed: int = 0
     """Which letters are masked; the same for every model that is to be compared."""
     regions: tuple[RegionRecipe, ...] = ()
@@ -60,6 +63,7 @@ def evaluate(
     *,
     ranks: Ranks,
     say: Callable[[str], None] = lambda _: None,
+    others: Mapping[str, LetterModel] | None = None,
 ) -> list[ScoreTable]:
     """Both protocols over the whole test split.
 
@@ -77,6 +81,8 @@ def evaluate(
         The model is read by all ranks; the count models are fitted on rank 0 alone.
     say
         Hears what takes time.
+    others
+        Models that stand beside it, by what to call them.
 
     Returns
     -------
@@ -86,14 +92,14 @@ def evaluate(
     test = hide_letters(corpus, "test", recipe.seed, recipe.share)
     if not test:
         return []
-    model.eval()
     sites = choose_sites(test, recipe.sites, recipe.seed)
     site_length = recipe.site_length or length
     single_batch = max(1, recipe.batch * length // site_length)
-    masked = {"model": masked_bits(model, test, length, batch=recipe.batch, ranks=ranks)}
-    single = {
-        "model": single_bits(model, test, sites, site_length, batch=single_batch, ranks=ranks)
-    }
+    masked, single = {}, {}
+    for name, each in {"model": model, **(others or {})}.items():
+        each.eval()
+        masked[name] = masked_bits(each, test, length, batch=recipe.batch, ranks=ranks)
+        single[name] = single_bits(each, test, sites, site_length, batch=single_batch, ranks=ranks)
     if not ranks.main:
         return []
     train = training_letters(corpus)

@@ -3,7 +3,7 @@ conditions.
 
 The trap: lags are nucleotides, never fractions of the window, so that weights trained at 1 kb run
 at 131 kb. Far lags that training never saw are tapered by exp(-|lag| / lambda), one learned lambda
-a channel, spaced at the start from 8 nt up to the longest window of the recipe.
+a channel, spaced at the start from 8 nt up to the first window of the recipe.
 """
 
 import math
@@ -30,7 +30,7 @@ class FilterRecipe(Choice):
     shortest: float = Field(default=8.0, gt=0, le=1e9)
     """The shortest decay length at the start, nucleotides."""
     longest: float | None = Field(default=None, gt=0, le=1e9)
-    """The longest decay length at the start, nucleotides; training fills in its longest window."""
+    """The longest decay length at the start, nucleotides; pretraining fills in its first window."""
     hidden: int = Field(default=32, gt=0, le=1 << 16)
     octaves: int = Field(default=8, gt=0, le=64)
 

@@ -185,10 +185,10 @@ def notes_of(recipe: FinetuneRecipe, data: LabelledSet, model: OrchidModel) -> l
     if recipe.pretrained is None:
         return [*notes, "Pretraining: none, the encoder begins from random weights."]
     given = OrchidModel.from_pretrained(recipe.pretrained)
-    longest, read = int(data.lengths.max()), given.recipe.encoder.filter.longest
+    longest, read = int(data.lengths.max()), given.provenance.window
     if read is not None and longest > read:
         rows = f"rows of up to {longest:,} nt"
-        notes.append(f"Length: {rows}, pretraining read windows of {read:,.0f} nt.")
+        notes.append(f"Length: {rows}, pretraining read windows of {read:,} nt.")
     if recipe.training.layers is not None and recipe.baselines.random:
         notes.append(
             "Random weights: no more of them is trained than of the given ones, the rest stays "

@@ -3,7 +3,7 @@
 import resource
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,8 +22,10 @@ from orchid_genomics.tasks.pretraining import RunRecipe, open_source, run_recipe
 from orchid_genomics.terminal import clock
 from orchid_genomics.train import distributed
 from orchid_genomics.train.distributed import Ranks
-from orchid_genomics.train.loop import Fit, Stage
+from orchid_genomics.train.loop import Fit, Stage, StageRecipe
 from orchid_genomics.train.run import Run
+
+FEW_STEPS = 100  # of a later stage of a curriculum
 
 
 def plan(path: str | Path, overrides: tuple[str, ...] = (), steps: int = 3) -> Iterator[str]:
@@ -50,6 +52,7 @@ def plan(path: str | Path, overrides: tuple[str, ...] = (), steps: int = 3) -> I
     stages = stages_of(recipe, source, ranks)
     model = build(recipe)
     yield summary(model, source.describe(recipe.longest, whole=True))
+    yield from short_stages(recipe.stages())
     total = 0.0
     with tempfile.TemporaryDirectory() as scratch:
         run = Run(Path(scratch) / "run", recipe, resume=False).begin()
@@ -121,6 +124,17 @@ def arm_times(
         fits = count + len(recipe.training.seeds) - 1
         seconds = pace.seconds * epochs * fits * max(recipe.training.folds, 1)
         yield ArmTime(arm.name, pace.seconds, epochs, fits, seconds)
+
+
+def short_stages(stages: Sequence[StageRecipe]) -> Iterator[str]:
+    """A line for every later stage of a curriculum that is too short to learn from its length."""
+    for stage in stages[1:]:
+        if stage.steps < FEW_STEPS:
+            yield (
+                f"few steps: {stage.steps:,} of {stage.length:,} nt. On yeast, stages of 8 to 20 "
+                "steps left long windows worse than short ones; 600 steps of stages up to "
+                "131,072 nt did not"
+            )
 
 
 def _seconds_a_step(fit: Fit[Any], stage: Stage, steps: int) -> float:

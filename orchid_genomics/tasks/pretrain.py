@@ -9,20 +9,32 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from orchid_genomics import __version__, draw
-from orchid_genomics.errors import OrchidError, say
+from orchid_genomics.errors import OrchidError, RecipeError, say
 from orchid_genomics.evaluate.score_table import ScoreTable
 from orchid_genomics.files import atomic_file, finite
+from orchid_genomics.genome.regions import union
 from orchid_genomics.model.folder import ModelRecipe, OrchidModel
 from orchid_genomics.model.heads import LettersRecipe
+from orchid_genomics.model.orchid import OrchidRecipe
 from orchid_genomics.recipe import load
-from orchid_genomics.tasks.pretraining import RunRecipe, Source, open_source, run_recipe
+from orchid_genomics.tasks.pretraining import (
+    PretrainRecipe,
+    RunRecipe,
+    Source,
+    open_source,
+    run_recipe,
+)
 from orchid_genomics.train import distributed
 from orchid_genomics.train.distributed import Ranks
-from orchid_genomics.train.loop import Fit, Stage
+from orchid_genomics.train.loop import Fit, Progress, Stage
 from orchid_genomics.train.run import BEST, Run
+
+# What a model that goes on is held against, as tables call it.
+GIVEN, SCRATCH = "given model", "from scratch"
 
 
 def pretrain(
@@ -83,11 +95,11 @@ def _pretrain(recipe: RunRecipe, run: Run, ranks: Ranks) -> Path:
             print(text, file=sys.stderr, flush=True)
 
     tell(summary(model, source.describe(length)))
-    check = source.validation(model, length, ranks)
-    progress = fit_of(recipe, source, model, stages, run=run, ranks=ranks, validate=check).run()
-    if check and (best := run.load(BEST, ranks.device)) is not None:
-        model.load_state_dict(best["model"])
-    tables = source.evaluate(model, length, ranks, tell)
+    if run.raised:
+        tell(f"{run.raised}; the learning rate goes on as in a run of that many steps")
+    progress = _train(recipe, source, model, stages, run, ranks)
+    others = _alternatives(recipe, source, stages, run, ranks, tell)
+    tables = source.evaluate(model, length, ranks, tell, others)
     if ranks.main:
         seconds = {"training": progress.seconds, "all": time.monotonic() - clock}
         _write(run, recipe, source, model, tables, provenance_of(recipe, source, seconds, ranks))
@@ -97,14 +109,88 @@ def _pretrain(recipe: RunRecipe, run: Run, ranks: Ranks) -> Path:
     return run.model
 
 
-def build(recipe: RunRecipe) -> OrchidModel:
-    """The untrained model of a recipe; the same weights for the same seed."""
-    filter = recipe.model.filter
-    if filter.longest is None:
-        filter = filter.model_copy(update={"longest": float(recipe.longest)})
-    encoder = recipe.model.model_copy(update={"filter": filter})
+def _train(
+    recipe: RunRecipe,
+    source: Source,
+    model: OrchidModel,
+    stages: list[Stage],
+    run: Run,
+    ranks: Ranks,
+) -> Progress:
+    """Train a model in its folder, and leave it with the weights that were best on validation."""
+    check = source.validation(model, recipe.stages()[-1].length, ranks)
+    progress = fit_of(recipe, source, model, stages, run=run, ranks=ranks, validate=check).run()
+    if check and (best := run.load(BEST, ranks.device)) is not None:
+        model.load_state_dict(best["model"])
+    return progress
+
+
+def _alternatives(
+    recipe: RunRecipe,
+    source: Source,
+    stages: list[Stage],
+    run: Run,
+    ranks: Ranks,
+    tell: Callable[[str], None],
+) -> dict[str, OrchidModel]:
+    """What a model that went on is held against: the given one, and the same steps from scratch."""
+    if recipe.given is None:
+        return {}
+    given = OrchidModel.from_pretrained(recipe.given).to(ranks.device)
+    models = {GIVEN: given}
+    for note in source.seen_by(given.provenance):
+        tell(note)
+    if isinstance(recipe, PretrainRecipe) and recipe.evaluation.scratch:
+        tell("training the same shape from scratch")
+        fresh = build(recipe, fresh=True)
+        folder = run.folder / "scratch"
+        resume = (folder / "recipe.json").exists()
+        with closing(Run(folder, recipe, resume, writes=ranks.main).begin()) as own:
+            _train(recipe, source, fresh, stages, own, ranks)
+        models[SCRATCH] = fresh
+    return models
+
+
+def build(recipe: RunRecipe, fresh: bool = False) -> OrchidModel:
+    """The model of a recipe before its first step; the same weights for the same seed.
+
+    `fresh` leaves the weights of a given model out, and keeps its shape. Raises RecipeError for a
+    given model that does not fit.
+    """
+    given = None if recipe.given is None else _read_given(recipe)
+    encoder = recipe.model if given is None else given.recipe.encoder
+    if encoder.filter.longest is None:
+        # Decay lengths begin within the first stage's window. Lags that no early window holds would
+        # keep the noise that they began with, and windows long enough to read it would be worse.
+        encoder = _with_longest(encoder, float(recipe.stages()[0].length))
     torch.manual_seed(recipe.seed)
-    return OrchidModel(ModelRecipe(encoder=encoder, head=LettersRecipe()))
+    model = OrchidModel(ModelRecipe(encoder=encoder, head=LettersRecipe()))
+    if given is not None and not fresh:
+        model.load_state_dict(given.state_dict())
+    return model
+
+
+def _with_longest(encoder: OrchidRecipe, longest: float | None) -> OrchidRecipe:
+    """A shape with the longest decay length of its filter."""
+    filter = encoder.filter.model_copy(update={"longest": longest})
+    return encoder.model_copy(update={"filter": filter})
+
+
+def _read_given(recipe: RunRecipe) -> OrchidModel:
+    """The model that a run goes on with, checked against the recipe."""
+    given = OrchidModel.from_pretrained(recipe.given or "")
+    head = given.recipe.head.kind if given.recipe.head else "no"
+    if head != "letters":
+        found = f"{recipe.given} has {head} head"
+        raise RecipeError("pretrained", found, "a model that pretrain wrote")
+    own, theirs = recipe.model, given.recipe.encoder
+    shapes = own, _with_longest(own, theirs.filter.longest)
+    if own != OrchidRecipe() and theirs not in shapes:
+        found = "differs from the shape of the model that pretrained names"
+        raise RecipeError("model", found, "no [model], or no pretrained")
+    if theirs.alphabet != own.alphabet:
+        raise RecipeError("pretrained", f"{recipe.given} reads {theirs.alphabet}", own.alphabet)
+    return given
 
 
 def stages_of(recipe: RunRecipe, source: Source, ranks: Ranks) -> list[Stage]:
@@ -158,10 +244,11 @@ def provenance_of(
     for stage in recipe.stages():
         stages.append((stage.length, stage.batch, first, first + stage.steps))
         first += stage.steps
+    given = None if recipe.given is None else OrchidModel.from_pretrained(recipe.given)
     machine = f"{torch.get_num_threads()} CPU threads"
     if ranks.device.type == "cuda":
         machine = torch.cuda.get_device_name()
-    return {
+    values = {
         "version": __version__,
         "torch": torch.__version__,
         "python": platform.python_version(),
@@ -170,6 +257,28 @@ def provenance_of(
         "recipe": json.loads(recipe.model_dump_json()),
         **source.origin(recipe.stages()[-1].length, stages),
     }
+    if given is not None:
+        values["pretrained"] = {"hash": given.hash()}
+        values["genomes"] = join_genomes(values["genomes"], given.provenance.plain("genomes"))
+    return values
+
+
+def join_genomes(own: list[dict[str, Any]], given: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What a model saw that went on with another: its own genomes, then those of the given one.
+
+    A genome of both, by checksum, is written once, with the letters that either saw.
+    """
+    mine = {genome["sha256"]: genome for genome in own}
+    others = []
+    for genome in given:
+        if genome["sha256"] not in mine:
+            others.append(genome)
+            continue
+        seen = mine[genome["sha256"]]["seen"]
+        for contig, spans in genome["seen"].items():
+            both = np.array([*seen.get(contig, []), *spans], np.int64).reshape(-1, 2)
+            seen[contig] = np.stack(union(both[:, 0], both[:, 1]), 1).tolist()
+    return [*own, *others]
 
 
 def _write(
@@ -183,16 +292,17 @@ def _write(
     """Model folder, evaluation.json, and the curve where it says something."""
     values = [table.values() for table in tables]
     provenance["evaluation"] = finite(values)
-    model.save_pretrained(run.model, provenance, card(recipe, source, tables))
+    model.save_pretrained(run.model, provenance, card(recipe, source, model, tables))
     run.write(run.folder / "evaluation.json", values)
     if source.has_curve:
         with atomic_file(run.folder / "curve.png") as part:
             draw.save(draw.training_curve(run.lines(), values), part)
 
 
-def card(recipe: RunRecipe, source: Source, tables: list[ScoreTable]) -> str:
+def card(recipe: RunRecipe, source: Source, model: OrchidModel, tables: list[ScoreTable]) -> str:
     """The README.md of a model folder."""
-    encoder, text = recipe.model, "\n\n".join(f"```\n{table.text()}\n```" for table in tables)
+    encoder = model.recipe.encoder
+    text = "\n\n".join(f"```\n{table.text()}\n```" for table in tables)
     shape = f"width {encoder.width}, {encoder.depth} layers, {encoder.strands} strands"
     return (
         f"# Orchid encoder pretrained on {source.name}\n\n"

@@ -7,6 +7,7 @@ everything is written under a temporary name and renamed.
 
 import json
 import os
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from orchid_genomics.files import Lock, atomic_file, writable, write_json
 
 NEWEST, BEST = "newest.pt", "best.pt"
 _SHOWN = 4  # changed keys that a message lists
+# What may grow on resume: the steps of a run, or of the last stage of its curriculum.
+_LONGER = re.compile(r"training\.(?:steps|curriculum\.(\d+)\.steps)")
 
 
 class Run:
@@ -38,7 +41,8 @@ class Run:
     Raises
     ------
     TrainingError
-        The folder holds a run already; or, to resume, none, or one of another recipe.
+        The folder holds a run already; or, to resume, none, or one of another recipe (its steps, or
+        those of its last stage, may be more).
     """
 
     def __init__(
@@ -49,6 +53,8 @@ class Run:
         self.log_path, self.recipe_path = self.folder / "log.jsonl", self.folder / "recipe.json"
         self.inputs_path = self.folder / "inputs.json"
         self.values = json.loads(recipe.model_dump_json())
+        self.raised = ""
+        """What of the recipe is more than it was when the run began, in words."""
         self._lock: Lock | None = None
         if resume:
             self._check_recipe()
@@ -84,7 +90,7 @@ class Run:
             for half in [*self.folder.glob(".*.tmp"), *self.checkpoints.glob(".*.tmp")]:
                 if half.is_file():  # what a kill cut short
                     half.unlink()
-        if not self.resume:
+        if self.raised or not self.resume:
             self.write(self.recipe_path, self.values)
         if inputs:
             self.write(self.inputs_path, inputs)
@@ -173,12 +179,25 @@ class Run:
         before = dict(_flat(_read(self.recipe_path, "the recipe of the run")))
         now = dict(_flat(self.values))
         changed = [key for key in {**before, **now} if before.get(key) != now.get(key)]
+        longer = _LONGER.fullmatch(changed[0]) if len(changed) == 1 else None
+        if longer and _is_last(longer, now) and before[changed[0]] < now[changed[0]]:
+            self.raised = (
+                f"{changed[0]} is raised from {before[changed[0]]:,} to {now[changed[0]]:,}"
+            )
+            return
         if not changed:
             return
         shown = [f"{key} {before.get(key)!r} -> {now.get(key)!r}" for key in changed[:_SHOWN]]
         more = f" and {len(changed) - _SHOWN} more" if len(changed) > _SHOWN else ""
         found = f"the recipe changed since the run began: {', '.join(shown)}{more}"
         raise TrainingError(self.folder, found, "the same recipe, or a new run with another -o")
+
+
+def _is_last(key: re.Match[str], values: Mapping[str, Any]) -> bool:
+    """Whether a key of steps is that of the last part of a run."""
+    if key[1] is None:
+        return True
+    return f"training.curriculum.{int(key[1]) + 1}.steps" not in values
 
 
 def _read(path: Path, possible: str) -> Any:

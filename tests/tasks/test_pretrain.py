@@ -5,18 +5,19 @@ info print.
 import hashlib
 import itertools
 import json
+import re
 
 import pytest
 import torch
 from pydantic import ValidationError
 
-from orchid_genomics.errors import RecipeError
+from orchid_genomics.errors import OrchidError, RecipeError, TrainingError
 from orchid_genomics.model.folder import OrchidModel
 from orchid_genomics.recipe import load
 from orchid_genomics.sequence import DNA
 from orchid_genomics.tasks.info import info
 from orchid_genomics.tasks.plan import plan
-from orchid_genomics.tasks.pretrain import build, pretrain
+from orchid_genomics.tasks.pretrain import build, join_genomes, pretrain
 from orchid_genomics.tasks.pretraining import PretrainRecipe, open_source
 
 
@@ -149,6 +150,8 @@ def test_plan_says_what_a_run_would_take_and_writes_nothing(small, tmp_path):
     assert "training windows that touch held-out letters: 0" in text
     assert "letters by split: train 9,000, ignore 0, validation 2,000, test 2,000" in text
     assert "30 steps of 8 x 64 nt: " in text
+    assert "few steps: 20 of 128 nt. On yeast, stages of 8 to 20 steps left long windows" in text
+    assert "few steps: 30 " not in text
     assert "20 steps of 4 x 128 nt: " in text
     assert "peak memory so far: " in text
     assert "training time: about 0:" in text
@@ -173,3 +176,104 @@ def test_info_says_what_a_model_is(run):
         "bits per base, one masked letter, 128 nt",
     ):
         assert words in text
+
+
+def table_of(run):
+    return json.loads((run / "evaluation.json").read_text())[0]
+
+
+def means(run):
+    return {name: row[0]["mean"] for name, row in table_of(run)["scores"].items()}
+
+
+def test_a_given_model_goes_on_and_stands_beside_itself_and_scratch(run, small, tmp_path, capsys):
+    given = OrchidModel.from_pretrained(run / "model")
+    overrides = (f"pretrained={run / 'model'}", "evaluation.scratch=true", "evaluation.sites=0")
+    start = build(load(small, PretrainRecipe, overrides))
+    assert start.hash() == given.hash()
+    assert build(load(small, PretrainRecipe, overrides), fresh=True).hash() != given.hash()
+    capsys.readouterr()
+    pretrain(small, tmp_path / "on", overrides)
+    out, err = capsys.readouterr()
+    assert "training the same shape from scratch" in err
+    assert "model - given model: " in out
+    assert "model - from scratch: " in out
+    once, on = means(run), means(tmp_path / "on")
+    assert list(on) == ["model", "given model", "from scratch"]
+    # The recipe is that of the first run, so both stand where it ended.
+    assert on["given model"] == on["from scratch"] == once["model"] != on["model"]
+    found = provenance(tmp_path / "on")
+    assert found["pretrained"] == {"hash": given.hash()}
+    assert len(found["genomes"]) == 1
+    inputs = json.loads((tmp_path / "on/inputs.json").read_text())
+    assert inputs[str(run / "model")] == given.hash()
+    whole = (tmp_path / "on/model/model.safetensors").read_bytes()
+    pretrain(small, tmp_path / "on", overrides, resume=True)
+    assert (tmp_path / "on/model/model.safetensors").read_bytes() == whole
+
+
+def test_letters_that_the_given_model_saw_are_no_fair_test_and_said(run, small, tmp_path, capsys):
+    small.write_text(small.read_text().replace('test = ["t"]', 'test = ["a"]'))
+    small.write_text(small.read_text().replace('test_bed = "held.bed"', ""))
+    pretrain(small, tmp_path / "on", (f"pretrained={run / 'model'}", "evaluation.regions=[]"))
+    err = capsys.readouterr().err
+    assert re.search(r"\nthe given model saw [\d,]+ letters of the test split in its own", err)
+    genome = provenance(tmp_path / "on")["genomes"][0]
+    assert {"a", "t"} <= set(genome["seen"]), "what either of the two saw"
+
+
+def test_genomes_of_the_given_model_stay_in_the_provenance():
+    own = [{"sha256": "x", "seen": {"a": [[0, 10]]}}]
+    given = [{"sha256": "x", "seen": {"a": [[5, 20]], "b": [[1, 2]]}}, {"sha256": "y", "seen": {}}]
+    assert join_genomes(own, given) == [
+        {"sha256": "x", "seen": {"a": [[0, 20]], "b": [[1, 2]]}},
+        {"sha256": "y", "seen": {}},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["pretrained=none"], r"none/config\.json: "),
+        (["evaluation.scratch=true"], r"evaluation\.scratch stands beside a given model, and none"),
+        (
+            ["pretrained=run/model", "model.width=32"],
+            r"model: differs from the shape of the model that pretrained names; no \[model\], or no",
+        ),
+        (
+            ["pretrained=headless"],
+            r"pretrained: .*headless has no head; a model that pretrain wrote",
+        ),
+    ],
+)
+def test_a_given_model_that_does_not_fit_is_one_line(run, small, tmp_path, overrides, message):
+    OrchidModel.from_pretrained(run / "model").encoder.save_pretrained(tmp_path / "headless")
+    with pytest.raises(OrchidError, match=message):
+        pretrain(small, tmp_path / "on", tuple(overrides))
+    assert not (tmp_path / "on").exists()
+
+
+def test_steps_may_be_raised_on_resume_and_not_lowered(small, tmp_path, capsys):
+    pretrain(small, tmp_path / "run")
+    capsys.readouterr()
+    pretrain(small, tmp_path / "run", ("training.steps=20",), resume=True)
+    err = capsys.readouterr().err
+    assert "training.steps is raised from 12 to 20; the learning rate goes on as in a run of" in err
+    log = [json.loads(line) for line in (tmp_path / "run/log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in log if "loss" in line] == list(range(1, 21))
+    assert json.loads((tmp_path / "run/recipe.json").read_text())["training"]["steps"] == 20
+    with pytest.raises(TrainingError, match=r"the recipe changed .* training\.steps 20 -> 12"):
+        pretrain(small, tmp_path / "run", (), resume=True)
+
+
+def test_of_a_curriculum_the_last_stage_alone_may_be_longer(small, tmp_path):
+    def stages(first, last):
+        each = f"[{{length=64, steps={first}, batch=4}}, {{length=128, steps={last}, batch=4}}]"
+        return (f"training.curriculum={each}", "evaluation.sites=0")
+
+    pretrain(small, tmp_path / "run", stages(3, 3))
+    with pytest.raises(TrainingError, match=r"training\.curriculum\.0\.steps 3 -> 4"):
+        pretrain(small, tmp_path / "run", stages(4, 3), resume=True)
+    pretrain(small, tmp_path / "run", stages(3, 5), resume=True)
+    log = (tmp_path / "run/log.jsonl").read_text().splitlines()
+    assert json.loads(log[-1])["step"] == 8

@@ -22,7 +22,7 @@ def test_a_recipe_of_the_repository_reads_trains_and_measures_what_is_there(path
         (batch,) = stage.batches(recipe.seed, 0, 1, [[0]])
         assert batch.tokens_BL.shape == (1, stage.length)
     assert "training windows that touch held-out letters: 0" in source.describe(recipe.longest)
-    assert build(recipe).recipe.encoder.filter.longest == recipe.longest
+    assert build(recipe).recipe.encoder.filter.longest == recipe.stages()[0].length
 
 
 def test_the_longest_windows_are_131_072_letters_and_keep_little():

@@ -1,6 +1,6 @@
 """Runs on genomes whose windows hold copies of their own segments: does far context do anything?"""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 from orchid_genomics.data.copies import CopiesRecipe, Planted
@@ -61,8 +61,13 @@ class CopiesSource(Genomes):
         )
 
     def evaluate(
-        self, model: LetterModel, length: int, ranks: Ranks, say: Callable[[str], None]
+        self,
+        model: LetterModel,
+        length: int,
+        ranks: Ranks,
+        say: Callable[[str], None],
+        others: Mapping[str, LetterModel] | None = None,
     ) -> list[ScoreTable]:
-        """Gain from planted copies and from far natural sequence, on the test split."""
+        """Gain from planted copies and from far natural sequence, on the test split; of our model alone."""
         measured = self.recipe.evaluation
         return planted_copies.evaluate(model, self.corpus, length, measured, ranks=ranks, say=say)

@@ -1,10 +1,11 @@
 """Runs on genomes: windows of training contigs in, masked bits on held-out contigs out."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from orchid_genomics.data.corpus import Corpus, DataRecipe
 from orchid_genomics.data.loader import Sampler
@@ -14,6 +15,9 @@ from orchid_genomics.evaluate.masked_letters import LetterModel
 from orchid_genomics.evaluate.protocols import EvaluationRecipe, RegionRecipe
 from orchid_genomics.evaluate.score_table import ScoreTable
 from orchid_genomics.files import checksum
+from orchid_genomics.model.folder import OrchidModel
+from orchid_genomics.model.provenance import Provenance
+from orchid_genomics.recipe import RecipePath
 from orchid_genomics.sequence import DNA
 from orchid_genomics.tasks.pretraining.source import SOURCES, RunRecipe, check_alphabet
 from orchid_genomics.train.distributed import Ranks
@@ -33,6 +37,8 @@ class GenomesRecipe(RunRecipe):
     """What every run on genomes states."""
 
     genomes: tuple[GenomeRecipe, ...] = Field(min_length=1)
+    pretrained: RecipePath | None = None
+    """A model folder to go on with: its weights, and its shape in place of `[model]`."""
     data: DataRecipe = DataRecipe()
     objective: Annotated[ObjectiveRecipe, BeforeValidator(_masked_by_default)] = MaskedRecipe()
 
@@ -41,12 +47,26 @@ class GenomesRecipe(RunRecipe):
         """The window of `[data]`, nt."""
         return self.data.length
 
+    @property
+    def given(self) -> Path | None:
+        """The model folder that the run begins with; None for random weights."""
+        return self.pretrained
+
 
 class PretrainRecipe(GenomesRecipe):
     """A pretraining run on genomes, whole."""
 
     kind: Literal["genomes"] = "genomes"
     evaluation: EvaluationRecipe = EvaluationRecipe()
+
+    @model_validator(mode="after")
+    def _scratch(self) -> "PretrainRecipe":
+        if self.evaluation.scratch and self.pretrained is None:
+            found = (
+                "evaluation.scratch stands beside a given model, and none is named by pretrained"
+            )
+            raise PydanticCustomError("scratch", "{found}", {"found": found})
+        return self
 
 
 class Genomes:
@@ -94,6 +114,18 @@ class Genomes:
             return [f"no letter is held out for validation, so {kept}; {possible}"]
         return []
 
+    def seen_by(self, provenance: Provenance) -> list[str]:
+        """What of the held-out letters another model has seen in its training, in words."""
+        spans = {genome.sha256: genome.seen for genome in provenance.genomes}
+        letters = 0
+        for number, interval in self.corpus.held_out("test"):
+            seen = spans.get(self.corpus.genomes[number].checksum(), {})
+            for start, end in seen.get(interval.contig, ()):
+                letters += max(0, min(end, interval.end) - max(start, interval.start))
+        if not letters:
+            return []
+        return [f"the given model saw {letters:,} letters of the test split in its own training"]
+
     def inputs(self) -> dict[str, str]:
         """Every file that is read, and its SHA-256."""
         files = [part.bed for part in self._regions]
@@ -101,7 +133,11 @@ class Genomes:
             optional = genome.validation_bed, genome.test_bed, genome.regions
             functional = [part.bed for part in genome.functional]
             files += [genome.fasta, *filter(None, optional), *genome.exclude, *functional]
-        return {str(path): checksum(path) for path in dict.fromkeys(files)}
+        inputs = {str(path): checksum(path) for path in dict.fromkeys(files)}
+        if self._recipe.pretrained is not None:
+            given = OrchidModel.from_pretrained(self._recipe.pretrained)
+            inputs[str(self._recipe.pretrained)] = given.hash()
+        return inputs
 
     def origin(self, length: int, stages: Iterable[tuple[int, int, int, int]]) -> dict[str, Any]:
         """Genomes by checksum, their split, and the letters seen in `stages` (length, batch, first
@@ -141,13 +177,24 @@ class GenomeSource(Genomes):
         return protocols.validation(model, self.corpus, length, self.recipe.evaluation, ranks=ranks)
 
     def evaluate(
-        self, model: LetterModel, length: int, ranks: Ranks, say: Callable[[str], None]
+        self,
+        model: LetterModel,
+        length: int,
+        ranks: Ranks,
+        say: Callable[[str], None],
+        others: Mapping[str, LetterModel] | None = None,
     ) -> list[ScoreTable]:
-        """Both protocols on the test split, beside the count models."""
+        """Both protocols on the test split, beside other models and the count models."""
         if self.corpus.held_out("test"):
             say("measuring the test split")
         return protocols.evaluate(
-            model, self.corpus, length, self.recipe.evaluation, ranks=ranks, say=say
+            model,
+            self.corpus,
+            length,
+            self.recipe.evaluation,
+            ranks=ranks,
+            say=say,
+            others=others,
         )
 
 

@@ -1,6 +1,6 @@
 """Runs on associative recall: sequences made up on the spot, in place of genomes."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 from orchid_genomics.data.loader import Sampler
@@ -10,6 +10,7 @@ from orchid_genomics.evaluate.masked_letters import LetterModel
 from orchid_genomics.evaluate.probes import associative_recall
 from orchid_genomics.evaluate.probes.associative_recall import RecallEvaluationRecipe
 from orchid_genomics.evaluate.score_table import ScoreTable
+from orchid_genomics.model.provenance import Provenance
 from orchid_genomics.sequence import alphabet
 from orchid_genomics.tasks.pretraining.source import SOURCES, RunRecipe, check_alphabet
 from orchid_genomics.train.distributed import Ranks
@@ -69,13 +70,22 @@ class RecallSource:
         )
 
     def evaluate(
-        self, model: LetterModel, length: int, ranks: Ranks, say: Callable[[str], None]
+        self,
+        model: LetterModel,
+        length: int,
+        ranks: Ranks,
+        say: Callable[[str], None],
+        others: Mapping[str, LetterModel] | None = None,
     ) -> list[ScoreTable]:
-        """The share of right answers at every length."""
+        """The share of right answers at every length; of our model alone."""
         recipe = self.recipe
         return associative_recall.evaluate(
             model, recipe.recall, length, recipe.evaluation, ranks=ranks, say=say
         )
+
+    def seen_by(self, provenance: Provenance) -> list[str]:
+        """Nothing: sequences are made up anew."""
+        return []
 
     def inputs(self) -> dict[str, str]:
         """No file."""

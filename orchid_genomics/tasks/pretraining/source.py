@@ -1,7 +1,8 @@
 """What every pretraining run states, and what it asks of the sequences that it reads."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 from orchid_genomics.data.loader import Sampler
@@ -9,6 +10,7 @@ from orchid_genomics.errors import RecipeError
 from orchid_genomics.evaluate.masked_letters import LetterModel
 from orchid_genomics.evaluate.score_table import ScoreTable
 from orchid_genomics.model.orchid import OrchidRecipe
+from orchid_genomics.model.provenance import Provenance
 from orchid_genomics.recipe import Strict
 from orchid_genomics.registry import Registry
 from orchid_genomics.sequence import Alphabet
@@ -34,6 +36,11 @@ class RunRecipe(Strict):
     @abstractmethod
     def length(self) -> int:
         """The window, letters, of a run without a curriculum."""
+
+    @property
+    def given(self) -> Path | None:
+        """The model folder that the run begins with; None for random weights."""
+        return None
 
     def stages(self) -> tuple[StageRecipe, ...]:
         """The curriculum, or the one stage that `training` and the source's length describe."""
@@ -84,9 +91,21 @@ class Source(Protocol):
         ...
 
     def evaluate(
-        self, model: LetterModel, length: int, ranks: Ranks, say: Callable[[str], None]
+        self,
+        model: LetterModel,
+        length: int,
+        ranks: Ranks,
+        say: Callable[[str], None],
+        others: Mapping[str, LetterModel] | None = None,
     ) -> list[ScoreTable]:
-        """The tables at the end, on rank 0; empty where nothing is held out."""
+        """The tables at the end, on rank 0; empty where nothing is held out.
+
+        `others` are models that stand beside ours, by what to call them.
+        """
+        ...
+
+    def seen_by(self, provenance: Provenance) -> list[str]:
+        """What of the held-out letters another model has seen in its training, in words."""
         ...
 
     def inputs(self) -> dict[str, str]:

@@ -148,7 +148,10 @@ def read_labelled(
     if options.labels:
         labels = read_table(options.labels, {*asked, *consequence.GENES})
         if options.label in labels.values:
-            keep, both = one_answer(labels, _classes(labels, options))
+            classes = class_of(
+                _label_texts(labels, options.label), options.positive, options.negative
+            )
+            keep, both = one_answer(labels, classes)
             contradictory, labels = int(both.sum()), labels.take(np.flatnonzero(keep))
         table = join(table, labels)
     if genome is not None:
@@ -157,31 +160,30 @@ def read_labelled(
         if key != CONTEXT or key in table.values:
             table.column(key, parameter)
     for key, values in options.only:
-        keep = [text in values for text in table.values[key]]
-        table = _keep(table, keep, f"only {key}={','.join(values)}")
+        wanted = [text in values for text in table.values[key]]
+        table = _keep(table, wanted, f"only {key}={','.join(values)}")
     if options.regions:
         table = _keep(table, _inside(table, options.regions), f"regions {options.regions}")
-    keep, both = one_answer(table, _classes(table, options))
-    contradictory += int(both.sum())
-    repeated = int((~keep & ~both).sum())
+    texts = np.array(_label_texts(table, options.label))
+    classes = class_of(texts.tolist(), options.positive, options.negative)
+    keep, both = one_answer(table, classes)
     if not keep.any():
-        found = f"every one of {len(table):,} labelled variants is of both classes"
-        raise InputError("label", found, "one answer a variant")
+        message = f"every one of {len(table):,} labelled variants is of both classes"
+        raise InputError("label", message, "one answer a variant")
     table = table.take(np.flatnonzero(keep))
-    texts = _label_texts(table, options.label)
-    label = classify(texts, options.positive, options.negative, options.label)
+    label = classify(texts[keep].tolist(), options.positive, options.negative, options.label)
     rows = np.flatnonzero(label >= 0)
     kept = table.take(rows)
-    found = _effects(kept, effects) if effects else [Effect()] * len(kept)
+    about = _effects(kept, effects) if effects else [Effect()] * len(kept)
     return LabelledVariants(
         table=kept,
         positive=label[rows] == 1,
-        consequence=np.array([effect.consequence for effect in found]),
-        gene=np.array(_genes(kept, found)),
-        strand=np.array([effect.strand for effect in found]),
+        consequence=np.array([effect.consequence for effect in about]),
+        gene=np.array(_genes(kept, about)),
+        strand=np.array([effect.strand for effect in about]),
         left_out=len(label) - len(rows),
-        contradictory=contradictory,
-        repeated=repeated,
+        contradictory=contradictory + int(both.sum()),
+        repeated=int((~keep & ~both).sum()),
     )
 
 
@@ -224,10 +226,6 @@ def _label_texts(table: VariantTable, label: str) -> list[str]:
     if fields or label in consequence.KEYS:
         return [effect.consequence for effect in _effects(table, label)]
     return table.values[label]
-
-
-def _classes(table: VariantTable, options: BenchmarkOptions) -> np.ndarray:
-    return class_of(_label_texts(table, options.label), options.positive, options.negative)
 
 
 def _effects(table: VariantTable, key: str) -> list[Effect]:

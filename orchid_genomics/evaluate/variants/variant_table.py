@@ -4,7 +4,6 @@ The trap: a VCF holds several ALTs a record and a key a list, so every value is 
 ALT (Number=A and R).
 """
 
-import gzip
 import re
 import shutil
 import tempfile
@@ -19,7 +18,7 @@ import numpy as np
 import pysam
 
 from orchid_genomics.errors import InputError, missing_extra
-from orchid_genomics.files import read_lines
+from orchid_genomics.files import open_content, read_lines
 from orchid_genomics.genome.bgzf import is_bgzf
 from orchid_genomics.genome.contigs import listed, shared
 from orchid_genomics.genome.vcf import Vcf, quiet
@@ -246,18 +245,25 @@ def _is_vcf(path: Path) -> bool:
 @contextmanager
 def _open_vcf(path: Path) -> Iterator[pysam.VariantFile]:
     """The file, once its first lines have been found right in our own words."""
-    compressed = Vcf(path).packed
+    vcf = Vcf(path)
     with quiet(), tempfile.TemporaryDirectory() as scratch:
-        # htslib reads what bgzip packed, but not what gzip did.
-        if compressed and not is_bgzf(path):
-            path = _unpack(path, Path(scratch) / "unpacked.vcf")
-        with pysam.VariantFile(str(path)) as file:
+        readable = vcf.path
+        if not vcf.binary and not _is_plain(readable):
+            readable = _unpack(readable, Path(scratch) / "unpacked.vcf")
+        with pysam.VariantFile(str(readable)) as file:
             yield file
 
 
+def _is_plain(path: Path) -> bool:
+    """Whether htslib reads a text VCF as it is: neither packed by gzip nor with a mark before it."""
+    with path.open("rb") as file:
+        start = file.read(2)
+    return start == b"##" or is_bgzf(path)
+
+
 def _unpack(path: Path, to: Path) -> Path:
-    with gzip.open(path, "rb") as packed, to.open("wb") as plain:
-        shutil.copyfileobj(packed, plain)
+    with open_content(path) as content, to.open("wb") as plain:
+        shutil.copyfileobj(content, plain)
     return to
 
 

@@ -13,11 +13,10 @@ import torch
 
 from orchid_genomics.data.labelled.schema import LabelledSet
 from orchid_genomics.errors import RecipeError
-from orchid_genomics.evaluate.arms import Arm
+from orchid_genomics.evaluate.arms import Arm, arms_of
 from orchid_genomics.evaluate.candidates import Candidate, steps_of
 from orchid_genomics.evaluate.finetune_recipe import FinetuneRecipe, seconds_of
 from orchid_genomics.files import atomic_file, writable
-from orchid_genomics.terminal import clock
 from orchid_genomics.train.distributed import Ranks
 from orchid_genomics.train.supervised import seconds_a_step
 
@@ -52,6 +51,14 @@ def pace_of(
     return Pace(epoch, training.epochs)
 
 
+def check_budget(recipe: FinetuneRecipe, data: LabelledSet, ranks: Ranks) -> None:
+    """Raise RecipeError for a time that holds no epoch of some arm, before any work."""
+    budget = recipe.training.budget
+    if isinstance(budget, str):
+        for arm in arms_of(recipe, data):
+            fit_in(arm, pace_of(arm, recipe, data, ranks, steps=1), seconds_of(budget))
+
+
 def within_budget(
     arm: Arm,
     recipe: FinetuneRecipe,
@@ -82,19 +89,23 @@ def within_budget(
         pace = replace(pace, seconds=float(ranks.sum(seconds)))
         kept[arm.name] = list(fit_in(arm, pace, seconds_of(budget)))
         if ranks.main:
+            with writable(path):
+                folder.mkdir(parents=True, exist_ok=True)
             with writable(path), atomic_file(path) as part:
                 part.write_text(json.dumps(kept) + "\n", encoding="utf-8")
     count, epochs = kept[arm.name]
-    say(f"{arm.name}: {budget} hold {count} candidate{'s' if count > 1 else ''} of {epochs} epochs")
+    held = (
+        f"{count} candidate{'s' if count > 1 else ''} of {epochs} epoch{'s' if epochs > 1 else ''}"
+    )
+    say(f"{arm.name}: {budget} holds {held}")
     return replace(arm, candidates=[_shortened(each, epochs) for each in arm.candidates[:count]])
 
 
 def fit_in(arm: Arm, pace: Pace, seconds: float) -> tuple[int, int]:
     """Candidates and epochs that fit in so many seconds."""
     if seconds < pace.seconds:
-        message = f"{clock(seconds)}, and one epoch of the {arm.name} takes about"
-        message += f" {clock(pace.seconds)}"
-        possible = f'"{pace.seconds * 1.2:.0f} s" or more, or fewer rows (data.train_rows)'
+        message = f"{seconds:g} s, and an epoch of the {arm.name} takes about {pace.seconds:.0f} s"
+        possible = f'"{pace.seconds * 1.2 + 1:.0f} s" or more, or fewer rows (data.train_rows)'
         raise RecipeError("training.budget", message, possible)
     count = int(seconds // pace.candidate)
     if count:

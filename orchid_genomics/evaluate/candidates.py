@@ -232,7 +232,7 @@ def settings_notes(recipe: FinetuneRecipe, data: LabelledSet) -> list[str]:
     candidates = model_candidates(recipe, data)
     tried = "Tried on validation"
     if isinstance(recipe.training.budget, str):
-        tried += f", as far as {recipe.training.budget} go"
+        tried += f", as far as {recipe.training.budget} goes"
     notes = [
         f"Training: {shape}; up to {training.epochs} epochs of {steps:,} steps of "
         f"{training.batch} rows, patience {training.patience}.",

@@ -19,7 +19,7 @@ from orchid_genomics.data.labelled.splitting import keep_share
 from orchid_genomics.errors import InputError
 from orchid_genomics.evaluate.answered import Answered
 from orchid_genomics.evaluate.arms import Say, TrainedArm, arms_of, build_model, train_arm
-from orchid_genomics.evaluate.budget import within_budget
+from orchid_genomics.evaluate.budget import check_budget, within_budget
 from orchid_genomics.evaluate.candidates import readings_of, settings_notes, strand_of
 from orchid_genomics.evaluate.comparison import (
     Verdict,
@@ -113,6 +113,8 @@ def _finetune(recipe: FinetuneRecipe, run: Run, ranks: Ranks) -> Path:
     model = build_model(recipe, splits[0], recipe.training.seeds[0], reading)
     if recipe.training.class_weights == "balanced":
         balanced_weights(splits[0])  # refused before any work
+    if not run.resume:
+        check_budget(recipe, splits[0], ranks)
     # All shares first: one that cannot be learned from is refused before any work.
     smaller_shares = sorted(share for share in set(recipe.training.shares) if share < 1)
     parts = {share: keep_share(splits[0], share) for share in smaller_shares}

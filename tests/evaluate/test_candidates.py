@@ -108,6 +108,6 @@ def test_a_time_becomes_candidates_or_fewer_epochs_and_one_without_an_epoch_is_r
     pace = Pace(seconds=10.0, epochs=6)
     assert fit_in(arm, pace, 200.0) == (3, 6)
     assert fit_in(arm, pace, 25.0) == (1, 2)
-    message = r'training\.budget: 0:05, and one epoch of the model takes about 0:10; "12 s" or more'
+    message = r'training\.budget: 5 s, and an epoch of the model takes about 10 s; "13 s" or more'
     with pytest.raises(RecipeError, match=message):
         fit_in(arm, pace, 5.0)

@@ -16,6 +16,7 @@ from orchid_genomics.evaluate.candidates import readings_of
 from orchid_genomics.evaluate.finetune_recipe import FinetuneRecipe
 from orchid_genomics.model.folder import OrchidModel
 from orchid_genomics.recipe import load
+from orchid_genomics.tasks.plan import plan
 from orchid_genomics.train.run import Run
 
 RECIPE = """
@@ -161,6 +162,37 @@ def test_a_run_that_was_killed_ends_with_the_same_weights(
     write_set(tmp_path / "set.tsv.gz", planted(400, 1))
     line = refused("finetune", recipe, "-o", tmp_path / "killed", "--resume", *overrides)
     assert "set.tsv.gz: changed since the run began (SHA-256 " in line
+
+
+def test_a_recipe_of_its_data_alone_is_planned_and_nothing_is_written(tmp_path):
+    write_set(tmp_path / "set.tsv.gz", planted(400, 0))
+    recipe = tmp_path / "alone.toml"
+    recipe.write_text('[data]\nkind = "table"\npath = "set.tsv.gz"\n')
+    before = sorted(tmp_path.iterdir())
+    lines = list(plan(recipe, ("training.device=cpu", "training.folds=3"), steps=1))
+    text = "\n".join(lines)
+    assert "Training: width 96, 1 layer, a stem of 15 letters; up to 30 epochs of" in text
+    assert "Tried on validation: rate 0.004, attention and maxima of stem;" in text
+    for arm in ("model", "small CNN"):
+        assert re.search(
+            rf"^{arm}: \d+:\d\d an epoch, 4 fits of up to 30 epochs in each", text, re.M
+        )
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_time_is_kept_as_candidates_and_epochs_and_one_without_an_epoch_is_one_line(
+    recipe, tmp_path, capsys, refused
+):
+    folder = tmp_path / "run"
+    run(recipe, folder, *QUICK, "training.budget=1 h")
+    assert json.loads((folder / "fits" / "budget.json").read_text()) == {"model": [1, 1]}
+    out, err = capsys.readouterr()
+    assert "model: 1 h holds 1 candidate of 1 epoch" in err
+    assert out.startswith("No alternative was run, so there is no verdict: MCC ")
+    assert "took: model 1 candidate in 0:" in out
+    line = refused("finetune", recipe, "-o", tmp_path / "no", "--set", "training.budget=0.001 s")
+    assert "training.budget: 0.001 s, and an epoch of the model takes about" in line
+    assert "or fewer rows (data.train_rows)" in line
 
 
 @pytest.fixture

@@ -99,7 +99,7 @@ def window(interval: Interval, length: int, summit: int | None = None) -> Interv
     else:
         letter = interval.start + half if summit is None else summit
         start = letter - length // 2
-    return Interval(interval.contig, start, start + length, interval.strand, interval.name)
+    return replace(interval, start=start, end=start + length)
 
 
 @dataclass(frozen=True)

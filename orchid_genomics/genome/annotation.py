@@ -7,7 +7,7 @@ with one 5' end and one promoter.
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 
@@ -112,7 +112,7 @@ class Annotation:
         for turn in turns:
             first, last = max(0, start - turn * length), min(end - turn * length, length)
             if first < last:
-                return Interval(gene.contig, first, last, gene.strand, gene.name)
+                return replace(gene, start=first, end=last)
         return None
 
 
@@ -152,8 +152,14 @@ def read_annotation(path: str | Path, genome: Genome | None = None) -> Annotatio
         sizes = lengths
     else:
         sizes = records.lengths if records.sequences else {}
+    owner = "the file" if genome is None else genome.path.name
     for feature in features:
-        _refuse_off_contig(feature, sizes, circular, path, genome)
+        length = sizes.get(feature.interval.contig)
+        # over the origin a feature may go round once
+        turns = 2 if feature.interval.contig in circular else 1
+        if length is not None and feature.interval.end > turns * length:
+            where = f"{path} line {feature.line}" if feature.line else path
+            raise _off_contig(where, feature.interval, length, owner)
     return Annotation(path, tuple(features), dict(lengths), frozenset(circular), records.sequences)
 
 
@@ -173,33 +179,15 @@ def _on_genome(
             unknown[own.contig] += 1
             continue
         contig = names[own.contig]
-        interval = Interval(contig, own.start, own.end, own.strand, own.name)
-        placed.append(Feature(feature.kind, interval, feature.attributes, feature.line))
+        placed.append(replace(feature, interval=replace(own, contig=contig)))
     if unknown:
         note_skipped(path, "features", unknown, genome.path.name)
     return placed, names
 
 
-def _refuse_off_contig(
-    feature: Feature,
-    lengths: Mapping[str, int],
-    circular: Iterable[str],
-    path: Path,
-    genome: Genome | None,
-) -> None:
-    interval = feature.interval
-    length = lengths.get(interval.contig)
-    # over the origin a feature may go round once
-    farthest = None if length is None else length * (2 if interval.contig in circular else 1)
-    if length is None or farthest is None or (interval.end <= farthest and interval.start < length):
-        return
-    where = f"{path} line {feature.line}" if feature.line else path
-    owner = "the file" if genome is None else genome.path.name
-    raise InputError(
-        where,
-        f"end {interval.end:,} is off contig {interval.contig}",
-        f"ends up to {length:,} in {owner}",
-    )
+def _off_contig(where: object, interval: Interval, length: int, owner: str) -> InputError:
+    message = f"end {interval.end:,} is off contig {interval.contig}"
+    return InputError(where, message, f"ends up to {length:,} in {owner}")
 
 
 def _unique(intervals: Iterable[Interval]) -> list[Interval]:

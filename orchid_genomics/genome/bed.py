@@ -1,13 +1,14 @@
 """BED files (BED3 to BED12, narrowPeak, IDR) as intervals; BED is 0-based half-open.
 
-Read by hand: pybedtools wants a bedtools binary and pyranges a table in memory, and neither names the
-line that is wrong. The trap: column 10 is a summit in one format and the number of exons in another.
+Read by hand: pybedtools wants a bedtools binary and pyranges a table in memory, and neither names
+the line that is wrong. The trap: column 10 is a summit in one format, the number of exons in
+another.
 """
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -151,7 +152,8 @@ def read_records(path: Path) -> Iterator[Record]:
             message = f"strand {shorten(sixth or '')!r} in column 6"
             raise InputError(f"{path} line {number}", message, "+, - or .")
         name = words[3] if len(words) > 3 and words[3] != "." else ""
-        yield Record(number, Interval(contig, start, end, strand, name), tuple(words[3:]))
+        interval = Interval(contig, start, end, strand=strand, name=name)
+        yield Record(number, interval, tuple(words[3:]))
 
 
 def _is_comment(line: str) -> bool:
@@ -210,8 +212,7 @@ def _on_genome(records: list[Record], genome: Genome, path: Path) -> list[Record
                 f"end {own.end:,} is off contig {contig}",
                 f"ends up to {length:,} in {genome.path.name}",
             )
-        interval = Interval(contig, own.start, own.end, own.strand, own.name)
-        placed.append(record._replace(place=interval))
+        placed.append(record._replace(place=replace(own, contig=contig)))
     if unknown:
         note_skipped(path, "records", unknown, genome.path.name)
     return placed

@@ -1,5 +1,6 @@
-"""An open FASTA as tokens; a handle shared across a fork reads wrong bases silently, so each
-process has its own.
+"""An open FASTA as tokens.
+
+The trap: a handle shared across a fork reads wrong bases silently, so each process has its own.
 """
 
 import os
@@ -90,7 +91,8 @@ class Genome:
         self.close()
 
     def __repr__(self) -> str:
-        return f"Genome({str(self.path)!r}: {len(self.contigs)} contigs, {sum(self.contigs.values()):,} letters)"
+        letters = sum(self.contigs.values())
+        return f"Genome({str(self.path)!r}: {len(self.contigs)} contigs, {letters:,} letters)"
 
     def close(self) -> None:
         """Close the file and free the tokens; the next read opens it again."""
@@ -170,18 +172,15 @@ class Genome:
 
     def _read(self, contig: str, start: int, end: int) -> bytes:
         handle, lock = self._handle()
+        where = f"{self.path} {contig}:{start + 1:,}-{end:,}"
         try:
             with lock:
                 letters = handle.fetch(contig, start, end)
         except (OSError, ValueError) as error:
-            raise InputError(
-                f"{self.path} {contig}:{start + 1:,}-{end:,}", f"cannot be read ({error})"
-            ) from None
+            raise InputError(where, f"cannot be read ({error})") from None
         if len(letters) != end - start:
-            found = f"has {len(letters):,} letters where {end - start:,} should be"
-            raise InputError(
-                f"{self.path} {contig}:{start + 1:,}-{end:,}", found, "an undamaged file"
-            )
+            message = f"has {len(letters):,} letters where {end - start:,} should be"
+            raise InputError(where, message, "an undamaged file")
         return letters.encode("latin-1", "replace")
 
     def _handle(self) -> tuple[pysam.FastaFile, threading.Lock]:

@@ -1,7 +1,7 @@
 """What GFF3 and GenBank have in common: features with places, names and attributes."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from orchid_genomics.sequence import Interval
 
@@ -33,13 +33,11 @@ def around_origin(interval: Interval, length: int) -> list[Interval]:
     """An interval of a circular contig of `length` letters as it lies: itself, or its two parts
     where it runs over the last letter.
     """
-    contig, start, end = interval.contig, interval.start, interval.end
-    if end <= length:
+    if interval.end <= length:
         return [interval]
-    after = Interval(contig, max(0, start - length), end - length, interval.strand, interval.name)
-    if start >= length:
-        return [after]
-    return [Interval(contig, start, length, interval.strand, interval.name), after]
+    start = max(0, interval.start - length)
+    after = replace(interval, start=start, end=interval.end - length)
+    return [after] if interval.start >= length else [replace(interval, end=length), after]
 
 
 @dataclass

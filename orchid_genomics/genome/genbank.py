@@ -1,4 +1,4 @@
-"""GenBank by Biopython; its places are 1-based and closed, what leaves here is 0-based half-open."""
+"""GenBank by Biopython; places in the file are 1-based and closed, here 0-based half-open."""
 
 import io
 import warnings
@@ -24,7 +24,7 @@ def read_genbank(path: Path, lines: Iterable[tuple[int, str]]) -> Records:
     from Bio import BiopythonWarning, SeqIO  # a third of a second to import
     from Bio.Seq import UndefinedSequenceError
 
-    records, pathless = Records(), 0
+    records, spanless = Records(), 0
     identity = ""
     try:
         with warnings.catch_warnings():
@@ -42,7 +42,7 @@ def read_genbank(path: Path, lines: Iterable[tuple[int, str]]) -> Records:
                     if any(each.interval.end > len(record.seq) for each in features):
                         records.circular.add(identity)  # it runs over the origin, so there is one
                     records.features += features
-                    pathless += not features
+                    spanless += not features
     except UndefinedSequenceError:
         raise InputError(
             path, f"record {identity} has no sequence", "GenBank (full), with an ORIGIN"
@@ -50,8 +50,8 @@ def read_genbank(path: Path, lines: Iterable[tuple[int, str]]) -> Records:
     except (ValueError, AssertionError, IndexError, KeyError, RecursionError) as error:
         # Biopython asserts and indexes where a line is not what it should be
         raise InputError(path, f"is no GenBank file ({reason(error)})", "LOCUS to //") from None
-    if pathless:
-        records.notes.append(f"{pathless:,} features left out that name no span of letters")
+    if spanless:
+        records.notes.append(f"{spanless:,} features left out that name no span of letters")
     return records
 
 
@@ -92,4 +92,5 @@ def _features(part: Any, contig: str, length: int) -> Iterator[Feature]:
         # a piece of another record ("J00194.1:5..12") is no letter of this one
         if start < end and other in (None, contig):
             sign = {1: "+", -1: "-"}.get(strand, ".")
-            yield Feature(part.type, Interval(contig, start, end, sign, name), attributes)
+            interval = Interval(contig, start, end, strand=sign, name=name)
+            yield Feature(part.type, interval, attributes)

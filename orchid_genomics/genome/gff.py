@@ -1,11 +1,12 @@
 """GFF3 (Ensembl, RefSeq); its places are 1-based and closed, what leaves here is 0-based half-open.
 
-Read by hand: gffutils would put every file through a database, and Biopython has no reader. The trap:
-GTF looks alike, and its attributes would all be lost; it is refused.
+Read by hand: gffutils would put every file through a database, and Biopython has no reader. The
+trap: GTF looks alike, and its attributes would all be lost; it is refused.
 """
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -40,10 +41,8 @@ def read_gff(path: Path, lines: Iterable[tuple[int, str]]) -> Records:
     parents = {row.attributes["ID"]: row for row in rows if "ID" in row.attributes}
     for row in rows:
         named = is_gene(row) or row.kind in ("CDS", *TRANSCRIPTS)
-        where = row.interval
         name = _locus(row, parents) if named else ""
-        interval = Interval(where.contig, where.start, where.end, where.strand, name)
-        records.features.append(Feature(row.kind, interval, row.attributes, row.line))
+        records.features.append(replace(row, interval=replace(row.interval, name=name)))
     return records
 
 
@@ -70,8 +69,8 @@ def _read_row(line: str, number: int, where: str) -> Feature:
         raise InputError(where, "is GTF or GFF2", "GFF3, such as gffread in.gtf -o out.gff3 writes")
     first, last = whole_number(words[3]), whole_number(words[4])
     if first is None or last is None:
-        place = f"place {shorten(words[3])!r} to {shorten(words[4])!r}"
-        raise InputError(where, place, "whole numbers, 1-based")
+        message = f"place {shorten(words[3])!r} to {shorten(words[4])!r}"
+        raise InputError(where, message, "whole numbers, 1-based")
     if not 0 < first <= last:
         raise InputError(where, f"place {first} to {last}", "1-based, start not above end")
     strand = "." if words[6] == "?" else read_strand(words[6])

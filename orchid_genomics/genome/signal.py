@@ -111,32 +111,34 @@ class Track:
 
         Raises InputError for a contig that is of another length in the genome.
         """
-        found = np.full(end - start, np.nan, np.float32)
+        values_L = np.full(end - start, np.nan, np.float32)
         name = self._names.get(contig)
         if name is None:
-            if self._on_genome and contig not in self._silent:
-                self._silent.add(contig)
-                message = f"has nothing on contig {contig}, which is read"
-                warnings.warn(f"{self.path}: {message}", GenomeNote, stacklevel=2)
-            return found
+            self._note_silent(contig)
+            return values_L
         if contig in self._misfits:
             raise InputError(self.path, self._misfits[contig], "a track of the same build")
         first, last = max(start, 0), min(end, self.contigs[name])
         if first >= last:
-            return found
-        inside = found[first - start : last - start]
+            return values_L
+        inside = values_L[first - start : last - start]
         if self._records is None:
             handle, lock = self._handle()
             with lock:
                 inside[:] = handle.values(name, first, last, numpy=True)
-        else:
-            starts, ends, values = self._records[name]
-            rows = slice(
-                np.searchsorted(ends, first, "right"), np.searchsorted(starts, last, "left")
-            )
-            for begin, stop, value in zip(starts[rows], ends[rows], values[rows], strict=True):
-                inside[max(begin - first, 0) : stop - first] = value
-        return found
+            return values_L
+        starts, ends, values = self._records[name]
+        low, high = np.searchsorted(ends, first, "right"), np.searchsorted(starts, last, "left")
+        for row in range(int(low), int(high)):
+            inside[max(starts[row] - first, 0) : ends[row] - first] = values[row]
+        return values_L
+
+    def _note_silent(self, contig: str) -> None:
+        """Say, once a contig, that one is read of which the track says nothing."""
+        if self._on_genome and contig not in self._silent:
+            self._silent.add(contig)
+            message = f"has nothing on contig {contig}, which is read"
+            warnings.warn(f"{self.path}: {message}", GenomeNote, stacklevel=3)
 
     def mean(self, contig: str, start: int, end: int, covered: bool = False) -> float:
         """The mean over letters `start` to `end`: where nothing is said counts as zero (the `mean0`
@@ -200,17 +202,19 @@ def _read_bedgraph(path: Path) -> dict[str, tuple[np.ndarray, np.ndarray, np.nda
         raise InputError(
             path, "has no record", "a bigWig, or a bedGraph of contig, start, end and value"
         )
-    found = {}
+    arrays = {}
     for contig, records in rows.items():
         records.sort()
         starts = np.array([start for start, _, _ in records], np.int64)
         ends = np.array([end for _, end, _ in records], np.int64)
         clash = np.flatnonzero(starts[1:] < ends[:-1])
         if len(clash):
-            at = f"{contig}:{starts[clash[0] + 1] + 1:,}"
-            raise InputError(path, f"two records hold letter {at} (1-based)", "one value a letter")
-        found[contig] = starts, ends, np.array([record[2] for record in records], np.float32)
-    return found
+            letter = f"{contig}:{starts[clash[0] + 1] + 1:,}"
+            message = f"two records hold letter {letter} (1-based)"
+            raise InputError(path, message, "one value a letter")
+        values = np.array([value for _, _, value in records], np.float32)
+        arrays[contig] = starts, ends, values
+    return arrays
 
 
 def _record(words: list[str], where: str) -> tuple[int, int, float]:

@@ -182,32 +182,32 @@ class Vcf:
         Cost: about 2 s for a million records without samples.
         """
         names = {name.encode() for name in taken}
-        found, digest = Survey(self.header), hashlib.sha256(b"".join(self.header))
-        self._declared(names)
-        contig, place = None, -1
+        survey, digest = Survey(self.header), hashlib.sha256(b"".join(self.header))
+        self._refuse_declared(names)
+        contig, last = None, -1
         for number, line in self.lines():
             record = self.parse(number, line)
             if names and (held := names & info_keys(line)):
                 raise self._held(f"{self.shown} line {number}", min(held).decode())
             digest.update(line + b"\n")
             if record.contig != contig:
-                found.ordered &= record.contig not in found.contigs
-                contig, place = record.contig, -1
-            found.ordered &= place <= record.start
-            place = record.start
-            found.contigs[contig] = found.contigs.get(contig, 0) + 1
-            found.ref_n += "N" in record.ref
-            found.farthest = max(found.farthest, record.start + len(record.ref))
-            if found.records % found.step == 0:
-                found.sample.append((number, line))
-                if len(found.sample) == 2 * SAMPLE:
-                    del found.sample[1::2]
-                    found.step *= 2
-            found.records += 1
-        found.checksum = digest.hexdigest()
-        return found
+                survey.ordered &= record.contig not in survey.contigs
+                contig, last = record.contig, -1
+            survey.ordered &= last <= record.start
+            last = record.start
+            survey.contigs[contig] = survey.contigs.get(contig, 0) + 1
+            survey.ref_n += "N" in record.ref
+            survey.farthest = max(survey.farthest, record.start + len(record.ref))
+            if survey.records % survey.step == 0:
+                survey.sample.append((number, line))
+                if len(survey.sample) == 2 * SAMPLE:
+                    del survey.sample[1::2]
+                    survey.step *= 2
+            survey.records += 1
+        survey.checksum = digest.hexdigest()
+        return survey
 
-    def _declared(self, names: set[bytes]) -> None:
+    def _refuse_declared(self, names: set[bytes]) -> None:
         for line in self.header:
             match = re.match(rb"##INFO=<ID=([^,>]+)", line)
             if match and match[1] in names:

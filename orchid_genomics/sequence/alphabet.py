@@ -107,8 +107,8 @@ class Alphabet:
         tokens = np.frombuffer(raw.translate(self._encode_table), np.uint8)
         if tokens.size and tokens.max() == 255:
             at = int(np.argmax(tokens == 255))
-            found = f"{chr(raw[at])!r} at letter {start + at + 1:,} is no nucleotide code"
-            raise InputError(where, found, "A C G T N and the other IUPAC codes")
+            message = f"{chr(raw[at])!r} at letter {start + at + 1:,} is no nucleotide code"
+            raise InputError(where, message, "A C G T N and the other IUPAC codes")
         if b"U" in raw or b"u" in raw:
             # without its place, so that Python says it once and not for every row of a table
             warnings.warn("letters U are read as T, as in RNA", GenomeNote, stacklevel=1)

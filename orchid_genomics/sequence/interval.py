@@ -1,6 +1,6 @@
 """Places on a genome: 0-based, half-open, on a strand."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from orchid_genomics.errors import InputError
 
@@ -68,9 +68,9 @@ class Interval:
         return self.contig == other.contig and self.start < other.end and other.start < self.end
 
     def resize(self, length: int) -> "Interval":
-        """The interval of `length` letters around the same centre (the left one of an even pair)."""
+        """The interval of `length` letters around the same centre (of two, the left one)."""
         start = self.start + (self.end - self.start) // 2 - length // 2
-        return Interval(self.contig, start, start + length, self.strand, self.name)
+        return replace(self, start=start, end=start + length)
 
 
 @dataclass(frozen=True, order=True, slots=True)

@@ -36,7 +36,7 @@ _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 @contextmanager
 def writable(path: object, possible: str = "a folder with room") -> Iterator[None]:
-    """What fails to be written within is a MachineError: a full disk, or a folder of someone else."""
+    """What fails to be written within, as on a full disk, is a MachineError."""
     try:
         yield
     except (OSError, RuntimeError) as error:
@@ -66,7 +66,7 @@ def atomic_file(path: Path) -> Iterator[Path]:
 
 
 class atomic_folder:
-    """A context: a temporary folder beside `folder` that takes its name when the block ends well."""
+    """A temporary folder beside `folder` that takes its name when the block ends well."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -198,8 +198,8 @@ def is_regular(path: str | Path) -> bool:
 
 
 def regular_copy(path: str | Path) -> Path:
-    """The path itself, or where it is a pipe or ``-`` (standard input) a temporary file of what came
-    through it, which goes when the process ends.
+    """The path itself, or for a pipe or ``-`` (standard input) a temporary copy of what came through
+    it, which goes when the process ends.
 
     A pipe gives its bytes once. Whoever must read a file twice reads this in its place.
     Raises InputError when it cannot be read, MachineError when there is no room for the copy.

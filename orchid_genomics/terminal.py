@@ -1,4 +1,4 @@
-"""What a person sees of work that takes time, on stderr alone: a bar at a terminal, else plain lines."""
+"""What a person sees of long work, on stderr alone: a bar at a terminal, else plain lines."""
 
 import sys
 import time

@@ -27,6 +27,12 @@ def file_argument(name: str, **more: Any) -> Decorator:
 model = file_argument("model")
 genome = file_argument("genome")
 elements = file_argument("elements")
+aliases = click.option(
+    "--aliases",
+    type=click.Path(),
+    metavar="FILE",
+    help="Other names of the genome's contigs: two names of a contig in each line, between tabs.",
+)
 
 recipe = together(
     file_argument("recipe"),

@@ -74,8 +74,8 @@ def commonest(tokens_BL: np.ndarray) -> np.ndarray:
     return count_BV.argmax(1).astype(np.uint8)
 
 
-def looked_up(tokens_BL: np.ndarray) -> np.ndarray:
-    """The value after the last earlier occurrence of the query (B,): exact matching, right always."""
+def look_up(tokens_BL: np.ndarray) -> np.ndarray:
+    """The value after the last earlier query (B,): exact matching, right always."""
     matches_BP = tokens_BL[:, :-2:2] == tokens_BL[:, -2:-1]
     last_B1 = matches_BP.shape[1] - 1 - matches_BP[:, ::-1].argmax(1)[:, None]
     return np.take_along_axis(tokens_BL[:, 1:-1:2], last_B1, 1)[:, 0]

@@ -123,8 +123,8 @@ def read_annotation(path: str | Path, genome: Genome | None = None) -> Annotatio
     ----------
     path : str or Path
     genome : Genome, optional
-        Contigs are renamed to its own. Features on contigs that it lacks are left out, and said by a
-        GenomeNote.
+        Contigs are renamed to its own. Features on contigs that it lacks are left out, and said by
+        a GenomeNote.
 
     Raises
     ------

@@ -250,8 +250,8 @@ def tabix(stack: ExitStack, temporary: Path, path: Path, longest: int, **columns
     beyond 512 Mb.
 
     `columns` say where places stand, in the words of `pysam.tabix_index`; as in a BED when nothing
-    is said. The index takes its name when the stack closes, and so does the file, whose `atomic_file`
-    was entered before it.
+    is said. The index takes its name when the stack closes, and so does the file, whose
+    `atomic_file` was entered before it.
     """
     csi = longest > _LONGEST_TBI
     index = stack.enter_context(atomic_file(Path(f"{path}.{'csi' if csi else 'tbi'}")))

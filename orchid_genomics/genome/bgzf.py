@@ -184,7 +184,9 @@ def is_bgzf(path: Path) -> bool:
 
 
 def open_bgzip(path: Path) -> pysam.BGZFile:
-    """A bgzip file to write bytes to. The trap: pysam ends the process where it cannot write, so the
-    file is best there already (`Path.touch`).
+    """A bgzip file to write bytes to.
+
+    The trap: pysam ends the process where it cannot write, so the file is best there already
+    (`Path.touch`).
     """
     return pysam.BGZFile(str(path), "wb", None)

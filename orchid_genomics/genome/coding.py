@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import chain, pairwise
+from itertools import chain, pairwise, product
 
 import numpy as np
 
@@ -97,7 +97,7 @@ class Code:
             known = ", ".join(map(str, sorted(unambiguous_dna_by_id)))
             raise InputError(where, f"no genetic code {table}", f"possible: {known}")
         code = unambiguous_dna_by_id[table]
-        words = ["".join(DNA.letters[n // p % 4] for p in _POWERS) for n in range(64)]
+        words = ["".join(letters) for letters in product(DNA.letters, repeat=3)]
         self.table, self.name = table, code.names[0]
         self.words = words
         self.amino = [code.forward_table.get(word, "*") for word in words]
@@ -141,12 +141,13 @@ def coding_sequences(
         The coding sequences, and how many genes were left out by reason.
     """
     transcripts_of = _transcripts(annotation, codes)
-    overlapping = _overlapping(transcripts_of, genome)
+    overlapping = _find_overlaps(transcripts_of, genome)
     sequences: list[CodingSequence] = []
     dropped: Counter[str] = Counter()
     for gene, transcripts in transcripts_of.items():
         name = max(transcripts, key=lambda each: (sum(map(len, transcripts[each])), each))
-        coding = _read(gene, name, transcripts[name], annotation, genome, codes)
+        parts = transcripts[name]
+        coding = _read(gene, name, parts, annotation, genome, codes[parts[0].contig])
         reason = "overlaps another gene" if gene in overlapping else _fault(coding)
         if reason:
             dropped[reason] += 1
@@ -200,10 +201,10 @@ def changes(coding: CodingSequence, genome: Genome, last: float = 0.1) -> Iterat
     codes = coding.codes.tolist()
     positions = coding.positions.tolist()
     codons = coding.codons.tolist()
-    for place in range(int(len(codes) * (1 - last))):
-        codon, offset = divmod(place, 3)
-        ref, number, position = codes[place], codons[codon], positions[place]
-        before, _, after = (f"{DNA.letters}N"[min(c, 4)] for c in around[place])
+    for at in range(int(len(codes) * (1 - last))):
+        codon, offset = divmod(at, 3)
+        ref, number, position = codes[at], codons[codon], positions[at]
+        before, _, after = (f"{DNA.letters}N"[min(c, 4)] for c in around[at])
         for alt in range(4):
             if alt == ref:
                 continue
@@ -222,7 +223,7 @@ def changes(coding: CodingSequence, genome: Genome, last: float = 0.1) -> Iterat
             )
             csq = "|".join((*names, f"{position + 1}{old}>{new}"))
             context = f"{before}[{DNA.letters[ref]}>{DNA.letters[alt]}]{after}"
-            made = _stop(words, code, place, alt - ref)
+            made = _stop(words, code, at, alt - ref)
             yield Change(
                 coding.contig, position, old, new, consequence, csq, context, offset + 1, *made
             )
@@ -269,7 +270,7 @@ def _read(
     parts: list[Interval],
     annotation: Annotation,
     genome: Genome,
-    codes: Mapping[str, Code],
+    code: Code,
 ) -> CodingSequence:
     contig, strand = parts[0].contig, parts[0].strand
     pieces = _in_order(parts, genome.contigs[contig], contig in annotation.circular)
@@ -279,7 +280,7 @@ def _read(
     if strand == "-":
         positions, letters = positions[::-1], DNA.reverse_complement(letters)
     name = transcript.removeprefix("transcript:")
-    return CodingSequence(gene, name, contig, strand, positions, letters, codes[contig])
+    return CodingSequence(gene, name, contig, strand, positions, letters, code)
 
 
 def _in_order(parts: list[Interval], length: int, circular: bool) -> list[Interval]:
@@ -307,7 +308,7 @@ def _fault(coding: CodingSequence) -> str:
     return "stop codon inside" if any(code.stop[codon] for codon in coding.codons[:-1]) else ""
 
 
-def _overlapping(genes: Transcripts, genome: Genome) -> set[str]:
+def _find_overlaps(genes: Transcripts, genome: Genome) -> set[str]:
     """Genes with a CDS letter that is also another gene's."""
     spans = set()
     for gene, transcripts in genes.items():

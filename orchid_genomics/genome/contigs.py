@@ -28,7 +28,7 @@ def listed(names: Iterable[str], most: int = 8) -> str:
 
 
 def read_aliases(path: str | Path, contigs: Iterable[str]) -> dict[str, str]:
-    """Other names of a genome's contigs, from a text of two columns: two names of one contig a line.
+    """Other names of a genome's contigs, from a text with two names of one contig in each line.
 
     Columns lie between tabs or spaces, either first; more columns and lines that begin with ``#``
     are passed over, and so are lines of which neither name is a contig of the genome.
@@ -188,8 +188,8 @@ def _core(name: str) -> str:
 def _number(name: str, beside: Iterable[str]) -> int | None:
     """The number that a name of a chromosome says, in Arabic or Roman; None for another name.
 
-    X is ten only where IX stands beside it: it is a sex chromosome elsewhere, also in the worm, whose
-    others are Roman.
+    X is ten only where IX stands beside it: it is a sex chromosome elsewhere, also in the worm,
+    whose others are Roman.
     """
     core = _core(name)
     if core.isascii() and core.isdecimal() and len(core) < 4:

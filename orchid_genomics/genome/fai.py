@@ -87,7 +87,7 @@ def find_index(path: Path, cache: Path | None = None) -> Index:
         wrong = fault(text, *beside)
         if wrong is None:
             return _index(text, *beside)
-        cached = _cached(path, cache, ".fai"), _cached(path, cache, ".gzi")
+        cached = _cache_path(path, cache, ".fai"), _cache_path(path, cache, ".gzi")
         if fault(text, *cached) is not None and not build(text, *cached):
             return _index_of_copy(path, cache, "has lines that no index can count")
         if wrong:
@@ -104,7 +104,7 @@ def _index(text: Text, fai: Path, gzi: Path) -> Index:
 
 def _index_of_copy(path: Path, cache: Path | None, obstacle: str) -> Index:
     """The index of a bgzipped copy in the cache, which is made when it is not there."""
-    copy = _cached(path, cache, ".fa.gz")
+    copy = _cache_path(path, cache, ".fa.gz")
     if not copy.exists():
         _write_copy(path, copy)
     text = Text(copy, shown=path)
@@ -239,7 +239,7 @@ def _read_gzi(gzi: Path) -> np.ndarray:
     return table[: -1 if count > 1 and table[-1, 1] == table[-2, 1] else None]
 
 
-def _cached(path: Path, cache: Path | None, ending: str) -> Path:
+def _cache_path(path: Path, cache: Path | None, ending: str) -> Path:
     """The name of a file of ours for this version of `path`, known by its place, size and time."""
     stat = path.stat()
     version = f"{path.absolute()}|{stat.st_size}|{stat.st_mtime_ns}"
@@ -257,7 +257,7 @@ def build(text: Text, fai: Path, gzi: Path) -> bool:
         fai.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=fai.parent, prefix=".index-") as name:
             folder = Path(name)
-            if not _indexed_by_pyfaidx(text, folder):
+            if not _run_pyfaidx(text, folder):
                 return False
             if text.blocks is not None:
                 os.replace(folder / "gzi", gzi)
@@ -271,7 +271,7 @@ def build(text: Text, fai: Path, gzi: Path) -> bool:
     return True
 
 
-def _indexed_by_pyfaidx(text: Text, folder: Path) -> bool:
+def _run_pyfaidx(text: Text, folder: Path) -> bool:
     """Whether pyfaidx left a right index, `fai` and `gzi`, in the folder."""
     import pyfaidx  # a third of a second to import
 
@@ -294,7 +294,7 @@ def _indexed_by_pyfaidx(text: Text, folder: Path) -> bool:
 
 
 def refuse_wrong_lines(text: Text) -> None:
-    """Read a FASTA through (15 s for a human genome) and raise InputError at its first wrong line."""
+    """Read a FASTA through, 15 s for a human genome, and raise InputError at its first wrong line."""
     names: set[str] = set()
     name, length, bases, short = "", 0, 0, False
     number = 0

@@ -32,8 +32,8 @@ class Genome:
     Parameters
     ----------
     path : str, Path or pyfaidx.Fasta
-        The file; that of an open `pyfaidx.Fasta` is opened by us once more, so that its key function
-        and filters do not count.
+        The file; that of an open `pyfaidx.Fasta` is opened by us once more, so that its key
+        function and filters do not count.
     cache : str or Path, optional
         The folder for an index of our own, used when none beside the file is right (default
         ``$ORCHID_CACHE``, else ``~/.cache/orchid-genomics``).

@@ -63,7 +63,7 @@ class Regions:
         if contig not in self.contigs:
             return np.zeros(starts.shape, bool)
         own_starts, own_ends = self.contigs[contig]
-        # the last of ours that starts before the end: ours are disjoint, so no other reaches farther
+        # the last of ours that starts before the end; ours are disjoint, so none reaches farther
         last = np.searchsorted(own_starts, ends, "left") - 1
         return (last >= 0) & (own_ends[np.maximum(last, 0)] > starts) & (starts < ends)
 

@@ -152,10 +152,10 @@ class Vcf:
 
     def parse(self, number: int, line: bytes) -> Record:
         """A line as a record. Raises InputError when it is none."""
-        if (found := line.count(b"\t") + 1) != self.columns:
-            raise self._wrong(
-                number, f"{found} columns", f"{self.columns} between tabs, as in the header"
-            )
+        count = line.count(b"\t") + 1
+        if count != self.columns:
+            possible = f"{self.columns} between tabs, as in the header"
+            raise self._wrong(number, f"{count} columns", possible)
         columns = line.split(b"\t", 5)[:5]
         contig, position, name = (column.decode("utf-8", "replace") for column in columns[:3])
         if not contig or " " in contig:
@@ -260,8 +260,8 @@ class Vcf:
             while line := content.readline(LONGEST_LINE):
                 number += 1
                 if len(line) == LONGEST_LINE and not line.endswith(b"\n"):
-                    found = f"more than {LONGEST_LINE - 1:,} characters"
-                    raise self._wrong(number, found, "lines (is it another kind of file?)")
+                    message = f"more than {LONGEST_LINE - 1:,} characters"
+                    raise self._wrong(number, message, "lines (is it another kind of file?)")
                 if b"\0" in line:
                     raise self._wrong(number, "a NUL byte", "text; copy it again")
                 yield number, line
@@ -316,9 +316,10 @@ def info_text(
     """INFO of a record: for each name its numbers, one an ALT; and the reasons last, when there are
     any.
     """
-    parts = [
-        f"{name}={','.join(number(row[i]) for row in rows)}" for i, name in enumerate(names[:-1])
-    ]
+    parts = []
+    for i, name in enumerate(names[:-1]):
+        numbers = ",".join(number(row[i]) for row in rows)
+        parts.append(f"{name}={numbers}")
     if any(why):
         parts.append(f"{names[-1]}={','.join(reason or '.' for reason in why)}")
     return ";".join(parts)

@@ -87,7 +87,8 @@ class Alphabet:
     def encode(self, text: str | bytes, where: str = "sequence", start: int = 0) -> np.ndarray:
         """Letters to tokens (L,) uint8.
 
-        U is T, said once by a GenomeNote; IUPAC codes other than the letters become N; case is kept.
+        U is T, said once by a GenomeNote; other IUPAC codes than the letters become N; case is
+        kept.
 
         Parameters
         ----------

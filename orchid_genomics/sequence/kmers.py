@@ -61,7 +61,7 @@ def gapped_codes(tokens: np.ndarray, k: int, gap: int) -> tuple[np.ndarray, np.n
 
 
 def reverse_codes(codes: np.ndarray, k: int) -> np.ndarray:
-    """The codes of the reverse complements; a gap in the middle of an even k stays in the middle."""
+    """The codes of the reverse complements; a gap amid an even k stays in the middle."""
     reverse = np.zeros_like(codes)
     for _ in range(k):
         codes, letter = np.divmod(codes, 4)

@@ -65,7 +65,7 @@ class Rows:
         return np.concatenate([each.split for each in self.elements])
 
     def places(self) -> list[tuple[int, int, int, str, str]]:
-        """Contig number, start, end (cut at the ends of the contig), strand and name of every row."""
+        """Contig number, start, end (cut at the contig's ends), strand and name of every row."""
         places: list[tuple[int, int, int, str, str]] = []
         for each in self.elements:
             w = each.windows

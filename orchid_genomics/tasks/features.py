@@ -1,4 +1,4 @@
-"""An annotation becomes a folder of BEDs; the files appear together, once all of them are written."""
+"""An annotation becomes a folder of BEDs, which appear together once all of them are written."""
 
 import os
 import shutil

@@ -28,13 +28,33 @@ from orchid_genomics.genome.contigs import GenomeNote, is_mitochondrion
 from orchid_genomics.genome.fasta import Genome
 from orchid_genomics.jobs.output import kind_of
 
-_INFO = """\
-##INFO=<ID=BCSQ,Number=.,Type=String,Description="Consequence|gene|transcript|biotype|strand|amino_acid_change|dna_change">
-##INFO=<ID=CONTEXT,Number=1,Type=String,Description="The change and its two neighbours on the coding strand">
-##INFO=<ID=CODON_LETTER,Number=1,Type=Integer,Description="Which letter of its codon is changed, 1 to 3">
-##INFO=<ID=STOP,Number=1,Type=String,Description="The stop word that the change makes, where it makes exactly one">
-##INFO=<ID=FRAME,Number=1,Type=String,Description="Whether that word is a codon: in_frame or out_of_frame">
-"""
+_INFO = (
+    (
+        "BCSQ",
+        "Number=.,Type=String",
+        "Consequence|gene|transcript|biotype|strand|amino_acid_change|dna_change",
+    ),
+    (
+        "CONTEXT",
+        "Number=1,Type=String",
+        "The change and its two neighbours on the coding strand",
+    ),
+    (
+        "CODON_LETTER",
+        "Number=1,Type=Integer",
+        "Which letter of its codon is changed, 1 to 3",
+    ),
+    (
+        "STOP",
+        "Number=1,Type=String",
+        "The stop word that the change makes, where it makes exactly one",
+    ),
+    (
+        "FRAME",
+        "Number=1,Type=String",
+        "Whether that word is a codon: in_frame or out_of_frame",
+    ),
+)
 
 
 @dataclass(frozen=True)
@@ -156,11 +176,18 @@ def _line(change: Change) -> str:
     return f"{change.contig}\t{change.position + 1}\t.\t{change.ref}\t{change.alt}\t.\t.\t{info}\n"
 
 
+def _header(genome: Genome) -> str:
+    lines = ["##fileformat=VCFv4.3"]
+    for name, length in genome.contigs.items():
+        lines.append(f"##contig=<ID={name},length={length}>")
+    for name, form, description in _INFO:
+        lines.append(f'##INFO=<ID={name},{form},Description="{description}">')
+    lines.append("#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO")
+    return "\n".join(lines) + "\n"
+
+
 def _write(out: Path, genome: Genome, lines: Iterator[str]) -> None:
-    sizes = "".join(
-        f"##contig=<ID={name},length={length}>\n" for name, length in genome.contigs.items()
-    )
-    header = f"##fileformat=VCFv4.3\n{sizes}{_INFO}#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
+    header = _header(genome)
     with writable(out), ExitStack() as stack:
         temporary = stack.enter_context(atomic_file(out))
         temporary.touch()  # an OSError that says why, where pysam would end the process

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from orchid_genomics.data.loader import batches
-from orchid_genomics.data.recall import Recall, RecallRecipe, commonest, looked_up
+from orchid_genomics.data.recall import Recall, RecallRecipe, commonest, look_up
 from orchid_genomics.errors import RecipeError
 from orchid_genomics.recipe import validate
 
@@ -33,7 +33,7 @@ def test_keys_and_values_alternate_and_a_key_has_one_value(vocabulary, length):
 def test_the_query_occurred_before_and_exact_matching_is_always_right(vocabulary):
     tokens = sequences(vocabulary, 32, range(500))
     assert (tokens[:, :-2:2] == tokens[:, -2:-1]).any(1).all()
-    assert (looked_up(tokens) == tokens[:, -1]).all()
+    assert (look_up(tokens) == tokens[:, -1]).all()
 
 
 def test_the_query_is_any_of_the_keys_that_occurred_as_likely():
@@ -46,7 +46,7 @@ def test_the_query_is_any_of_the_keys_that_occurred_as_likely():
 def test_the_commonest_value_by_hand():
     tokens = np.array([[0, 3, 1, 2, 1, 2, 0, 3], [0, 2, 1, 3, 1, 3, 0, 2]], np.uint8)
     assert commonest(tokens).tolist() == [2, 3]
-    assert looked_up(tokens).tolist() == [3, 2]
+    assert look_up(tokens).tolist() == [3, 2]
 
 
 def test_counting_alone_is_right_more_often_than_chance_but_far_from_always():

@@ -14,7 +14,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from orchid_genomics.data.recall import Recall, RecallRecipe, commonest, looked_up
+from orchid_genomics.data.recall import Recall, RecallRecipe, commonest, look_up
 from orchid_genomics.evaluate.masked_letters import LetterModel
 from orchid_genomics.evaluate.score_table import Score, ScoreTable
 from orchid_genomics.recipe import Strict
@@ -71,7 +71,7 @@ def right_answers(
     for first in range(0, len(own), size):
         tokens_BL = source.batch(measured.seed, _TEST, own[first : first + size])
         model_BL = _logits(model, tokens_BL, recipe, ranks)[0].argmax(-1)
-        answers = model_BL[:, -1].cpu().numpy(), commonest(tokens_BL), looked_up(tokens_BL)
+        answers = model_BL[:, -1].cpu().numpy(), commonest(tokens_BL), look_up(tokens_BL)
         right += torch.tensor([int((each == tokens_BL[:, -1]).sum()) for each in answers])
     names = "model", "commonest value", "exact matching"
     total = map(round, ranks.sum(right.to(ranks.device)).tolist())

@@ -11,13 +11,13 @@ import struct
 import threading
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from orchid_genomics.errors import InputError, MachineError
+from orchid_genomics.errors import InputError, MachineError, reason
 from orchid_genomics.files import atomic_file, is_regular, read_lines
 from orchid_genomics.genome.bed import tabix
 from orchid_genomics.genome.bgzf import open_bgzip
@@ -68,7 +68,8 @@ class Track:
         self._records = None if _is_bigwig(self.path) else _read_bedgraph(self.path)
         self._forget()
         if self._records is None:
-            self.contigs: dict[str, int] = dict(self._handle()[0].chroms())
+            with _whole_bigwig(self.path):
+                self.contigs: dict[str, int] = dict(self._handle()[0].chroms())
         else:
             self.contigs = {contig: int(rows[1][-1]) for contig, rows in self._records.items()}
         self._names = (
@@ -124,7 +125,7 @@ class Track:
         inside = values_L[first - start : last - start]
         if self._records is None:
             handle, lock = self._handle()
-            with lock:
+            with lock, _whole_bigwig(self.path):
                 inside[:] = handle.values(name, first, last, numpy=True)
             return values_L
         starts, ends, values = self._records[name]
@@ -157,6 +158,15 @@ class Track:
         if self._opened is None or self._opened[0] != os.getpid():
             self._opened = (os.getpid(), pyBigWig.open(str(self.path)), threading.Lock())
         return self._opened[1:]
+
+
+@contextmanager
+def _whole_bigwig(path: Path) -> Iterator[None]:
+    """What pyBigWig says of a damaged file becomes one line."""
+    try:
+        yield
+    except (RuntimeError, OSError, MemoryError, TypeError, UnicodeDecodeError) as error:
+        raise InputError(path, f"is a damaged bigWig ({reason(error)})", "copy it again") from None
 
 
 def _is_bigwig(path: Path) -> bool:

@@ -1,11 +1,14 @@
 """What is hidden, how it is shown, and that a loss adds up however a step is cut."""
 
+import json
 import math
+import sys
 
 import numpy as np
 import pytest
 import torch
 
+from orchid_genomics.cli import main
 from orchid_genomics.data.recall import Recall, RecallRecipe
 from orchid_genomics.errors import RecipeError
 from orchid_genomics.model.folder import ModelRecipe, OrchidModel
@@ -210,3 +213,59 @@ def test_masks_are_the_same_on_cuda(span):
     here = hide(tokens, seed=3, step=9, span=span)
     there = hide(tokens.cuda(), seed=3, step=9, rows=rows.cuda(), span=span)
     assert all(torch.equal(a, b.cpu()) for a, b in zip(here, there, strict=True))
+
+
+OTHER = """
+from typing import Literal
+import torch
+from orchid_genomics.train.objectives import HiddenLetters, ObjectiveRecipe, weighted_nats
+
+class EveryThirdRecipe(ObjectiveRecipe):
+    kind: Literal["every_third"] = "every_third"
+    first: int = 0
+
+class EveryThird:
+    Recipe, unit, validation = EveryThirdRecipe, "base", "validation_bits"
+
+    def __init__(self, recipe, alphabet):
+        self.recipe, self.alphabet = recipe, alphabet
+
+    def hide(self, tokens_BL, seed, step, rows):
+        codes = (tokens_BL & 0x7F).long()
+        weights = torch.zeros(codes.shape)
+        weights[:, self.recipe.first :: 3] = 1.0
+        shown = torch.where(weights > 0, self.alphabet.mask, codes).to(torch.uint8)
+        return HiddenLetters(shown, codes, weights)
+
+    def loss(self, outputs, example):
+        return weighted_nats(outputs, example)
+"""
+
+
+@pytest.fixture
+def other_package(tmp_path, monkeypatch):
+    """A package of somebody else that has an objective."""
+    (tmp_path / "otherlib.py").write_text(OTHER)
+    info = tmp_path / "otherlib-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: otherlib\nVersion: 1.0\n")
+    entry = "[orchid_genomics.objectives]\nevery_third = otherlib:EveryThird\n"
+    (info / "entry_points.txt").write_text(entry)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    vars(OBJECTIVES).pop("_outside", None)
+    yield
+    vars(OBJECTIVES).pop("_outside", None)
+    if "every_third" in OBJECTIVES.present():
+        del OBJECTIVES["every_third"]
+    sys.modules.pop("otherlib", None)
+
+
+def test_an_objective_of_another_package_trains(other_package, small, tmp_path, refused):
+    words = ["pretrain", str(small), "-o", str(tmp_path / "run"), "--set"]
+    message = refused(*words, "objective.kind=causal")
+    assert "possible: 'masked', 'recall', 'every_third'" in message
+    assert "first: " in refused(*words, "objective.kind=every_third", "--set", "objective.first=x")
+    main([*words, "objective.kind=every_third", "--set", "objective.first=1"])
+    recipe = json.loads((tmp_path / "run/recipe.json").read_text())
+    assert recipe["objective"] == {"kind": "every_third", "first": 1}
+    assert (tmp_path / "run/model/model.safetensors").exists()

@@ -30,7 +30,7 @@ from orchid_genomics.jobs.progress import Progress
 from orchid_genomics.jobs.summary import Stats, publish
 from orchid_genomics.jobs.task import Format, Identity, Task, Work
 
-_ADVICE = "a folder with room; then `resume`"
+_ADVICE = "a folder with room, then resume"
 BLOCK = 512  # records that are answered, saved and lost together
 MANIFEST = "manifest.json"
 
@@ -152,7 +152,7 @@ class Part:
         return stats
 
     def _damage(self, what: str) -> InputError:
-        return InputError(self.path, what, "remove it, and `resume` its shard")
+        return InputError(self.path, what, "remove it, then resume its shard")
 
 
 def run_job(job: Job, work: Work, quiet: bool = False, form: Format | None = None) -> Stats | None:

@@ -236,7 +236,7 @@ def test_a_damaged_part_is_refused_by_name_and_never_joined(tmp_path, damage, me
         run(job(tmp_path / "out", shard=(i, 2)))
     folder = tmp_path / "out.parts"
     damage(folder / "00000000.part")
-    pattern = rf"00000000.part: {message}; remove it, and `resume` its shard"
+    pattern = rf"00000000.part: {message}; remove it, then resume its shard"
     with pytest.raises(InputError, match=pattern):
         join_parts([folder], Manifest.read(folder), tmp_path / "out", Lines())
     with pytest.raises(InputError, match=pattern):

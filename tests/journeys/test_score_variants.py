@@ -10,6 +10,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import warnings
 
 import numpy as np
@@ -22,6 +23,7 @@ from orchid_genomics.genome.fasta import Genome
 from orchid_genomics.model.folder import OrchidModel
 from orchid_genomics.score.variants.variant_scores import score_variants
 from orchid_genomics.sequence import Variant
+from orchid_genomics.tasks import score_variants as variants_task
 
 HEADER = """##fileformat=VCFv4.2
 ##source=by hand
@@ -577,3 +579,92 @@ def test_another_calibration_is_another_job(folder, refused, capsys):
         folder / "cal1.json",
     )
     assert "belongs to another job: calibration " in message
+
+
+# Inputs that are not what they seem
+
+PLAIN = "##fileformat=VCFv4.2\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
+
+
+def write_vcf(path, rows):
+    path.write_text(PLAIN + "".join("\t".join(map(str, row)) + "\t.\t.\t.\n" for row in rows))
+
+
+def test_a_pipe_is_read_as_a_file(folder):
+    plain = run(folder, "--quiet")
+    os.mkfifo(folder / "pipe.vcf")
+    writer = threading.Thread(
+        target=lambda: (folder / "pipe.vcf").write_bytes((folder / "in.vcf").read_bytes())
+    )
+    writer.start()
+    piped = run(folder, "--quiet", out="piped.vcf.gz", source="pipe.vcf")
+    writer.join()
+    assert piped.read_bytes() == plain.read_bytes()
+
+
+def test_ref_n_is_the_letter_of_the_genome_and_said(folder, capsys):
+    letters = Genome(folder / "genome.fa").letters("c1", 0, 900).decode()
+    long = letters[299:307]
+    written = [(300, "N", letters[299] + "ACG"), (300, "N" * 8, "N"), (300, long, "N")]
+    meant = [(300, letters[299], letters[299] + "ACG"), (300, long, long[0]), (300, long, long[0])]
+    answers = []
+    for name, rows in (("n.vcf", written), ("plain.vcf", meant)):
+        write_vcf(folder / name, [("c1", at, ".", ref, alt) for at, ref, alt in rows])
+        lines = body(run(folder, "--on-ref-mismatch", "error", out=f"{name}.out.vcf", source=name))
+        answers.append([info(line) for line in lines])
+        said = capsys.readouterr().err
+        noted = "n.vcf: REF has N at 2 records; the genome's letters are read there" in said
+        assert noted == (name == "n.vcf")
+    assert answers[0] == answers[1]
+    assert all("ORCHID_WHY" not in each for each in answers[0])
+
+
+def test_a_vcf_of_other_contigs_is_refused_with_both_lists(folder, refused):
+    write_vcf(folder / "other.vcf", [("13", 5, ".", "A", "C"), ("14", 9, ".", "A", "C")])
+    words = [folder / "model", folder / "genome.fa", folder / "other.vcf", "-o", folder / "o.vcf"]
+    line = refused("score-variants", *words)
+    assert "13" in line
+    assert "c1" in line
+
+
+def test_a_vcf_that_is_rewritten_while_it_is_read_is_refused(folder, refused, monkeypatch):
+    monkeypatch.setattr("orchid_genomics.tasks.score_variants.BLOCK", 16)
+    answer = variants_task.Variants.answer
+
+    def rewrite(self, records):
+        os.utime(folder / "in.vcf", ns=(0, 1))
+        return answer(self, records)
+
+    monkeypatch.setattr(variants_task.Variants, "answer", rewrite)
+    words = [folder / "model", folder / "genome.fa", folder / "in.vcf", "-o", folder / "o.vcf"]
+    line = refused("score-variants", *words, "--quiet")
+    assert "in.vcf: was changed while it was read; a file that nobody writes to" in line
+
+
+def test_a_bcf_keeps_info_and_what_it_cannot_hold_is_refused_before_any_work(folder, refused):
+    letters = Genome(folder / "genome.fa").letters("c1", 0, 900).decode()
+    ends = ["END=10", "END=701", "."]
+    head = PLAIN.replace("#CHROM", '##INFO=<ID=END,Number=1,Type=Integer,Description="e">\n#CHROM')
+    alts = ["C" if letters[9] != "C" else "G", "<DEL>", "<NON_REF>"]
+    rows = [
+        f"c1\t{10 + i}\t.\t{letters[9 + i]}\t{alt}\t.\t.\t{end}"
+        for i, (alt, end) in enumerate(zip(alts, ends, strict=True))
+    ]
+    (folder / "ends.vcf").write_text(head + "\n".join(rows) + "\n")
+    out = run(folder, "--quiet", out="ends.bcf", source="ends.vcf")
+    with pysam.VariantFile(str(out)) as file:
+        kept = [without_ours(str(record).rstrip("\n")).split("\t")[7] for record in file]
+    assert kept == ends
+    (folder / "far.vcf").write_text(head + rows[0].replace("END=10", "END=99999999999") + "\n")
+    words = [folder / "model", folder / "genome.fa", folder / "far.vcf", "-o", folder / "far.bcf"]
+    assert "record 1: its INFO would not be the same in a BCF" in refused("score-variants", *words)
+
+
+def test_merge_refuses_a_damaged_part_by_name(folder, refused, monkeypatch):
+    monkeypatch.setattr("orchid_genomics.tasks.score_variants.BLOCK", 16)
+    for i in (1, 2):
+        run(folder, "--quiet", "--shard", f"{i}/2")
+    (folder / "out.vcf.gz.parts" / "00000000.part").write_bytes(b"")
+    line = refused("merge", folder / "out.vcf.gz.parts", "-o", folder / "out.vcf.gz")
+    assert "00000000.part: has 0 bytes where" in line
+    assert line.endswith("remove it, then resume its shard")

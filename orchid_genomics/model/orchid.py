@@ -8,7 +8,7 @@ zeros into every convolution.
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
@@ -25,6 +25,7 @@ from orchid_genomics.model.filters import (
     FilterRecipe,
     StaticFilter,
     short_conv,
+    static_spectra,
 )
 from orchid_genomics.model.stem import Stem
 from orchid_genomics.model.strands import LetterTable, Mix, Strands, butterfly, halves
@@ -105,10 +106,16 @@ class Mixer(nn.Module):
         self.backend = recipe.backend
 
     def forward(
-        self, x_BDL: Tensor, mask_BL: Tensor | None, dtype: torch.dtype | None = None
+        self,
+        x_BDL: Tensor,
+        mask_BL: Tensor | None,
+        dtype: torch.dtype | None = None,
+        static_CF: Tensor | None = None,
     ) -> Tensor:
-        """(B, D, L) -> (B, D, L), fused, with activations of `dtype`; `plain` is the same layer
-        written out.
+        """(B, D, L) -> (B, D, L), fused, with activations of `dtype`.
+
+        `static_CF` is the static filter's spectrum where the encoder has evaluated those of all
+        blocks; `plain` is the same layer written out.
         """
         dtype = dtype or x_BDL.dtype
         fused = BACKENDS[self.backend]
@@ -116,18 +123,24 @@ class Mixer(nn.Module):
         z, v, s2 = fused.enter(
             x_BDL, weight, bias, self.both_taps().to(dtype), mask_BL, self.halves
         )
-        y = self.convolve(z, v, mask_BL)
+        y = self.convolve(z, v, mask_BL, static_CF)
         skip = self.skip.repeat(self.halves).to(dtype)
         return fused.leave(x_BDL, y, z, s2, skip, *self.outside.fold(dtype), self.halves)
 
-    def convolve(self, z_BDL: Tensor, v_BDL: Tensor, mask_BL: Tensor | None) -> Tensor:
+    def convolve(
+        self,
+        z_BDL: Tensor,
+        v_BDL: Tensor,
+        mask_BL: Tensor | None,
+        static_CF: Tensor | None = None,
+    ) -> Tensor:
         """h(v) * z."""
         L = z_BDL.shape[-1]
         gain, side = self.conditioning(L)
         return long_conv(
             z_BDL,
             v_BDL,
-            self.static(L),
+            self.static(L) if static_CF is None else static_CF,
             gain,
             side,
             mask_BL,
@@ -241,12 +254,14 @@ class Block(nn.Module):
         self.mixer, self.mlp = Mixer(recipe), GatedMLP(recipe)
 
     def forward(
-        self, x_BDL: Tensor, mask_BL: Tensor | None = None, dtype: torch.dtype | None = None
+        self,
+        x_BDL: Tensor,
+        mask_BL: Tensor | None = None,
+        dtype: torch.dtype | None = None,
+        static_CF: Tensor | None = None,
     ) -> Tensor:
-        """(B, D, L) -> (B, D, L); activations are of `dtype` (default: that of x), the residual
-        stream is as x.
-        """
-        return self.mlp(self.mixer(x_BDL, mask_BL, dtype), dtype)
+        """(B, D, L) -> (B, D, L); activations are of `dtype`, the residual stream is as x."""
+        return self.mlp(self.mixer(x_BDL, mask_BL, dtype, static_CF), dtype)
 
     def plain(
         self,
@@ -379,13 +394,22 @@ class Orchid(nn.Module):
         """Vectors with what stands before them; see `encode_letters`."""
         x_BDL, motifs_BDL = self.embed(letters_BVL)
         dtype = self.activations if x_BDL.dtype == torch.float32 else x_BDL.dtype
-        for block in self.blocks:
+        for block, static_CF in zip(self.blocks, self._statics(x_BDL.shape[-1]), strict=True):
             if self.checkpointing and torch.is_grad_enabled():
-                x_BDL = checkpoint(block, x_BDL, mask_BL, dtype, use_reentrant=False)
+                x_BDL = checkpoint(block, x_BDL, mask_BL, dtype, static_CF, use_reentrant=False)
             else:
-                x_BDL = block(x_BDL, mask_BL, dtype)
+                x_BDL = block(x_BDL, mask_BL, dtype, static_CF)
         normed_BDL = norm(x_BDL, self.norm.channel_scale().to(x_BDL.dtype))
         return Encoding(normed_BDL.transpose(1, 2), x_BDL, motifs_BDL)
+
+    def _statics(self, L: int) -> Sequence[Tensor | None]:
+        """The static filters of all blocks, evaluated together.
+
+        None where nothing is trained: then a block keeps its own from one call to the next.
+        """
+        if not torch.is_grad_enabled():
+            return [None] * len(self.blocks)
+        return static_spectra([block.mixer.static for block in self.blocks], L).unbind()
 
     def embed(
         self, letters_BVL: Tensor, gelu: Callable[[Tensor], Tensor] = functional.gelu

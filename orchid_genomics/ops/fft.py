@@ -35,22 +35,22 @@ def long_conv(
     y_BDL = torch.empty_like(z_BDL, memory_format=torch.contiguous_format)
     if not z_BDL.numel():  # there is no transform of no rows
         return y_BDL
-    parts = _groups(z_BDL, static_CF)
-    workspace = _workspace(z_BDL, parts, taps_CJ)
+    z, v, y = (_by_strand(x, static_CF) for x in (z_BDL, v_BDL, y_BDL))
+    parts = _groups(z)
+    workspace = _workspace(z, parts, taps_CJ)
 
     def work(rows: slice) -> None:
         given = _conditions(rows, static_CF, gain_CF, taps_CJ, kind, bound)
-        for channels, reverse in _strands(rows, z_BDL, static_CF):
-            Z, power = workspace.transform(z_BDL[:, channels]), None
-            _check_finite(Z[..., 0], "z")
-            if gain_CF is not None:
-                V = workspace.transform(_centre(v_BDL[:, channels], mask_BL))
-                power = workspace.measure(V)
-                _check_finite(power.mean, "v")
-            workspace.multiply(Z, power, given, reverse)
-            y = torch.fft.irfft(Z, n=L)
-            _blame(y[..., 0], static=given.static, gain=gain_CF, taps=taps_CJ)
-            y_BDL[:, channels] = y
+        Z, power = workspace.transform(z[:, :, rows]), None
+        _check_finite(Z[..., 0], "z")
+        if gain_CF is not None:
+            V = workspace.transform(_centre(v[:, :, rows], mask_BL))
+            power = workspace.measure(V)
+            _check_finite(power.mean, "v")
+        workspace.multiply(Z, power, given)
+        result = torch.fft.irfft(Z, n=L)
+        _blame(result[..., 0], static=given.static, gain=gain_CF, taps=taps_CJ)
+        y[:, :, rows] = result
 
     for rows in parts:
         work(rows)
@@ -76,36 +76,37 @@ def backward(
         sizes = (z_BDL, v_BDL, static_CF, static_CF, taps_CJ)
         return [torch.zeros(0) if size is None else torch.zeros_like(size) for size in sizes]
     conditioned = gain_CF is not None
-    dz = torch.empty_like(z_BDL)
-    dv = torch.empty_like(v_BDL) if conditioned else torch.zeros_like(v_BDL)
-    dstatic = torch.empty_like(static_CF)
-    dgain = torch.empty_like(static_CF) if conditioned else torch.zeros_like(static_CF)
+    dz_BDL = torch.empty_like(z_BDL, memory_format=torch.contiguous_format)
+    fresh = torch.empty_like if conditioned else torch.zeros_like
+    dv_BDL = fresh(v_BDL, memory_format=torch.contiguous_format)
+    dstatic, dgain = torch.empty_like(static_CF), fresh(static_CF)
     dtaps = torch.zeros(0) if taps_CJ is None else torch.zeros_like(taps_CJ)
-    parts = _groups(z_BDL, static_CF)
-    workspace = _workspace(z_BDL, parts, taps_CJ)
+    dy, z, v = (_by_strand(x, static_CF) for x in (dy_BDL, z_BDL, v_BDL))
+    dz, dv = _by_strand(dz_BDL, static_CF), _by_strand(dv_BDL, static_CF)
+    parts = _groups(z)
+    workspace = _workspace(z, parts, taps_CJ)
 
     def work(rows: slice) -> None:
         given = _conditions(rows, static_CF, gain_CF, taps_CJ, kind, bound)
         to_gain = dgain[rows] if conditioned else None
         to_taps = None if taps_CJ is None else dtaps[rows]
         sums = Sums(dstatic[rows], to_gain, to_taps)
-        for channels, reverse in _strands(rows, z_BDL, static_CF):
-            Z = workspace.transform(z_BDL[:, channels])
-            DY = workspace.transform(dy_BDL[:, channels], 2 / L)
-            V = power = None
-            if conditioned:
-                V = workspace.transform(_centre(v_BDL[:, channels], mask_BL))
-                power = workspace.measure(V)
-            slope = workspace.differentiate(DY, Z, power, given, reverse, sums)
-            del Z
-            _store(torch.fft.irfft(DY, n=L), L / 2, dz[:, channels])
-            if V is not None and power is not None:
-                workspace.backproject(V, slope, power)
-                dv[:, channels] = _centre(torch.fft.irfft(V, n=L), mask_BL)
+        Z = workspace.transform(z[:, :, rows])
+        DY = workspace.transform(dy[:, :, rows], 2 / L)
+        V = power = None
+        if conditioned:
+            V = workspace.transform(_centre(v[:, :, rows], mask_BL))
+            power = workspace.measure(V)
+        slope = workspace.differentiate(DY, Z, power, given, sums)
+        del Z
+        _store(torch.fft.irfft(DY, n=L), L / 2, dz[:, :, rows])
+        if V is not None and power is not None:
+            workspace.backproject(V, slope, power)
+            dv[:, :, rows] = _centre(torch.fft.irfft(V, n=L), mask_BL)
 
     for rows in parts:
         work(rows)
-    return [dz, dv, half_weigh(dstatic, L), half_weigh(dgain, L), dtaps]
+    return [dz_BDL, dv_BDL, half_weigh(dstatic, L), half_weigh(dgain, L), dtaps]
 
 
 @long_conv.register_fake
@@ -144,18 +145,25 @@ def _differentiate(ctx: Any, dy_BDL: Tensor) -> tuple[Maybe, ...]:
 long_conv.register_autograd(_differentiate, setup_context=_keep)
 
 
-def _groups(z_BDL: Tensor, static_CF: Tensor) -> list[slice]:
+def _by_strand(x_BDL: Tensor, static_CF: Tensor) -> Tensor:
+    """(B, strands, C, L): the second of strand pairs reads the conjugate spectra."""
+    B, D, L = x_BDL.shape
+    C = static_CF.shape[0]
+    return x_BDL.reshape(B, D // C, C, L)
+
+
+def _groups(z_BSCL: Tensor) -> list[slice]:
     """Rows of the spectra to take together."""
-    B, _, L = z_BDL.shape
-    return groups(static_CF.shape[0], B * L, z_BDL.device)
+    B, S, C, L = z_BSCL.shape
+    return groups(C, B * S * L, z_BSCL.device)
 
 
-def _workspace(z_BDL: Tensor, parts: list[slice], taps_CJ: Maybe) -> Workspace:
+def _workspace(z_BSCL: Tensor, parts: list[slice], taps_CJ: Maybe) -> Workspace:
     """The buffers of all groups: taps along frequency want the whole spectrum in one run."""
-    B, _, L = z_BDL.shape
-    dtype = torch.float64 if z_BDL.dtype == torch.float64 else torch.float32
+    dtype = torch.float64 if z_BSCL.dtype == torch.float64 else torch.float32
     rows = max(rows.stop - rows.start for rows in parts)
-    return Workspace(B, rows, L, dtype, z_BDL.device, whole=taps_CJ is not None)
+    B, S, _, L = z_BSCL.shape
+    return Workspace((B, S, rows), L, dtype, z_BSCL.device, whole=taps_CJ is not None)
 
 
 def _conditions(
@@ -164,15 +172,6 @@ def _conditions(
     gain = None if gain_CF is None else gain_CF[rows]
     taps = None if taps_CJ is None or gain_CF is None else taps_CJ[rows]
     return Conditions(static_CF[rows], gain, taps, kind, bound)
-
-
-def _strands(rows: slice, z_BDL: Tensor, static_CF: Tensor) -> list[tuple[slice, bool]]:
-    """The channels of these rows, and whether they read them conjugated.
-
-    The second strand of pairs does: it has the reversed filter.
-    """
-    D, C = z_BDL.shape[1], static_CF.shape[0]
-    return [(slice(rows.start + s * C, rows.stop + s * C), s == 1) for s in range(D // C)]
 
 
 def _check_finite(sums: Tensor, name: str) -> None:
@@ -197,7 +196,7 @@ def _centre(v: Tensor, mask_BL: Maybe) -> Tensor:
     if mask_BL is None:
         return v
     v = v if v.dtype == torch.float64 else v.float()
-    mask = mask_BL[:, None].to(v.dtype)
+    mask = mask_BL[:, None, None].to(v.dtype)
     mean = (v * mask).sum(-1, keepdim=True) / mask.sum(-1, keepdim=True).clamp(min=1)
     return (v - mean) * mask
 

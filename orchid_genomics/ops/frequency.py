@@ -53,7 +53,7 @@ def taps_gradient(Q: Tensor, spectrum: Tensor, count: int, L: int) -> Tensor:
     for j in range(1, count + 1):
         below = Q * _shift(spectrum, j, L).conj_physical()
         pair = below + Q.conj_physical() * _shift(spectrum, -j, L)
-        columns.append(half_weigh(pair, L).sum((0, -1)))
+        columns.append(half_weigh(pair, L).sum((0, 1, -1)))
     return torch.stack(columns, -1)
 
 

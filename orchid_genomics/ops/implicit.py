@@ -1,7 +1,6 @@
-"""The spectrum of an implicit filter: a small sine network over signed lags, tapered, then
-transformed.
+"""Spectra of implicit filters: small sine networks over signed lags, tapered, then transformed.
 
-Fused by hand: lags are taken in cache-sized pieces, only the parameters are kept, and the backward
+Those of all layers at once, for each is a hundred small calls. Fused by hand: lags are taken in cache-sized pieces, only the parameters are kept, and the backward
 pass is one inverse real transform and a second run of the network; ordinary autograd keeps ten
 tensors as long as the window and takes twice the time. `model.filters.StaticFilter.taps` is the
 same filter written out. The trap: at even length the lag L / 2 is the mean of both signs.
@@ -48,38 +47,48 @@ def spectrum(
     rate: Tensor,
     L: int,
 ) -> Tensor:
-    """rfft of taps(lag) = (w_last sin(w_second sin(w_first features + b) + b)) exp(-rate |lag|)
-    over L; (C, F).
+    """rfft of taps(lag) = (w_last sin(w_second sin(w_first features + b) + b)) exp(-rate |lag|).
 
-    Shapes: w_first (H, 1 + 2 octaves), w_second (H, H), w_last (C, H), rate (C) of one over
-    nucleotides.
+    Parameters
+    ----------
+    w_first, b_first : (N, H, 1 + 2 octaves) and (N, H), of N filters.
+    w_second, b_second : (N, H, H) and (N, H).
+    w_last : (N, C, H).
+    rate : (N, C), one over nucleotides.
+
+    Returns
+    -------
+    spectra (N, C, F) over L, F = L // 2 + 1.
     """
     parameters = (w_first, b_first, w_second, b_second, w_last, rate)
-    taps_CL = torch.empty(len(rate), L, dtype=rate.dtype, device=rate.device)
+    N, C = rate.shape
+    taps_NCL = torch.empty(N, C, L, dtype=rate.dtype, device=rate.device)
 
     def work(first: int, last: int) -> None:
         *_, m, taper = _network(signed_lags(first, last, L, rate), *parameters)
-        torch.mul(m, taper, out=taps_CL[:, first:last])
+        torch.mul(m, taper, out=taps_NCL[..., first:last])
 
     for piece in _pieces(L, rate):
         work(*piece)
     if L % 2 == 0:
         *_, m, taper = _network(_middle(L, rate), *parameters)
-        taps_CL[:, L // 2] = (m * taper)[:, 0].add_(taps_CL[:, L // 2]).mul_(0.5)
-    spectrum_CF = torch.empty(len(rate), L // 2 + 1, dtype=_complex(rate), device=rate.device)
+        middle = taps_NCL[..., L // 2]
+        middle.add_((m * taper)[..., 0]).mul_(0.5)
+    spectrum = torch.empty(N * C, L // 2 + 1, dtype=_complex(rate), device=rate.device)
+    taps = taps_NCL.view(N * C, L)
 
     def transform(rows: slice) -> None:
-        spectrum_CF[rows] = torch.fft.rfft(taps_CL[rows])
+        spectrum[rows] = torch.fft.rfft(taps[rows])
 
-    for rows in groups(len(rate), L, rate.device):
+    for rows in groups(N * C, L, rate.device):
         transform(rows)
-    return spectrum_CF
+    return spectrum.view(N, C, -1)
 
 
 @torch.library.custom_op("orchid::implicit_spectrum_backward", mutates_args=())
 @without_autocast
 def spectrum_backward(
-    dspectrum_CF: Tensor,
+    dspectrum_NCF: Tensor,
     w_first: Tensor,
     b_first: Tensor,
     w_second: Tensor,
@@ -90,30 +99,31 @@ def spectrum_backward(
 ) -> list[Tensor]:
     """Gradients of the six parameters, in their order."""
     parameters = (w_first, b_first, w_second, b_second, w_last, rate)
-    dtaps_CL = torch.empty(len(rate), L, dtype=rate.dtype, device=rate.device)
+    N, C = rate.shape
+    dtaps_NCL = torch.empty(N, C, L, dtype=rate.dtype, device=rate.device)
+    dspectrum, dtaps = dspectrum_NCF.reshape(N * C, -1), dtaps_NCL.view(N * C, L)
 
     def transform(rows: slice) -> None:
-        half = dspectrum_CF[rows] * (L / 2)  # the inverse counts inner bins twice
+        half = dspectrum[rows] * (L / 2)  # the inverse counts inner bins twice
         half[:, 0] *= 2
         if L % 2 == 0:
             half[:, -1] *= 2
-        dtaps_CL[rows] = torch.fft.irfft(half, n=L)
+        dtaps[rows] = torch.fft.irfft(half, n=L)
 
-    for rows in groups(len(rate), L, rate.device):
+    for rows in groups(N * C, L, rate.device):
         transform(rows)
     if L % 2 == 0:
-        dtaps_CL[:, L // 2] *= 0.5
+        dtaps_NCL[..., L // 2] *= 0.5
     sums = [start_sum(parameter) for parameter in parameters]
 
     def work(first: int, last: int) -> None:
-        _network_backward(
-            dtaps_CL[:, first:last], signed_lags(first, last, L, rate), parameters, sums
-        )
+        lags = signed_lags(first, last, L, rate)
+        _network_backward(dtaps_NCL[..., first:last], lags, parameters, sums)
 
     for piece in _pieces(L, rate):
         work(*piece)
     if L % 2 == 0:
-        _network_backward(dtaps_CL[:, L // 2, None], _middle(L, rate), parameters, sums)
+        _network_backward(dtaps_NCL[..., L // 2, None], _middle(L, rate), parameters, sums)
     return finish_sums(rate.dtype, *sums)
 
 
@@ -126,39 +136,40 @@ def _network(
     w_last: Tensor,
     rate: Tensor,
 ) -> tuple[Tensor, ...]:
-    """Features, what enters and leaves both sines, the network's answer and the taper, each (..,
-    T).
-    """
-    given = features(lag, w_first.shape[1] // 2)
-    one = torch.addmm(b_first[:, None], w_first, given)
+    """Features, what enters and leaves both sines, the answers and the tapers, each (N, .., T)."""
+    given = features(lag, w_first.shape[-1] // 2).expand(len(w_first), -1, -1)
+    one = torch.baddbmm(b_first[..., None], w_first, given)
     sine_one = one.sin()
-    two = torch.addmm(b_second[:, None], w_second, sine_one)
+    two = torch.baddbmm(b_second[..., None], w_second, sine_one)
     sine_two = two.sin()
-    taper = torch.mul(rate[:, None], -lag.abs()).clamp_(min=FARTHEST).exp_()
-    return given, one, sine_one, two, sine_two, w_last @ sine_two, taper
+    taper = torch.mul(rate[..., None], -lag.abs()).clamp_(min=FARTHEST).exp_()
+    return given, one, sine_one, two, sine_two, torch.bmm(w_last, sine_two), taper
 
 
 def _network_backward(
     dtaps: Tensor, lag: Tensor, parameters: tuple[Tensor, ...], sums: list[Tensor]
 ) -> None:
-    """Add the gradients of one piece of lags to `sums`; a taper at its least passes nothing that
-    float64 could hold.
+    """Add the gradients of one piece of lags to `sums`.
+
+    A taper at its least passes nothing that float64 could hold.
     """
     _, _, w_second, _, w_last, _ = parameters
     given, one, sine_one, two, sine_two, m, taper = _network(lag, *parameters)
     dm = taper.mul_(dtaps)
-    sums[4].addmm_(dm, sine_two.T)
-    sums[5].addmv_(m.mul_(dm), lag.abs(), alpha=-1)
-    dtwo = (w_last.T @ dm).mul_(two.cos_())
-    sums[2].addmm_(dtwo, sine_one.T)
+    sums[4].baddbmm_(dm, sine_two.mT)
+    sums[5].sub_(m.mul_(dm) @ lag.abs())
+    dtwo = torch.bmm(w_last.mT, dm).mul_(two.cos_())
+    sums[2].baddbmm_(dtwo, sine_one.mT)
     sums[3].add_(dtwo.sum(-1))
-    done = (w_second.T @ dtwo).mul_(one.cos_())
-    sums[0].addmm_(done, given.T)
+    done = torch.bmm(w_second.mT, dtwo).mul_(one.cos_())
+    sums[0].baddbmm_(done, given.mT)
     sums[1].add_(done.sum(-1))
 
 
-def _pieces(L: int, like: Tensor) -> list[tuple[int, int]]:
-    size = 4 * CHUNK["cpu"] if like.device.type == "cpu" else L  # narrower than a block's pieces
+def _pieces(L: int, rate_NC: Tensor) -> list[tuple[int, int]]:
+    size = L
+    if rate_NC.device.type == "cpu":  # a lag is narrower than a position of a block
+        size = max(1, 4 * CHUNK["cpu"] // max(len(rate_NC), 1))
     return [(first, min(first + size, L)) for first in range(0, L, size)]
 
 
@@ -176,14 +187,14 @@ def _keep(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
     ctx.save_for_backward(*tensors)
 
 
-def _gradients(ctx: Any, dspectrum_CF: Tensor) -> tuple[Tensor | None, ...]:
-    return *spectrum_backward(dspectrum_CF.resolve_conj(), *ctx.saved_tensors, ctx.length), None
+def _gradients(ctx: Any, dspectrum: Tensor) -> tuple[Tensor | None, ...]:
+    return *spectrum_backward(dspectrum.resolve_conj(), *ctx.saved_tensors, ctx.length), None
 
 
 spectrum.register_autograd(_gradients, setup_context=_keep)
 spectrum.register_fake(
     lambda w1, b1, w2, b2, w3, rate, L: torch.empty(
-        len(rate), L // 2 + 1, dtype=_complex(rate), device=rate.device
+        *rate.shape, L // 2 + 1, dtype=_complex(rate), device=rate.device
     )
 )
 spectrum_backward.register_fake(lambda dspectrum, *rest: [torch.empty_like(t) for t in rest[:-1]])

@@ -6,6 +6,7 @@ left over, so runs end at multiples of a vector and rows of the buffers lie apar
 the same bits in every batch.
 """
 
+import math
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
@@ -24,7 +25,10 @@ as_real = torch.view_as_real
 
 
 class Conditions(NamedTuple):
-    """What conditions the rows of one group: spectra (R, F), taps (R, J); kind and bound."""
+    """What conditions the rows of one group: spectra (R, F), taps (R, J); kind and bound.
+
+    A second strand reads their conjugates.
+    """
 
     static: Tensor
     gain: Maybe
@@ -34,7 +38,7 @@ class Conditions(NamedTuple):
 
 
 class Power(NamedTuple):
-    """The power spectrum of a group (B, R, F), DC being 0, and its mean over all bins (B, R, 1)."""
+    """The power spectrum of a group (B, S, R, F), DC being 0, and its mean over all bins."""
 
     bins: Tensor
     mean: Tensor
@@ -49,27 +53,32 @@ class Sums(NamedTuple):
 
 
 class Workspace:
-    """Buffers for at most `rows` rows of B sequences of length L, group after group."""
+    """Buffers for (B, strands, rows) of length L at most, group after group of rows."""
 
     def __init__(
-        self, B: int, rows: int, L: int, dtype: torch.dtype, device: torch.device, whole: bool
+        self,
+        shape: tuple[int, int, int],
+        L: int,
+        dtype: torch.dtype,
+        device: torch.device,
+        whole: bool,
     ) -> None:
         self.L, self.F = L, L // 2 + 1
         step = self.F
         if device.type == "cpu" and not whole:
-            step = max(VECTOR, RUN // max(B * rows, 1) // VECTOR * VECTOR)
+            step = max(VECTOR, RUN // math.prod(shape) // VECTOR * VECTOR)
         count = max(1, round(self.F / step))
         self.widths = [step] * (count - 1) + [self.F - step * (count - 1)]
         run = max(self.widths)
         complex_type = torch.complex128 if dtype == torch.float64 else torch.complex64
         # One buffer for both: what is staged has been transformed before power is measured.
-        shared = torch.empty(B, rows, 2 * self.F, dtype=dtype, device=device)
+        shared = torch.empty(*shape, 2 * self.F, dtype=dtype, device=device)
         self.staged = shared[..., :L] if device.type == "cpu" and L >= STAGED else None
         self.power, self.slope = shared.split(self.F, -1)
-        real = torch.empty(2, B, rows, run, dtype=dtype, device=device)
+        real = torch.empty(2, *shape, run, dtype=dtype, device=device)
         self.bounded, self.strength = real.unbind()
         # A number more than a run, so that no row begins where another ends (see the module).
-        wide = torch.empty(2, B, rows, run + 1, dtype=complex_type, device=device)
+        wide = torch.empty(2, *shape, run + 1, dtype=complex_type, device=device)
         self.one, self.two = wide.unbind()
 
     def runs(self, *spectra: Maybe) -> Iterable[tuple[Any, ...]]:
@@ -77,16 +86,16 @@ class Workspace:
         none = [None] * len(self.widths)
         return zip(*(none if s is None else s.split(self.widths, -1) for s in spectra), strict=True)
 
-    def transform(self, x_BRL: Tensor, scale: float = 1.0) -> Tensor:
+    def transform(self, x_BSRL: Tensor, scale: float = 1.0) -> Tensor:
         """rfft of scale times x, in float32 whatever the activations (float64 stays)."""
         if self.staged is None:
-            x = x_BRL.to(self.power.dtype)
+            x = x_BSRL.to(self.power.dtype)
             return torch.fft.rfft(x if scale == 1.0 else x * scale)
-        staged = self.staged[:, : x_BRL.shape[1]]
-        if x_BRL.dtype == staged.dtype and scale != 1.0:
-            torch.mul(x_BRL, scale, out=staged)
+        staged = self.staged[:, :, : x_BSRL.shape[2]]
+        if x_BSRL.dtype == staged.dtype and scale != 1.0:
+            torch.mul(x_BSRL, scale, out=staged)
         else:
-            staged.copy_(x_BRL)
+            staged.copy_(x_BSRL)
             if scale != 1.0:
                 staged.mul_(scale)
         return torch.fft.rfft(staged)
@@ -97,18 +106,18 @@ class Workspace:
         It is written where `transform` stages what it reads: transform everything first.
         """
         V[..., 0] = 0
-        bins = self.power[:, : V.shape[1]]
+        bins = self.power[:, :, : V.shape[2]]
         for v, p in self.runs(V, bins):
-            square = self.one[:, : V.shape[1], : v.shape[-1]]
+            square = self.one[:, :, : V.shape[2], : v.shape[-1]]
             torch.mul(as_real(v), as_real(v), out=as_real(square))
             torch.add(square.real, square.imag, out=p)
         return Power(bins, whole_sum(bins, self.L).div_(self.L).add_(TINY))
 
-    def multiply(self, Z: Tensor, power: Power | None, given: Conditions, reverse: bool) -> None:
+    def multiply(self, Z: Tensor, power: Power | None, given: Conditions) -> None:
         """Multiply Z by the whole filter's spectrum, in place; the power's buffer is used up."""
-        R, bins = Z.shape[1], None if power is None else power.bins
+        R, bins = Z.shape[2], None if power is None else power.bins
         for z, p, static, gain in self.runs(Z, bins, given.static, given.gain):
-            one, bounded = self.one[:, :R, : z.shape[-1]], self.bounded[:, :R, : z.shape[-1]]
+            one, bounded = (t[:, :, :R, : z.shape[-1]] for t in (self.one, self.bounded))
             if power is None:
                 h = one.copy_(static)
             else:
@@ -116,7 +125,7 @@ class Workspace:
                 p.div_(bounded)
                 one.copy_(p if given.kind == "correlation" else p.sqrt_())
                 h = self._filter(static, gain, one, given.taps)
-            z.mul_(h.conj_physical_() if reverse else h)
+            z.mul_(_conjugate_second(h))
 
     def _filter(
         self, static: Tensor, gain: Tensor, strength: Tensor, taps: Maybe, out: Maybe = None
@@ -133,19 +142,19 @@ class Workspace:
         Z: Tensor,
         power: Power | None,
         given: Conditions,
-        reverse: bool,
         sums: Sums,
     ) -> Tensor:
         """DY becomes the transform of dz; the rest goes to `sums`; that of power is returned.
 
         DY comes with a factor 2 / L, which all of them keep; Z and the power's buffer are used up.
         """
-        R, bins = Z.shape[1], None if power is None else power.bins
-        slope = self.slope[:, :R]
+        R, bins = Z.shape[2], None if power is None else power.bins
+        slope = self.slope[:, :, :R]
         runs = self.runs(DY, Z, bins, slope, given.static, given.gain, sums.static, sums.gain)
         for dy, q, p, s, static, gain, to_static, to_gain in runs:
             one, two, bounded, strength = (
-                t[:, :R, : q.shape[-1]] for t in (self.one, self.two, self.bounded, self.strength)
+                t[:, :, :R, : q.shape[-1]]
+                for t in (self.one, self.two, self.bounded, self.strength)
             )
             if power is None:
                 h = one.copy_(static)
@@ -155,10 +164,9 @@ class Workspace:
                 one.copy_(strength if given.kind == "correlation" else strength.sqrt_())
                 h = self._filter(static, gain, one, given.taps, out=two)
             torch.mul(q.conj_physical_(), dy, out=q)
-            dy.mul_(h if reverse else h.conj_physical_())
-            if reverse:
-                q.conj_physical_()
-            _add(to_static, q, reverse)
+            dy.mul_(_conjugate_second(h.conj_physical_()))
+            _conjugate_second(q)
+            torch.sum(q, (0, 1), out=to_static)
             if power is None:
                 continue
             if given.taps is not None and sums.taps is not None:
@@ -167,7 +175,7 @@ class Workspace:
                 q = frequency.convolve(q, given.taps, self.L)
             torch.mul(as_real(gain), as_real(q), out=as_real(two))
             torch.add(two.real, two.imag, out=s)
-            _add(to_gain, one.mul_(q), reverse)
+            torch.sum(one.mul_(q), (0, 1), out=to_gain)
             s.mul_(_slope(strength, bounded, power.mean, given.kind))
             p.mul_(s)
         return slope
@@ -180,7 +188,7 @@ class Workspace:
         shared = whole_sum(power.bins, self.L) / (self.L * power.mean)
         scale = self.L / power.mean  # 2 / mean, less the factor 2 / L in the slope
         for v, s in self.runs(V, slope):
-            one = self.one[:, : V.shape[1], : v.shape[-1]]
+            one = self.one[:, :, : V.shape[2], : v.shape[-1]]
             v.mul_(one.copy_(s.sub_(shared).mul_(scale)))
 
 
@@ -198,11 +206,7 @@ def _slope(strength: Tensor, bounded: Tensor, mean: Tensor, kind: str) -> Tensor
     return slope
 
 
-def _add(total: Tensor, part_BRF: Tensor, also: bool) -> None:
-    """The sum over the batch, added to what another strand left there or in place of it."""
-    if also:
-        total += part_BRF[0] if len(part_BRF) == 1 else part_BRF.sum(0)
-    elif len(part_BRF) == 1:
-        total.copy_(part_BRF[0])
-    else:
-        torch.sum(part_BRF, 0, out=total)
+def _conjugate_second(spectrum_BSRF: Tensor) -> Tensor:
+    """The same, in place, with that of the second strand conjugated: it has the reversed filter."""
+    spectrum_BSRF[:, 1:].conj_physical_()
+    return spectrum_BSRF

@@ -12,6 +12,7 @@ from orchid_genomics.model.filters import (
     StaticFilter,
     StaticRecipe,
     short_conv,
+    static_spectra,
     tap_spectrum,
 )
 from orchid_genomics.ops import long_conv
@@ -84,7 +85,18 @@ def test_the_fused_spectrum_keeps_torchs_rules():
         t.detach().requires_grad_()
         for t in (*layers, filter.last.weight, torch.exp(-filter.log_decay))
     ]
-    torch.library.opcheck(torch.ops.orchid.implicit_spectrum.default, (*leaves, 10))
+    two = [torch.stack((leaf, 2 * leaf)).detach().requires_grad_() for leaf in leaves]
+    torch.library.opcheck(torch.ops.orchid.implicit_spectrum.default, (*two, 10))
+
+
+def test_filters_evaluated_together_are_each_what_they_are_alone():
+    recipe = StaticRecipe(longest=500)
+    torch.manual_seed(1)
+    filters = [StaticFilter(4, recipe).double() for _ in range(3)]
+    for L in (1, 2, 9, 2_050):
+        together = static_spectra(filters, L)
+        alone = torch.stack([filter(L) for filter in filters])
+        torch.testing.assert_close(together, alone, rtol=0, atol=1e-13)
 
 
 def test_far_lags_are_tapered_by_one_decay_a_channel_spaced_to_the_longest_window():

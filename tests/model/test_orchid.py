@@ -222,7 +222,7 @@ def test_the_plain_encoder_is_the_fused_one(filter, strands, masked, monkeypatch
         if plain:
             for block in model.blocks:
                 monkeypatch.setattr(
-                    block, "forward", lambda x, mask, _, plain=block.plain: plain(x, mask)
+                    block, "forward", lambda x, mask, *_, plain=block.plain: plain(x, mask)
                 )
         y = model.encode(tokens(2, 37), mask if masked else None)
         results.append([y, *torch.autograd.grad(y.square().sum(), list(model.parameters()))])

@@ -33,7 +33,8 @@ class Progress:
         """Say that so many records more are done."""
         self.at += count
         speed = (self.at - self.first) / max(time.monotonic() - self.begun, 1e-9)
-        text = f"{self.at:,}/{self.mine:,} {self.unit}  {speed:,.1f}/s"
+        pace = f"{speed:,.1f}/s" if speed >= 0.1 else f"{clock(1 / max(speed, 1e-9))} each"
+        text = f"{self.at:,}/{self.mine:,} {self.unit}  {pace}"
         self.line.show(
             self.at, text, f"{text}  {clock((self.mine - self.at) / max(speed, 1e-9))} left"
         )

@@ -31,8 +31,10 @@ from orchid_genomics.jobs.task import Format, Identity, Task, register
 from orchid_genomics.score.elements.element_files import ElementFile
 from orchid_genomics.sequence import CODE, DNA
 
-BLOCK = 16
-"""Regions that are explained, saved and lost together."""
+BLOCK = 4
+"""Regions that are explained, saved and lost together. Each takes seconds to minutes, so few of
+them: progress and the time left are told after every block.
+"""
 
 
 class ExplainIdentity(Identity):

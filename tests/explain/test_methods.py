@@ -73,7 +73,7 @@ def test_the_other_strand_of_a_region_has_the_mirrored_arrays(tiny_model, genome
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_region_does_not_know_those_beside_it(tiny_model, genome, method):
-    explainer = Explainer(tiny_model, genome, Options(method, **QUICK))
+    explainer = Explainer(tiny_model, genome, Options(method, window=64, **QUICK))
     places = [Interval("chr1", 20, 60), Interval("chr2", 5, 45), Interval("chr1", 100, 130)]
     for together in explainer(places):
         (alone,) = explainer([together.interval])
@@ -100,7 +100,7 @@ def test_a_window_is_read_and_the_region_alone_explained(tiny_model, genome):
 
 def test_every_format_holds_the_same_numbers_and_every_region_is_answered(files, tmp_path):
     outs = [tmp_path / f"out.{kind}" for kind in ("h5", "npz", "bw", "bedgraph.gz")]
-    summary = explain(*files, outs, Options("ism"), quiet=True)
+    summary = explain(*files, outs, Options("ism", window=64), quiet=True)
     assert (summary["regions"], summary["explained"]) == (6, 3)
     assert summary["reasons"] == {"all_n": 1, "off_contig": 1, "unknown_contig": 1}
     rows, of_npz = list(read_explained(outs[0])), list(read_explained(outs[1]))
@@ -135,9 +135,10 @@ def test_shards_merge_to_the_same_numbers_and_a_kill_resumes(files, tmp_path, mo
     from orchid_genomics.tasks.merge import merge
 
     monkeypatch.setattr(module, "BLOCK", 2)
-    explain(*files, tmp_path / "whole.h5", quiet=True)
+    options = Options("gradient", window=64)
+    explain(*files, tmp_path / "whole.h5", options, quiet=True)
     for shard in ("1/2", "2/2"):
-        assert explain(*files, tmp_path / "cut.h5", shard=shard, quiet=True) is None
+        assert explain(*files, tmp_path / "cut.h5", options, shard=shard, quiet=True) is None
     merge([tmp_path / "cut.h5.parts"], tmp_path / "cut.h5", quiet=True)
     answer = Explainer.__call__
     calls = []
@@ -150,8 +151,8 @@ def test_shards_merge_to_the_same_numbers_and_a_kill_resumes(files, tmp_path, mo
 
     monkeypatch.setattr(Explainer, "__call__", killed)
     with pytest.raises(KeyboardInterrupt):
-        explain(*files, tmp_path / "resumed.h5", quiet=True)
-    explain(*files, tmp_path / "resumed.h5", resume=True, quiet=True)
+        explain(*files, tmp_path / "resumed.h5", options, quiet=True)
+    explain(*files, tmp_path / "resumed.h5", options, resume=True, quiet=True)
     assert len(calls) == 4
     with h5py.File(tmp_path / "whole.h5") as whole:
         for name in ("cut", "resumed"):
@@ -197,7 +198,7 @@ def test_a_head_of_several_outputs_is_asked_which(made, genome):
     with pytest.raises(InputError) as error:
         Explainer(model, genome)
     assert str(error.value) == "target: not given, and the model has several; it has CTCF, REST"
-    (found,) = Explainer(model, genome, Options("deeplift", "REST", references=2))(
+    (found,) = Explainer(model, genome, Options("deeplift", "REST", references=2, window=64))(
         [Interval("chr1", 0, 40)]
     )
     assert found.arrays["error"] < 1e-3
@@ -250,7 +251,7 @@ def test_where_nothing_can_be_told_a_reason_stands_and_never_a_row_of_zeros(
 
 def test_letters_in_which_no_reference_differs_are_counted_and_told(files, tmp_path, capsys):
     summary = explain(
-        *files, tmp_path / "two.npz", Options("integrated", references=2, most_steps=1)
+        *files, tmp_path / "two.npz", Options("integrated", references=2, window=128, most_steps=1)
     )
     assert summary["references"] == 2
     assert 0 < summary["uncontrasted"] < summary["letters"] / 2
@@ -260,6 +261,7 @@ def test_letters_in_which_no_reference_differs_are_counted_and_told(files, tmp_p
         if not region.why:
             silent = region.arrays["contrasts"] == 0
             assert (region.arrays["projected"][silent] == 0).all()
-    default = explain(*files, tmp_path / "own.npz", Options("integrated", most_steps=1), quiet=True)
+    options = Options("integrated", window=128, most_steps=1)
+    default = explain(*files, tmp_path / "own.npz", options, quiet=True)
     assert default["references"] == 10  # what was used, and not 0
     assert default["uncontrasted"] == 1  # a shuffle keeps the last letter before a run of N

@@ -57,6 +57,7 @@ def measured(path: Path, encoder: dict, folder: Path) -> list[float]:
             "short_taps": 3,
             "short_spread": 0.0,
             "stem": 0,
+            "mlp": 2.0,
             **encoder,
         },
         "head": {"pool": "attention"},

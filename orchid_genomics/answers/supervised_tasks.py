@@ -84,7 +84,7 @@ class SupervisedTask(ABC):
 
     @abstractmethod
     def link(self, outputs: Tensor) -> Tensor:
-        """Outputs of a model as answers: probabilities (binary: of the second class), or numbers."""
+        """Outputs as answers: probabilities (binary: of the second class), or numbers."""
 
     @abstractmethod
     def loss(
@@ -106,7 +106,7 @@ class SupervisedTask(ABC):
         """Every score (S,) of flat answers (N, K) under row weights (S, N)."""
 
     def thresholds(self, answers: np.ndarray, target: np.ndarray) -> np.ndarray:
-        """A threshold for each column (K,), of highest MCC on these rows; NaN where there is none."""
+        """A threshold a column (K,), of highest MCC on these rows; NaN where there is none."""
         return np.full(answers.shape[1], np.nan)
 
     def constant(self, target: np.ndarray) -> np.ndarray:
@@ -438,7 +438,7 @@ def _mean_of_known(each: Tensor, known: Tensor) -> Tensor:
 
 
 def _same_say(counts: np.ndarray, rows: int) -> np.ndarray:
-    """Weights of classes (classes,), or of 0 and 1 of each label (2, K), inverse to their counts."""
+    """Weights of classes (classes,), or of 0 and 1 of each label (2, K), inverse to counts."""
     kinds = np.maximum((counts > 0).sum(0), 1)
     return (rows / (kinds * np.maximum(counts, 1))).astype(np.float32)
 

@@ -110,7 +110,7 @@ def precision_recall(predictions: Sequence[Prediction], ax: Any = None) -> Any:
 
 
 def calibration(predictions: Sequence[Prediction], ax: Any = None) -> Any:
-    """The share that is positive against the predicted probability, in bins of as many rows each."""
+    """The share that is positive against the predicted probability, in bins of equal size."""
     ax = axes(ax, SIZE)
     _diagonal(ax, (0, 1))
     drawn = [Line(each.name, *reliability(each.score, each.positive)) for each in predictions]

@@ -34,7 +34,7 @@ def primary_score(data: LabelledSet, answers: np.ndarray, rows: np.ndarray) -> f
 
 
 def constant_answer(data: LabelledSet) -> Answered:
-    """What training would have everybody answer: the share of each class, or the mean of numbers."""
+    """What training would have all answer: the share of each class, or the mean of numbers."""
     constant = data.task.constant(data.target[data.rows("train")])
     validation, test = (
         repeat_answer(constant, data.target[data.rows(split)]) for split in ("validation", "test")

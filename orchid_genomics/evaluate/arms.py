@@ -229,7 +229,7 @@ def train_arm(
     best = min(searched, key=lambda candidate: searched[candidate].loss)
     others = [fit(best, seed) for seed in seeds[1:]]
     chosen = [searched[best], *others]
-    fits = [_answered(done, data, seed, ranks) for done, seed in zip(chosen, seeds, strict=True)]
+    fits = [_answer(done, data, seed, ranks) for done, seed in zip(chosen, seeds, strict=True)]
     return TrainedArm(
         name=arm.name,
         fits=tuple(fits),
@@ -274,7 +274,7 @@ def _fit(
     )
 
 
-def _answered(done: SupervisedFit, data: LabelledSet, seed: int, ranks: Ranks) -> SeedFit:
+def _answer(done: SupervisedFit, data: LabelledSet, seed: int, ranks: Ranks) -> SeedFit:
     """A trained model with its answers on validation and test."""
     return SeedFit(
         seed=seed,

@@ -98,7 +98,7 @@ def within_budget(
         f"{count} candidate{'s' if count > 1 else ''} of {epochs} epoch{'s' if epochs > 1 else ''}"
     )
     say(f"{arm.name}: {budget} holds {held}")
-    return replace(arm, candidates=[_shortened(each, epochs) for each in arm.candidates[:count]])
+    return replace(arm, candidates=[_shorten(each, epochs) for each in arm.candidates[:count]])
 
 
 def fit_in(arm: Arm, pace: Pace, seconds: float) -> tuple[int, int]:
@@ -113,5 +113,5 @@ def fit_in(arm: Arm, pace: Pace, seconds: float) -> tuple[int, int]:
     return 1, int(seconds // pace.seconds)
 
 
-def _shortened(candidate: Candidate, epochs: int) -> Candidate:
+def _shorten(candidate: Candidate, epochs: int) -> Candidate:
     return replace(candidate, training=candidate.training.model_copy(update={"epochs": epochs}))

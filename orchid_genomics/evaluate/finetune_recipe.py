@@ -80,7 +80,7 @@ class FinetuneTraining(Strict):
     baselines are measured at as well.
     """
     layers: int | None = Field(default=None, ge=0)
-    """How many of the last layers are trained: all when not given, 0 for the head alone (a probe)."""
+    """How many of the last layers are trained: all if not given, 0 for the head alone (a probe)."""
     class_weights: Literal["none", "balanced"] = "none"
     """balanced: every class, or the two answers of every label, have the same say in the loss."""
     checks: int | None = Field(default=None, gt=0)

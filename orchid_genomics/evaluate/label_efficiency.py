@@ -50,7 +50,7 @@ def score_cells(results: Sequence[ShareResult]) -> list[list[str]]:
     return rows
 
 
-def learned(results: Sequence[ShareResult]) -> list[Learned]:
+def learning_curves(results: Sequence[ShareResult]) -> list[Learned]:
     """What is drawn: the score of every alternative against the training rows."""
     primary = results[0].verdict.primary
     curves = []

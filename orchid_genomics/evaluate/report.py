@@ -20,7 +20,7 @@ from orchid_genomics.evaluate.bootstrap import Estimate
 from orchid_genomics.evaluate.comparison import Line, Verdict
 from orchid_genomics.evaluate.comparison_text import seeds_line
 from orchid_genomics.evaluate.estimate_text import interval, number, signed_interval
-from orchid_genomics.evaluate.label_efficiency import ShareResult, learned, score_cells
+from orchid_genomics.evaluate.label_efficiency import ShareResult, learning_curves, score_cells
 
 
 @dataclass(frozen=True)
@@ -160,14 +160,14 @@ def _score_table(
         rows.append({
             "name": f"{line.name} *" if line.name == verdict.comparator else line.name,
             "scores": [{"value": number(c.value), "interval": interval(c)} for c in cells],
-            "gap": None if is_model else _signed(minus_of(line)[verdict.primary]),
+            "gap": None if is_model else _gap_cell(minus_of(line)[verdict.primary]),
             "parameters": f"{line.parameters:,}",
             "chosen": line.chosen,
         })  # fmt: skip
     return {"lines": rows, "caption": caption}
 
 
-def _signed(gap: Estimate) -> dict[str, str]:
+def _gap_cell(gap: Estimate) -> dict[str, str]:
     """A difference and its interval, with their signs."""
     return {"value": f"{gap.value:+.3f}", "interval": signed_interval(gap)}
 
@@ -177,7 +177,7 @@ def _efficiency(shares: Sequence[ShareResult]) -> dict[str, Any] | None:
     if not shares:
         return None
     primary = shares[0].verdict.primary
-    ax = draw.label_efficiency(learned(shares), primary)
+    ax = draw.label_efficiency(learning_curves(shares), primary)
     return {
         "picture": picture(ax, f"{primary} by training rows"),
         "head": ["", *(f"{each.rows:,} rows ({each.share:.3g})" for each in shares)],

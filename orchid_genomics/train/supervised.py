@@ -220,8 +220,8 @@ def answer(model: Network, data: LabelledSet, rows: np.ndarray, device: torch.de
     return data.task.link(torch.from_numpy(outputs)).numpy()
 
 
-def monitored(data: LabelledSet, answers: np.ndarray, rows: np.ndarray) -> float:
-    """One minus the task's monitored score on some rows: what early stopping is by, lower is better.
+def validation_loss(data: LabelledSet, answers: np.ndarray, rows: np.ndarray) -> float:
+    """One minus the task's monitored score on some rows: what early stopping is by.
 
     1 where there is nothing to score.
     """
@@ -326,7 +326,7 @@ def fit_supervised(
 
     def validate() -> float:
         answers = answer(model, data, validation, ranks.device)
-        return monitored(data, answers, validation)
+        return validation_loss(data, answers, validation)
 
     length = int(data.lengths.mean())
     stage = Stage(length, loop.steps, loop.batch, loop.accumulate, epochs)

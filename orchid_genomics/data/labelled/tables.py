@@ -106,7 +106,7 @@ def _join(parts: list[tuple[Path, Rows]]) -> Rows:
     if len(headers) > 1:
         raise InputError(last, f"names the bits {headers}", "one header in all three files")
 
-    def joined(column: Callable[[Rows], Sequence[Any] | None]) -> list[Any] | None:
+    def join(column: Callable[[Rows], Sequence[Any] | None]) -> list[Any] | None:
         values: list[Any] = []
         for _, rows in parts:
             part = column(rows)
@@ -119,16 +119,16 @@ def _join(parts: list[tuple[Path, Rows]]) -> Rows:
     first = parts[0][1]
     return Rows(
         name="/".join(last.parent.parts[-2:]),
-        where=joined(lambda rows: rows.where) or [],
-        tokens=joined(lambda rows: rows.tokens) or [],
-        label=np.concatenate(labels) if labels else joined(lambda rows: list(rows.label)) or [],
+        where=join(lambda rows: rows.where) or [],
+        tokens=join(lambda rows: rows.tokens) or [],
+        label=np.concatenate(labels) if labels else join(lambda rows: list(rows.label)) or [],
         names=first.names,
-        split=joined(lambda rows: rows.split),
-        places=joined(lambda rows: rows.places),
-        group=joined(lambda rows: rows.group),
-        strands=joined(lambda rows: rows.strands) or [],
+        split=join(lambda rows: rows.split),
+        places=join(lambda rows: rows.places),
+        group=join(lambda rows: rows.group),
+        strands=join(lambda rows: rows.strands) or [],
         is_bits=first.is_bits,
-        notes=tuple(joined(lambda rows: rows.notes) or ()),
+        notes=tuple(join(lambda rows: rows.notes) or ()),
     )
 
 

@@ -185,3 +185,21 @@ def test_an_attribute_of_another_kind_is_one_line(tmp_path, name, value, message
     with h5py.File(recipe.path, "a") as file:
         file.attrs[name] = value
     assert message in fault(recipe)
+
+
+def test_a_heap_of_text_without_an_end_is_refused_rather_than_read_for_ever(tmp_path):
+    recipe = hdf5(tmp_path / "odd.h5")
+    content = bytearray(recipe.path.read_bytes())
+    at = content.find(b"GCOL") + 16
+    while int.from_bytes(content[at : at + 2], "little"):
+        at += 16 + -(-int.from_bytes(content[at + 8 : at + 16], "little") // 8) * 8
+    content[at + 8 : at + 16] = bytes(8)  # what is free takes no place
+    recipe.path.write_bytes(content)
+    assert "odd.h5: is damaged (a heap of text that has no end); copy it again" in fault(recipe)
+
+
+def test_a_name_that_is_not_utf8_is_one_line(tmp_path):
+    recipe = hdf5(tmp_path / "odd.h5")
+    with h5py.File(recipe.path, "a") as file:
+        file[b"\xff\xfe"] = [1, 2]
+    assert "holds a name that is not UTF-8; UTF-8 text" in fault(recipe)

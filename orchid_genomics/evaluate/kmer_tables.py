@@ -75,22 +75,22 @@ class KmerCounts:
             How many of the others are unseen (N,).
         """
         length = letters_NK.shape[1]
-        place = 4 ** np.arange(length - 1, -1, -1)
+        power = 4 ** np.arange(length - 1, -1, -1)
         unseen_NK = letters_NK > 3
         unseen_NK[:, left] = False
         known_NK = np.where(unseen_NK, 0, letters_NK)
         known_NK[:, left] = 0
-        codes, unseen = known_NK @ place, unseen_NK.sum(1)
+        codes, unseen = known_NK @ power, unseen_NK.sum(1)
         counts = np.zeros((len(codes), 4))
         for many in range(MOST_UNSEEN + 1):
             rows = np.flatnonzero(unseen == many)
             chunk = max(1, _CELLS // 4**many)
             for at in range(0, len(rows), chunk):
                 part = rows[at : at + chunk]
-                strides = place[np.nonzero(unseen_NK[part])[1]].reshape(len(part), many)
+                strides = power[np.nonzero(unseen_NK[part])[1]].reshape(len(part), many)
                 cells = _expand(codes[part], strides)
                 for letter in range(4):
-                    counts[part, letter] = self.tables[length][cells + letter * place[left]].sum(1)
+                    counts[part, letter] = self.tables[length][cells + letter * power[left]].sum(1)
         return counts, unseen
 
 

@@ -83,15 +83,15 @@ def single_bits(
 
     Parameters are those of `masked_bits`; `places` are 0-based, for each piece.
     """
-    sites = [(number, int(place)) for number, at in enumerate(places) for place in at]
+    sites = [(number, int(site)) for number, at in enumerate(places) for site in at]
     bits = np.full(len(sites), np.nan, np.float32)
     own = range(ranks.rank, len(sites), ranks.world)
     centre = length // 2
     for first in range(0, len(own), batch):
         rows = own[first : first + batch]
         windows = []
-        for number, place in (sites[row] for row in rows):
-            windows.append(window(pieces[number].tokens, place - centre, length))
+        for number, site in (sites[row] for row in rows):
+            windows.append(window(pieces[number].tokens, site - centre, length))
         true_BL = np.stack(windows)
         seen_BL = true_BL & CODE
         seen_BL[:, centre] = DNA.mask

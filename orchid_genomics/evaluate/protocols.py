@@ -48,8 +48,8 @@ class EvaluationRecipe(Strict):
     baselines: bool = True
     """Fit and print the count models."""
     scratch: bool = False
-    """Beside a model that goes on from `pretrained`: train the same shape from random weights by the
-    same recipe, and print it too."""
+    """Beside a model that goes on from `pretrained`: train the same shape from random weights by
+    the same recipe, and print it too."""
     seed: int = 0
     """Which letters are masked; the same for every model that is to be compared."""
     regions: tuple[RegionRecipe, ...] = ()

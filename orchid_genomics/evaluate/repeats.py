@@ -56,7 +56,7 @@ class CodeSet:
 
     def __init__(self, codes: np.ndarray) -> None:
         self.codes = np.unique(codes)
-        # A bitmap of hashes spares nearly all other codes the binary search, which misses the cache.
+        # A bitmap of hashes spares nearly all others the binary search, which misses the cache.
         self.bitmap = np.zeros(1 << _HASH, bool)
         self.bitmap[_hash(self.codes)] = True
 

@@ -1,7 +1,7 @@
-"""Do longer windows help, or hurt? Bits on the same hidden letters, read in windows of many lengths.
+"""Do longer windows help, or hurt? Bits on the same hidden letters in windows of many lengths.
 
-The trap: windows of two lengths that are tiled over other letters answer other questions. Here every
-length reads the same stretches whole, with the same letters hidden.
+The trap: windows of two lengths that are tiled over other letters answer other questions. Here
+every length reads the same stretches whole, with the same letters hidden.
 """
 
 from collections.abc import Callable, Sequence

@@ -113,15 +113,15 @@ def evaluate_variants(
     names = read_names(scored) + (read_names(options.labels) if options.labels else ())
     columns = [ScoreColumn.parse(text) for text in options.scores or own_scores(names)]
     if not columns:
-        found = "has no score of orchid-genomics"
-        raise InputError(scored, found, f"`scores` one of: {listed(names, _LISTED)}")
+        message = "has no score of orchid-genomics"
+        raise InputError(scored, message, f"`scores` one of: {listed(names, _LISTED)}")
     genome = Genome(options.genome, aliases=options.aliases) if options.genome else None
     rows = read_labelled(scored, options, columns, names, genome)
     scores = {each.text: each.sign * rows.table.numbers(each.column, "scores") for each in columns}
     empty = [name for name, values in scores.items() if np.isnan(values).all()]
     if empty and (options.scores or len(empty) == len(scores)):
-        found = f"{empty[0]} is missing for all {len(rows.positive):,} labelled variants"
-        raise InputError(scored, found, f"another `scores`: {listed(names, _LISTED)}")
+        message = f"{empty[0]} is missing for all {len(rows.positive):,} labelled variants"
+        raise InputError(scored, message, f"another `scores`: {listed(names, _LISTED)}")
     columns = [each for each in columns if each.text not in empty]
     scores = {each.text: scores[each.text] for each in columns}
     cluster, what = cluster_of(rows, options)
@@ -157,8 +157,8 @@ def _check(options: BenchmarkOptions) -> None:
             possible = f"possible: {', '.join(BASELINES)}, none"
             raise InputError("baselines", f"unknown baseline {name!r}", possible)
     if CONTEXT in options.strata and options.genome is None:
-        found = "needs the letters around each variant"
-        raise InputError(f"strata {CONTEXT}", found, "`genome` FASTA")
+        message = "needs the letters around each variant"
+        raise InputError(f"strata {CONTEXT}", message, "`genome` FASTA")
     if options.model and options.genome is None:
         raise InputError("model", "its baselines read the genome", "`genome` FASTA")
     device_of(options.device)

@@ -26,9 +26,9 @@ def info(folder: str | Path, as_json: bool = False) -> Iterator[str]:
     try:
         origin = list(_origin(provenance)) if provenance.model_fields_set else []
     except (KeyError, TypeError, ValueError) as error:  # of plain values: a recipe's, a table's
-        found = f"is damaged or not of this tool ({type(error).__name__}: {error})"
+        message = f"is damaged or not of this tool ({type(error).__name__}: {error})"
         raise InputError(
-            folder / PROVENANCE, found, "the file that pretrain wrote, or none"
+            folder / PROVENANCE, message, "the file that pretrain wrote, or none"
         ) from None
     parameters = sum(parameter.numel() for parameter in model.parameters())
     if as_json:

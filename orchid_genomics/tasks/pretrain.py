@@ -181,13 +181,13 @@ def _read_given(recipe: RunRecipe) -> OrchidModel:
     given = OrchidModel.from_pretrained(recipe.given or "")
     head = given.recipe.head.kind if given.recipe.head else "no"
     if head != "letters":
-        found = f"{recipe.given} has {head} head"
-        raise RecipeError("pretrained", found, "a model that pretrain wrote")
+        message = f"{recipe.given} has {head} head"
+        raise RecipeError("pretrained", message, "a model that pretrain wrote")
     own, theirs = recipe.model, given.recipe.encoder
     shapes = own, _with_longest(own, theirs.filter.longest)
     if own != OrchidRecipe() and theirs not in shapes:
-        found = "differs from the shape of the model that pretrained names"
-        raise RecipeError("model", found, "no [model], or no pretrained")
+        message = "differs from the shape of the model that pretrained names"
+        raise RecipeError("model", message, "no [model], or no pretrained")
     if theirs.alphabet != own.alphabet:
         raise RecipeError("pretrained", f"{recipe.given} reads {theirs.alphabet}", own.alphabet)
     return given

@@ -91,5 +91,5 @@ def check_batch(batch: int, accumulate: int, world: int, where: str) -> None:
     """Raise RecipeError when a batch does not divide evenly."""
     if batch % (accumulate * world):
         ranks = "1 rank" if world == 1 else f"{world} ranks"
-        found = f"{batch} rows do not divide into {ranks} x {accumulate} parts"
-        raise RecipeError(where, found, f"a multiple of {accumulate * world}")
+        message = f"{batch} rows do not divide into {ranks} x {accumulate} parts"
+        raise RecipeError(where, message, f"a multiple of {accumulate * world}")

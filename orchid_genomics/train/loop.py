@@ -231,8 +231,8 @@ class Fit(Generic[Ready]):
         except torch.OutOfMemoryError:
             where, less = f"step {batch.step + 1}", "a smaller batch, more accumulate, or "
             less += "checkpointing = true in [training]"
-            found = f"{self.ranks.device} is out of memory"
-            raise MachineError(where, found, less) from None
+            message = f"{self.ranks.device} is out of memory"
+            raise MachineError(where, message, less) from None
         if not math.isfinite(nats):
             self._fail(batch, f"the loss is {nats}")
         norm = float(nn.utils.clip_grad_norm_(self.parameters, self.optimizer_recipe.clip))
@@ -306,11 +306,11 @@ class Fit(Generic[Ready]):
             total += loss.detach()
         return float(self.ranks.sum(total) / weight)
 
-    def _fail(self, batch: Batch, found: str) -> NoReturn:
+    def _fail(self, batch: Batch, message: str) -> NoReturn:
         names = [str(each[-1] if isinstance(each, tuple) else each) for each in batch.places()]
         where = f"step {batch.step + 1}, windows {', '.join(names)} (1-based)"
         possible = "a lower optimizer.rate; the newest checkpoint is from before"
-        raise TrainingError(where, found, possible)
+        raise TrainingError(where, message, possible)
 
     def _stale(self) -> bool:
         """Whether validation has not improved for as long as the recipe allows."""

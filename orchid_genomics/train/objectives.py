@@ -193,8 +193,8 @@ class RecallAnswers:
 
     def __init__(self, recipe: AnswersRecipe, alphabet: Alphabet) -> None:
         if not alphabet.name.startswith("symbols:"):
-            found = f"{recipe.kind!r} asks for keys and values, the letters are {alphabet.name}"
-            raise RecipeError("objective.kind", found, "masked")
+            message = f"{recipe.kind!r} asks for keys and values, the letters are {alphabet.name}"
+            raise RecipeError("objective.kind", message, "masked")
         self.recipe, self.alphabet = recipe, alphabet
 
     def hide(self, tokens_BL: Tensor, seed: int, step: int, rows: Tensor) -> HiddenLetters:

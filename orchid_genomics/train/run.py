@@ -169,8 +169,12 @@ class Run:
         for path, digest in now.items():
             then = before.get(path, digest)
             if then != digest:
-                found = f"changed since the run began (SHA-256 {then[:12]} then, {digest[:12]} now)"
-                raise TrainingError(path, found, "the file as it was, or a new run with another -o")
+                message = (
+                    f"changed since the run began (SHA-256 {then[:12]} then, {digest[:12]} now)"
+                )
+                raise TrainingError(
+                    path, message, "the file as it was, or a new run with another -o"
+                )
 
     def _check_recipe(self) -> None:
         if not self.recipe_path.exists():
@@ -189,8 +193,8 @@ class Run:
             return
         shown = [f"{key} {before.get(key)!r} -> {now.get(key)!r}" for key in changed[:_SHOWN]]
         more = f" and {len(changed) - _SHOWN} more" if len(changed) > _SHOWN else ""
-        found = f"the recipe changed since the run began: {', '.join(shown)}{more}"
-        raise TrainingError(self.folder, found, "the same recipe, or a new run with another -o")
+        message = f"the recipe changed since the run began: {', '.join(shown)}{more}"
+        raise TrainingError(self.folder, message, "the same recipe, or a new run with another -o")
 
 
 def _is_last(key: re.Match[str], values: Mapping[str, Any]) -> bool:

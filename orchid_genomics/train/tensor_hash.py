@@ -1,7 +1,7 @@
 """Chance on the device: the hash of `sequence.hashing`, integer by integer, on tensors.
 
-The trap: torch has no unsigned 64-bit arithmetic, so words are signed and wrap; a shift to the right
-must clear the bits that the sign would bring in.
+The trap: torch has no unsigned 64-bit arithmetic, so words are signed and wrap; a shift to the
+right must clear the bits that the sign would bring in.
 """
 
 import torch

@@ -238,7 +238,7 @@ def test_genomes_of_the_given_model_stay_in_the_provenance():
         (["evaluation.scratch=true"], r"evaluation\.scratch stands beside a given model, and none"),
         (
             ["pretrained=run/model", "model.width=32"],
-            r"model: differs from the shape of the model that pretrained names; no \[model\], or no",
+            r"model: differs from the shape of the model that pretrained names; no \[model\]",
         ),
         (
             ["pretrained=headless"],

@@ -138,7 +138,7 @@ def natural_table(
 def choose_tiles(
     corpus: Corpus, pieces: Sequence[HeldOut], length: int, measured: NaturalRecipe
 ) -> dict[str, list[Tile]]:
-    """Tiles by region, evenly spaced where there are more than asked for; "elsewhere" is the rest."""
+    """Tiles by region, evenly spaced where there are too many; "elsewhere" is the rest."""
     near, most = measured.near, measured.tiles
     touched = [np.zeros(len(piece.tokens), bool) for piece in pieces]
     tiles: dict[str, list[Tile]] = {}

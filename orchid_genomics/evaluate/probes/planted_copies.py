@@ -146,7 +146,7 @@ def copy_bits(
 def _known_bits(
     codes_L: np.ndarray, hidden_L: np.ndarray, copy: Copy, without: np.ndarray
 ) -> np.ndarray:
-    """Bits (n,) on the second copy for one who knows where the first stands and how far it diverged.
+    """Bits (n,) on the second copy, knowing where the first stands and how far it diverged.
 
     Where the first copy's letter is hidden there is nothing to read: the bits without it.
     """

@@ -186,9 +186,9 @@ class _Rows:
             cell = group[side] * len(stratum) + row[side]
             counts = np.bincount(cell, minlength=len(stratum) * groups)
             tables.append(counts.reshape(groups, len(stratum)).astype(np.float32))
-        for drawn in resampled_counts(groups, samples, rng):
+        for times in resampled_counts(groups, samples, rng):
             # In float32 sums of whole numbers are exact below 2**24.
-            weights = drawn.astype(np.float32)
+            weights = times.astype(np.float32)
             positive, negative = ((weights @ table).astype(float) for table in tables)
             yield areas_of_ranks(positive, negative, stratum)
 

@@ -95,9 +95,9 @@ def ngram_ratio(
     digest = genome.checksum()
     own = [each for each in model.provenance.genomes if each.sha256 == digest]
     if not own:
-        found = "no such genome in the provenance of the model"
+        message = "no such genome in the provenance of the model"
         possible = "the FASTA that it was trained on"
-        raise InputError(f"{genome.path} (sha256 {digest[:12]})", found, possible)
+        raise InputError(f"{genome.path} (sha256 {digest[:12]})", message, possible)
     counts = NgramModel.fit(_letters_seen(genome, own[0].seen), SIDES, SIDES)
     if validation := own[0].split.get("validation"):
         counts = counts.tune([contig_tokens(genome, contig) for contig in validation])

@@ -66,8 +66,8 @@ class VariantTable:
         parameter that named it.
         """
         if name not in self.values:
-            found = f"{self.path} has no {name!r}"
-            raise InputError(parameter, found, f"possible: {listed(self.names, _LISTED)}")
+            message = f"{self.path} has no {name!r}"
+            raise InputError(parameter, message, f"possible: {listed(self.names, _LISTED)}")
         return self.values[name]
 
     def numbers(self, name: str, parameter: str) -> np.ndarray:
@@ -78,8 +78,8 @@ class VariantTable:
         try:
             return np.array([np.nan if text in MISSING else float(text) for text in texts])
         except ValueError as error:
-            found = f"{name!r} of {self.path} is no number ({error})"
-            raise InputError(parameter, found, "a column of numbers") from None
+            message = f"{name!r} of {self.path} is no number ({error})"
+            raise InputError(parameter, message, "a column of numbers") from None
 
     def take(self, rows: Iterable[int]) -> "VariantTable":
         """The table of some rows, by number."""
@@ -158,8 +158,8 @@ def join(scored: VariantTable, labels: VariantTable) -> VariantTable:
     rows = [row_of.get(variant.trimmed()) for variant in scored.variants]
     if all(row is None for row in rows):
         counts = f"none of its {len(labels):,} variants is among the {len(scored):,}"
-        found = f"{counts} of {scored.path}"
-        raise InputError(labels.path, found, "the same build, places and letters")
+        message = f"{counts} of {scored.path}"
+        raise InputError(labels.path, message, "the same build, places and letters")
     values = dict(scored.values)
     for name, texts in labels.values.items():
         values[name] = ["" if row is None else texts[row] for row in rows]
@@ -255,7 +255,7 @@ def _open_vcf(path: Path) -> Iterator[pysam.VariantFile]:
 
 
 def _is_plain(path: Path) -> bool:
-    """Whether htslib reads a text VCF as it is: neither packed by gzip nor with a mark before it."""
+    """Whether htslib reads a text VCF as it is: not packed by gzip, no mark before it."""
     with path.open("rb") as file:
         start = file.read(2)
     return start == b"##" or is_bgzf(path)
@@ -352,8 +352,8 @@ def _read_parquet(
         read = [name for name in names if name in wanted or name.lower() in needed]
         table = parquet.read_table(path, columns=read)
     except (OSError, ArrowInvalid) as error:
-        found = f"is no parquet file that can be read ({str(error).splitlines()[0]})"
-        raise InputError(path, found) from None
+        message = f"is no parquet file that can be read ({str(error).splitlines()[0]})"
+        raise InputError(path, message) from None
     columns = {}
     for name in table.column_names:
         values = table[name].to_pylist()

@@ -35,9 +35,9 @@ class CopiesSource(Genomes):
         self.recipe, copies = recipe, recipe.copies
         for length in (*(stage.length for stage in recipe.stages()), *recipe.evaluation.lengths):
             if copies.most(length) < copies.shortest:
-                found = f"a window of {length:,} nt holds no copy of {copies.shortest:,} nt"
+                message = f"a window of {length:,} nt holds no copy of {copies.shortest:,} nt"
                 possible = "a shorter copies.shortest or copies.nearest, or longer windows"
-                raise RecipeError("copies", f"{found}, {copies.nearest:,} nt away", possible)
+                raise RecipeError("copies", f"{message}, {copies.nearest:,} nt away", possible)
 
     def training(self, length: int, batch: int) -> Sampler:
         """Windows of one length, each with its copy."""
@@ -68,6 +68,6 @@ class CopiesSource(Genomes):
         say: Callable[[str], None],
         others: Mapping[str, LetterModel] | None = None,
     ) -> list[ScoreTable]:
-        """Gain from planted copies and from far natural sequence, on the test split; of our model alone."""
+        """Gain from planted copies and from far natural sequence; of our model alone."""
         measured = self.recipe.evaluation
         return planted_copies.evaluate(model, self.corpus, length, measured, ranks=ranks, say=say)

@@ -62,10 +62,10 @@ class PretrainRecipe(GenomesRecipe):
     @model_validator(mode="after")
     def _scratch(self) -> "PretrainRecipe":
         if self.evaluation.scratch and self.pretrained is None:
-            found = (
+            message = (
                 "evaluation.scratch stands beside a given model, and none is named by pretrained"
             )
-            raise PydanticCustomError("scratch", "{found}", {"found": found})
+            raise PydanticCustomError("scratch", "{found}", {"found": message})
         return self
 
 

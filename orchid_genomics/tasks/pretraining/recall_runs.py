@@ -45,8 +45,8 @@ class RecallSource:
         for number, stage in enumerate(recipe.training.curriculum):
             if stage.length % 2:
                 where = f"training.curriculum.{number}.length"
-                found = f"{stage.length} letters are no pairs of key and value"
-                raise RecipeError(where, found, "an even length")
+                message = f"{stage.length} letters are no pairs of key and value"
+                raise RecipeError(where, message, "an even length")
 
     def objective(self) -> Objective[Any]:
         """Which values are hidden and to be given."""

@@ -133,12 +133,12 @@ def run_recipe(values: Any, where: str) -> type[RunRecipe]:
         raise RecipeError(where, f"kind: {kind!r}", f"possible: {', '.join(SOURCES)}")
     source = SOURCES.pick(kind, where)
     if "genomes" in blocks and "recall" in blocks:
-        found = "names two sources, genomes and recall"
-        raise RecipeError(where, found, "either [[genomes]] or [recall]")
+        message = "names two sources, genomes and recall"
+        raise RecipeError(where, message, "either [[genomes]] or [recall]")
     for other in SOURCES:
         if other in blocks and other not in source.Recipe.model_fields:
-            found = f"has [{other}], and its kind is {kind!r}"
-            raise RecipeError(where, found, f'kind = "{other}", or no [{other}]')
+            message = f"has [{other}], and its kind is {kind!r}"
+            raise RecipeError(where, message, f'kind = "{other}", or no [{other}]')
     if kind == _KIND and _KIND not in blocks:
         raise RecipeError(where, "names nothing to train on", "either [[genomes]] or [recall]")
     return source.Recipe
@@ -152,5 +152,5 @@ def open_source(recipe: RunRecipe) -> Source:
 def check_alphabet(recipe: RunRecipe, needed: str, what: str) -> None:
     """Raise RecipeError where the model's alphabet cannot read `what`."""
     if recipe.model.alphabet != needed:
-        found = f"{recipe.model.alphabet!r} cannot read {what}"
-        raise RecipeError("model.alphabet", found, needed)
+        message = f"{recipe.model.alphabet!r} cannot read {what}"
+        raise RecipeError("model.alphabet", message, needed)

@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -27,6 +27,9 @@ from orchid_genomics.sequence.interval import shorten, whole_number
 
 BIGWIG, BEDGRAPH = (".bw", ".bigwig"), (".bedgraph", ".bdg", ".bg")
 _MAGIC = 0x888FFC26
+_PLACE = (1 << 62) - 1  # that a file can be asked for
+_TREE = 0x78CA8C91  # of the contigs of a bigWig
+_LONGEST_NAME = 255  # letters of a contig
 _TOGETHER = 1 << 16  # values of adjoining pieces that are written as one section
 
 Piece = tuple[str, int, np.ndarray]
@@ -68,8 +71,7 @@ class Track:
         self._records = None if _is_bigwig(self.path) else _read_bedgraph(self.path)
         self._forget()
         if self._records is None:
-            with _whole_bigwig(self.path):
-                self.contigs: dict[str, int] = dict(self._handle()[0].chroms())
+            self.contigs: dict[str, int] = dict(self._handle()[0].chroms())
         else:
             self.contigs = {contig: int(rows[1][-1]) for contig, rows in self._records.items()}
         self._names = (
@@ -156,7 +158,9 @@ class Track:
         import pyBigWig
 
         if self._opened is None or self._opened[0] != os.getpid():
-            self._opened = (os.getpid(), pyBigWig.open(str(self.path)), threading.Lock())
+            with _whole_bigwig(self.path):
+                handle = pyBigWig.open(str(self.path))
+            self._opened = (os.getpid(), handle, threading.Lock())
         return self._opened[1:]
 
 
@@ -165,7 +169,7 @@ def _whole_bigwig(path: Path) -> Iterator[None]:
     """What pyBigWig says of a damaged file becomes one line."""
     try:
         yield
-    except (RuntimeError, OSError, MemoryError, TypeError, UnicodeDecodeError) as error:
+    except (RuntimeError, OSError, MemoryError, TypeError, ValueError) as error:
         raise InputError(path, f"is a damaged bigWig ({reason(error)})", "copy it again") from None
 
 
@@ -192,12 +196,60 @@ def _is_bigwig(path: Path) -> bool:
         raise InputError(path, "is a big-endian bigWig", "one written on an ordinary machine")
     if head[:4] != magic:
         return False
-    places = struct.unpack("<3Q", head[8:32]) if len(head) == 64 else (size,)
-    if tail != magic or max(places) >= size:
+    offsets = struct.unpack("<3Q", head[8:32]) if len(head) == 64 else (size,)
+    if tail != magic or max(offsets) >= size:
         raise InputError(path, "is a bigWig cut short (it does not end as one)", "copy it again")
     if covered == bytes(8):
         raise InputError(path, "is a bigWig without values", "one that holds a signal")
+    with path.open("rb") as file:
+        if not (_zooms_fit(file, head, size) and _contigs_fit(file, offsets[0])):
+            raise InputError(path, "is a damaged bigWig", "copy it again")
     return True
+
+
+def _zooms_fit(file: BinaryIO, head: bytes, size: int) -> bool:
+    """Whether the zoom levels that the header of a bigWig promises lie within the file."""
+    (count,) = struct.unpack("<H", head[6:8])
+    file.seek(64)
+    levels = file.read(24 * count)
+    if len(levels) < 24 * count:
+        return False
+    return all(max(offsets) < size for _, _, *offsets in struct.iter_unpack("<IIQQ", levels))
+
+
+def _contigs_fit(file: BinaryIO, start: int) -> bool:
+    """Whether the tree of contigs of a bigWig can be walked; pyBigWig takes all of its numbers at
+    their word, and writes where they point.
+    """
+    file.seek(start)
+    head = file.read(32)
+    if len(head) < 32:
+        return False
+    magic, block, key, value, items, _ = struct.unpack("<4I2Q", head)
+    if magic != _TREE or not 0 < key <= _LONGEST_NAME or value != 8:
+        return False
+    nodes, names, numbers = [start + 32], set(), set()
+    visited = 0
+    while nodes:
+        visited += 1
+        if visited > 2 * items + 1:
+            return False  # nodes that name each other
+        file.seek(nodes.pop())
+        leaf, _, count = struct.unpack("<BBH", file.read(4).ljust(4, b"\xff"))
+        entry = key + 8  # a leaf's number and length, or the place of the node below
+        entries = file.read(count * entry)
+        if leaf > 1 or not 0 < count <= block or len(entries) < count * entry:
+            return False
+        for at in range(0, len(entries), entry):
+            name, rest = entries[at : at + key].rstrip(b"\0"), entries[at + key : at + entry]
+            if not leaf:
+                nodes.append(int.from_bytes(rest[:8], "little") & _PLACE)
+                continue
+            if not name.isascii() or not name or b"\0" in name:
+                return False
+            names.add(name)
+            numbers.add(int.from_bytes(rest[:4], "little"))
+    return len(names) == len(numbers) == items and max(numbers) < items
 
 
 def _read_bedgraph(path: Path) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:

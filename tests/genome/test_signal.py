@@ -248,3 +248,37 @@ assert os.waitpid(child, 0)[1] == 0
 """
     written(tmp_path / "t.bw", ("chr1", 0, np.arange(50)))
     subprocess.run([sys.executable, "-W", "error", "-c", program], check=True)
+
+
+DAMAGED = """
+import sys
+from pathlib import Path
+from orchid_genomics.errors import InputError
+from orchid_genomics.genome.signal import Track
+whole, refused = Path(sys.argv[1]).read_bytes(), 0
+path = Path(sys.argv[2])
+for at in (6, 7, 8, 352, 353, 356, 376, 378, 379, 381, 384, 385, 387, *range(344, 392, 5), 485, 490):
+    for number in (0, 1, 0x7FFF0000, 0xFFFFFFFF):
+        damaged = bytearray(whole)
+        damaged[at : at + 4] = number.to_bytes(4, "little")
+        path.write_bytes(damaged)
+        try:
+            track = Track(path)
+            [track.values(contig, 0, 20) for contig in track.contigs]
+        except InputError as error:
+            assert "\\n" not in str(error)
+            refused += 1
+print(refused)
+"""
+
+
+def test_no_damaged_number_ends_the_process(tmp_path):
+    """The numbers of the header and of the tree of contigs, which pyBigWig takes at their word."""
+    written(tmp_path / "t.bw", ("chr1", 0, np.arange(50) % 7))
+    run = subprocess.run(
+        [sys.executable, "-c", DAMAGED, str(tmp_path / "t.bw"), str(tmp_path / "damaged.bw")],
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == 0, run.stderr[-500:]
+    assert int(run.stdout) > 50

@@ -10,6 +10,7 @@ from typing import Any
 from orchid_genomics.errors import InputError, reason
 from orchid_genomics.genome.feature import Feature, Records
 from orchid_genomics.sequence import Interval
+from orchid_genomics.sequence.interval import shorten
 
 _NAMES = ("locus_tag", "gene", "protein_id")
 
@@ -49,7 +50,8 @@ def read_genbank(path: Path, lines: Iterable[tuple[int, str]]) -> Records:
         ) from None
     except (ValueError, AssertionError, IndexError, KeyError, RecursionError) as error:
         # Biopython asserts and indexes where a line is not what it should be
-        raise InputError(path, f"is no GenBank file ({reason(error)})", "LOCUS to //") from None
+        message = f"is no GenBank file ({shorten(reason(error), 100)})"
+        raise InputError(path, message, "LOCUS to //") from None
     if spanless:
         records.notes.append(f"{spanless:,} features left out that name no span of letters")
     return records

@@ -205,8 +205,17 @@ def closeup(
     shade(whole[0], shaded)
     for number, content in enumerate(lanes, 1):
         lane(content, interval, whole[number], name=number == len(lanes))
-    style = {"lanes": lanes, "above": above, "shaded": shaded, "limits": limits, "unit": unit}
-    _draw_letters(values[part], tokens[part], zoom, letters, **style)
+    _draw_letters(
+        values[part],
+        tokens[part],
+        zoom,
+        letters,
+        lanes=lanes,
+        above=above,
+        shaded=shaded,
+        limits=limits,
+        unit=unit,
+    )
     _draw_zoom_lines(whole[-1], letters[0], zoom)
     return parts[0]
 
@@ -226,8 +235,17 @@ def letters(
     `closeup`.
     """
     parts = stack_axes(None, WIDTH, *_heights(1.4, interval, lanes, above))
-    style = {"lanes": lanes, "above": above, "shaded": shaded, "limits": limits, "unit": unit}
-    _draw_letters(values, tokens, interval, parts, **style)
+    _draw_letters(
+        values,
+        tokens,
+        interval,
+        parts,
+        lanes=lanes,
+        above=above,
+        shaded=shaded,
+        limits=limits,
+        unit=unit,
+    )
     return parts[0]
 
 

@@ -4,6 +4,7 @@ words are 1-based.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -227,20 +228,21 @@ def _section(number: int, region: Explained, look: Look) -> dict[str, Any]:
     interval, arrays = region.interval, region.arrays
     seqlets = look.seqlets.get(number, {})
     shaded, caption = _shade(region, look.window)
-    style = {
-        "above": _seqlet_lanes(interval, seqlets),
-        "shaded": shaded,
-        "limits": look.limits,
-        "unit": look.unit,
-    }
+    draw_letters = partial(
+        draw.letters,
+        above=_seqlet_lanes(interval, seqlets),
+        shaded=shaded,
+        limits=look.limits,
+        unit=look.unit,
+    )
     lanes = [lane for lane in look.lanes if any(each.overlaps(interval) for each in lane.intervals)]
     values, tokens = arrays["projected"], arrays["tokens"]
     if len(interval) <= SHORT:
-        ax = draw.letters(values, tokens, interval, lanes, **style)
+        ax = draw_letters(values, tokens, interval, lanes)
         drawn = picture(ax, f"Logo of the attributions of {interval}")
     else:
         zoom = heaviest(interval, values)
-        ax = draw.closeup(values, tokens, interval, zoom, lanes, **style)
+        ax = draw.closeup(values, tokens, interval, zoom, lanes, **draw_letters.keywords)
         caption = (
             f"Above all letters of the region, below the {len(zoom)} that weigh most together, "
             f"{zoom} (1-based). {caption}"

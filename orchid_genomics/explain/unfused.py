@@ -12,7 +12,7 @@ A module has one tensor for input, its operands stacked along dim 1, for a hook 
 input alone.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
@@ -116,7 +116,8 @@ class Unfused(nn.Module):
     ) -> Encoding:
         """What `encoder.encoding` gives."""
         x_BDL, motifs_BDL = encoder.embed(letters_BVL, self.motif_gelu)
-        for block, mixer, mlp in zip(encoder.blocks, self.mixers, self.mlps, strict=True):
+        modules: Iterable[Any] = zip(encoder.blocks, self.mixers, self.mlps, strict=True)
+        for block, mixer, mlp in modules:
             x_BDL = block.plain(x_BDL, mask_BL, (mixer.parts(block.mixer), mlp.parts()))
         return Encoding(encoder.norm(x_BDL, self.unit).transpose(1, 2), x_BDL, motifs_BDL)
 

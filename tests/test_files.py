@@ -275,9 +275,13 @@ def test_an_hdf5_that_no_disk_takes_is_an_error_and_no_crash(tmp_path, small_dis
         fill(file, 2_000)
 
 
-def test_an_hdf5_has_the_bytes_that_its_library_writes(tmp_path):
-    with create_hdf5(tmp_path / "a.h5") as file:
-        fill(file, 500)
-    with h5py.File(tmp_path / "b.h5", "w") as file:
-        fill(file, 500)
+def test_an_hdf5_holds_what_was_written_and_the_same_bytes_each_time(tmp_path):
+    for name in "ab":
+        with create_hdf5(tmp_path / f"{name}.h5") as file:
+            fill(file, 500)
     assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "b.h5").read_bytes()
+    with h5py.File(tmp_path / "c.h5", "w") as plain:
+        fill(plain, 500)
+        with h5py.File(tmp_path / "a.h5") as file:
+            for name in ("x", "name"):
+                np.testing.assert_array_equal(file[name][()], plain[name][()])

@@ -173,6 +173,9 @@ class ElementIdentity(Identity):
     contigs: dict[str, int] | None = None
     """Those of the genome, of a track alone."""
 
+    def summary(self) -> dict[str, Any]:
+        return super().summary() | {"track": self.track}  # null where no track is written
+
     @property
     def about(self) -> dict[str, str]:
         """What made the output, as its header says."""

@@ -409,7 +409,8 @@ class Orchid(nn.Module):
         """
         if not torch.is_grad_enabled():
             return [None] * len(self.blocks)
-        return static_spectra([block.mixer.static for block in self.blocks], L).unbind()
+        filters = [block.mixer.static for block in self.blocks if isinstance(block, Block)]
+        return static_spectra(filters, L).unbind()
 
     def embed(
         self, letters_BVL: Tensor, gelu: Callable[[Tensor], Tensor] = functional.gelu

@@ -94,7 +94,7 @@ class TextFormat(Format):
 class BcfFormat(Format):
     """VCF lines that become a BCF; `contigs` are declared where the header does not.
 
-    The trap: pysam's own writer sets INFO/END to what REF and ALT say. bcftools writes what it read.
+    The trap: pysam's own writer sets INFO/END to what REF and ALT say; bcftools keeps what it read.
     """
 
     head: bytes
@@ -271,8 +271,8 @@ def index_or_note(
 ) -> None:
     """Index `temporary`, which will be `out`, by the first of `kinds` ("tbi", "csi") that can.
 
-    Work that is done is not lost for an index: where none can be made, a note says so. `columns` say
-    where places stand, in the words of `pysam.tabix_index`.
+    Work that is done is not lost for an index: where none can be made, a note says so. `columns`
+    say where places stand, in the words of `pysam.tabix_index`.
     """
     for kind in kinds:
         index = Path(f"{out}.{kind}")

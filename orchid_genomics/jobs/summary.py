@@ -1,4 +1,4 @@
-"""What a job came to: sums that blocks keep and add up, lines for a person, a file beside the output.
+"""What a job came to: sums that blocks add up to, lines for a person, a file beside the output.
 
 The trap: a summary must be the same for one run and for merged shards, so a block may say sums
 alone, of itself alone.

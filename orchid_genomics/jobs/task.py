@@ -58,7 +58,7 @@ class Format:
         raise NotImplementedError
 
     def join(self, parts: Iterable[Path], out: Path) -> None:
-        """Put parts together in order as `out`, with its index if it has one; whole or not at all."""
+        """Put parts together in order as `out`, with its index if any; whole or not at all."""
         raise NotImplementedError
 
     def pipe(self, answers: Iterable[Any], out: BinaryIO) -> None:
@@ -72,8 +72,8 @@ AnyIdentity = TypeVar("AnyIdentity", bound=Identity)
 class Task(Protocol[AnyIdentity]):
     """A command that runs as a job: killed and resumed, or split over machines and merged.
 
-    Attributes: `name` the command; `unit` what its records are called, in the plural; `identity` the
-    class of its identities.
+    Attributes: `name` the command; `unit` what its records are called, in the plural; `identity`
+    the class of its identities.
     """
 
     name: str
@@ -96,8 +96,8 @@ class Task(Protocol[AnyIdentity]):
 class Work(Protocol):
     """What a job answers: so many records, in order, and the answer to a block of them.
 
-    An answer may depend on the records of its own block alone, or shards would not join to the bytes
-    of one run.
+    An answer may depend on the records of its own block alone, or shards would not join to the
+    bytes of one run.
     """
 
     def __len__(self) -> int:

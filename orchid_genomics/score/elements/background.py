@@ -41,7 +41,7 @@ class Background:
         self._kept: dict[int, tuple[np.ndarray, np.ndarray]] = {}
 
     def z(self, interval: Interval, values: np.ndarray) -> np.ndarray:
-        """Scores (C,) in standard deviations from the mean of the background, and its size (C + 1,).
+        """Scores (C,) in standard deviations from the background's mean, and its size (C + 1,).
 
         The background is the drawn windows within 0.02 of its GC, the 30 nearest where those are
         fewer; NaN where there are no 30, for the genome is too small for the length.

@@ -104,7 +104,7 @@ class _Row(NamedTuple):
 
 
 def pieces(length: int, core: int) -> list[tuple[int, int]]:
-    """Stretches [first, last) of at most `core` letters that cover `length`, alike from both ends."""
+    """Stretches [first, last) of at most `core` letters over `length`, alike from both ends."""
     if length <= core:
         return [(0, length)]
     # the middle piece has the parity of the whole

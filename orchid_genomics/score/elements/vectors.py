@@ -1,6 +1,6 @@
 """Vectors of elements: what the encoder makes of their letters, in place on the genome or alone.
 
-The trap is the strand, as in `model.batching`: an element on "-" is read there, its letters 5' to 3',
+The trap is the strand, as in `model.batching`: an element on "-" is read there, 5' to 3',
 and with strand "both" only those channels are kept that do not change between strands.
 """
 

@@ -111,8 +111,8 @@ class Calibration:
     def _columns(self, column: Column) -> tuple[Column, ...]:
         of = f"of its trinucleotide and alternate letter in the {self.name} {self.digest()}"
         about = {
-            "percentile": f"Percentile of {column.name} among changes {of}, kept 1/n off 0 and 100; "
-            "not pathogenicity",
+            "percentile": f"Percentile of {column.name} among changes {of}, kept 1/n off 0 and "
+            "100; not pathogenicity",
             "z": f"{column.name} in standard deviations from the mean {of}; not pathogenicity",
             "n": f"Sampled changes {of}",
         }

@@ -156,8 +156,8 @@ SCORERS["llr"] = Scorer(
     (
         Column(
             "llr",
-            "Log-likelihood ratio of the alternate to the reference letter, masked, in nats (summed "
-            "over the changed letters, masked together); < 0: the alternate is less likely",
+            "Log-likelihood ratio of the alternate to the reference letter, masked, in nats "
+            "(summed over the changed letters, masked together); < 0: the alternate is less likely",
             lower=True,
         ),
     ),

@@ -62,7 +62,7 @@ class Extra(NamedTuple):
 
     columns: tuple[Column, ...]
     compute: Callable[[Sequence[Variant | None], np.ndarray], np.ndarray]
-    """Of variants (N; None where there is no score) and all columns before, its own (N, columns)."""
+    """Of variants (N; None: no score) and all columns before, its own (N, columns)."""
 
 
 class Scoring:
@@ -244,8 +244,8 @@ def check(variant: Variant, genome: Genome) -> str:
 def fill_n(variant: Variant, genome: Genome) -> Variant:
     """The variant with the genome's letters for every N of its REF, and of the ALT's anchor.
 
-    Callers of structural variants write N where they did not look: as the REF of an insertion, or as
-    the one letter that a deletion leaves. N stands for any letter, so the genome's is meant.
+    Callers of structural variants write N where they did not look: as the REF of an insertion, or
+    as the one letter that a deletion leaves. N stands for any letter, so the genome's is meant.
     """
     if "N" not in variant.ref + variant.alt or not _is_inside(variant, genome):
         return variant

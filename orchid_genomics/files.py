@@ -198,8 +198,8 @@ def is_regular(path: str | Path) -> bool:
 
 
 def regular_copy(path: str | Path) -> Path:
-    """The path itself, or for a pipe or ``-`` (standard input) a temporary copy of what came through
-    it, which goes when the process ends.
+    """The path itself, or for a pipe or ``-`` (standard input) a temporary copy of what came
+    through it, which goes when the process ends.
 
     A pipe gives its bytes once. Whoever must read a file twice reads this in its place.
     Raises InputError when it cannot be read, MachineError when there is no room for the copy.

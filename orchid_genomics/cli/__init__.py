@@ -6,6 +6,7 @@ The trap: a help text must not wait for torch, so nothing heavy is imported befo
 import contextlib
 import sys
 import warnings
+from typing import TextIO
 
 import click
 
@@ -70,6 +71,13 @@ def _say(line: str) -> None:
         click.echo(line, err=True)
 
 
-def _note(message: Warning | str, category: type[Warning], *_: object) -> None:
+def _note(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str = "",
+    lineno: int = 0,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
     """A warning as one line, without the place in our code that raised it."""
     _say(f"{'note' if category.__name__ == 'GenomeNote' else 'warning'}: {message}")

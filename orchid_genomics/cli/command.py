@@ -81,8 +81,7 @@ class Command(click.Command):
         def flag(quoted: re.Match[str]) -> str:
             return flags.get(quoted[1], quoted[0])
 
-        error.__init__(where, _QUOTED.sub(flag, error.found), _QUOTED.sub(flag, error.possible))
-        return error
+        return type(error)(where, _QUOTED.sub(flag, error.found), _QUOTED.sub(flag, error.possible))
 
 
 def echo(line: str, end: str = "\n") -> None:

@@ -32,8 +32,8 @@ def _references() -> str:
     return ", ".join(f"{count} for {name}" for name, count in counts if count)
 
 
-_HELP = f"""Say which letters of ELEMENTS, regions of a BED (0-based half-open), a prediction of MODEL
-stands on.
+_HELP = f"""Say which letters of ELEMENTS, regions of a BED (0-based half-open), a prediction of
+MODEL stands on.
 
 MODEL is a folder that pretrain or finetune wrote, GENOME the FASTA. Every region is answered;
 those that cannot be explained are counted with the reason (unknown_contig, off_contig, all_n,

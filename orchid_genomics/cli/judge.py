@@ -1,6 +1,7 @@
 """Commands that say what scores are worth: evaluate, calibrate, evaluate-variants."""
 
 from functools import partial
+from typing import Any
 
 import click
 
@@ -59,7 +60,8 @@ def evaluate(
     help="Neutral sequence (0-based half-open) to sample instead of the whole genome.",
 )
 @options.scores(
-    "Scores of single-letter changes; default those of score-variants; llr_unmasked is the cheapest."
+    "Scores of single-letter changes; default those of score-variants; "
+    "llr_unmasked is the cheapest."
 )
 @options.windows("Letters read around each letter; default as in training.")
 @click.option(
@@ -73,7 +75,7 @@ def evaluate(
 @options.aliases
 @options.device
 @options.quiet
-def calibrate(**words) -> None:
+def calibrate(**words: Any) -> None:
     """Learn what the scores of MODEL are on GENOME at large: what score-variants --calibration
     compares with.
 
@@ -189,7 +191,7 @@ def calibrate(**words) -> None:
 @options.seed("folds, resamples and random weights")
 @options.json_out("Write the same numbers as JSON, too.")
 @options.device
-def evaluate_variants(scored: str, out: str | None, **words) -> None:
+def evaluate_variants(scored: str, out: str | None, **words: Any) -> None:
     """Say how well the scores of SCORED (VCF, BCF, TSV, parquet) tell positive from negative
     variants.
 

@@ -114,9 +114,10 @@ def dataset(quiet: bool, **words: Any) -> None:
 
     Each window is centred on the summit of its record (column 10 of a narrowPeak or IDR file), or
     on the middle of a record that has none, and is read on its strand; beyond the end of a contig
-    it reads N. What lies on contigs that GENOME lacks is left out and counted. Negatives come from the same contigs and split as their peak and never touch a peak. Training
-    and validation rows that share 30 consecutive letters, on either strand, with a later split are
-    removed. The report counts all of this and prints how well GC, repeats and N agree.
+    it reads N. What lies on contigs that GENOME lacks is left out and counted. Negatives come from
+    the same contigs and split as their peak and never touch a peak. Training and validation rows
+    that share 30 consecutive letters, on either strand, with a later split are removed. The report
+    counts all of this and prints how well GC, repeats and N agree.
 
     The set is a TSV: #chrom start end (0-based half-open) strand label split sequence source name.
     """
@@ -153,8 +154,8 @@ def dataset(quiet: bool, **words: Any) -> None:
 @click.option(
     "--mitochondrial",
     type=int,
-    help="Genetic code of chrM, MT and Mito; default 3 (yeast) or 2 (vertebrates), in whichever more "
-    "genes can be read.",
+    help="Genetic code of chrM, MT and Mito; default 3 (yeast) or 2 (vertebrates), "
+    "in whichever more genes can be read.",
 )
 @options.aliases
 @options.seed("which genes are drawn")

@@ -4,8 +4,8 @@ The trap: all of it holds for the whole process, and must come before torch is i
 for commands alone, never for `import orchid_genomics`.
 """
 
-import contextlib
 import ctypes
+import io
 import os
 import sys
 from typing import NoReturn
@@ -34,7 +34,7 @@ def open_streams() -> None:
         if name != "stdin":
             setattr(sys, name, os.fdopen(descriptor, "w", encoding="utf-8", closefd=False))
     # A file name of any bytes can be printed in any locale; stderr is so by itself.
-    with contextlib.suppress(AttributeError):
+    if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
 
 

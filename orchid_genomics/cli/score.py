@@ -1,6 +1,7 @@
 """Commands that run a model over a file: score-variants, score-elements, embed, merge."""
 
 from functools import partial
+from typing import Any
 
 import click
 
@@ -73,7 +74,7 @@ Symbolic ALTs have no score, and neither has an event longer than half the windo
 )
 @click.option("--prefix", default="ORCHID", show_default=True, help="Prefix of the INFO names.")
 @options.job
-def score_variants(**words) -> None:
+def score_variants(**words: Any) -> None:
     from orchid_genomics.tasks.score_variants import score_variants as task
 
     task(**words)
@@ -136,7 +137,7 @@ def score_elements(
     background: int,
     seed: int,
     length: int | None,
-    **words,
+    **words: Any,
 ) -> None:
     """Score every element of a BED: ELEMENTS in (0-based half-open; plain or gzipped), scored file
     out.
@@ -213,7 +214,7 @@ def score_elements(
     help="Of the vectors.",
 )
 @options.job
-def embed(**words) -> None:
+def embed(**words: Any) -> None:
     """Embed every element of a BED: ELEMENTS in (0-based half-open), an HDF5 of vectors out.
 
     MODEL is a folder that pretrain or finetune wrote, GENOME the FASTA. The file holds the vectors,
@@ -233,7 +234,7 @@ def embed(**words) -> None:
 @options.file_argument("shards", nargs=-1, required=True)
 @options.out("OUT", "The file to write; its ending is that of the OUT of the shards.")
 @options.quiet
-def merge(**words) -> None:
+def merge(**words: Any) -> None:
     """Join the parts of one job: SHARDS are the OUT.parts folders that --shard left.
 
     Checks that they belong to one job (same input, model, genome and options) and that no part is

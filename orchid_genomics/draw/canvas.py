@@ -1,9 +1,9 @@
 """What every picture stands on: colours, axes, and genomic positions, which people expect 1-based
 on an axis.
 
-Inside, intervals are 0-based half-open as everywhere; letter p of a contig is drawn centred on p + 1.
-An interval on the "-" strand is drawn as it is read, 5' to 3' from left to right, so that positions
-fall along the axis.
+Inside, intervals are 0-based half-open as everywhere; letter p of a contig is drawn centred on p +
+1. An interval on the "-" strand is drawn as it is read, 5' to 3' from left to right, so that
+positions fall along the axis.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from orchid_genomics.sequence import Interval
 
 INK, MUTED, FAINT, OURS, TRAIN = "#222222", "#8a8a8a", "#e9e6ea", "#7b2d8b", "#cdb3d4"
 BASES = ("#109648", "#255c99", "#e69f00", "#c1341b")
-"""A, C, G, T: the field's green, blue, yellow and red, in tones that differ in lightness to colour-blind eyes too."""
+"""A, C, G, T: green, blue, yellow and red as usual, in tones that differ in lightness as well."""
 CLASSES = ("#7b2d8b", "#e69f00", "#0072b2", "#56b4e9", "#c1341b", "#109648", "#8a8a8a", "#222222")
 """Classes of elements, in order; told apart by colour-blind eyes."""
 _KILO = 20_000  # letters from which an axis counts in kb
@@ -62,8 +62,8 @@ def _fixed_axes(width: float, height: float) -> Any:
 
 
 def genomic_axis(ax: Any, interval: Interval | None, length: int, name: bool = True) -> np.ndarray:
-    """Make x the genomic axis of `interval` (1..length of a sequence where None) and return the x of
-    each letter (L,).
+    """Make x the genomic axis of `interval` (1..length of a sequence where None) and return the x
+    of each letter (L,).
 
     With `name` false the axis bears no label or numbers: that of a track between others.
     """

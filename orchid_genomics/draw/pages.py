@@ -1,7 +1,8 @@
 """HTML pages from Jinja2 templates: one file each, its pictures and its style inside, no script.
 
-The trap: a page must open years later, offline, from a mail attachment, so nothing in it is fetched;
-`draw/base.html` forbids it by a content policy, which a browser enforces whatever a label contains.
+The trap: a page must open years later, offline, from a mail attachment, so nothing in it is
+fetched; `draw/base.html` forbids it by a content policy, which a browser enforces whatever a label
+contains.
 """
 
 import base64

@@ -142,9 +142,9 @@ def ucsc_lines(bigwigs: Mapping[str, Path], locus: str, fasta: Path) -> str:
     (`logo=on`).
     """
     text = [
-        "# Put each bigWig where the UCSC Genome Browser can read it (http, https or ftp), and write",
-        "# its address after bigDataUrl=. Then paste all of this under My Data > Custom Tracks, in the",
-        f"# assembly that has the contigs of {fasta.name}.",
+        "# Put each bigWig where the UCSC Genome Browser can read it (http, https or ftp), and",
+        "# write its address after bigDataUrl=. Then paste all of this under My Data > Custom",
+        f"# Tracks, in the assembly that has the contigs of {fasta.name}.",
         f"browser position {locus}",
     ]
     for name, path in bigwigs.items():

@@ -1,4 +1,5 @@
-"""Regions of a genome explained by one method: arrays for each, and where there are none the reason.
+"""Regions of a genome explained by one method: arrays for each, and where there are none the
+reason.
 
 Arrays run along the region as it is read, on its strand. The trap: what a model says of a region
 depends on what it sees beside it, so a `window` is read around each region and only the region is

@@ -85,7 +85,7 @@ def input_x_gradient(
 
 
 def concatenate(parts: list[Attribution]) -> Attribution:
-    """Attributions of several sequences as those of one batch; `steps` is the most that any took."""
+    """Attributions of several sequences as one batch; `steps` is the most that any took."""
     return Attribution(
         hypothetical=torch.cat([part.hypothetical for part in parts]),
         projected=torch.cat([part.projected for part in parts]),

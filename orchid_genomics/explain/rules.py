@@ -57,7 +57,7 @@ def root(module: Step, _: Any, grad_output: tuple[Tensor]) -> tuple[Tensor]:
 
 
 def log_softmax(module: Step, _: Any, grad_output: tuple[Tensor]) -> tuple[Tensor]:
-    """x - log s with s the sum of e = exp(x): the secants of exp and of log, one after the other."""
+    """x - log s with s the sum of exp(x): the secants of exp and of log, one after the other."""
     x, x_ = (half.double() for half in module.input.chunk(2))
     most = torch.maximum(x, x_).amax(-1, keepdim=True)
     e, e_ = (x - most).exp(), (x_ - most).exp()

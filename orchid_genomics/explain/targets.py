@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from orchid_genomics.explain.onehot import OneHot
 
 PASSES = 8
-"""Passes of the hidden pseudo-likelihood: each hides 12.5 % of the letters, near the 15 % of training."""
+"""Passes of the hidden pseudo-likelihood: each hides 12.5 % of letters, near training's 15 %."""
 _LETTER = re.compile(r"([ACGT])@(\d+|center)")
 
 
@@ -158,7 +158,7 @@ def _sum_of_logs(model: "OneHot", logs_NLV: Tensor, x_NVL: Tensor) -> Tensor:
 
 
 def read_target(target: str | int | None, model: OrchidModel) -> Target:
-    """A target by its name; see `explain.OneHot`. Raises InputError with those that the model has."""
+    """A target by its name, see `explain.OneHot`. Raises InputError with those that it has."""
     head = model.recipe.head
     if head is None:
         raise InputError(

@@ -138,7 +138,7 @@ class Unfused(nn.Module):
 
 
 class Unit(nn.Module):
-    """x over its root mean square over channels, (B, D, L); the rule is that of the RMSNorm inside."""
+    """x over its root mean square over channels, (B, D, L); its rule is the RMSNorm's inside."""
 
     def __init__(self, width: int) -> None:
         super().__init__()

@@ -294,7 +294,7 @@ def _run_pyfaidx(text: Text, folder: Path) -> bool:
 
 
 def refuse_wrong_lines(text: Text) -> None:
-    """Read a FASTA through, 15 s for a human genome, and raise InputError at its first wrong line."""
+    """Read a FASTA through (15 s for a human genome); InputError at its first wrong line."""
     names: set[str] = set()
     name, length, bases, short = "", 0, 0, False
     number = 0

@@ -1,9 +1,10 @@
 """Spectra of implicit filters: small sine networks over signed lags, tapered, then transformed.
 
-Those of all layers at once, for each is a hundred small calls. Fused by hand: lags are taken in cache-sized pieces, only the parameters are kept, and the backward
-pass is one inverse real transform and a second run of the network; ordinary autograd keeps ten
-tensors as long as the window and takes twice the time. `model.filters.StaticFilter.taps` is the
-same filter written out. The trap: at even length the lag L / 2 is the mean of both signs.
+Those of all layers at once, for each is a hundred small calls. Fused by hand: lags are taken in
+cache-sized pieces, only the parameters are kept, and the backward pass is one inverse real
+transform and a second run of the network; ordinary autograd keeps ten tensors as long as the window
+and takes twice the time. `model.filters.StaticFilter.taps` is the same filter written out. The
+trap: at even length the lag L / 2 is the mean of both signs.
 """
 
 import math

@@ -1,7 +1,7 @@
 """Chance as a hash of integers: the same draw whatever the workers, ranks or order of asking.
 
-The trap: two draws that hash the same numbers are one draw. So each use has a stream of its own, and
-every stream stands in one list here.
+The trap: two draws that hash the same numbers are one draw. So each use has a stream of its own,
+and every stream stands in one list here.
 """
 
 from enum import IntEnum, unique
@@ -13,8 +13,8 @@ import numpy as np
 class Stream(IntEnum):
     """What a hash decides; the number is one part of what is hashed, and never changes.
 
-    A new use takes a new number. An old number decides which letters a run trains on and which it is
-    tested on, so a changed one would give another model from the same recipe.
+    A new use takes a new number. An old number decides which letters a run trains on and which it
+    is tested on, so a changed one would give another model from the same recipe.
     """
 
     # windows that train (data.sampling)

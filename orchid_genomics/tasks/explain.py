@@ -105,7 +105,8 @@ class Explain(Task[ExplainIdentity]):
         yield from reason_lines(summary["reasons"], "not explained", REASONS)
         if longer := summary["longer_than_window"]:
             window = f"the window of {identity.window:,} letters"
-            yield f"  {longer:,} regions are longer than {window}: read alone, their ends are joined"
+            alone = "read alone, their ends are joined"
+            yield f"  {longer:,} regions are longer than {window}: {alone}"
         if uncontrasted := summary.get("uncontrasted"):
             letters = f"{uncontrasted:,} of {summary['letters']:,} letters"
             yield f"  {letters} differ in no reference, so their 0 says nothing: see contrasts"

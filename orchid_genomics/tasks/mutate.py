@@ -160,7 +160,7 @@ def _mitochondrial_code(features: Annotation, genome: Genome, contig: str) -> Co
 def _lines(
     genome: Genome, chosen: list[CodingSequence], last: float, count: dict[str, int]
 ) -> Iterator[str]:
-    """Records, sorted by place, contigs in the genome's order; counts the consequences on the way."""
+    """Records sorted by place, contigs in the genome's order; counts consequences on the way."""
     for contig in genome.contigs:
         rows = []
         for coding in chosen:

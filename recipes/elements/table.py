@@ -1,4 +1,4 @@
-"""The results table of `recipes/README.md`, of finished runs, or (--run) of all sets that are there.
+"""The results table of `recipes/README.md`, of finished runs, or (--run) of all sets there are.
 
 python recipes/elements/table.py RUN...
 python recipes/elements/table.py --run --peaks FOLDER --genome GENOME -o runs/table
@@ -52,7 +52,8 @@ def row(folder: Path) -> str:
         verdict = "**beats**"
     between = f"{number(gap['low'], '+')} to {number(gap['high'], '+')}"
     return (
-        f"| `{folder.name}` | {first} | {model['parameters']:,} | **{cell(model['scores'][first])}** | {rest} | "
+        f"| `{folder.name}` | {first} | {model['parameters']:,} | "
+        f"**{cell(model['scores'][first])}** | {rest} | "
         f"{best['name']} {cell(best['scores'][first])} | {number(gap['value'], '+')} ({between}), "
         f"{verdict} | {'; '.join(others)} |"
     )

@@ -65,7 +65,8 @@ def test_each_peak_is_centred_on_its_summit_or_its_middle(genome):
 
 def test_every_peak_is_kept_or_counted(genome):
     peaks = bed(
-        Interval("a", 0, 10), Interval("a", 390, 400), Interval("a", 0, 10), Interval("gap", 50, 60),
+        Interval("a", 0, 10), Interval("a", 390, 400), Interval("a", 0, 10),
+        Interval("gap", 50, 60),
         Interval("a", 200, 210, "+"), Interval("a", 200, 210, "-"), Interval("b", 100, 110),
     )  # fmt: skip
     found = centre_on_peaks(peaks, genome, 60)
@@ -93,7 +94,8 @@ def test_splits_are_whole_contigs_or_stretches_and_borders_are_counted(genome):
         (
             "",
             "a:0-9",
-            r"test: 'a:0-9' is no stretch of a \(400 letters\); a contig, or CONTIG:FIRST-LAST, 1-based",
+            r"test: 'a:0-9' is no stretch of a \(400 letters\); "
+            "a contig, or CONTIG:FIRST-LAST, 1-based",
         ),
         ("", "a:9-401", "is no stretch"),
         ("a:1-200", "a:200-300", r"a:1-200 \(1-based\) is in `test` too"),

@@ -100,7 +100,7 @@ READ_AS_A_COPY = {
 }
 
 
-@pytest.mark.parametrize("pack", [bytes, gzip.compress, "bgzip"], ids=str)
+@pytest.mark.parametrize("pack", [bytes, gzip.compress, "bgzip"], ids=["plain", "gzip", "bgzip"])
 @pytest.mark.parametrize("text", READ_AS_A_COPY.values(), ids=READ_AS_A_COPY)
 def test_what_allows_no_random_access_is_read_as_a_copy_and_said(tmp_path, index_cache, text, pack):
     path = tmp_path / "a.fa"

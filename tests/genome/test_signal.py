@@ -257,7 +257,8 @@ from orchid_genomics.errors import InputError
 from orchid_genomics.genome.signal import Track
 whole, refused = Path(sys.argv[1]).read_bytes(), 0
 path = Path(sys.argv[2])
-for at in (6, 7, 8, 352, 353, 356, 376, 378, 379, 381, 384, 385, 387, *range(344, 392, 5), 485, 490):
+HEADER_BYTES = (6, 7, 8, 352, 353, 356, 376, 378, 379, 381, 384, 385, 387)
+for at in (*HEADER_BYTES, *range(344, 392, 5), 485, 490):
     for number in (0, 1, 0x7FFF0000, 0xFFFFFFFF):
         damaged = bytearray(whole)
         damaged[at : at + 4] = number.to_bytes(4, "little")

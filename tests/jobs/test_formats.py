@@ -1,4 +1,6 @@
-"""Parts become whole files: a BCF keeps what it was given, and no finished work is lost for an index."""
+"""Parts become whole files: a BCF keeps what it was given, and no finished work is lost for an
+index.
+"""
 
 import gzip
 import warnings

@@ -276,8 +276,8 @@ def test_summits_are_read_record_by_record(files, capsys):
         ("c", 1075),
     ]
     assert lines[0] == (
-        "peaks        4 records, windows of 50 nt around their summits (column 10) or, 2 without one, "
-        "their middles"
+        "peaks        4 records, windows of 50 nt around their summits (column 10) or, "
+        "2 without one, their middles"
     )
 
 

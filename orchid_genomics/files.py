@@ -58,6 +58,7 @@ def atomic_file(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         with temporary.open("rb") as file:
+            # The new name may reach the disk before the bytes do: a power cut would leave it empty.
             os.fsync(file.fileno())
         _share(temporary)
         temporary.replace(path)
@@ -102,6 +103,8 @@ class atomic_folder:
         for file in self.part.rglob("*"):
             if file.is_file():
                 _share(file)
+        # A folder cannot take the name of one that holds files: the old one steps aside first, and
+        # back again when that fails.
         old = self.folder.with_name(f".{self.folder.name}.{os.getpid()}.old")
         if self.folder.exists():
             self.folder.rename(old)
@@ -120,6 +123,7 @@ def _share(path: Path) -> None:
     Some writers (safetensors, temporary files) leave it to its owner alone, and a group that shares
     a folder of models could not read them.
     """
+    # The umask can be read only by setting another.
     umask = os.umask(0o077)
     os.umask(umask)
     path.chmod(0o666 & ~umask)
@@ -205,7 +209,8 @@ def regular_copy(path: str | Path) -> Path:
     Raises InputError when it cannot be read, MachineError when there is no room for the copy.
     """
     if is_regular(path) or (str(path) != "-" and not os.path.exists(path)):
-        return Path(path)  # and whoever opens it says that it is not there
+        # What is not there is left to whoever opens it, who says so.
+        return Path(path)
     with open_bytes(path) as source:
         handle, name = tempfile.mkstemp(prefix="orchid-genomics-")
         copy = Path(name)
@@ -220,8 +225,10 @@ def open_bytes(path: str | Path, shown: object = None) -> Iterator[BinaryIO]:
     """The bytes of a file, ``-`` or pipe, opened once. Raises InputError when they cannot be read,
     also within the block; it calls the file `shown`, if that is given.
     """
+    # Python has no stdin at all where the shell closed it (`<&-`).
     if str(path) == "-" and (sys.stdin is None or sys.stdin.closed):
         raise InputError("standard input", "is closed", "the name of a file, or text piped in")
+    # `open` would raise ValueError, which is not caught below.
     if "\0" in str(path):
         raise InputError(repr(str(path)), "is no name of a file", "one without NUL bytes")
     try:
@@ -230,6 +237,7 @@ def open_bytes(path: str | Path, shown: object = None) -> Iterator[BinaryIO]:
         else:
             with open(path, "rb") as file:
                 yield file
+    # gzip's word for a file cut short; it is no OSError.
     except EOFError:
         raise InputError(shown or path, "is truncated gzip", "copy it again") from None
     except (OSError, zlib.error) as error:
@@ -305,6 +313,7 @@ def read_json(path: Path) -> dict[str, Any]:
         raise InputError(
             path, f"cannot be read ({error.strerror})", "a model folder of this tool"
         ) from None
+    # JSON nested without end exhausts the stack: that is no ValueError.
     except (ValueError, RecursionError) as error:
         raise InputError(path, f"is damaged ({reason(error)})", "a JSON object") from None
     if not isinstance(values, dict):
@@ -387,10 +396,12 @@ class _Sink(io.RawIOBase):
 
     def _write_all(self, view: memoryview, at: int) -> None:
         while view:
+            # A disk that is nearly full takes a part of what it is given.
             count = os.pwrite(self._file.fileno(), view, at)
             view, at = view[count:], at + count
 
     def _try(self, write: Callable[[], object]) -> None:
+        # After the first failure the file is lost, and only that failure says why.
         if self.error is None:
             try:
                 write()

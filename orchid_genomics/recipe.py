@@ -150,6 +150,7 @@ def load(
         ) from None
     except (ValueError, UnicodeDecodeError) as error:
         raise RecipeError(path, f"is no {form}: {error}") from None
+    # JSON may hold something else than an object; `validate` is the one to say so.
     for override in overrides if isinstance(values, dict) else ():
         _set(values, override)
     chosen = schema if isinstance(schema, type) else schema(values, str(path))
@@ -166,6 +167,7 @@ def validate(
     """
     try:
         return schema.model_validate_json(
+            # TOML has dates and callers hand over paths: JSON knows neither, hence `default`.
             json.dumps(values, default=str), strict=True, context={"folder": folder}
         )
     except ValidationError as error:
@@ -188,6 +190,7 @@ def _set(values: dict[str, Any], override: str) -> None:
     for part in parts[:-1]:
         block = _step(block, part, override)
     if parts[-1] == "kind" and isinstance(block, dict):
+        # The other keys belong to the old kind, and the new one would refuse them.
         block.clear()
     if isinstance(block, list):
         block[_position(block, parts[-1], override)] = value
@@ -252,6 +255,7 @@ def _keys_at(schema: Any, loc: tuple) -> list[str]:
             if part in fields:
                 inner += _models(fields[part].annotation)
             if "kind" in fields and fields["kind"].default == part:
+                # A tagged union puts the kind into the path of a fault, as a step of its own.
                 of_kind.append(model)
         models = inner or of_kind or models
     return sorted({key for model in models for key in model.model_fields})

@@ -73,13 +73,15 @@ class Registry(MutableMapping[str, Value]):
 
     def __getitem__(self, name: str) -> Value:
         if name not in self._own:
+            # What was registered by code that ran stands before an entry point of the same name.
             self._own[name] = self._load(self._outside[name])
         return self._own[name]
 
     def _load(self, entry: EntryPoint) -> Value:
         try:
             return entry.load()
-        except Exception as error:  # another package's import may fail in any way
+        # The import of another package may fail in any way.
+        except Exception as error:
             package = entry.dist.name if entry.dist else entry.value
             message = f"the {self.word} {entry.name!r} cannot be loaded ({reason(error)})"
             raise MachineError(package, message, "mend or uninstall that package") from error

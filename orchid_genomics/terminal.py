@@ -44,6 +44,7 @@ class Line:
     def say(self, text: str) -> None:
         """A line of its own, above the bar where there is one; also when quiet."""
         if self.bar:
+            # A bare print would land in the middle of the bar.
             self.bar.console.print(text, highlight=False)
         else:
             print(text, file=sys.stderr, flush=True)
@@ -55,6 +56,7 @@ class Line:
 
 def clock(seconds: float) -> str:
     """Seconds as h:mm:ss or m:ss."""
+    # Rounded once, at the start: 59.6 s is 1:00 and never 0:60.
     whole = int(seconds + 0.5)
     hours, rest = divmod(whole, 3600)
     return f"{hours}:{rest // 60:02d}:{rest % 60:02d}" if hours else f"{rest // 60}:{rest % 60:02d}"

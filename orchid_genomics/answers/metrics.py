@@ -41,11 +41,13 @@ def areas_of_ranks(
         starts = np.zeros(1, np.intp)
     else:
         starts = np.flatnonzero(np.diff(stratum, prepend=stratum[0] - 1))
+    # Without those at the rank itself, of which half are added at the end: a tie is half right.
     below = negative.cumsum(1) - negative
     if stratum is not None:
         below -= below[:, starts[stratum]]
     positives = np.add.reduceat(positive, starts, 1)
     pairs = (positives * np.add.reduceat(negative, starts, 1)).sum(1)
+    # From the highest score down, as rows would be called.
     hits = positive[:, ::-1].cumsum(1)
     called = (positive + negative)[:, ::-1].cumsum(1)
     precision = np.divide(hits, called, out=np.zeros_like(hits), where=called > 0)
@@ -59,6 +61,7 @@ def _weight_at_scores(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Distinct scores in rising order, and the weight (S, T) of positives and negatives at each."""
     order = np.argsort(score, kind="stable")
+    # Equal scores are one rank: the order of rows within a tie must not count.
     values, first = np.unique(score[order], return_index=True)
     ordered = weights[:, order]
     positive = np.add.reduceat(ordered * truth[order], first, axis=1)
@@ -106,6 +109,7 @@ def pearson(answers: np.ndarray, truth: np.ndarray, weights: np.ndarray) -> np.n
     cross = weights @ (a * b) / total - mean_a * mean_b
     spread = (weights @ (a * a) / total - mean_a**2) * (weights @ (b * b) / total - mean_b**2)
     root = np.sqrt(np.maximum(spread, 0))
+    # Rounding leaves a little spread where nothing varies.
     return np.divide(cross, root, out=np.zeros_like(cross), where=spread > 1e-18)
 
 
@@ -155,8 +159,10 @@ def best_threshold(score: np.ndarray, truth: np.ndarray) -> float:
     called_not = np.stack([above_negative[0] - above_negative, above_negative], 1)
     called = np.stack([above_positive[0] - above_positive, above_positive], 1)
     table = np.stack([called_not, called], 1)
+    # `lexsort` goes by its last key first.
     best = int(np.lexsort((accuracy(table), mcc(table)))[-1])
     if best == len(values):
+        # A step of its size, or it would round away beside a large score.
         return float(values[-1] + 1e-6 * max(1.0, abs(values[-1])))
     if best == 0:
         return float(values[0])

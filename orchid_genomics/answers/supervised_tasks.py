@@ -356,6 +356,7 @@ class Regression(SupervisedTask):
 
     def units(self, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         flat = target.reshape(-1, target.shape[-1])
+        # What does not vary in training must still be divided by.
         spread = np.maximum(np.nanstd(flat, 0), 1e-6)
         return np.nanmean(flat, 0).astype(np.float32), spread.astype(np.float32)
 
@@ -388,6 +389,8 @@ class Tracks(SupervisedTask):
         scale: np.ndarray,
         class_weights: np.ndarray | None = None,
     ) -> Tensor:
+        # Outputs are as long as the batch is padded, targets as the longest row of the set: either
+        # may have more bins.
         bins = min(outputs.shape[1], target.shape[1])
         return self.each.loss(outputs[:, :bins], target[:, :bins], scale)
 
@@ -439,6 +442,7 @@ def _mean_of_known(each: Tensor, known: Tensor) -> Tensor:
 
 def _same_say(counts: np.ndarray, rows: int) -> np.ndarray:
     """Weights of classes (classes,), or of 0 and 1 of each label (2, K), inverse to counts."""
+    # Classes without rows are not counted, or the weights would not average 1.
     kinds = np.maximum((counts > 0).sum(0), 1)
     return (rows / (kinds * np.maximum(counts, 1))).astype(np.float32)
 

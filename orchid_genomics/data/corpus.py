@@ -145,6 +145,7 @@ class Corpus:
         return report
 
     def _build(self, length: int) -> list[Source]:
+        # By their text: the float 0.1 is a fraction of its own, over 2**55, and no tenth.
         total = sum(Fraction(str(recipe.weight)) for recipe in self.recipes)
         sources = []
         for number, (recipe, split) in enumerate(zip(self.recipes, self.splits, strict=True)):

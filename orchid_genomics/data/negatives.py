@@ -147,6 +147,7 @@ class Agreement:
 
 def agreement(shares_NF: np.ndarray, others_MF: np.ndarray) -> list[Agreement]:
     """Means and Kolmogorov-Smirnov gaps of each of FEATURES between two sets of compositions."""
+    # 1.358 is the 95 % point of Kolmogorov's distribution.
     chance = 1.358 * float(np.sqrt(1 / len(shares_NF) + 1 / len(others_MF)))
     return [
         Agreement(name, float(a.mean()), float(b.mean()), _gap(a, b), chance)

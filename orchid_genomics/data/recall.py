@@ -51,6 +51,7 @@ class Recall:
         value_BK = (value_hash % count).astype(np.uint8) + np.uint8(self.keys)
         seen_BK = np.zeros(value_BK.shape, bool)
         np.put_along_axis(seen_BK, key_BP, True, 1)
+        # A bit is dropped so that adding one cannot wrap to 0, which stands for keys never seen.
         drawn_BK = hash_integers(seed, Stream.RECALL_QUERY, step, row_B1, each) >> np.uint64(1)
         query_B1 = np.where(seen_BK, drawn_BK + np.uint64(1), np.uint64(0)).argmax(1)[:, None]
         key_BP = np.concatenate([key_BP, query_B1], 1)
@@ -77,5 +78,6 @@ def commonest(tokens_BL: np.ndarray) -> np.ndarray:
 def look_up(tokens_BL: np.ndarray) -> np.ndarray:
     """The value after the last earlier query (B,): exact matching, right always."""
     matches_BP = tokens_BL[:, :-2:2] == tokens_BL[:, -2:-1]
+    # `argmax` finds the first, so the last is sought from the end.
     last_B1 = matches_BP.shape[1] - 1 - matches_BP[:, ::-1].argmax(1)[:, None]
     return np.take_along_axis(tokens_BL[:, 1:-1:2], last_B1, 1)[:, 0]

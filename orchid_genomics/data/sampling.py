@@ -27,12 +27,14 @@ def pattern(shares: Sequence[Fraction]) -> np.ndarray:
     """
     total = sum(shares)
     shares = [share / total for share in shares]
+    # Exact fractions: the least period of floats would be of the order of 2**55.
     period = min(math.lcm(*(share.denominator for share in shares)), _LONGEST)
     counts = [math.floor(share * period) for share in shares]
     by_remainder = sorted(range(len(shares)), key=lambda s: counts[s] - shares[s] * period)
     for code in by_remainder[: period - sum(counts)]:
         counts[code] += 1
     source = np.repeat(np.arange(len(counts)), counts)
+    # The i-th of a source's n draws belongs at (i + 1/2) / n of the period.
     middle = np.concatenate([(np.arange(count) + 0.5) / max(count, 1) for count in counts])
     return source[np.argsort(middle, kind="stable")]
 

@@ -53,6 +53,7 @@ class GenomeRecipe(Strict):
     @classmethod
     def _shares(cls, functional: tuple[FunctionalRecipe, ...]) -> tuple[FunctionalRecipe, ...]:
         total = sum(part.share for part in functional)
+        # Shares such as 0.1 do not sum to 1 exactly.
         if total > 1 + 1e-9:
             raise PydanticCustomError(
                 "shares", "the shares sum to {total}; at most 1", {"total": f"{total:g}"}

@@ -126,6 +126,8 @@ class Windows:
                 size = self.genome.contigs[name]
                 starts = self.start[rows]
                 edges = np.clip(np.stack([starts, starts + self.length]), 0, size)
+                # Windows may overlap by far, so letters are counted up to each edge, once, and a window is
+                # the difference of two.
                 points, rank = np.unique(edges, return_inverse=True)
                 rank = rank.reshape(edges.shape)
                 before = self._counts_before(name, points, edges)
@@ -171,6 +173,7 @@ class Windows:
         """Each contig with windows, and the rows of its windows."""
         order = np.argsort(self.contig, kind="stable")
         codes, firsts = np.unique(self.contig[order], return_index=True)
+        # Not strict: without any window `split` still gives one piece, an empty one.
         for code, rows in zip(codes, np.split(order, firsts[1:]), strict=False):
             yield self.names[code], rows
 
@@ -184,6 +187,7 @@ class Windows:
         change = np.bincount(edges[0] // _BLOCK, minlength=blocks + 1)
         change -= np.bincount((edges[1] - 1) // _BLOCK + 1, minlength=blocks + 1)
         read = np.cumsum(change) > 0
+        # Before the first letter there is nothing to count.
         done = int(np.searchsorted(points, 0, side="right"))
         for block in range(blocks):
             start, end = block * _BLOCK, min((block + 1) * _BLOCK, size)

@@ -24,6 +24,7 @@ from orchid_genomics.sequence.interval import read_strand, shorten, whole_number
 
 _SKIPPED = ("#", "track", "browser")
 _HEADERS = ("chrom", "chr", "contig", "seqname", "seqid", "chromosome")
+# A .tbi can name no letter beyond this; a .csi can.
 _LONGEST_TBI = 1 << 29
 _SUMMIT, _BED12 = 9, 12  # index of the column of a summit; columns of the one format without
 
@@ -135,10 +136,12 @@ def read_records(path: Path) -> Iterator[Record]:
     """The records of a BED one by one, in constant memory, contigs as written; raises InputError as
     `read_bed`.
     """
-    stranded: bool | None = None  # whether column 6 is a strand: the first record with one decides
+    # Whether column 6 is a strand: the first record that has one decides.
+    stranded: bool | None = None
     for number, line in read_lines(path):
         if not line.strip() or (line.startswith(_SKIPPED) and _is_comment(line)):
             continue
+        # Where tabs separate columns, a name may hold spaces.
         words = line.split("\t") if "\t" in line else line.split()
         if number == 1 and _is_header(words):
             continue
@@ -163,6 +166,7 @@ def _is_comment(line: str) -> bool:
 
 def _is_header(words: list[str]) -> bool:
     numbers = [whole_number(word) for word in words[1:3]]
+    # A contig may bear such a name too; then numbers follow it.
     return words[0].lower() in _HEADERS and numbers == [None] * len(numbers)
 
 
@@ -239,6 +243,7 @@ def write_bed(path: str | Path, rows: Iterable[Interval | tuple]) -> None:
             return
         contigs = dict.fromkeys(record[0] for record in records)
         rank = {contig: number for number, contig in enumerate(contigs)}
+        # tabix wants every contig in one piece, and its places rising.
         order = sorted(range(len(text)), key=lambda i: (rank[records[i][0]], *records[i][1:3]))
         with open_bgzip(temporary) as file:
             file.write("".join(text[i] for i in order).encode())

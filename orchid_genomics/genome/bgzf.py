@@ -29,9 +29,11 @@ def no_random_access(path: Path) -> str:
         if not _is_block(head[:18]):
             return "is gzip, not bgzip"
         try:
+            # 31: a gzip header and the largest window. An object, for the head ends within a block.
             head = zlib.decompressobj(31).decompress(head)
         except zlib.error:
-            return ""  # a damaged block is named by its byte when the file is opened
+            # A damaged block is named by its byte when the file is opened.
+            return ""
     if head.startswith(codecs.BOM_UTF8):
         return "begins with a byte order mark"
     if b"\r" in head and b"\n" not in head:
@@ -40,6 +42,7 @@ def no_random_access(path: Path) -> str:
 
 
 def _is_block(head: bytes) -> bool:
+    # "BC" is the extra field by which bgzip marks its blocks; plain gzip has none.
     return head[:4] == _BLOCK_HEADER and head[12:14] == b"BC"
 
 
@@ -108,6 +111,7 @@ class Text:
             head = self._file.read(18)
             if len(head) < 18:
                 break
+            # The header holds the size of the block less one.
             size = struct.unpack("<H", head[16:18])[0] + 1
             if not _is_block(head) or size < _LEAST_BLOCK:
                 raise InputError(
@@ -115,6 +119,7 @@ class Text:
                 )
             rows.append((at, text))
             at += size
+            # A block ends with the length of its text, so that nothing need be inflated here.
             self._file.seek(at - 4)
             tail = self._file.read(4)
             text += struct.unpack("<I", tail)[0] if len(tail) == 4 else 0
@@ -131,6 +136,7 @@ class Text:
             self._file.seek(start)
             return self._file.read(size)
         parts = []
+        # An empty block begins where the next one does: "right" takes the one that holds text.
         block = int(np.searchsorted(self.blocks[:, 1], start, "right")) - 1
         skip = start - int(self.blocks[block, 1])
         while size > 0 and block < len(self.blocks):
@@ -147,6 +153,7 @@ class Text:
             yield from stream
 
     def _block(self, blocks: np.ndarray, number: int) -> bytes:
+        # Reads mostly follow each other within a block of 64 KB; one block is kept.
         if self._memo[0] != number:
             at, stop = int(blocks[number, 0]), blocks[number + 1 : number + 2, 0]
             self._file.seek(at)

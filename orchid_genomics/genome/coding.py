@@ -145,6 +145,7 @@ def coding_sequences(
     sequences: list[CodingSequence] = []
     dropped: Counter[str] = Counter()
     for gene, transcripts in transcripts_of.items():
+        # Of two that are equally long the name decides, not their order in the file.
         name = max(transcripts, key=lambda each: (sum(map(len, transcripts[each])), each))
         parts = transcripts[name]
         coding = _read(gene, name, parts, annotation, genome, codes[parts[0].contig])
@@ -161,6 +162,7 @@ def _transcripts(annotation: Annotation, contigs: Container[str]) -> Transcripts
     for feature in annotation.features:
         part = feature.interval
         if feature.kind == "CDS" and part.contig in contigs and part.strand in "+-":
+            # Without a parent, all parts that bear a gene's name are one transcript.
             name = feature.attributes.get("Parent", part.name)
             parts = genes.setdefault(part.name, {}).setdefault(name, [])
             if part not in parts:
@@ -178,6 +180,7 @@ def mitochondrial_code(
     for table in (3, 2):
         sequences, _ = coding_sequences(annotation, genome, {contig: Code(table)})
         readable[table] = len(sequences)
+    # Where both read as many, `max` keeps the first, yeast's.
     return Code(max(readable, key=lambda table: readable[table])), readable
 
 
@@ -233,6 +236,7 @@ def _words(coding: CodingSequence) -> list[int]:
     """The number of the word of three letters from each place on; -1 where an intron or the end
     interrupts it.
     """
+    # Places fall along a gene of the reverse strand, hence the absolute step.
     codes, apart = coding.codes.astype(int), np.abs(np.diff(coding.positions)) != 1
     numbers = codes[:-2] * 16 + codes[1:-1] * 4 + codes[2:]
     return np.where(apart[:-1] | apart[1:], -1, numbers).tolist()
@@ -261,6 +265,7 @@ def _around(coding: CodingSequence, genome: Genome) -> np.ndarray:
     if coding.strand == "+":
         return letters[(coding.positions - low)[:, None] + np.arange(-1, 2)]
     letters = np.where(letters < 4, 3 - letters, letters)
+    # On the reverse strand the letter before lies to the right.
     return letters[(coding.positions - low)[:, None] - np.arange(-1, 2)]
 
 
@@ -297,6 +302,7 @@ def _in_order(parts: list[Interval], length: int, circular: bool) -> list[Interv
 def _fault(coding: CodingSequence) -> str:
     """Why a coding sequence cannot be read as one; empty when it can."""
     code = coding.code
+    # The order matters: codons have numbers only for known letters, in whole threes.
     if (coding.codes > 3).any():
         return "letters other than A, C, G and T"
     if len(coding.codes) % 3:
@@ -318,6 +324,7 @@ def _find_overlaps(genes: Transcripts, genome: Genome) -> set[str]:
     shared: set[str] = set()
     reach: dict[str, dict[str, int]] = {}  # contig to gene to the end of its farthest part so far
     for contig, start, end, gene in sorted(spans):
+        # Sorted by start: a gene that ends before this part meets no later one either.
         here = {other: until for other, until in reach.get(contig, {}).items() if until > start}
         others = here.keys() - {gene}
         shared |= {gene, *others} if others else set()

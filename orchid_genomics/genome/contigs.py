@@ -15,6 +15,7 @@ from orchid_genomics.errors import GenomeNote, InputError
 from orchid_genomics.files import read_lines
 
 _MITOCHONDRION = {"M", "MT", "MITO", "MITOCHONDRION"}
+# Each part may be empty, so the look-ahead asks for one letter at least.
 _ROMAN = re.compile(r"(?=[XVI])(X{0,3})(IX|IV|V?I{0,3})")
 _UNITS = {"": 0, "I": 1, "II": 2, "III": 3, "IV": 4, "V": 5, "VI": 6, "VII": 7, "VIII": 8, "IX": 9}
 
@@ -48,6 +49,7 @@ def read_aliases(path: str | Path, contigs: Iterable[str]) -> dict[str, str]:
             raise InputError(where, "one column", "two names of a contig, between tabs")
         one, other = (word.strip() for word in words[:2])
         contig, alias = (one, other) if one in known else (other, one)
+        # A contig's own name means that contig, and can be no alias of another.
         if contig not in known or alias in known:
             continue
         if aliases.setdefault(alias, contig) != contig:
@@ -119,6 +121,7 @@ class ContigNames:
 
     def _rename(self, names: list[str], beside: list[str], where: object) -> dict[str, str]:
         renamed = dict[str, str]()
+        # Names that are the genome's own claim their contigs first, wherever they stand.
         owner = {name: name for name in names if name in self._known}
         for name in names:
             choices = self.candidates(name, beside)

@@ -173,6 +173,7 @@ def fault(text: Text, fai: Path, gzi: Path) -> str | None:
         if wrong:
             return f"contig {contig.name} {wrong}"
         at = contig.end
+    # Blank lines may follow the last contig; 64 KB of them are more than a file has.
     if text.size - at > 1 << 16 or text.read(at, 1 << 16).strip():
         return "the FASTA goes on after its last contig"
     return None
@@ -273,7 +274,8 @@ def build(text: Text, fai: Path, gzi: Path) -> bool:
 
 def _run_pyfaidx(text: Text, folder: Path) -> bool:
     """Whether pyfaidx left a right index, `fai` and `gzi`, in the folder."""
-    import pyfaidx  # a third of a second to import
+    # Here and not at the top: it takes a third of a second to import.
+    import pyfaidx
 
     fai, gzi = folder / "fai", folder / "gzi"
     # pyfaidx tells bgzip from plain text by the name alone
@@ -281,7 +283,8 @@ def _run_pyfaidx(text: Text, folder: Path) -> bool:
     link.symlink_to(text.path.absolute())
     try:
         pyfaidx.Faidx(str(link), indexname=str(fai), gzi_indexname=str(gzi)).close()
-    except Exception:  # of many kinds: it asserts, and lets Biopython's and the system's through
+    # Of many kinds: it asserts, and lets Biopython's and the system's through.
+    except Exception:
         refuse_wrong_lines(text)
         if not os.access(folder, os.W_OK) or os.statvfs(folder).f_bavail == 0:
             raise
@@ -319,6 +322,7 @@ def refuse_wrong_lines(text: Text) -> None:
             length += len(letters)
             short = len(letters) < bases
         else:
+            # A blank line may end a contig; letters after it would be where no index counts.
             short = length > 0
     if name and not length:
         _refuse_no_letters(text.shown, number, name)

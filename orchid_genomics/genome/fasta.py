@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Genome", "GenomeNote"]
 
-KEPT = 128 << 20  # a genome of up to this many letters stays in memory, contig by contig, as tokens
+# Letters of a genome that stays in memory, contig by contig, as tokens; larger ones are read
+# window by window.
+KEPT = 128 << 20
 
 
 class Genome:
@@ -174,10 +176,12 @@ class Genome:
         handle, lock = self._handle()
         where = f"{self.path} {contig}:{start + 1:,}-{end:,}"
         try:
+            # A fetch seeks and then reads: of two threads, one would read at the other's place.
             with lock:
                 letters = handle.fetch(contig, start, end)
         except (OSError, ValueError) as error:
             raise InputError(where, f"cannot be read ({error})") from None
+        # htslib gives fewer letters, and no error, where the file has none.
         if len(letters) != end - start:
             message = f"has {len(letters):,} letters where {end - start:,} should be"
             raise InputError(where, message, "an undamaged file")

@@ -35,6 +35,7 @@ def around_origin(interval: Interval, length: int) -> list[Interval]:
     """
     if interval.end <= length:
         return [interval]
+    # A feature may also lie wholly beyond the last letter; then it is one part.
     start = max(0, interval.start - length)
     after = replace(interval, start=start, end=interval.end - length)
     return [after] if interval.start >= length else [replace(interval, end=length), after]

@@ -29,7 +29,8 @@ def read_genbank(path: Path, lines: Iterable[tuple[int, str]]) -> Records:
     identity = ""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", BiopythonWarning)  # what it cannot read, we count
+            # Biopython warns of each feature that it cannot read; we count them and say it once.
+            warnings.simplefilter("ignore", BiopythonWarning)
             for record in SeqIO.parse(_Lines(lines), "genbank"):
                 identity = record.id
                 if identity in records.lengths:
@@ -41,7 +42,8 @@ def read_genbank(path: Path, lines: Iterable[tuple[int, str]]) -> Records:
                 for part in record.features:
                     features = list(_features(part, identity, len(record.seq)))
                     if any(each.interval.end > len(record.seq) for each in features):
-                        records.circular.add(identity)  # it runs over the origin, so there is one
+                        # Only a circle has an origin to run over, whatever LOCUS says.
+                        records.circular.add(identity)
                     records.features += features
                     spanless += not features
     except UndefinedSequenceError:
@@ -82,6 +84,7 @@ def _features(part: Any, contig: str, length: int) -> Iterator[Feature]:
     name = next((attributes[key] for key in _NAMES if key in attributes), "")
     whole, pieces = part.location, list(part.location.parts)
     spans = [(int(whole.start), int(whole.end), whole.strand, whole.ref)]
+    # No strand for the whole means that the pieces lie on both, as in trans-splicing.
     if part.type == "CDS" or whole.strand is None:
         spans = [(int(each.start), int(each.end), each.strand, each.ref) for each in pieces]
     elif len(pieces) > 1 and int(whole.start) == 0 and int(whole.end) == length:

@@ -26,6 +26,7 @@ def read_gff(path: Path, lines: Iterable[tuple[int, str]]) -> Records:
     records = Records()
     rows: list[Feature] = []
     for number, line in lines:
+        # Only letters follow, to the end of the file.
         if line.startswith(("##FASTA", ">")):
             break
         if line.startswith("##sequence-region"):
@@ -38,6 +39,7 @@ def read_gff(path: Path, lines: Iterable[tuple[int, str]]) -> Records:
         if row.attributes.get("Is_circular") == "true":
             records.circular.add(row.interval.contig)
         rows.append(row)
+    # After the last row: a parent may stand below its children.
     parents = {row.attributes["ID"]: row for row in rows if "ID" in row.attributes}
     for row in rows:
         named = is_gene(row) or row.kind in ("CDS", *TRANSCRIPTS)
@@ -73,6 +75,7 @@ def _read_row(line: str, number: int, where: str) -> Feature:
         raise InputError(where, message, "whole numbers, 1-based")
     if not 0 < first <= last:
         raise InputError(where, f"place {first} to {last}", "1-based, start not above end")
+    # GFF3 writes ? where there is a strand that nobody knows.
     strand = "." if words[6] == "?" else read_strand(words[6])
     if strand is None:
         raise InputError(where, f"strand {shorten(words[6])!r}", "+, -, . or ?")
@@ -80,6 +83,7 @@ def _read_row(line: str, number: int, where: str) -> Feature:
     for pair in words[8].split(";"):
         key, equals, value = pair.strip().partition("=")
         if equals:
+            # Split first: a comma that is written %2C belongs to the value.
             attributes[key] = unquote(value.split(",")[0])
     interval = Interval(unquote(words[0]), first - 1, last, strand)
     return Feature(words[2], interval, attributes, number)
@@ -96,4 +100,5 @@ def _locus(row: Feature, parents: Mapping[str, Feature]) -> str:
         row = parents[above]
         above = row.attributes.get("Parent")
     name = next((row.attributes[key] for key in _NAMES if key in row.attributes), "")
+    # A name may hold a tab, written %09, and will stand in a BED.
     return _PREFIX.sub("", name).replace("\t", " ")

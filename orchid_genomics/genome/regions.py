@@ -15,6 +15,7 @@ def union(starts: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]
         return starts, ends
     order = np.argsort(starts, kind="stable")
     starts, reach = starts[order], np.maximum.accumulate(ends[order])
+    # Strictly beyond: one that begins where another ends goes on with it.
     opens = np.concatenate([[True], starts[1:] > reach[:-1]])
     closes = np.concatenate([opens[1:], [True]])
     return starts[opens], reach[closes]

@@ -127,6 +127,7 @@ class Track:
         inside = values_L[first - start : last - start]
         if self._records is None:
             handle, lock = self._handle()
+            # The handle seeks and then reads: of two threads, one would read at the other's place.
             with lock, _whole_bigwig(self.path):
                 inside[:] = handle.values(name, first, last, numpy=True)
             return values_L
@@ -157,6 +158,7 @@ class Track:
     def _handle(self) -> tuple[Any, threading.Lock]:
         import pyBigWig
 
+        # A handle of the process that forked us would share its place in the file with it.
         if self._opened is None or self._opened[0] != os.getpid():
             with _whole_bigwig(self.path):
                 handle = pyBigWig.open(str(self.path))
@@ -183,8 +185,10 @@ def _is_bigwig(path: Path) -> bool:
         with path.open("rb") as file:
             head = file.read(64)
             size = file.seek(0, os.SEEK_END)
+            # A whole bigWig ends with its magic number again.
             file.seek(max(size - 4, 0))
             tail = file.read(4)
+            # Here the header says where the summary stands, which begins with the letters covered.
             file.seek(min(int.from_bytes(head[44:52], "little"), size))
             covered = file.read(8)
     except OSError as error:
@@ -235,6 +239,7 @@ def _contigs_fit(file: BinaryIO, start: int) -> bool:
         if visited > 2 * items + 1:
             return False  # nodes that name each other
         file.seek(nodes.pop())
+        # Past the end of the file this reads a leaf of 255, which is refused.
         leaf, _, count = struct.unpack("<BBH", file.read(4).ljust(4, b"\xff"))
         entry = key + 8  # a leaf's number and length, or the place of the node below
         entries = file.read(count * entry)

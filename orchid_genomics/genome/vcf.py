@@ -124,6 +124,8 @@ class Vcf:
         with self._reading(), self.path.open("rb") as file:
             start = file.read(18)
             if start[:4] == b"\x1f\x8b\x08\x04" and start[12:14] == b"BC":
+                # A copy that broke off between two blocks reads as whole: only the empty last block
+                # tells.
                 file.seek(max(0, self.path.stat().st_size - len(END_OF_FILE)))
                 if file.read() != END_OF_FILE:
                     raise InputError(
@@ -148,6 +150,7 @@ class Vcf:
                         raise self._wrong(
                             number, "a header line among the records", "all of them before #CHROM"
                         )
+                    # A CR before the break stays, for the line is to be written as it stood.
                     yield number, line[:-1] if line.endswith(b"\n") else line
 
     def parse(self, number: int, line: bytes) -> Record:
@@ -156,13 +159,16 @@ class Vcf:
         if count != self.columns:
             possible = f"{self.columns} between tabs, as in the header"
             raise self._wrong(number, f"{count} columns", possible)
+        # Samples may make a line long; only what stands before them is taken apart.
         columns = line.split(b"\t", 5)[:5]
         contig, position, name = (column.decode("utf-8", "replace") for column in columns[:3])
         if not contig or " " in contig:
             raise self._wrong(number, f"CHROM {shorten(contig)!r}", "the name of a contig")
         place = whole_number(position)
+        # 0 is no mistake: VCF means the telomere before the first letter.
         if place is None or position[0] == "-":
             raise self._wrong(number, f"POS {shorten(position)!r}", "a whole number, 1-based")
+        # latin-1 reads any byte; what is no letter is refused below, in words of VCF.
         ref, alt = (column.decode("latin-1") for column in columns[3:])
         words = [ref, *alt.split(",")]
         if "" in words or (ref == "." and alt != "."):
@@ -189,6 +195,7 @@ class Vcf:
             record = self.parse(number, line)
             if names and (held := names & info_keys(line)):
                 raise self._held(f"{self.shown} line {number}", min(held).decode())
+            # The text and not the bytes of the file: a VCF that was only packed anew is the same.
             digest.update(line + b"\n")
             if record.contig != contig:
                 survey.ordered &= record.contig not in survey.contigs
@@ -201,6 +208,7 @@ class Vcf:
             if survey.records % survey.step == 0:
                 survey.sample.append((number, line))
                 if len(survey.sample) == 2 * SAMPLE:
+                    # Every other one goes: evenly spaced, though nobody knows where the file ends.
                     del survey.sample[1::2]
                     survey.step *= 2
             survey.records += 1
@@ -224,6 +232,7 @@ class Vcf:
         lines: list[bytes] = []
         with self._reading():
             for number, line in self._text_lines():
+                # A file whose lines end with CR alone is one endless line to us.
                 if b"\r" in line.rstrip(b"\r\n"):
                     advice = "lines that end with LF, such as tr '\\r' '\\n' makes"
                     raise self._wrong(number, "CR within a line", advice)
@@ -327,6 +336,7 @@ def info_text(
 
 def number(value: float | None) -> str:
     """Five significant digits, `.` for none; never -0."""
+    # NaN alone differs from itself.
     if value is None or value != value:
         return "."
     text = f"{value:.5g}"
@@ -344,6 +354,7 @@ def _split_info(line: bytes) -> tuple[bytes, bytes, bytes]:
     left = b"\t".join(columns[:7]) + b"\t"
     if len(columns) > 8:
         return left, columns[7], b"\t" + columns[8]
+    # Without samples INFO is last, and the CR of a CRLF line would end up within it.
     info = columns[7].rstrip(b"\r")
     return left, info, columns[7][len(info) :]
 

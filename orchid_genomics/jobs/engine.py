@@ -128,6 +128,7 @@ class Part:
                 "sha256": checksum(temporary),
                 "stats": stats,
             }
+            # Within the block of the part, which is renamed as that ends: the receipt comes first.
             with atomic_file(self.receipt) as beside:
                 beside.write_text(json.dumps(receipt), encoding="utf-8")
 
@@ -188,6 +189,7 @@ def stream(job: Job, work: Work, form: Format, quiet: bool = False) -> list[Stat
         parts = {block: Part(folder, block) for block in job.own_blocks}
         done = [block for block, part in parts.items() if part.path.exists()]
         for block in done:
+            # Before any work: a damaged part would otherwise be found hours later, when all are joined.
             parts[block].check(job.manifest.size(block))
         wanted = sorted(parts.keys() - set(done))
         with (
@@ -196,7 +198,8 @@ def stream(job: Job, work: Work, form: Format, quiet: bool = False) -> list[Stat
         ):
             for block, records in read_blocks(work, job.manifest, wanted):
                 answers, stats = work.answer(records)
-                work.check_inputs()  # what was read is of the input that the identity names
+                # Before the part is saved: what was read must be of the input that the identity names.
+                work.check_inputs()
                 parts[block].save(answers, stats, len(records), form)
                 progress.add(len(records))
             i, n = job.where.shard
@@ -313,6 +316,7 @@ def _hold(folder: Path, shard: tuple[int, int]) -> Iterator[None]:
     """
     i, n = shard
     with writable(folder, _ADVICE):
+        # Shards share the folder, and each holds a lock of its own.
         locks = [Lock(folder, shared=n > 1)]
         if n > 1:
             own = folder / f"{i}-of-{n}.lock"
@@ -339,6 +343,7 @@ def _require_same_job(folder: Path, before: Manifest, now: Manifest) -> None:
 
 def _flat(manifest: Manifest) -> dict[str, Any]:
     """A manifest with its identity's values beside its own, as JSON gives them back."""
+    # Through JSON, so that tuples and lists compare as what was read from the disk.
     values = json.loads(json.dumps(vars(manifest)))
     return values | values.pop("identity")
 
@@ -361,12 +366,14 @@ def _stop_on_signals(job: Job, progress: Progress) -> Iterator[None]:
             parts = [Part(job.where.parts, block) for block in job.own_blocks]
             saved = f"{sum(part.path.exists() for part in parts)} of {len(parts)} blocks are saved"
             progress.say(f"stopped: {saved}; --resume goes on from there")
+        # As the shell reports a process that a signal ended.
         raise SystemExit(128 + number)
 
     numbers = (signal.SIGTERM, signal.SIGINT)
     try:
         before = [signal.signal(number, stop) for number in numbers]
-    except ValueError:  # not the main thread, which alone hears signals
+    # Only the main thread hears signals; elsewhere the caller's handlers stay.
+    except ValueError:
         yield
         return
     try:
@@ -396,7 +403,9 @@ def _pipe(job: Job, work: Work, form: Format, quiet: bool) -> list[Stats]:
             try:
                 form.pipe(answers(), sys.stdout.buffer)
                 sys.stdout.buffer.flush()
-            except BrokenPipeError:  # head, say, has read enough
-                sys.stdout = None  # so that the exit flushes nothing
+            # The reader, `head` say, has enough.
+            except BrokenPipeError:
+                # Else Python would flush it as it exits, and fail once more.
+                sys.stdout = None
                 raise SystemExit(128 + signal.SIGPIPE) from None
     return blocks

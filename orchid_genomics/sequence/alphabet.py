@@ -61,6 +61,7 @@ class Alphabet:
 
     @cached_property
     def _encode_table(self) -> bytes:
+        # 255 marks a byte that is no letter; it is no token of an alphabet that is read from text.
         table = np.full(256, 255, np.uint8)
         for letter in _IUPAC:
             table[[ord(letter), ord(letter.lower())]] = self.n, self.n | SOFT
@@ -103,6 +104,7 @@ class Alphabet:
         InputError
             For a byte that is no IUPAC letter, naming the first by its 1-based place.
         """
+        # From a bytearray the tokens can be written to; from bytes they would be read-only.
         raw = bytearray(text.encode() if isinstance(text, str) else text)
         # a byte's table is 7 times as fast as an index into an array
         tokens = np.frombuffer(raw.translate(self._encode_table), np.uint8)

@@ -78,6 +78,8 @@ def hash_integers(*parts: int | np.ndarray) -> np.ndarray:
     ndarray of uint64
         At least one-dimensional.
     """
+    # An array and no scalar: the sums and products must wrap around, and numpy warns of that for
+    # scalars alone.
     state = np.zeros(1, np.uint64)
     for part in parts:
         state = state ^ np.atleast_1d(np.asarray(part)).astype(np.uint64)

@@ -110,6 +110,7 @@ class Variant:
         """The same change without the letters that both share: first at the end, then at the
         beginning.
         """
+        # The end first: within a repeat the change then stands at its left, as VCF wants it.
         ref, alt, start = self.ref, self.alt, self.start
         shared = 0
         while shared < min(len(ref), len(alt)) and ref[-1 - shared] == alt[-1 - shared]:

@@ -19,6 +19,7 @@ def either_strand(tokens: np.ndarray, k: int) -> np.ndarray:
     """
     forward, valid = all_codes(tokens, k)
     backward, _ = all_codes(DNA.reverse_complement(tokens), k)
+    # The k-mer at place i stands on the other strand at the i-th place from the end.
     return np.unique(np.minimum(forward, backward[::-1])[valid])
 
 
@@ -81,6 +82,8 @@ def code_pieces(tokens: np.ndarray, k: int) -> Iterator[tuple[int, np.ndarray, n
 
 def _join_letters(letters: np.ndarray, k: int) -> np.ndarray:
     """Base-4 codes (L - k + 1,) of all k-mers, by doubling: log2 k passes rather than k."""
+    # One place more than letters: so many begin a piece of no letters. A code takes 2 k bits of an
+    # int64, hence k <= 31.
     codes, power, size = np.zeros(len(letters) + 1, np.int64), letters.astype(np.int64), 1
     done = 0
     while True:
@@ -96,6 +99,7 @@ def _join_letters(letters: np.ndarray, k: int) -> np.ndarray:
 
 def _any_of_next(flags: np.ndarray, k: int) -> np.ndarray:
     """Whether any of the k flags from each place on is set, (L - k + 1,) bool."""
+    # Most pieces of a chromosome hold no N, and are spared the sums.
     if not flags.any():
         return np.zeros(len(flags) - k + 1, bool)
     total = np.concatenate([[0], np.cumsum(flags)])

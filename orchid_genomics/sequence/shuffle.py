@@ -32,6 +32,7 @@ def _walk(codes: np.ndarray, rng: np.random.Generator) -> list[int]:
     for letter, choices in enumerate(after):
         if letter in last:  # the last step from here is given; the others come in any order
             at = int(np.flatnonzero(choices == last[letter])[0])
+            # First in the list, for `pop` takes steps from its end.
             steps.append([last[letter], *rng.permutation(np.delete(choices, at)).tolist()])
         else:
             steps.append(rng.permutation(choices).tolist())
@@ -47,6 +48,8 @@ def _last_steps(after: list[np.ndarray], end: int, rng: np.random.Generator) -> 
     """
     while True:
         last = {
+            # Among occurrences, not kinds of letter: a step that occurs twice must weigh twice, or
+            # the orders would not be equally likely.
             letter: int(rng.choice(each))
             for letter, each in enumerate(after)
             if len(each) and letter != end
@@ -56,6 +59,7 @@ def _last_steps(after: list[np.ndarray], end: int, rng: np.random.Generator) -> 
 
 
 def _leads(last: dict[int, int], letter: int, end: int) -> bool:
+    # A way that has not arrived after so many steps goes round in a circle.
     for _ in range(DNA.count):
         letter = last.get(letter, end)
     return letter == end

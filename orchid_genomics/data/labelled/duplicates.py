@@ -22,6 +22,7 @@ def near_duplicates(tokens: Sequence[np.ndarray], split: np.ndarray, k: int = K)
     Case is not looked at; k-mers with N never match. Memory: 8 bytes a letter of the held-out rows.
     """
     duplicate = np.zeros(len(tokens), bool)
+    # Test first: a validation row that repeats a test row goes, and then makes no training row go.
     for later in (2, 1):
         held = [
             either_strand(tokens[int(row)], k)
@@ -33,6 +34,7 @@ def near_duplicates(tokens: Sequence[np.ndarray], split: np.ndarray, k: int = K)
         for row in np.flatnonzero((split < later) & ~duplicate):
             own = either_strand(tokens[int(row)], k)
             at = np.searchsorted(codes, own)
+            # Beyond the last code any place will do, for what stands there is compared.
             at[at == len(codes)] = 0
             duplicate[row] = bool((codes[at] == own).any())
     return duplicate

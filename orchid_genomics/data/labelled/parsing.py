@@ -167,10 +167,12 @@ def _target_of_classes(
     names: list[str]
     if numbers is not None:
         words = [f"{number:g}" for number in numbers]
+        # As numbers, so that 10 comes after 2.
         names = sorted(set(words), key=float)
     else:
         names = sorted(set(words))
-    if len(names) == 2 and numbers is None:  # the second is the positive one
+    # The second of two is the positive class.
+    if len(names) == 2 and numbers is None:
         names.sort(key=lambda word: word.lower() not in _NEGATIVE)
     if len(names) == 1:
         message = f"all {len(words):,} rows have the label {names[0]!r}"

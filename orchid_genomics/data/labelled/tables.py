@@ -215,6 +215,7 @@ def _words(path: Path) -> Iterator[tuple[int, list[str]]]:
     mark = "\t" if "\t" in header else ","
     yield number, next(csv.reader([header], delimiter=mark))
     for number, line in rows:
+        # Quotes alone need the csv module, which is slow for one line at a time.
         yield number, next(csv.reader([line], delimiter=mark)) if '"' in line else line.split(mark)
 
 

@@ -168,7 +168,9 @@ def validate(
     try:
         return schema.model_validate_json(
             # TOML has dates and callers hand over paths: JSON knows neither, hence `default`.
-            json.dumps(values, default=str), strict=True, context={"folder": folder}
+            json.dumps(values, default=str),
+            strict=True,
+            context={"folder": folder},
         )
     except ValidationError as error:
         raise _one_line(error, schema, where) from None

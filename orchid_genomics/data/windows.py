@@ -126,8 +126,8 @@ class Windows:
                 size = self.genome.contigs[name]
                 starts = self.start[rows]
                 edges = np.clip(np.stack([starts, starts + self.length]), 0, size)
-                # Windows may overlap by far, so letters are counted up to each edge, once, and a window is
-                # the difference of two.
+                # Windows may overlap by far, so letters are counted up to each edge, once, and a
+                # window is the difference of two.
                 points, rank = np.unique(edges, return_inverse=True)
                 rank = rank.reshape(edges.shape)
                 before = self._counts_before(name, points, edges)

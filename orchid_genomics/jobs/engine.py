@@ -189,7 +189,7 @@ def stream(job: Job, work: Work, form: Format, quiet: bool = False) -> list[Stat
         parts = {block: Part(folder, block) for block in job.own_blocks}
         done = [block for block, part in parts.items() if part.path.exists()]
         for block in done:
-            # Before any work: a damaged part would otherwise be found hours later, when all are joined.
+            # Before any work: a damaged part would else be found hours later, when all are joined.
             parts[block].check(job.manifest.size(block))
         wanted = sorted(parts.keys() - set(done))
         with (
@@ -198,7 +198,7 @@ def stream(job: Job, work: Work, form: Format, quiet: bool = False) -> list[Stat
         ):
             for block, records in read_blocks(work, job.manifest, wanted):
                 answers, stats = work.answer(records)
-                # Before the part is saved: what was read must be of the input that the identity names.
+                # Before the part is saved: what was read must be of the input that was surveyed.
                 work.check_inputs()
                 parts[block].save(answers, stats, len(records), form)
                 progress.add(len(records))

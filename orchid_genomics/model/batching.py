@@ -46,6 +46,7 @@ def pool_vectors(
     """
     count = channels(encoder, strand)
     vectors_NC = np.zeros((len(rows), count), np.float32)
+    # By length, so that batches are not mostly padding.
     order = sorted(range(len(rows)), key=lambda row: len(rows[row]))
     for batch in batches([len(rows[row]) for row in order]):
         numbers = [order[position] for position in batch]
@@ -61,10 +62,12 @@ def pool_vectors(
 def _pool_batch(encoder: Orchid, rows: list[np.ndarray], pool: PoolKind, count: int) -> Tensor:
     device = next(encoder.parameters()).device
     tokens_BL = pad_rows(rows, DNA.pad).to(device)
+    # Rows without a letter are in no group, and stay zero.
     vectors_BC = torch.zeros(len(rows), count, device=device)
     pooling = Pool(pool, count)
     with torch.inference_mode():
         for numbers, group_BL, mask_BL in encoder.groups(tokens_BL):
+            # The even half stands first: leading channels are those that both strands share.
             x_BLD = encoder.encode(group_BL, mask_BL).float()[..., :count]
             vectors_BC[numbers] = pooling(x_BLD.transpose(1, 2), mask_BL)
     return vectors_BC

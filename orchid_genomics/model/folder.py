@@ -47,6 +47,11 @@ class ModelRecipe(Strict):
 class OrchidModel(nn.Module):
     """An encoder with its head: tokens (B, L) -> predictions. What a model folder holds.
 
+    Parameters
+    ----------
+    recipe : ModelRecipe
+        The shapes of both; weights are random until they are loaded or trained.
+
     >>> model = OrchidModel.from_pretrained("runs/yeast/model")  # doctest: +SKIP
     >>> logits_BLV = model("ACGT" * 256)  # doctest: +SKIP
     """
@@ -72,6 +77,7 @@ class OrchidModel(nn.Module):
         if not self.head.pools:
             mask_BL = (codes_BL != self.encoder.alphabet.pad).to(self.encoder.letters.free.dtype)
             return self.head(self.encoder(codes_BL), mask_BL)
+        # By transform length, as heads that pool demand: an answer is the row's own in any batch.
         parts = [
             (rows, self.encode(padded, mask))
             for rows, padded, mask in self.encoder.groups(codes_BL)
@@ -104,6 +110,7 @@ class OrchidModel(nn.Module):
             message = f"is not a model of this tool (format {reprlib.repr(config.get('format'))})"
             possible = f"a folder written by orchid-genomics, format {FORMAT!r}"
             raise InputError(folder / CONFIG, message, possible)
+        # The version says who wrote the folder; the format alone decides who can read it.
         values = {key: value for key, value in config.items() if key not in ("format", "version")}
         recipe = validate(ModelRecipe, values, str(folder / CONFIG))
         _check_header(recipe, folder / WEIGHTS)
@@ -134,6 +141,7 @@ class OrchidModel(nn.Module):
         if isinstance(provenance, Mapping):
             provenance = Provenance.of(provenance, folder / PROVENANCE)
         self.provenance = provenance or self.provenance
+        # safetensors takes neither views nor other layouts.
         tensors = {
             name: tensor.detach().cpu().contiguous() for name, tensor in self.state_dict().items()
         }
@@ -159,6 +167,7 @@ class OrchidModel(nn.Module):
         head = self.recipe.head.kind if self.recipe.head else None
         config = self.recipe.model_dump_json(exclude_defaults=True)
         digest = hashlib.sha256(f"{self.recipe.encoder.filter.kind} {head} {config}".encode())
+        # Sorted, so that the order in which modules are made does not matter.
         for name, tensor in sorted(self.state_dict().items()):
             digest.update(name.encode())
             digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
@@ -200,6 +209,7 @@ def _load(model: nn.Module, path: Path) -> None:
         tensors = load_file(path)
     except (OSError, SafetensorError) as error:
         raise InputError(path, f"cannot be read ({reason(error)})", "the whole file") from None
+    # NaN in a weight would show only in answers, far from its cause.
     if any(not torch.isfinite(tensor).all() for tensor in tensors.values()):
         possible = "a model that was trained to the end"
         raise InputError(path, "holds NaN or infinite weights", possible)

@@ -142,8 +142,16 @@ class Vectors(nn.Module):
 
 @HEADS.register("letters")
 class Letters(nn.Module):
-    """Logits (B, L, letters); strand-exact: logit(token) = <x_c, w(token)> + <x_c',
-    w(complement(token))>.
+    """Logits (B, L, letters) of vectors (B, L, D), exact on both strands.
+
+    logit(token) = <x_c, w(token)> + <x_c', w(complement(token))>.
+
+    Parameters
+    ----------
+    recipe : LettersRecipe
+        It has no keys of its own.
+    encoder : OrchidRecipe
+        Its alphabet says which letters, its `width` is D.
     """
 
     Recipe = LettersRecipe
@@ -159,6 +167,7 @@ class Letters(nn.Module):
 
     def forward(self, x_BLD: Tensor, mask_BL: Tensor | None = None) -> Tensor:
         bias: Tensor = self.bias
+        # A letter and its complement share a bias, or the other strand would read it otherwise.
         if self.table.paired:
             bias = (bias + bias[self.table.complement]) / 2
         logits_BVL = torch.matmul(self.table.vectors().to(x_BLD.dtype), x_BLD.transpose(1, 2))
@@ -172,6 +181,18 @@ class Pooled(nn.Module):
 
     A dense encoder has no even half: both kinds of `strand` read all of it, and no law holds for
     "both".
+
+    Parameters
+    ----------
+    recipe : PooledRecipe
+        Its labels say how many outputs K.
+    encoder : OrchidRecipe
+        Its `width` is the D of the vectors (B, L, D).
+
+    Raises
+    ------
+    RecipeError
+        For maxima of a stem that the encoder does not have.
     """
 
     Recipe = PooledRecipe
@@ -214,6 +235,7 @@ class Pooled(nn.Module):
         parts : PoolParts, optional
             Modules in place of what is not linear.
         """
+        # The even half stands first, so that these are what both strands share.
         vectors_BCL = x_BLD[..., : self.channels].transpose(1, 2)
         pooled = [self.pool(vectors_BCL, mask_BL, parts)]
         for kind in self.recipe.maxima:
@@ -242,6 +264,13 @@ class Tracks(nn.Module):
 
     On the other strand track t becomes track other(t): its even weights are those of other(t), its
     odd weights the opposite ones.
+
+    Parameters
+    ----------
+    recipe : TracksRecipe
+        Its labels are the T tracks, `bin` the letters of one number.
+    encoder : OrchidRecipe
+        Its `width` is the D of the vectors (B, L, D).
     """
 
     Recipe = TracksRecipe
@@ -273,6 +302,7 @@ class Tracks(nn.Module):
         letters_BL = torch.ones_like(x_BLD[..., 0]) if mask_BL is None else mask_BL.to(x_BLD.dtype)
         letters_BN = self._sum_bins(letters_BL[..., None])[..., 0]
         x_BND = self._sum_bins(x_BLD * letters_BL[..., None])
+        # A bin of padding alone is 0, not 0 / 0.
         x_BND = x_BND / letters_BN.clamp(min=1)[..., None]
         out_BTN = torch.matmul(weight.to(x_BND.dtype), x_BND.transpose(1, 2))
         out_BNT = out_BTN.transpose(1, 2) + bias

@@ -84,7 +84,13 @@ class OrchidRecipe(Strict):
 
 
 class Mixer(nn.Module):
-    """x + the chain of order 1.5: z = v s1; y = h(v) * z + skip z; Linear(y s2), of normed x."""
+    """x + the chain of order 1.5: z = v s1; y = h(v) * z + skip z; Linear(y s2), of normed x.
+
+    Parameters
+    ----------
+    recipe : OrchidRecipe
+        Of the encoder; (B, D, L) -> (B, D, L) with D its `width`.
+    """
 
     def __init__(self, recipe: OrchidRecipe) -> None:
         super().__init__()
@@ -93,6 +99,7 @@ class Mixer(nn.Module):
         channels = D // self.halves
         self.norm = Norm(D, recipe.strands)
         self.inside = Mix(D, 3 * D, recipe.strands)
+        # 2 `depth` branches add to the stream: so scaled, its spread does not grow with depth.
         self.outside = Mix(D, D, recipe.strands, scale=1 / math.sqrt(2 * recipe.depth))
         taps = torch.zeros(3, channels, recipe.short_taps)
         # No draw without a spread: the other weights of a seed stay what they were.
@@ -162,6 +169,7 @@ class Mixer(nn.Module):
         parts = parts or PLAIN
         convolve = parts.convolve or self.convolve
         mask = 1.0 if mask_BL is None else mask_BL[:, None]
+        # The bias fills padding: zeros again, before short taps read it.
         h = butterfly(self.inside(self.norm(x_BDL, parts.unit)), self.halves) * mask
         B, _, L = h.shape
         h = h.view(B, self.halves, 3, -1, L)
@@ -169,6 +177,7 @@ class Mixer(nn.Module):
         s1, s2, v = (
             short_conv(h[:, :, part], taps[part]).reshape(x_BDL.shape) for part in range(3)
         )
+        # Short taps carried letters into the padding beside them.
         v = v * mask
         z = parts.enter(v, s1)
         y = convolve(z, v, mask_BL) + self.skip.repeat(self.halves)[:, None] * z
@@ -176,7 +185,13 @@ class Mixer(nn.Module):
 
 
 class GatedMLP(nn.Module):
-    """x + Linear(value GELU(gate)) of normed x, position by position."""
+    """x + Linear(value GELU(gate)) of normed x, position by position.
+
+    Parameters
+    ----------
+    recipe : OrchidRecipe
+        Of the encoder; (B, D, L) -> (B, D, L) with D its `width`, and `width * mlp` inside.
+    """
 
     def __init__(self, recipe: OrchidRecipe) -> None:
         super().__init__()
@@ -208,7 +223,15 @@ class GatedMLP(nn.Module):
 
 
 class Norm(nn.Module):
-    """Root mean square over channels; the scale is tied within a pair."""
+    """Root mean square over channels, (B, D, L) -> (B, D, L); the scale is tied within a pair.
+
+    Parameters
+    ----------
+    width : int
+        Channels D.
+    strands : str
+        Of the encoder, see `model.strands`.
+    """
 
     def __init__(self, width: int, strands: Strands) -> None:
         super().__init__()
@@ -247,7 +270,13 @@ PLAIN = Parts()
 
 
 class Block(nn.Module):
-    """A mixer over positions, then a gated MLP over channels, each with its residual."""
+    """A mixer over positions, then a gated MLP over channels, each with its residual.
+
+    Parameters
+    ----------
+    recipe : OrchidRecipe
+        Of the encoder; (B, D, L) -> (B, D, L) with D its `width`.
+    """
 
     def __init__(self, recipe: OrchidRecipe) -> None:
         super().__init__()
@@ -295,6 +324,11 @@ class Orchid(nn.Module):
     Cost: O(B D L log L) time; parameters do not depend on L. Vectors are in the even/odd basis of
     strand pairs: reading the other strand reverses positions and negates the odd half (see
     `model.strands`).
+
+    Parameters
+    ----------
+    recipe : OrchidRecipe
+        The encoder's shape; D is its `width`.
     """
 
     def __init__(self, recipe: OrchidRecipe) -> None:
@@ -320,14 +354,16 @@ class Orchid(nn.Module):
     @classmethod
     def from_pretrained(cls, folder: str | Path) -> "Orchid":
         """The encoder of a model folder, whatever its head, in eval mode; see
-        `pretrained.OrchidModel`.
+        `folder.OrchidModel`.
         """
+        # Here, because `model.folder` imports this module.
         from orchid_genomics.model.folder import OrchidModel
 
         return OrchidModel.from_pretrained(folder).encoder
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write a model folder that holds this encoder alone."""
+        # Here, because `model.folder` imports this module.
         from orchid_genomics.model.folder import ModelRecipe, OrchidModel
 
         model = OrchidModel(ModelRecipe(encoder=self.recipe))
@@ -336,6 +372,7 @@ class Orchid(nn.Module):
 
     def forward(self, sequences: Sequences) -> Tensor:
         """Vectors (B, L, D) of one text, several, or tokens (B, L) whose rows may end in PAD."""
+        # Bit 7 marks lower case, which a model does not read.
         codes_BL = as_tokens(sequences, self.alphabet, self.letters.free.device) & CODE
         B, L = codes_BL.shape
         out = torch.zeros(
@@ -355,6 +392,7 @@ class Orchid(nn.Module):
         """
         L = codes_BL.shape[1]
         real = codes_BL != self.alphabet.pad
+        # Up to the last letter: PAD inside a row is masked, at its end it is cut off.
         lengths = ((torch.arange(L, device=real.device) + 1) * real).amax(1).tolist() if L else []
         letters_B = real.sum(1).tolist() if L else []
         kinds = [
@@ -393,6 +431,7 @@ class Orchid(nn.Module):
     def encoding(self, letters_BVL: Tensor, mask_BL: Tensor | None = None) -> Encoding:
         """Vectors with what stands before them; see `encode_letters`."""
         x_BDL, motifs_BDL = self.embed(letters_BVL)
+        # Only float32 is narrowed: a model in float64 stays in it.
         dtype = self.activations if x_BDL.dtype == torch.float32 else x_BDL.dtype
         for block, static_CF in zip(self.blocks, self._statics(x_BDL.shape[-1]), strict=True):
             if self.checkpointing and torch.is_grad_enabled():
@@ -430,6 +469,7 @@ def transform_length(length: int) -> int:
     At least 32, else at most 25 % more than the length; few in number (five an octave), so that
     padded rows share batches.
     """
+    # From 32 positions on, products give a row the same bits in any batch.
     if length <= 32:
         return 32 if length else 0
     octave = 1 << (length - 1).bit_length()

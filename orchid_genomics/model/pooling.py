@@ -16,11 +16,18 @@ PoolKind = Literal["mean", "center", "attention"]
 
 
 class Pool(nn.Module):
-    """(B, C, L) -> (B, `width`).
+    """Channels (B, C, L) -> (B, `width`).
 
-    mean: over letters. center: the middle letter, the mean of the two middle ones where the length
-    is even (so that both strands share it). attention: `queries` learned averages, side by side;
-    their scores are of the channels given, so that a pool of strand-blind channels is strand-blind.
+    Parameters
+    ----------
+    kind : str
+        mean: over letters. center: the middle letter, the mean of the two middle ones where the
+        length is even (so that both strands share it). attention: learned averages, whose scores
+        are of the channels given, so that a pool of strand-blind channels is strand-blind.
+    channels : int
+        C.
+    queries : int
+        Learned averages of the attention pool, side by side.
     """
 
     def __init__(self, kind: PoolKind, channels: int, queries: int = 1) -> None:
@@ -52,6 +59,7 @@ class Pool(nn.Module):
 
     def _attention(self, x_BCL: Tensor, mask_BL: Tensor | None, parts: "PoolParts") -> Tensor:
         B = x_BCL.shape[0]
+        # A product for each row: one of all rows might round a row by its batch.
         score_BQL = torch.bmm(self.query.to(x_BCL.dtype).expand(B, -1, -1), x_BCL)
         if mask_BL is not None:
             score_BQL = score_BQL.masked_fill(mask_BL[:, None] == 0, -math.inf)
@@ -64,6 +72,17 @@ class Maxima(nn.Module):
     `both` takes the higher of a pair of channels, read from either end: the answer is the same on
     the other strand. Otherwise c and c' stand side by side. Stretches are `count` equal parts of a
     row's letters, neighbours sharing a letter where it does not divide; 1 is the whole row.
+
+    Parameters
+    ----------
+    width : int
+        Channels D.
+    halves : int
+        2 where channels come in strand pairs, else 1.
+    both : bool
+        Whether the answer is to be the same on the other strand.
+    count : int
+        Stretches of a row.
     """
 
     def __init__(self, width: int, halves: int, both: bool, count: int = 1) -> None:
@@ -83,6 +102,7 @@ class Maxima(nn.Module):
             peaks_BPCS = largest(self._stretches(x_BPCL, mask_BL))
         else:
             if mask_BL is not None:
+                # Not 0, for a channel may be negative everywhere.
                 x_BPCL = x_BPCL.masked_fill(mask_BL[:, None, None] == 0, -math.inf)
             peaks_BPCS = largest(x_BPCL)[..., None]
         if self.pairs == 1:
@@ -101,6 +121,7 @@ class Maxima(nn.Module):
         edges_BS = torch.arange(S + 1, device=device) * letters_B[:, None]
         first_BS1 = (edges_BS[:, :-1] // S)[..., None]
         last_BS1 = ((edges_BS[:, 1:] + S - 1) // S - 1)[..., None]
+        # The last letter again: a maximum does not change, and no mask is needed.
         at_BSW = torch.minimum(first_BS1 + torch.arange(L // S + 2, device=device), last_BS1)
         at_BPCM = at_BSW.reshape(B, 1, 1, -1).expand(B, P, C, -1)
         return x_BPCL.gather(3, at_BPCM).unflatten(3, (S, -1))

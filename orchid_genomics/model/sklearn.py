@@ -20,16 +20,25 @@ from orchid_genomics.sequence import CODE, DNA
 
 
 class OrchidFeatures(TransformerMixin, BaseEstimator):
-    """Mean vectors of DNA sequences: (N, width / 2), the same on both strands, or (N, width) of the
-    strand as given.
+    """Mean vectors of DNA sequences: (N, width / 2), the same on both strands, or (N, width).
 
-    Parameters: `model` a model folder, or an OrchidModel; `pool` "mean" over all letters, or
-    "center", the middle one; `strand` "both" or "forward" (see the module); `device` such as
-    "cuda". Nothing is learned: `fit` reads the model and checks the sequences. Vectors of a
-    sequence depend on no other. Cost: one forward pass of each sequence.
+    Nothing is learned: `fit` reads the model and checks the sequences. Vectors of a sequence depend
+    on no other. Cost: one forward pass of each sequence.
 
-    >>> pipe = make_pipeline(OrchidFeatures("runs/yeast/model"), LogisticRegression())  # doctest:
-    +SKIP >>> pipe.fit(["ACGTTG", "TTGACA"], [1, 0]).predict(["ACGTTC"])  # doctest: +SKIP
+    Parameters
+    ----------
+    model : str, Path or OrchidModel
+        A model folder, or a model.
+    pool : str
+        "mean" over all letters, or "center", the middle one.
+    strand : str
+        "both" for what both strands share, or "forward" for the strand as given (see the module).
+    device : str
+        Such as "cpu" or "cuda".
+
+    >>> features = OrchidFeatures("runs/yeast/model")  # doctest: +SKIP
+    >>> pipe = make_pipeline(features, LogisticRegression())  # doctest: +SKIP
+    >>> pipe.fit(["ACGTTG", "TTGACA"], [1, 0]).predict(["ACGTTC"])  # doctest: +SKIP
     """
 
     def __init__(
@@ -88,9 +97,8 @@ def encode_all(sequences: Iterable[str | bytes | np.ndarray]) -> list[np.ndarray
     if isinstance(sequences, str | bytes):
         raise InputError("sequences", "one text", "a list of sequences")
     if getattr(sequences, "ndim", 1) == 2 and getattr(sequences, "dtype", None) != np.uint8:
-        table = np.asarray(
-            sequences, object
-        )  # a data frame would be read as the names of its columns
+        # As an array, for a data frame would be read as the names of its columns.
+        table = np.asarray(sequences, object)
         if table.shape[1] != 1:
             raise InputError(
                 "sequences", f"a table of {table.shape[1]} columns", "one column of sequences"

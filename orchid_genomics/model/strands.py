@@ -37,6 +37,19 @@ class Mix(nn.Module):
     Weight (halves * blocks, out, in): the even channels meet only even ones, the odd only odd ones,
     and with `blocks` > 1 each half is block-diagonal. Gates and value stand side by side within a
     block's outputs.
+
+    Parameters
+    ----------
+    inside, outside : int
+        Channels in and out, multiples of halves * `blocks`.
+    strands : str
+        Of the encoder.
+    blocks : int
+        Blocks of a half's matrix; 1 is full.
+    bias : bool
+        Whether even outputs (all of a dense layer) have a bias, which begins at 0.
+    scale : float
+        Of the weights at the start, in units of 1 / sqrt(channels that meet).
     """
 
     def __init__(
@@ -61,6 +74,7 @@ class Mix(nn.Module):
         y = torch.matmul(self.weight, x_BDL.reshape(B, G, I, L)).reshape(B, -1, L)
         if self.bias is None:
             return y
+        # On even channels alone: an odd one changes its sign on the other strand.
         odd = torch.zeros_like(self.bias).repeat(self.halves - 1)
         return y + torch.cat((self.bias, odd))[:, None]
 
@@ -86,6 +100,17 @@ class LetterTable(nn.Module):
     Used to embed (codes -> vectors) and to read letters off vectors (vectors -> logits). `free` are
     the vectors in the paired basis: w(code), (V, D / 2), for channel c, and w(complement(code)) for
     c'. Without a complement (a dense encoder) they are the vectors themselves, (V, D).
+
+    Parameters
+    ----------
+    codes : int
+        V.
+    width : int
+        D.
+    complement : tuple of int or None
+        The code of each code's complement; None without strand pairs.
+    std : float
+        Standard deviation of `free` at the start.
     """
 
     complement: Tensor
@@ -97,6 +122,7 @@ class LetterTable(nn.Module):
         self.paired = complement is not None
         self.free = nn.Parameter(torch.randn(codes, width // 2 if self.paired else width) * std)
         order = range(codes) if complement is None else complement[:codes]
+        # Not kept in files: it follows from the alphabet.
         self.register_buffer("complement", torch.tensor(order), persistent=False)
 
     def vectors(self) -> Tensor:

@@ -15,13 +15,14 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-CHUNK = {"cpu": 2048, "cuda": 1 << 17}  # positions taken together
-GROUP_BYTES = {
-    "cpu": 4 << 20,
-    "cuda": 256 << 20,
-}  # of the float32 rows that are transformed together, a thread
-MIN_ROWS = 4  # every call plans its transform anew, and a lone row is planned for many threads
-KEPT = 32 << 20  # bytes: the largest freed block that glibc learns from
+# Positions taken together.
+CHUNK = {"cpu": 2048, "cuda": 1 << 17}
+# Bytes, a thread, of the float32 rows that are transformed together.
+GROUP_BYTES = {"cpu": 4 << 20, "cuda": 256 << 20}
+# Every call plans its transform anew, and a lone row is planned for many threads.
+MIN_ROWS = 4
+# Bytes: the largest freed block that glibc learns from.
+KEPT = 32 << 20
 Piece = tuple[slice, int, int]
 """Rows, first and last position."""
 Answer = TypeVar("Answer")
@@ -32,6 +33,7 @@ def pieces(x_BDL: Tensor) -> list[Piece]:
     B, _, L = x_BDL.shape
     cpu = x_BDL.device.type == "cpu"
     size = CHUNK["cpu" if cpu else "cuda"]
+    # A GPU waits for launches rather than for memory: there a row stays whole.
     rows = _edges(B, -(-B // max(1, size // max(L, 1))))
     places = _edges(L, -(-L // size) if cpu else min(L, 1))
     return [(slice(*some), *part) for some in rows for part in places]
@@ -84,6 +86,7 @@ def cut_circle(x_DL: Tensor, first: int, last: int) -> Tensor:
     L = x_DL.shape[-1]
     if first >= 0 and last <= L:
         return x_DL[..., first:last]
+    # Taps longer than the circle wrap more than once: only an index can say that.
     if -first > L or last > 2 * L:
         return x_DL[..., torch.arange(first, last, device=x_DL.device) % L]
     ends = [x_DL[..., first:]] if first < 0 else []

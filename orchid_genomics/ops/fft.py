@@ -36,6 +36,7 @@ def long_conv(
     if not z_BDL.numel():  # there is no transform of no rows
         return y_BDL
     z, v, y = (_by_strand(x, static_CF) for x in (z_BDL, v_BDL, y_BDL))
+    # Groups of channels, not of positions: channels are independent, and few of them stay in cache.
     parts = _groups(z)
     workspace = _workspace(z, parts, taps_CJ)
 
@@ -49,6 +50,7 @@ def long_conv(
             _check_finite(power.mean, "v")
         workspace.multiply(Z, power, given)
         result = torch.fft.irfft(Z, n=L)
+        # Position 0 is a sum over all bins, so NaN in any of them shows there.
         _blame(result[..., 0], static=given.static, gain=gain_CF, taps=taps_CJ)
         y[:, :, rows] = result
 
@@ -77,6 +79,7 @@ def backward(
         return [torch.zeros(0) if size is None else torch.zeros_like(size) for size in sizes]
     conditioned = gain_CF is not None
     dz_BDL = torch.empty_like(z_BDL, memory_format=torch.contiguous_format)
+    # Without conditioning nothing writes to these: they must begin as zeros.
     fresh = torch.empty_like if conditioned else torch.zeros_like
     dv_BDL = fresh(v_BDL, memory_format=torch.contiguous_format)
     dstatic, dgain = torch.empty_like(static_CF), fresh(static_CF)
@@ -92,12 +95,15 @@ def backward(
         to_taps = None if taps_CJ is None else dtaps[rows]
         sums = Sums(dstatic[rows], to_gain, to_taps)
         Z = workspace.transform(z[:, :, rows])
+        # The weight 2 / L of half-spectrum sums, put on once for all of them: `_store` takes it off
+        # dz, and `half_weigh` halves it at DC and Nyquist.
         DY = workspace.transform(dy[:, :, rows], 2 / L)
         V = power = None
         if conditioned:
             V = workspace.transform(_centre(v[:, :, rows], mask_BL))
             power = workspace.measure(V)
         slope = workspace.differentiate(DY, Z, power, given, sums)
+        # The inverse transforms ask for as much memory again.
         del Z
         _store(torch.fft.irfft(DY, n=L), L / 2, dz[:, :, rows])
         if V is not None and power is not None:
@@ -149,6 +155,7 @@ def _by_strand(x_BDL: Tensor, static_CF: Tensor) -> Tensor:
     """(B, strands, C, L): the second of strand pairs reads the conjugate spectra."""
     B, D, L = x_BDL.shape
     C = static_CF.shape[0]
+    # A view where x is contiguous: outputs are written through it.
     return x_BDL.reshape(B, D // C, C, L)
 
 
@@ -197,6 +204,7 @@ def _centre(v: Tensor, mask_BL: Maybe) -> Tensor:
         return v
     v = v if v.dtype == torch.float64 else v.float()
     mask = mask_BL[:, None, None].to(v.dtype)
+    # A row of padding alone has no mean, and stays zero.
     mean = (v * mask).sum(-1, keepdim=True) / mask.sum(-1, keepdim=True).clamp(min=1)
     return (v - mean) * mask
 

@@ -61,6 +61,7 @@ def _shift(spectrum: Tensor, j: int, L: int) -> Tensor:
     """The half spectrum read j bins away (..., F), mirrored at both ends as real taps' are."""
     F = spectrum.shape[-1]
     bins = torch.arange(-abs(j), F + abs(j), device=spectrum.device) % L
+    # Only the few bins beyond the end are gathered; the rest is a slice.
     if j > 0:
         return torch.cat((_read(spectrum, bins[:j], L), spectrum), -1)[..., :F]
     return torch.cat((spectrum, _read(spectrum, bins[F - j :], L)), -1)[..., -F:]

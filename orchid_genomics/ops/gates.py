@@ -53,11 +53,13 @@ def enter(
     ]
 
     def work(rows: slice, first: int, last: int) -> None:
+        # Short taps reach k letters beyond the chunk on both sides, around the circle.
         _, _, h = _enter_products(x_BDL, weight, bias, mask_BL, halves, (rows, first - k, last + k))
         z, v, s2 = (out[rows, :, :, first:last] for out in outs)
         s1 = _convolve(h[0], taps[0])
         _convolve(h[1], taps[1], out=s2)
         _convolve(h[2], taps[2], out=v)
+        # Short taps carry letters into the padding beside them; v must be zero there.
         if mask_BL is not None:
             v *= mask_BL[rows, None, None, first:last]
         torch.mul(v, s1, out=z)
@@ -81,6 +83,7 @@ def _enter_products(
     rows, first, last = piece
     normed, rms = normalise(cut_circle(x_BDL[rows], first, last), weight.dtype)
     h = fly_parts(product(weight, bias, normed), halves, 3)
+    # The bias has filled the padding: zeros again, before short taps read it.
     if mask_BL is not None:
         h *= cut_circle(mask_BL[rows, None, None], first, last)
     return normed, rms, h
@@ -92,6 +95,7 @@ def _convolve(h: Tensor, taps: Tensor, out: Tensor | None = None) -> Tensor:
     """
     k = taps.shape[-1] // 2
     n = h.shape[-1] - 2 * k
+    # The centre tap first: the sum then needs no zeros to start from.
     y = torch.mul(h[..., k : k + n], taps[..., k, None], out=out)
     for j in range(taps.shape[-1]):
         if j != k:
@@ -118,6 +122,7 @@ def enter_backward(
     K = taps.shape[-1]
     k = K // 2
     dx_BDL = torch.empty_like(x_BDL, memory_format=torch.contiguous_format)
+    # The gradient of a convolution is a convolution with the taps reversed.
     reverse = taps.flip(-1)[:, None]
     dweight, dbias, dtaps = start_sum(weight), start_sum(bias), start_sum(taps)
 
@@ -139,6 +144,7 @@ def enter_backward(
             dc[2] *= mask
             v = v * mask
         torch.mul(dz, v, out=dc[0])
+        # The chunk's own positions alone: neighbours are counted by their own chunk.
         centre = dc[..., k : k + n]
         for j in range(K):
             moved = h[..., 3 * k - j : 3 * k - j + n]

@@ -71,6 +71,7 @@ def spectrum(
 
     for piece in _pieces(L, rate):
         work(*piece)
+    # Lags L / 2 and -L / 2 are one tap: their mean is the same read from either strand.
     if L % 2 == 0:
         *_, m, taper = _network(_middle(L, rate), *parameters)
         middle = taps_NCL[..., L // 2]
@@ -113,6 +114,7 @@ def spectrum_backward(
 
     for rows in groups(N * C, L, rate.device):
         transform(rows)
+    # The tap is the mean of two lags, so each gets half.
     if L % 2 == 0:
         dtaps_NCL[..., L // 2] *= 0.5
     sums = [start_sum(parameter) for parameter in parameters]
@@ -189,6 +191,7 @@ def _keep(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 
 
 def _gradients(ctx: Any, dspectrum: Tensor) -> tuple[Tensor | None, ...]:
+    # Inside a compiled graph torch forgets lazy conjugates.
     return *spectrum_backward(dspectrum.resolve_conj(), *ctx.saved_tensors, ctx.length), None
 
 

@@ -46,6 +46,7 @@ def gated_mlp(
     def work(rows: slice, first: int, last: int) -> None:
         x = x_BDL[rows, :, first:last]
         value, gate = fly_parts(product(w_in, b_in, normalise(x, w_in.dtype)[0]), halves, 2)
+        # The exact GELU: on a CPU it is faster than its tanh form where its input is contiguous.
         u = torch.nn.functional.gelu(gate).mul_(value)
         out = product(w_out, b_out, fly(u))
         torch.add(x, out.view(x.shape), out=y_BDL[rows, :, first:last])
@@ -79,8 +80,10 @@ def gated_mlp_backward(
         dout = dy.reshape(len(dy), *w_out.shape[:2], -1)
         du = product_backward(dout, w_out, fly(value * active), dw_out, db_out)
         du = fly(split_halves(du, halves)).view(value.shape)
+        # Both gradients side by side, as `fly_back` reads them.
         dpair = torch.empty(2, *value.shape, dtype=value.dtype, device=x.device)
         torch.mul(du, active, out=dpair[0])
+        # Last, for this overwrites du.
         torch.ops.aten.gelu_backward.grad_input(du.mul_(value), gate, grad_input=dpair[1])
         din = fly_back(dpair, w_in.shape[0])
         dnormed = product_backward(din, w_in, normed, dw_in, db_in)

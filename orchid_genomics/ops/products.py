@@ -3,7 +3,7 @@ backward.
 
 Shapes: weights (G, parts * O, I), G = halves * blocks; bias (parts * O * blocks) of half 0; chunks
 (R, D, n) of R rows. The trap: `fly` leaves out the butterfly's 1 / sqrt 2, which is folded into the
-weights (`model.strands.Mix.folded`), and each row is multiplied on its own, R products of n columns
+weights (`model.strands.Mix.fold`), and each row is multiplied on its own, R products of n columns
 and never one of R n: so it gives the same bits in every batch. The type of the weights is that of
 the activations (bfloat16 on a GPU); the residual stream x keeps its own.
 """
@@ -72,6 +72,7 @@ def normalise(x_RDn: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
 
 
 def normalise_backward(dn_RDn: Tensor, n_RDn: Tensor, rms: Tensor) -> Tensor:
+    # The stream is float32 whatever the activations, so that sums over channels stay wide.
     dn_RDn = dn_RDn.to(rms.dtype)
     share = (dn_RDn * n_RDn).sum(1, keepdim=True).div_(n_RDn.shape[1])
     return dn_RDn.addcmul_(n_RDn, share, value=-1).mul_(rms)
@@ -92,6 +93,7 @@ def _times(weight: Tensor, x: Tensor) -> Tensor:
     """
     R, n = len(x), x.shape[-1]
     G, O, I = weight.shape
+    # A batched product, never one of all columns: a row keeps its bits in any batch.
     weights = weight.expand(R, G, O, I).reshape(R * G, O, I)
     return torch.bmm(weights, x.reshape(R * G, I, n)).view(R, G, O, n)
 
@@ -109,6 +111,7 @@ def product_backward(
         dbias += dout_RGOn[:, :blocks].sum((0, -1)).view(-1)
     dout_RGOn = dout_RGOn.to(weight.dtype)
     dout, x_nI = dout_RGOn.reshape(R * G, O, n), x_RDn.reshape(R * G, I, n).transpose(1, 2)
+    # One row may add into the sum itself; several need a wide sum, which bfloat16 is not.
     if R == 1 and dweight.dtype == x_RDn.dtype:
         dweight.baddbmm_(dout, x_nI)
     else:

@@ -19,6 +19,7 @@ def long_conv(
     bound: float,
 ) -> Tensor:
     """See `ops.long_conv`; ordinary autograd, O(B D L^2)."""
+    # A check reads data, which would break a compiled graph.
     if not torch.compiler.is_compiling():
         _check_finite(z=z_BDL, v=v_BDL, static=static_CF, gain=gain_CF, taps=taps_CJ)
     dtype = z_BDL.dtype
@@ -60,6 +61,7 @@ def circular_sum(h_BDL: Tensor, z_BDL: Tensor) -> Tensor:
 def fourier(L: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     """exp(-2 pi i f t / L) as a (L, F) matrix, F = L // 2 + 1; the angle is reduced in integers."""
     t, f = torch.arange(L, device=device), torch.arange(L // 2 + 1, device=device)
+    # f t grows as L^2: reduced modulo L in integers, an angle keeps all its digits.
     angle = (-2 * torch.pi / L) * ((t[:, None] * f[None, :]) % L).to(torch.float64)
     complex_type = torch.complex128 if dtype == torch.float64 else torch.complex64
     return torch.polar(torch.ones_like(angle), angle).to(complex_type)
@@ -91,17 +93,22 @@ def strength(v_BDL: Tensor, mask_BL: Tensor | None, kind: str, bound: float) -> 
     """
     L = v_BDL.shape[-1]
     mask = torch.ones_like(v_BDL[:, :1]) if mask_BL is None else mask_BL[:, None].to(v_BDL)
+    # A row without a letter has no mean; 1 keeps 0 / 0 away.
     letters = mask.sum(-1, keepdim=True).clamp(min=1)
     v = (v_BDL - (v_BDL * mask).sum(-1, keepdim=True) / letters) * mask
     complex_type = torch.complex64 if v.dtype == torch.float32 else torch.complex128
     V = v.to(complex_type) @ fourier(L, v.dtype, v.device)
     power = V.real.square() + V.imag.square()
+    # v is centred, so what is left at DC is rounding.
     power = torch.cat((torch.zeros_like(power[..., :1]), power[..., 1:]), -1)
+    # Over the whole spectrum, so that strength depends on neither length nor level nor padding.
     mean = (power * half_weights(L, power)).sum(-1, keepdim=True) / L
     power = power / (mean + TINY)
+    # One frequency counts at most `bound` times the mean: a periodic line cannot take over.
     power = power / (1 + power / bound)
     if kind == "correlation":
         return power
+    # A root has an infinite slope at 0: 1 in its place keeps NaN out of the gradient.
     nonzero = power > 0
     return torch.where(nonzero, power, 1.0).sqrt() * nonzero
 
@@ -116,6 +123,7 @@ def frequency_conv(spectrum: Tensor, taps_CJ: Tensor | None, L: int) -> Tensor:
         return spectrum
     F = spectrum.shape[-1]
     half = _real_ends(spectrum, L)
+    # The mirrored half without DC and (even L) Nyquist, which stand once.
     whole = torch.cat((half, half[..., 1 : (L + 1) // 2].flip(-1).conj()), -1)
     out = whole
     for j in range(1, taps_CJ.shape[1] + 1):

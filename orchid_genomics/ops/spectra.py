@@ -67,6 +67,7 @@ class Workspace:
         step = self.F
         if device.type == "cpu" and not whole:
             step = max(VECTOR, RUN // math.prod(shape) // VECTOR * VECTOR)
+        # Rounded, so that the last run is never a sliver but half to one and a half of a step.
         count = max(1, round(self.F / step))
         self.widths = [step] * (count - 1) + [self.F - step * (count - 1)]
         run = max(self.widths)
@@ -92,6 +93,7 @@ class Workspace:
             x = x_BSRL.to(self.power.dtype)
             return torch.fft.rfft(x if scale == 1.0 else x * scale)
         staged = self.staged[:, :, : x_BSRL.shape[2]]
+        # One pass over memory where nothing is converted.
         if x_BSRL.dtype == staged.dtype and scale != 1.0:
             torch.mul(x_BSRL, scale, out=staged)
         else:
@@ -105,6 +107,7 @@ class Workspace:
 
         It is written where `transform` stages what it reads: transform everything first.
         """
+        # DC is L times the mean: dropping it centres v without another pass.
         V[..., 0] = 0
         bins = self.power[:, :, : V.shape[2]]
         for v, p in self.runs(V, bins):
@@ -121,6 +124,7 @@ class Workspace:
             if power is None:
                 h = one.copy_(static)
             else:
+                # (P / mean) / (1 + P / (mean bound)) with one division: P / (mean + P / bound).
                 torch.add(power.mean, p, alpha=1 / given.bound, out=bounded)
                 p.div_(bounded)
                 one.copy_(p if given.kind == "correlation" else p.sqrt_())
@@ -159,10 +163,12 @@ class Workspace:
             if power is None:
                 h = one.copy_(static)
             else:
+                # One division, as in `multiply`.
                 torch.add(power.mean, p, alpha=1 / given.bound, out=bounded)
                 torch.div(p, bounded, out=strength)
                 one.copy_(strength if given.kind == "correlation" else strength.sqrt_())
                 h = self._filter(static, gain, one, given.taps, out=two)
+            # conj(Z) dY is the filter's gradient; those of static, gain and power follow from it.
             torch.mul(q.conj_physical_(), dy, out=q)
             dy.mul_(_conjugate_second(h.conj_physical_()))
             _conjugate_second(q)
@@ -173,10 +179,12 @@ class Workspace:
                 count = sums.taps.shape[1]
                 sums.taps.add_(frequency.taps_gradient(q, gain * one, count, self.L))
                 q = frequency.convolve(q, given.taps, self.L)
+            # Re(conj(gain) q): strength is real, so its gradient has no imaginary part.
             torch.mul(as_real(gain), as_real(q), out=as_real(two))
             torch.add(two.real, two.imag, out=s)
             torch.sum(one.mul_(q), (0, 1), out=to_gain)
             s.mul_(_slope(strength, bounded, power.mean, given.kind))
+            # The mean rests on every bin: `backproject` needs the sum of these products.
             p.mul_(s)
         return slope
 

@@ -233,6 +233,7 @@ class Fit(Generic[Ready]):
             less += "checkpointing = true in [training]"
             message = f"{self.ranks.device} is out of memory"
             raise MachineError(where, message, less) from None
+        # Before the optimizer steps, so that weights and checkpoints stay sound.
         if not math.isfinite(nats):
             self._fail(batch, f"the loss is {nats}")
         norm = float(nn.utils.clip_grad_norm_(self.parameters, self.optimizer_recipe.clip))
@@ -257,6 +258,7 @@ class Fit(Generic[Ready]):
             self.progress.step += 1
             self._report(stage, values)
             step = self.progress.step
+            # After the last step too, so that the end may be the best.
             if self.validate and (step % self.recipe.validate_every == 0 or step == self.steps):
                 self._run_validation(self.validate)
             # A scheduler may tell one rank alone; all must leave at the same step.
@@ -294,6 +296,7 @@ class Fit(Generic[Ready]):
     def _backward(self, batch: Batch, parts: Sequence[Sequence[int]]) -> float:
         """Gradients of the mean over the targets of all rows, ranks and parts; that mean, nats."""
         examples = self._examples(batch, parts)
+        # A batch may hold no target at all (N everywhere).
         weight = self.ranks.sum(_weight(examples)).clamp(min=1e-9)
         total = torch.zeros((), device=self.ranks.device)
         for part, example in enumerate(examples):
@@ -330,6 +333,7 @@ class Fit(Generic[Ready]):
 
     def _save(self, name: str) -> None:
         if self.ranks.main:
+            # Of the model itself, not of what ranks wrap: names do not depend on ranks.
             weights = {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}
             self.saved.save(name, {**self.progress.state(), **weights})
 
@@ -342,6 +346,7 @@ class Fit(Generic[Ready]):
         self.progress = Progress(
             state["step"], state["best"], state["seconds"], state.get("stale", 0)
         )
+        # Lines that were logged after the checkpoint will be written again.
         self.saved.rewind(state["step"])
 
     @contextmanager

@@ -165,6 +165,7 @@ class MaskedLetters:
         key = key[:, recipe.span - 1 :]
         way = fraction(hash_tensors(Stream.SHOWN_AS, key))
         step_to_other = below(hash_tensors(Stream.OTHER_LETTER, key), max(letters - 1, 1))
+        # One to letters - 1 steps around the alphabet never end at the true letter.
         other = (codes + 1 + step_to_other) % letters
         shown = torch.where(targets & (way < recipe.masked), self.alphabet.mask, codes)
         swap = targets & (way >= recipe.masked) & (way < recipe.masked + recipe.other)

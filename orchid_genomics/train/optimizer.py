@@ -58,6 +58,7 @@ def build(model: nn.Module, recipe: OptimizerRecipe) -> torch.optim.AdamW:
 
 def rate(step: int, steps: int, recipe: OptimizerRecipe) -> float:
     """The learning rate of step `step` (from 0) of `steps`."""
+    # From step + 1, or the first step would have no rate.
     warm = min(1.0, (step + 1) / max(recipe.warmup, 1))
     cosine = 0.5 * (1 + math.cos(math.pi * min(step / max(steps, 1), 1.0)))
     return recipe.rate * warm * (recipe.final + (1 - recipe.final) * cosine)

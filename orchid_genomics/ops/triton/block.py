@@ -32,8 +32,10 @@ def enter(
     halves: int,
 ) -> list[Tensor]:
     """z = v s1, v and s2 (B, D, L) from short_conv(fly(W norm(x))); see `ops.gates.enter`."""
+    # Kernels take numbers to lie densely as (B, D, L).
     run, x = kernels("block_kernels", x_BDL), x_BDL.contiguous()
     outs = [torch.empty_like(x, dtype=weight.dtype) for _ in range(3)]
+    # No kernel is launched over no numbers: a grid must not be empty.
     if x.numel():
         with on_device_of(x):
             rms, narrow = _norm(run, x, weight.dtype)
@@ -66,6 +68,7 @@ def enter_backward(
         P = _product(weight, narrow)
         grid = _grid(x, halves)
         pieces, C = grid[0] * grid[2], x.shape[1] // halves
+        # A sum for every piece, added up later: atomic adds would depend on timing.
         dP, dtaps = torch.empty_like(P), rms.new_empty(pieces, *taps.shape)
         dbias = None if bias is None else rms.new_empty(pieces, 3 * C)
         upstream = (d.contiguous() for d in (dz_BDL, dv_BDL, ds2_BDL))
@@ -128,6 +131,7 @@ def leave_backward(
         du = _product(weight.transpose(1, 2), narrow)
         u, dy, dz, ds2 = (torch.empty_like(y) for _ in range(4))
         grid, wide = _grid(y, halves), _wide(skip)
+        # A sum for every piece, as in `enter_backward`.
         dskip = wide.new_empty(grid[0] * grid[2], skip.numel())
         C, L = y.shape[1] // halves, y.shape[2]
         options = {"HALVES": halves, "BLOCK": _block(L)}
@@ -264,6 +268,7 @@ def _product(weight: Tensor, x_BDL: Tensor) -> Tensor:
 def _residual(x_BDL: Tensor, weight: Tensor, bias: Maybe, u: Tensor) -> Tensor:
     """x + W u + bias on the first half; x is added within the product where it has its type."""
     (B, D, L), (G, O, I) = x_BDL.shape, weight.shape
+    # A product that adds saves a pass over the stream; bfloat16 cannot add to float32.
     if x_BDL.dtype == weight.dtype:
         every = weight.expand(B, G, O, I).reshape(B * G, O, I)
         out = torch.baddbmm(x_BDL.reshape(B * G, O, L), every, u.view(B * G, I, L)).view(B, D, L)
@@ -277,6 +282,7 @@ def _residual(x_BDL: Tensor, weight: Tensor, bias: Maybe, u: Tensor) -> Tensor:
 def _weight_gradient(dout: Tensor, x_BDL: Tensor, weight: Tensor) -> Tensor:
     (B, _, L), (G, O, I) = x_BDL.shape, weight.shape
     each = torch.matmul(dout.view(B, G, O, L), x_BDL.view(B, G, I, L).transpose(2, 3))
+    # Wide, for bfloat16 loses a sum over many rows.
     return each.sum(0, dtype=torch.promote_types(each.dtype, torch.float32)).to(weight.dtype)
 
 

@@ -79,6 +79,7 @@ def _convolve(
     """
     a, b = 0.0, 0.0
     for j in tl.static_range(K):
+        # K L is added because the remainder of a negative number is negative here.
         at = (t + (K // 2 - j) + K * L) % L
         even, odd = _product(P, bias, rms, mask, row, far, at, L, at >= 0, HALVES, BIAS, MASK)
         a += even * tl.load(taps + j).to(rms.dtype.element_ty)
@@ -101,6 +102,7 @@ def rms_kernel(
     """1 / sqrt(mean over channels of x^2 + EPS) at every position, rms (B, L); x in the products'
     type beside it.
     """
+    # In 64 bits: b D L overflows 32.
     b = tl.program_id(1).to(tl.int64)
     t = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     total = tl.zeros((BLOCK,), rms.dtype.element_ty)
@@ -140,6 +142,7 @@ def norm_backward_kernel(
         share += tl.sum(_read(e, at, inside, rms) * _read(x, at, inside, rms), 0)
     scale = _read(rms, b * L + t, t < L, rms)
     share *= scale * scale / D
+    # A second pass: the mean over all channels must be whole before any is written.
     for first in range(0, D, CHANNELS):
         d = first + tl.arange(0, CHANNELS)
         inside, at = (d[:, None] < D) & (t[None, :] < L), (b * D + d[:, None]) * L + t[None, :]
@@ -179,6 +182,7 @@ def enter_kernel(
             if HALVES == 2:
                 tl.store(s2 + at + step, o, mask=inside)
         else:
+            # Short taps carry letters into the padding beside them.
             if MASK:
                 m = _read(mask, t, inside, rms)
                 a, o = a * m, o * m
@@ -199,6 +203,7 @@ def _upstream(
     if PART == 1:
         return _read(ds2, at, inside, rms), _read(ds2, at + step, inside, rms)
     else:
+        # z = v s1, so that the gradient of one is dz times the other.
         other: tl.constexpr = 2 - PART
         row, w = _row(other, c, O, 3), taps + (other * HALVES * C + c) * K
         a, o = _convolve(
@@ -247,9 +252,9 @@ def enter_backward_kernel(
             even += da * tl.load(w + j).to(rms.dtype.element_ty)
             odd += do * tl.load(w + C * K * (HALVES - 1) + j).to(rms.dtype.element_ty)
             h, h_pair = _product(P, bias, rms, mask, row, rows, t, L, inside, HALVES, BIAS, MASK)
-            out = (
-                dtaps + ((piece * 3 + part) * HALVES * C + c) * K + j
-            )  # h[t] meets what lies j - K // 2 ahead
+            # h[t] meets what lies j - K // 2 ahead.
+            out = dtaps + ((piece * 3 + part) * HALVES * C + c) * K + j
+            # Places beyond the end wrapped to real letters: they must not count twice.
             tl.store(out, tl.sum(tl.where(inside, da * h, 0.0), 0))
             if HALVES == 2:
                 tl.store(out + C * K, tl.sum(tl.where(inside, do * h_pair, 0.0), 0))
@@ -347,6 +352,7 @@ def glu_kernel(
 @triton.jit
 def _normal(x):
     """The normal distribution up to x; GELU(x) = x times it."""
+    # The exact GELU, as on a CPU.
     return 0.5 + 0.5 * tl.erf(x * 0.7071067811865476)
 
 

@@ -39,6 +39,7 @@ def kernels(name: str, x: Tensor) -> ModuleType:
 
 def installed() -> bool:
     if "triton" in sys.modules:
+        # None is how Python marks an import as blocked.
         return sys.modules["triton"] is not None
     return find_spec("triton") is not None
 

@@ -144,7 +144,9 @@ def _pull(
     """The spectra of dz and dv, and the gradients of static, gain and taps as pairs of reals."""
     (dy, z, v), (static, gain, taps) = signals, spectra
     DY, Z = _transform(dy), _transform(z)
+    # With side taps a bin reads its neighbours of DY: dz's spectrum needs a place of its own.
     DZ = torch.empty_like(DY) if shape.side else DY
+    # Split over rows only as far as it takes to fill the GPU, for every split is one more sum.
     each = -(-shape.rows // min(shape.rows, -(-PROGRAMS // (shape.C * shape.blocks))))
     splits = -(-shape.rows // each)
     dstatic = DY.new_empty(splits, shape.C, shape.F, 2)

@@ -128,6 +128,7 @@ def power_kernel(V, partial, L, F, parts, STEPS: tl.constexpr, BLOCK: tl.constex
         first = (part * STEPS + step) * BLOCK
         re, im = _load(V + row * F * 2, first, F, BLOCK)
         f = first + tl.arange(0, BLOCK)
+        # Weights of the whole spectrum, 2 inside and 1 at Nyquist; DC is the mean, taken away.
         total += tl.where(f == 0, 0.0, tl.where(2 * f == L, 1.0, 2.0) * (re * re + im * im))
     tl.store(partial + row * parts + part, tl.sum(total, 0))
 
@@ -172,6 +173,7 @@ def product_kernel(
     hi = tl.where(outer % strands == 1, -hi, hi)
     zr, zi = _load(Z + row * F * 2, first, F, BLOCK)
     yr, yi = _multiply(zr, zi, hr, hi)
+    # Real ends, as an inverse real transform expects.
     _store(Z + row * F * 2, first, F, yr, tl.where(_at_end(f, L), 0.0, yi), BLOCK)
 
 
@@ -242,6 +244,7 @@ def pull_kernel(
             slope = 1 / (1 + power / BOUND)
             slope *= slope
             if KIND == 2:
+                # Both sides are computed: the inner `where` keeps the division off 0.
                 slope = tl.where(
                     strength > 0, slope / tl.where(strength > 0, 2 * strength, 1.0), 0.0
                 )

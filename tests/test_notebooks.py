@@ -34,13 +34,19 @@ def test_a_notebook_opens_with_its_question_and_carries_small_figures(path):
     assert figures
     assert max(map(len, figures)) < 60_000
     assert path.stat().st_size < 300_000
-    assert "/work/" not in path.read_text()
+    assert str(ROOT) not in path.read_text()
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-@pytest.mark.filterwarnings(
-    "default"
-)  # of the notebook's client; the kernel's own are shown in the notebook
+LONG = {"1-saliency"}  # half a minute and more
+
+
+@pytest.mark.parametrize(
+    "path",
+    [pytest.param(p, marks=[pytest.mark.slow] * (p.stem in LONG)) for p in NOTEBOOKS],
+    ids=lambda path: path.stem,
+)
+# Warnings of the notebook's client; the kernel's own are shown in the notebook.
+@pytest.mark.filterwarnings("default")
 def test_a_notebook_runs_from_top_to_bottom(path, monkeypatch, tmp_path):
     nbclient, nbformat = pytest.importorskip("nbclient"), pytest.importorskip("nbformat")
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")

@@ -184,7 +184,11 @@ def outputs(section: str) -> set[str]:
     }
 
 
-RUN_BELOW = {"Thirty seconds to a scored VCF", "Your own genome"} | PAGES.keys()
+RUN_BELOW = {
+    "Thirty seconds to a scored VCF",
+    "Your own genome",
+    "Your own peaks",
+} | PAGES.keys()
 
 
 def test_all_sections_with_commands_are_below():
@@ -254,6 +258,13 @@ def test_your_own_genome(stranger):
     names: dict = {}
     exec(code, names)
     assert (names["logits"].shape, names["vectors"].shape) == ((1, 1024, 4), (1, 1024, 16))
+
+
+def test_your_own_peaks(stranger):
+    (stranger / "peaks.toml").write_text(blocks("Your own peaks", "toml")[0])
+    for command in commands("Your own peaks"):
+        run(command)
+    assert all((stranger / name).exists() for name in outputs("Your own peaks"))
 
 
 def test_pretraining(stranger):

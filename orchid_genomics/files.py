@@ -22,6 +22,7 @@ import weakref
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
@@ -31,6 +32,7 @@ from orchid_genomics.errors import InputError, MachineError, reason
 LONGEST_LINE = 1 << 26  # characters; a gzip of 3 MB can open to a line of 3 GB
 JSON_BYTES = 1 << 28  # the provenance of a model of many genomes has some millions
 _GZIP = b"\x1f\x8b"
+_HEAP = b"GCOL\x01\x00\x00\x00"  # of text in an HDF5: signature, version, padding
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
@@ -428,3 +430,47 @@ def create_hdf5(path: Path) -> Iterator[Any]:
             # what cannot be written cannot be read again: all that follows is of the same cause
         if sink.error is not None:
             raise sink.error
+
+
+def open_hdf5(path: Path) -> Any:
+    """An HDF5 file (`h5py.File`), open for reading; whoever opens it closes it.
+
+    Raises
+    ------
+    InputError
+        A heap of text in it has no end, over which the HDF5 library would turn for ever.
+    OSError
+        It cannot be read, or is no HDF5.
+    """
+    import h5py
+
+    _check_heaps(path)
+    return h5py.File(path, "r")
+
+
+def _check_heaps(path: Path) -> None:
+    """Refuse a file whose heaps of text never end: the HDF5 library would read them for ever.
+
+    A heap is a collection of objects, each with its size. One of no size is never passed by, and
+    one of nearly 2^64 bytes leads back (the file format's level 1E, "global heap").
+    """
+    damaged = InputError(path, "is damaged (a heap of text that has no end)", "copy it again")
+    if not is_regular(path) or path.stat().st_size == 0:
+        return  # what cannot be mapped is no HDF5 either
+    with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as content:
+        at = content.find(_HEAP)
+        while at >= 0:
+            header = content[at : at + 16]
+            end = at + int.from_bytes(header[8:], "little")
+            at_object = at + 16
+            while at_object + 16 <= min(end, len(content)):
+                index = int.from_bytes(content[at_object : at_object + 2], "little")
+                size = int.from_bytes(content[at_object + 8 : at_object + 16], "little")
+                if index == 0:  # what is free, its own header counted in
+                    if size < 16 or at_object + size > end:
+                        raise damaged
+                    break
+                at_object += 16 + -(-size // 8) * 8
+                if at_object > end:
+                    raise damaged
+            at = content.find(_HEAP, at + len(_HEAP))

@@ -15,12 +15,15 @@ import numpy as np
 import pytest
 
 from orchid_genomics import files
+from orchid_genomics.data.embeddings import Embeddings
 from orchid_genomics.errors import InputError, MachineError
+from orchid_genomics.explain.arrays import read_explained
 from orchid_genomics.files import (
     Lock,
     atomic_file,
     atomic_folder,
     create_hdf5,
+    open_hdf5,
     read_lines,
     regular_copy,
 )
@@ -285,3 +288,26 @@ def test_an_hdf5_holds_what_was_written_and_the_same_bytes_each_time(tmp_path):
         with h5py.File(tmp_path / "a.h5") as file:
             for name in ("x", "name"):
                 np.testing.assert_array_equal(file[name][()], plain[name][()])
+
+
+@pytest.mark.parametrize(
+    "size", [bytes(8), (2**64 - 16).to_bytes(8, "little"), (1 << 40).to_bytes(8, "little")]
+)
+@pytest.mark.parametrize("free", [True, False])
+@pytest.mark.parametrize("read", [open_hdf5, Embeddings, lambda path: list(read_explained(path))])
+def test_a_heap_without_an_end_is_refused_by_every_reader_of_hdf5(tmp_path, size, free, read):
+    """The HDF5 library turns over it for ever: an object of no size, or of one that wraps."""
+    path = tmp_path / "odd.h5"
+    with h5py.File(path, "w") as file:
+        file.create_dataset("chrom", data=["chrI", "chrII"], dtype=h5py.string_dtype())
+    open_hdf5(path).close()
+    content = bytearray(path.read_bytes())
+    at = content.find(b"GCOL") + 16
+    while free and int.from_bytes(content[at : at + 2], "little"):
+        at += 16 + -(-int.from_bytes(content[at + 8 : at + 16], "little") // 8) * 8
+    content[at + 8 : at + 16] = size
+    path.write_bytes(content)
+    if not free and not any(size):  # an empty text, which has an end
+        return
+    with pytest.raises(InputError, match=r"odd.h5: is damaged \(a heap of text that has no end\)"):
+        read(path)

@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 
 from orchid_genomics.errors import InputError
-from orchid_genomics.files import create_hdf5
+from orchid_genomics.files import create_hdf5, open_hdf5
 from orchid_genomics.sequence import Interval
 
 FORMAT = "orchid-genomics-embeddings/1"
@@ -51,11 +51,9 @@ class Embeddings:
     """
 
     def __init__(self, path: str | Path) -> None:
-        import h5py
-
         self.path = Path(path)
         try:
-            self._file = h5py.File(self.path, "r")
+            self._file = open_hdf5(self.path)
         except OSError as error:
             reason = "No such file" if not self.path.exists() else str(error)
             raise InputError(

@@ -19,7 +19,7 @@ from orchid_genomics.errors import InputError
 from orchid_genomics.explain.explainer import Arrays, Explained
 from orchid_genomics.explain.methods import COMMON, Shape
 from orchid_genomics.explain.references import one_hot
-from orchid_genomics.files import atomic_file, create_hdf5
+from orchid_genomics.files import atomic_file, create_hdf5, open_hdf5
 from orchid_genomics.jobs.task import Format
 from orchid_genomics.score.elements.element_files import TRACKS, TrackFormat
 from orchid_genomics.sequence import DNA, Interval
@@ -227,9 +227,7 @@ def read_explained(path: str | Path) -> Iterator[Explained]:
 
 
 def _read_h5(path: Path) -> Iterator[Explained]:
-    import h5py
-
-    with h5py.File(path, "r") as file:
+    with open_hdf5(path) as file:
         columns = file["intervals"]
         known = {name: shape for name, shape in _KNOWN_SHAPES.items() if name in file}
         shapes = json.loads(file.attrs["arrays"]) if "arrays" in file.attrs else known

@@ -29,6 +29,11 @@ BIGWIG, BEDGRAPH = (".bw", ".bigwig"), (".bedgraph", ".bdg", ".bg")
 _MAGIC = 0x888FFC26
 _PLACE = (1 << 62) - 1  # that a file can be asked for
 _TREE = 0x78CA8C91  # of the contigs of a bigWig
+_INDEX = 0x2468ACE0  # of its blocks of values
+_LEAF = np.dtype([("places", "<u4", 4), ("at", "<u8"), ("size", "<u8")])  # names a block
+_BRANCH = np.dtype([("places", "<u4", 4), ("at", "<u8")])  # names a node below
+_BLOCK_HEADER = 24  # bytes, before the values of a block
+_VALUE_BYTES = {1: 12, 2: 8, 3: 4}  # of a value, by the type of its block
 _LONGEST_NAME = 255  # letters of a contig
 _TOGETHER = 1 << 16  # values of adjoining pieces that are written as one section
 
@@ -206,7 +211,8 @@ def _is_bigwig(path: Path) -> bool:
     if covered == bytes(8):
         raise InputError(path, "is a bigWig without values", "one that holds a signal")
     with path.open("rb") as file:
-        if not (_zooms_fit(file, head, size) and _contigs_fit(file, offsets[0])):
+        whole = _zooms_fit(file, head, size) and _contigs_fit(file, offsets[0])
+        if not (whole and _index_fits(file, head, size)):
             raise InputError(path, "is a damaged bigWig", "copy it again")
     return True
 
@@ -255,6 +261,57 @@ def _contigs_fit(file: BinaryIO, start: int) -> bool:
             names.add(name)
             numbers.add(int.from_bytes(rest[:4], "little"))
     return len(names) == len(numbers) == items and max(numbers) < items
+
+
+def _index_fits(file: BinaryIO, head: bytes, size: int) -> bool:
+    """Whether the index of a bigWig can be walked, and every block that it names lies in the file.
+
+    pyBigWig follows nodes that name each other until its stack ends. Blocks that are packed have a
+    checksum; of plain ones the number of values is compared with their bytes here.
+    """
+    start = int.from_bytes(head[24:32], "little")
+    packed = any(head[52:56])  # the size of an unpacked block; 0 where none is packed
+    file.seek(start)
+    top = file.read(48)
+    if len(top) < 48 or int.from_bytes(top[:4], "little") != _INDEX:
+        return False
+    nodes, visited = [start + 48], set()
+    while nodes:
+        node = nodes.pop()
+        if node in visited:
+            return False
+        visited.add(node)
+        file.seek(node)
+        leaf, _, count = struct.unpack("<BBH", file.read(4).ljust(4, b"\xff"))
+        form = _LEAF if leaf else _BRANCH
+        raw = file.read(count * form.itemsize)
+        if leaf > 1 or len(raw) < count * form.itemsize:
+            return False
+        entries = np.frombuffer(raw, form)
+        if (entries["at"] >= size).any():
+            return False
+        if not leaf:
+            nodes += entries["at"].tolist()
+            continue
+        # the first holds since `at` lies in the file, and so nothing is taken from less than it
+        if (entries["size"] > size - entries["at"]).any():
+            return False
+        if not packed and not _plain_blocks_fit(file, entries):
+            return False
+    return True
+
+
+def _plain_blocks_fit(file: BinaryIO, entries: np.ndarray) -> bool:
+    """Whether blocks that are not packed hold as many values as they say."""
+    for at, size in zip(entries["at"].tolist(), entries["size"].tolist(), strict=True):
+        file.seek(at)
+        header = file.read(min(size, _BLOCK_HEADER))
+        if len(header) < _BLOCK_HEADER:
+            return False
+        kind, count = header[20], int.from_bytes(header[22:24], "little")
+        if kind not in _VALUE_BYTES or _BLOCK_HEADER + count * _VALUE_BYTES[kind] > size:
+            return False
+    return True
 
 
 def _read_bedgraph(path: Path) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:

@@ -283,3 +283,44 @@ def test_no_damaged_number_ends_the_process(tmp_path):
     )
     assert run.returncode == 0, run.stderr[-500:]
     assert int(run.stdout) > 50
+
+
+DAMAGED_INDEX = """
+import struct, sys
+from pathlib import Path
+from orchid_genomics.errors import InputError
+from orchid_genomics.genome.signal import Track
+whole, path, refused = bytearray(Path(sys.argv[1]).read_bytes()), Path(sys.argv[2]), 0
+index = struct.unpack("<Q", whole[24:32])[0]
+damages = [(52, 4, 0)]  # blocks that are packed are called plain
+numbers = (0, 1, 7, 0xFFFF, 0x7FFFFFFF, 0xFFFFFFFF)
+places = (24, *range(index, min(index + 200, len(whole) - 8), 4))
+for number in (*numbers, index, index + 48, (1 << 62) + 3, 2**64 - 1):
+    damages += [(at, 8, number) for at in places]
+for at, size, number in damages:
+    damaged = bytearray(whole)
+    damaged[at : at + size] = (number % 256**size).to_bytes(size, "little")
+    path.write_bytes(damaged)
+    try:
+        track = Track(path)
+        [track.values(contig, 0, length) for contig, length in track.contigs.items()]
+    except InputError as error:
+        assert "\\n" not in str(error)
+        refused += 1
+print(refused)
+"""
+
+
+def test_no_damage_of_the_index_ends_the_process(tmp_path):
+    """Its nodes may name each other, and blocks beyond the file, which pyBigWig would follow."""
+    with pyBigWig.open(str(tmp_path / "t.bw"), "w") as file:
+        file.addHeader([(f"chr{number}", 50) for number in range(300)])
+        for number in range(300):  # enough for a tree of two floors
+            file.addEntries(f"chr{number}", 0, values=[1.0, 2.0], span=1, step=1)
+    run = subprocess.run(
+        [sys.executable, "-c", DAMAGED_INDEX, str(tmp_path / "t.bw"), str(tmp_path / "odd.bw")],
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == 0, run.stderr[-500:]
+    assert int(run.stdout) > 50

@@ -7,7 +7,6 @@ optional `split`, `chrom`, `start`, `end` (0-based half-open), `strand`, `group`
 may point into other files, and declare more rows than it holds; neither is followed.
 """
 
-from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Literal
 
@@ -22,14 +21,13 @@ from orchid_genomics.data.labelled.schema import (
     Rows,
 )
 from orchid_genomics.errors import InputError, reason
-from orchid_genomics.files import atomic_file
+from orchid_genomics.files import atomic_file, open_hdf5
 from orchid_genomics.recipe import RecipePath
 from orchid_genomics.sequence import DNA, Interval
 from orchid_genomics.sequence.interval import read_strand, shorten
 
 FORMAT = "orchid-genomics/labelled/1"
 _TEXTS = ("split", "chrom", "strand", "group")
-_HEAP = b"GCOL\x01\x00\x00\x00"  # its signature, version and padding
 _COMPRESSION = 1100  # bytes that one byte of a file can stand for: deflate gives 1032 at most
 
 
@@ -52,40 +50,13 @@ def read_arrays(recipe: ArraysRecipe) -> Rows:
     if not path.is_file():
         raise InputError(path, "cannot be read (no such file)", f"an HDF5 of format {FORMAT!r}")
     try:
-        _check_heaps(path)
-        with h5py.File(path, "r") as file:
+        with open_hdf5(path) as file:
             return _rows(file, path)
     except UnicodeDecodeError:
         raise InputError(path, "holds text that is not UTF-8", "UTF-8 text") from None
     except (OSError, RuntimeError, KeyError) as error:  # whatever the HDF5 library finds broken
         message = f"cannot be read (no HDF5, or damaged: {reason(error)})"
         raise InputError(path, message, f"an HDF5 of format {FORMAT!r}") from None
-
-
-def _check_heaps(path: Path) -> None:
-    """Refuse a file whose heaps of text never end: the HDF5 library would read them for ever.
-
-    A heap is a collection of objects, each with its size; one of no size is never passed by (the
-    file format's level 1E, "global heap").
-    """
-    damaged = InputError(path, "is damaged (a heap of text that has no end)", "copy it again")
-    if path.stat().st_size == 0:
-        return  # which cannot be mapped, and is no HDF5
-    with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as content:
-        at = content.find(_HEAP)
-        while at >= 0:
-            header = content[at : at + 16]
-            end = at + int.from_bytes(header[8:], "little")
-            at_object = at + 16
-            while at_object + 16 <= min(end, len(content)):
-                index = int.from_bytes(content[at_object : at_object + 2], "little")
-                size = int.from_bytes(content[at_object + 8 : at_object + 16], "little")
-                if index == 0:  # what is free, its own header counted in
-                    if size < 16:
-                        raise damaged
-                    break
-                at_object += 16 + -(-size // 8) * 8
-            at = content.find(_HEAP, at + len(_HEAP))
 
 
 def _rows(file: h5py.File, path: Path) -> Rows:

@@ -27,6 +27,7 @@ def axes(ax: Any, size: tuple[float, float]) -> Any:
     """The given axes, or new ones (inches) on a figure that no window system shows."""
     if ax is not None:
         return ax
+    # Here, so that matplotlib is loaded only where something is drawn.
     from matplotlib.figure import Figure
 
     return Figure(figsize=size, layout="constrained").subplots()

@@ -41,6 +41,7 @@ def training_curve(
     ax.set(
         xlabel="letters read, millions",
         ylabel="bits per hidden letter",
+        # A letter that nothing is known of costs 2 bits.
         ylim=(None, 2.0),
         xlim=(0, letters[-1] * 1.03),
     )

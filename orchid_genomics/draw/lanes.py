@@ -80,6 +80,7 @@ def lane(content: Lane, interval: Interval, ax: Any = None, *, name: bool = True
     shown = sorted(touching, key=lambda each: each.start)
     rows = _rows(shown, interval, True)
     named = max(rows, default=0) < _NAMED_ROWS
+    # Names take room: without them more intervals fit into the rows.
     if not named:
         rows = _rows(shown, interval, False)
     most = _NAMED_ROWS if named else _ROWS

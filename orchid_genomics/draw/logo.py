@@ -62,6 +62,7 @@ def motif(matrix: np.ndarray, ax: Any = None, *, title: str = "", complement: bo
     """
     matrix = np.asarray(matrix, float)
     if complement:
+        # A C G T backwards is T G C A, so turning the rows complements the letters.
         matrix = matrix[::-1, ::-1]
     ax = axes(ax, (max(2.2, matrix.shape[1] * 0.28), 1.4))
     logo(information(matrix), None, ax, unit="bits", title=title, limits=(0, 2))

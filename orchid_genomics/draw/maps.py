@@ -48,6 +48,7 @@ def dependency(
     pair does not bleach all others. With `tokens` (L,) of a short region the letters stand along
     the axes.
     """
+    # A copy, for its diagonal is overwritten.
     values = np.array(values, float)
     if values.ndim != 2 or values.shape[0] != values.shape[1]:
         raise InputError("dependency map", f"values of shape {values.shape}", "a square, (L, L)")
@@ -143,6 +144,7 @@ def overview(
     if x[0] > x[-1]:
         values = values[::-1]
     starts = np.unique(np.linspace(0, length, min(_BINS, length), endpoint=False).astype(int))
+    # fmax and fmin pass over NaN, which are gaps.
     high = np.fmax.reduceat(np.fmax(values, 0), starts)
     low = np.fmin.reduceat(np.fmin(values, 0), starts)
     edges = np.append(starts, length) + min(x) - 0.5

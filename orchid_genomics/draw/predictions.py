@@ -50,7 +50,7 @@ class Prediction:
 
 def lines(
     title: str,
-    drawn: Sequence[Line],
+    curves: Sequence[Line],
     labels: tuple[str, str],
     dots: bool = False,
     ax: Any = None,
@@ -61,7 +61,7 @@ def lines(
     ----------
     title : str
         What is shown.
-    drawn : sequence of Line
+    curves : sequence of Line
         Empty ones are left out.
     labels : tuple of str
         What x and y are.
@@ -71,13 +71,13 @@ def lines(
         Where to draw.
     """
     ax = axes(ax, SIZE)
-    names = list(dict.fromkeys(line.name for line in drawn))
+    names = list(dict.fromkeys(line.name for line in curves))
     many = len(names) > _LABELS
-    for line in drawn:
+    for line in curves:
         x, y = _thin(np.asarray(line.x, float), np.asarray(line.y, float), _CORNERS)
         number = names.index(line.name)
         colour = OURS if many else CLASSES[number]
-        first = next(each for each in drawn if each.name == line.name) is line
+        first = next(each for each in curves if each.name == line.name) is line
         label = _short(line.name) if first and line.name and not many else None
         marker = {"marker": "o", "markersize": 3.5} if dots else {}
         ax.plot(x, y, color=colour, lw=1.4, alpha=0.35 if many else 1, label=label, **marker)
@@ -93,18 +93,18 @@ def roc(predictions: Sequence[Prediction], ax: Any = None) -> Any:
     """True against false positives at every threshold; the diagonal is chance."""
     ax = axes(ax, SIZE)
     _diagonal(ax, (0, 1))
-    drawn = [Line(each.name, *roc_curve(each.score, each.positive)) for each in predictions]
-    lines("ROC", drawn, ("false positives, share", "true positives, share"), ax=ax)
+    curves = [Line(each.name, *roc_curve(each.score, each.positive)) for each in predictions]
+    lines("ROC", curves, ("false positives, share", "true positives, share"), ax=ax)
     _unit_square(ax)
     return ax
 
 
 def precision_recall(predictions: Sequence[Prediction], ax: Any = None) -> Any:
     """Precision against recall at every threshold."""
-    drawn = []
+    curves = []
     for each in predictions:
-        drawn.append(Line(each.name, *precision_recall_curve(each.score, each.positive)))
-    ax = lines("Precision and recall", drawn, ("recall", "precision"), ax=ax)
+        curves.append(Line(each.name, *precision_recall_curve(each.score, each.positive)))
+    ax = lines("Precision and recall", curves, ("recall", "precision"), ax=ax)
     _unit_square(ax)
     return ax
 
@@ -113,8 +113,8 @@ def calibration(predictions: Sequence[Prediction], ax: Any = None) -> Any:
     """The share that is positive against the predicted probability, in bins of equal size."""
     ax = axes(ax, SIZE)
     _diagonal(ax, (0, 1))
-    drawn = [Line(each.name, *reliability(each.score, each.positive)) for each in predictions]
-    lines("Calibration", drawn, ("predicted probability", "share that is positive"), True, ax)
+    curves = [Line(each.name, *reliability(each.score, each.positive)) for each in predictions]
+    lines("Calibration", curves, ("predicted probability", "share that is positive"), True, ax)
     _unit_square(ax)
     return ax
 
@@ -215,6 +215,7 @@ def roc_curve(score: np.ndarray, positive: np.ndarray) -> tuple[np.ndarray, np.n
     """False and true positive shares at every distinct threshold, from the highest."""
     hits, called = _counts_at_thresholds(score, positive)
     misses = called - hits
+    # The curve begins where nothing is called yet.
     false_share = np.r_[0, misses / max(misses[-1], 1)]
     return false_share, np.r_[0, hits / max(hits[-1], 1)]
 
@@ -240,6 +241,7 @@ def reliability(
 def _counts_at_thresholds(score: np.ndarray, positive: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Positives, and rows, at or above every distinct score, from the highest."""
     order = np.argsort(-score, kind="stable")
+    # Rows of one score pass a threshold together.
     last = np.r_[np.flatnonzero(np.diff(score[order])), len(order) - 1]
     return positive[order].cumsum()[last], last + 1
 

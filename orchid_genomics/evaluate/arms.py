@@ -159,10 +159,12 @@ def _build(
     """A model of random weights from one seed, with the head and the units of the data."""
     if encoder.alphabet != "dna":
         raise RecipeError("model.alphabet", f"{encoder.alphabet!r} cannot read DNA", "dna")
+    # No row has farther lags, and decay lengths that nothing trains hurt (`model.filters`).
     if encoder.filter.longest is None:
         longest = float(padded_lengths(data).max())
         filter = encoder.filter.model_copy(update={"longest": longest})
         encoder = encoder.model_copy(update={"filter": filter})
+    # Here, so that what was drawn before does not matter: a seed says the weights.
     torch.manual_seed(seed)
     model = OrchidModel(ModelRecipe(encoder=encoder, head=head_of(recipe, data, reading)))
     if data.task.has_numbers and isinstance(model.head, Pooled | Tracks):
@@ -226,6 +228,7 @@ def train_arm(
         return _fit(arm, recipe, data, candidate=candidate, seed=seed, folder=folder, ranks=ranks)
 
     searched = {candidate: fit(candidate, first) for candidate in arm.candidates}
+    # By validation and one seed alone: test rows choose nothing.
     best = min(searched, key=lambda candidate: searched[candidate].loss)
     others = [fit(best, seed) for seed in seeds[1:]]
     chosen = [searched[best], *others]

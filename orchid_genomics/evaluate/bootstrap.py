@@ -40,6 +40,7 @@ class Estimate:
             Without an interval where fewer than half of the resamples have a score.
         """
         known = samples[np.isfinite(samples)]
+        # Where most resamples have no score, the others are no fair sample of them.
         if 2 * len(known) < max(len(samples), 1):
             return cls(float(value), np.nan, np.nan)
         low, high = percentile_interval(known)
@@ -139,9 +140,11 @@ def block_bootstrap(
     """
     weights = np.ones(len(bits)) if weights is None else np.asarray(weights, float)
     blocks = np.asarray(position, np.int64) // block
+    # Numbered through all contigs, so that no block runs over the end of one.
     number = np.asarray(contig, np.int64) * (blocks.max(initial=0) + 1) + blocks
     _, which = np.unique(number, return_inverse=True)
     total, weight = np.bincount(which, bits * weights), np.bincount(which, weights)
+    # A resample of blocks without weight would be 0 / 0.
     total, weight = total[weight > 0], weight[weight > 0]
     if len(total) == 0:
         return np.nan, np.nan, np.nan

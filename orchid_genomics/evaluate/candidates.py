@@ -144,6 +144,7 @@ def model_candidates(recipe: FinetuneRecipe, data: LabelledSet) -> list[Candidat
     choices += [(pairs[0], reading) for reading in readings[1:]]
     choices += [(pair, readings[0]) for pair in pairs[2:]]
     every = [_candidate(recipe, data, pair, reading) for pair, reading in choices]
+    # What the recipe states makes some of them alike.
     return list(dict.fromkeys(every))[: count_of(recipe, data)]
 
 

@@ -50,6 +50,7 @@ class SmallCNN(nn.Module):
         """
         codes_BL = (tokens_BL & CODE).long()
         letters_B = (codes_BL != DNA.pad).sum(1)
+        # Stretches are shares of the width: padding that all rows have must not take part.
         codes_BL = codes_BL[:, : int(letters_B.max())]
         if self.bin:
             return self.out(self._along(codes_BL).transpose(1, 2)) * self.scale + self.shift
@@ -67,13 +68,16 @@ class SmallCNN(nn.Module):
         """(B, 64, bins); bins that are not full of letters are none."""
         real_BCL = (codes_BL != DNA.pad)[:, None].float()
         x_BCL = nn.functional.one_hot(codes_BL, DNA.size)[..., :4].float().transpose(1, 2)
+        # The minimum over a bin: 1 where all of it is letters.
         full = -nn.functional.max_pool1d(-real_BCL, self.bin)
+        # Zero in the padding again, which the bias has filled.
         h = nn.functional.max_pool1d(self.first(x_BCL).relu() * real_BCL, self.bin) * full
         return self.second(h).relu() * full
 
     def _features(self, codes_BL: Tensor) -> Tensor:
         real_BCL = (codes_BL != DNA.pad)[:, None].float()
         x_BCL = nn.functional.one_hot(codes_BL, DNA.size)[..., :4].float().transpose(1, 2)
+        # Zero in the padding again, which the bias has filled.
         h = nn.functional.max_pool1d(self.first(x_BCL).relu() * real_BCL, 4, ceil_mode=True)
         h = self.second(h).relu() * nn.functional.max_pool1d(real_BCL, 4, ceil_mode=True)
         if self.anchored:

@@ -202,6 +202,7 @@ def compare(
     for arm in arms:
         if isinstance(arm, TrainedArm) and len(arm.fits) > 1:
             seeds[arm.name] = _score_seeds(data, arm)
+    # The best on validation, for the best on test may have been lucky there.
     comparator = max(lines[1:], key=lambda line: line.validation).name
     return Verdict(data.task, lines, comparator, seeds, rows, list(notes))
 
@@ -286,6 +287,7 @@ def score_rows(
     whole = np.ones((1, len(flat)))
     weights = np.concatenate([whole, resampled_weights(group, _samples(len(flat)))])
     parts: dict[str, list[np.ndarray]] = {}
+    # In pieces, which bounds the memory.
     for first in range(0, len(weights), 100):
         scores = data.task.score(flat, target, thresholds, weights[first : first + 100])
         for name, values in scores.items():
@@ -338,6 +340,7 @@ def families(data: LabelledSet) -> np.ndarray:
     index: dict[tuple[str, int], int] = {}
     keys = [(place.contig, place.start // _LOCUS) for place in data.places]
     locus = np.array([index.setdefault(key, len(index)) for key in keys], np.int64)
+    # Joined, so that rows that share a family or a locus are drawn together.
     return join_groups(data.group, locus)
 
 

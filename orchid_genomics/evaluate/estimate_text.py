@@ -11,6 +11,7 @@ ALIKE = "every resample alike, so no interval"
 
 def number(value: float) -> str:
     """Three decimals, a dash for what cannot be computed."""
+    # No minus before a zero.
     return "-" if value != value else f"{value + 0.0:.3f}".replace("-0.000", "0.000")
 
 

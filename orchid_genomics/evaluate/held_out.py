@@ -112,6 +112,7 @@ def choose_sites(pieces: Sequence[HeldOut], count: int, seed: int) -> list[np.nd
     for piece in pieces:
         position = np.arange(len(piece.tokens))
         keys.append(hash_integers(seed, Stream.ASKED_SITE, piece.number, position))
+    # The lowest hashes, so that a smaller count asks for some of the same places.
     lowest = np.sort(np.concatenate([key[use] for key, use in zip(keys, usable, strict=True)]))
     lowest = lowest[:count]
     last = lowest[-1] if len(lowest) else np.uint64(0)

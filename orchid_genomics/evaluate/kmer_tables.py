@@ -50,6 +50,7 @@ class KmerCounts:
                 for _, codes, valid in code_pieces(strand, k):
                     np.add.at(tables[k], codes if valid.all() else codes[valid], one)
                 _count_last(tables, strand & 0x7F)
+        # A shorter k-mer is seen as often as those that are longer by a letter, whichever it is.
         for size in range(k - 1, -1, -1):
             longer = tables[size + 1]
             for letter in range(4):
@@ -82,6 +83,7 @@ class KmerCounts:
         known_NK[:, left] = 0
         codes, unseen = known_NK @ power, unseen_NK.sum(1)
         counts = np.zeros((len(codes), 4))
+        # By how many are unseen: rows with as many then have as many cells to sum.
         for many in range(MOST_UNSEEN + 1):
             rows = np.flatnonzero(unseen == many)
             chunk = max(1, _CELLS // 4**many)

@@ -110,6 +110,7 @@ def _best(
                 best = Answered(
                     name,
                     validation=answers,
+                    # Answered while the model is there; no choice looks at it.
                     test=predict(x[test]),
                     chosen=", ".join(filter(None, (choice.words, f"C = {strength:g}"))),
                     parameters=data.task.outputs * (x.shape[1] + 1),
@@ -189,6 +190,7 @@ def kmer_counts(data: LabelledSet, k: int, gap: int, strand: str) -> sparse.csr_
     codes, valid = gapped_codes(np.concatenate(data.tokens), k, gap)
     first = row_of_letter[: len(codes)]
     last = row_of_letter[k + gap - 1 :][: len(codes)]
+    # No k-mer runs from one row into the next.
     valid = valid & (first == last)
     codes = codes[valid]
     if strand == "both":

@@ -69,6 +69,7 @@ def around(tokens: np.ndarray, bin: int, k: int, flank: int) -> np.ndarray:
     count = len(code)
     columns = np.zeros((count + 1, 4**k), np.float32)
     columns[1:][np.flatnonzero(known), code[known]] = 1
+    # In float64: float32 stops counting at 2^24.
     total = columns.cumsum(0, dtype=np.float64)
     features = []
     for side in (0, flank) if flank else (0,):

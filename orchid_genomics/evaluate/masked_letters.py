@@ -130,6 +130,7 @@ def gather(own: np.ndarray, ranks: Ranks) -> np.ndarray:
     """What the ranks found, each its own letters (NaN elsewhere), put together."""
     if ranks.world == 1:
         return own
+    # NaN cannot be summed, so values and who holds them are sent apart.
     answered = torch.from_numpy(~np.isnan(own)).to(ranks.device, torch.float32)
     total = ranks.sum(torch.from_numpy(np.nan_to_num(own)).to(ranks.device)).cpu().numpy()
     here = ranks.sum(answered).cpu().numpy() > 0

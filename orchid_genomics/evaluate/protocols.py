@@ -94,6 +94,7 @@ def evaluate(
         return []
     sites = choose_sites(test, recipe.sites, recipe.seed)
     site_length = recipe.site_length or length
+    # About as many letters at once as in the first protocol.
     single_batch = max(1, recipe.batch * length // site_length)
     masked, single = {}, {}
     for name, each in {"model": model, **(others or {})}.items():
@@ -179,6 +180,7 @@ def _fit_counts(
     letters alone).
     """
     if not validation:
+        # Without validation letters, a training contig: never those that are asked for.
         return [(counts, counts) for counts in fit_ngrams(train, train[:1])]
     tokens = [piece.tokens for piece in validation]
     inside = [piece.inside for piece in validation]

@@ -64,6 +64,7 @@ class CodeSet:
         """Which of `codes` are in the set, and where in it."""
         which = np.flatnonzero(self.bitmap[_hash(codes)])
         at = np.searchsorted(self.codes, codes[which])
+        # Past the end is no match, which the comparison below finds at any place.
         at[at == len(self.codes)] = 0
         same = self.codes[at] == codes[which] if len(self.codes) else np.zeros(0, bool)
         return which[same], at[same]

@@ -78,6 +78,7 @@ class ExplainFormat(Format):
         values = [np.zeros(0, np.float32)]
         for interval, _, arrays in explained:
             pieces.append((numbers[interval.contig], interval.start, len(interval)))
+            # A track stands on the forward strand, an array as the region is read.
             values.append(arrays["projected"][:: -1 if interval.strand == "-" else 1])
         return {
             "places": np.array(pieces, np.int64).reshape(-1, 3),
@@ -126,6 +127,7 @@ class ExplainFormat(Format):
                 is_plain = isinstance(value, str | int | float)
                 file.attrs[key] = value if is_plain else json.dumps(value)
             for name, (shape, kind) in self._table.items():
+                # A chunk a region, for regions are read one by one.
                 options = (
                     {"chunks": (1, *shape), "compression": "gzip", "shuffle": True} if shape else {}
                 )
@@ -256,6 +258,7 @@ def _region(
     arrays: Arrays = {}
     if not why:
         x_4L = saved["one_hot"][row, :, : len(interval)]
+        # The argmax of a column without a letter would be A.
         arrays["tokens"] = np.where(x_4L.any(0), x_4L.argmax(0), DNA.n).astype(np.uint8)
         for array, shape in shapes.items():
             sizes = _shape(shape, len(interval))

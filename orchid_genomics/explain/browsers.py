@@ -148,6 +148,7 @@ def ucsc_lines(bigwigs: Mapping[str, Path], locus: str, fasta: Path) -> str:
         f"browser position {locus}",
     ]
     for name, path in bigwigs.items():
+        # A quote would end the field, a line end the track.
         shown = re.sub(r'["\n]', "'", name)
         words = {
             "type": "bigWig",

@@ -70,5 +70,6 @@ def _map(model: OneHot, x_4L: Tensor, start: int, end: int, batch: int) -> Tenso
 def log_odds(logits: Tensor) -> Tensor:
     """ln p / (1 - p) of every letter (..., 4), from its logit and those of the three others."""
     others = logits[..., None, :].expand(*logits.shape, logits.shape[-1])
+    # From logits alone: 1 - p of a letter that is sure would round to 0.
     itself = torch.eye(logits.shape[-1], dtype=torch.bool, device=logits.device)
     return logits - others.masked_fill(itself, -math.inf).logsumexp(-1)

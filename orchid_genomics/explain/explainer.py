@@ -202,12 +202,13 @@ class Explainer:
         target = self.onehot.target
         letter = getattr(target, "place", "")
         if letter.isdecimal() and int(letter) >= shortest:
-            found = f"{target.name} of a region of {shortest:,} letters"
-            raise InputError("target", found, f"letters 0 to {shortest - 1}, 0-based")
+            message = f"{target.name} of a region of {shortest:,} letters"
+            raise InputError("target", message, f"letters 0 to {shortest - 1}, 0-based")
 
     def __call__(self, intervals: Sequence[Interval]) -> list[Explained]:
         """Each region with its arrays, or the reason why it has none (a key of REASONS)."""
         regions = [Explained(interval, self.why(interval), {}) for interval in intervals]
+        # Windows of one shape go through the model together.
         groups: dict[tuple[int, int], list[int]] = {}
         for number, region in enumerate(regions):
             if not region.why:
@@ -254,6 +255,7 @@ class Explainer:
         regions = []
         for number, tokens in enumerate(tokens_NW):
             arrays = {name: values[number].numpy() for name, values in tensors.items()}
+            # A copy, for a slice would keep its whole window in memory.
             regions.append({"tokens": tokens[start:end].copy(), **arrays})
         return regions
 

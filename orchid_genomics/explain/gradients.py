@@ -50,6 +50,7 @@ class Attribution:
         if difference is None:
             difference = torch.full((len(projected),), torch.nan)
         difference = difference.to(projected)
+        # In float64, for the two are nearly equal.
         error = (projected.double().sum(1) - difference.double()).abs().to(projected)
         return cls(hypothetical, projected, difference, error, steps)
 

@@ -110,6 +110,7 @@ class _Line:
             for piece, part, change in self.changes(pieces):
                 length = piece.end - piece.start
                 error = abs(change - (piece.high - piece.low))
+                # Every piece may err by its share of the line: together they keep the tolerance.
                 is_wrong = error > tolerance * abs(difference) * length
                 if is_wrong and length > _FINEST and spent < most_steps:
                     wrong.append(piece)
@@ -128,6 +129,7 @@ class _Line:
             slopes_P4L = self.mean_slopes(some)
             references = self.references[[piece.reference for piece in some]]
             changes = ((self.x - references) * slopes_P4L).double().sum((1, 2)).tolist()
+            # What a letter adds over the reference, whose own letter adds nothing.
             hypothetical = slopes_P4L - (references * slopes_P4L).sum(1, keepdim=True)
             yield from zip(some, hypothetical, changes, strict=True)
 

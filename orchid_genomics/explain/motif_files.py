@@ -47,19 +47,19 @@ def read_motifs(source: str | Path) -> list[Motif]:
         return _of_jaspar(name)
     text = "".join(f"{line}\n" for _, line in read_lines(Path(source)))
     try:
-        found = _parsed(text)
+        motifs = _parse(text)
     except (ValueError, IndexError, KeyError, AttributeError, TypeError) as error:
         raise InputError(
             source, f"is no motif file ({error or type(error).__name__})", _FORMATS
         ) from None
-    bad = [motif.id for motif in found if not len(motif) or not np.isfinite(motif.matrix).all()]
-    if not found or bad:
+    bad = [motif.id for motif in motifs if not len(motif) or not np.isfinite(motif.matrix).all()]
+    if not motifs or bad:
         what = f"motif {bad[0]} holds no probabilities" if bad else "holds no motif"
         raise InputError(source, what, _FORMATS)
-    return found
+    return motifs
 
 
-def _parsed(text: str) -> list[Motif]:
+def _parse(text: str) -> list[Motif]:
     words = text.split()
     if words[:2] == ["MEME", "version"] or "\nletter-probability matrix" in text:
         return _of_meme(text)
@@ -74,7 +74,7 @@ def _of_meme(text: str) -> list[Motif]:
     """Every MOTIF with the rows of its letter-probability matrix; `w`, which the format leaves
     free, is checked.
     """
-    found = []
+    motifs = []
     for block in re.split(r"^MOTIF\s+", text, flags=re.MULTILINE)[1:]:
         words, *lines = [line.split() for line in block.splitlines() if line.strip()]
         begins = [n for n, line in enumerate(lines) if line[:1] == ["letter-probability"]]
@@ -85,8 +85,8 @@ def _of_meme(text: str) -> list[Motif]:
         width = re.search(r"\bw=\s*(\d+)", " ".join(lines[begins[0]]))
         if width and matrix.shape[-1] != int(width[1]):
             raise ValueError(f"motif {words[0]} is cut short")
-        found.append(Motif(words[0], " ".join(words[1:]) or words[0], _probabilities(matrix)))
-    return found
+        motifs.append(Motif(words[0], " ".join(words[1:]) or words[0], _probabilities(matrix)))
+    return motifs
 
 
 def _of_biopython(text: str, form: str) -> list[Motif]:
@@ -133,16 +133,15 @@ def _of_jaspar(name: str) -> list[Motif]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         if name.lower() in _TAXA:
-            found: Sequence = database.fetch_motifs(collection="CORE", tax_group=[name.lower()])
+            motifs: Sequence = database.fetch_motifs(collection="CORE", tax_group=[name.lower()])
         elif name[:2].upper() == "MA" and name[2:3].isdigit():
-            found = [
-                motif for motif in [database.fetch_motif_by_id(name.upper())] if motif is not None
-            ]
+            motif = database.fetch_motif_by_id(name.upper())
+            motifs = [] if motif is None else [motif]
         else:
-            found = database.fetch_motifs_by_name(name)
-    if not found:
+            motifs = database.fetch_motifs_by_name(name)
+    if not motifs:
         where = f"jaspar:{name}"
         raise InputError(
             where, f"{database.release} has no such motif", f"a name, an ID, or {', '.join(_TAXA)}"
         )
-    return [_motif(motif) for motif in found]
+    return [_motif(motif) for motif in motifs]

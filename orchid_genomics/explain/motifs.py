@@ -102,6 +102,7 @@ def call_seqlets(
     for start, end, attribution, p in runs:
         region = int(np.searchsorted(starts, start, "right")) - 1
         at = start - int(starts[region])
+        # A run that reaches into the gap is of no region.
         if at + end - start <= len(projected[region]):
             seqlets.append(Seqlet(region, at, at + end - start, attribution, p))
     return sorted(
@@ -124,6 +125,7 @@ def _call(line: np.ndarray, threshold: float, shortest: int) -> list[tuple[int, 
         from tangermeme.seqlet import recursive_seqlets
     except ImportError:
         raise missing_extra("tangermeme", "explain") from None
+    # Values that are all alike have no runs, nor a spread to hold them against.
     if not np.ptp(line):
         return []
     with warnings.catch_warnings():
@@ -185,6 +187,7 @@ def match_motifs(
         # It warns of few motifs, which the docstring does too.
         warnings.simplefilter("ignore")
         answer = tomtom(queries, [motif.matrix for motif in motifs], n_jobs=1)
+    # Rounding may carry a p past 0 or 1, which the q-values would refuse.
     p, offsets, strands = np.clip(answer[0], 0, 1), answer[2], answer[4]
     q = false_discovery_control(p, axis=None).reshape(p.shape)
     matches = []
@@ -234,6 +237,7 @@ class MatchedRegions:
     @property
     def best(self) -> list[Match]:
         """The nearest motif of each seqlet."""
+        # From the last to the first, so that a seqlet's first match, its best, is what stays.
         best = {match.seqlet: match for match in reversed(self.matches)}
         return [match for match in self.matches if best[match.seqlet] is match]
 

@@ -239,7 +239,7 @@ def _section(number: int, region: Explained, look: Look) -> dict[str, Any]:
     values, tokens = arrays["projected"], arrays["tokens"]
     if len(interval) <= SHORT:
         ax = draw_letters(values, tokens, interval, lanes)
-        drawn = picture(ax, f"Logo of the attributions of {interval}")
+        image = picture(ax, f"Logo of the attributions of {interval}")
     else:
         zoom = heaviest(interval, values)
         ax = draw.closeup(values, tokens, interval, zoom, lanes, **draw_letters.keywords)
@@ -247,8 +247,8 @@ def _section(number: int, region: Explained, look: Look) -> dict[str, Any]:
             f"Above all letters of the region, below the {len(zoom)} that weigh most together, "
             f"{zoom} (1-based). {caption}"
         )
-        drawn = picture(ax, caption, as_png=True)
-    figures = [{"picture": drawn, "caption": caption.strip()}]
+        image = picture(ax, caption, as_png=True)
+    figures = [{"picture": image, "caption": caption.strip()}]
     if _has_map(region):
         ax = draw.dependency(arrays["dependency"], interval, tokens=tokens, top=look.top)
         caption = (
@@ -283,6 +283,7 @@ def _shade(region: Explained, window: int) -> tuple[list[Interval], str]:
             words.append(
                 f"the same in every reference ({same.sum():,}), so that their 0 says nothing"
             )
+    # Letters run as they are read, intervals on the forward strand.
     if interval.strand == "-":
         positions = positions[::-1]
     edges = np.flatnonzero(np.diff(np.concatenate([[False], positions, [False]])))

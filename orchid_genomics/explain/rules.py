@@ -58,7 +58,9 @@ def root(module: Step, _: Any, grad_output: tuple[Tensor]) -> tuple[Tensor]:
 
 def log_softmax(module: Step, _: Any, grad_output: tuple[Tensor]) -> tuple[Tensor]:
     """x - log s with s the sum of exp(x): the secants of exp and of log, one after the other."""
+    # In float64, as secants of what is close lose their digits.
     x, x_ = (half.double() for half in module.input.chunk(2))
+    # One shift for both, or their exponentials could not be compared.
     most = torch.maximum(x, x_).amax(-1, keepdim=True)
     e, e_ = (x - most).exp(), (x_ - most).exp()
     s, s_ = e.sum(-1, keepdim=True), e_.sum(-1, keepdim=True)

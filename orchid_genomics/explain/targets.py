@@ -85,6 +85,7 @@ class Track(Target):
         out_NB = model.predictions(x_N4L)[..., self.index]
         last = out_NB.shape[1] - 1
         if self.place:
+            # Letters at the end that fill no bin are read in the last one.
             return out_NB[:, min(_column(self, model, x_N4L) // self.bin, last), None]
         span = model.columns(x_N4L)
         first = min(span.start // self.bin, last)
@@ -202,8 +203,8 @@ def _read_letters_target(text: str, model: OrchidModel) -> Target:
 
 
 def _unknown_target(text: str, model: OrchidModel) -> InputError:
-    found = f"the model has no {text!r}" if text else "not given, and the model has several"
-    return InputError("target", found, "it has " + ", ".join(possible(model)))
+    message = f"the model has no {text!r}" if text else "not given, and the model has several"
+    return InputError("target", message, "it has " + ", ".join(possible(model)))
 
 
 def possible(model: OrchidModel) -> Sequence[str]:

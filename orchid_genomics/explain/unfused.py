@@ -62,6 +62,7 @@ class Root(nn.Module):
     """The square root, with slope 0 at 0."""
 
     def forward(self, x: Tensor) -> Tensor:
+        # 1 in place of 0, where the slope of the root is infinite.
         return torch.where(x > 0, x, 1.0).sqrt() * (x > 0)
 
 
@@ -199,10 +200,12 @@ class MixerParts(nn.Module):
             v_BDL = (v_BDL - (v_BDL * mask_BL[:, None]).sum(-1, keepdim=True) / letters) * mask_BL[
                 :, None
             ]
+        # DC is no part of the power; its place is filled with 0.
         power = functional.pad(
             self.power(torch.view_as_real(torch.fft.rfft(v_BDL)[..., 1:])), (1, 0)
         )
         mean = (power * half_weights(L, power)).sum(-1, keepdim=True) / L
+        # P / mean / (1 + P / (mean bound)) as one quotient, which needs one rule.
         strength = self.strength(pair(power, mean + TINY + power / mixer.conditioning.bound))
         return strength if mixer.conditioning.kind == "correlation" else self.root(strength)
 

@@ -32,6 +32,7 @@ class Reporter:
         if find_spec("tensorboard") and not quiet:
             from torch.utils.tensorboard import SummaryWriter
 
+            # What a killed run drew after its checkpoint is drawn again.
             self.writer = SummaryWriter(folder / "tensorboard", purge_step=first)
 
     def step(self, step: int, values: dict[str, float]) -> None:

@@ -90,6 +90,7 @@ class Run:
             for half in [*self.folder.glob(".*.tmp"), *self.checkpoints.glob(".*.tmp")]:
                 if half.is_file():  # what a kill cut short
                     half.unlink()
+        # Raised steps become the recipe that the next resume is held against.
         if self.raised or not self.resume:
             self.write(self.recipe_path, self.values)
         if inputs:

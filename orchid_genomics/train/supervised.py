@@ -123,15 +123,18 @@ class Supervised:
         device = tokens_BL.device
         codes = tokens_BL & CODE
         if self.noise:
-            place = torch.arange(codes.shape[1], device=device)
-            key_BL = hash_tensors(Stream.INPUT_NOISE, seed, step, rows[:, None], place[None])
+            position = torch.arange(codes.shape[1], device=device)
+            key_BL = hash_tensors(Stream.INPUT_NOISE, seed, step, rows[:, None], position[None])
             hidden = fraction(key_BL) < self.noise
+            # Letters alone: N and PAD stay what they are.
             codes = torch.where(hidden & (codes < DNA.count), DNA.mask, codes)
         real = codes != DNA.pad
         target = self.data.target[examples]
         if self.class_weights is not None:
             weights = weights * self.data.task.row_weights(target, self.class_weights)
+        # A row counts by the answers that it holds, so missing ones do not dilute the mean.
         divisor = weights * self.data.task.count(target)
+        # No mask of ones where nothing is padded: that would round otherwise (`Orchid.groups`).
         return Examples(
             shown_BL=codes.to(torch.uint8),
             target=torch.from_numpy(np.ascontiguousarray(target)).to(device),
@@ -190,6 +193,7 @@ def predict(
     """
     lengths = np.fromiter((len(row) for row in tokens), np.int64, len(tokens))
     outputs: dict[int, np.ndarray] = {}
+    # Rows of one length together: nothing is padded, and outputs do not depend on the batch.
     for length in np.unique(lengths):
         rows = np.flatnonzero(lengths == length)
         size = max(1, letters // int(length))
@@ -270,6 +274,7 @@ def seconds_a_step(
         objective.loss(model.encode(hidden.shown_BL, hidden.mask_BL), hidden).backward()
         adam.step()
         adam.zero_grad()
+        # A GPU only takes orders; the clock has to wait for it.
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         seconds.append(time.monotonic() - clock)
@@ -328,6 +333,7 @@ def fit_supervised(
         answers = answer(model, data, validation, ranks.device)
         return validation_loss(data, answers, validation)
 
+    # Rows differ in length: their mean is for the speed and the log alone.
     length = int(data.lengths.mean())
     stage = Stage(length, loop.steps, loop.batch, loop.accumulate, epochs)
     fit = Fit(

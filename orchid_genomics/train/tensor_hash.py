@@ -40,6 +40,7 @@ def fraction(state: Tensor) -> Tensor:
 
 def below(state: Tensor, count: int) -> Tensor:
     """A whole number from 0 to `count` - 1, from 24 bits of a hash."""
+    # Bits that `fraction` does not take.
     return (state >> 8 & 0xFFFFFF) % count
 
 

@@ -105,6 +105,7 @@ def choose_windows(pieces: Sequence[HeldOut], length: int, count: int) -> list[t
     all_places = np.concatenate(places)
     total = len(all_places)
     count = min(count, total)
+    # The middles of equal parts, so that neither end is preferred.
     rows = [(2 * i + 1) * total // (2 * count) for i in range(count)]
     return [(int(all_places[row, 0]), int(all_places[row, 1])) for row in rows]
 
@@ -155,6 +156,7 @@ def _known_bits(
     if copy.turned:
         source, partner = source[::-1], DNA.reverse_complement(codes_L)[::-1]
     same = partner[source] == codes_L[copy.target : copy.target + copy.length]
+    # Never 0, whose logarithm is infinite.
     other = max(copy.diverged, 1e-9) / (DNA.count - 1)
     known = -np.log2(np.where(same, 1 - copy.diverged, other))
     return np.where(hidden_L[source], without, known)

@@ -192,12 +192,14 @@ class Benchmark:
         within = None
         if self.strata is not None:
             inner = rows & (self.strata != "")
+            # Both leads and ranks within strata are of rows that have one.
             both &= inner
             within = self._rank(name, inner, self.strata[inner])
         whole = self._rank(name, rows)
         lead, over_chance = None, False
         if name != first and both.any():
             over_chance = bool((within or whole).auroc.value < CHANCE)
+            # A constant ranks as chance does.
             other = np.zeros(int(both.sum())) if over_chance else self.scores[name][both]
             lead = difference(
                 self.scores[first][both],

@@ -94,6 +94,7 @@ def worst_effect(key: str, names: tuple[str, ...], text: str, ref: str, alt: str
         words = [word for entry in entries for word in re.split(r"[|&/]", entry)]
         return Effect(consequence=_worst([_term(word) for word in words]))
     rows = [dict(zip(names, entry.split("|"), strict=False)) for entry in entries]
+    # Annotators name alleles in several ways: where no entry fits, all of them count.
     own = [row for row in rows if _is_of(row, ref, alt)] or rows
     if not own:
         return Effect()

@@ -139,10 +139,10 @@ def read_labelled(
     InputError
         A column is not there, or no variant is left.
     """
-    effects = options.consequence
-    if effects is None:
-        effects = next((key for key in consequence.KEYS if key in names), None)
-    asked = _asked(options, columns, effects)
+    effect_key = options.consequence
+    if effect_key is None:
+        effect_key = next((key for key in consequence.KEYS if key in names), None)
+    asked = _columns_to_read(options, columns, effect_key)
     table = read_table(scored, {*asked, *consequence.GENES})
     contradictory = 0
     if options.labels:
@@ -174,13 +174,13 @@ def read_labelled(
     label = classify(texts[keep].tolist(), options.positive, options.negative, options.label)
     rows = np.flatnonzero(label >= 0)
     kept = table.take(rows)
-    about = _effects(kept, effects) if effects else [Effect()] * len(kept)
+    effects = _effects(kept, effect_key) if effect_key else [Effect()] * len(kept)
     return LabelledVariants(
         table=kept,
         positive=label[rows] == 1,
-        consequence=np.array([effect.consequence for effect in about]),
-        gene=np.array(_genes(kept, about)),
-        strand=np.array([effect.strand for effect in about]),
+        consequence=np.array([effect.consequence for effect in effects]),
+        gene=np.array(_genes(kept, effects)),
+        strand=np.array([effect.strand for effect in effects]),
         left_out=len(label) - len(rows),
         contradictory=contradictory + int(both.sum()),
         repeated=int((~keep & ~both).sum()),
@@ -201,15 +201,15 @@ def cluster_of(rows: LabelledVariants, options: BenchmarkOptions) -> tuple[np.nd
     return locus, "locus of 100 kb"
 
 
-def _asked(
-    options: BenchmarkOptions, columns: Iterable[ScoreColumn], effects: str | None
+def _columns_to_read(
+    options: BenchmarkOptions, columns: Iterable[ScoreColumn], effect_key: str | None
 ) -> dict[str, str]:
     """Every column that is read, and the parameter that named it."""
     asked = {options.label: "label"}
     for parameter, keys in (
         ("strata", options.strata),
         ("only", [key for key, _ in options.only]),
-        ("consequence", [effects]),
+        ("consequence", [effect_key]),
         ("cluster", [options.cluster]),
         ("frequency", [options.frequency]),
         ("scores", [column.column for column in columns]),
@@ -262,8 +262,8 @@ def _rename_contigs(table: VariantTable, genome: Genome, scored: Path) -> list[V
 def _keep(table: VariantTable, keep: Sequence[bool] | np.ndarray, where: str) -> VariantTable:
     rows = np.flatnonzero(keep)
     if not len(rows):
-        found = f"leaves none of {len(table):,} variants"
-        raise InputError(where, found, "values and places that the file has")
+        message = f"leaves none of {len(table):,} variants"
+        raise InputError(where, message, "values and places that the file has")
     return table.take(rows)
 
 

@@ -54,6 +54,7 @@ def context_look_up(
     ratio = np.full(len(code), np.nan)
     number = np.unique(cluster, return_inverse=True)[1].reshape(-1)
     state = hash_integers(seed, Stream.CONTEXT_FOLD, np.arange(number.max(initial=0) + 1))
+    # Clusters in the order of their hash, dealt out in turn: folds are of one size.
     order = np.argsort(state, kind="stable")
     fold = (np.argsort(order) % FOLDS)[number]
     usable = code >= 0
@@ -67,6 +68,7 @@ def context_look_up(
         )
         shares_C = counts_2C.sum(0) / max(counts_2C.sum(), 1)
         total_21 = counts_2C.sum(1, keepdims=True)
+        # Prior rows in proportion to how common a context is; 1e-9 for one that is nowhere.
         likely_2C = np.log((counts_2C + _PRIOR * shares_C + 1e-9) / (total_21 + _PRIOR))
         ratio[inside] = (likely_2C[0] - likely_2C[1])[code[inside]]
     return ratio
@@ -118,6 +120,7 @@ def ngram_ratio(
 
 def random_weights(model: OrchidModel, seed: int = 0) -> OrchidModel:
     """A model of the same shape as it stood before training."""
+    # The caller's chance goes on as if nothing had been drawn.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         untrained = OrchidModel(model.recipe)

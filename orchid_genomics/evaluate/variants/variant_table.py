@@ -291,6 +291,7 @@ def _of_alt(value: Any, number: int | str | None, alt: int) -> str:
     """The text of an INFO value for one ALT; "" where missing."""
     if number in ("A", "R") and value is not None:
         values = value if isinstance(value, tuple) else (value,)
+        # Number=R begins with the reference.
         column = alt + (number == "R")
         value = values[column] if column < len(values) else None
     if value is None or value is False:

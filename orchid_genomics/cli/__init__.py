@@ -46,6 +46,7 @@ def main(arguments: list[str] | None = None) -> None:
     process.open_streams()
     process.settle()
     try:
+        # Not standalone, or click would exit by itself and say errors in its own words.
         group.main(arguments, prog_name="orchid-genomics", standalone_mode=False)
     except click.exceptions.Exit as stop:
         sys.exit(stop.exit_code)
@@ -61,7 +62,8 @@ def main(arguments: list[str] | None = None) -> None:
         _say(f"error: standard output: cannot be written ({reason(error)})")
         sys.exit(1)
     except OrchidError as error:
-        with contextlib.suppress(OSError):  # nobody is left to tell
+        # Where stderr is gone too, nobody is left to tell.
+        with contextlib.suppress(OSError):
             say(error)
         sys.exit(1)
 

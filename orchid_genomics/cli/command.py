@@ -30,7 +30,8 @@ class Command(click.Command):
             self._check_streams(context)
             self._check_outputs(context)
             result = super().invoke(context)
-            echo("", end="")  # and so writes out what a task has printed
+            # Writes out what a task has printed, so that a full disk is met here and not at exit.
+            echo("", end="")
             return result
         except OrchidError as error:
             raise self._in_flags(error, context) from None

@@ -119,6 +119,7 @@ def split_lengths(
     """Numbers of letters between commas."""
     if text is None:
         return None
+    # 131_072 is how recipes and Python may write it.
     words = text.replace("_", "").split(",")
     if not all(word.strip().isdecimal() for word in words):
         raise click.BadParameter(f"{text!r} is not one or more lengths, such as 1024 or 1024,8192")

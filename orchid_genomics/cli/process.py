@@ -28,7 +28,8 @@ def open_streams() -> None:
         if getattr(sys, name) is not None:
             continue
         if os.open(os.devnull, way) != descriptor:
-            continue  # something else has it by now
+            # Something else has the descriptor by now.
+            continue
         if name != "stderr":
             CLOSED.add(name)
         if name != "stdin":
@@ -63,7 +64,8 @@ def settle() -> None:
     mallopt(_ARENAS, 1)
     mallopt(_TRIM, 2**31 - 1)
     if not mallopt(_MAP, 2**30):
-        mallopt(_MAP, 2**25)  # the most that older versions of glibc take
+        # The most that older versions of glibc take.
+        mallopt(_MAP, 2**25)
 
 
 def is_rank() -> bool:

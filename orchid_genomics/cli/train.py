@@ -59,7 +59,8 @@ def pretrain(
     if processes == 1 or process.is_rank():
         task(recipe, out, overrides, resume)
         return
-    load(recipe, run_recipe, overrides)  # a wrong recipe is told once, here, not by every process
+    # A wrong recipe is told once, here, and not by every process.
+    load(recipe, run_recipe, overrides)
     words = ["pretrain", recipe]
     for override in overrides:
         words += ["--set", override]

@@ -164,4 +164,5 @@ class Planted:
 def _log_even(fraction: np.ndarray, low: np.ndarray | int, high: np.ndarray | int) -> np.ndarray:
     """Whole numbers from low to high, both included, evenly on a log scale."""
     low = np.asarray(low, float)
+    # To just under high + 1, of which the whole part is taken.
     return np.minimum(low * ((np.asarray(high) + 1) / low) ** fraction, high).astype(np.int64)

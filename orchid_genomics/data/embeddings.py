@@ -93,6 +93,7 @@ class Embeddings:
         """The vector (C,) of element `i`, or with pool "none" those of its letters (n, C); none
         where `why` says so.
         """
+        # Negative places and an IndexError past the end, as of a list.
         i = range(len(self))[i]
         vectors = self._file["vectors"]
         return (
@@ -122,6 +123,7 @@ def write_embeddings(
     parts = list(parts)
     if not parts:
         raise InputError(path, "has no element", "at least one")
+    # HDF5 wants the sizes before the first value, so every part is read twice.
     count = rows = width = 0
     for read in parts:
         part = read()

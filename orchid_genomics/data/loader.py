@@ -74,6 +74,7 @@ def batches(
             room.release()
             yield batch
     finally:
+        # In this order: a thread that waits for room wakes up and finds that it is to end.
         closed.set()
         room.release()
         thread.join()

@@ -51,7 +51,8 @@ class TextFormat(Format):
     farthest: int = 0
 
     def write(self, answers: Iterable[bytes], part: Path) -> None:
-        part.touch()  # an OSError that says why, where pysam would end the process
+        # An OSError that says why, where pysam would end the process.
+        part.touch()
         with pysam.BGZFile(str(part), "wb", None) as file:
             file.write(b"".join(answers))
 
@@ -63,7 +64,8 @@ class TextFormat(Format):
                 # .tbi holds 512 Mb, and a record may reach further by its INFO/END
                 kinds = ("csi",) if self.farthest > _LONGEST_TBI else ("tbi", "csi")
                 index_or_note(stack, temporary, out, kinds, **self.index)
-            drop_index(out)  # one of an older file must not outlive it
+            # The index of an older file must not outlive it.
+            drop_index(out)
 
     def put_together(self, parts: Iterable[Path], out: Path) -> None:
         """Header and parts as one file: bgzip blocks are copied as they are."""
@@ -78,6 +80,8 @@ class TextFormat(Format):
         with pysam.BGZFile(str(out), "wb", None) as file:
             file.write(self.head)
         with out.open("r+b") as file:
+            # bgzip files may stand one after another, but only the last may keep its empty block, or
+            # readers would stop there.
             file.seek(-len(END_OF_FILE), 2)
             for part in parts:
                 file.write(part.read_bytes()[: -len(END_OF_FILE)])
@@ -205,6 +209,7 @@ def _first_change(before: Sequence[str], after: Sequence[str]) -> str:
 
 def _alike(old: str, new: str, marks: str) -> bool:
     """Whether words between `marks` are the same, numbers to the precision of a BCF (float32)."""
+    # Without marks a pattern that matches nowhere: the text is one word.
     pattern = f"[{marks}]" if marks else "$^"
     words = [re.split(pattern, text.strip(";").replace(";;", ";")) for text in (old, new)]
     if len(words[0]) != len(words[1]):

@@ -47,6 +47,7 @@ def foreign_genome(origins: Sequence[GenomeOrigin], genome: Genome) -> str:
     for origin in origins:
         shared = lengths & Counter(origin.contigs.values())
         letters = sum(length * count for length, count in shared.items())
+        # Lengths first: the checksum reads the whole file.
         if 2 * letters >= sum(genome.contigs.values()) or origin.sha256 == genome.checksum():
             return ""
     if not origins:
@@ -72,4 +73,5 @@ class Unchanged:
             status = self.path.stat()
         except OSError:
             return None
+        # The inode too: a file that was renamed over this one may have its size and time.
         return status.st_size, status.st_mtime_ns, status.st_ino, status.st_dev

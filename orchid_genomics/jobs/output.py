@@ -47,6 +47,7 @@ def kind_of(out: Path, kinds: Sequence[str], piped: str = "") -> str:
     if piped and str(out) == "-":
         return piped
     for kind in kinds:
+        # A name that is an ending alone, such as .bed, is a hidden file of no format.
         if out.name.endswith(f".{kind}") and out.name != f".{kind}":
             return kind
     possible = ", ".join(f".{kind}" for kind in kinds)
@@ -72,8 +73,10 @@ def destination(
         raise InputError("out", f"{out} is a folder", "the name of a file in it")
     if where.out.exists():
         for each in inputs:
+            # By the file and not its name: a link to the input is the input.
             if each is not None and Path(each).exists() and where.out.samefile(each):
                 raise InputError("out", f"{out} is the input", "another name")
+        # An output is renamed into place, which would put a file where a device stood.
         if not where.out.is_file():
             raise InputError("out", f"{out} is no file but a device or pipe", "a file, or -")
     if not where.out.parent.is_dir():

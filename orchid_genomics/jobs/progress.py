@@ -32,6 +32,7 @@ class Progress:
     def add(self, count: int) -> None:
         """Say that so many records more are done."""
         self.at += count
+        # The first block may be done within one tick of the clock.
         speed = (self.at - self.first) / max(time.monotonic() - self.begun, 1e-9)
         pace = f"{speed:,.1f}/s" if speed >= 0.1 else f"{clock(1 / max(speed, 1e-9))} each"
         text = f"{self.at:,}/{self.mine:,} {self.unit}  {pace}"

@@ -85,6 +85,7 @@ def _add(one: Any, other: Any, name: str = "") -> Any:
     if isinstance(other, dict):
         one = one or {}
         return {key: _add(one.get(key), other.get(key), key) for key in {**one, **other}}
+    # A block without a number has no range.
     if one is None or other is None:
         return other if one is None else one
     if name == "low":

@@ -117,6 +117,7 @@ def swap_ends(window_L: np.ndarray, share: int = 8) -> np.ndarray:
 
 def _repeat_length(letters: np.ndarray, period: int) -> int:
     """How many letters after the first `period` repeat with it: how far an event of it slides."""
+    # An N repeats nothing: nobody knows what it stands for.
     same = (letters[:-period] == letters[period:]) & (letters[period:] < DNA.n)
     return int(np.argmin(same)) if not same.all() else len(same)
 

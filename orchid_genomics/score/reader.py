@@ -60,6 +60,7 @@ class Reader:
         check_window(window, model, "window")
         self.model, self.genome, self.window = model.eval(), genome, window
         self.flank, self.core = window // 4, 3 * window // 4
+        # One N at least ends every window: see `window_around`.
         self.longest = window - 1 - 2 * self.flank
         self.device = next(model.parameters()).device
         self.batch = max(1, _LETTERS.get(self.device.type, 1 << 20) // window)
@@ -233,7 +234,8 @@ class Reader:
             for side, size in zip(sides, sizes, strict=True)
         ]
         homologous = flanks
-        if sizes[0] == sizes[1]:  # the changed letters are homologous too
+        # Of one length, the changed letters are homologous too.
+        if sizes[0] == sizes[1]:
             homologous = [np.r_[side - F : side + sizes[0] + F] for side in sides]
         ref, alt = (vectors_2LD[i, homologous[i]].double() for i in (0, 1))
         cosine = 1 - (ref * alt).sum() / (ref.square().sum() * alt.square().sum()).sqrt()
@@ -267,6 +269,7 @@ class Reader:
         excess_BLV = functional.one_hot(codes_BL, DNA.size)[..., : DNA.count] * unmasking
 
         def logs(logits_BLV: Tensor) -> Tensor:
+            # Scores are small differences of these, hence float64.
             return functional.log_softmax(logits_BLV.double() - excess_BLV, 2)
 
         def both(vectors_BLD: Tensor) -> Tensor:
@@ -287,6 +290,7 @@ class Reader:
         with enough_memory(self.window), torch.inference_mode():
             out = work(x)
             if self.device.type == "cuda":
+                # A GPU is still at work when the call returns.
                 torch.cuda.synchronize(self.device)
         self.seconds += time.perf_counter() - begun
         return out
@@ -329,7 +333,8 @@ def enough_memory(window: int) -> Iterator[None]:
     """A device without room for a pass is a MachineError, and no traceback."""
     try:
         yield
-    except RuntimeError as error:  # torch has no class of its own for the CPU
+    # torch has no error of its own where the CPU's memory ends.
+    except RuntimeError as error:
         if not isinstance(error, torch.OutOfMemoryError) and "allocate memory" not in str(error):
             raise
         found = f"not enough memory for windows of {window:,} nt"

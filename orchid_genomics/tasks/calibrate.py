@@ -57,6 +57,7 @@ def calibrate(
         A score of no single letters, a BED without a usable letter, or a folder that is not there.
     """
     out = Path(out)
+    # Before the work, which is long, and not when the file is written.
     if not out.parent.is_dir():
         raise InputError(out, "its folder is not there", "a folder that is")
     loaded, fasta = open_model_and_genome(model, genome, device, aliases)

@@ -209,6 +209,7 @@ def _write(out: Path, genome: Genome, rows: Rows, kept: np.ndarray) -> None:
 
     def rank(row: int) -> tuple[int, int, int, bool, int]:
         contig, start, end, _, _ = places[row]
+        # The row comes last: rows of one place keep their order, so the bytes are always the same.
         return contig, start, end, rows.source[row] != "peak", row
 
     with writable(out), atomic_file(out) as temporary:
@@ -286,6 +287,7 @@ def _about_composition(rows: Rows, kept: np.ndarray, peaks: int) -> list[str]:
             continue
         for each in agreement(shares[mine], shares[theirs]):
             means = f"{each.mean:.4f}     {each.other:.4f}"
+            # Small splits differ by chance alone.
             apart = each.gap > max(_APART, 2 * each.chance)
             line = f"{_INDENT}{split:<10} {each.feature:<11} {means}  {each.gap:.4f}"
             lines.append(f"{line}{'  NOT MATCHED' if apart else ''}")

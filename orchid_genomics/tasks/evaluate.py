@@ -117,6 +117,7 @@ def _plan(
 ) -> tuple[SetRecipe | None, list[str]]:
     """What says which rows are held out (None: nothing does), and what a reader must know of it."""
     known = set(provenance.labelled.files.values()) if provenance.labelled else set()
+    # By content: a copy under another name is the same file.
     is_own = bool(known) and set(checksums(recipe).values()) <= known
     folds = provenance.setting("training", "folds") or 0
     notes = []

@@ -75,6 +75,7 @@ def features(
                 _write_genome(staging / "genome.fa.gz", features)
             out.mkdir(exist_ok=True)
             for file in sorted(staging.iterdir()):
+                # File by file: the folder may hold others, which stay.
                 os.replace(file, out / file.name)
     finally:
         shutil.rmtree(staging, ignore_errors=True)

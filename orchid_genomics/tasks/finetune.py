@@ -121,7 +121,8 @@ def _finetune(recipe: FinetuneRecipe, run: Run, ranks: Ranks) -> Path:
     inputs = checksums(recipe.data)
     if recipe.pretrained is not None:
         inputs[str(recipe.pretrained)] = OrchidModel.from_pretrained(recipe.pretrained).hash()
-    run.begin(inputs)  # the first thing written, once nothing is wrong
+    # The first thing written, once nothing is found wrong.
+    run.begin(inputs)
 
     def say(line: str) -> None:
         if ranks.main:
@@ -303,6 +304,7 @@ def _over_folds(verdicts: list[Verdict]) -> str:
         return float(np.mean([each.line(name).validation for each in verdicts]))
 
     means = {name: mean_interval(values(name)) for name in names}
+    # By validation: the best on the test rows would be chosen by what it is then judged on.
     comparator = max(others, key=validation)
     differences = np.subtract(values(model), values(comparator)).tolist()
     gap = mean_interval(differences)

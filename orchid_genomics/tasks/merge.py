@@ -40,6 +40,7 @@ def merge(shards: Sequence[str | Path], out: str | Path, quiet: bool = False) ->
 def _task(name: str, where: Path) -> Task[Any]:
     """A task by its name; each module of this folder registers its own when it is imported."""
     module = f"{__package__}.{name.replace('-', '_')}"
+    # The name comes from a file, perhaps a stranger's: letters alone, so no path to other modules.
     if name not in TASKS and name.replace("-", "").isalpha() and find_spec(module):
         import_module(module)
     if name not in TASKS:

@@ -190,7 +190,8 @@ def _write(out: Path, genome: Genome, lines: Iterator[str]) -> None:
     header = _header(genome)
     with writable(out), ExitStack() as stack:
         temporary = stack.enter_context(atomic_file(out))
-        temporary.touch()  # an OSError that says why, where pysam would end the process
+        # An OSError that says why, where pysam would end the process.
+        temporary.touch()
         if out.suffix != ".gz":
             with temporary.open("w", encoding="utf-8") as text:
                 text.write(header)

@@ -75,7 +75,8 @@ def pretrain(
     except OrchidError as error:
         if ranks.world == 1:
             raise
-        say(error)  # before the group goes, for that is what the other ranks fail of
+        # Before the group goes, for the other ranks then fail of that.
+        say(error)
         raise SystemExit(1) from None
     finally:
         ranks.close()
@@ -163,6 +164,7 @@ def build(recipe: RunRecipe, fresh: bool = False) -> OrchidModel:
         # Decay lengths begin within the first stage's window. Lags that no early window holds would
         # keep the noise that they began with, and windows long enough to read it would be worse.
         encoder = _with_longest(encoder, float(recipe.stages()[0].length))
+    # Right before the weights: nothing else may draw in between.
     torch.manual_seed(recipe.seed)
     model = OrchidModel(ModelRecipe(encoder=encoder, head=LettersRecipe()))
     if given is not None and not fresh:

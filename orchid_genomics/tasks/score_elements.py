@@ -92,7 +92,8 @@ def score_elements(
     loaded, fasta = open_model_and_genome(model, genome, device, aliases)
     options = options or Options()
     if tile:
-        options = replace(options, background=0)  # z of every letter of a genome is not a track
+        # A background is of whole elements; z of every letter of a genome is no track.
+        options = replace(options, background=0)
     scoring = ElementScoring(loaded, fasta, options)
     names = [column.name for column in scoring.columns]
     if track and track not in names:

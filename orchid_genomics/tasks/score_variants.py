@@ -80,6 +80,7 @@ def score_variants(
     if calibration is not None:
         Calibration.load(calibration).add_to(scoring)
     names = info_names(scoring, prefix)
+    # Only what is written as INFO can meet a name that the file has already.
     survey = vcf.survey(names if kind in ("vcf.gz", "vcf", "bcf") else ())
     contigs = contigs_of(survey, fasta, vcf.shown)
     preflight(vcf, survey, contigs, fasta)
@@ -90,6 +91,7 @@ def score_variants(
     form = variant_format(identity)
     if isinstance(form, BcfFormat):
         lines = (line for _, line in vcf.lines())
+        # A BCF cannot hold every record of a VCF: better heard now than after the work.
         form.rehearse(b"".join(survey.header), lines, vcf.shown, where.out)
     job = Job(TASK, identity.with_aliases(aliases), where, survey.records, block_size(scoring))
     work = Variants(vcf, survey, scoring, contigs, kind, names, inputs)

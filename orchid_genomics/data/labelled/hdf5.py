@@ -54,7 +54,8 @@ def read_arrays(recipe: ArraysRecipe) -> Rows:
             return _rows(file, path)
     except UnicodeDecodeError:
         raise InputError(path, "holds text that is not UTF-8", "UTF-8 text") from None
-    except (OSError, RuntimeError, KeyError) as error:  # whatever the HDF5 library finds broken
+    # Whatever the HDF5 library finds broken.
+    except (OSError, RuntimeError, KeyError) as error:
         message = f"cannot be read (no HDF5, or damaged: {reason(error)})"
         raise InputError(path, message, f"an HDF5 of format {FORMAT!r}") from None
 

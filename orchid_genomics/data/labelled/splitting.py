@@ -87,6 +87,7 @@ def join_groups(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     _, a = np.unique(one, return_inverse=True)
     _, b = np.unique(other, return_inverse=True)
     count = int(a.max()) + int(b.max()) + 2
+    # A graph of the numbers of both kinds, in which each row links its two.
     links = coo_array((np.ones(len(a), bool), (a, b + int(a.max()) + 1)), (count, count))
     return connected_components(links, directed=False)[1][a]
 
@@ -170,7 +171,8 @@ def without_conflicts(data: LabelledSet, how: str) -> LabelledSet:
     keys = keys_of(data.tokens, "forward" if data.stranded else "both")
     answer = [np.asarray(row).tobytes() for row in data.target]
     last: dict[bytes, int] = {}
-    for row in np.argsort(-data.split, kind="stable"):  # test first: its answer stands
+    # Test rows first: their answers stand.
+    for row in np.argsort(-data.split, kind="stable"):
         last.setdefault(keys[row], int(row))
     bad = []
     for row, key in enumerate(keys):

@@ -77,6 +77,7 @@ def draw_windows(genome: Genome, length: int, count: int, seed: int) -> list[Int
     windows: list[Interval] = []
     if not names:
         return windows
+    # More than are wanted, for those that meet N are passed over; a genome of N may give fewer.
     keys = hash_integers(seed, Stream.BACKGROUND_WINDOW, length, np.arange(20 * count))
     for key in keys.tolist():
         at = key % int(ends[-1])

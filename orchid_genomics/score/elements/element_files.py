@@ -63,7 +63,8 @@ class ElementFile:
     def survey(cls, path: str | Path, genome: Genome) -> "ElementFile":
         """Raises InputError for a file that is no BED, is empty, or has no contig of the genome."""
         shown = "standard input" if str(path) == "-" else str(path)
-        path = regular_copy(path)  # a pipe gives its bytes once, and a job reads its input twice
+        # A pipe gives its bytes once, and a job reads its input twice.
+        path = regular_copy(path)
         unchanged = Unchanged(path, shown)
         records = farthest = longest = columns = 0
         ordered, last = True, Interval("", -1, 0)
@@ -79,7 +80,8 @@ class ElementFile:
             else:
                 ordered &= interval.contig not in seen
             seen[interval.contig] = None
-            record.summit(shown)  # a wrong one is said before anything is scored
+            # A wrong summit is said before anything is scored.
+            record.summit(shown)
             strands.add(interval.strand)
             last = interval
         if not records:
@@ -94,6 +96,7 @@ class ElementFile:
             unchanged=unchanged,
             records=records,
             checksum=checksum(path),
+            # A contig that the genome lacks keeps its name, and its elements get a reason.
             names={name: known.get(name, name) for name in seen},
             ordered=ordered,
             farthest=farthest,
@@ -306,6 +309,7 @@ class TrackFormat(Format):
     def _pieces(self, parts: list[Path]) -> Iterator[Piece]:
         """The means of every contig, in order of name, a stretch at a time."""
         spans = [(part, _spans(part)) for part in parts]
+        # In order of name, as the index of a bigWig wants them.
         for code, (name, size) in enumerate(sorted(self.contigs.items())):
             mine = [(part, *span[code]) for part, span in spans if code in span]
             for start in range(0, size, _STRETCH):

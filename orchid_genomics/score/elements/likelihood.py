@@ -70,6 +70,7 @@ class Likelihood:
         codes = genome.tokens(interval.contig, interval.start, interval.end) & CODE
         for first, last in pieces(len(interval), self.reader.core):
             inside = codes[first:last]
+            # Where `window_around` puts them: one N at least ends every window.
             side = (width - 1 - len(inside)) // 2
             start, end = interval.start + first, interval.start + last
             turns = np.arange(len(inside)) % self.passes

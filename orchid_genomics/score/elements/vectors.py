@@ -80,6 +80,7 @@ class ElementVectors:
             haplotype = Haplotype(interval.contig, start, end, inside)
             window = window_around(self.genome, haplotype, self.window)
             if interval.strand == "-":
+                # Counted from the other end: the N that ended the window now begins it.
                 begin = self.window - side - size
                 other = DNA.reverse_complement(window)
                 yield _Row(other, slice(begin, begin + size), answer_LC[n - last : n - first])

@@ -125,6 +125,7 @@ class Calibration:
         return hashlib.sha256(self._text().encode()).hexdigest()[:12]
 
     def _text(self) -> str:
+        # A file that was moved is the same background.
         values = {key: value for key, value in vars(self).items() if key != "path"}
         values["backgrounds"] = {
             column: {context: _shorten(scores) for context, scores in each.items()}
@@ -235,6 +236,7 @@ def sample_letters(
         interval = merged[which]
         first = interval.start + (run - int(starts[which])) * _RUN
         end = min(first + _RUN, interval.end)
+        # With a neighbour on either side, for a context needs both.
         codes = genome.tokens(interval.contig, first - 1, end + 1) & CODE
         known = codes < DNA.count
         between = known[:-2] & known[1:-1] & known[2:]
@@ -249,6 +251,7 @@ def sample_letters(
 def _draw_runs(rng: np.random.Generator, runs: int, wanted: int) -> Iterator[int]:
     """Numbers under `runs` without replacement: a few more than wanted, of a small set all."""
     if runs:
+        # Runs in N give nothing, so more are drawn than are wanted; whoever has enough stops.
         yield from map(int, rng.choice(runs, size=min(runs, 4 * wanted + 64), replace=False))
 
 
@@ -261,6 +264,7 @@ def _by_context(values: np.ndarray, code: np.ndarray) -> dict[str, np.ndarray]:
 
 def _shorten(scores: np.ndarray) -> list[float]:
     """Scores as the file has them: five significant digits."""
+    # Rounded here already, so that the digest is the same before a file is saved and after.
     return [float(f"{score:.5g}") for score in scores]
 
 

@@ -159,6 +159,7 @@ def _helped(pair: str, sums: Stats) -> str:
     """
     n, (short, long) = sums["n"], pair.split()
     gain = (sums["short"] - sums["long"]) / n
+    # Rounding may leave a variance a little below 0.
     margin = 1.96 * math.sqrt(max(sums["squares"] / n - gain**2, 0.0) / n)
     if abs(gain) <= margin:
         verdict = "no clear difference"

@@ -93,8 +93,8 @@ def echo(line: str, end: str = "\n") -> None:
         raise
     except OSError as error:
         process.discard_output()
-        found = f"cannot be written ({reason(error)})"
-        raise MachineError("standard output", found) from None
+        message = f"cannot be written ({reason(error)})"
+        raise MachineError("standard output", message) from None
 
 
 def _is_option(parameter: click.Parameter) -> bool:

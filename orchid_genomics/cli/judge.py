@@ -91,8 +91,8 @@ def calibrate(**words: Any) -> None:
     from orchid_genomics.tasks.calibrate import calibrate as task
     from orchid_genomics.tasks.calibrate import lines
 
-    found = task(**words)
-    for line in () if words["quiet"] else lines(found):
+    calibration = task(**words)
+    for line in () if words["quiet"] else lines(calibration):
         echo(line)
 
 

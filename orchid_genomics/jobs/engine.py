@@ -224,8 +224,8 @@ def read_blocks(
         first, size = block * manifest.block, manifest.size(block)
         rows = list(islice(remaining, first - position, first - position + size))
         if len(rows) < size:
-            found = "has fewer records than when it was counted"
-            raise InputError("input", found, "a file that nobody writes to")
+            message = "has fewer records than when it was counted"
+            raise InputError("input", message, "a file that nobody writes to")
         position = first + size
         yield block, rows
 
@@ -246,8 +246,8 @@ def join_parts(folders: Sequence[Path], manifest: Manifest, out: Path, form: For
     if missing:
         first = missing[0] * manifest.block + 1
         count = f"{len(missing)} of {manifest.blocks} blocks are missing"
-        found = f"{count}, the first from record {first:,} (1-based)"
-        raise InputError(out, found, "every shard of the job, each run to its end")
+        message = f"{count}, the first from record {first:,} (1-based)"
+        raise InputError(out, message, "every shard of the job, each run to its end")
     ordered = [parts[block] for block in range(manifest.blocks)]
     stats = [part.check(manifest.size(part.block)) for part in ordered]
     form.require()

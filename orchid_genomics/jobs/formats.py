@@ -80,8 +80,8 @@ class TextFormat(Format):
         with pysam.BGZFile(str(out), "wb", None) as file:
             file.write(self.head)
         with out.open("r+b") as file:
-            # bgzip files may stand one after another, but only the last may keep its empty block, or
-            # readers would stop there.
+            # bgzip files may stand one after another, but only the last may keep its empty block,
+            # or readers would stop there.
             file.seek(-len(END_OF_FILE), 2)
             for part in parts:
                 file.write(part.read_bytes()[: -len(END_OF_FILE)])
@@ -192,8 +192,8 @@ def _require_same_records(lines: Sequence[bytes], made: Path, where: object, fir
             column = "" if before == after else _first_change(before, after)
             if column:
                 possible = "an output in .vcf.gz, which keeps records as they are"
-                found = f"its {column} would not be the same in a BCF"
-                raise InputError(f"{where} record {number}", found, possible)
+                message = f"its {column} would not be the same in a BCF"
+                raise InputError(f"{where} record {number}", message, possible)
 
 
 def _first_change(before: Sequence[str], after: Sequence[str]) -> str:

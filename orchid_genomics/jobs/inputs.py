@@ -65,8 +65,8 @@ class Unchanged:
 
     def check(self) -> None:
         if self._look() != self._state:
-            found = "was changed while it was read"
-            raise InputError(self.shown, found, "a file that nobody writes to; begin anew")
+            message = "was changed while it was read"
+            raise InputError(self.shown, message, "a file that nobody writes to; begin anew")
 
     def _look(self) -> tuple[int, ...] | None:
         try:

@@ -155,8 +155,8 @@ class Reader:
         masking = Masking.of(self.model.provenance)
         if not masking.legible:
             shares = f"{masking.other:g} of its targets shown as another letter"
-            found = f"was trained with {shares} and {masking.kept:g} as they are"
-            raise RecipeError("model", found, "the scores llr and entropy, which mask")
+            message = f"was trained with {shares} and {masking.kept:g} as they are"
+            raise RecipeError("model", message, "the scores llr and entropy, which mask")
         return math.log(3 * masking.kept / masking.other)
 
     def edge(self, event: Event, tiled: bool = False) -> tuple[float, float]:
@@ -324,8 +324,8 @@ def check_window(window: int, model: nn.Module, where: str, possible: str = _WIN
     needed = 4 * window * width * parameter.element_size()
     present = _memory(parameter.device)
     if needed > present:
-        found = f"{window:,} nt need over {needed / 1e9:,.0f} GB of {present / 1e9:,.0f} GB"
-        raise InputError(where, found, "a shorter window")
+        message = f"{window:,} nt need over {needed / 1e9:,.0f} GB of {present / 1e9:,.0f} GB"
+        raise InputError(where, message, "a shorter window")
 
 
 @contextmanager
@@ -337,8 +337,8 @@ def enough_memory(window: int) -> Iterator[None]:
     except RuntimeError as error:
         if not isinstance(error, torch.OutOfMemoryError) and "allocate memory" not in str(error):
             raise
-        found = f"not enough memory for windows of {window:,} nt"
-        raise MachineError("model", found, "a shorter window, or another device") from None
+        message = f"not enough memory for windows of {window:,} nt"
+        raise MachineError("model", message, "a shorter window, or another device") from None
 
 
 def _memory(device: torch.device) -> int:

@@ -28,11 +28,11 @@ def merge(shards: Sequence[str | Path], out: str | Path, quiet: bool = False) ->
     try:
         identity = task.identity.model_validate(manifest.identity)
     except ValidationError:
-        found = "holds parts of another version, or a damaged manifest"
-        raise InputError(folders[0], found, "the version that began the job") from None
+        message = "holds parts of another version, or a damaged manifest"
+        raise InputError(folders[0], message, "the version that began the job") from None
     if not out.name.endswith(f".{identity.kind}"):
-        found = f"{out.name!r}, but the parts are {identity.kind}"
-        raise InputError("out", found, f"a name that ends in .{identity.kind}")
+        message = f"{out.name!r}, but the parts are {identity.kind}"
+        raise InputError("out", message, f"a name that ends in .{identity.kind}")
     blocks = join_parts(folders, manifest, out, task.format(identity))
     return end_job(task, identity, blocks, out, quiet)
 

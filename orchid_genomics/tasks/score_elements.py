@@ -86,8 +86,8 @@ def score_elements(
     where = destination(out, (elements, genome), shard, resume)
     kind = kind_of(where.out, TRACKS) if tile else kind_of(where.out, KINDS, piped="tsv")
     if (elements is None) != bool(tile):
-        found = "and `tile` are both given" if tile else "is missing"
-        raise InputError("elements", found, "one of the two")
+        message = "and `tile` are both given" if tile else "is missing"
+        raise InputError("elements", message, "one of the two")
     unchanged = Unchanged(Path(genome))
     loaded, fasta = open_model_and_genome(model, genome, device, aliases)
     options = options or Options()
@@ -178,8 +178,8 @@ class Tiles:
             return
         self.core = stride
         if not scoring.length:
-            found = "the model does not say what it was trained on"
-            raise InputError("length", found, "letters of each window")
+            message = "the model does not say what it was trained on"
+            raise InputError("length", message, "letters of each window")
         if stride < 1:
             raise InputError("stride", f"{stride}", "1 letter or more")
 

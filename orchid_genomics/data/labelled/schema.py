@@ -156,8 +156,8 @@ def check_tokens(rows: Rows, longest: int) -> None:
         if not len(tokens):
             raise InputError(where, "the sequence is empty", "letters")
         if len(tokens) > longest:
-            found = f"a sequence of {len(tokens):,} nt is longer than {longest:,}"
-            raise InputError(where, found, "shorter sequences, or a larger data.longest")
+            message = f"a sequence of {len(tokens):,} nt is longer than {longest:,}"
+            raise InputError(where, message, "shorter sequences, or a larger data.longest")
         if not ((tokens & CODE) < DNA.count).any():
             raise InputError(where, f"all {len(tokens):,} letters are N", "a sequence with letters")
 

@@ -88,8 +88,8 @@ class ElementFile:
             raise InputError(shown, "has no record", "a BED with at least one element")
         known = genome.shared(seen, shown)
         if not known:
-            found = f"no contig of {genome.path.name}: {listed(seen)}"
-            raise InputError(shown, found, f"possible: {listed(genome.contigs)}")
+            message = f"no contig of {genome.path.name}: {listed(seen)}"
+            raise InputError(shown, message, f"possible: {listed(genome.contigs)}")
         return cls(
             path=path,
             shown=shown,
@@ -324,11 +324,11 @@ def _spans(part: Path) -> dict[int, tuple[int, int]]:
     with np.load(part) as saved:
         places = saved["places"]
     ends = places[:, 1] + places[:, 2]
-    found = {}
+    spans = {}
     for code in np.unique(places[:, 0]).tolist():
         rows = places[:, 0] == code
-        found[code] = int(places[rows, 1].min()), int(ends[rows].max())
-    return found
+        spans[code] = int(places[rows, 1].min()), int(ends[rows].max())
+    return spans
 
 
 def _means(parts: Sequence[Path], code: int, start: int, end: int) -> np.ndarray:

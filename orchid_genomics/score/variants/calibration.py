@@ -58,12 +58,12 @@ class Calibration:
         )
         for what, own, other in pairs:
             if own != other:
-                found = f"is for the {what} {own}, not {other}"
-                raise InputError(self.path, found, "orchid-genomics calibrate, again")
+                message = f"is for the {what} {own}, not {other}"
+                raise InputError(self.path, message, "orchid-genomics calibrate, again")
         scores = [column.name for column in scoring.columns]
         if not set(scores) & set(self.backgrounds):
-            found = f"is for {', '.join(self.backgrounds)}, not {', '.join(scores)}"
-            raise InputError(self.path, found, "`scores` of the calibration")
+            message = f"is for {', '.join(self.backgrounds)}, not {', '.join(scores)}"
+            raise InputError(self.path, message, "`scores` of the calibration")
 
     def add_to(self, scoring: Scoring) -> None:
         """Let `scoring` give percentile, z and n beside every score that is calibrated; see
@@ -190,8 +190,8 @@ def learn_calibration(
     for score, scorer in scoring.scorers.items():
         if "SNV" not in scorer.kinds:
             able = [other for other, each in SCORERS.items() if "SNV" in each.kinds]
-            found = f"{score} is no score of single letters"
-            raise InputError("scores", found, f"possible: {', '.join(able)}")
+            message = f"{score} is no score of single letters"
+            raise InputError("scores", message, f"possible: {', '.join(able)}")
     letters = sample_letters(scoring.genome, intervals, sites, seed)
     if not letters:
         raise InputError(name, "has no letter A, C, G or T between two known ones", "more sequence")

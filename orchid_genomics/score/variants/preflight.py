@@ -73,11 +73,11 @@ def preflight(vcf: Vcf, survey: Survey, names: Mapping[str, str], genome: Genome
             sample.add(record, names[record.contig], genome)
     if sample.differ >= FEWEST and sample.differ > MOST * sample.checked:
         share = f"{sample.differ:,} of {sample.checked:,} sampled records"
-        found = f"REF is not the genome's at {share} (the first: {sample.first})"
+        message = f"REF is not the genome's at {share} (the first: {sample.first})"
         if sample.swapped > sample.differ / 2:
             count = f"the genome has ALT at {sample.swapped:,} of them"
-            raise InputError(vcf.shown, found, f"{count}: are REF and ALT swapped?")
-        raise InputError(vcf.shown, found, f"wrong build? {genome.path.name} must be its genome")
+            raise InputError(vcf.shown, message, f"{count}: are REF and ALT swapped?")
+        raise InputError(vcf.shown, message, f"wrong build? {genome.path.name} must be its genome")
     if survey.ref_n:
         note = f"REF has N at {survey.ref_n:,} records; the genome's letters are read there"
         warnings.warn(f"{vcf.shown}: {note}", GenomeNote, stacklevel=2)

@@ -279,8 +279,8 @@ def choose_scores(names: Sequence[str] | None, model: OrchidModel) -> tuple[str,
         able = [other for other, scorer in SCORERS.items() if scorer.needs in ("", given)]
         wanted = "a letters head" if needs == "letters" else "a fine-tuned head"
         present = f"a {head} head" if head else "none"
-        found = f"{name} needs {wanted}, and the model has {present}"
-        raise InputError("scores", found, f"possible: {', '.join(able)}")
+        message = f"{name} needs {wanted}, and the model has {present}"
+        raise InputError("scores", message, f"possible: {', '.join(able)}")
     return tuple(dict.fromkeys(names))
 
 

@@ -273,8 +273,8 @@ def with_genome(variant: Variant, genome: Genome) -> Variant:
 
 def mismatch_error(variant: Variant, genome: Genome) -> InputError:
     """The error for a REF that the genome does not have."""
-    found = f"REF is {variant.ref}, the genome has {_letters(variant, genome)}"
-    return InputError(f"{variant} (1-based)", found, "`on_mismatch` skip, or use-genome")
+    message = f"REF is {variant.ref}, the genome has {_letters(variant, genome)}"
+    return InputError(f"{variant} (1-based)", message, "`on_mismatch` skip, or use-genome")
 
 
 def trained_length(model: OrchidModel) -> int:

@@ -46,8 +46,8 @@ class Embeddings:
     Attributes: `about` the file's attributes; `intervals` the elements; `why` the reason of each
     without a vector. Raises InputError for a file that is missing, damaged or not one of ours.
 
-    >>> with Embeddings("promoters.h5") as found:  # doctest: +SKIP
-    ...     X = found.matrix()
+    >>> with Embeddings("promoters.h5") as embeddings:  # doctest: +SKIP
+    ...     X = embeddings.matrix()
     """
 
     def __init__(self, path: str | Path) -> None:

@@ -164,9 +164,9 @@ class Vcf:
         contig, position, name = (column.decode("utf-8", "replace") for column in columns[:3])
         if not contig or " " in contig:
             raise self._wrong(number, f"CHROM {shorten(contig)!r}", "the name of a contig")
-        place = whole_number(position)
+        first = whole_number(position)
         # 0 is no mistake: VCF means the telomere before the first letter.
-        if place is None or position[0] == "-":
+        if first is None or position[0] == "-":
             raise self._wrong(number, f"POS {shorten(position)!r}", "a whole number, 1-based")
         # latin-1 reads any byte; what is no letter is refused below, in words of VCF.
         ref, alt = (column.decode("latin-1") for column in columns[3:])
@@ -175,7 +175,7 @@ class Vcf:
             message = f"REF {shorten(ref)!r} and ALT {shorten(alt)!r}"
             raise self._wrong(number, message, "letters, or what VCF allows")
         ref, *alts = [word.upper() if _LETTERS.fullmatch(word) else word for word in words]
-        return Record(line, contig, place - 1, name, ref, () if alts == ["."] else tuple(alts))
+        return Record(line, contig, first - 1, name, ref, () if alts == ["."] else tuple(alts))
 
     def records(self) -> Iterator[Record]:
         for number, line in self.lines():

@@ -62,6 +62,7 @@ def read_beds(recipe: BedRecipe) -> Rows:
         # a record that is read as it is needs no summit, and a wrong one does not matter
         summits = [None] * len(bed) if recipe.length is None else bed.summits()
         for number, (place, summit) in enumerate(zip(bed, summits, strict=True), 1):
+            # From here on the place is what is read, and no longer the record.
             if recipe.length is not None:
                 place = window(place, recipe.length, summit)
             where.append(f"{part.bed} record {number}")

@@ -50,12 +50,14 @@ class Epochs:
         orders, steps = self._order(seed, epoch)
         at = steps[at]
         group, part = orders[self._step_group[at]], self._step_part[at]
-        place = part * self.rows + np.asarray(rows)
-        return group[place % len(group)], (place < len(group)).astype(np.float32)
+        index = part * self.rows + np.asarray(rows)
+        # What fills the last batch of a group are its first rows again, of no weight.
+        return group[index % len(group)], (index < len(group)).astype(np.float32)
 
     def batch(self, seed: int, step: int, rows: Sequence[int]) -> np.ndarray:
         """Tokens (B, N) uint8 of these rows of a step, padded at the end."""
         examples, _ = self.examples(seed, step, rows)
+        # Rows of a step are of one length as padded, so that of the first is that of all.
         tokens_BN = np.full((len(examples), self.lengths[examples[0]]), DNA.pad, np.uint8)
         coin = hash_integers(seed, Stream.ROW_STRAND, step, np.asarray(rows))
         turned = coin >> np.uint64(63) == 1

@@ -127,9 +127,9 @@ def check_splits(data: LabelledSet, recipe: LabelledRecipe) -> LabelledSet:
     if recipe.train_rows is None or recipe.train_rows >= len(train):
         return data
     order = np.argsort(hash_integers(Stream.TRAINING_ROWS, train), kind="stable")
-    drawn = train[order[: recipe.train_rows]]
-    kept = np.sort(np.concatenate([drawn, data.rows("validation"), data.rows("test")]))
-    return data.take(kept, f"trained on {len(drawn):,} rows drawn at random from {len(train):,}")
+    chosen = train[order[: recipe.train_rows]]
+    kept = np.sort(np.concatenate([chosen, data.rows("validation"), data.rows("test")]))
+    return data.take(kept, f"trained on {len(chosen):,} rows drawn at random from {len(train):,}")
 
 
 def keep_share(data: LabelledSet, share: float) -> LabelledSet:

@@ -223,10 +223,10 @@ def _layout(path: Path, header: list[str], recipe: TableRecipe, has_split: bool)
     """What stands in which column."""
     columns = [word.strip().lstrip("#").strip() for word in header]
     labels, names, is_bits = _label_columns(path, columns, recipe.label)
-    place = None
+    of_place = None
     if set(PLACE) <= set(columns):
         contig, start, end = map(columns.index, PLACE)
-        place = contig, start, end
+        of_place = contig, start, end
     return _Layout(
         columns=tuple(columns),
         sequence=_column(path, columns, recipe.sequence),
@@ -235,7 +235,7 @@ def _layout(path: Path, header: list[str], recipe: TableRecipe, has_split: bool)
         is_bits=is_bits,
         split=_optional(path, columns, recipe.split, "split") if has_split else None,
         group=_optional(path, columns, recipe.group, "group"),
-        place=place,
+        place=of_place,
         strand=columns.index("strand") if "strand" in columns else None,
     )
 
@@ -260,6 +260,7 @@ def _label_columns(
     """Where labels stand, the names of bits or numbers, and whether a label is a word of bits."""
     if not isinstance(label, str):
         return [_column(path, columns, name) for name in label], tuple(label), False
+    # A column of the very name goes before one that adds the names of bits to it.
     named = [at for at, column in enumerate(columns) if column.startswith(f"{label}:")]
     if named and label not in columns:
         bits = columns[named[0]].partition(":")[2].split(",")

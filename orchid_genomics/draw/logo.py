@@ -100,6 +100,7 @@ def reach(*scores: np.ndarray) -> tuple[float, float]:
     """Limits of y that hold the stacks of all of `scores` (4, L), with a little air."""
     high = max((np.clip(each, 0, None).sum(0).max(initial=0) for each in scores), default=0)
     low = min((np.clip(each, None, 0).sum(0).min(initial=0) for each in scores), default=0)
+    # Scores that are all 0 need some height, too.
     room = (high - low) * 0.05 or 1.0
     return low - (room if low < 0 else 0), high + room
 
@@ -156,4 +157,5 @@ def _glyph(letter: str) -> tuple[np.ndarray, np.ndarray]:
         (0, 0), letter, size=1, prop=FontProperties(family="DejaVu Sans", weight="bold")
     )
     box = path.get_extents()
+    # Every letter fills the square, so that height alone says how much it weighs.
     return (path.vertices - (box.x0, box.y0)) / (box.width, box.height), path.codes

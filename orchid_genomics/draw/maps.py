@@ -57,6 +57,7 @@ def dependency(
     ax = axes(ax, (5.4, 4.6))
     x = genomic_axis(ax, interval, length)
     edges = (min(x) - 0.5, max(x) + 0.5)
+    # On the other strand both axes fall.
     if x[0] > x[-1]:
         values = values[::-1, ::-1]
     if top is None:
@@ -82,6 +83,7 @@ def dependency(
     if tokens is not None and length <= _LETTERS:
         _write_letters(ax, np.asarray(tokens) & CODE, x)
     ax.spines[:].set_visible(False)
+    # Above the letters, where there are any.
     return set_title(ax, title, pad=14 if tokens is not None and length <= _LETTERS else 6)
 
 
@@ -346,6 +348,7 @@ def points(
     label_N = np.asarray(labels, str)
     ax = axes(ax, (5, 4.2))
     kinds, counts = np.unique(label_N, return_counts=True)
+    # Stable, so that kinds that are as common keep their colours.
     for number, kind in enumerate(kinds[np.argsort(-counts, kind="stable")]):
         chosen = label_N == kind
         colour = CLASSES[min(number, len(CLASSES) - 1)]

@@ -177,6 +177,7 @@ def confusion(title: str, table: np.ndarray, labels: Sequence[str], ax: Any = No
     # Cells of many classes shrink until their numbers no longer fit, and are then left out.
     side = max(3.1, 0.3 * count)
     ax = axes(ax, (side + 0.65, side))
+    # A class without rows has shares of 0, not 0 / 0.
     share = table / np.maximum(table.sum(1, keepdims=True), 1)
     ax.imshow(share, cmap=_shades(), vmin=0, vmax=1, aspect="auto")
     ax.set_xticks(range(count), [_short(label, 14) for label in labels], fontsize=7.5)

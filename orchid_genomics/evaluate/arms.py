@@ -137,6 +137,7 @@ def build_model(
     model = _build(recipe, data, seed, encoder_of(recipe), reading)
     if recipe.pretrained is not None:
         given = OrchidModel.from_pretrained(recipe.pretrained)
+        # The encoder alone: whatever the given model predicts, the head is new.
         model.encoder.load_state_dict(given.encoder.state_dict())
     return model
 

@@ -177,6 +177,7 @@ def readings_of(recipe: FinetuneRecipe, data: LabelledSet) -> list[Reading | Non
     if choice.pool is not None:
         return [Reading(choice.pool, choice.maxima or (), choice.stretches or 1)]
     lengths = data.lengths
+    # A place means the same in all rows only where they have one strand and one length.
     is_anchored = strand_of(recipe, data) == "forward" and lengths.min() == lengths.max()
     readings: dict[Reading, None] = {}
     for reading in ANCHORED if is_anchored else ANYWHERE:

@@ -111,6 +111,7 @@ def _count_last(tables: list[np.ndarray], codes: np.ndarray) -> None:
     These are the ones that no longer k-mer begins with: summing the table of k + 1 letters misses
     them.
     """
+    # Padded, so that runs at the ends of a contig begin and end as others do.
     known = np.concatenate([[False], codes < 4, [False]])
     starts, ends = np.flatnonzero(known[1:] > known[:-1]), np.flatnonzero(known[1:] < known[:-1])
     for k in range(1, len(tables) - 1):

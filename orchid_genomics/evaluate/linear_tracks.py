@@ -67,6 +67,7 @@ def around(tokens: np.ndarray, bin: int, k: int, flank: int) -> np.ndarray:
     bins = np.arange(len(tokens) // bin)
     code, known = all_codes(tokens, k)
     count = len(code)
+    # A row of zeros first: sums over a bin are differences of two rows.
     columns = np.zeros((count + 1, 4**k), np.float32)
     columns[1:][np.flatnonzero(known), code[known]] = 1
     # In float64: float32 stops counting at 2^24.

@@ -57,6 +57,7 @@ def masked_bits(
     ]
     if most is not None and len(tiles) > most:
         tiles = [tiles[len(tiles) * i // most] for i in range(most)]
+    # Dealt in turn, so that each rank has tiles of all contigs.
     own = tiles[ranks.rank :: ranks.world]
     for first in range(0, len(own), batch):
         rows = own[first : first + batch]

@@ -133,6 +133,7 @@ class NgramModel:
         true_N1 = np.concatenate(true).astype(np.intp)[:, None]
         evidence = []
         for share_N4, bucket, speaks in self._evidence(np.concatenate(letters)):
+            # Of the true letter alone: tuning asks for no other.
             share = np.take_along_axis(share_N4, true_N1, 1)[:, 0]
             evidence.append(Evidence(share, bucket, speaks))
         return replace(self, weights=_likeliest_weights(evidence, self.weights))

@@ -206,6 +206,7 @@ def _parts(
     again = recurs(train, [piece.tokens for piece in test])
     parts["repeated"], parts["unique"] = again, [~row for row in again]
     soft = [(piece.tokens & SOFT) > 0 for piece in test]
+    # A genome without lower case has no such part.
     if any(row.any() for row in soft):
         parts["soft-masked"] = soft
     return parts

@@ -41,6 +41,7 @@ def recurs(
     own = [np.zeros(0, np.int64)]
     for tokens in contigs:
         own += [codes[valid] for _, codes, valid in code_pieces(tokens, k)]
+    # What is asked is the smaller set: it is held, and training is read past it.
     wanted = CodeSet(np.concatenate(own))
     in_train = np.zeros(len(wanted.codes), bool)
     for tokens in train:
@@ -77,6 +78,7 @@ def _hash(codes: np.ndarray) -> np.ndarray:
 
 def _covered(tokens: np.ndarray, k: int, recurring: CodeSet) -> np.ndarray:
     """The places (L,) bool inside a k-mer of the set."""
+    # One up where a k-mer begins and one down after its end: the running sum says what is inside.
     change = np.zeros(len(tokens) + 1, np.int32)
     for start, codes, valid in code_pieces(tokens, k):
         which, _ = recurring.find(codes)

@@ -215,6 +215,7 @@ class Explainer:
                 shape = (len(region.interval), self.width(region.interval))
                 groups.setdefault(shape, []).append(number)
         for (length, width), numbers in groups.items():
+            # In the middle, so that as much is read on the left as on the right.
             start = (width - length) // 2
             windows = [self.tokens(intervals[number], start, width) for number in numbers]
             explained = self.explain(np.stack(windows), start, start + length)

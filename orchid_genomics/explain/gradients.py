@@ -98,6 +98,7 @@ def concatenate(parts: list[Attribution]) -> Attribution:
 
 def gradient_of(model: nn.Module, x_N4L: Tensor, output: int) -> Tensor:
     """The gradient of an output by its input, (N, 4, L)."""
+    # A leaf of its own, so that the caller's tensor is left alone.
     x_N4L = x_N4L.detach().requires_grad_()
     with torch.enable_grad():
         return torch.autograd.grad(model(x_N4L)[:, output].sum(), x_N4L)[0]

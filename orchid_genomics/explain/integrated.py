@@ -100,6 +100,7 @@ class _Line:
     def integrate(self, tolerance: float, most_steps: int) -> Attribution:
         """Add up pieces whose gradients sum to their change of f; halve the others."""
         R = len(self.references)
+        # f of the sequence (a share of 1 of it, whatever the reference), then of each reference.
         high, *low = self.values([0, *range(R)], [1.0] + [0.0] * R)
         difference = high - sum(low) / R
         pieces = self.halve([_Piece(i, 0.0, 1.0, low[i], high) for i in range(R)])
@@ -128,6 +129,7 @@ class _Line:
             some = pieces[first : first + together]
             slopes_P4L = self.mean_slopes(some)
             references = self.references[[piece.reference for piece in some]]
+            # In float64, for the sum is held against a small difference.
             changes = ((self.x - references) * slopes_P4L).double().sum((1, 2)).tolist()
             # What a letter adds over the reference, whose own letter adds nothing.
             hypothetical = slopes_P4L - (references * slopes_P4L).sum(1, keepdim=True)

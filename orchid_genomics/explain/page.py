@@ -93,6 +93,7 @@ class Page:
     def __call__(self, path: Path, regions: Iterable[Explained]) -> None:
         kept = []
         for number, region in enumerate(regions):
+            # Of regions that the table alone names, what only pictures need is let go.
             kept.append(region if number < MOST else region._replace(arrays=_light(region)))
         identity = self.identity
         method = METHODS[identity["method"]]
@@ -317,6 +318,7 @@ def heaviest(interval: Interval, values: np.ndarray, length: int = ZOOM) -> Inte
     """The window of `length` letters of an interval whose `values` (L,) are largest together, on
     its strand.
     """
+    # Of all windows at once: each weighs the difference of two of these sums.
     weight = np.concatenate([[0.0], np.cumsum(np.nan_to_num(np.abs(values)))])
     length = min(length, len(values))
     at = int(np.argmax(weight[length:] - weight[:-length]))

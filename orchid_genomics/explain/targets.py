@@ -89,6 +89,7 @@ class Track(Target):
             return out_NB[:, min(_column(self, model, x_N4L) // self.bin, last), None]
         span = model.columns(x_N4L)
         first = min(span.start // self.bin, last)
+        # At least one bin, also where the span ends in letters that fill none.
         return out_NB[:, first : max(-(-span.stop // self.bin), first + 1)].mean(1, keepdim=True)
 
 

@@ -190,6 +190,7 @@ class MixerParts(nn.Module):
         taps = None if taps is None else both_strands(taps, D)
         S = self._strength(mixer, v_BDL, mask_BL)
         H = H + frequency_conv(both_strands(gain, D) * S, taps, L)
+        # A view as reals needs conjugates that are written out.
         Y = self.spectrum(pair(*(torch.view_as_real(part.resolve_conj()) for part in (H, Z))))
         return torch.fft.irfft(torch.view_as_complex(Y), n=L)
 

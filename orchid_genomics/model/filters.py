@@ -93,6 +93,7 @@ class StaticFilter(nn.Module):
         self.second = nn.Linear(recipe.hidden, recipe.hidden)
         self.last = nn.Linear(recipe.hidden, channels, bias=False)
         longest = max(recipe.longest or DEFAULT_LONGEST, recipe.shortest)
+        # Evenly in the logarithm: every octave of decay lengths has as many channels.
         spread = torch.linspace(math.log(recipe.shortest), math.log(longest), channels)
         # The logarithm is learned, so that a decay length stays positive.
         self.log_decay = nn.Parameter(spread)
@@ -113,6 +114,7 @@ class StaticFilter(nn.Module):
             self.first.bias[:, None], self.first.weight, implicit.features(lag, self.octaves)
         ).sin()
         hidden = torch.addmm(self.second.bias[:, None], self.second.weight, hidden).sin()
+        # No lower than rounding asks for, as exp is slow where it underflows.
         exponent = -torch.exp(-self.log_decay)[:, None] * lag.abs()
         return (
             (self.last.weight * self.norm[:, None])

@@ -161,6 +161,7 @@ class Letters(nn.Module):
         super().__init__()
         letters = alphabet(encoder.alphabet)
         complement = letters.complement_codes if encoder.strands == "equivariant" else None
+        # Vectors leave the last norm at about 1, so that logits begin at a spread of about 1.
         std = 1 / math.sqrt(encoder.width)
         self.table = LetterTable(letters.count, encoder.width, complement, std)
         self.bias = nn.Parameter(torch.zeros(letters.count))

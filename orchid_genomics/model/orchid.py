@@ -399,6 +399,7 @@ class Orchid(nn.Module):
             (transform_length(n), letters < transform_length(n))
             for n, letters in zip(lengths, letters_B, strict=True)
         ]
+        # (0, False) are rows without a letter.
         for N, is_padded in sorted(set(kinds) - {(0, False)}):
             rows = torch.tensor(
                 [row for row, kind in enumerate(kinds) if kind == (N, is_padded)],

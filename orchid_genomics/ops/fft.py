@@ -32,6 +32,7 @@ def long_conv(
 ) -> Tensor:
     """See `ops.long_conv`: the fused forward pass, group by group."""
     L = z_BDL.shape[-1]
+    # Laid out densely, or `_by_strand` would be a copy that nothing reads.
     y_BDL = torch.empty_like(z_BDL, memory_format=torch.contiguous_format)
     if not z_BDL.numel():  # there is no transform of no rows
         return y_BDL
@@ -83,6 +84,7 @@ def backward(
     fresh = torch.empty_like if conditioned else torch.zeros_like
     dv_BDL = fresh(v_BDL, memory_format=torch.contiguous_format)
     dstatic, dgain = torch.empty_like(static_CF), fresh(static_CF)
+    # A custom operator returns no None: an empty tensor stands for a gradient that is not there.
     dtaps = torch.zeros(0) if taps_CJ is None else torch.zeros_like(taps_CJ)
     dy, z, v = (_by_strand(x, static_CF) for x in (dy_BDL, z_BDL, v_BDL))
     dz, dv = _by_strand(dz_BDL, static_CF), _by_strand(dv_BDL, static_CF)

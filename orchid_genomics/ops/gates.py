@@ -47,6 +47,7 @@ def enter(
     """
     B, D, L = x_BDL.shape
     k = taps.shape[-1] // 2
+    # Not zeroed: every position is written by one piece.
     outs = [
         torch.empty(B, halves, D // halves, L, dtype=weight.dtype, device=x_BDL.device)
         for _ in range(3)
@@ -128,6 +129,7 @@ def enter_backward(
 
     def work(rows: slice, first: int, last: int) -> None:
         n = last - first
+        # Computed again, for only the inputs were kept.
         normed, rms, h = _enter_products(
             x_BDL, weight, bias, mask_BL, halves, (rows, first - 2 * k, last + 2 * k)
         )

@@ -82,6 +82,7 @@ def product(weight: Tensor, bias: Tensor | None, x_RDn: Tensor) -> Tensor:
     """(R, G, O, n) of weight (G, O, I) and x (R, G * I, n); bias on the first half."""
     out = _times(weight, x_RDn)
     if bias is not None:
+        # On the even half alone: an odd channel changes its sign on the other strand.
         blocks = bias.numel() // weight.shape[1]
         out[:, :blocks] += bias.view(blocks, -1, 1)
     return out

@@ -64,6 +64,7 @@ class Workspace:
         whole: bool,
     ) -> None:
         self.L, self.F = L, L // 2 + 1
+        # On a GPU one run is the whole spectrum: it waits for launches rather than for memory.
         step = self.F
         if device.type == "cpu" and not whole:
             step = max(VECTOR, RUN // math.prod(shape) // VECTOR * VECTOR)

@@ -306,6 +306,7 @@ class Fit(Generic[Ready]):
                 loss = self.module(example)
                 # Ranks' gradients are averaged, while the loss is a sum: hence the factor `world`.
                 (loss * (self.ranks.world / weight)).backward()
+            # Summed on the device: to ask for the number would make the GPU wait at every part.
             total += loss.detach()
         return float(self.ranks.sum(total) / weight)
 
@@ -343,6 +344,7 @@ class Fit(Generic[Ready]):
             return
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
+        # Older checkpoints do not say how many validations were no better.
         self.progress = Progress(
             state["step"], state["best"], state["seconds"], state.get("stale", 0)
         )

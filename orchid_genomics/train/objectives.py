@@ -217,6 +217,7 @@ class RecallAnswers:
         """Whether the key of each pair (B, P) stands in an earlier pair."""
         keys_BP = codes_BL[:, ::2]
         key_BPK = functional.one_hot(keys_BP, self.alphabet.count // 2)
+        # Less its own, so that a key counts from the next pair on.
         before_BPK = key_BPK.cumsum(1) - key_BPK
         return before_BPK.gather(2, keys_BP[..., None])[..., 0] > 0
 

@@ -168,6 +168,7 @@ class Run:
     def _check_inputs(self, now: Mapping[str, str]) -> None:
         before = _read(self.inputs_path, "the checksums that the run wrote when it began")
         for path, digest in now.items():
+            # A file that the first run did not read is no change.
             then = before.get(path, digest)
             if then != digest:
                 message = (
@@ -184,6 +185,7 @@ class Run:
         before = dict(_flat(_read(self.recipe_path, "the recipe of the run")))
         now = dict(_flat(self.values))
         changed = [key for key in {**before, **now} if before.get(key) != now.get(key)]
+        # Raised alone: with anything else it would be another run.
         longer = _LONGER.fullmatch(changed[0]) if len(changed) == 1 else None
         if longer and _is_last(longer, now) and before[changed[0]] < now[changed[0]]:
             self.raised = (

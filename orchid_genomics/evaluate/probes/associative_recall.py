@@ -65,6 +65,7 @@ def right_answers(
     """
     source = Recall(recipe, length)
     count = max(1, min(measured.sequences, measured.letters // length))
+    # As many letters at once at every length.
     size = max(1, measured.batch * recipe.length // length)
     right = torch.zeros(3, dtype=torch.float64)
     own = range(ranks.rank, count, ranks.world)

@@ -143,6 +143,7 @@ class _Rows:
         if any(not np.isfinite(score).all() for score in scores):
             raise ValueError("a score that is not finite has no rank")
         stratum = np.zeros(len(positive), np.int64) if strata is None else _number(strata)
+        # A stratum of one class has no pairs.
         both = np.bincount(stratum[positive], minlength=stratum.max(initial=0) + 1) > 0
         both &= np.bincount(stratum[~positive], minlength=len(both)) > 0
         kept = both[stratum]

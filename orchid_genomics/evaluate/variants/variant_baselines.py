@@ -103,6 +103,7 @@ def ngram_ratio(
     counts = NgramModel.fit(_letters_seen(genome, own[0].seen), SIDES, SIDES)
     if validation := own[0].split.get("validation"):
         counts = counts.tune([contig_tokens(genome, contig) for contig in validation])
+    # By contig, so that each is read once.
     rows_of: dict[str, list[int]] = {}
     for row, variant in enumerate(variants):
         if len(variant.ref) == len(variant.alt) == 1 and variant.alt in DNA.letters:

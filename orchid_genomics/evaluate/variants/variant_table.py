@@ -174,6 +174,7 @@ def class_of(texts: Sequence[str], positive: Sequence[str], negative: Sequence[s
     A text is of a class when it is one of its values, or all of its words (between `,` `|` `/` `&`
     `;`) are.
     """
+    # Every distinct text once, for a column has few.
     known: dict[str, int] = {}
     for text in dict.fromkeys(texts):
         words = {word for word in re.split(r"[,|/&;]", text) if word}

@@ -57,6 +57,7 @@ def _product(
     """
     scale = tl.load(rms + t, mask=inside, other=0.0)
     even = _read(P, row * L + t, inside, rms) * scale
+    # After the scale: the norm is of x, and the bias no part of it.
     if BIAS:
         even += tl.load(bias + row).to(rms.dtype.element_ty)
     odd = even

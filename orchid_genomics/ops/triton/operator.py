@@ -129,6 +129,7 @@ def backward(
             dz[:, :, group] = _inverse(DZ, shape.L)
             if DV is not None:
                 dv[:, :, group] = _centre(_inverse(DV, shape.L), mask_BL)
+            # Of a static filter there is one gradient alone; those of gain and taps stay zero.
             for gradient, part in zip(gradients, parts, strict=False):
                 gradient[group] = torch.view_as_complex(part)
     return [dz_BDL, dv_BDL, *gradients]

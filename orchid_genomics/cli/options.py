@@ -14,6 +14,7 @@ Decorator = Callable[[Function], Function]
 
 def together(*decorators: Decorator) -> Decorator:
     """Several options as one decorator; the first stands first in the help."""
+    # What click applies last stands first in its help.
     return lambda function: reduce(
         lambda decorated, option: option(decorated), reversed(decorators), function
     )

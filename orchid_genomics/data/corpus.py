@@ -54,6 +54,7 @@ class Corpus:
         self.recipes, self.data = genomes, data
         seen: dict[Any, int] = {}
         for number, recipe in enumerate(genomes):
+            # A second block of one file, also by a link, could train on what the first holds out.
             first = seen.setdefault(recipe.fasta.resolve(), number)
             if first != number:
                 message = f"{recipe.fasta} is genomes.{first} already"
@@ -177,6 +178,7 @@ class Corpus:
         windows = windows.on(split.contigs["train"], "not on a training contig")
         windows = windows.without(split.held_out_places, jitter, "could touch a held-out place")
         windows = windows.without(excluded, jitter, "could touch an excluded place")
+        # Last, for it alone reads letters, and of fewer windows then.
         windows = windows.mostly_acgt(self.data.min_acgt)
         if not len(windows):
             dropped = windows.dropped.items()

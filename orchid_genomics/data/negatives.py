@@ -68,6 +68,7 @@ def match_elements(
     own = elements.windows
     contigs = [own.names[code] for code in np.unique(own.contig)]
     peaks = [own.interval(i) for i in range(len(own))]
+    # Both: a window may reach beyond its peak, and a peak beyond its window.
     occupied = Regions.from_intervals([*taken.intervals(), *peaks])
     pool, split = candidates(own.genome, contigs, own.length, occupied, plan, seed)
     rows, of = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
@@ -107,11 +108,13 @@ def nearest(wanted_NF: np.ndarray, pool_MF: np.ndarray) -> np.ndarray:
     while len(todo) and free.any():
         near = min(near, len(pool_MF))
         distance, rows = tree.query(wanted_NF[todo] * SCALE, k=near)
+        # Whose last neighbour is farthest has the least choice, and comes first.
         for each in np.argsort(-distance[:, -1], kind="stable"):
             open_rows = rows[each][free[rows[each]]]
             if len(open_rows):
                 chosen[todo[each]] = open_rows[0]
                 free[open_rows[0]] = False
+        # Those who found all of theirs used up look farther.
         todo, near = todo[chosen[todo] < 0], near * 8
     return chosen
 

@@ -132,6 +132,7 @@ class SplitPlan:
         """
         split = np.zeros(len(windows), np.int8)
         sizes = windows.sizes[windows.contig]
+        # What hangs over the end of a contig reads N, and belongs to no split.
         start, end = np.maximum(windows.start, 0), np.minimum(windows.start + windows.length, sizes)
         for code in (1, 2):
             for held in self.held_out[SPLITS[code]]:

@@ -48,6 +48,7 @@ class Recall:
         key_hash = hash_integers(seed, Stream.RECALL_KEY, step, row_B1, pairs)
         key_BP = (key_hash % count).astype(np.intp)
         value_hash = hash_integers(seed, Stream.RECALL_VALUE, step, row_B1, each)
+        # Values follow keys among the symbols.
         value_BK = (value_hash % count).astype(np.uint8) + np.uint8(self.keys)
         seen_BK = np.zeros(value_BK.shape, bool)
         np.put_along_axis(seen_BK, key_BP, True, 1)

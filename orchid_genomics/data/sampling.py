@@ -95,9 +95,11 @@ class Training:
         for code in np.unique(source):
             at = np.flatnonzero(source == code)
             epoch, rank = np.divmod(nth[at], len(self.sources[code].windows))
+            # A step may reach from one epoch of its source into the next.
             for one in np.unique(epoch):
                 now = epoch == one
                 window[at[now]] = self._order(seed, int(code), int(one))[rank[now]]
+        # The remainder of 64 bits favours no shift by more than one part in 10**12.
         shift = hash_integers(seed, Stream.WINDOW_JITTER, steps, rows) % np.uint64(
             2 * self.jitter + 1
         )

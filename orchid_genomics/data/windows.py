@@ -60,6 +60,7 @@ class Windows:
         index = {name: code for code, name in enumerate(genome.contigs)}
         for name in contigs:
             size = genome.contigs[name]
+            # `-(-a // b)` is a / b rounded up, in whole numbers of any size.
             count = 1 + -(-max(0, size - length) // stride) if size else 0
             starts = np.arange(count, dtype=np.int64) * stride
             start.append(np.minimum(starts, max(0, size - length)) if inside else starts)

@@ -96,6 +96,7 @@ class Job:
         """The blocks of this shard."""
         i, n = self.where.shard
         blocks = self.manifest.blocks
+        # In one stretch each, and of sizes that differ by one block at most.
         return range(blocks * (i - 1) // n, blocks * i // n)
 
 

@@ -147,6 +147,7 @@ def dataset(
     excluded = [place for path in exclude for place in read_regions(Path(path), fasta)]
     elements = plan.into(without(centre_on_peaks(bed, fasta, length), excluded))
     _refuse_empty_split(elements, bed, plan)
+    # Whole peaks, also those that gave no window: no negative may lie on one.
     taken = Regions.from_intervals([*bed, *excluded])
     rows = _with_negatives(elements, negatives, ratio, taken, plan, seed)
     if track is not None:

@@ -116,6 +116,7 @@ def embed(
         window=window,
         dtype=dtype,
     )
+    # Elements beyond LONGEST are refused, and need no room.
     block = BLOCK if pool == "mean" else max(1, min(BLOCK, _LETTERS // min(file.longest, LONGEST)))
     return run_job(
         Job(TASK, identity.with_aliases(aliases), where, len(file), block),
@@ -145,8 +146,10 @@ class Elements:
         known = [each for each, reason in zip(intervals, why, strict=True) if not reason]
         vectors = iter(self.vectors(known))
         count = 1 if self.vectors.pool == "mean" else 0
+        # An element without a vector: one row of NaN, or of its letters none.
         nothing = np.full((count, self.vectors.width), np.nan, np.float32)
         rows = [nothing if reason else next(vectors) for reason in why]
+        # Contigs as the BED names them, and not as the genome does.
         written = [record.place for record in records]
         part = {
             "vectors": np.concatenate(rows),

@@ -119,6 +119,7 @@ def evaluate_variants(
     rows = read_labelled(scored, options, columns, names, genome)
     scores = {each.text: each.sign * rows.table.numbers(each.column, "scores") for each in columns}
     empty = [name for name, values in scores.items() if np.isnan(values).all()]
+    # A score that was asked for must be there; of ours some may be empty, such as those of indels.
     if empty and (options.scores or len(empty) == len(scores)):
         message = f"{empty[0]} is missing for all {len(rows.positive):,} labelled variants"
         raise InputError(scored, message, f"another `scores`: {listed(names, _LISTED)}")
@@ -202,6 +203,7 @@ def _plain_baselines(
     scores: dict[str, np.ndarray] = {}
     if options.frequency:
         numbers = rows.table.numbers(options.frequency, "frequency")
+        # The higher a score, the more it says "positive".
         scores[f"{options.frequency} (rarer)"] = -numbers
     if options.conservation:
         track, variants = options.conservation, rows.table.variants

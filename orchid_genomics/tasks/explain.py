@@ -200,6 +200,7 @@ def explain(
     explainer = Explainer(loaded, fasta, options)
     file = ElementFile.survey(elements, fasta)
     lengths = [len(record.place) for record in file]
+    # A letter that the target names must lie within the shortest region.
     explainer.check_target(min(lengths))
     identity = _identity(explainer, file, lengths, kind=kind, model=loaded.hash())
     about = {

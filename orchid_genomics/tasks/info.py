@@ -25,7 +25,8 @@ def info(folder: str | Path, as_json: bool = False) -> Iterator[str]:
     encoder, provenance = model.recipe.encoder, model.provenance
     try:
         origin = list(_origin(provenance)) if provenance.model_fields_set else []
-    except (KeyError, TypeError, ValueError) as error:  # of plain values: a recipe's, a table's
+    # Of values that provenance holds plain: those of a recipe or a table.
+    except (KeyError, TypeError, ValueError) as error:
         message = f"is damaged or not of this tool ({type(error).__name__}: {error})"
         raise InputError(
             folder / PROVENANCE, message, "the file that pretrain wrote, or none"

@@ -151,4 +151,5 @@ def _seconds_a_step(fit: Fit[Any], stage: Stage, steps: int) -> float:
 def _peak_gb(device: torch.device) -> float:
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 1e9
+    # Linux counts in KB.
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9

@@ -145,6 +145,7 @@ def _alternatives(
         tell("training the same shape from scratch")
         fresh = build(recipe, fresh=True)
         folder = run.folder / "scratch"
+        # A run in a folder of its own, which a kill of the whole may have left half done.
         resume = (folder / "recipe.json").exists()
         with closing(Run(folder, recipe, resume, writes=ranks.main).begin()) as own:
             _train(recipe, source, fresh, stages, own, ranks)
@@ -186,6 +187,8 @@ def _read_given(recipe: RunRecipe) -> OrchidModel:
         message = f"{recipe.given} has {head} head"
         raise RecipeError("pretrained", message, "a model that pretrain wrote")
     own, theirs = recipe.model, given.recipe.encoder
+    # A recipe that leaves `longest` out got it from its first stage (see `build`), so it differs
+    # by that alone.
     shapes = own, _with_longest(own, theirs.filter.longest)
     if own != OrchidRecipe() and theirs not in shapes:
         message = "differs from the shape of the model that pretrained names"

@@ -105,6 +105,7 @@ def score_elements(
         genome=fasta.checksum()[:12],
         track=track,
         columns=tuple((column.name, column.about) for column in scoring.columns),
+        # These three are of a file of elements, which overwrites them below.
         width=0,
         ordered=True,
         farthest=0,
@@ -171,6 +172,7 @@ class Tiles:
             names = set(genome.contigs)
         else:
             names = {genome.contig(name, "tile") for name in contigs}
+        # In order of name, as the index of a bigWig wants them.
         self.contigs = sorted((name, genome.contigs[name]) for name in names)
         self.column = [column.name for column in scoring.columns].index(track)
         if scoring.likelihood:

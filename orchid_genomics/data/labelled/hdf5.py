@@ -241,6 +241,7 @@ def write_arrays(path: str | Path, rows: LabelledSet) -> None:
         file.attrs["labels"] = list(rows.labels)
         file.attrs["bin"] = rows.task.bin
         file.create_dataset("sequence", data=[DNA.decode(row) for row in rows.tokens], dtype=text)
+        # HDF5 keeps texts in a heap, which its compression does not reach.
         options = {"dtype": text} if classes else {"compression": "gzip"}
         file.create_dataset("label", data=label, **options)
         file.create_dataset("split", data=[SPLITS[code] for code in rows.split], dtype=text)

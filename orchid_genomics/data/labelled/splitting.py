@@ -47,6 +47,7 @@ def split_of(data: LabelledSet, given: Sequence[str] | None, recipe: LabelledRec
     families = data.group
     if data.places is not None:
         families = join_groups(data.group, _clusters(data.places))
+    # Without a seed: the same data are split alike in every run.
     fraction = as_fraction(hash_integers(Stream.FAMILY_SPLIT, families))
     held = recipe.test_share + recipe.validation_share
     split = np.zeros(len(data), np.int8)

@@ -250,6 +250,7 @@ def render(
 def _bed_words(record: Record, width: int) -> list[str]:
     """The columns of a record, filled up to `width` with what stands for nothing."""
     interval = record.place
+    # A name, a score and a strand, as a BED says that it has none.
     nothing = [".", "0", ".", *["."] * width]
     columns = [*record.columns, *nothing[len(record.columns) :]]
     return [interval.contig, str(interval.start), str(interval.end), *columns][:width]

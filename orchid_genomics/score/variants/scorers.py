@@ -292,6 +292,7 @@ def column_pattern() -> str:
             names.append(rf"{re.escape(name)}_\w+?")
         else:
             names += [re.escape(column.name) for column in scorer.columns]
+    # An alternation takes the first that fits: `indel` would cut `indel_letters` short.
     return "|".join(sorted(names, key=len, reverse=True))
 
 

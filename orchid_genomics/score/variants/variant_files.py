@@ -79,6 +79,7 @@ class VariantIdentity(Identity):
             farthest=survey.farthest,
             contigs=tuple(survey.contigs) if kind == "bcf" else (),
         )
+        # The header says what the rest of the identity is, so it is made last.
         return identity.model_copy(
             update={"head": identity._header(survey, info_names(scoring, prefix))}
         )
@@ -109,6 +110,7 @@ class VariantIdentity(Identity):
 
 
 def _declare(names: Sequence[str], columns: Sequence[tuple[str, str, int]]) -> Iterator[str]:
+    # Not strict: the last name is that of the reasons, and no column.
     for name, (_, about, window) in zip(names, columns, strict=False):
         words = f"{about} (window {window} nt)" if window else about
         yield f'##INFO=<ID={name},Number=A,Type=Float,Description="{words}">'
@@ -139,6 +141,7 @@ def render(kind: str, names: Sequence[str], records: Sequence[Record], scores: S
     lines: list[bytes] = []
     at = 0
     for record in records:
+        # A record without an ALT has one row too, of its reason.
         rows = slice(at, at + max(len(record.alts), 1))
         if kind.startswith("tsv"):
             lines += _tsv_lines(record, scores, rows)

@@ -281,6 +281,7 @@ def score_rows(
     Sampled
         Without scores where all rows have the same answer.
     """
+    # What hangs together is resampled whole, hence loci in place of rows.
     flat, target, group = data.task.flatten(answers, data.target[rows], loci[rows])
     if len(np.unique(target, axis=0)) < 2:
         return Sampled({}, {})

@@ -109,6 +109,7 @@ def evaluate(
         validation = hide_letters(corpus, "validation", recipe.seed, recipe.share)
         for under_masks, all_visible in _fit_counts(train, validation):
             name = under_masks.name
+            # Tuned for the question: here with neighbours masked, below with all of them visible.
             masked[name] = [under_masks.bits(p.tokens, p.targets, p.hidden) for p in test]
             if recipe.sites:
                 pairs = zip(test, sites, strict=True)
@@ -169,6 +170,7 @@ def _without_held_out(tokens: np.ndarray, split: Split, contig: str) -> np.ndarr
     for intervals in split.held_out.values():
         for interval in intervals:
             if interval.contig == contig:
+                # As N, which is not counted: a contig may be held out in part.
                 tokens[interval.start : interval.end] = DNA.n
     return tokens
 
@@ -240,5 +242,6 @@ def _table(title: str, bits: dict[str, list[np.ndarray]], letters: _Letters) -> 
     for name, row in whole.items():
         scores[name] = scores_by_region(row, contig, position, parts)
         if name != "model":
+            # Paired, for both find the same blocks hard.
             differences[name] = paired_bootstrap(whole["model"], row, contig, position)
     return ScoreTable(title, scores, differences)

@@ -127,6 +127,7 @@ class PseudoLikelihood(Target):
         position_L = torch.arange(x_N4L.shape[-1], device=x_N4L.device) - span.start
         inside_L = (position_L >= 0) & (position_L < span.stop - span.start)
         total = x_N4L.new_zeros(len(x_N4L), 1)
+        # Never more turns than letters, or some would hide none.
         for turn in range(min(self.passes, span.stop - span.start)):
             hidden_L = inside_L & (position_L % self.passes == turn)
             logs_NLV = log_likelihoods(model, x_N4L, hidden_L)[:, hidden_L]

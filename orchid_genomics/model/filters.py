@@ -222,6 +222,7 @@ class _ByTaps(Conditioning):
         self.taps = nn.Parameter(taps)
         self.strength = nn.Parameter(torch.full((channels,), recipe.strength))
         side = recipe.frequency_taps // 2
+        # Relative to the centre tap, which the gain carries; 0 is one tap, which fits every length.
         self.side = nn.Parameter(torch.zeros(channels, side, 2)) if side else None
 
     def forward(self, L: int) -> tuple[Tensor, Tensor | None]:

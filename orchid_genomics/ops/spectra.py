@@ -101,6 +101,7 @@ class Workspace:
             staged.copy_(x_BSRL)
             if scale != 1.0:
                 staged.mul_(scale)
+        # Fourier, never cosine: under a cosine transform a shift would change the filter.
         return torch.fft.rfft(staged)
 
     def measure(self, V: Tensor) -> Power:

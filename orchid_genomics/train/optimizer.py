@@ -38,6 +38,7 @@ def build(model: nn.Module, recipe: OptimizerRecipe) -> torch.optim.AdamW:
 
     A group's `scale` is its rate in units of the recipe's.
     """
+    # By identity, as names do not say which parameters are matrices over channels.
     mixers = {id(module.weight) for module in model.modules() if isinstance(module, Mix)}
     matrices, taps, others = [], [], []
     for name, parameter in model.named_parameters():

@@ -134,6 +134,7 @@ def copy_bits(
         planted = plant(piece.tokens[inside], copy, *key)
         control = shuffle_segment(planted, copy.source, copy.length, *key)
         true_BL = np.stack([planted, control]) & CODE
+        # The same letters are hidden in both, so that the first copy alone makes the difference.
         hidden = piece.hidden[inside]
         seen_BL = np.where(hidden, DNA.mask, true_BL).astype(np.uint8)
         there, without = letter_bits(model, seen_BL, true_BL, ranks.device)[:, second]
@@ -262,6 +263,7 @@ def validation(
     if not windows:
         return None
     every = recipe.model_copy(update={"share": 1.0})  # a window without a copy says nothing here
+    # Drawn once, so that all validations ask the same.
     copies = draw_copies(every, length, seed, _VALIDATION, range(len(windows)))
 
     def mean_bits() -> float:

@@ -113,6 +113,7 @@ def difference(
     rows = _Rows.of(scores, positive, cluster, strata)
     if rows is None:
         return Estimate(np.nan, np.nan, np.nan)
+    # One seed, so that both are scored on the same resamples.
     first, second = (
         np.concatenate([auroc for auroc, _ in rows.resample(which, samples, seed)])
         for which in (0, 1)

@@ -9,8 +9,9 @@ PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c co
 demo: $(VENV)/installed
 	$(BIN)/orchid-genomics pretrain recipes/yeast/quick.toml --processes 2 -o $$($(BIN)/python -c "import time; print(time.strftime('runs/quick-%Y%m%d-%H%M%S'))")
 
+# Two processes of one thread each: threads of two would wait for each other's cores.
 test: $(VENV)/installed-dev lint
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
 test-slow: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -m slow

@@ -198,7 +198,7 @@ def test_a_missing_and_an_empty_bed(refused, small):
             "sed=3",
             (
                 "sed: unknown key; possible: data, evaluation, genomes, kind, model, objective,"
-                " optimizer, seed, training"
+                " optimizer, pretrained, seed, training"
             ),
         ),
         ("genomes.0.fast=x", "genomes.0.fast: unknown key; possible: exclude, fasta, "),

@@ -11,6 +11,7 @@ identity.
 >>> summary = run_job(job, work)  # doctest: +SKIP
 """
 
+import hashlib
 import json
 import shutil
 import signal
@@ -37,7 +38,8 @@ MANIFEST = "manifest.json"
 
 @dataclass(frozen=True)
 class Manifest:
-    """Which job some parts belong to; written beside them before the first.
+    """Which job some parts belong to; written beside them before the first, with a checksum of
+    itself: `merge` writes headers and names from it, and could not see that a letter was changed.
 
     Attributes: `task` by name; `block` records a block; `records` of the whole input; `identity` as
     `Identity.dump` gives it.
@@ -59,7 +61,7 @@ class Manifest:
 
     def write(self, folder: Path) -> None:
         with atomic_file(folder / MANIFEST) as temporary:
-            temporary.write_text(json.dumps(vars(self)), encoding="utf-8")
+            temporary.write_text(json.dumps(_seal(vars(self))), encoding="utf-8")
 
     @classmethod
     def read(cls, folder: Path) -> "Manifest":
@@ -71,10 +73,15 @@ class Manifest:
                 raise ValueError
             if not 0 < int(manifest.block) == manifest.block or int(manifest.records) < 0:
                 raise ValueError
-            return manifest
+            whole = _is_sealed(values)
         except (OSError, ValueError, KeyError, TypeError):
             possible = "the OUT.parts folder that --shard or a kill left"
             raise InputError(folder, "holds no parts of a job", possible) from None
+        if not whole:
+            message = "is not what was written (its checksum differs)"
+            possible = "copy it again, or that of another shard; else begin the job anew"
+            raise InputError(folder / MANIFEST, message, possible)
+        return manifest
 
 
 @dataclass(frozen=True)
@@ -131,7 +138,7 @@ class Part:
             }
             # Within the block of the part, which is renamed as that ends: the receipt comes first.
             with atomic_file(self.receipt) as beside:
-                beside.write_text(json.dumps(receipt), encoding="utf-8")
+                beside.write_text(json.dumps(_seal(receipt)), encoding="utf-8")
 
     def check(self, records: int) -> Stats:
         """What the block says of itself; `records` are those that it must hold.
@@ -142,6 +149,7 @@ class Part:
             receipt = json.loads(self.receipt.read_text(encoding="utf-8"))
             written = [receipt[key] for key in ("bytes", "sha256", "records")]
             stats = receipt["stats"]
+            whole = _is_sealed(receipt)
             present = [self.path.stat().st_size, checksum(self.path), records]
         except (OSError, ValueError, KeyError, TypeError):
             raise self._damage(f"has no record of what it holds ({self.receipt.name})") from None
@@ -151,6 +159,9 @@ class Part:
             raise self._damage("is not what was written (its checksum differs)")
         if written[2] != records:
             raise self._damage(f"has {written[2]:,} records where {records:,} belong")
+        if not whole:
+            message = f"has a record ({self.receipt.name}) that is not what was written"
+            raise self._damage(message)
         return stats
 
     def _damage(self, what: str) -> InputError:
@@ -255,6 +266,22 @@ def join_parts(folders: Sequence[Path], manifest: Manifest, out: Path, form: For
     with writable(out, _ADVICE):
         form.join([part.path for part in ordered], out)
     return stats
+
+
+def _seal(values: dict[str, Any]) -> dict[str, Any]:
+    """Values with a checksum of their own content beside them, as `seal`."""
+    return values | {"seal": _content_hash(values)}
+
+
+def _is_sealed(values: dict[str, Any]) -> bool:
+    content = {key: value for key, value in values.items() if key != "seal"}
+    return values.get("seal") == _content_hash(content)
+
+
+def _content_hash(values: dict[str, Any]) -> str:
+    # through JSON first, so that keys that are numbers lie in one order before and after a file
+    plain = json.loads(json.dumps(values))
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
 
 def _extent(job: Job, done: Sequence[int]) -> tuple[int, int]:

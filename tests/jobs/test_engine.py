@@ -220,6 +220,11 @@ def damage_count(part):
     part.with_suffix(".json").write_text(json.dumps(receipt | {"records": 2}))
 
 
+def damage_stats(part):
+    receipt = json.loads(part.with_suffix(".json").read_text())
+    part.with_suffix(".json").write_text(json.dumps(receipt | {"stats": {"odd": 1}}))
+
+
 DAMAGES = [
     (damage_nothing, "has 0 bytes where 21 were written"),
     (damage_half, "has 5 bytes where 21 were written"),
@@ -227,6 +232,7 @@ DAMAGES = [
     (damage_receipt, r"has no record of what it holds \(00000000.json\)"),
     (damage_receipt_text, r"has no record of what it holds \(00000000.json\)"),
     (damage_count, "has 2 records where 3 belong"),
+    (damage_stats, r"has a record \(00000000.json\) that is not what was written"),
 ]
 
 
@@ -265,6 +271,26 @@ def test_a_manifest_that_is_none_is_one_line(tmp_path, change):
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
     with pytest.raises(InputError, match=r"out.parts: holds no parts of a job; the OUT.parts"):
         Manifest.read(tmp_path / "out.parts")
+
+
+@pytest.mark.parametrize(
+    "change", [{"identity": {"kind": "other"}}, {"records": 6}, {"block": 4}, {"seal": "0"}]
+)
+def test_a_manifest_that_was_changed_is_refused_and_never_merged(tmp_path, change):
+    """A letter in a header that it holds would come out in the joined file."""
+    for i in (1, 2):
+        run(job(tmp_path / "out", shard=(i, 2)))
+    folder = tmp_path / "out.parts"
+    path = folder / "manifest.json"
+    values = json.loads(path.read_text())
+    assert values != values | change
+    path.write_text(json.dumps(values | change))
+    message = r"manifest.json: is not what was written \(its checksum differs\); copy it again"
+    with pytest.raises(InputError, match=message):
+        join_parts([folder], Manifest.read(folder), tmp_path / "out", Lines())
+    with pytest.raises(InputError, match=message):
+        run(job(tmp_path / "out", shard=(1, 2), resume=True))
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_manifest_without_identity_is_one_line(tmp_path):

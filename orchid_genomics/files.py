@@ -296,7 +296,8 @@ def read_lines(path: str | Path) -> Iterator[tuple[int, str]]:
                         )
                     yield number, line.removesuffix("\n")
             finally:
-                text.detach()  # the wrapper would close standard input when it goes
+                # The wrapper would close standard input when it goes.
+                text.detach()
     except UnicodeDecodeError:
         raise InputError(path, "is no text (UTF-8)", "plain or gzipped text") from None
 
@@ -456,7 +457,8 @@ def _check_heaps(path: Path) -> None:
     """
     damaged = InputError(path, "is damaged (a heap of text that has no end)", "copy it again")
     if not is_regular(path) or path.stat().st_size == 0:
-        return  # what cannot be mapped is no HDF5 either
+        # An empty file cannot be mapped, and is no HDF5 either.
+        return
     with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as content:
         at = content.find(_HEAP)
         while at >= 0:
@@ -466,7 +468,8 @@ def _check_heaps(path: Path) -> None:
             while at_object + 16 <= min(end, len(content)):
                 index = int.from_bytes(content[at_object : at_object + 2], "little")
                 size = int.from_bytes(content[at_object + 8 : at_object + 16], "little")
-                if index == 0:  # what is free, its own header counted in
+                # Object 0 is what is free, its own header counted in.
+                if index == 0:
                     if size < 16 or at_object + size > end:
                         raise damaged
                     break

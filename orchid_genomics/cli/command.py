@@ -71,6 +71,7 @@ class Command(click.Command):
                     raise InputError("out", f"{out} is the input", "another name")
 
     def _in_flags(self, error: OrchidError, context: click.Context) -> OrchidError:
+        # Of -o and --out the long one.
         flags = {each.name: max(each.opts, key=len) for each in self.params if _is_option(each)}
         given = {str(path) for each in context.params.values() for path in _files(each)}
         # A file may be called `window`: what the user typed as a value stays as it is.

@@ -133,6 +133,7 @@ def write_embeddings(
     with create_hdf5(path) as file:
         file.attrs.update({"format": FORMAT, **about})
         chunk = (max(1, min(rows, _CHUNK // width)), width)
+        # Shuffled, bytes of like weight lie side by side and compress better.
         packed = {"compression": "gzip", "compression_opts": 4, "shuffle": True}
         file.create_dataset("vectors", (rows, width), dtype, chunks=chunk, **packed)
         for name in (*TEXTS, *NUMBERS):

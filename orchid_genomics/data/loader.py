@@ -51,6 +51,7 @@ def batches(
     as it was. Closing the iterator, or leaving its loop, ends the thread.
     """
     ready: SimpleQueue[Batch | BaseException] = SimpleQueue()
+    # A semaphore and no bounded queue: a thread that waits in `put` could not be told to end.
     room, closed = threading.Semaphore(ahead), threading.Event()
 
     def read() -> None:

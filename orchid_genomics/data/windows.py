@@ -130,6 +130,7 @@ class Windows:
                 # Windows may overlap by far, so letters are counted up to each edge, once, and a
                 # window is the difference of two.
                 points, rank = np.unique(edges, return_inverse=True)
+                # Versions of numpy differ in the shape of the inverse.
                 rank = rank.reshape(edges.shape)
                 before = self._counts_before(name, points, edges)
                 self._composition[:, rows] = before[:, rank[1]] - before[:, rank[0]]
@@ -167,6 +168,7 @@ class Windows:
         taken = Windows(self.genome, self.contig[rows], self.start[rows], self.length, region)
         taken.dropped = dict(self.dropped)
         if self._composition is not None:
+            # What was counted goes along, for it took a pass over the genome.
             taken._composition = self._composition[:, rows]
         return taken
 

@@ -170,7 +170,8 @@ def _on_genome(
     contigs = list(dict.fromkeys(feature.interval.contig for feature in features))
     names = genome.shared(contigs, path)
     if not names:
-        genome.rename(contigs, path)  # raises, with both lists of names
+        # Raises, with both lists of names.
+        genome.rename(contigs, path)
     placed: list[Feature] = []
     unknown: Counter[str] = Counter()
     for feature in features:

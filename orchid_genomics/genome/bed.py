@@ -200,7 +200,8 @@ def _on_genome(records: list[Record], genome: Genome, path: Path) -> list[Record
     contigs = list(dict.fromkeys(record.place.contig for record in records))
     names = genome.shared(contigs, path)
     if records and not names:
-        genome.rename(contigs, path)  # raises, with both lists of names
+        # Raises, with both lists of names.
+        genome.rename(contigs, path)
     placed: list[Record] = []
     unknown: Counter[str] = Counter()
     for record in records:
@@ -237,7 +238,8 @@ def write_bed(path: str | Path, rows: Iterable[Interval | tuple]) -> None:
     text = ["\t".join(map(str, record)) + "\n" for record in records]
     with writable(path), ExitStack() as stack:
         temporary = stack.enter_context(atomic_file(path))
-        temporary.touch()  # an OSError that says why, where pysam would end the process
+        # An OSError that says why, where pysam would end the process.
+        temporary.touch()
         if path.suffix != ".gz":
             temporary.write_text("".join(text), encoding="utf-8")
             return

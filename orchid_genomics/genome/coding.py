@@ -91,7 +91,8 @@ class Code:
     """
 
     def __init__(self, table: int = 1, where: str = "table") -> None:
-        from Bio.Data.CodonTable import unambiguous_dna_by_id  # not on the way to --help
+        # Here and not at the top, for it is slow to import and --help comes by.
+        from Bio.Data.CodonTable import unambiguous_dna_by_id
 
         if table not in unambiguous_dna_by_id:
             known = ", ".join(map(str, sorted(unambiguous_dna_by_id)))
@@ -322,7 +323,8 @@ def _find_overlaps(genes: Transcripts, genome: Genome) -> set[str]:
             for each in around_origin(part, genome.contigs[part.contig]):
                 spans.add((each.contig, each.start, each.end, gene))
     shared: set[str] = set()
-    reach: dict[str, dict[str, int]] = {}  # contig to gene to the end of its farthest part so far
+    # Contig to gene to the end of its farthest part so far.
+    reach: dict[str, dict[str, int]] = {}
     for contig, start, end, gene in sorted(spans):
         # Sorted by start: a gene that ends before this part meets no later one either.
         here = {other: until for other, until in reach.get(contig, {}).items() if until > start}

@@ -124,7 +124,8 @@ def _write_copy(path: Path, copy: Path) -> None:
     try:
         copy.parent.mkdir(parents=True, exist_ok=True)
         with atomic_file(copy) as temporary:
-            temporary.touch()  # an OSError that says why, where pysam would end the process
+            # An OSError that says why, where pysam would end the process.
+            temporary.touch()
             with open_content(path) as content, open_bgzip(temporary) as target:
                 lines = io.TextIOWrapper(content, encoding="utf-8", errors="replace")
                 first = lines.read(1)

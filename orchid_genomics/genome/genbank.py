@@ -22,7 +22,8 @@ def read_genbank(path: Path, lines: Iterable[tuple[int, str]]) -> Records:
     records of one name. A feature without a span of letters, such as the site ``5.12``, is left out
     and noted.
     """
-    from Bio import BiopythonWarning, SeqIO  # a third of a second to import
+    # Here and not at the top: a third of a second to import.
+    from Bio import BiopythonWarning, SeqIO
     from Bio.Seq import UndefinedSequenceError
 
     records, spanless = Records(), 0

@@ -93,7 +93,8 @@ def _locus(row: Feature, parents: Mapping[str, Feature]) -> str:
     """The name of the gene above a row, without the prefix (gene:, gene-) that Ensembl and RefSeq
     put on it.
     """
-    seen: set[str] = set()  # a file may name a row as its own ancestor
+    # A file may name a row as its own ancestor.
+    seen: set[str] = set()
     above = row.attributes.get("Parent")
     while above is not None and above in parents and above not in seen:
         seen.add(above)

@@ -185,7 +185,8 @@ def _is_bigwig(path: Path) -> bool:
     damaged or empty.
     """
     if not is_regular(path) and path.exists():
-        return False  # a pipe gives its bytes once: to the reader of bedGraphs
+        # A pipe gives its bytes once: they are for the reader of bedGraphs.
+        return False
     try:
         with path.open("rb") as file:
             head = file.read(64)
@@ -243,11 +244,13 @@ def _contigs_fit(file: BinaryIO, start: int) -> bool:
     while nodes:
         visited += 1
         if visited > 2 * items + 1:
-            return False  # nodes that name each other
+            # More nodes than a tree of so many names has: some name each other.
+            return False
         file.seek(nodes.pop())
         # Past the end of the file this reads a leaf of 255, which is refused.
         leaf, _, count = struct.unpack("<BBH", file.read(4).ljust(4, b"\xff"))
-        entry = key + 8  # a leaf's number and length, or the place of the node below
+        # After its key a leaf has a number and a length, another node the place of the one below.
+        entry = key + 8
         entries = file.read(count * entry)
         if leaf > 1 or not 0 < count <= block or len(entries) < count * entry:
             return False
@@ -270,7 +273,8 @@ def _index_fits(file: BinaryIO, head: bytes, size: int) -> bool:
     checksum; of plain ones the number of values is compared with their bytes here.
     """
     start = int.from_bytes(head[24:32], "little")
-    packed = any(head[52:56])  # the size of an unpacked block; 0 where none is packed
+    # Here stands the size of an unpacked block; 0 where none is packed.
+    packed = any(head[52:56])
     file.seek(start)
     top = file.read(48)
     if len(top) < 48 or int.from_bytes(top[:4], "little") != _INDEX:

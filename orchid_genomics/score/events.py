@@ -77,6 +77,7 @@ def find_event(variant: Variant, genome: Genome, farthest: int = _FARTHEST) -> E
         after = _read(genome, short.contig, short.end, short.end + reach)
         left = _repeat_length(np.concatenate([before, moved])[::-1], len(moved))
         right = _repeat_length(np.concatenate([moved, after]), len(moved))
+        # What slid as far as was looked may slide farther.
         if reach == farthest or reach not in (left, right):
             break
         reach = min(4 * reach, farthest)

@@ -121,6 +121,7 @@ class Reader:
 
         One forward pass for each; the reference is shared by ALTs of a site that follow each other.
         """
+        # An event may need two windows, so half as many events as rows.
         return self._answers("pairs", events, self._pairs, max(1, self.batch // 2))
 
     def predictions(self, events: Sequence[Event]) -> list[np.ndarray]:
@@ -221,6 +222,7 @@ class Reader:
         """The log-likelihood (B, L) of every letter that stands in its row, 0 where it is N."""
         codes_BL = rows.astype(np.int64)
         logs_BLV = self._logs(vectors_BLD, rows, self.unmasking)
+        # An N has no likelihood: that of some letter is looked up, and then set to 0.
         known_BL = np.minimum(codes_BL, DNA.count - 1)
         likely_BL = np.take_along_axis(logs_BLV, known_BL[..., None], 2)[..., 0]
         likely_BL[codes_BL >= DNA.count] = 0.0
@@ -246,6 +248,7 @@ class Reader:
         moved = 0 if event.kind == "deletion" else 1
         inside = likely_2L[moved, sides[moved] : sides[moved] + sizes[moved]]
         change = likely_2L[1, flanks[1]].sum() - likely_2L[0, flanks[0]].sum()
+        # Rounding may put a cosine a little above 1.
         return Pair(float(change), float(inside.mean()), max(float(cosine), 0.0), float(distance))
 
     def _vectors(self, tokens_BL: Tensor) -> Tensor:

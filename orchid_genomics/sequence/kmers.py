@@ -87,7 +87,8 @@ def _join_letters(letters: np.ndarray, k: int) -> np.ndarray:
     codes, power, size = np.zeros(len(letters) + 1, np.int64), letters.astype(np.int64), 1
     done = 0
     while True:
-        if k & size:  # append a piece of `size` letters to the `done` letters so far
+        # Append a piece of `size` letters to the `done` letters so far.
+        if k & size:
             count = len(letters) - done - size + 1
             codes = codes[:count] * 4**size + power[done : done + count]
             done += size

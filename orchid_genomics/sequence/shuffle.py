@@ -30,7 +30,8 @@ def _walk(codes: np.ndarray, rng: np.random.Generator) -> list[int]:
     last = _last_steps(after, end, rng)
     steps = []
     for letter, choices in enumerate(after):
-        if letter in last:  # the last step from here is given; the others come in any order
+        # The last step from such a letter is given; the others come in any order.
+        if letter in last:
             at = int(np.flatnonzero(choices == last[letter])[0])
             # First in the list, for `pop` takes steps from its end.
             steps.append([last[letter], *rng.permutation(np.delete(choices, at)).tolist()])

@@ -184,6 +184,7 @@ def explain(
     destinations = [destination(path, (elements, genome), shard, resume) for path in paths]
     outs = [where.out for where in destinations]
     kind, *_ = [kind_of(path, KINDS) for path in outs]
+    # What stands beside the numbers needs all regions, and a shard has a part of them.
     if shard and (len(outs) > 1 or beside.html or beside.session or beside.motifs):
         raise InputError(
             "shard",

@@ -112,7 +112,8 @@ def _finetune(recipe: FinetuneRecipe, run: Run, ranks: Ranks) -> Path:
     reading = readings_of(recipe, splits[0])[0]
     model = build_model(recipe, splits[0], recipe.training.seeds[0], reading)
     if recipe.training.class_weights == "balanced":
-        balanced_weights(splits[0])  # refused before any work
+        # Its answer is not needed yet: what it refuses is refused before any work.
+        balanced_weights(splits[0])
     if not run.resume:
         check_budget(recipe, splits[0], ranks)
     # All shares first: one that cannot be learned from is refused before any work.

@@ -54,6 +54,7 @@ def plan(path: str | Path, overrides: tuple[str, ...] = (), steps: int = 3) -> I
     yield summary(model, source.describe(recipe.longest, whole=True))
     yield from short_stages(recipe.stages())
     total = 0.0
+    # Training wants a run folder; this one goes again, for `plan` writes nothing.
     with tempfile.TemporaryDirectory() as scratch:
         run = Run(Path(scratch) / "run", recipe, resume=False).begin()
         fit = fit_of(recipe, source, model, stages, run=run, ranks=ranks)

@@ -84,6 +84,7 @@ def score_variants(
     survey = vcf.survey(names if kind in ("vcf.gz", "vcf", "bcf") else ())
     contigs = contigs_of(survey, fasta, vcf.shown)
     preflight(vcf, survey, contigs, fasta)
+    # The whole file, for the option promises to stop before any work.
     if on_mismatch == "error":
         all_match(vcf, contigs, fasta)
     background = None if calibration is None else checksum(Path(calibration))

@@ -153,6 +153,7 @@ def _recognise(
 ) -> Literal["multilabel", "regression", "classes"]:
     """What labels look like: bits where the header names several, numbers that are not whole."""
     count = len(rows.names)
+    # As many bits as the header has names; with one name, 0 and 1 are two classes.
     has_bits = all(len(word) == count and set(word) <= set("01") for word in words)
     if rows.is_bits or (count > 1 and has_bits):
         return "multilabel"
@@ -166,6 +167,7 @@ def _target_of_classes(
 ) -> Target:
     names: list[str]
     if numbers is not None:
+        # 1 and 1.0 are one label.
         words = [f"{number:g}" for number in numbers]
         # As numbers, so that 10 comes after 2.
         names = sorted(set(words), key=float)
@@ -191,6 +193,7 @@ def _target_of_classes(
 
 def _target_of_numbers(rows: Rows, target: np.ndarray, task: Literal["auto", TaskName]) -> Target:
     """Bits or numbers (N, K) or (N, P, K); each must vary."""
+    # Of tracks NaN is allowed: a bin without a number.
     if target.ndim == 2 and not np.isfinite(target).all():
         at = int(np.flatnonzero(~np.isfinite(target).all(1))[0])
         message = "the label is missing or not finite"

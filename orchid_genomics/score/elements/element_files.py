@@ -177,7 +177,8 @@ class ElementIdentity(Identity):
     """Those of the genome, of a track alone."""
 
     def summary(self) -> dict[str, Any]:
-        return super().summary() | {"track": self.track}  # null where no track is written
+        # Null, and not left out, where no track is written.
+        return super().summary() | {"track": self.track}
 
     @property
     def about(self) -> dict[str, str]:

@@ -141,7 +141,8 @@ def _output_columns(model: OrchidModel) -> tuple[Column, ...]:
     task = supervised_task(model)
     unit = "in the labels' units" if task.has_numbers else "log-odds"
     columns = []
-    names = column_names(task.columns, str.upper)  # INFO names are in upper case
+    # Upper case as in INFO, where two labels may become one name.
+    names = column_names(task.columns, str.upper)
     for name, label in zip(names, task.columns, strict=True):
         about = (
             f"Output {label} of the model with the alternate letters minus with the reference, "

@@ -99,6 +99,7 @@ class VariantIdentity(Identity):
 
     def _header(self, survey: Survey, names: Sequence[str]) -> str | None:
         words = "; ".join(f"{key} {value}" for key, value in self.about.items())
+        # A line of a VCF's header is KEY=value.
         line = "##" + words.replace(" ", "=", 1)
         if self.kind in ("vcf.gz", "vcf", "bcf"):
             added = [line, *_declare(names, self.columns)]

@@ -90,7 +90,8 @@ class Scoring:
         self.longest = max(reader.longest for reader in self.readers)
         self.extras: list[Extra] = []
         if any(scorer.in_sight for scorer in self.scorers.values()):
-            _ = self.readers[0].unmasking  # a model that cannot is refused now
+            # Raises now, and not after hours, for a model that cannot.
+            _ = self.readers[0].unmasking
 
     @property
     def columns(self) -> tuple[Column, ...]:
@@ -173,6 +174,7 @@ class Scoring:
 
     def _resolve(self, variant: Variant) -> tuple[str, Variant | None]:
         """Why a variant cannot be scored, or "" and the variant to score."""
+        # First, for an N in REF stands for any letter and is no mismatch.
         variant = fill_n(variant, self.genome)
         reason = check(variant, self.genome)
         if reason == "ref_mismatch" and self.on_mismatch == "error":
@@ -234,6 +236,7 @@ def check(variant: Variant, genome: Genome) -> str:
     if variant.start < 0 or variant.end > genome.contigs[variant.contig]:
         return "off_contig"
     here = _letters(variant, genome)
+    # Before letters are compared: an N of the genome contradicts nothing.
     if "N" in here:
         return "n"
     if here != variant.ref:
@@ -280,6 +283,7 @@ def mismatch_error(variant: Variant, genome: Genome) -> InputError:
 def trained_length(model: OrchidModel) -> int:
     """The longest window of the last stage of a model's training, as it remembers; else 1,024."""
     length = model.provenance.window
+    # Rounded up to an even number, as `check_window` wants it.
     return 1024 if length is None else max(64, length + length % 2)
 
 

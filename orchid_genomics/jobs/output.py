@@ -56,6 +56,16 @@ def kind_of(out: Path, kinds: Sequence[str], piped: str = "") -> str:
     raise InputError("out", f"{out.name!r} names no format", possible)
 
 
+def require_no_input(out: Path, inputs: Sequence[str | Path | None]) -> None:
+    """Raises InputError where writing `out` would destroy one of `inputs`."""
+    if not out.exists():
+        return
+    for each in inputs:
+        # By the file and not its name: a link to the input is the input.
+        if each is not None and Path(each).exists() and out.samefile(each):
+            raise InputError("out", f"{out} is the input", "another name")
+
+
 def destination(
     out: str | Path, inputs: Sequence[str | Path | None], shard: str | None, resume: bool
 ) -> Destination:
@@ -71,14 +81,10 @@ def destination(
         return where
     if where.out.is_dir():
         raise InputError("out", f"{out} is a folder", "the name of a file in it")
-    if where.out.exists():
-        for each in inputs:
-            # By the file and not its name: a link to the input is the input.
-            if each is not None and Path(each).exists() and where.out.samefile(each):
-                raise InputError("out", f"{out} is the input", "another name")
-        # An output is renamed into place, which would put a file where a device stood.
-        if not where.out.is_file():
-            raise InputError("out", f"{out} is no file but a device or pipe", "a file, or -")
+    require_no_input(where.out, inputs)
+    # An output is renamed into place, which would put a file where a device stood.
+    if where.out.exists() and not where.out.is_file():
+        raise InputError("out", f"{out} is no file but a device or pipe", "a file, or -")
     if not where.out.parent.is_dir():
         raise MachineError(out, "cannot be written (No such file or directory)", "a folder that is")
     return where

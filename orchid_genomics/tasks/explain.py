@@ -25,7 +25,7 @@ from orchid_genomics.genome.bed import Record
 from orchid_genomics.genome.signal import BIGWIG
 from orchid_genomics.jobs.engine import Job, run_job
 from orchid_genomics.jobs.inputs import Unchanged, open_model_and_genome
-from orchid_genomics.jobs.output import destination, kind_of
+from orchid_genomics.jobs.output import destination, kind_of, require_no_input
 from orchid_genomics.jobs.summary import Stats, reason_lines, total
 from orchid_genomics.jobs.task import Format, Identity, Task, register
 from orchid_genomics.score.elements.element_files import ElementFile
@@ -136,24 +136,37 @@ class Beside:
     annotation: Sequence[str | Path] = ()
     motifs: str | None = None
 
+    def files(self, outs: Sequence[Path], tracks: Sequence[Path]) -> Iterator[Path]:
+        """What is written beside `outs`, of which `tracks` are bigWigs, by names made of theirs."""
+        if self.motifs is not None:
+            yield _beside(outs[0], "motifs.tsv")
+        if self.html:
+            yield _beside(outs[0], "html")
+        if self.session:
+            yield tracks[0].with_suffix(".igv.xml")
+            yield tracks[0].with_suffix(".ucsc.txt")
+
     def reports(
         self, out: Path, identity: dict[str, Any], about: dict[str, Any], explainer: Explainer
     ) -> dict[Path, Any]:
         """The files to write from the regions, each with what writes it; motifs and annotation are
         read here.
         """
-        stem = out.name.split(".")[0]
         reports: dict[Path, Any] = {}
         table = None
         if self.motifs is not None:
             table = MotifTable(read_motifs(self.motifs))
-            reports[out.with_name(f"{stem}.motifs.tsv")] = table
+            reports[_beside(out, "motifs.tsv")] = table
             about = about | {"motifs": self.motifs}
         if self.html:
             lanes = [read_lane(path, explainer.genome) for path in self.annotation]
             page = Page(identity, about, explainer.unit, lanes, table)
-            reports[out.with_name(f"{stem}.html")] = page
+            reports[_beside(out, "html")] = page
         return reports
+
+
+def _beside(out: Path, ending: str) -> Path:
+    return out.with_name(f"{out.name.split('.')[0]}.{ending}")
 
 
 def explain(
@@ -196,6 +209,9 @@ def explain(
         raise InputError(
             "session", f"{outs[0]} is no bigWig, which browsers draw as letters", "-o OUT.bw"
         )
+    # What is written beside `out` has names of its own, which an input may bear as well.
+    for path in beside.files(outs, tracks):
+        require_no_input(path, (elements, genome, aliases, beside.motifs, *beside.annotation))
     unchanged = Unchanged(Path(genome))
     loaded, fasta = open_model_and_genome(model, genome, device, aliases)
     explainer = Explainer(loaded, fasta, options)

@@ -13,8 +13,10 @@ from orchid_genomics.genome.bgzf import Text, open_bgzip
 from orchid_genomics.genome.contigs import GenomeNote, listed
 from orchid_genomics.genome.fai import build
 from orchid_genomics.genome.fasta import Genome
+from orchid_genomics.jobs.output import require_no_input
 
 _LINE = 60  # letters a line of the FASTA
+_WRITTEN = ("genes.bed", "CDS.bed", "promoters.bed", "genome.fa.gz")
 
 
 def features(
@@ -55,6 +57,8 @@ def features(
     out = Path(out)
     if out.exists() and not out.is_dir():
         raise InputError(out, "is a file", "a folder")
+    for name in _WRITTEN:
+        require_no_input(out / name, (annotation, genome, aliases))
     fasta = None if genome is None else Genome(genome, aliases=aliases)
     features = read_annotation(annotation, fasta)
     promoters, without = features.promoters_and_reasons(upstream, downstream)

@@ -49,4 +49,5 @@ def _task(name: str, where: Path) -> Task[Any]:
 
 
 def _folder(shard: Path) -> Path:
-    return shard if shard.is_dir() else parts_folder(shard)
+    # A name that ends in .parts is meant as it stands, so that an error repeats what was typed.
+    return shard if shard.is_dir() or shard.suffix == ".parts" else parts_folder(shard)

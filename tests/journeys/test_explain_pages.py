@@ -34,6 +34,19 @@ def test_a_page_and_a_session_lie_beside_the_track(words, tmp_path, capsys):
     assert "also written: out.html, out.igv.xml, out.ucsc.txt" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("name", "more"),
+    [("out.html", ["--html"]), ("out.igv.xml", ["--session"]), ("out.ucsc.txt", ["--session"])],
+)
+def test_no_file_beside_the_track_takes_the_place_of_an_annotation(
+    words, tmp_path, refused, name, more
+):
+    genes = (tmp_path / "genes.bed").rename(tmp_path / name).read_text()
+    message = refused(*words, "-o", "out.bw", *more, "--annotation", name)
+    assert message == f"error: --out: {name} is the input; another name"
+    assert (tmp_path / name).read_text() == genes
+
+
 def test_matches_of_motifs_are_a_table_of_their_own_and_the_page_names_their_file(
     words, tmp_path, monkeypatch
 ):

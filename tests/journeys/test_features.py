@@ -40,6 +40,13 @@ def test_an_annotation_becomes_three_beds(gff, tmp_path, capsys):
     assert [path.name for path in out.parent.iterdir()] == ["beds"]
 
 
+def test_the_folder_may_hold_the_annotation_but_not_by_the_name_of_a_bed(gff, tmp_path, refused):
+    source = gff.rename(tmp_path / "genes.bed")
+    message = refused("features", source, "-o", tmp_path)
+    assert message == f"error: --out: {source} is the input; another name"
+    assert source.read_text() == GFF
+
+
 @SAID
 def test_genes_without_a_promoter_are_said_with_the_reason(gff, tmp_path, capsys):
     gff.write_text(

@@ -537,6 +537,9 @@ def test_a_changed_job_is_not_resumed(folder, refused, capsys):
         message
         == "error: --out: 'out.tsv.gz', but the parts are vcf.gz; a name that ends in .vcf.gz"
     )
+    absent = folder / "absent.vcf.gz.parts"
+    message = refused("merge", absent, "-o", folder / "out.vcf.gz")
+    assert message.startswith(f"error: {absent}: holds no parts of a job")
     assert "holds no parts of a job" in refused(
         "merge", folder / "model", "-o", folder / "out.vcf.gz"
     )

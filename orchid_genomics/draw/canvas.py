@@ -76,6 +76,7 @@ def genomic_axis(ax: Any, interval: Interval | None, length: int, name: bool = T
         )
     start = 0 if interval is None else interval.start
     backwards = interval is not None and interval.strand == "-"
+    # Letter p is centred on p + 1, so its edges are half a letter away.
     edges = (start + 0.5, start + length + 0.5)
     ax.set_xlim(edges[::-1] if backwards else edges)
     ax.spines[["top", "right"]].set_visible(False)

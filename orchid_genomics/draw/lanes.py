@@ -151,6 +151,7 @@ def _outline(
     low, high = max(part.start, shown.start) + 0.5, min(part.end, shown.end) + 0.5
     tip = min(len(shown) * 0.007, high - low) if arrow else 0
     top, bottom = row - half, row + half
+    # An arrow only where the end is in sight: the gene goes on otherwise.
     if tip and whole.strand == "+" and part.end == whole.end <= shown.end:
         right = [(high - tip, top), (high, row), (high - tip, bottom)]
         return np.array([(low, top), *right, (low, bottom)])

@@ -67,6 +67,7 @@ def dependency(
         extent=(*edges, *edges[::-1]),
         cmap=_purple(),
         vmin=0,
+        # A map of zeros needs some range, too.
         vmax=top or 1.0,
         interpolation="nearest",
     )

@@ -173,6 +173,7 @@ def compare(
     measured: list[tuple[Answered, np.ndarray, float, Sampled, Sampled]] = []
     for arm in arms:
         answered = arm.answered if isinstance(arm, TrainedArm) else arm
+        # From validation, for all test rows and for those apart alike.
         thresholds, tuned = tune(data, validation, answered.validation)
         whole = score_rows(data, test, answered.test, thresholds, loci)
         apart = score_rows(data, test[is_apart], answered.test[is_apart], thresholds, loci)

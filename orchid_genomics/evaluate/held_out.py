@@ -78,6 +78,7 @@ def hide_letters(corpus: Corpus, split: str, seed: int, share: float = 0.15) -> 
         number = genome * _FAR + list(corpus.genomes[genome].contigs).index(contig)
         tokens = contig_tokens(corpus.genomes[genome], contig)
         state = hash_integers(seed, Stream.ASKED_LETTER, number, np.arange(len(tokens)))
+        # The top 24 bits, as masks in training are drawn (`tensor_hash.fraction`).
         chosen = state >> np.uint64(40) < int(share * (1 << 24))
         hidden = chosen & ((tokens & CODE) < DNA.count)
         pieces.append(HeldOut(genome, contig, number, tokens, letters, hidden))

@@ -81,6 +81,7 @@ def baselines(
         gapped_kmers.append(FeatureChoice(words, partial(kmer_counts, data, 6, gap, strand)))
     yield _best("gapped k-mer regression", data, gapped_kmers)
     lengths = data.lengths
+    # In rows of several lengths a position is no one place.
     if lengths.min() == lengths.max() <= LONGEST_POSITIONAL:
         say("fitting letters by position")
         letters = [FeatureChoice("", partial(one_hot, data))]

@@ -258,10 +258,12 @@ def _likeliest_weights(evidence: Sequence[Evidence], start: np.ndarray) -> np.nd
     """
     weights = start.copy()
     for _ in range(_SWEEPS):
+        # From below: what each level would answer with those under it.
         below = [np.full(len(evidence[0].share), 0.25)]
         for level, (share, bucket, speaks) in enumerate(evidence):
             weight = np.where(speaks, weights[level][bucket], 0)
             below.append(below[-1] + weight * (share - below[-1]))
+        # From above: what the levels over it leave to it.
         tail, rest = np.ones_like(below[0]), np.zeros_like(below[0])
         for level, (share, bucket, speaks) in reversed(list(enumerate(evidence))):
             without, gain = rest + tail * below[level], tail * (share - below[level])

@@ -54,6 +54,7 @@ def dependency_map(
 
 
 def _map(model: OneHot, x_4L: Tensor, start: int, end: int, batch: int) -> Tensor:
+    # N has no letter to substitute, and none to predict.
     known = x_4L[:, start:end].sum(0) == 1
     before = log_odds(model.predictions(x_4L[None])[0, start:end])
     letters, positions = ((x_4L[:, start:end] == 0) & known).nonzero(as_tuple=True)

@@ -162,6 +162,7 @@ class Explainer:
         if self.options.window is not None and self.options.window < 1:
             raise InputError("window", f"{self.options.window}", "1 letter or more")
         self.onehot = OneHot(model.eval(), self.options.target)
+        # One number is explained, and a head of several has no default.
         if isinstance(self.onehot.target, AllOutputs):
             raise InputError(
                 "target",

@@ -28,6 +28,7 @@ def shuffles(x_N4L: Tensor, count: int, seed: int = 0) -> Tensor:
 
 def _shuffle(tokens_L: np.ndarray, seed: int, number: int) -> np.ndarray:
     other_L = DNA.reverse_complement(tokens_L)
+    # The lesser of both strands, so that either has the same references.
     turned = other_L.tobytes() < tokens_L.tobytes()
     read_L = other_L if turned else tokens_L
     letters = zlib.crc32(read_L.tobytes())

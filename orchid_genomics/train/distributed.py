@@ -79,6 +79,7 @@ def start(device: str = "auto") -> Ranks:
         auto, cpu or cuda.
     """
     world, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
+    # Before NCCL starts, which works on the current device.
     own = device_of(device, "training.device")
     if own.type == "cuda":
         torch.cuda.set_device(own)

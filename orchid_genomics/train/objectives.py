@@ -160,6 +160,7 @@ class MaskedLetters:
         # Runs may begin left of the window, else its first letters would be hidden too rarely.
         position = torch.arange(1 - recipe.span, tokens_BL.shape[1], device=tokens_BL.device)
         key = hash_tensors(seed, step, rows[:, None], position[None, :])
+        # Streams of their own, so that what is hidden does not say how it is shown.
         start = hash_tensors(Stream.HIDDEN_LETTER, key)
         targets = choose_runs(start, recipe.share, recipe.span) & (codes < letters)
         key = key[:, recipe.span - 1 :]

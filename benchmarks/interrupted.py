@@ -52,6 +52,10 @@ FORMS = {  # a job -> its words and the endings of its outputs
         f"score-variants {GENOME} {{base}}/calls.vcf --window 64",
         (".vcf.gz", ".vcf", ".bcf", ".tsv.gz", ".tsv", ".parquet"),
     ),
+    "score-genome": (
+        f"score-genome {GENOME} --window 64",
+        (".vcf.gz", ".vcf", ".bw", ".bedGraph.gz"),
+    ),
     "score-elements": (
         f"score-elements {GENOME} {{base}}/many.bed --background 0 --window 64",
         (".bed.gz", ".bed", ".tsv.gz", ".tsv", ".parquet", ".bw", ".bedGraph", ".bedGraph.gz"),

@@ -27,6 +27,7 @@ if TYPE_CHECKING:  # what a type checker and an editor read; at run time, `_HOME
     from orchid_genomics.tasks.finetune import finetune
     from orchid_genomics.tasks.pretrain import pretrain
     from orchid_genomics.tasks.score_elements import score_elements
+    from orchid_genomics.tasks.score_genome import score_genome
     from orchid_genomics.tasks.score_variants import score_variants
 
 __version__ = "0.1.0"
@@ -49,6 +50,7 @@ __all__ = [
     "long_conv",
     "pretrain",
     "score_elements",
+    "score_genome",
     "score_variants",
 ]
 
@@ -68,6 +70,7 @@ _HOMES = {
     "long_conv": "ops",
     "pretrain": "tasks.pretrain",
     "score_elements": "tasks.score_elements",
+    "score_genome": "tasks.score_genome",
     "score_variants": "tasks.score_variants",
 }
 

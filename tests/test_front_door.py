@@ -29,6 +29,7 @@ PROMISED = [
     "pretrain",
     "finetune",
     "score_variants",
+    "score_genome",
     "score_elements",
     "embed",
     "explain",

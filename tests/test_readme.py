@@ -109,6 +109,7 @@ def write_calls(folder: Path, letters: dict[str, str]) -> None:
         f"{header}#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n{rows}"
     )
     pysam.tabix_compress(str(folder / "calls.vcf"), str(folder / "calls.vcf.gz"))
+    pysam.tabix_index(str(folder / "calls.vcf.gz"), preset="vcf")
     with (
         pysam.VariantFile(str(folder / "calls.vcf")) as calls,
         pysam.VariantFile(str(folder / "calls.bcf"), "wb", header=calls.header) as out,
@@ -165,9 +166,10 @@ def stranger(tmp_path, monkeypatch):
         tmp_path / "runs" / "mygenome" / "model", {"report": {"length": 64}, "genomes": [genome]}
     )
     (tmp_path / "bin").mkdir()
-    view = "sys.stdin.read() if sys.argv[1] == 'sort' else pysam.bcftools.view(*sys.argv[2:])"
+    command = "getattr(pysam.bcftools, sys.argv[1])(*sys.argv[2:])"
+    answer = f"sys.stdin.read() if sys.argv[1] == 'sort' else {command}"
     (tmp_path / "bin/bcftools").write_text(
-        f"#!{sys.executable}\nimport sys, pysam.bcftools\nsys.stdout.write({view})\n"
+        f"#!{sys.executable}\nimport sys, pysam.bcftools\nsys.stdout.write({answer})\n"
     )
     (tmp_path / "bin/bcftools").chmod(0o755)
     monkeypatch.chdir(tmp_path)

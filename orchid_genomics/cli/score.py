@@ -1,4 +1,6 @@
-"""Commands that run a model over a file: score-variants, score-elements, embed, merge."""
+"""Commands that run a model over a file: score-variants, score-genome, score-elements, embed,
+merge.
+"""
 
 from functools import partial
 from typing import Any
@@ -76,6 +78,56 @@ Symbolic ALTs have no score, and neither has an event longer than half the windo
 @options.job
 def score_variants(**words: Any) -> None:
     from orchid_genomics.tasks.score_variants import score_variants as task
+
+    task(**words)
+
+
+@command(
+    "score-genome",
+    epilog=options.JOB_NOTE,
+    short_help="Score every substitution of a genome.",
+)
+@options.model
+@options.genome
+@options.out("OUT", "The file to write; its ending is its format.")
+@click.option(
+    "--regions",
+    metavar="BED",
+    type=click.Path(),
+    help="Only the letters that this BED covers (0-based half-open); default the whole genome.",
+)
+@click.option("--window", type=int, help="Letters of a tile; default as in training.")
+@click.option(
+    "--track",
+    metavar="VALUE",
+    help="Of a bigWig or bedGraph: mean or min of a letter's three scores, or A, C, G or T, the "
+    "score of that one; default mean.",
+)
+@click.option(
+    "--plan",
+    is_flag=True,
+    help="Write nothing; print how many substitutions there are, how long they would take "
+    "(measured on a few tiles) and their size on the disk beside what is free.",
+)
+@options.job
+def score_genome(**words) -> None:
+    """Score all three substitutions of every letter of a genome, in one pass of overlapping tiles.
+
+    MODEL is a folder that pretrain wrote, GENOME the FASTA. The scores are those of score-variants
+    with --scores llr_unmasked, whatever --regions leaves out: the tiles lie on the same grid.
+
+    \b
+    OUT by its name:
+      .vcf.gz .vcf             a record for each letter, 1-based, with its three ALTs and
+                               ORCHID_LLR_UNMASKED, a number for each; .vcf.gz indexed, for
+                               bcftools annotate and vep --custom
+      .bw .bigWig .bedGraph[.gz]   one value for each letter (--track)
+      -                        VCF on standard output
+
+    Soft-masked letters are scored like others; N has no record. In a score < 0 the model expects
+    the alternate less than the reference: it is not pathogenicity.
+    """
+    from orchid_genomics.tasks.score_genome import score_genome as task
 
     task(**words)
 
@@ -247,4 +299,4 @@ def merge(**words: Any) -> None:
     task(**words)
 
 
-COMMANDS = (score_variants, score_elements, embed, merge)
+COMMANDS = (score_variants, score_genome, score_elements, embed, merge)

@@ -105,15 +105,24 @@ class Reader:
         by_tile: dict[tuple[str, int], list[int]] = {}
         for contig, letter in letters:
             by_tile.setdefault((contig, letter // self.core), []).append(letter)
-        tiles = sorted(by_tile)
         logs: dict[tuple[str, int], np.ndarray] = {}
+        for tile, logs_LV in self.central(sorted(by_tile)):
+            for letter in by_tile[tile]:
+                logs[tile[0], letter] = logs_LV[letter - tile[1] * self.core]
+        return [logs[letter] for letter in letters]
+
+    def central(
+        self, tiles: Sequence[tuple[str, int]]
+    ) -> Iterator[tuple[tuple[str, int], np.ndarray]]:
+        """Each tile (contig, number in its grid) with the log-probabilities (core, 4) of its
+        central letters, read with all letters in sight and corrected by `unmasking`.
+        """
+        side = (self.window - self.core) // 2
         for first in range(0, len(tiles), self.batch):
             batch = tiles[first : first + self.batch]
             rows = np.stack([self._tile(*tile) for tile in batch])
-            for tile, logs_LV in zip(batch, self.letters(rows, self.unmasking), strict=True):
-                for letter in by_tile[tile]:
-                    logs[tile[0], letter] = logs_LV[letter - self._tile_start(tile[1])]
-        return [logs[letter] for letter in letters]
+            logs_BLV = self.letters(rows, self.unmasking)
+            yield from zip(batch, logs_BLV[:, side : side + self.core], strict=True)
 
     def pairs(self, events: Sequence[Event]) -> list[Pair]:
         """The reference and the alternate window of every event, of equal length, trimmed evenly

@@ -185,7 +185,8 @@ def test_a_reader_that_leaves_early_ends_the_command_quietly(bed):
     assert done.returncode in (0, 141)  # 0: all was written before the reader left
 
 
-MAPPED = ("features", "dataset", "mutate", "score-variants", "score-elements", "embed", "explain")
+SCORED = ("score-variants", "score-genome", "score-elements")
+MAPPED = ("features", "dataset", "mutate", *SCORED, "embed", "explain")
 
 
 @pytest.mark.parametrize("name", [*MAPPED, "calibrate", "evaluate-variants"])

@@ -1,0 +1,333 @@
+"""A genome and a model become the scores of all its substitutions, as a VCF or a track.
+
+The trap: the tiles are those of `score-variants --scores llr_unmasked`, counted from the beginning
+of each contig, also where only regions are asked for; or a letter would have two scores.
+"""
+
+import hashlib
+import shutil
+import tempfile
+import time
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from orchid_genomics.errors import GenomeNote, InputError
+from orchid_genomics.genome.bed import read_bed
+from orchid_genomics.genome.fasta import Genome
+from orchid_genomics.genome.regions import merge
+from orchid_genomics.jobs.engine import Job, run_job
+from orchid_genomics.jobs.inputs import Unchanged, open_model_and_genome
+from orchid_genomics.jobs.output import destination, kind_of
+from orchid_genomics.jobs.summary import Stats, column_lines, value_sums
+from orchid_genomics.jobs.task import Format, Task, register
+from orchid_genomics.model.folder import OrchidModel
+from orchid_genomics.score.elements.element_files import TRACKS
+from orchid_genomics.score.reader import Reader
+from orchid_genomics.score.substitutions import (
+    KINDS,
+    SCORE,
+    TRACK_VALUES,
+    SubstitutionIdentity,
+    Substitutions,
+    substitution_format,
+)
+from orchid_genomics.score.variants.variant_scores import trained_length
+from orchid_genomics.sequence import CODE, DNA, Interval
+from orchid_genomics.terminal import clock
+
+BLOCK = 1 << 18  # letters that are answered, saved and lost together
+_STRETCH = 1 << 22  # letters that are counted at once
+
+
+class ScoreGenome(Task[SubstitutionIdentity]):
+    """The job of `score_genome`."""
+
+    name = "score-genome"
+    unit = "tiles"
+    identity = SubstitutionIdentity
+
+    def format(self, identity: SubstitutionIdentity) -> Format:
+        return substitution_format(identity)
+
+    def lines(self, identity: SubstitutionIdentity, summary: Stats) -> Iterable[str]:
+        yield f"{summary['letters']:,} letters: {summary['substitutions']:,} substitutions scored"
+        if summary["n"]:
+            yield f"  not scored: {summary['n']:,} letters N"
+        yield from column_lines(summary["columns"])
+
+
+TASK = ScoreGenome()
+register(TASK)
+
+
+def score_genome(
+    model: str | Path,
+    genome: str | Path,
+    out: str | Path,
+    regions: str | Path | None = None,
+    window: int | None = None,
+    track: str | None = None,
+    plan: bool = False,
+    shard: str | None = None,
+    resume: bool = False,
+    device: str = "auto",
+    quiet: bool = False,
+    aliases: str | Path | None = None,
+) -> Stats | None:
+    """Score every substitution of a genome, or of the letters that a BED `regions` covers, into
+    `out`; see the command's help.
+
+    Parameters
+    ----------
+    window : letters of a tile; default as in training.
+    track : what a bigWig or bedGraph holds of each letter, one of `TRACK_VALUES`; default mean.
+    plan : write nothing, and print what it would take, measured on a few tiles.
+    aliases : a file of other names of the contigs of `genome`.
+
+    Returns
+    -------
+    dict or None
+        The summary, which is also in ``<out>.summary.json`` and, unless `quiet`, on stderr; None
+        for a shard or a plan.
+
+    Raises
+    ------
+    InputError
+        For inputs or options that cannot be, before any work.
+    """
+    where = destination(out, (genome, regions), shard, resume)
+    kind = kind_of(where.out, KINDS, piped="vcf")
+    if track and kind not in TRACKS:
+        raise InputError("track", f"is not for .{kind}", "an `out` in .bw or .bedGraph")
+    if track and track not in TRACK_VALUES:
+        raise InputError("track", f"unknown value {track!r}", ", ".join(TRACK_VALUES))
+    unchanged = Unchanged(Path(genome))
+    loaded, fasta = open_model_and_genome(model, genome, device, aliases)
+    stretches = _whole(fasta) if regions is None else _covered(fasta, regions)
+    reader = _reader(loaded, fasta, window)
+    identity = SubstitutionIdentity(
+        kind=kind,
+        model=loaded.hash(),
+        genome=fasta.checksum(),
+        regions=None if regions is None else _hash(stretches),
+        window=reader.window,
+        track=(track or "mean") if kind in TRACKS else None,
+        contigs=dict(fasta.contigs),
+    )
+    work = Tiles(reader, stretches, identity, unchanged)
+    letters = work.count_letters()
+    if not letters:
+        what = "genome" if regions is None else "regions"
+        raise InputError(what, "has no letter A, C, G or T", "letters to change")
+    job = Job(TASK, identity, where, len(work), max(1, BLOCK // reader.core))
+    if plan:
+        print("\n".join(measure(job, work, letters).lines()))
+        return None
+    if len(work) > job.block and not where.piped:
+        _note_room(measure(job, work, letters))
+    return run_job(job, work, quiet)
+
+
+def _reader(model: OrchidModel, genome: Genome, window: int | None) -> Reader:
+    """Raises OrchidError for a model that says nothing of letters in sight."""
+    reader = Reader(model, genome, window or trained_length(model))
+    if not reader.reads_letters:
+        raise InputError("model", "has no letters head", "a model that pretrain wrote")
+    _ = reader.unmasking  # a model that cannot is refused now
+    return reader
+
+
+def _whole(genome: Genome) -> list[Interval]:
+    return [Interval(name, 0, size) for name, size in genome.contigs.items() if size]
+
+
+def _covered(genome: Genome, bed: str | Path) -> list[Interval]:
+    """The letters that a BED covers as disjoint intervals, in the order of the genome."""
+    intervals = read_bed(bed, genome).intervals
+    if not intervals:
+        raise InputError("regions", f"{bed} has no record", "a BED with at least one")
+    order = {name: number for number, name in enumerate(genome.contigs)}
+    return sorted(merge(intervals), key=lambda each: (order[each.contig], each.start))
+
+
+def _hash(stretches: Sequence[Interval]) -> str:
+    """A checksum of places, so that the same letters are the same job however they are written."""
+    rows = "".join(f"{each.contig}\t{each.start}\t{each.end}\n" for each in stretches)
+    return hashlib.sha256(rows.encode()).hexdigest()
+
+
+class Tiles:
+    """Stretches of a genome, cut where the tiles of the reader's grid meet.
+
+    A tile that several stretches share is read once for those of them in one block.
+    """
+
+    def __init__(
+        self,
+        reader: Reader,
+        stretches: Sequence[Interval],
+        identity: SubstitutionIdentity,
+        unchanged: Unchanged,
+    ) -> None:
+        self.reader, self.stretches = reader, stretches
+        self.identity, self.unchanged = identity, unchanged
+
+    def __len__(self) -> int:
+        core = self.reader.core
+        return sum((each.end - 1) // core - each.start // core + 1 for each in self.stretches)
+
+    def __iter__(self) -> Iterator[Interval]:
+        core = self.reader.core
+        for each in self.stretches:
+            for tile in range(each.start // core, (each.end - 1) // core + 1):
+                start, end = max(each.start, tile * core), min(each.end, (tile + 1) * core)
+                yield Interval(each.contig, start, end)
+
+    def answer(self, pieces: list[Interval]) -> tuple[Any, Stats]:
+        """The stretches as the format takes them, and stats."""
+        core = self.reader.core
+        # a tile of N alone, such as a centromere that nobody has read, costs no pass
+        wanted = {(each.contig, each.start // core) for each in pieces if self.has_letters(each)}
+        logs = dict(self.reader.central(sorted(wanted)))
+        nothing = np.zeros((core, DNA.count))
+        scores = []
+        for each in pieces:
+            tile = each.start // core
+            logs_LV = logs.get((each.contig, tile), nothing)
+            inside = slice(each.start - tile * core, each.end - tile * core)
+            codes_L = self._codes(each)
+            scores.append(Substitutions.of(each.contig, each.start, codes_L, logs_LV[inside]))
+        return [each.render(self.identity) for each in scores], _stats(scores)
+
+    def check_inputs(self) -> None:
+        self.unchanged.check()
+
+    def has_letters(self, piece: Interval) -> bool:
+        """Whether any letter of a piece is A, C, G or T."""
+        return bool((self._codes(piece) < DNA.count).any())
+
+    def count_letters(self) -> int:
+        """The letters A, C, G and T of all stretches."""
+        count = 0
+        for each in self.stretches:
+            for start in range(each.start, each.end, _STRETCH):
+                piece = Interval(each.contig, start, min(start + _STRETCH, each.end))
+                count += int((self._codes(piece) < DNA.count).sum())
+        return count
+
+    def sample(self, count: int) -> list[Interval]:
+        """Up to `count` pieces with letters, evenly spaced; one at least."""
+        step = max(1, len(self) // count)
+        spaced = [piece for i, piece in enumerate(self) if i % step == 0][:count]
+        return list(filter(self.has_letters, spaced)) or [next(filter(self.has_letters, self))]
+
+    def _codes(self, piece: Interval) -> np.ndarray:
+        return self.reader.genome.tokens(piece.contig, piece.start, piece.end) & CODE
+
+
+def _stats(scores: Sequence[Substitutions]) -> Stats:
+    letters = sum(len(each.codes_L) for each in scores)
+    known = sum(int(each.known_L.sum()) for each in scores)
+    values = np.concatenate([each.alternates.ravel() for each in scores])
+    return {
+        "letters": letters,
+        "n": letters - known,
+        "substitutions": 3 * known,
+        "columns": {SCORE: value_sums(values)},
+    }
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a job would take; of a shard, its share.
+
+    Attributes: `tiles`, `core` letters each; `letters` that are scored; `share` of the job;
+    `seconds` of all of it and `reading` those in the model; `output` and `parts` bytes; `free`
+    bytes where they will lie; `out` the name.
+    """
+
+    tiles: int
+    core: int
+    letters: int
+    share: float
+    seconds: float
+    reading: float
+    output: float
+    parts: float
+    free: int
+    out: Path
+
+    @property
+    def needed(self) -> float:
+        """Bytes while it runs: parts stay until they are joined."""
+        return self.parts if self.share < 1 else self.parts + self.output
+
+    def lines(self) -> Iterator[str]:
+        """For a person."""
+        grid = f"{self.tiles:,} tiles of {self.core:,} letters"
+        yield f"{3 * self.letters:,} substitutions of {self.letters:,} letters, in {grid}"
+        speed = 3 * self.letters * self.share / self.seconds
+        reading = self.reading / self.seconds
+        shard = "" if self.share == 1 else " of this shard"
+        pace = f"{speed:,.0f} substitutions a second, {reading:.0%} of the time in the model"
+        yield f"time{shard}: about {clock(self.seconds)} ({pace})"
+        yield self.disk_line()
+
+    def disk_line(self) -> str:
+        """What it takes on the disk, and whether that is there."""
+        size = f"about {_size(self.output)} in {self.out.name}"
+        free = f"{_size(self.free)} are free"
+        enough = "" if self.needed <= self.free else ", which is not enough"
+        return f"disk: {size}, {_size(self.needed)} while it runs; {free}{enough}"
+
+
+def measure(job: Job, work: Tiles, letters: int) -> Estimate:
+    """Answer a few tiles and write them to a temporary folder, and multiply."""
+    form = job.task.format(job.identity)
+    form.require()
+    pieces = work.sample(work.reader.batch)
+    work.answer(pieces[:1])  # warms up what is slow once
+    before, begun = work.reader.seconds, time.perf_counter()
+    answers, stats = work.answer(pieces)
+    with tempfile.TemporaryDirectory(prefix="orchid-genomics-") as folder:
+        part, whole = Path(folder) / "part", Path(folder) / f"out.{work.identity.kind}"
+        form.write(answers, part)
+        seconds = time.perf_counter() - begun
+        form.join([part], whole)
+        sizes = part.stat().st_size, whole.stat().st_size
+    _, n = job.where.shard
+    times = letters / (stats["letters"] - stats["n"])
+    return Estimate(
+        tiles=len(work),
+        core=work.reader.core,
+        letters=letters,
+        share=1 / n,
+        seconds=seconds * times / n,
+        reading=(work.reader.seconds - before) * times / n,
+        output=sizes[1] * times,
+        parts=sizes[0] * times / n,
+        free=shutil.disk_usage(job.where.out.parent).free,
+        out=job.where.out,
+    )
+
+
+def _note_room(estimate: Estimate) -> None:
+    """Say before the work where the disk will not hold it; a part of it may be all that is
+    wanted.
+    """
+    if estimate.needed > estimate.free:
+        note = f"{estimate.out}: {estimate.disk_line()}"
+        warnings.warn(note, GenomeNote, stacklevel=3)
+
+
+def _size(count: float) -> str:
+    """Bytes for a person."""
+    for unit, name in ((1e9, "GB"), (1e6, "MB")):
+        if count >= unit:
+            return f"{count / unit:,.1f} {name}"
+    return f"{count / 1e3:,.1f} kB"

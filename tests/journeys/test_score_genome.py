@@ -116,6 +116,13 @@ def test_regions_have_the_numbers_of_the_whole_in_the_order_of_the_genome(folder
     assert all(row in whole for row in some)
 
 
+def test_regions_may_call_contigs_by_other_names(folder):
+    (folder / "names.txt").write_text("c10\tNC_000010.1\n")
+    (folder / "named.bed").write_text("NC_000010.1\t3\t5\n")
+    run("--regions", "named.bed", "--aliases", "names.txt", out="some.vcf")
+    assert [row[:2] for row in rows(folder / "some.vcf")] == [["c10", "4"], ["c10", "5"]]
+
+
 @pytest.mark.parametrize("kind", ["vcf.gz", "vcf", "bw", "bedGraph"])
 def test_shards_merge_to_the_bytes_of_one_run(folder, kind):
     run(out=f"one.{kind}")

@@ -457,7 +457,7 @@ def _check_heaps(path: Path) -> None:
     """
     damaged = InputError(path, "is damaged (a heap of text that has no end)", "copy it again")
     if not is_regular(path) or path.stat().st_size == 0:
-        # An empty file cannot be mapped, and is no HDF5 either.
+        # A pipe or an empty file cannot be mapped, and is no HDF5 either.
         return
     with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as content:
         at = content.find(_HEAP)

@@ -8,6 +8,7 @@ import atexit
 import codecs
 import contextlib
 import fcntl
+import functools
 import gzip
 import hashlib
 import io
@@ -15,6 +16,7 @@ import json
 import math
 import os
 import shutil
+import socket
 import stat
 import sys
 import tempfile
@@ -51,12 +53,59 @@ def writable(path: object, possible: str = "a folder with room") -> Iterator[Non
         raise MachineError(path, f"cannot be written ({reason(cause)})", possible) from None
 
 
+def temporary_name(path: Path) -> Path:
+    """A name beside `path` that is this process's own; what a killed process of this machine left
+    under such a name of the same `path` is removed.
+    """
+    before = f".{path.name}.{_machine()}-"
+    for name in _names_in(path.parent):
+        pid = name.removeprefix(before).removesuffix(".tmp")
+        if name == f"{before}{pid}.tmp" and pid.isdecimal() and not _lives(int(pid)):
+            left = path.with_name(name)
+            if left.is_dir() and not left.is_symlink():
+                shutil.rmtree(left, ignore_errors=True)
+                continue
+            with contextlib.suppress(OSError):
+                left.unlink()
+    return path.with_name(f"{before}{os.getpid()}.tmp")
+
+
+def _names_in(folder: Path) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except OSError:  # whoever writes there says what is wrong with it
+        return []
+
+
+@functools.cache
+def _machine() -> str:
+    """This machine, or container, in 8 letters.
+
+    The number of a process says nothing of one on another machine, which may share the folder.
+    """
+    try:
+        numbers = os.readlink("/proc/self/ns/pid")
+    except OSError:
+        numbers = ""  # no Linux, and no containers with numbers of their own
+    return hashlib.sha256(f"{socket.gethostname()} {numbers}".encode()).hexdigest()[:8]
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        pass  # another user's
+    return True
+
+
 @contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
     """A temporary name beside `path` that takes its place, flushed to disk, when the block ends
     well; else it goes.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = temporary_name(path)
     try:
         yield temporary
         with temporary.open("rb") as file:
@@ -73,7 +122,7 @@ class atomic_folder:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.part = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+        self.part = temporary_name(folder)
 
     def __enter__(self) -> Path:
         try:

@@ -211,6 +211,33 @@ def test_a_folder_takes_the_place_of_the_old_one_whole_or_not_at_all(tmp_path):
         pass
 
 
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from orchid_genomics.files import atomic_file, atomic_folder
+with atomic_file(Path("a.txt")) as part, atomic_folder(Path("run")) as folder:
+    part.write_text("half")
+    (folder / "b").write_text("half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_what_a_killed_process_left_goes_with_the_next_run_and_a_living_one_s_stays(tmp_path):
+    subprocess.run([sys.executable, "-c", KILLED], cwd=tmp_path)
+    assert len(list(tmp_path.glob(".*.tmp"))) == 2
+    living = files.temporary_name(tmp_path / "a.txt").name.replace(
+        f"-{os.getpid()}.", f"-{os.getppid()}."
+    )
+    others = {living, ".a.txt.00000000-999999999.tmp", ".a.txt.tmp", ".b.txt.1.tmp"}
+    for name in others:
+        (tmp_path / name).write_text("of a living process, another machine, or not ours")
+    with atomic_file(tmp_path / "a.txt") as part:
+        part.write_text("whole")
+    with atomic_folder(tmp_path / "run") as folder:
+        (folder / "b").write_text("whole")
+    assert {path.name for path in tmp_path.iterdir()} == others | {"a.txt", "run"}
+
+
 # Permissions and locks
 
 

@@ -16,7 +16,6 @@ import json
 import shutil
 import signal
 import sys
-import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from orchid_genomics.errors import InputError
-from orchid_genomics.files import Lock, atomic_file, checksum, writable
+from orchid_genomics.files import Lock, atomic_file, checksum, temporary_name, writable
 from orchid_genomics.jobs.output import Destination
 from orchid_genomics.jobs.progress import Progress
 from orchid_genomics.jobs.summary import Stats, publish
@@ -320,7 +319,7 @@ def _make_folder(job: Job) -> bool:
         return False
     # made beside and renamed, so that no shard ever sees a folder without a manifest; not by
     # tempfile, whose folders nobody but their owner may read
-    staged = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.tmp")
+    staged = temporary_name(folder)
     with writable(job.where.out, _ADVICE):
         try:
             staged.mkdir()

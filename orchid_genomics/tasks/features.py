@@ -6,7 +6,7 @@ import warnings
 from pathlib import Path
 
 from orchid_genomics.errors import InputError
-from orchid_genomics.files import writable
+from orchid_genomics.files import temporary_name, writable
 from orchid_genomics.genome.annotation import Annotation, read_annotation
 from orchid_genomics.genome.bed import write_bed
 from orchid_genomics.genome.bgzf import Text, open_bgzip
@@ -69,7 +69,7 @@ def features(
     }
     if not any(beds.values()):
         raise InputError(annotation, "has no genes, transcripts or CDS", "an annotation of genes")
-    staging = out.parent / f".{out.name}.{os.getpid()}.tmp"
+    staging = temporary_name(out)
     try:
         with writable(out):
             staging.mkdir(parents=True)

@@ -227,7 +227,9 @@ def _alike(old: str, new: str, marks: str) -> bool:
 
 def _last_line(error: BaseException) -> str:
     """What bcftools said last, without its own name."""
-    lines = str(error).replace("\\n", "\n").strip().splitlines() or [type(error).__name__]
+    # pysam gives the repr of what was printed, whose closing quote would be a line of its own
+    printed = str(error).replace("\\n", "\n").rstrip("'\" \n")
+    lines = printed.splitlines() or [type(error).__name__]
     return lines[-1].rpartition("Error: ")[2] or lines[-1]
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from orchid_genomics.errors import InputError
 from orchid_genomics.genome.contigs import GenomeNote
-from orchid_genomics.jobs.formats import BcfFormat, TextFormat, index_or_note
+from orchid_genomics.jobs.formats import BcfFormat, TextFormat, _last_line, index_or_note
 
 HEADER = """##fileformat=VCFv4.2
 ##INFO=<ID=END,Number=1,Type=Integer,Description="End">
@@ -114,3 +114,11 @@ def test_a_full_disk_is_no_missing_index(tmp_path, monkeypatch):
     monkeypatch.setattr("os.fsync", lambda _: (_ for _ in ()).throw(OSError(28, "No space left")))
     with pytest.raises(OSError, match="No space left"), ExitStack() as stack:
         index_or_note(stack, path, tmp_path / "out", ("tbi",), preset="vcf")
+
+
+def test_the_last_words_of_bcftools_are_repeated_without_their_quotes():
+    error = ValueError(
+        "returned with error 1: stdout=None, stderr=b'one\\nError: POS too large\\n'"
+    )
+    escaped = ValueError(str(error).replace("\n", "\\n"))
+    assert _last_line(error) == _last_line(escaped) == "POS too large"

@@ -110,7 +110,7 @@ def score_variants(**words: Any) -> None:
     "(measured on a few tiles) and their size on the disk beside what is free.",
 )
 @options.job
-def score_genome(**words) -> None:
+def score_genome(**words: Any) -> None:
     """Score all three substitutions of every letter of a genome, in one pass of overlapping tiles.
 
     MODEL is a folder that pretrain wrote, GENOME the FASTA. The scores are those of score-variants

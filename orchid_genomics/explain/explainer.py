@@ -28,6 +28,7 @@ from orchid_genomics.genome.fasta import Genome
 from orchid_genomics.model.folder import OrchidModel
 from orchid_genomics.score.elements.element_scores import REASONS as ELEMENT_REASONS
 from orchid_genomics.score.elements.element_scores import longest, trained_on
+from orchid_genomics.score.reader import check_memory
 from orchid_genomics.score.variants.variant_scores import trained_length
 from orchid_genomics.sequence import CODE, DNA, Interval
 
@@ -161,6 +162,8 @@ class Explainer:
         self.function: Callable[[WindowBatch], Tensors] = self.method.load()
         if self.options.window is not None and self.options.window < 1:
             raise InputError("window", f"{self.options.window}", "1 letter or more")
+        if self.options.window is not None:
+            check_memory(self.options.window, model, "window")
         self.onehot = OneHot(model.eval(), self.options.target)
         # One number is explained, and a head of several has no default.
         if isinstance(self.onehot.target, AllOutputs):

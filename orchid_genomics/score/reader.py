@@ -330,6 +330,11 @@ def check_window(window: int, model: nn.Module, where: str, possible: str = _WIN
     """
     if window < 64 or window % 2:
         raise InputError(where, f"{window:,} nt", possible)
+    check_memory(window, model, where)
+
+
+def check_memory(window: int, model: nn.Module, where: str) -> None:
+    """Raise InputError, at `where`, for a window that the model's device cannot hold."""
     parameter = next(model.parameters())
     width = max(each.shape[0] for each in model.parameters() if each.ndim > 1)
     # what a block holds at once is more than this; less is never enough

@@ -265,3 +265,8 @@ def test_letters_in_which_no_reference_differs_are_counted_and_told(files, tmp_p
     default = explain(*files, tmp_path / "own.npz", options, quiet=True)
     assert default["references"] == 10  # what was used, and not 0
     assert default["uncontrasted"] == 1  # a shuffle keeps the last letter before a run of N
+
+
+def test_a_window_that_no_machine_holds_is_refused(tiny_model, genome):
+    with pytest.raises(InputError, match=r"^window: 100,000,000,000 nt need over [\d,]+ GB of"):
+        Explainer(tiny_model, genome, Options("ism", window=100_000_000_000))

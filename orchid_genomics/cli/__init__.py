@@ -66,6 +66,7 @@ def main(arguments: list[str] | None = None) -> None:
         with contextlib.suppress(OSError):
             say(error)
         sys.exit(1)
+    process.end_rank()
 
 
 def _say(line: str) -> None:

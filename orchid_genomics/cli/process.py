@@ -4,6 +4,8 @@ The trap: all of it holds for the whole process, and must come before torch is i
 for commands alone, never for `import orchid_genomics`.
 """
 
+import atexit
+import contextlib
 import ctypes
 import io
 import os
@@ -79,3 +81,19 @@ def replace_by_ranks(processes: int, words: list[str]) -> NoReturn:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
     os.execv(sys.executable, [sys.executable, *torchrun, "-m", "orchid_genomics", *words])
+
+
+def end_rank() -> None:
+    """End one of many ranks that is done and met no fault; does nothing in a process by itself.
+
+    The threads of gloo may outlive the group that is destroyed, and where one does, the C++ runtime
+    aborts a process whose work is whole and written. So what Python does at exit is done here, and
+    the process leaves without the rest.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(0)

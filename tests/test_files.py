@@ -96,6 +96,8 @@ def test_a_closed_standard_input_is_one_line():
         (gzip.compress(b"a\n") + b"tail", r"a\.txt: cannot be read \(Not a gzipped file"),
         (b"\x1f\x8b\x08\x00" + bytes(40), r"a\.txt: cannot be read"),
     ],
+    # Names of the bytes would hold the time that gzip writes, another in each worker.
+    ids=["no UTF-8", "UTF-16", "NUL", "cut gzip", "a tail after gzip", "no gzip"],
 )
 def test_what_is_no_text_is_one_line(tmp_path, content, message):
     path = tmp_path / "a.txt"

@@ -116,6 +116,21 @@ sites = 10
 validation_windows = 2
 baselines = false
 """
+FINETUNE = """
+[data]
+kind = "table"
+path = "rows.tsv"
+[head]
+kind = "loudest"
+[model]
+width = 8
+[training]
+device = "cpu"
+epochs = 1
+rates = [0.01]
+[baselines]
+cnn = false
+"""
 VCF = """##fileformat=VCFv4.2
 ##contig=<ID=a>
 #CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO
@@ -197,6 +212,18 @@ def test_all_five_run_through_the_commands(run, folder):
     assert "activity" in elements
 
 
+def test_finetune_trains_that_head(run, folder):
+    parts = ["train"] * 20 + ["dev"] * 10 + ["test"] * 10
+    rows = [f"{random_letters(40, seed)}\t{seed / 40}\t{part}" for seed, part in enumerate(parts)]
+    (folder / "rows.tsv").write_text("\n".join(["sequence\tlabel\tsplit", *rows]) + "\n")
+    (folder / "tune.toml").write_text(FINETUNE)
+    commands = [["finetune", "tune.toml", "-o", "tuned"], ["info", "tuned/model"]]
+    said = run(PROGRAM, json.dumps(commands))
+    assert "head         loudest" in said
+    head = json.loads((folder / "tuned" / "model" / "config.json").read_text())["head"]
+    assert head == {"kind": "loudest", "labels": ["label"]}
+
+
 def test_what_nobody_registered_is_one_line_with_all_choices(run, folder):
     program = (
         "from orchid_genomics.cli import main\n"
@@ -208,3 +235,9 @@ def test_what_nobody_registered_is_one_line_with_all_choices(run, folder):
     assert "model.backend: 'cufft'; possible: 'fft', 'reference', 'triton' or 'plain'" in said
     said = run(program, "pretrain", "run.toml", "-o", "run", "--set", "objective.kind=next")
     assert "objective: unknown kind 'next'; possible: 'masked', 'recall', 'rare'" in said
+    parts = ("train", "dev", "test")
+    rows = [f"ACG{'ACGT' * row}\t{row + 0.5}\t{parts[row % 3]}\n" for row in range(9)]
+    (folder / "rows.tsv").write_text("sequence\tlabel\tsplit\n" + "".join(rows))
+    (folder / "tune.toml").write_text(FINETUNE)
+    said = run(program, "finetune", "tune.toml", "-o", "tuned", "--set", "head.keys={loud=1}")
+    assert "head.keys: loud: unknown key; possible: kind, labels" in said

@@ -29,7 +29,6 @@ from orchid_genomics.evaluate.candidates import (
 from orchid_genomics.evaluate.cnn import SmallCNN
 from orchid_genomics.evaluate.finetune_recipe import FinetuneRecipe
 from orchid_genomics.model.folder import ModelRecipe, OrchidModel
-from orchid_genomics.model.heads import Pooled, Tracks
 from orchid_genomics.model.orchid import OrchidRecipe
 from orchid_genomics.train.distributed import Ranks
 from orchid_genomics.train.supervised import (
@@ -168,10 +167,12 @@ def _build(
     # Here, so that what was drawn before does not matter: a seed says the weights.
     torch.manual_seed(seed)
     model = OrchidModel(ModelRecipe(encoder=encoder, head=head_of(recipe, data, reading)))
-    if data.task.has_numbers and isinstance(model.head, Pooled | Tracks):
+    buffers = dict(model.head.named_buffers())
+    # A head of another package may have no units of its own.
+    if data.task.has_numbers and buffers.keys() >= {"shift", "scale"}:
         shift, scale = units(data)
-        model.head.get_buffer("shift").copy_(torch.from_numpy(shift))
-        model.head.get_buffer("scale").copy_(torch.from_numpy(scale))
+        buffers["shift"].copy_(torch.from_numpy(shift))
+        buffers["scale"].copy_(torch.from_numpy(scale))
     _freeze(model, recipe.training.layers)
     return model
 

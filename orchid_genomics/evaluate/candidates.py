@@ -14,9 +14,10 @@ from orchid_genomics.data.labelled.schema import LabelledSet
 from orchid_genomics.errors import RecipeError
 from orchid_genomics.evaluate.finetune_recipe import FinetuneEncoder, FinetuneRecipe
 from orchid_genomics.model.folder import OrchidModel
-from orchid_genomics.model.heads import MaximaKind, PooledRecipe, TracksRecipe
+from orchid_genomics.model.heads import HEADS, HeadRecipe, MaximaKind, PooledRecipe, TracksRecipe
 from orchid_genomics.model.orchid import OrchidRecipe
 from orchid_genomics.model.pooling import PoolKind
+from orchid_genomics.recipe import validate
 from orchid_genomics.train.supervised import SupervisedRecipe, padded_lengths
 
 STEPS = 1000
@@ -169,9 +170,9 @@ def _candidate(
 
 def readings_of(recipe: FinetuneRecipe, data: LabelledSet) -> list[Reading | None]:
     """What pooled heads may read, the most promising first: one where the recipe says, none for
-    tracks.
+    tracks and for heads of other packages.
     """
-    if data.task.bin:
+    if data.task.bin or recipe.head.kind is not None:
         return [None]
     choice, encoder = recipe.head, encoder_of(recipe)
     if choice.pool is not None:
@@ -196,11 +197,14 @@ def strand_of(recipe: FinetuneRecipe, data: LabelledSet) -> Literal["both", "for
     return "forward" if data.stranded else "both"
 
 
-def head_of(
-    recipe: FinetuneRecipe, data: LabelledSet, reading: Reading | None
-) -> PooledRecipe | TracksRecipe:
-    """The head that the data ask for."""
+def head_of(recipe: FinetuneRecipe, data: LabelledSet, reading: Reading | None) -> HeadRecipe:
+    """The head that the data ask for, or the recipe's own of another package."""
     task, choice = data.task, recipe.head
+    if choice.kind is not None:
+        of_data = {"task": task.name, "labels": list(task.labels)}
+        block = HEADS.pick(choice.kind, "head.kind").Recipe
+        asked = {key: of_data[key] for key in of_data if key in block.model_fields}
+        return validate(block, {"kind": choice.kind, **choice.keys, **asked}, where="head.keys")
     values = {"task": task.name, "labels": task.labels, "strand": strand_of(recipe, data)}
     if reading is None:
         return TracksRecipe(bin=task.bin, other=choice.other, **values)

@@ -1,16 +1,16 @@
 """The recipe of one fine-tuning run; what it leaves out follows from the data (`candidates`)."""
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from orchid_genomics.data.labelled.sets import SetRecipe
-from orchid_genomics.model.heads import MaximaKind
+from orchid_genomics.model.heads import HEADS, MaximaKind
 from orchid_genomics.model.orchid import OrchidRecipe
 from orchid_genomics.model.pooling import PoolKind
-from orchid_genomics.recipe import RecipePath, Strict
+from orchid_genomics.recipe import RecipePath, Strict, one_of
 from orchid_genomics.train.optimizer import OptimizerRecipe
 
 UNITS = {"s": 1, "min": 60, "h": 3600}
@@ -47,6 +47,21 @@ class HeadChoice(Strict):
     queries: int = Field(default=4, gt=0)
     other: tuple[int, ...] = ()
     """Tracks: what each becomes on the other strand."""
+    kind: Annotated[str, one_of(HEADS)] | None = None
+    """A head that another package registers, in place of ours; the keys above are not its own."""
+    keys: dict[str, Any] = Field(default_factory=dict)
+    """The keys of that head; `task` and `labels` are those of the data."""
+
+    @model_validator(mode="after")
+    def _outside(self) -> "HeadChoice":
+        ours = ("letters", "pooled", "tracks")
+        if self.kind in ours:
+            words = {"kind": self.kind}
+            message = "{kind} is chosen by the data; kinds of other packages alone are named here"
+            raise PydanticCustomError("kind", message, words)
+        if self.keys and self.kind is None:
+            raise PydanticCustomError("keys", "the keys of a head whose kind is not given")
+        return self
 
 
 class FinetuneOptimizer(OptimizerRecipe):

@@ -37,7 +37,6 @@ from orchid_genomics.evaluate.linear import baselines
 from orchid_genomics.evaluate.report import Curves, page
 from orchid_genomics.files import atomic_file, finite, writable
 from orchid_genomics.model.folder import OrchidModel
-from orchid_genomics.model.heads import PooledRecipe, TracksRecipe
 from orchid_genomics.recipe import load
 from orchid_genomics.terminal import clock
 from orchid_genomics.train import distributed
@@ -203,6 +202,8 @@ def notes_of(recipe: FinetuneRecipe, data: LabelledSet, model: OrchidModel) -> l
 
 def _strand_note(recipe: FinetuneRecipe, data: LabelledSet, model: OrchidModel) -> str:
     """Which strand is read, and why."""
+    if recipe.head.kind is not None:
+        return f"Strand: as the head {recipe.head.kind} reads it."
     strand = strand_of(recipe, data)
     reads = "sequences are read on their own strand"
     if strand == "both":
@@ -379,11 +380,14 @@ def provenance_of(
 def card(model: OrchidModel, data: LabelledSet, answer: str) -> str:
     """The README.md of a fine-tuned model's folder."""
     head = model.recipe.head
-    if not isinstance(head, PooledRecipe | TracksRecipe):
+    if not hasattr(head, "supervised"):
         raise InputError("model", "has no head of labels", "a fine-tuned model")
+    # A head of another package need not know strands.
+    strand = getattr(head, "strand", None)
+    reads = f"strand = {strand}" if strand else f"head = {head.kind}"
     return (
         f"# Orchid fine-tuned on {data.name}\n\n"
-        f"{data.task.name}: {', '.join(data.labels)}; strand = {head.strand}. "
+        f"{data.task.name}: {', '.join(data.labels)}; {reads}. "
         f"Written by orchid-genomics {__version__}.\n\n"
         "```python\nfrom orchid_genomics.model.folder import OrchidModel\n\n"
         'model = OrchidModel.from_pretrained("this folder")\n```\n\n'

@@ -405,9 +405,12 @@ def test_a_wrong_recipe_is_one_line_and_writes_nothing(recipe, tmp_path, refused
         "set.tsv.gz: has no column 'seq'; its columns: chrom, start, end, strand, label, split,"
         " sequence" in wrong("data.sequence=seq")
     )
-    assert "head.kind: unknown key; possible: maxima, other, pool, queries, strand" in wrong(
-        "head.kind=pooled"
+    assert "head.kinds: unknown key; possible: keys, kind, maxima, other, pool, queries" in wrong(
+        "head.kinds=pooled"
     )
+    assert "head: pooled is chosen by the data" in wrong("head.kind=pooled")
+    assert "head.kind: 'none'; possible: 'letters', 'pooled' or 'tracks'" in wrong("head.kind=none")
+    assert "head: the keys of a head whose kind is not given" in wrong("head.keys={x=1}")
     assert "either path, or train, validation and test" in wrong("data.train=x.tsv")
     assert "none.tsv: cannot be read (No such file or directory)" in wrong("data.path=none.tsv")
 

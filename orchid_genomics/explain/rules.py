@@ -56,6 +56,14 @@ def root(module: Step, _: Any, grad_output: tuple[Tensor]) -> tuple[Tensor]:
     return (grad_output[0] * torch.cat((secant, secant)),)
 
 
+def magnitude(module: Step, _: Any, grad_output: tuple[Tensor]) -> tuple[Tensor]:
+    """|x| - |x'| = (x + x') / (|x| + |x'|) (x - x'); 0 where both are 0."""
+    x, x_ = module.input.chunk(2)
+    sizes = x.abs() + x_.abs()
+    secant = torch.where(sizes > 0, (x + x_) / torch.where(sizes > 0, sizes, 1), 0)
+    return (grad_output[0] * torch.cat((secant, secant)),)
+
+
 def log_softmax(module: Step, _: Any, grad_output: tuple[Tensor]) -> tuple[Tensor]:
     """x - log s with s the sum of exp(x): the secants of exp and of log, one after the other."""
     # In float64, as secants of what is close lose their digits.

@@ -23,6 +23,7 @@ from torch.nn import functional
 from orchid_genomics.explain import rules
 from orchid_genomics.model.orchid import Encoding, Mixer, Orchid, Parts
 from orchid_genomics.model.pooling import PoolParts
+from orchid_genomics.ops import standing
 from orchid_genomics.ops.products import EPS
 from orchid_genomics.ops.reference import TINY, both_strands, frequency_conv, half_weights
 
@@ -56,6 +57,13 @@ class Power(nn.Module):
 
     def forward(self, v: Tensor) -> Tensor:
         return v.square().sum(-1)
+
+
+class Magnitude(nn.Module):
+    """The absolute value."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.abs()
 
 
 class Root(nn.Module):
@@ -93,6 +101,7 @@ def attribution_ops() -> dict[type[nn.Module], Rule]:
         SpectrumProduct: rules.spectrum_product,
         Power: rules.power,
         Root: rules.root,
+        Magnitude: rules.magnitude,
         LogSoftmax: rules.log_softmax,
         Maximum: rules.maximum,
     }
@@ -160,6 +169,24 @@ class MLPParts(nn.Module):
         return Parts(self.unit, _of_pair(self.gate), gelu=self.gelu)
 
 
+class Kept(nn.Module):
+    """Lags (B, C, L) by how far their mean over channels stands out, as `standing.keep`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.size, self.ratio, self.sigmoid = Magnitude(), Quotient(), nn.Sigmoid()
+        self.product = Product()
+
+    def forward(self, lags_BCL: Tensor, threshold: float, skip_lag_0: bool = False) -> Tensor:
+        L = lags_BCL.shape[-1]
+        mean_B1L = lags_BCL.mean(1, keepdim=True)
+        sized = mean_B1L[..., 1:] if skip_lag_0 and L > 1 else mean_B1L
+        deviation = standing.NORMAL * self.size(sized).mean(-1, keepdim=True) + standing.LEAST
+        height = self.ratio(pair(mean_B1L, deviation.expand_as(mean_B1L)))
+        weight = self.sigmoid(standing.SLOPE * (height - standing.reach(threshold, L)))
+        return self.product(pair(lags_BCL, weight.expand_as(lags_BCL)))
+
+
 class MixerParts(nn.Module):
     """What a mixer multiplies with; the operator as transforms, sums and modules."""
 
@@ -173,6 +200,9 @@ class MixerParts(nn.Module):
             Root(),
             SpectrumProduct(),
         )
+        self.kept_lags, self.kept_places = Kept(), Kept()
+        self.power_one, self.power_other, self.pair_scale = Power(), Power(), Quotient()
+        self.pair_spectrum, self.turned_spectrum = SpectrumProduct(), SpectrumProduct()
 
     def parts(self, mixer: Mixer) -> Parts:
         convolve = partial(self.convolve, mixer)
@@ -188,11 +218,36 @@ class MixerParts(nn.Module):
         if gain is None:
             return torch.fft.irfft(H * Z, n=L)
         taps = None if taps is None else both_strands(taps, D)
+        threshold, turned = mixer.conditioning.threshold, mixer.conditioning.turned(L)
         S = self._strength(mixer, v_BDL, mask_BL)
+        if threshold:
+            lags = torch.fft.irfft(S.to(H.dtype), n=L)
+            S = torch.fft.rfft(self.kept_lags(lags, threshold, skip_lag_0=True)).real
         H = H + frequency_conv(both_strands(gain, D) * S, taps, L)
-        # A view as reals needs conjugates that are written out.
-        Y = self.spectrum(pair(*(torch.view_as_real(part.resolve_conj()) for part in (H, Z))))
-        return torch.fft.irfft(torch.view_as_complex(Y), n=L)
+        Y = _multiply_spectra(self.spectrum, H, Z)
+        if turned is not None:
+            Y = Y + self._turn(mixer, turned, Z, standing.centre(v_BDL, mask_BL))
+        return torch.fft.irfft(Y, n=L)
+
+    def _turn(self, mixer: Mixer, turned_CF: Tensor, Z: Tensor, v_BDL: Tensor) -> Tensor:
+        """The spectra of what is read of turned copies, as `standing.turn`."""
+        L, threshold = v_BDL.shape[-1], mixer.conditioning.threshold
+        one, other = torch.fft.rfft(v_BDL).chunk(2, 1)
+        bins = []
+        for module, V in ((self.power_one, one), (self.power_other, other)):
+            bins.append(functional.pad(module(torch.view_as_real(V[..., 1:])), (1, 0)))
+        power = sum(bins) / 2
+        scale = standing.mean_power(power, L) + TINY + power / mixer.conditioning.bound
+        product = _multiply_spectra(self.pair_spectrum, one, other)[..., 1:]
+        # One quotient for the real and one for the imaginary part, of the same divisor.
+        parts = torch.view_as_real(functional.pad(product, (1, 0)))
+        divisor = scale[..., None].expand_as(parts)
+        U = torch.view_as_complex(self.pair_scale(pair(parts, divisor)).contiguous())
+        if threshold:
+            U = torch.fft.rfft(self.kept_places(torch.fft.irfft(U, n=L), threshold))
+        swapped = torch.cat(Z.conj_physical().chunk(2, 1)[::-1], 1)
+        both = torch.cat((turned_CF * U, turned_CF.conj_physical() * U), 1)
+        return _multiply_spectra(self.turned_spectrum, both, swapped)
 
     def _strength(self, mixer: Mixer, v_BDL: Tensor, mask_BL: Tensor | None) -> Tensor:
         L = v_BDL.shape[-1]
@@ -209,6 +264,13 @@ class MixerParts(nn.Module):
         # P / mean / (1 + P / (mean bound)) as one quotient, which needs one rule.
         strength = self.strength(pair(power, mean + TINY + power / mixer.conditioning.bound))
         return strength if mixer.conditioning.kind == "correlation" else self.root(strength)
+
+
+def _multiply_spectra(module: nn.Module, a: Tensor, b: Tensor) -> Tensor:
+    """The product of two spectra by a `SpectrumProduct`."""
+    # A view as reals needs conjugates that are written out.
+    product = module(pair(*(torch.view_as_real(part.resolve_conj()) for part in (a, b))))
+    return torch.view_as_complex(product)
 
 
 def pair(a: Tensor, b: Tensor) -> Tensor:

@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Literal
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -36,12 +37,28 @@ class FilterRecipe(Choice):
     """The longest decay length at the start, nucleotides; pretraining fills in its first window."""
     hidden: int = Field(default=32, gt=0, le=1 << 16)
     octaves: int = Field(default=8, gt=0, le=64)
+    threshold: float = Field(default=0.0, ge=0, le=1e3)
+    """Lags of the data-dependent filter count only where their mean over channels stands out: above
+    this share of how high noise reaches in the window; 0 keeps all of them, .7 has trained well."""
+    turned: float = Field(default=0.0, ge=-1e6, le=1e6)
+    """Initial gain of the term that reads copies on the other strand; 0: no such term."""
 
 
 class StaticRecipe(FilterRecipe):
     """The static filter alone: an ordinary long convolution (no dependence on the data)."""
 
     kind: Literal["static"] = "static"
+
+    @model_validator(mode="after")
+    def _has_nothing_to_keep(self) -> "StaticRecipe":
+        for name in ("threshold", "turned"):
+            value = getattr(self, name)
+            if value:
+                message = "{name} {value:g} is of a data-dependent filter, which static is not"
+                message += "; kind correlation or magnitude"
+                words = {"name": name, "value": value}
+                raise PydanticCustomError(name, message.format(**words))
+        return self
 
 
 class _ConditionedRecipe(FilterRecipe):
@@ -197,6 +214,7 @@ class Conditioning(nn.Module):
     Recipe: ClassVar[type[FilterRecipe]] = FilterRecipe
     kind: ClassVar[Kind] = "static"
     bound: float = 1.0
+    threshold: float = 0.0
 
     def __init__(self, channels: int, recipe: Any) -> None:
         super().__init__()
@@ -204,6 +222,10 @@ class Conditioning(nn.Module):
     def forward(self, L: int) -> tuple[Tensor | None, Tensor | None]:
         """Gain (C, F), F = L // 2 + 1, and side taps along frequency (C, J), each where it is."""
         return None, None
+
+    def turned(self, L: int) -> Tensor | None:
+        """The gain (C, F) of the term that reads turned copies, where there is one."""
+        return None
 
 
 class _ByTaps(Conditioning):
@@ -216,7 +238,7 @@ class _ByTaps(Conditioning):
 
     def __init__(self, channels: int, recipe: CorrelationRecipe | MagnitudeRecipe) -> None:
         super().__init__(channels, recipe)
-        self.bound = recipe.bound
+        self.bound, self.threshold = recipe.bound, recipe.threshold
         taps = torch.randn(self.convolutions, channels, recipe.taps) * 0.1
         taps[..., recipe.taps // 2] += 1.0
         self.taps = nn.Parameter(taps)
@@ -224,6 +246,17 @@ class _ByTaps(Conditioning):
         side = recipe.frequency_taps // 2
         # Relative to the centre tap, which the gain carries; 0 is one tap, which fits every length.
         self.side = nn.Parameter(torch.zeros(channels, side, 2)) if side else None
+        self.turn = None
+        if recipe.turned:
+            # Reads the very letter at the start, and learns its neighbours.
+            centre = functional.one_hot(torch.tensor(recipe.taps // 2), recipe.taps)
+            self.turn = nn.Parameter((recipe.turned * centre).repeat(channels, 1))
+
+    def turned(self, L: int) -> Tensor | None:
+        if self.turn is None:
+            return None
+        with torch.autocast(self.turn.device.type, enabled=False):
+            return tap_spectrum(self.turn, L)
 
     def forward(self, L: int) -> tuple[Tensor, Tensor | None]:
         side = None if self.side is None else torch.view_as_complex(self.side)

@@ -70,6 +70,10 @@ class OrchidRecipe(Strict):
             message = "width {width} and mlp width {hidden} are not multiples of {parts}"
             words = {"width": self.width, "hidden": hidden, "parts": parts}
             raise PydanticCustomError("mlp_blocks", message, words)
+        if self.filter.turned and self.strands != "equivariant":
+            # A channel reads the other strand off its partner, which a dense encoder has not.
+            message = "filter.turned reads strand pairs, and strands is dense"
+            raise PydanticCustomError("turned", message)
         return self
 
     @field_validator("stem")
@@ -144,6 +148,7 @@ class Mixer(nn.Module):
         """h(v) * z."""
         L = z_BDL.shape[-1]
         gain, side = self.conditioning(L)
+        turned = self.conditioning.turned(L)
         return long_conv(
             z_BDL,
             v_BDL,
@@ -154,6 +159,8 @@ class Mixer(nn.Module):
             kind=self.conditioning.kind,
             bound=self.conditioning.bound,
             backend=self.backend,
+            threshold=self.conditioning.threshold,
+            turned_CF=turned,
         )
 
     def both_taps(self) -> Tensor:

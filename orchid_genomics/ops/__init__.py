@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from orchid_genomics.errors import MachineError, NumericError
-from orchid_genomics.ops import fft, gates, mlp, reference, triton
+from orchid_genomics.ops import fft, gates, mlp, reference, standing, triton
 from orchid_genomics.registry import Registry
 
 Kind = Literal["correlation", "magnitude", "static"]
@@ -21,19 +21,21 @@ class Backend(NamedTuple):
     """Who computes the operator, and the fused parts of a block around it.
 
     `long_conv` takes what `ops.long_conv` has checked, by position: z, v, static, gain, taps, mask,
-    kind and bound. The other parts (`ops.gates`, `ops.mlp`) are written in torch and serve any
-    backend; one for another device may bring its own.
+    kind and bound. `standing` takes threshold and turned as well; without it a backend refuses
+    them. The other parts (`ops.gates`, `ops.mlp`) are written in torch and serve any backend; one
+    for another device may bring its own.
     """
 
     long_conv: Callable[..., Tensor]
     enter: Callable[..., list[Tensor]] = gates.enter
     leave: Callable[..., Tensor] = gates.leave
     gated_mlp: Callable[..., Tensor] = mlp.gated_mlp
+    standing: Callable[..., Tensor] | None = None
 
 
 BACKENDS: Registry[Backend] = Registry("backend")
-BACKENDS["fft"] = Backend(fft.long_conv)
-BACKENDS["reference"] = Backend(reference.long_conv)
+BACKENDS["fft"] = Backend(fft.long_conv, standing=standing.long_conv)
+BACKENDS["reference"] = Backend(reference.long_conv, standing=standing.plain)
 BACKENDS["triton"] = Backend(triton.long_conv, triton.enter, triton.leave, triton.gated_mlp)
 
 
@@ -48,6 +50,8 @@ def long_conv(
     kind: Kind = "correlation",
     bound: float = 64.0,
     backend: str = "fft",
+    threshold: float = 0.0,
+    turned_CF: Tensor | None = None,
 ) -> Tensor:
     """Convolve z circularly with a filter that depends on v: y = h(v) * z.
 
@@ -70,6 +74,10 @@ def long_conv(
     kind : "correlation", "magnitude" or "static".
     bound : the most that one frequency's power may count, in units of the mean power.
     backend : a name in `BACKENDS`.
+    threshold : keep the lags (and sums of places) whose mean over channels stands out: above this
+        share of how high noise reaches, see `standing.keep`; 0 keeps all.
+    turned_CF : complex (C, F) with C = D // 2, the gain T of the term that reads turned copies,
+        ``y_c += T V_c V_c' conj(Z_c')`` in spectra (`standing.pair_spectrum`); None: no such term.
 
     Returns
     -------
@@ -82,7 +90,8 @@ def long_conv(
 
     Notes
     -----
-    Three real transforms forward, five backward: O(B D L log L).
+    Three real transforms forward, five backward: O(B D L log L). A threshold adds two, the turned
+    term one more with a threshold and none without; both by ordinary autograd.
     Karami & Ghodsi 2024 (arXiv:2402.18508v3), equations 1-3.
     """
     compute = BACKENDS.pick(backend, "backend", MachineError).long_conv
@@ -94,8 +103,15 @@ def long_conv(
     _check_filter(z_BDL, static_CF, gain_CF, kind)
     _check_extras(z_BDL, static_CF, taps_CJ, mask_BL)
     # Inside a compiled graph a lazy conjugate is forgotten: make all of them physical.
-    spectra = (None if s is None else s.resolve_conj() for s in (static_CF, gain_CF, taps_CJ))
-    return compute(z_BDL, v_BDL, *spectra, mask_BL, kind, bound)
+    spectra = [None if s is None else s.resolve_conj() for s in (static_CF, gain_CF, taps_CJ)]
+    if not threshold and turned_CF is None:
+        return compute(z_BDL, v_BDL, *spectra, mask_BL, kind, bound)
+    _check_standing(z_BDL, gain_CF, threshold, turned_CF)
+    lookup = BACKENDS[backend].standing
+    if lookup is None:
+        possible = ", ".join(name for name, each in BACKENDS.present().items() if each.standing)
+        raise MachineError(f"backend {backend}", "has no threshold and no turned term", possible)
+    return lookup(z_BDL, v_BDL, *spectra, mask_BL, kind, bound, threshold, turned_CF)
 
 
 def _check_signals(z_BDL: Tensor, v_BDL: Tensor) -> None:
@@ -125,6 +141,26 @@ def _check_extras(
         raise ValueError(f"taps {tuple(taps_CJ.shape)} must be (C, J) = ({C}, side taps)")
     if mask_BL is not None and mask_BL.shape != (B, L):
         raise ValueError(f"mask {tuple(mask_BL.shape)} must be (B, L) = ({B}, {L})")
+
+
+def _check_standing(
+    z_BDL: Tensor, gain_CF: Tensor | None, threshold: float, turned_CF: Tensor | None
+) -> None:
+    if gain_CF is None:
+        raise ValueError("a threshold or turned term needs a filter that depends on the data")
+    if threshold < 0:
+        raise ValueError(f"threshold {threshold} is below 0")
+    _, D, L = z_BDL.shape
+    turned = None if turned_CF is None else tuple(turned_CF.shape)
+    if turned is not None and (D % 2 or turned != (D // 2, L // 2 + 1)):
+        right = f"(D / 2, L // 2 + 1) = ({D // 2}, {L // 2 + 1}), of strand pairs"
+        raise ValueError(f"turned {turned} must be {right}")
+    # A check reads data: it would break a compiled graph, and make a GPU wait.
+    if torch.compiler.is_compiling() or z_BDL.device.type != "cpu":
+        return
+    for name, tensor in (("z", z_BDL), ("gain", gain_CF), ("turned", turned_CF)):
+        if tensor is not None and not torch.isfinite(tensor).all():
+            raise NumericError(f"long_conv: {name}", "holds NaN or infinity", "finite numbers")
 
 
 __all__ = ["BACKENDS", "Backend", "Kind", "NumericError", "long_conv"]

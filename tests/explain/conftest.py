@@ -15,6 +15,9 @@ FILTERS = {
     "magnitude": MagnitudeRecipe(),
     "static": StaticRecipe(),
     "side taps": CorrelationRecipe(frequency_taps=3),
+    "threshold": CorrelationRecipe(threshold=0.3),
+    "turned": MagnitudeRecipe(turned=0.3),
+    "standing": CorrelationRecipe(threshold=0.3, turned=0.3),
 }
 
 

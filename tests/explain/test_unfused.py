@@ -23,6 +23,7 @@ MODULES = {  # each with the shape of its input, a sequence's
     unfused.SpectrumProduct: (2, 3, 5, 2),
     unfused.Power: (3, 5, 2),
     unfused.Root: (3, 5),
+    unfused.Magnitude: (3, 5),
     unfused.LogSoftmax: (3, 4),
     unfused.Maximum: (3, 7),
 }
@@ -51,6 +52,13 @@ def test_outputs_and_gradients_are_those_of_the_fused_form(
         slopes.append((form(given), torch.autograd.grad(form(given).sum(), given)[0]))
     for one, other in zip(*slopes, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("filter", ["threshold", "turned", "standing"])
+def test_what_stands_out_is_what_the_fused_form_reads(made, letters, filters, filter):
+    model = made(dtype=torch.float64, filter=filters[filter])
+    x = one_hot(letters(2, 41, codes=5)).double()
+    torch.testing.assert_close(OneHot(model)(x), hooked(OneHot(model))(x), rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("head", HEADS)
@@ -95,7 +103,7 @@ def test_multipliers_of_a_pair_that_does_not_differ_are_the_gradient(module):
     )
 
 
-@pytest.mark.parametrize("filter", ["correlation", "magnitude", "static", "side taps"])
+@pytest.mark.parametrize("filter", ["correlation", "magnitude", "static", "side taps", "standing"])
 def test_tangermemes_deeplift_completes_on_it(made, letters, filters, filter):
     model = OneHot(made(dtype=torch.float64, filter=filters[filter]))
     x = one_hot(letters(2, 41))

@@ -9,6 +9,7 @@ from orchid_genomics.errors import RecipeError
 from orchid_genomics.model.filters import CorrelationRecipe, MagnitudeRecipe, StaticRecipe
 from orchid_genomics.model.heads import Letters, LettersRecipe
 from orchid_genomics.model.orchid import Orchid, OrchidRecipe, transform_length
+from orchid_genomics.recipe import validate
 from orchid_genomics.sequence import DNA, SOFT
 
 FILTERS = {
@@ -16,6 +17,7 @@ FILTERS = {
     "magnitude": MagnitudeRecipe(),
     "static": StaticRecipe(),
     "side taps": CorrelationRecipe(frequency_taps=3),
+    "threshold": MagnitudeRecipe(threshold=0.3),
 }
 
 
@@ -51,6 +53,57 @@ def test_the_other_strand_reverses_positions_and_negates_the_odd_half(filter, L)
     sign = torch.cat((torch.ones(6), -torch.ones(6))).double()
     for call in (model.encode, model):
         torch.testing.assert_close(call(backward), call(forward).flip(1) * sign, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("threshold", [0.0, 0.3])
+@pytest.mark.parametrize("L", [1, 2, 47, 60])
+def test_the_term_that_reads_turned_copies_is_exact_on_both_strands_and_shifts(threshold, L):
+    model = encoder(filter=CorrelationRecipe(turned=0.5, threshold=threshold))
+    forward = tokens(2, L)
+    backward = torch.from_numpy(DNA.reverse_complement(forward.numpy()).copy())
+    sign = torch.cat((torch.ones(6), -torch.ones(6))).double()
+    vectors = model(forward)
+    torch.testing.assert_close(model(backward), vectors.flip(1) * sign, rtol=0, atol=1e-12)
+    if transform_length(L) == L:
+        rolled = model(forward.roll(7, 1))
+        torch.testing.assert_close(rolled, vectors.roll(7, 1), rtol=0, atol=1e-12)
+
+
+def test_padding_and_neighbours_change_nothing_where_only_what_stands_out_is_read():
+    model = encoder(filter=CorrelationRecipe(turned=0.5, threshold=0.3))
+    first, second = (tokens(1, L, seed=L)[0] for L in (45, 48))
+    alone = model(first[None])
+    batch = model(padded([first, second], 64))
+    torch.testing.assert_close(batch[:1, :45], alone, rtol=0, atol=1e-12)
+    assert not batch[0, 45:].any()
+
+
+def test_an_encoder_that_keeps_all_lags_is_the_one_without_a_choice():
+    plain, off = (
+        encoder(torch.float32, filter=CorrelationRecipe(**more))
+        for more in ({}, {"threshold": 0.0, "turned": 0.0})
+    )
+    assert list(plain.state_dict()) == list(off.state_dict())
+    assert not [name for name in off.state_dict() if "turn" in name]
+    assert torch.equal(plain(tokens(2, 40)), off(tokens(2, 40)))
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [
+        ({"filter": {"kind": "static", "threshold": 0.7}}, "threshold 0.7 is of a data-dependent"),
+        ({"filter": {"kind": "static", "turned": 0.3}}, "turned 0.3 is of a data-dependent filter"),
+        (
+            {"filter": {"kind": "correlation", "turned": 0.3}, "strands": "dense"},
+            "filter.turned reads strand pairs, and strands is dense",
+        ),
+    ],
+    ids=["threshold", "turned", "dense"],
+)
+def test_what_a_filter_cannot_keep_is_refused_in_a_line(shape, message):
+    with pytest.raises(RecipeError, match=message) as caught:
+        validate(OrchidRecipe, shape, "model")
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("L", [32, 33, 47])
@@ -193,6 +246,7 @@ def test_encode_compiles_to_one_graph_forward_and_backward(filter, backend):
     model = encoder(torch.float32, depth=1, filter=FILTERS[filter], backend=backend)
     mask = torch.ones(2, 32)
     mask[1, 20:] = 0
+    torch.compiler.reset()  # a function compiled too often is an error, over tests too
     traced = torch.compile(model.encode, fullgraph=True, backend="aot_eager", dynamic=False)
     results = []
     for call in (model.encode, traced):

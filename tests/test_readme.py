@@ -132,6 +132,7 @@ def stranger(tmp_path, monkeypatch):
     beds = {
         "blacklist": "chr1\t0\t50\n",
         "promoters": "chr1\t300\t500\n",
+        "exons": "chr1\t60\t90\n",
         "ancient_repeats": "chr2\t0\t900\n",
     }
     beds["peaks"] = "".join(

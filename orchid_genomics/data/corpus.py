@@ -164,11 +164,12 @@ class Corpus:
                     )
                 name = str(recipe.regions or recipe.fasta)
                 kept = self._keep(name, windows, split)
-                sources.append(Source(name, number, kept, share * (1 - sum(functional))))
+                background = share * (1 - sum(functional))
+                sources.append(Source(name, number, kept, background, split.soft))
             for part, portion in zip(recipe.functional, functional, strict=True):
                 windows = Windows.around(split.genome, read_regions(part.bed, split.genome), length)
                 kept = self._keep(str(part.bed), windows, split)
-                sources.append(Source(str(part.bed), number, kept, share * portion))
+                sources.append(Source(str(part.bed), number, kept, share * portion, split.soft))
         return sources
 
     def _keep(self, where: str, windows: Windows, split: Split) -> Windows:

@@ -13,7 +13,8 @@ from fractions import Fraction
 import numpy as np
 
 from orchid_genomics.data.windows import Windows
-from orchid_genomics.sequence import Interval
+from orchid_genomics.genome.regions import Regions
+from orchid_genomics.sequence import SOFT, Interval
 from orchid_genomics.sequence.hashing import Stream, hash_integers
 
 _LONGEST = 1 << 16  # draws in a pattern; shares with a longer period are rounded to this many parts
@@ -47,6 +48,8 @@ class Source:
     genome: int
     windows: Windows
     share: Fraction
+    soft: Regions
+    """Letters that are read as lower case."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +116,14 @@ class Training:
         for row, (source, window, shift, reverse) in enumerate(_each(draws)):
             strand = "-" if reverse else "+"
             tokens_BL[row] = self.sources[source].windows.tokens(window, shift, strand)
+            tokens_BL[row, self._soft(source, window, shift, strand)] |= SOFT
         return tokens_BL
+
+    def _soft(self, source: int, window: int, shift: int, strand: str) -> np.ndarray:
+        """Which letters of a window (L,) are read as lower case whatever their case."""
+        place = self.sources[source].windows.interval(window, shift)
+        covered = self.sources[source].soft.covers(place.contig, place.start, place.end)
+        return covered[::-1] if strand == "-" else covered
 
     def places(self, seed: int, step: int, rows: Sequence[int]) -> list[tuple[int, Interval]]:
         """The genome (its number) and the place, with strand, of these rows of a step."""

@@ -34,7 +34,8 @@ class GenomeRecipe(Strict):
     """One `[[genomes]]` block: a FASTA, how often it is drawn, and what is held out of it.
 
     An empty `train` means every contig that is in no other split. `regions` keeps training to the
-    regions of a BED; `exclude` names BEDs that no training window may touch.
+    regions of a BED; `exclude` names BEDs that no training window may touch; letters in the BEDs of
+    `soft` train as if they were lower case, with the objective's `soft_weight`.
     """
 
     fasta: RecipePath
@@ -46,6 +47,7 @@ class GenomeRecipe(Strict):
     validation_bed: RecipePath | None = None
     test_bed: RecipePath | None = None
     exclude: tuple[RecipePath, ...] = ()
+    soft: tuple[RecipePath, ...] = ()
     regions: RecipePath | None = None
     functional: tuple[FunctionalRecipe, ...] = ()
 
@@ -69,6 +71,8 @@ class Split:
     contigs: dict[str, tuple[str, ...]]
     held_out: dict[str, list[Interval]]
     excluded: list[Interval]
+    soft: Regions
+    """Letters that train as lower case, beside those that are."""
 
     @classmethod
     def of(cls, recipe: GenomeRecipe, key: str) -> "Split":
@@ -100,7 +104,9 @@ class Split:
             held_out[split] = merge([*whole, *parts])
         _refuse_overlap(held_out, key)
         excluded = [read_regions(bed, genome) for bed in recipe.exclude]
-        return cls(genome, contigs, held_out, merge(chain.from_iterable(excluded)))
+        soft = [read_regions(bed, genome) for bed in recipe.soft]
+        light = Regions.from_intervals(sorted(chain.from_iterable(soft)))
+        return cls(genome, contigs, held_out, merge(chain.from_iterable(excluded)), light)
 
     @cached_property
     def held_out_places(self) -> Regions:

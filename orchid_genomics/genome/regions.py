@@ -68,6 +68,18 @@ class Regions:
         last = np.searchsorted(own_starts, ends, "left") - 1
         return (last >= 0) & (own_ends[np.maximum(last, 0)] > starts) & (starts < ends)
 
+    def covers(self, contig: str, start: int, end: int) -> np.ndarray:
+        """Which letters of [start, end) are in the set, bool (end - start,); `start` may be < 0."""
+        covered = np.zeros(end - start, bool)
+        if contig not in self.contigs:
+            return covered
+        own_starts, own_ends = self.contigs[contig]
+        first = np.searchsorted(own_ends, start, "right")
+        last = np.searchsorted(own_starts, end, "left")
+        for own_start, own_end in zip(own_starts[first:last], own_ends[first:last], strict=True):
+            covered[max(own_start - start, 0) : own_end - start] = True
+        return covered
+
     @property
     def bases(self) -> int:
         """Letters in the set."""

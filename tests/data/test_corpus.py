@@ -16,7 +16,7 @@ from orchid_genomics.data.sampling import pattern
 from orchid_genomics.errors import InputError, RecipeError
 from orchid_genomics.genome.regions import merge, union
 from orchid_genomics.recipe import validate
-from orchid_genomics.sequence import DNA, Interval
+from orchid_genomics.sequence import DNA, SOFT, Interval
 from orchid_genomics.sequence.hashing import hash_integers
 
 SIZES = {"A": 3_000, "B": 2_000, "C": 1_500, "D": 400}
@@ -346,3 +346,24 @@ def test_wrong_recipes_say_what_was_possible(fasta):
 def test_unions_join_what_touches():
     starts, ends = union(np.array([5, 0, 3, 9]), np.array([7, 3, 4, 10]))
     assert (starts.tolist(), ends.tolist()) == ([0, 5, 9], [4, 7, 10])
+
+
+@pytest.mark.parametrize("strands", ["forward", "both"])
+def test_letters_of_soft_regions_are_read_as_lower_case(tmp_path, fasta, strands):
+    places = {"A": [(10, 30), (500, 1_400)], "C": [(0, 1_500)]}
+    lines = [f"{name}\t{a}\t{b}" for name, rows in places.items() for a, b in rows]
+    bed = write_bed(tmp_path / "soft.bed", *lines)
+    plain = corpus({"fasta": fasta, "validation": ("B",)}, strands=strands)
+    soft = corpus({"fasta": fasta, "validation": ("B",), "soft": (bed,)}, strands=strands)
+    rows = range(16)
+    sampler = soft.training(batch=16)
+    for step in range(6):
+        before = plain.training(batch=16).batch(0, step, rows)
+        after = sampler.batch(0, step, rows)
+        expected = before.copy()
+        for row, (_, place) in enumerate(sampler.places(0, step, rows)):
+            position = np.arange(place.start, place.end)[:: -1 if place.strand == "-" else 1]
+            for start, end in places.get(place.contig, ()):
+                expected[row, (position >= start) & (position < end)] |= SOFT
+        assert np.array_equal(after, expected)
+        assert not np.array_equal(after, before)

@@ -132,7 +132,13 @@ class Genomes:
         for genome in self._recipe.genomes:
             optional = genome.validation_bed, genome.test_bed, genome.regions
             functional = [part.bed for part in genome.functional]
-            files += [genome.fasta, *filter(None, optional), *genome.exclude, *functional]
+            files += [
+                genome.fasta,
+                *filter(None, optional),
+                *genome.exclude,
+                *genome.soft,
+                *functional,
+            ]
         inputs = {str(path): checksum(path) for path in dict.fromkeys(files)}
         if self._recipe.pretrained is not None:
             given = OrchidModel.from_pretrained(self._recipe.pretrained)

@@ -167,12 +167,12 @@ def _build(
     # Here, so that what was drawn before does not matter: a seed says the weights.
     torch.manual_seed(seed)
     model = OrchidModel(ModelRecipe(encoder=encoder, head=head_of(recipe, data, reading)))
-    buffers = dict(model.head.named_buffers())
+    buffers = dict(model.named_buffers())
     # A head of another package may have no units of its own.
-    if data.task.has_numbers and buffers.keys() >= {"shift", "scale"}:
+    if data.task.has_numbers and "head.shift" in buffers:
         shift, scale = units(data)
-        buffers["shift"].copy_(torch.from_numpy(shift))
-        buffers["scale"].copy_(torch.from_numpy(scale))
+        buffers["head.shift"].copy_(torch.from_numpy(shift))
+        buffers["head.scale"].copy_(torch.from_numpy(scale))
     _freeze(model, recipe.training.layers)
     return model
 

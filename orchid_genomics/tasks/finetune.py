@@ -380,7 +380,7 @@ def provenance_of(
 def card(model: OrchidModel, data: LabelledSet, answer: str) -> str:
     """The README.md of a fine-tuned model's folder."""
     head = model.recipe.head
-    if not hasattr(head, "supervised"):
+    if head is None or not hasattr(head, "supervised"):
         raise InputError("model", "has no head of labels", "a fine-tuned model")
     # A head of another package need not know strands.
     strand = getattr(head, "strand", None)

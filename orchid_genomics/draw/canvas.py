@@ -36,8 +36,14 @@ def axes(ax: Any, size: tuple[float, float]) -> Any:
 def stack_axes(ax: Any, width: float, heights: Sequence[float], gaps: Sequence[float]) -> list[Any]:
     """Axes one below the other in the place of `ax`, which is emptied.
 
-    `heights` and the `gaps` between them are inches, as is `width`, of a new figure; in a given
-    `ax` they are shares.
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes or None
+        None: a new figure.
+    width : float
+        Inches of a new figure.
+    heights, gaps : sequence of float
+        Of the axes from the top, and between them: inches of a new figure, shares of a given `ax`.
     """
     total = sum(heights) + sum(gaps)
     if ax is None:
@@ -63,10 +69,23 @@ def _fixed_axes(width: float, height: float) -> Any:
 
 
 def genomic_axis(ax: Any, interval: Interval | None, length: int, name: bool = True) -> np.ndarray:
-    """Make x the genomic axis of `interval` (1..length of a sequence where None) and return the x
-    of each letter (L,).
+    """Make x a genomic axis and return the x of each letter (L,).
 
-    With `name` false the axis bears no label or numbers: that of a track between others.
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes
+        Its x is changed.
+    interval : Interval or None
+        What x shows, 0-based half-open, drawn 1-based; positions 1 to `length` where None.
+    length : int
+        Letters drawn, L.
+    name : bool
+        Whether the axis bears its label and numbers; not for a track between others.
+
+    Raises
+    ------
+    InputError
+        For an interval of another length.
     """
     if interval is not None and len(interval) != length:
         raise InputError(

@@ -15,11 +15,23 @@ _BY_LENGTH, _BY_RATE = 0, 1  # tables of a lookup evaluation, in order
 
 
 def gains(tables: Mapping[str, Sequence[Mapping[str, Any]]], ax: Any = None) -> Any:
-    """Three panels of gain, bits a masked letter with 95 % intervals, in the place of `ax`.
+    """Three panels of gain, bits a masked letter with 95 % intervals.
 
-    `tables` are the evaluation.json of runs with `[copies]`, by what to call them; the first window
-    of each is drawn. Copy length and divergence are shown at the nearest distance that holds them;
-    a cross is a copy on the other strand.
+    Copy length and divergence are shown at the nearest distance that holds them; a cross is a copy
+    on the other strand.
+
+    Parameters
+    ----------
+    tables : mapping of str to sequence
+        The evaluation.json of runs with `[copies]`, by what to call them; the first window of each
+        is drawn.
+    ax : matplotlib.axes.Axes, optional
+        Axes in whose place all three are drawn; a new figure if not given.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The emptied axes around them; `canvas.save` writes them.
     """
     ax = axes(ax, (10.5, 3.6))
     from matplotlib.ticker import LogLocator, NullLocator

@@ -36,8 +36,19 @@ class Lane:
 def read_lane(path: str | Path, genome: Genome | None = None, name: str | None = None) -> Lane:
     """The lane of a file: genes with their coding parts of GFF3 or GenBank, the records of a BED.
 
-    Genes bear their `Name` (symbol) where the file gives one. Raises as `genome.bed` and
-    `genome.annotation` do.
+    Parameters
+    ----------
+    path : str or Path
+        Its ending says which; genes bear their `Name` (symbol) where the file gives one.
+    genome : Genome, optional
+        Contigs and lengths that coordinates are checked against.
+    name : str, optional
+        The heading; "genes", or the name of the BED, if not given.
+
+    Raises
+    ------
+    InputError
+        As `genome.bed.read_bed` and `genome.annotation.read_annotation` do.
     """
     path = Path(path)
     stem = name if name is not None else path.name.split(".")[0]
@@ -69,8 +80,23 @@ def lane_height(content: Lane, interval: Interval) -> float:
 def lane(content: Lane, interval: Interval, ax: Any = None, *, name: bool = True) -> Any:
     """The intervals of a lane that touch `interval`, in rows; names where four rows hold them.
 
-    Genes are arrows in their direction, coding parts dark; elements are bars. `name` as in
-    `canvas.genomic_axis`.
+    Genes are arrows in their direction, coding parts dark; elements are bars.
+
+    Parameters
+    ----------
+    content : Lane
+        What stands in it.
+    interval : Interval
+        What x shows, 0-based half-open.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; a new figure if not given.
+    name : bool
+        Whether x bears its label and numbers.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The axes drawn on; `canvas.save` writes them.
     """
     from matplotlib.collections import PolyCollection
 

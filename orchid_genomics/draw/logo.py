@@ -33,9 +33,35 @@ def logo(
 ) -> Any:
     """Scores as letters on the genomic axis of `interval`; every letter's height is its score.
 
-    `scores` are (4, L), several letters of a position stacked; or (L,) for the letters of `tokens`
-    (L,), where N has none. `limits` of y where logos are to be compared; `name` as in
-    `canvas.genomic_axis`. Cost: 0.1 s at 2,000 letters.
+    Cost: 0.1 s at 2,000 letters.
+
+    Parameters
+    ----------
+    scores : numpy.ndarray
+        (4, L), A C G T down, several letters of a position stacked; or (L,), of the letters of
+        `tokens`.
+    interval : Interval, optional
+        Where the letters lie, 0-based half-open; positions 1 to L if not given.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; a new figure if not given.
+    tokens : numpy.ndarray, optional
+        (L,), the letters that scores of (L,) belong to; N has no height.
+    unit, title : str
+        Words beside y and on top.
+    limits : (float, float), optional
+        Ends of y, for logos that are compared.
+    name : bool
+        Whether x bears its label and numbers.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The axes drawn on; `canvas.save` writes them.
+
+    Raises
+    ------
+    InputError
+        For scores of another shape.
     """
     scores = np.asarray(scores, float)
     if tokens is not None:
@@ -57,8 +83,23 @@ def logo(
 
 
 def motif(matrix: np.ndarray, ax: Any = None, *, title: str = "", complement: bool = False) -> Any:
-    """The logo of a motif, (4, L) of counts or probabilities, heights in bits; `complement` shows
-    the other strand.
+    """The logo of a motif, heights in bits.
+
+    Parameters
+    ----------
+    matrix : numpy.ndarray
+        (4, L) of counts or probabilities, A C G T down.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; a new figure if not given.
+    title : str
+        Words on top.
+    complement : bool
+        Whether the other strand is shown.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The axes drawn on; `canvas.save` writes them.
     """
     matrix = np.asarray(matrix, float)
     if complement:
@@ -72,11 +113,15 @@ def motif(matrix: np.ndarray, ax: Any = None, *, title: str = "", complement: bo
 
 
 def information(matrix: np.ndarray) -> np.ndarray:
-    """Heights in bits (4, L) of letters whose probabilities are the columns of `matrix` (4, L),
-    against equal letters.
+    """Heights in bits (4, L) of the letters of a motif, against equal letters.
 
     A column's height is 2 minus its entropy, shared by the letters as their probabilities
     (Schneider & Stephens 1990).
+
+    Parameters
+    ----------
+    matrix : numpy.ndarray
+        (4, L) of counts or probabilities.
     """
     p = np.asarray(matrix, float)
     p = p / np.maximum(p.sum(0), 1e-12)

@@ -41,12 +41,33 @@ def dependency(
     title: str = "",
     top: float | None = None,
 ) -> Any:
-    """A dependency map (L, L): row i says how the prediction of each letter changes when letter i
-    is mutated.
+    """A dependency map: row i says how each letter's prediction changes when letter i is mutated.
 
-    The diagonal is left out. Colours end at `top`, by default the 99.5th percentile, so that one
-    pair does not bleach all others. With `tokens` (L,) of a short region the letters stand along
-    the axes.
+    Parameters
+    ----------
+    values : numpy.ndarray
+        (L, L); the diagonal is left out.
+    interval : Interval, optional
+        Where the letters lie, 0-based half-open; positions 1 to L if not given.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; a new figure if not given.
+    tokens : numpy.ndarray, optional
+        (L,); the letters of a short region stand along the axes.
+    unit, title : str
+        Words beside the colours and on top.
+    top : float, optional
+        Where colours end; the 99.5th percentile if not given, so that one pair does not bleach all
+        others.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The axes drawn on; `canvas.save` writes them.
+
+    Raises
+    ------
+    InputError
+        For values that are no square.
     """
     # A copy, for its diagonal is overwritten.
     values = np.array(values, float)
@@ -135,10 +156,29 @@ def overview(
     title: str = "",
     name: bool = True,
 ) -> Any:
-    """A long region's values (L,), as the highest and lowest of each column, so that no peak is
-    lost.
+    """A long region's values as the highest and lowest of each column, so that no peak is lost.
 
-    `zoom` marks a part. NaN are gaps. Cost: 10 ms at 131,072 letters.
+    Cost: 10 ms at 131,072 letters.
+
+    Parameters
+    ----------
+    values : numpy.ndarray
+        (L,); NaN are gaps.
+    interval : Interval, optional
+        Where the letters lie, 0-based half-open; positions 1 to L if not given.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; a new figure if not given.
+    zoom : Interval, optional
+        A part to mark.
+    unit, title : str
+        Words beside y and on top.
+    name : bool
+        Whether x bears its label and numbers.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The axes drawn on; `canvas.save` writes them.
     """
     values = np.asarray(values, float)
     length = len(values)
@@ -325,8 +365,25 @@ def logo_pair(
     names: tuple[str, str] = ("reference", "alternate"),
     title: str = "",
 ) -> Any:
-    """Two logos (4, L) of one interval, reference above alternate on one scale, the changed letters
-    marked.
+    """Two logos of one interval on one scale, reference above alternate.
+
+    Parameters
+    ----------
+    reference, alternate : numpy.ndarray
+        (4, L), A C G T down.
+    interval, changed : Interval
+        Where the letters lie, and those of them to mark; 0-based half-open.
+    ax : matplotlib.axes.Axes, optional
+        Axes in whose place both are drawn.
+    unit, title : str
+        Words beside y and on top.
+    names : (str, str)
+        What to call the two.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The upper axes; `canvas.save` writes them.
     """
     reference, alternate = np.asarray(reference, float), np.asarray(alternate, float)
     limits = reach(reference, alternate)
@@ -344,7 +401,24 @@ def logo_pair(
 def points(
     values: np.ndarray, labels: Sequence[str], ax: Any = None, *, title: str = "", unit: str = ""
 ) -> Any:
-    """Elements as points (N, 2), a colour for each of their labels, the commonest first."""
+    """Elements as points, a colour for each of their labels, the commonest first.
+
+    Parameters
+    ----------
+    values : numpy.ndarray
+        (N, 2).
+    labels : sequence of str
+        One an element.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; a new figure if not given.
+    title, unit : str
+        Words on top, and what the two axes count.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The axes drawn on; `canvas.save` writes them.
+    """
     values = np.asarray(values, float)
     label_N = np.asarray(labels, str)
     ax = axes(ax, (5, 4.2))

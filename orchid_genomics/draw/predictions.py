@@ -199,7 +199,17 @@ def confusion(title: str, table: np.ndarray, labels: Sequence[str], ax: Any = No
 
 
 def scatter(title: str, actual: np.ndarray, predicted: np.ndarray, ax: Any = None) -> Any:
-    """Predicted against actual numbers (N,); on the diagonal they are equal."""
+    """Predicted against actual numbers; on the diagonal they are equal.
+
+    Parameters
+    ----------
+    title : str
+        Whose predictions they are.
+    actual, predicted : numpy.ndarray
+        (N,), in the labels' units.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; a new figure if not given.
+    """
     ax = axes(ax, SIZE)
     actual, predicted = _thin(actual, predicted, _DOTS)
     ends = (

@@ -73,6 +73,7 @@ def evaluate(
 )
 @options.seed("which letters are sampled")
 @options.aliases
+@options.circular
 @options.device
 @options.quiet
 def calibrate(**words: Any) -> None:

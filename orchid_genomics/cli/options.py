@@ -34,6 +34,13 @@ aliases = click.option(
     metavar="FILE",
     help="Other names of the genome's contigs: two names of a contig in each line, between tabs.",
 )
+circular = click.option(
+    "--circular",
+    multiple=True,
+    metavar="CONTIG|FILE",
+    help="A contig without ends, read round its origin, or a GFF3 or GenBank file that says which "
+    "are; may be repeated.",
+)
 
 recipe = together(
     file_argument("recipe"),
@@ -71,6 +78,7 @@ job = together(
         help="Continue from the parts that a killed run left in OUT.parts.",
     ),
     aliases,
+    circular,
     device,
     quiet,
 )

@@ -136,7 +136,8 @@ class Corpus:
                     source, at = training.sources[code], draws.source == code
                     window = draws.window[at]
                     starts = source.windows.start[window] + draws.shift[at]
-                    _add(seen, source, source.windows.contig[window], starts)
+                    contigs = source.windows.contig[window]
+                    _add(seen, source, Windows(source.windows.genome, contigs, starts, length))
         report: dict[str, dict[str, list[list[int]]]] = {}
         for recipe in self.recipes:
             report[str(recipe.fasta)] = {}
@@ -237,18 +238,15 @@ def _summarise(sources: list[Source], length: int, split: Split) -> dict[str, An
 def _add(
     seen: dict[tuple[int, int], tuple[np.ndarray, np.ndarray]],
     source: Source,
-    contig: np.ndarray,
-    start: np.ndarray,
+    drawn: Windows,
 ) -> None:
-    """Join windows that were drawn, clipped to their contigs, to what was seen before."""
-    sizes = source.windows.sizes
+    """Join what windows that were drawn read of their contigs to what was seen before."""
+    rows, starts, ends = drawn.letters_read()
+    contig = drawn.contig[rows]
     for code in np.unique(contig):
         at = contig == code
-        starts = np.clip(start[at], 0, sizes[code])
-        ends = np.clip(start[at] + source.windows.length, 0, sizes[code])
-        inside = ends > starts
         key = (source.genome, int(code))
         before_starts, before_ends = seen.get(key, (starts[:0], ends[:0]))
-        starts = np.concatenate([before_starts, starts[inside]])
-        ends = np.concatenate([before_ends, ends[inside]])
-        seen[key] = union(starts, ends)
+        now_starts = np.concatenate([before_starts, starts[at]])
+        now_ends = np.concatenate([before_ends, ends[at]])
+        seen[key] = union(now_starts, now_ends)

@@ -17,6 +17,7 @@ from pydantic_core import PydanticCustomError
 from orchid_genomics.data.windows import Windows
 from orchid_genomics.errors import InputError, RecipeError
 from orchid_genomics.genome.bed import read_bed
+from orchid_genomics.genome.circular import circular_contigs
 from orchid_genomics.genome.fasta import Genome
 from orchid_genomics.genome.regions import Regions, merge, union
 from orchid_genomics.recipe import RecipePath, Strict
@@ -50,6 +51,10 @@ class GenomeRecipe(Strict):
     soft: tuple[RecipePath, ...] = ()
     regions: RecipePath | None = None
     functional: tuple[FunctionalRecipe, ...] = ()
+    circular: tuple[str, ...] = ()
+    """Contigs that are read round their origin."""
+    annotation: RecipePath | None = None
+    """A GFF3 (`Is_circular=true`) or GenBank (topology `circular`) that says which contigs are."""
 
     @field_validator("functional")
     @classmethod
@@ -82,6 +87,9 @@ class Split:
         Raises InputError for a contig that does not exist, RecipeError for letters in two splits.
         """
         genome = Genome(recipe.fasta)
+        named = genome.rename(recipe.circular, f"{key}.circular")
+        said = circular_contigs(recipe.annotation, genome) if recipe.annotation else []
+        genome.circular = frozenset([*named.values(), *said])
         contigs: dict[str, tuple[str, ...]] = {}
         owner: dict[str, str] = {}
         for split in ("train", "validation", "test", "ignore"):
@@ -133,11 +141,11 @@ class Split:
         By counting the letters of unions, and so independently of how `Windows.without` searches.
         """
         names = {name: code for code, name in enumerate(windows.names)}
-        sizes = windows.sizes[windows.contig]
         # all contigs on one line, with a gap between them so that none are joined
         before = np.cumsum(windows.sizes + 1) - windows.sizes
-        starts = np.clip(windows.start - jitter, 0, sizes) + before[windows.contig]
-        ends = np.clip(windows.start + windows.length + jitter, 0, sizes) + before[windows.contig]
+        rows, starts, ends = windows.letters_read(jitter)
+        starts = starts + before[windows.contig[rows]]
+        ends = ends + before[windows.contig[rows]]
         held = list(chain.from_iterable(self.held_out.values()))
         offset = np.fromiter((before[names[each.contig]] for each in held), np.int64, len(held))
         held_starts = np.fromiter((each.start for each in held), np.int64, len(held)) + offset

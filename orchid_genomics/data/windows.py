@@ -1,4 +1,5 @@
-"""Equal intervals of one genome as a dataset; beyond the ends of its contig a window reads N.
+"""Equal intervals of one genome as a dataset; beyond the ends of its contig a window reads N, and
+on a circular contig what stands round its origin.
 
 A genome of any size is two arrays (contig index, int64 start): letters are read only when asked
 for.
@@ -37,6 +38,9 @@ class Windows:
         self.contig, self.start = np.asarray(contig, np.int32), np.asarray(start, np.int64)
         self.names = tuple(genome.contigs)
         self.sizes = np.fromiter(genome.contigs.values(), np.int64, len(self.names))
+        # A contig shorter than the window has N beside it, for no letter may stand twice.
+        round_it = [name in genome.circular for name in self.names]
+        self.goes_round = np.array(round_it, bool) & (self.sizes >= self.length)
         self.region = region or (np.zeros(len(self), np.int64), self.sizes[self.contig])
         self.dropped: dict[str, int] = {}
         self._composition: np.ndarray | None = None
@@ -113,9 +117,33 @@ class Windows:
     @property
     def overhang(self) -> int:
         """Letters of all windows that lie beyond the ends of their contigs."""
-        end = np.minimum(self.start + self.length, self.sizes[self.contig])
-        inside = end - np.maximum(self.start, 0)
-        return len(self) * self.length - int(np.maximum(inside, 0).sum())
+        _, starts, ends = self.letters_read()
+        return len(self) * self.length - int((ends - starts).sum())
+
+    def letters_read(self, jitter: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """What windows read of the file, moved by up to `jitter`: row (N,), first and last letter.
+
+        A window over the origin of a circular contig reads two stretches, or more.
+        """
+        starts, ends = self.start - jitter, self.start + self.length + jitter
+        size = self.sizes[self.contig]
+        around = self.goes_round[self.contig]
+        first, last = 0, 0
+        if around.any():
+            first = int((starts[around] // size[around]).min())
+            last = int(((ends[around] - 1) // size[around]).max())
+        rows, parts = [], []
+        for turn in range(min(first, 0), max(last, 0) + 1):
+            origin = turn * size
+            left, right = np.maximum(starts - origin, 0), np.minimum(ends - origin, size)
+            # What has ends is read in the file alone.
+            inside = (left < right) & (around | (turn == 0))
+            rows.append(np.flatnonzero(inside))
+            parts.append(np.stack([left[inside], right[inside]]))
+        row = np.concatenate(rows)
+        left, right = np.concatenate(parts, 1)
+        order = np.argsort(row, kind="stable")
+        return row[order], left[order], right[order]
 
     def composition(self) -> np.ndarray:
         """Letters ACGT and soft-masked ACGT of every window, (2, W) int64; one pass over their
@@ -124,16 +152,18 @@ class Windows:
         if self._composition is None:
             self._composition = np.zeros((2, len(self)), np.int64)
             for name, rows in self._by_contig():
-                size = self.genome.contigs[name]
-                starts = self.start[rows]
-                edges = np.clip(np.stack([starts, starts + self.length]), 0, size)
+                of_row, starts, ends = self._take(rows).letters_read()
+                edges = np.stack([starts, ends])
                 # Windows may overlap by far, so letters are counted up to each edge, once, and a
                 # window is the difference of two.
                 points, rank = np.unique(edges, return_inverse=True)
                 # Versions of numpy differ in the shape of the inverse.
                 rank = rank.reshape(edges.shape)
                 before = self._counts_before(name, points, edges)
-                self._composition[:, rows] = before[:, rank[1]] - before[:, rank[0]]
+                counts = before[:, rank[1]] - before[:, rank[0]]
+                for which in range(2):
+                    # A window over an origin is the sum of its stretches.
+                    np.add.at(self._composition[which], rows[of_row], counts[which])
         return self._composition
 
     def on(self, contigs: Iterable[str], reason: str = "other contigs") -> "Windows":
@@ -146,8 +176,8 @@ class Windows:
         """The windows that touch none of `places`, even when moved by up to `jitter` letters."""
         touching = np.zeros(len(self), bool)
         for name, rows in self._by_contig():
-            starts = self.start[rows] - jitter
-            touching[rows] = places.touches(name, starts, starts + self.length + 2 * jitter)
+            of_row, starts, ends = self._take(rows).letters_read(jitter)
+            touching[rows[of_row[places.touches(name, starts, ends)]]] = True
         return self.select(~touching, reason)
 
     def mostly_acgt(self, share: float = 0.9) -> "Windows":

@@ -31,6 +31,8 @@ class HeldOut:
         Bool (L,): which letters are held out.
     hidden
         Bool (L,): which letters are hidden when 15 % are hidden at once.
+    circular
+        Whether the contig is read round its origin.
     """
 
     genome: int
@@ -39,6 +41,7 @@ class HeldOut:
     tokens: np.ndarray
     inside: np.ndarray
     hidden: np.ndarray
+    circular: bool = False
 
     @property
     def targets(self) -> np.ndarray:
@@ -81,7 +84,8 @@ def hide_letters(corpus: Corpus, split: str, seed: int, share: float = 0.15) -> 
         # The top 24 bits, as masks in training are drawn (`tensor_hash.fraction`).
         chosen = state >> np.uint64(40) < int(share * (1 << 24))
         hidden = chosen & ((tokens & CODE) < DNA.count)
-        pieces.append(HeldOut(genome, contig, number, tokens, letters, hidden))
+        circular = contig in corpus.genomes[genome].circular
+        pieces.append(HeldOut(genome, contig, number, tokens, letters, hidden, circular))
     return pieces
 
 

@@ -4,7 +4,8 @@
 fixed sites. The trap: the two are different questions, and their bits are never compared.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import groupby
 from typing import Any, Protocol
 
 import numpy as np
@@ -59,11 +60,13 @@ def masked_bits(
         tiles = [tiles[len(tiles) * i // most] for i in range(most)]
     # Dealt in turn, so that each rank has tiles of all contigs.
     own = tiles[ranks.rank :: ranks.world]
-    for first in range(0, len(own), batch):
-        rows = own[first : first + batch]
-        seen_BL = np.stack([window(shown[p], start, length) for p, start in rows])
-        true_BL = np.stack([window(pieces[p].tokens, start, length) for p, start in rows])
-        bits_BL = letter_bits(model, seen_BL, true_BL, ranks.device)
+    for rows in _batches(own, pieces, length, batch):
+        seen, true = [], []
+        for p, start in rows:
+            circular = pieces[p].circular
+            seen.append(window(shown[p], start, length, circular))
+            true.append(window(pieces[p].tokens, start, length, circular))
+        bits_BL = letter_bits(model, np.stack(seen), np.stack(true), ranks.device)
         for (p, start), row in zip(rows, bits_BL, strict=True):
             end = min(start + length, len(bits[p]))
             bits[p][start:end] = row[: end - start]
@@ -86,13 +89,14 @@ def single_bits(
     """
     sites = [(number, int(site)) for number, at in enumerate(places) for site in at]
     bits = np.full(len(sites), np.nan, np.float32)
-    own = range(ranks.rank, len(sites), ranks.world)
-    centre = length // 2
-    for first in range(0, len(own), batch):
-        rows = own[first : first + batch]
+    own = [(sites[row][0], row) for row in range(ranks.rank, len(sites), ranks.world)]
+    for numbered in _batches(own, pieces, length, batch):
+        rows = [row for _, row in numbered]
+        centre = letters_of(pieces[numbered[0][0]], length) // 2
         windows = []
         for number, site in (sites[row] for row in rows):
-            windows.append(window(pieces[number].tokens, site - centre, length))
+            piece = pieces[number]
+            windows.append(window(piece.tokens, site - centre, length, piece.circular))
         true_BL = np.stack(windows)
         seen_BL = true_BL & CODE
         seen_BL[:, centre] = DNA.mask
@@ -119,8 +123,32 @@ def _tiles(piece: HeldOut, length: int) -> list[int]:
     return [start for start in starts if piece.inside[start : start + length].any()]
 
 
-def window(tokens: np.ndarray, start: int, length: int) -> np.ndarray:
-    """Letters start to start + length, N beyond the contig's ends."""
+def letters_of(piece: HeldOut, length: int) -> int:
+    """Letters of the windows of a contig: a circular one that is no longer is read whole."""
+    return min(length, len(piece.tokens)) if piece.circular else length
+
+
+def _batches(
+    own: Sequence[tuple[int, int]], pieces: Sequence[HeldOut], length: int, batch: int
+) -> Iterator[list[tuple[int, int]]]:
+    """Up to `batch` windows that follow each other; the first of a pair is the number of its piece.
+
+    Windows of one batch are of one length.
+    """
+    for _, group in groupby(own, key=lambda pair: letters_of(pieces[pair[0]], length)):
+        alike = list(group)
+        for first in range(0, len(alike), batch):
+            yield alike[first : first + batch]
+
+
+def window(tokens: np.ndarray, start: int, length: int, circular: bool = False) -> np.ndarray:
+    """Letters start to start + length, N beyond the contig's ends.
+
+    A circular contig goes on at its origin; one that is no longer is read once, from `start` on.
+    """
+    if circular:
+        places = np.arange(start, start + min(length, len(tokens)))
+        return tokens.take(places, mode="wrap")
     first, last = max(start, 0), min(start + length, len(tokens))
     letters = np.full(length, DNA.n, np.uint8)
     letters[first - start : last - start] = tokens[first:last]

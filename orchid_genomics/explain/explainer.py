@@ -163,7 +163,7 @@ class Explainer:
         if self.options.window is not None and self.options.window < 1:
             raise InputError("window", f"{self.options.window}", "1 letter or more")
         if self.options.window is not None:
-            check_memory(self.options.window, model, "window")
+            check_memory(self.options.window, model, "window", genome)
         self.onehot = OneHot(model.eval(), self.options.target)
         # One number is explained, and a head of several has no default.
         if isinstance(self.onehot.target, AllOutputs):
@@ -233,7 +233,7 @@ class Explainer:
         """Why an interval cannot be explained, or nothing."""
         if interval.contig not in self.genome.contigs:
             return "unknown_contig"
-        if interval.end > self.genome.contigs[interval.contig]:
+        if not self.genome.holds(interval.contig, max(interval.start, 0), interval.end):
             return "off_contig"
         if len(interval) > self.longest:
             return "too_long"
@@ -241,8 +241,13 @@ class Explainer:
         return "" if ((tokens & CODE) < DNA.count).any() else "all_n"
 
     def width(self, interval: Interval) -> int:
-        """Letters that are read: as many beside the region on the left as on the right."""
-        return window_width(len(interval), self.window)
+        """Letters that are read: as many beside the region on the left as on the right, and no more
+        than a circular contig has.
+        """
+        width = window_width(len(interval), self.window)
+        if interval.contig in self.genome.circular:
+            return min(width, self.genome.contigs[interval.contig])
+        return width
 
     def tokens(self, interval: Interval, before: int, width: int) -> np.ndarray:
         """The letters of a window on the strand of its region; N beyond the ends of the contig."""

@@ -5,7 +5,7 @@ The trap: a handle shared across a fork reads wrong bases silently, so each proc
 
 import os
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,6 +49,10 @@ class Genome:
         Name to length in letters, in file order.
     names : ContigNames
         What the contigs may be called in other files.
+    circular : frozenset
+        The contigs that are read round their origin (see `genome.circular.mark_circular`).
+    landmarks : dict
+        Where counting begins on a circular contig, once it is known.
 
     Raises
     ------
@@ -73,6 +77,8 @@ class Genome:
         if isinstance(aliases, str | Path):
             aliases = read_aliases(aliases, self.contigs)
         self.names = ContigNames(self.contigs, self.path.name, aliases or {})
+        self.circular: frozenset[str] = frozenset()
+        self.landmarks: dict[str, int] = {}
         self._forget()
 
     def _forget(self) -> None:
@@ -80,7 +86,8 @@ class Genome:
         self._kept: dict[str, np.ndarray] = {}
 
     def __getstate__(self) -> dict:
-        return {key: self.__dict__[key] for key in ("path", "_index", "contigs", "names")}
+        kept = ("path", "_index", "contigs", "names", "circular", "landmarks")
+        return {key: self.__dict__[key] for key in kept}
 
     def __setstate__(self, state: dict) -> None:
         self.__dict__.update(state)
@@ -105,23 +112,27 @@ class Genome:
     def letters(self, contig: str, start: int, end: int) -> bytes:
         """Letters `start` to `end` as written, case kept; N beyond the ends of the contig.
 
+        A circular contig goes on at its origin instead. Only a stretch longer than the whole of it
+        has N there too, for no letter may stand twice.
+
         Raises InputError for an unknown contig, start >= end, or a file that cannot be read there.
         """
-        left, right = self._inside(contig, start, end)
-        inner = self._read(contig, left, right) if left < right else b""
-        before = min(max(-start, 0), end - start)
-        return b"N" * before + inner + b"N" * (end - start - before - len(inner))
+        self._check(contig, start, end)
+        letters = bytearray(b"N" * (end - start))
+        for at, left, right in self._stretches(contig, start, end):
+            letters[at : at + right - left] = self._read(contig, left, right)
+        return bytes(letters)
 
     def tokens(self, contig: str, start: int, end: int, strand: str = "+") -> np.ndarray:
         """Tokens (L,) uint8 of letters `start` to `end`; strand "-" gives the reverse complement.
 
-        N beyond the ends of the contig. Raises InputError as `letters` does, and for a letter that
-        is no IUPAC code, with its place.
+        Beyond the ends of the contig as `letters`. Raises InputError as that does, and for a letter
+        that is no IUPAC code, with its place.
         """
-        left, right = self._inside(contig, start, end)
+        self._check(contig, start, end)
         tokens = np.full(end - start, DNA.n, np.uint8)
-        if left < right:
-            tokens[left - start : right - start] = self._inner(contig, left, right)
+        for at, left, right in self._stretches(contig, start, end):
+            tokens[at : at + right - left] = self._inner(contig, left, right)
         if strand not in ("+", "-", "."):
             raise InputError(f"{self.path} {contig}", f"strand {strand!r}", "+, - or .")
         return DNA.reverse_complement(tokens) if strand == "-" else tokens
@@ -150,7 +161,16 @@ class Genome:
         """The SHA-256 of the file as it lies on the disk, in hexadecimal."""
         return checksum(self.path)
 
-    def _inside(self, contig: str, start: int, end: int) -> tuple[int, int]:
+    def holds(self, contig: str, start: int, end: int) -> bool:
+        """Whether the letters `start` to `end` lie on the contig: on a circular one they may run
+        over its last letter, once round at most.
+        """
+        size = self.contigs[contig]
+        if contig in self.circular:
+            return 0 <= start < size and end - start <= size
+        return start >= 0 and end <= size
+
+    def _check(self, contig: str, start: int, end: int) -> None:
         if contig not in self.contigs:
             raise InputError(
                 self.path, f"unknown contig {contig!r}", f"possible: {listed(self.contigs)}"
@@ -161,8 +181,17 @@ class Genome:
                 f"start {start} is not below end {end}",
                 "0-based half-open",
             )
-        length = self.contigs[contig]
-        return min(max(start, 0), length), min(max(end, 0), length)
+
+    def _stretches(self, contig: str, start: int, end: int) -> Iterator[tuple[int, int, int]]:
+        """What of [start, end) lies in the file: where in it, and first and last letter there."""
+        size = self.contigs[contig]
+        around = contig in self.circular and end - start <= size
+        turns = range(start // size, (end - 1) // size + 1) if around else range(1)
+        for turn in turns:
+            origin = turn * size
+            left, right = max(start - origin, 0), min(end - origin, size)
+            if left < right:
+                yield left + origin - start, left, right
 
     def _inner(self, contig: str, start: int, end: int) -> np.ndarray:
         where = f"{self.path} {contig}"

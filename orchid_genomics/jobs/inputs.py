@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from orchid_genomics.errors import InputError
+from orchid_genomics.genome.circular import mark_circular
 from orchid_genomics.genome.contigs import GenomeNote
 from orchid_genomics.genome.fasta import Genome
 from orchid_genomics.model.device import device_of
@@ -18,17 +19,23 @@ from orchid_genomics.model.provenance import GenomeOrigin
 
 
 def open_model_and_genome(
-    model: str | Path, genome: str | Path, device: str, aliases: str | Path | None = None
+    model: str | Path,
+    genome: str | Path,
+    device: str,
+    aliases: str | Path | None = None,
+    circular: Sequence[str | Path] = (),
 ) -> tuple[OrchidModel, Genome]:
     """A model folder on its device ("auto", "cpu" or "cuda") and a FASTA.
 
-    `aliases` is a file of other names of its contigs; see `genome.contigs.read_aliases`.
+    `aliases` is a file of other names of its contigs (see `genome.contigs.read_aliases`), and
+    `circular` says which are read round their origin (see `genome.circular.mark_circular`).
 
     A GenomeNote says where the model was trained on other genomes. Raises OrchidError where one of
     them is not there.
     """
     # The genome first: it is quickly opened, and a model may take a while.
     fasta = Genome(genome, aliases=aliases)
+    mark_circular(fasta, circular, "circular")
     loaded = OrchidModel.from_pretrained(model).to(device_of(device))
     note = foreign_genome(loaded.provenance.genomes, fasta)
     if note:

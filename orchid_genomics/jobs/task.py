@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from orchid_genomics.errors import InputError
 from orchid_genomics.files import checksum
+from orchid_genomics.genome.fasta import Genome
 from orchid_genomics.jobs.summary import Stats, total
 from orchid_genomics.registry import Registry
 
@@ -31,11 +32,14 @@ class Identity(BaseModel):
     kind: str
     aliases: str | None = None
     """Checksum of the file of other contig names, where one was given."""
+    circular: tuple[str, ...] | None = None
+    """The contigs that are read round their origin, where there are any."""
 
-    def with_aliases(self, path: str | Path | None) -> Self:
-        """The same, for inputs whose contigs are named by a file of aliases."""
-        names = None if path is None else checksum(Path(path))
-        return self.model_copy(update={"aliases": names})
+    def of_inputs(self, genome: Genome, aliases: str | Path | None) -> Self:
+        """The same, for a genome whose contigs are named by a file of aliases, or are circular."""
+        names = None if aliases is None else checksum(Path(aliases))
+        circular = tuple(sorted(genome.circular)) or None
+        return self.model_copy(update={"aliases": names, "circular": circular})
 
     def dump(self) -> dict[str, Any]:
         """The identity as JSON values, as it stands in a manifest."""

@@ -90,20 +90,44 @@ def find_event(variant: Variant, genome: Genome, farthest: int = _FARTHEST) -> E
     return Event(kind, short.contig, start, end, ref.tobytes(), alt.tobytes())
 
 
+def reads_whole(genome: Genome, contig: str, length: int) -> bool:
+    """Whether a window of `length` letters holds a whole circular contig.
+
+    Such a contig is read as one window without ends: no letter twice, and none that is not there.
+    """
+    return contig in genome.circular and genome.contigs[contig] <= length
+
+
+def sides_of(genome: Genome, haplotype: Haplotype, length: int) -> tuple[int, int]:
+    """Letters of the genome that stand on the left and on the right of a haplotype in a window."""
+    contig, start, end, inside = haplotype
+    if reads_whole(genome, contig, length):
+        rest = genome.contigs[contig] - (end - start)
+        return rest // 2, rest - rest // 2
+    side = (length - 1 - len(inside)) // 2
+    return side, side
+
+
 def window_around(genome: Genome, haplotype: Haplotype, length: int) -> np.ndarray:
     """A window (length,) of codes with a haplotype in its middle, and as much genome on both sides.
 
     One or two N fill the end. The model is circular, so they stand between the window's two ends,
     opposite its centre: the reverse complement of the window is the window of the reverse
     complement, rolled, for even lengths too.
+
+    A circular contig that is no longer than the window is read whole: the window is then as long as
+    the contig is with the haplotype, and nothing fills it.
     """
     contig, start, end, inside = haplotype
-    side = (length - 1 - len(inside)) // 2
-    stop = side + len(inside)
+    left, right = sides_of(genome, haplotype, length)
+    before = _read(genome, contig, start - left, start)
+    own = np.frombuffer(inside, np.uint8)
+    after = _read(genome, contig, end, end + right)
+    letters = np.concatenate([before, own, after])
+    if reads_whole(genome, contig, length):
+        return letters
     window = np.full(length, DNA.n, np.uint8)
-    window[:side] = _read(genome, contig, start - side, start)
-    window[side:stop] = np.frombuffer(inside, np.uint8)
-    window[stop : stop + side] = _read(genome, contig, end, end + side)
+    window[: len(letters)] = letters
     return window
 
 

@@ -3,7 +3,8 @@
 The trap: a number may depend on the genome, the variant, the model and the window alone. So windows
 are centred on the event or lie on a grid of the contig; rows of a batch never talk; and what is
 kept from one question to the next (all ALTs of a site share a pass) is the answer to the same
-question.
+question. A circular contig that is no longer than the window is read whole, as a window without
+ends, so that windows may differ in length.
 """
 
 import math
@@ -23,7 +24,15 @@ from orchid_genomics.errors import InputError, MachineError, RecipeError
 from orchid_genomics.genome.fasta import Genome
 from orchid_genomics.model.folder import OrchidModel
 from orchid_genomics.model.masking import Masking
-from orchid_genomics.score.events import Event, Haplotype, swap_ends, window_around
+from orchid_genomics.score.events import (
+    Event,
+    Haplotype,
+    reads_whole,
+    sides_of,
+    swap_ends,
+    window_around,
+)
+from orchid_genomics.score.tiles import Tiles
 from orchid_genomics.sequence import CODE, DNA
 
 Question = TypeVar("Question", bound=Hashable)
@@ -51,23 +60,38 @@ class Pair:
 class Reader:
     """A model, a genome and a window length in letters; forgets between blocks (`forget`).
 
-    Attributes: `flank` homologous letters read on each side of an event; `core` the central letters
-    of a tile that are read from it; `longest` letters of an event that fits; `seconds` spent in the
-    model. Raises InputError for a window that is odd or below 64 letters.
+    Attributes: `core` the central letters of a tile that are read from it, and `tiles` the grid of
+    them; `seconds` spent in the model. Raises InputError for a window that is odd or below 64
+    letters, and for one that the model's device cannot hold.
     """
 
     def __init__(self, model: OrchidModel, genome: Genome, window: int) -> None:
-        check_window(window, model, "window")
+        check_window(window, model, "window", genome=genome)
         self.model, self.genome, self.window = model.eval(), genome, window
-        self.flank, self.core = window // 4, 3 * window // 4
-        # One N at least ends every window: see `window_around`.
-        self.longest = window - 1 - 2 * self.flank
+        self.core = 3 * window // 4
+        self.tiles = Tiles(genome, self.core, whole=window)
         self.device = next(model.parameters()).device
         self.batch = max(1, _LETTERS.get(self.device.type, 1 << 20) // window)
         self.dense = model.recipe.encoder.strands == "dense"
         self.reads_letters = model.recipe.head is not None and model.recipe.head.kind == "letters"
         self.seconds = 0.0
         self._kept: dict[str, dict[Hashable, Any]] = {}
+
+    def letters_of(self, contig: str) -> int:
+        """Letters of the windows of a contig: those of the reader, or a whole circular contig."""
+        if reads_whole(self.genome, contig, self.window):
+            return self.genome.contigs[contig]
+        return self.window
+
+    def flank(self, contig: str) -> int:
+        """Homologous letters that are read on each side of an event."""
+        return self.letters_of(contig) // 4
+
+    def longest(self, contig: str) -> int:
+        """Letters of an event that fits into the windows of a contig."""
+        # One N at least ends every window that has ends: see `window_around`.
+        ends = 0 if reads_whole(self.genome, contig, self.window) else 1
+        return self.letters_of(contig) - ends - 2 * self.flank(contig)
 
     def forget(self) -> None:
         """Let go of what was read; memory is that of the questions since."""
@@ -81,10 +105,8 @@ class Reader:
         """
 
         def answer(sites: list[_Site]) -> list[np.ndarray]:
-            logs_BLV = self.letters(np.stack([self._masked_row(site) for site in sites]))
-            return [
-                logs_LV[self._offsets(site)] for logs_LV, site in zip(logs_BLV, sites, strict=True)
-            ]
+            logs = self.letters([self._masked_row(site) for site in sites])
+            return [logs_LV[self._offsets(site)] for logs_LV, site in zip(logs, sites, strict=True)]
 
         return self._answers("masked", [_Site.of(event) for event in events], answer, self.batch)
 
@@ -102,13 +124,14 @@ class Reader:
 
     def _read_tiles(self, letters: list[tuple[str, int]]) -> list[np.ndarray]:
         """Log-probabilities (4,) of letters (contig, 0-based) from the tiles that they lie in."""
-        by_tile: dict[tuple[str, int], list[int]] = {}
+        by_tile: dict[tuple[str, int], list[tuple[int, int]]] = {}
         for contig, letter in letters:
-            by_tile.setdefault((contig, letter // self.core), []).append(letter)
+            tile, offset = self.tiles.find(contig, letter)
+            by_tile.setdefault((contig, tile), []).append((letter, offset))
         logs: dict[tuple[str, int], np.ndarray] = {}
         for tile, logs_LV in self.central(sorted(by_tile)):
-            for letter in by_tile[tile]:
-                logs[tile[0], letter] = logs_LV[letter - tile[1] * self.core]
+            for letter, offset in by_tile[tile]:
+                logs[tile[0], letter] = logs_LV[offset]
         return [logs[letter] for letter in letters]
 
     def central(
@@ -117,12 +140,12 @@ class Reader:
         """Each tile (contig, number in its grid) with the log-probabilities (core, 4) of its
         central letters, read with all letters in sight and corrected by `unmasking`.
         """
-        side = (self.window - self.core) // 2
         for first in range(0, len(tiles), self.batch):
             batch = tiles[first : first + self.batch]
-            rows = np.stack([self._tile(*tile) for tile in batch])
-            logs_BLV = self.letters(rows, self.unmasking)
-            yield from zip(batch, logs_BLV[:, side : side + self.core], strict=True)
+            logs = self.letters([self._tile(*tile) for tile in batch], self.unmasking)
+            for (contig, tile), logs_LV in zip(batch, logs, strict=True):
+                side = self._tile_side(contig)
+                yield (contig, tile), logs_LV[side : side + self.tiles.size(contig)]
 
     def pairs(self, events: Sequence[Event]) -> list[Pair]:
         """The reference and the alternate window of every event, of equal length, trimmed evenly
@@ -143,13 +166,18 @@ class Reader:
 
         def answer(batch: list[Event]) -> list[np.ndarray]:
             rows, pairs = self._haplotypes(batch)
-            outputs = self._time(self.model, self._to_device(rows))
-            if outputs.ndim == 3:
-                outputs = outputs.mean(1)
-            values = outputs.double().cpu().numpy()
+            values: dict[int, np.ndarray] = {}
+            for numbers, codes_BL in by_length(rows):
+                outputs = self._time(self._outputs, self._to_device(codes_BL))
+                values.update(zip(numbers, outputs.cpu().numpy(), strict=True))
             return [values[alt] - values[ref] for ref, alt in pairs]
 
         return self._answers("predictions", events, answer, max(1, self.batch // 2))
+
+    def _outputs(self, tokens_BL: Tensor) -> Tensor:
+        """Outputs (B, T) of the model's own head, float64; of tracks, the mean along the window."""
+        outputs = self.model(tokens_BL)
+        return (outputs.mean(1) if outputs.ndim == 3 else outputs).double()
 
     @property
     def unmasking(self) -> float:
@@ -177,14 +205,17 @@ class Reader:
         """
         letter, ref = event.start + event.changed[0], event.ref[event.changed[0]]
         if tiled:
-            tile, unmasking = letter // self.core, self.unmasking
-            row, at = self._tile(event.contig, tile), letter - self._tile_start(tile)
-            plain = self.shown([event])[0][0]
+            tile, offset = self.tiles.find(event.contig, letter)
+            row, at = self._tile(event.contig, tile), self._tile_side(event.contig) + offset
+            unmasking, plain = self.unmasking, self.shown([event])[0][0]
         else:
             site, unmasking = _Site.of(event), 0.0
             row, at = self._masked_row(site), self._offsets(site)[0]
             plain = self.masked([event])[0][0]
-        swapped = self.letters(swap_ends(row)[None], unmasking)[0, at]
+        # A whole circular contig has no ends to swap.
+        if not reads_whole(self.genome, event.contig, self.window):
+            row = swap_ends(row)
+        swapped = self.letters([row], unmasking)[0][at]
         odds = [np.delete(logs - logs[ref], ref) for logs in (plain, swapped)]
         return float(np.abs(odds[1] - odds[0]).mean()), float(np.abs(odds[0]).mean())
 
@@ -196,36 +227,46 @@ class Reader:
 
     def _offsets(self, site: "_Site") -> list[int]:
         """Where in its window the changed letters of a site stand."""
-        side = (self.window - 1 - (site.end - site.start)) // 2
+        range_of_site = Haplotype(site.contig, site.start, site.end, bytes(site.end - site.start))
+        side, _ = sides_of(self.genome, range_of_site, self.window)
         return [side + at for at in site.changed]
 
-    def _tile_start(self, tile: int) -> int:
-        return tile * self.core - (self.window - self.core) // 2
+    def _tile_side(self, contig: str) -> int:
+        """Letters on the left of a tile in its window; none around a whole contig."""
+        if reads_whole(self.genome, contig, self.window):
+            return 0
+        return (self.window - self.core) // 2
 
     def _tile(self, contig: str, tile: int) -> np.ndarray:
-        start = self._tile_start(tile)
-        return self.genome.tokens(contig, start, start + self.window) & CODE
+        start = self.tiles.interval(contig, tile).start - self._tile_side(contig)
+        return self.genome.tokens(contig, start, start + self.letters_of(contig)) & CODE
 
-    def _haplotypes(self, events: Sequence[Event]) -> tuple[np.ndarray, list[tuple[int, int]]]:
+    def _haplotypes(
+        self, events: Sequence[Event]
+    ) -> tuple[list[np.ndarray], list[tuple[int, int]]]:
         """The windows that events need, each once, and the rows (ref, alt) of each event."""
         rows: dict[Haplotype, int] = {}
         pairs = []
         for event in events:
             ref, alt = (rows.setdefault(each, len(rows)) for each in event.haplotypes)
             pairs.append((ref, alt))
-        return np.stack([window_around(self.genome, each, self.window) for each in rows]), pairs
+        return [window_around(self.genome, each, self.window) for each in rows], pairs
 
     def _pairs(self, events: list[Event]) -> list[Pair]:
         rows, pairs = self._haplotypes(events)
-        vectors_BLD = self._time(self._vectors, self._to_device(rows))
         # vectors can be compared even where training says nothing of letters in sight
         legible = self.reads_letters and Masking.of(self.model.provenance).legible
-        likely_BL = self._likelihoods(vectors_BLD, rows) if legible else None
-        answers = []
-        for event, (ref, alt) in zip(events, pairs, strict=True):
-            likely_2L = None if likely_BL is None else likely_BL[[ref, alt]]
-            answers.append(self._pair(event, vectors_BLD[[ref, alt]], likely_2L))
-        return answers
+        windows: dict[int, _Window] = {}
+        for numbers, codes_BL in by_length(rows):
+            vectors_BLD = self._time(self._vectors, self._to_device(codes_BL))
+            likely_BL = self._likelihoods(vectors_BLD, codes_BL) if legible else None
+            for row, number in enumerate(numbers):
+                likely_L = None if likely_BL is None else likely_BL[row]
+                windows[number] = _Window(vectors_BLD[row], likely_L)
+        return [
+            self._pair(event, windows[ref], windows[alt])
+            for event, (ref, alt) in zip(events, pairs, strict=True)
+        ]
 
     def _likelihoods(self, vectors_BLD: Tensor, rows: np.ndarray) -> np.ndarray:
         """The log-likelihood (B, L) of every letter that stands in its row, 0 where it is N."""
@@ -237,26 +278,29 @@ class Reader:
         likely_BL[codes_BL >= DNA.count] = 0.0
         return likely_BL
 
-    def _pair(self, event: Event, vectors_2LD: Tensor, likely_2L: np.ndarray | None) -> Pair:
-        sizes, F = (len(event.ref), len(event.alt)), self.flank
-        sides = [(self.window - 1 - size) // 2 for size in sizes]
-        flanks = [
-            np.r_[side - F : side, side + size : side + size + F]
-            for side, size in zip(sides, sizes, strict=True)
-        ]
-        homologous = flanks
-        # Of one length, the changed letters are homologous too.
-        if sizes[0] == sizes[1]:
-            homologous = [np.r_[side - F : side + sizes[0] + F] for side in sides]
-        ref, alt = (vectors_2LD[i, homologous[i]].double() for i in (0, 1))
+    def _pair(self, event: Event, reference: "_Window", alternate: "_Window") -> Pair:
+        F = self.flank(event.contig)
+        homologous, flanks, sides = [], [], []
+        for haplotype in event.haplotypes:
+            side, _ = sides_of(self.genome, haplotype, self.window)
+            stop = side + len(haplotype.inside)
+            flanks.append(np.r_[side - F : side, stop : stop + F])
+            # Of one length, the changed letters are homologous too.
+            is_equal = len(event.ref) == len(event.alt)
+            homologous.append(np.r_[side - F : stop + F] if is_equal else flanks[-1])
+            sides.append(slice(side, stop))
+        ref = reference.vectors_LD[homologous[0]].double()
+        alt = alternate.vectors_LD[homologous[1]].double()
         cosine = 1 - (ref * alt).sum() / (ref.square().sum() * alt.square().sum()).sqrt()
         distance = (alt - ref).square().sum(1).mean().sqrt()
-        if likely_2L is None:
+        if reference.likely_L is None or alternate.likely_L is None:
             return Pair(math.nan, math.nan, float(cosine), float(distance))
         # the window in which the letters stand that only one of the two has
-        moved = 0 if event.kind == "deletion" else 1
-        inside = likely_2L[moved, sides[moved] : sides[moved] + sizes[moved]]
-        change = likely_2L[1, flanks[1]].sum() - likely_2L[0, flanks[0]].sum()
+        if event.kind == "deletion":
+            inside = reference.likely_L[sides[0]]
+        else:
+            inside = alternate.likely_L[sides[1]]
+        change = alternate.likely_L[flanks[1]].sum() - reference.likely_L[flanks[0]].sum()
         # Rounding may put a cosine a little above 1.
         return Pair(float(change), float(inside.mean()), max(float(cosine), 0.0), float(distance))
 
@@ -268,13 +312,16 @@ class Reader:
         other = self.model.encoder.encode(_other_strand(tokens_BL)).float().flip(1)
         return torch.cat([vectors, other], 2)
 
-    def letters(self, rows: np.ndarray, unmasking: float = 0.0) -> np.ndarray:
-        """Log-probabilities (B, L, 4), float64, of rows of codes (B, L) as they stand.
+    def letters(self, rows: Sequence[np.ndarray], unmasking: float = 0.0) -> list[np.ndarray]:
+        """Log-probabilities (L, 4), float64, of rows of codes (L,) as they stand.
 
         `unmasking` is taken off the letters that `rows` show.
         """
-        vectors_BLD = self._time(self._vectors, self._to_device(rows))
-        return self._logs(vectors_BLD, rows, unmasking)
+        answers: dict[int, np.ndarray] = {}
+        for numbers, codes_BL in by_length(rows):
+            vectors_BLD = self._time(self._vectors, self._to_device(codes_BL))
+            answers.update(zip(numbers, self._logs(vectors_BLD, codes_BL, unmasking), strict=True))
+        return [answers[number] for number in range(len(rows))]
 
     def _logs(self, vectors_BLD: Tensor, rows: np.ndarray, unmasking: float) -> np.ndarray:
         codes_BL = self._to_device(rows).long()
@@ -323,18 +370,49 @@ class Reader:
         return [kept[each] for each in questions]
 
 
-def check_window(window: int, model: nn.Module, where: str, possible: str = _WINDOWS) -> None:
+class _Window(NamedTuple):
+    """What a model makes of one window: vectors (L, D), and how likely it finds each letter (L,)
+    where it says so.
+    """
+
+    vectors_LD: Tensor
+    likely_L: np.ndarray | None
+
+
+def by_length(rows: Sequence[np.ndarray]) -> Iterator[tuple[list[int], np.ndarray]]:
+    """Rows of one length together: their numbers, and their codes (B, L)."""
+    numbers: dict[int, list[int]] = {}
+    for number, row in enumerate(rows):
+        numbers.setdefault(len(row), []).append(number)
+    for some in numbers.values():
+        yield some, np.stack([rows[number] for number in some])
+
+
+def check_window(
+    window: int,
+    model: nn.Module,
+    where: str,
+    possible: str = _WINDOWS,
+    genome: Genome | None = None,
+) -> None:
     """Raise InputError, at the parameter `where`, for a window that cannot be read.
 
-    It is even, 64 letters or more, and its activations fit into the memory of the model's device.
+    It is even, 64 letters or more, and its activations fit into the memory of the model's device;
+    where a `genome` is given, those of the longest window that is read of it.
     """
     if window < 64 or window % 2:
         raise InputError(where, f"{window:,} nt", possible)
-    check_memory(window, model, where)
+    check_memory(window, model, where, genome)
 
 
-def check_memory(window: int, model: nn.Module, where: str) -> None:
-    """Raise InputError, at `where`, for a window that the model's device cannot hold."""
+def check_memory(window: int, model: nn.Module, where: str, genome: Genome | None = None) -> None:
+    """Raise InputError, at `where`, for a window that the model's device cannot hold.
+
+    Where all contigs of a `genome` are circular and shorter, the longest of them is the window.
+    """
+    if genome is not None and genome.contigs:
+        sizes = genome.contigs
+        window = max(sizes[c] if reads_whole(genome, c, window) else window for c in sizes)
     parameter = next(model.parameters())
     width = max(each.shape[0] for each in model.parameters() if each.ndim > 1)
     # what a block holds at once is more than this; less is never enough

@@ -27,6 +27,7 @@ def calibrate(
     device: str = "auto",
     quiet: bool = False,
     aliases: str | Path | None = None,
+    circular: Sequence[str | Path] = (),
 ) -> Calibration:
     """Learn and write the background of scores on a genome.
 
@@ -50,6 +51,8 @@ def calibrate(
         Where the model runs, and whether progress is shown.
     aliases
         A file of other names of the genome's contigs; see `genome.contigs.read_aliases`.
+    circular
+        Contigs that are read round their origin, or annotations that say which are.
 
     Raises
     ------
@@ -60,7 +63,7 @@ def calibrate(
     # Before the work, which is long, and not when the file is written.
     if not out.parent.is_dir():
         raise InputError(out, "its folder is not there", "a folder that is")
-    loaded, fasta = open_model_and_genome(model, genome, device, aliases)
+    loaded, fasta = open_model_and_genome(model, genome, device, aliases, circular)
     intervals, name = None, "genome background"
     if neutral is not None:
         intervals = list(read_bed(neutral, fasta))

@@ -3,7 +3,7 @@ order.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -86,10 +86,12 @@ def embed(
     device: str = "auto",
     quiet: bool = False,
     aliases: str | Path | None = None,
+    circular: Sequence[str | Path] = (),
 ) -> Stats | None:
     """Embed the elements of a BED into the HDF5 `out`; see the command's help.
 
     `aliases` is a file of other names of the contigs of `genome`: two columns, two names a line.
+    `circular` names those that are read round their origin, or annotations that say which are.
 
     Returns the summary, which is also in ``<out>.summary.json`` and, unless `quiet`, on stderr;
     None for a shard. Raises InputError for inputs or options that cannot be, before any work.
@@ -97,7 +99,7 @@ def embed(
     where = destination(out, (elements, genome), shard, resume)
     kind = kind_of(where.out, ("h5", "hdf5"))
     unchanged = Unchanged(Path(genome))
-    loaded, fasta = open_model_and_genome(model, genome, device, aliases)
+    loaded, fasta = open_model_and_genome(model, genome, device, aliases, circular)
     file = ElementFile.survey(elements, fasta)
     if strand == "auto":
         strand = "forward" if file.stranded else "both"
@@ -119,7 +121,7 @@ def embed(
     # Elements beyond LONGEST are refused, and need no room.
     block = BLOCK if pool == "mean" else max(1, min(BLOCK, _LETTERS // min(file.longest, LONGEST)))
     return run_job(
-        Job(TASK, identity.with_aliases(aliases), where, len(file), block),
+        Job(TASK, identity.of_inputs(fasta, aliases), where, len(file), block),
         Elements(file, vectors, unchanged),
         quiet,
     )

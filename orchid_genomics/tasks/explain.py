@@ -181,6 +181,7 @@ def explain(
     quiet: bool = False,
     beside: Beside | None = None,
     aliases: str | Path | None = None,
+    circular: Sequence[str | Path] = (),
 ) -> Stats | None:
     """Explain every region of a BED into `out` (one file, or several of the same numbers); see the
     command's help.
@@ -188,6 +189,7 @@ def explain(
     `beside` says what else is written beside the first `out`.
 
     `aliases` is a file of other names of the contigs of `genome`: two columns, two names a line.
+    `circular` names those that are read round their origin, or annotations that say which are.
 
     Returns the summary, which is also in ``<out>.summary.json`` and, unless `quiet`, on stderr;
     None for a shard. Raises InputError for inputs or options that cannot be, before any work.
@@ -213,7 +215,7 @@ def explain(
     for path in beside.files(outs, tracks):
         require_no_input(path, (elements, genome, aliases, beside.motifs, *beside.annotation))
     unchanged = Unchanged(Path(genome))
-    loaded, fasta = open_model_and_genome(model, genome, device, aliases)
+    loaded, fasta = open_model_and_genome(model, genome, device, aliases, circular)
     explainer = Explainer(loaded, fasta, options)
     file = ElementFile.survey(elements, fasta)
     lengths = [len(record.place) for record in file]
@@ -225,7 +227,7 @@ def explain(
         "genome": f"{fasta.path.name} ({fasta.checksum()[:12]})",
     }
     reports = beside.reports(outs[0], identity.dump(), about, explainer)
-    job = Job(TASK, identity.with_aliases(aliases), destinations[0], len(file), BLOCK)
+    job = Job(TASK, identity.of_inputs(fasta, aliases), destinations[0], len(file), BLOCK)
     format, also = ExplainFormat(identity.dump(), outs[1:], reports), list(reports)
     summary = run_job(job, Regions(file, explainer, unchanged), quiet, format)
     if summary is None:

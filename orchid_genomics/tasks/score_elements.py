@@ -34,6 +34,8 @@ from orchid_genomics.score.elements.element_scores import (
     ElementScoring,
     Options,
 )
+from orchid_genomics.score.tiles import Piece
+from orchid_genomics.score.tiles import Tiles as ContigTiles
 from orchid_genomics.sequence import Interval
 
 BLOCK = 256  # elements, or tiles, that are answered, saved and lost together
@@ -74,11 +76,13 @@ def score_elements(
     device: str = "auto",
     quiet: bool = False,
     aliases: str | Path | None = None,
+    circular: Sequence[str | Path] = (),
 ) -> Stats | None:
     """Score the elements of a BED, or with `tile` whole contigs ("all": every one), into `out`; see
     the command's help.
 
     `aliases` is a file of other names of the contigs of `genome`: two columns, two names a line.
+    `circular` names those that are read round their origin, or annotations that say which are.
 
     Returns the summary, which is also in ``<out>.summary.json`` and, unless `quiet`, on stderr;
     None for a shard. Raises InputError for inputs or options that cannot be, before any work.
@@ -89,7 +93,7 @@ def score_elements(
         message = "and `tile` are both given" if tile else "is missing"
         raise InputError("elements", message, "one of the two")
     unchanged = Unchanged(Path(genome))
-    loaded, fasta = open_model_and_genome(model, genome, device, aliases)
+    loaded, fasta = open_model_and_genome(model, genome, device, aliases, circular)
     options = options or Options()
     if tile:
         # A background is of whole elements; z of every letter of a genome is no track.
@@ -123,7 +127,9 @@ def score_elements(
             warnings.warn(f"{file.shown}: {note}", GenomeNote, stacklevel=2)
         identity = identity.model_copy(update=file.settings)
         work = Elements(file, scoring, identity, unchanged)
-    return run_job(Job(TASK, identity.with_aliases(aliases), where, len(work), BLOCK), work, quiet)
+    return run_job(
+        Job(TASK, identity.of_inputs(fasta, aliases), where, len(work), BLOCK), work, quiet
+    )
 
 
 @dataclass(frozen=True)
@@ -175,10 +181,13 @@ class Tiles:
         # In order of name, as the index of a bigWig wants them.
         self.contigs = sorted((name, genome.contigs[name]) for name in names)
         self.column = [column.name for column in scoring.columns].index(track)
+        self.genome = genome
         if scoring.likelihood:
             self.core = scoring.likelihood.reader.core
+            self.tiles = scoring.likelihood.reader.tiles
             return
         self.core = stride
+        self.tiles = ContigTiles(genome, stride)
         if not scoring.length:
             message = "the model does not say what it was trained on"
             raise InputError("length", message, "letters of each window")
@@ -191,28 +200,37 @@ class Tiles:
         return {"tile": ",".join(name for name, _ in self.contigs), "stride": self.core}
 
     def __len__(self) -> int:
-        return sum(-(-size // self.core) for _, size in self.contigs)
+        whole = [Interval(name, 0, size) for name, size in self.contigs if size]
+        return sum(self.tiles.count(contig) for contig in whole)
 
-    def __iter__(self) -> Iterator[Interval]:
+    def __iter__(self) -> Iterator[Piece]:
         for name, size in self.contigs:
-            for start in range(0, size, self.core):
-                yield Interval(name, start, min(start + self.core, size))
+            if size:
+                yield from self.tiles.pieces(Interval(name, 0, size))
 
-    def answer(self, tiles: list[Interval]) -> tuple[Any, Stats]:
+    def answer(self, pieces: list[Piece]) -> tuple[Any, Stats]:
         """Values along every tile, and stats."""
+        # The whole of each tile: its window lies around its own middle.
+        tiles = [self.tiles.interval(piece.interval.contig, piece.tile) for piece in pieces]
         if self.scoring.likelihood:
             letters = self.scoring.likelihood.letters(tiles)
-            values = [scores[self.column] for scores in letters]
+            values = [
+                scores[self.column][piece.inside]
+                for piece, scores in zip(pieces, letters, strict=True)
+            ]
         else:
             column = self.scoring(tiles).values[:, self.column]
-            values = [np.full(len(t), value) for t, value in zip(tiles, column, strict=True)]
+            values = [
+                np.full(len(piece.interval), value)
+                for piece, value in zip(pieces, column, strict=True)
+            ]
         stats = {
             "elements": len(tiles),
             "scored": len(tiles),
             "reasons": {},
             "columns": {"letters": value_sums(np.concatenate(values))},
         }
-        starts = [(tile.contig, tile.start) for tile in tiles]
+        starts = [(piece.interval.contig, piece.interval.start) for piece in pieces]
         return [(*start, along) for start, along in zip(starts, values, strict=True)], stats
 
     def check_inputs(self) -> None:

@@ -36,6 +36,7 @@ from orchid_genomics.score.substitutions import (
     Substitutions,
     substitution_format,
 )
+from orchid_genomics.score.tiles import Piece
 from orchid_genomics.score.variants.variant_scores import trained_length
 from orchid_genomics.sequence import CODE, DNA, Interval
 from orchid_genomics.terminal import clock
@@ -78,6 +79,7 @@ def score_genome(
     device: str = "auto",
     quiet: bool = False,
     aliases: str | Path | None = None,
+    circular: Sequence[str | Path] = (),
 ) -> Stats | None:
     """Score every substitution of a genome, or of the letters that a BED `regions` covers, into
     `out`; see the command's help.
@@ -88,6 +90,7 @@ def score_genome(
     track : what a bigWig or bedGraph holds of each letter, one of `TRACK_VALUES`; default mean.
     plan : write nothing, and print what it would take, measured on a few tiles.
     aliases : a file of other names of the contigs of `genome`.
+    circular : contigs that are read round their origin, or annotations that say which are.
 
     Returns
     -------
@@ -107,7 +110,7 @@ def score_genome(
     if track and track not in TRACK_VALUES:
         raise InputError("track", f"unknown value {track!r}", ", ".join(TRACK_VALUES))
     unchanged = Unchanged(Path(genome))
-    loaded, fasta = open_model_and_genome(model, genome, device, aliases)
+    loaded, fasta = open_model_and_genome(model, genome, device, aliases, circular)
     stretches = _whole(fasta) if regions is None else _covered(fasta, regions)
     reader = _reader(loaded, fasta, window)
     identity = SubstitutionIdentity(
@@ -118,7 +121,7 @@ def score_genome(
         window=reader.window,
         track=(track or "mean") if kind in TRACKS else None,
         contigs=dict(fasta.contigs),
-    )
+    ).of_inputs(fasta, None)
     work = Tiles(reader, stretches, identity, unchanged)
     letters = work.count_letters()
     if not letters:
@@ -178,38 +181,35 @@ class Tiles:
         self.identity, self.unchanged = identity, unchanged
 
     def __len__(self) -> int:
-        core = self.reader.core
-        return sum((each.end - 1) // core - each.start // core + 1 for each in self.stretches)
+        return sum(self.reader.tiles.count(each) for each in self.stretches)
 
-    def __iter__(self) -> Iterator[Interval]:
-        core = self.reader.core
+    def __iter__(self) -> Iterator[Piece]:
         for each in self.stretches:
-            for tile in range(each.start // core, (each.end - 1) // core + 1):
-                start, end = max(each.start, tile * core), min(each.end, (tile + 1) * core)
-                yield Interval(each.contig, start, end)
+            yield from self.reader.tiles.pieces(each)
 
-    def answer(self, pieces: list[Interval]) -> tuple[Any, Stats]:
+    def answer(self, pieces: list[Piece]) -> tuple[Any, Stats]:
         """The stretches as the format takes them, and stats."""
-        core = self.reader.core
         # a tile of N alone, such as a centromere that nobody has read, costs no pass
-        wanted = {(each.contig, each.start // core) for each in pieces if self.has_letters(each)}
+        wanted = {
+            (piece.interval.contig, piece.tile) for piece in pieces if self.has_letters(piece)
+        }
         logs = dict(self.reader.central(sorted(wanted)))
-        nothing = np.zeros((core, DNA.count))
         scores = []
-        for each in pieces:
-            tile = each.start // core
-            logs_LV = logs.get((each.contig, tile), nothing)
-            inside = slice(each.start - tile * core, each.end - tile * core)
+        for piece in pieces:
+            each = piece.interval
+            logs_LV = np.zeros((len(each), DNA.count))
+            if (each.contig, piece.tile) in logs:
+                logs_LV = logs[each.contig, piece.tile][piece.inside]
             codes_L = self._codes(each)
-            scores.append(Substitutions.of(each.contig, each.start, codes_L, logs_LV[inside]))
+            scores.append(Substitutions.of(each.contig, each.start, codes_L, logs_LV))
         return [each.render(self.identity) for each in scores], _stats(scores)
 
     def check_inputs(self) -> None:
         self.unchanged.check()
 
-    def has_letters(self, piece: Interval) -> bool:
+    def has_letters(self, piece: Piece) -> bool:
         """Whether any letter of a piece is A, C, G or T."""
-        return bool((self._codes(piece) < DNA.count).any())
+        return bool((self._codes(piece.interval) < DNA.count).any())
 
     def count_letters(self) -> int:
         """The letters A, C, G and T of all stretches."""
@@ -220,7 +220,7 @@ class Tiles:
                 count += int((self._codes(piece) < DNA.count).sum())
         return count
 
-    def sample(self, count: int) -> list[Interval]:
+    def sample(self, count: int) -> list[Piece]:
         """Up to `count` pieces with letters, evenly spaced; one at least."""
         step = max(1, len(self) // count)
         spaced = [piece for i, piece in enumerate(self) if i % step == 0][:count]

@@ -63,10 +63,12 @@ def score_variants(
     calibration: str | Path | None = None,
     quiet: bool = False,
     aliases: str | Path | None = None,
+    circular: Sequence[str | Path] = (),
 ) -> Stats | None:
     """Score every ALT of a VCF or BCF (`-`: standard input) into `out`; see the command's help.
 
     `aliases` is a file of other names of the contigs of `genome`: two columns, two names a line.
+    `circular` names those that are read round their origin, or annotations that say which are.
 
     Returns the summary, which is also in ``<out>.summary.json`` and, unless `quiet`, on stderr;
     None for a shard. Raises InputError for inputs or options that cannot be, before any work.
@@ -75,7 +77,7 @@ def score_variants(
     kind = kind_of(where.out, KINDS, piped="vcf")
     vcf = Vcf(variants)
     inputs = (Unchanged(vcf.path, vcf.shown), Unchanged(Path(genome)))
-    loaded, fasta = open_model_and_genome(model, genome, device, aliases)
+    loaded, fasta = open_model_and_genome(model, genome, device, aliases, circular)
     scoring = Scoring(loaded, fasta, scores, windows, on_mismatch)
     if calibration is not None:
         Calibration.load(calibration).add_to(scoring)
@@ -94,7 +96,7 @@ def score_variants(
         lines = (line for _, line in vcf.lines())
         # A BCF cannot hold every record of a VCF: better heard now than after the work.
         form.rehearse(b"".join(survey.header), lines, vcf.shown, where.out)
-    job = Job(TASK, identity.with_aliases(aliases), where, survey.records, block_size(scoring))
+    job = Job(TASK, identity.of_inputs(fasta, aliases), where, survey.records, block_size(scoring))
     work = Variants(vcf, survey, scoring, contigs, kind, names, inputs)
     return run_job(job, work, quiet, form)
 

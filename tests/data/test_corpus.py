@@ -367,3 +367,43 @@ def test_letters_of_soft_regions_are_read_as_lower_case(tmp_path, fasta, strands
                 expected[row, (position >= start) & (position < end)] |= SOFT
         assert np.array_equal(after, expected)
         assert not np.array_equal(after, before)
+
+
+def test_no_window_over_an_origin_reads_what_is_held_out_there(fasta, tmp_path):
+    """Both ends of a circular contig are neighbours: what is held out at one bounds the other."""
+    bed = write_bed(tmp_path / "test.bed", "A\t0\t40\nA\t1500\t1600")
+    held = set(range(40)) | set(range(1500, 1600))
+    for circular in ((), ("A",)):
+        built = corpus({"fasta": fasta, "train": ("A",), "test_bed": bed, "circular": circular})
+        training = built.training(batch=50)
+        read = set()
+        for _, place in training.places(0, 0, range(50)):
+            read |= {letter % 3_000 for letter in range(place.start, place.end)}
+        windows = training.sources[0].windows
+        assert built.splits[0].overlap(windows, 32) == 0
+        # The last tile and its jitter reach beyond letter 2,999.
+        assert windows.dropped["could touch a held-out place"] == (7 if circular else 6)
+        if circular:
+            assert not read & held
+
+
+def test_what_was_seen_goes_round_the_origin(fasta):
+    built = corpus({"fasta": fasta, "train": ("A",), "circular": ("A",)}, jitter=32)
+    seen = built.seen(0, [(64, 20, 0, 20)])[str(fasta)]["A"]
+    assert seen[0][0] == 0
+    assert seen[-1][1] == 3_000
+    read = np.zeros(3_000, bool)
+    training = built.training(64, 20)
+    for step in range(20):
+        for _, place in training.places(0, step, range(20)):
+            read[np.arange(place.start, place.end) % 3_000] = True
+    assert sum(end - start for start, end in seen) == read.sum()
+
+
+def test_a_circular_contig_is_named_or_said_by_an_annotation(fasta, tmp_path):
+    gff = tmp_path / "a.gff3"
+    gff.write_text("##gff-version 3\nB\tx\tregion\t1\t2000\t.\t+\t.\tID=B;Is_circular=true\n")
+    built = corpus({"fasta": fasta, "circular": ("A",), "annotation": gff})
+    assert built.genomes[0].circular == {"A", "B"}
+    with pytest.raises(InputError, match=r"genomes.0.circular: unknown contig 'P'"):
+        corpus({"fasta": fasta, "circular": ("P",)})

@@ -118,8 +118,35 @@ def test_a_window_of_no_letters_is_refused(genome):
 def test_three_million_windows_are_arrays_not_objects():
     class Large:
         contigs = {f"chr{i}": 150_000_000 for i in range(20)}  # noqa: RUF012
+        circular: frozenset = frozenset()
 
     windows = Windows.tiles(Large(), Large.contigs, 1_000)
     places = Regions.from_intervals([Interval("chr3", 0, 75_000_000)])
     kept = windows.without(places, 500)
     assert (len(windows), len(kept)) == (3_000_000, 3_000_000 - 75_001)
+
+
+@given(length=st.integers(1, 110), start=st.lists(st.integers(-40, 120), max_size=8))
+@settings(max_examples=60, deadline=None)
+def test_windows_of_a_circular_contig_go_on_at_its_origin(length, start, genome):
+    """Letters, what is counted of them, and what they touch; a longer window has N as before."""
+    letters = CONTIGS["one"]
+    round_it = Genome(genome.path)
+    round_it.circular = frozenset(["one"])
+    windows = Windows(round_it, np.zeros(len(start)), np.array(start, np.int64), length)
+    size, held = len(letters), np.zeros(len(letters), bool)
+    held[3:9] = True
+    held[130:] = True
+    places = Regions.from_intervals([Interval("one", 3, 9), Interval("one", 130, size)])
+    untouched = []
+    for row, first in enumerate(start):
+        at = np.arange(first, first + length) % size
+        assert DNA.decode(windows[row]).upper() == "".join(letters[i] for i in at).upper()
+        known = [letters[i] in "ACGTacgt" for i in at]
+        soft = [letters[i] in "acgt" for i in at]
+        assert windows.composition()[:, row].tolist() == [sum(known), sum(soft)]
+        wide = np.arange(first - 2, first + length + 2) % size
+        untouched += [] if held[wide].any() else [first]
+    assert windows.overhang == 0
+    assert windows.without(places, 2).start.tolist() == untouched
+    assert Windows.tiles(round_it, ["one"], size + 1).overhang == 1

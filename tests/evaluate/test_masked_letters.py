@@ -225,3 +225,22 @@ def test_a_region_of_a_genome_that_is_not_there_is_refused_before_any_work(corpu
     parts = (RegionRecipe(name="x", bed=tmp_path / "part.bed", genome=2),)
     with pytest.raises(RecipeError, match=r"evaluation\.regions\.0\.genome: no genome 2; 0 to 0"):
         check_regions(corpus, parts)
+
+
+@pytest.mark.parametrize(("length", "rows"), [(256, 4), (2048, 1)])
+def test_windows_of_a_circular_contig_have_no_ends(tmp_path, length, rows):
+    """Tiles go on at the origin, and a contig that is no longer than one is read whole."""
+    letters = bytes(np.random.default_rng(0).choice(list(b"ACGT"), 900).tolist()).decode()
+    (tmp_path / "g.fa").write_text(f">a\n{letters}\n>p\n{letters[::-1]}\n")
+    recipe = GenomeRecipe(fasta=tmp_path / "g.fa", test=("p",), circular=("p",))
+    pieces = hide_letters(Corpus((recipe,), DataRecipe(length=64)), "test", seed=0)
+    model = uniform()
+    (bits,) = masked_bits(model, pieces, length, batch=8, ranks=ALONE)
+    assert (bits == 2).all()
+    (shown,) = model.shown
+    assert shown.shape == (rows, min(length, 900))
+    assert (shown != DNA.n).all()
+    sites = choose_sites(pieces, 30, seed=0)
+    (single,) = single_bits(model, pieces, sites, length, batch=8, ranks=ALONE)
+    assert (single == 2).all()
+    assert all((each != DNA.n).all() for each in model.shown)

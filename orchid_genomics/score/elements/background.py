@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from orchid_genomics.data.negatives import CLOSE
+from orchid_genomics.genome.circular import landmark
 from orchid_genomics.genome.fasta import Genome
 from orchid_genomics.sequence import CODE, DNA, Interval
 from orchid_genomics.sequence.hashing import Stream, hash_integers
@@ -72,7 +73,12 @@ def step(length: int) -> int:
 
 def draw_windows(genome: Genome, length: int, count: int, seed: int) -> list[Interval]:
     """Up to `count` windows of at least 90 % known letters, as likely at every place."""
-    starts = {name: size - length + 1 for name, size in genome.contigs.items() if size >= length}
+    # A circular contig has as many windows as letters, and no end that they could miss.
+    starts = {
+        name: size if name in genome.circular else size - length + 1
+        for name, size in genome.contigs.items()
+        if size >= length
+    }
     names, ends = list(starts), np.cumsum(list(starts.values()), dtype=np.int64)
     windows: list[Interval] = []
     if not names:
@@ -84,6 +90,8 @@ def draw_windows(genome: Genome, length: int, count: int, seed: int) -> list[Int
         which = int(np.searchsorted(ends, at, "right"))
         name = names[which]
         start = at - int(ends[which]) + starts[name]
+        if name in genome.circular:
+            start = (start + landmark(genome, name)) % genome.contigs[name]
         codes = genome.tokens(name, start, start + length) & CODE
         if (codes < DNA.count).mean() >= _KNOWN:
             windows.append(Interval(name, start, start + length))

@@ -20,6 +20,7 @@ from orchid_genomics.files import checksum, regular_copy
 from orchid_genomics.genome.bed import Record, read_records
 from orchid_genomics.genome.contigs import listed
 from orchid_genomics.genome.fasta import Genome
+from orchid_genomics.genome.feature import around_origin
 from orchid_genomics.genome.signal import Piece, write_track
 from orchid_genomics.jobs.formats import ParquetFormat, TextFormat
 from orchid_genomics.jobs.inputs import Unchanged
@@ -234,11 +235,14 @@ def render(
 ) -> Any:
     """Records and their scores as `element_format` takes them; `intervals` are on the genome."""
     if identity.kind in TRACKS:
-        column = scores[identity.track or ""]
-        return [
-            (interval.contig, interval.start, np.full(len(interval), value, np.float32))
-            for interval, value in zip(intervals, column, strict=True)
-        ]
+        values = []
+        for interval, value in zip(intervals, scores[identity.track or ""], strict=True):
+            size = (identity.contigs or {}).get(interval.contig, interval.end)
+            # What has a score and runs over the last letter lies on a circular contig.
+            parts = [interval] if math.isnan(value) else around_origin(interval, size)
+            for part in parts:
+                values.append((part.contig, part.start, np.full(len(part), value, np.float32)))
+        return values
     if identity.kind == "parquet":
         return _table(records, scores)
     lines = []

@@ -178,6 +178,9 @@ def read(
 
     N beyond the contig.
     """
+    if length and interval.contig in genome.circular:
+        # A contig that is no longer than the window is read whole, as one without ends.
+        length = min(length, genome.contigs[interval.contig])
     shown = window(interval, length, summit) if length else interval
     strand = "-" if shown.strand == "-" else "+"
     return genome.tokens(shown.contig, shown.start, shown.end, strand)
@@ -187,7 +190,7 @@ def check(interval: Interval, genome: Genome, longest: int = LONGEST) -> str:
     """Why an element cannot be scored ("" if it can): a key of REASONS."""
     if interval.contig not in genome.contigs:
         return "unknown_contig"
-    if interval.start < 0 or interval.end > genome.contigs[interval.contig]:
+    if not genome.holds(interval.contig, interval.start, interval.end):
         return "off_contig"
     if len(interval) > longest:
         return "too_long"

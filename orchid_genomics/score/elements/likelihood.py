@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from orchid_genomics.errors import InputError
-from orchid_genomics.score.events import Haplotype, window_around
+from orchid_genomics.score.events import Haplotype, sides_of, window_around
 from orchid_genomics.score.reader import Reader
 from orchid_genomics.sequence import CODE, DNA, Interval
 
@@ -68,11 +68,12 @@ class Likelihood:
         """The windows that read an interval: a pass or more of each of its pieces."""
         genome, width = self.reader.genome, self.reader.window
         codes = genome.tokens(interval.contig, interval.start, interval.end) & CODE
-        for first, last in pieces(len(interval), self.reader.core):
+        core = self.reader.tiles.size(interval.contig)
+        for first, last in pieces(len(interval), core):
             inside = codes[first:last]
-            # Where `window_around` puts them: one N at least ends every window.
-            side = (width - 1 - len(inside)) // 2
             start, end = interval.start + first, interval.start + last
+            here = Haplotype(interval.contig, start, end, inside.tobytes())
+            side, _ = sides_of(genome, here, width)
             turns = np.arange(len(inside)) % self.passes
             for turn in range(self.passes):
                 read = np.flatnonzero((inside < DNA.count) & (turns == turn))
@@ -81,14 +82,14 @@ class Likelihood:
                 shown = inside.copy()
                 if self.passes > 1:
                     shown[read] = DNA.mask
-                haplotype = Haplotype(interval.contig, start, end, shown.tobytes())
+                haplotype = here._replace(inside=shown.tobytes())
                 window = window_around(genome, haplotype, width)
                 letters = inside[read].astype(np.intp)
                 yield _Row(window, side + read, letters, answer_2L, first + read)
 
     def _read(self, rows: Sequence["_Row"]) -> None:
-        logs_BLV = self.reader.letters(np.stack([row.window for row in rows]), self.unmasking)
-        for logs_LV, row in zip(logs_BLV, rows, strict=True):
+        every = self.reader.letters([row.window for row in rows], self.unmasking)
+        for logs_LV, row in zip(every, rows, strict=True):
             logs = logs_LV[row.at]
             row.answer_2L[0, row.to] = np.take_along_axis(logs, row.letters[:, None], 1)[:, 0]
             row.answer_2L[1, row.to] = -(np.exp(logs) * logs).sum(1) / math.log(2)

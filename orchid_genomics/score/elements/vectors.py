@@ -15,8 +15,9 @@ from orchid_genomics.model.batching import Strand, channels, pool_vectors
 from orchid_genomics.model.orchid import Orchid
 from orchid_genomics.score.elements.element_scores import read
 from orchid_genomics.score.elements.likelihood import pieces
-from orchid_genomics.score.events import Haplotype, window_around
-from orchid_genomics.score.reader import check_window, enough_memory
+from orchid_genomics.score.events import Haplotype, sides_of, window_around
+from orchid_genomics.score.reader import by_length, check_window, enough_memory
+from orchid_genomics.score.tiles import Tiles
 from orchid_genomics.sequence import CODE, DNA, Interval
 
 Pooling = Literal["mean", "none"]
@@ -35,10 +36,11 @@ class ElementVectors:
     ) -> None:
         if window:
             possible = "0 (the element alone), or an even number, 64 or more"
-            check_window(window, encoder, "window", possible)
+            check_window(window, encoder, "window", possible, genome)
         self.encoder, self.genome = encoder.eval(), genome
         self.window, self.pool, self.strand = window, pool, strand
         self.width = channels(encoder, strand)
+        self.tiles = Tiles(genome, 3 * window // 4, whole=window)
         self.device = next(encoder.parameters()).device
         self.dense = encoder.recipe.strands == "dense"
         self.batch = max(1, _LETTERS.get(self.device.type, 1 << 20) // max(window, 1))
@@ -73,24 +75,26 @@ class ElementVectors:
             yield _Row(read(self.genome, interval) & CODE, slice(0, n), answer_LC)
             return
         codes = self.genome.tokens(interval.contig, interval.start, interval.end) & CODE
-        for first, last in pieces(n, 3 * self.window // 4):
-            side, size = (self.window - 1 - (last - first)) // 2, last - first
+        for first, last in pieces(n, self.tiles.size(interval.contig)):
+            size = last - first
             inside = codes[first:last].tobytes()
             start, end = interval.start + first, interval.start + last
             haplotype = Haplotype(interval.contig, start, end, inside)
+            side, _ = sides_of(self.genome, haplotype, self.window)
             window = window_around(self.genome, haplotype, self.window)
             if interval.strand == "-":
                 # Counted from the other end: the N that ended the window now begins it.
-                begin = self.window - side - size
+                begin = len(window) - side - size
                 other = DNA.reverse_complement(window)
                 yield _Row(other, slice(begin, begin + size), answer_LC[n - last : n - first])
             else:
                 yield _Row(window, slice(side, side + size), answer_LC[first:last])
 
     def _read(self, rows: Sequence["_Row"]) -> None:
-        vectors_BLC = self._vectors(np.stack([row.codes for row in rows]))
-        for x_LC, row in zip(vectors_BLC, rows, strict=True):
-            row.answer_LC[:] = x_LC[row.at]
+        for numbers, codes_BL in by_length([row.codes for row in rows]):
+            for number, x_LC in zip(numbers, self._vectors(codes_BL), strict=True):
+                row = rows[number]
+                row.answer_LC[:] = x_LC[row.at]
 
     def _vectors(self, codes_BL: np.ndarray) -> np.ndarray:
         """(B, L, C); rows of one length, by the encoder's own transform length where they stand

@@ -85,13 +85,16 @@ class Scoring:
         self.scorers = {name: SCORERS[name] for name in self.scores}
         self.windows = tuple(dict.fromkeys(windows or (trained_length(model),)))
         for window in self.windows:
-            check_window(window, model, "windows")
+            check_window(window, model, "windows", genome=genome)
         self.readers = [Reader(model, genome, window) for window in self.windows]
-        self.longest = max(reader.longest for reader in self.readers)
         self.extras: list[Extra] = []
         if any(scorer.in_sight for scorer in self.scorers.values()):
             # Raises now, and not after hours, for a model that cannot.
             _ = self.readers[0].unmasking
+
+    def longest(self, contig: str) -> int:
+        """Letters of the longest event of a contig that fits into a window."""
+        return max(reader.longest(contig) for reader in self.readers)
 
     @property
     def columns(self) -> tuple[Column, ...]:
@@ -125,7 +128,8 @@ class Scoring:
         values = self._values(events)
         for row, event in enumerate(events):
             if event and np.isnan(values[row]).all():
-                why[row] = "too_long" if event.size > self.longest else "no_score"
+                longest = self.longest(event.contig)
+                why[row] = "too_long" if event.size > longest else "no_score"
         for extra in self.extras:
             values = np.concatenate([values, extra.compute(scored, values)], axis=1)
         # of what is scored where that is not what is written: REF N, or the genome's letters
@@ -145,7 +149,9 @@ class Scoring:
                 rows = [
                     row
                     for row, event in enumerate(events)
-                    if event and event.kind in scorer.kinds and event.size <= reader.longest
+                    if event
+                    and event.kind in scorer.kinds
+                    and event.size <= reader.longest(event.contig)
                 ]
                 own = [event for row in rows if (event := events[row])]
                 if own:
@@ -168,7 +174,9 @@ class Scoring:
             reasons.append(reason)
             scored.append(kept)
             # one letter more than fits, so that a longer event is seen to be too long
-            event = None if kept is None else find_event(kept, self.genome, self.longest + 1)
+            event = None
+            if kept is not None:
+                event = find_event(kept, self.genome, self.longest(kept.contig) + 1)
             events.append(event)
         return events, reasons, scored
 
@@ -233,7 +241,7 @@ def check(variant: Variant, genome: Genome) -> str:
         return "not_acgt"
     if variant.contig not in genome.contigs:
         return "unknown_contig"
-    if variant.start < 0 or variant.end > genome.contigs[variant.contig]:
+    if not _is_inside(variant, genome):
         return "off_contig"
     here = _letters(variant, genome)
     # Before letters are compared: an N of the genome contradicts nothing.
@@ -265,8 +273,8 @@ def fill_n(variant: Variant, genome: Genome) -> Variant:
 
 
 def _is_inside(variant: Variant, genome: Genome) -> bool:
-    size = genome.contigs.get(variant.contig, -1)
-    return variant.start >= 0 and variant.end <= size
+    known = variant.contig in genome.contigs
+    return known and genome.holds(variant.contig, variant.start, variant.end)
 
 
 def with_genome(variant: Variant, genome: Genome) -> Variant:

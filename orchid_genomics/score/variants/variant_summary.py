@@ -148,8 +148,12 @@ def _ends(scoring: Scoring, scores: Scores) -> Stats:
 
 
 def _substitutions(scoring: Scoring, scores: Scores) -> list[Event]:
-    shortest = min(reader.longest for reader in scoring.readers)
-    return [e for e in scores.events if e and e.kind in SUBSTITUTIONS and e.size <= shortest]
+    events = [event for event in scores.events if event and event.kind in SUBSTITUTIONS]
+    return [
+        event
+        for event in events
+        if all(event.size <= reader.longest(event.contig) for reader in scoring.readers)
+    ]
 
 
 def _helped(pair: str, sums: Stats) -> str:

@@ -39,6 +39,14 @@ def randomised(model: str, out: str) -> None:
     )
 
 
+def thin(split: np.ndarray, share: float) -> np.ndarray:
+    """The split with a share of its training rows; the others belong to none."""
+    order = np.random.default_rng(0).permutation(np.flatnonzero(split == 0))
+    kept = split.copy()
+    kept[order[round(share * len(order)) :]] = -1
+    return kept
+
+
 def scores(X: np.ndarray, y: np.ndarray, split: np.ndarray) -> list:
     """Width, strength chosen, AUROC and MCC of the test rows with 95 % intervals."""
     fitted = {}
@@ -67,6 +75,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("set")
     parser.add_argument("embedded", nargs="+", metavar="NAME=FILE.h5")
+    parser.add_argument("--shares", type=float, nargs="+", default=[1.0])
     given = parser.parse_args()
     recipe = TableRecipe(path=given.set)
     data = split_set(read_table(recipe), recipe)
@@ -76,16 +85,21 @@ def main() -> None:
         .fit_transform(text)
         .toarray()
     )
-    rows = [["5-mers", *scores(kmers.astype(float), data.target, data.split)]]
+    features = {"5-mers": kmers.astype(float)}
     for name, path in (word.split("=", 1) for word in given.embedded):
         with Embeddings(path) as found:
             if len(found) != len(data) or found.about["pool"] != "mean":
                 raise SystemExit(f"{path}: not one mean vector for each of the {len(data):,} rows")
-            rows.append([name, *scores(found.matrix().astype(float), data.target, data.split)])
+            features[name] = found.matrix().astype(float)
+    rows = []
+    for share in given.shares:
+        split = thin(data.split, share)
+        for name, X in features.items():
+            rows.append([(split == 0).sum(), name, *scores(X, data.target, split)])
     print(
         f"{data.name}: {[len(data.rows(split)) for split in ('train', 'validation', 'test')]} rows"
     )
-    print(table(["features", "number", "C", "AUROC", "MCC"], rows))
+    print(table(["training rows", "features", "number", "C", "AUROC", "MCC"], rows))
 
 
 if __name__ == "__main__":

@@ -1,20 +1,19 @@
 """Encoders of equal parameters on masked letters after equal seconds of one core.
 
-Every arm has about a hundred thousand parameters, the windows and masks of one recipe, three
-learning rates and the same CPU seconds a rate; the rate falls with the time that is spent. The rate
-is chosen on the validation contigs, and the bits beside it are those of the test contigs. Run by
+Every arm has about a hundred thousand parameters, the windows and masks of one recipe, and three
+learning rates. A step of every arm is timed turn by turn in one process; then each arm trains for
+as many steps as the seconds hold, so that other work on the machine favours none. The rate is
+chosen on the validation contigs, and the bits beside it are those of the test contigs. Run by
 ``python benchmarks/encoders.py --seconds 120 --save``; with ``--save`` every run that is done is in
 results/encoders.json, and the same command goes on where it was stopped. ``--saved`` prints that
 file's table.
 
-The traps: seconds are CPU seconds of this process (`time.process_time`), so that other work on the
-machine costs an arm nothing but its caches; and the Hyena form is causal, it reads the left side of
-a hidden letter alone.
+The trap: the Hyena form is causal, it reads the left side of a hidden letter alone.
 """
 
 import argparse
 import json
-import math
+import statistics
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -48,12 +47,8 @@ from orchid_genomics.train.optimizer import OptimizerRecipe
 
 RECIPE = measure.HERE.parent / "recipes" / "yeast" / "quick.toml"
 FILE = measure.RESULTS / "encoders.json"
-MANY_STEPS = 1_000_000
-"""More than any run has time for."""
 WARM = 0.05
-"""Share of the seconds in which the rate rises."""
-FINAL = 0.02
-"""The last rate, as a share of the greatest."""
+"""Share of the steps in which the rate rises."""
 
 
 class Dilated(nn.Module):
@@ -163,45 +158,25 @@ class Letters:
         return float(np.nanmean(np.concatenate(rows)))
 
 
-def train(
-    model: Any,
-    letters: Letters,
-    rate: float,
-    seconds: float,
-    *,
-    dense: bool = False,
-    batch: int | None = None,
-    optimizer: torch.optim.Optimizer | None = None,
-    share: float = 0.15,
-) -> int:
-    """Train until the CPU seconds are spent; the steps that they were enough for."""
+def train(model: Any, letters: Letters, rate: float, steps: int, dense: bool) -> None:
+    """Train for so many steps, as `pretrain` does."""
     recipe = letters.recipe
-    batch = batch or recipe.training.batch
-    sampler = letters.corpora["both" if dense else "forward"].training(recipe.length, batch)
-    objective = MaskedLetters(MaskedRecipe(share=share), DNA)
-    optimizer = optimizer or adamw.build(model, OptimizerRecipe(rate=rate))
-    if dense:
-        optimizer = decay_matrices(model, rate)
-    scales = [group["lr"] for group in optimizer.param_groups]
+    rows = range(recipe.training.batch)
+    sampler = letters.corpora["both" if dense else "forward"].training(recipe.length, len(rows))
+    objective = MaskedLetters(MaskedRecipe(), DNA)
+    schedule = OptimizerRecipe(rate=rate, warmup=round(WARM * steps))
+    optimizer = decay_matrices(model, rate) if dense else adamw.build(model, schedule)
     model.train()
-    rows = range(batch)
-    number = torch.arange(batch)
-    begun, step = time.process_time(), 0
-    for batch_of_step in batches(sampler, 0, 0, MANY_STEPS, rows):
-        spent = (time.process_time() - begun) / seconds
-        if spent >= 1:
-            break
-        tokens_BL = torch.from_numpy(batch_of_step.tokens_BL)
-        example = objective.hide(tokens_BL, 0, step, number)
+    for batch in batches(sampler, 0, 0, steps, rows):
+        tokens_BL = torch.from_numpy(batch.tokens_BL)
+        example = objective.hide(tokens_BL, 0, batch.step, torch.tensor(rows))
         loss = objective.loss(model.encode(example.shown_BL), example)
         (loss / example.weights_BL.sum().clamp(min=1e-9)).backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        for group, scale in zip(optimizer.param_groups, scales, strict=True):
-            group["lr"] = scale * schedule(spent)
+        nn.utils.clip_grad_norm_(model.parameters(), schedule.clip)
+        for group in optimizer.param_groups:
+            group["lr"] = adamw.rate(batch.step, steps, schedule)
         optimizer.step()
         optimizer.zero_grad()
-        step += 1
-    return step
 
 
 def decay_matrices(model: nn.Module, rate: float) -> torch.optim.Optimizer:
@@ -213,31 +188,34 @@ def decay_matrices(model: nn.Module, rate: float) -> torch.optim.Optimizer:
     return torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.98))
 
 
-def schedule(spent: float) -> float:
-    """The rate after a share of the seconds, as a share of the greatest."""
-    cosine = 0.5 * (1 + math.cos(math.pi * spent))
-    return min(1.0, (spent + 0.002) / WARM) * (FINAL + (1 - FINAL) * cosine)
+def seconds_a_step(letters: Letters, repeats: int) -> dict[str, float]:
+    """CPU seconds of a forward and backward pass of every arm, the median of rounds in turn."""
+    shape = letters.recipe.training.batch, letters.recipe.length
+    tokens_BL = torch.randint(0, DNA.count, shape).to(torch.uint8)
+    models = {name: arm.build() for name, arm in ARMS.items()}
+    rounds: dict[str, list[float]] = {name: [] for name in models}
+    for _ in range(repeats + 1):
+        for name, model in models.items():
+            begun = time.process_time()
+            model.encode(tokens_BL).square().mean().backward()
+            rounds[name].append(time.process_time() - begun)
+    # The first round plans transforms and warms caches.
+    return {name: statistics.median(seconds[1:]) for name, seconds in rounds.items()}
 
 
-def run(name: str, rate: float, letters: Letters, seconds: float) -> dict[str, Any]:
+def run(name: str, rate: float, letters: Letters, steps: int) -> dict[str, Any]:
     """Train one arm at one rate, and measure it."""
     arm = ARMS[name]
     torch.manual_seed(0)
     model = arm.build()
-    steps = train(model, letters, rate, seconds, dense=arm.dense)
+    train(model, letters, rate, steps, arm.dense)
     parameters = sum(parameter.numel() for parameter in model.parameters())
-    return {
-        "arm": name,
-        "rate": rate,
-        "seconds": seconds,
-        "parameters": parameters,
-        "steps": steps,
-        **letters.bits(model),
-    }
+    values = {"arm": name, "rate": rate, "parameters": parameters, "steps": steps}
+    return {**values, **letters.bits(model)}
 
 
 def saved() -> dict[str, Any]:
-    return json.loads(FILE.read_text()) if FILE.exists() else {"runs": []}
+    return json.loads(FILE.read_text()) if FILE.exists() else {}
 
 
 def keep(values: dict[str, Any]) -> None:
@@ -246,28 +224,21 @@ def keep(values: dict[str, Any]) -> None:
         part.write_text(json.dumps(values, indent=1) + "\n")
 
 
-def table(runs: list[dict[str, Any]], seconds: float) -> str:
+def table(values: dict[str, Any]) -> str:
     """An arm a line: its best rate on validation, and the bits of all."""
     lines = []
     for name in ARMS:
-        mine = [each for each in runs if each["arm"] == name and each["seconds"] == seconds]
-        mine.sort(key=lambda each: each["rate"])
+        mine = [each for each in values["runs"] if each["arm"] == name]
         if not mine:
             continue
+        mine.sort(key=lambda each: each["rate"])
         best = min(mine, key=lambda each: each["validation"])
         each_rate = ", ".join(f"{each['rate']:g}: {each['validation']:.4f}" for each in mine)
-        figures = [f"{best['parameters']:,}", f"{best['steps']:,}", f"{best['rate']:g}"]
+        figures = [f"{best['parameters']:,}", f"{1000 * values['seconds a step'][name]:.0f}"]
+        figures += [f"{best['steps']:,}", f"{best['rate']:g}"]
         bits = [f"{best['validation']:.4f}", f"{best['test']:.4f}"]
         lines.append([name, *figures, *bits, each_rate])
-    head = [
-        "encoder",
-        "parameters",
-        "steps",
-        "rate",
-        "validation",
-        "test",
-        "every rate, validation",
-    ]
+    head = ["encoder", "parameters", "ms a step", "steps", "rate", "validation", "test", "by rate"]
     return measure.table(head, lines)
 
 
@@ -279,31 +250,43 @@ def rounds(arms: list[str], rates: list[float] | None) -> list[tuple[str, float]
     return order
 
 
+def begin(chosen: argparse.Namespace, letters: Letters) -> dict[str, Any]:
+    """What the file holds of a run with these seconds, or the start of one."""
+    values = saved() if chosen.save else {}
+    if values.get("seconds") != chosen.seconds:
+        values = {"machine": measure.machine(), "seconds": chosen.seconds, "runs": []}
+        values["seconds a step"] = seconds_a_step(letters, chosen.rounds)
+    return values
+
+
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    options.add_argument("--seconds", type=float, default=20, help="CPU seconds an arm and rate")
+    options.add_argument("--seconds", type=float, default=20, help="of one core, an arm and rate")
     options.add_argument("--arms", nargs="+", default=list(ARMS), choices=list(ARMS))
     options.add_argument("--rates", type=float, nargs="+", help="in place of each arm's three")
+    options.add_argument("--rounds", type=int, default=5, help="in which steps are timed")
     options.add_argument("--windows", type=int, default=256, help="windows read for each split")
     options.add_argument("--recipe", type=Path, default=RECIPE)
     options.add_argument("--save", action="store_true", help="keep runs, and go on with those kept")
     options.add_argument("--saved", action="store_true", help="measure nothing: print the table")
     chosen = options.parse_args()
     torch.set_num_threads(1)
-    values = saved() if chosen.save or chosen.saved else {"runs": []}
-    if not chosen.saved:
-        values["machine"] = measure.machine()
+    if chosen.saved:
+        values = saved()
+    else:
         letters = Letters(chosen.recipe, chosen.windows)
-        done = {(each["arm"], each["rate"], each["seconds"]) for each in values["runs"]}
+        values = begin(chosen, letters)
+        done = {(each["arm"], each["rate"]) for each in values["runs"]}
         for name, rate in rounds(chosen.arms, chosen.rates):
-            if (name, rate, chosen.seconds) in done:
+            if (name, rate) in done:
                 continue
-            values["runs"].append(run(name, rate, letters, chosen.seconds))
+            steps = round(chosen.seconds / values["seconds a step"][name])
+            values["runs"].append(run(name, rate, letters, steps))
             print(values["runs"][-1], flush=True)
             if chosen.save:
                 keep(values)
-    print(f"\n{values['machine']}; {chosen.seconds:g} CPU seconds an arm and rate\n")
-    print(table(values["runs"], chosen.seconds))
+    print(f"\n{values['machine']}; {values['seconds']:g} s of one core an arm and rate\n")
+    print(table(values))
 
 
 if __name__ == "__main__":

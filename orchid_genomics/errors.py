@@ -34,6 +34,10 @@ class InputError(OrchidError):
     """A file that is missing, damaged or not what it should be."""
 
 
+class NoValueError(InputError):
+    """All was read and answered, and none of the answers is a value that the output could hold."""
+
+
 class RecipeError(OrchidError):
     """A recipe with a wrong key, type, kind or value."""
 

@@ -36,10 +36,12 @@ class GenomeRecipe(Strict):
 
     An empty `train` means every contig that is in no other split. `regions` keeps training to the
     regions of a BED; `exclude` names BEDs that no training window may touch; letters in the BEDs of
-    `soft` train as if they were lower case, with the objective's `soft_weight`.
+    `soft` train as if they were lower case, with the objective's `soft_weight`. `aliases` is a file
+    of other names of the contigs, two in each line (see `genome.contigs.read_aliases`).
     """
 
     fasta: RecipePath
+    aliases: RecipePath | None = None
     weight: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
     train: tuple[str, ...] = ()
     validation: tuple[str, ...] = ()
@@ -86,7 +88,7 @@ class Split:
 
         Raises InputError for a contig that does not exist, RecipeError for letters in two splits.
         """
-        genome = Genome(recipe.fasta)
+        genome = Genome(recipe.fasta, aliases=recipe.aliases)
         named = genome.rename(recipe.circular, f"{key}.circular")
         said = circular_contigs(recipe.annotation, genome) if recipe.annotation else []
         genome.circular = frozenset([*named.values(), *said])

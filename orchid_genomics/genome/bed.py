@@ -5,6 +5,7 @@ the line that is wrong. The trap: column 10 is a summit in one format, the numbe
 another.
 """
 
+import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
@@ -14,7 +15,7 @@ from typing import Any, NamedTuple
 
 import pysam
 
-from orchid_genomics.errors import InputError
+from orchid_genomics.errors import GenomeNote, InputError
 from orchid_genomics.files import atomic_file, read_lines, writable
 from orchid_genomics.genome.bgzf import open_bgzip
 from orchid_genomics.genome.contigs import note_skipped
@@ -23,6 +24,8 @@ from orchid_genomics.sequence import Interval
 from orchid_genomics.sequence.interval import read_strand, shorten, whole_number
 
 _SKIPPED = ("#", "track", "browser")
+# words of a column 6 that mean nothing but a strand; W, C or 1 may be letters or counts
+_PLAIN_STRANDS = ("+", "-", "plus", "minus", "forward", "reverse", "sense", "antisense")
 _HEADERS = ("chrom", "chr", "contig", "seqname", "seqid", "chromosome")
 # A .tbi can name no letter beyond this; a .csi can.
 _LONGEST_TBI = 1 << 29
@@ -132,12 +135,12 @@ def read_bed(path: str | Path, genome: Genome | None = None) -> Bed:
     return Bed(path, intervals, tuple(record.columns for record in records))
 
 
-def read_records(path: Path) -> Iterator[Record]:
+def read_records(path: Path, shown: object = None) -> Iterator[Record]:
     """The records of a BED one by one, in constant memory, contigs as written; raises InputError as
-    `read_bed`.
+    `read_bed`. Messages call the file `shown`, if that is given.
     """
-    # Whether column 6 is a strand: the first record that has one decides.
-    stranded: bool | None = None
+    shown = shown or path
+    column_six = _ColumnSix(shown)
     for number, line in read_lines(path):
         if not line.strip() or (line.startswith(_SKIPPED) and _is_comment(line)):
             continue
@@ -145,18 +148,51 @@ def read_records(path: Path) -> Iterator[Record]:
         words = line.split("\t") if "\t" in line else line.split()
         if number == 1 and _is_header(words):
             continue
-        contig, start, end = _place(words, f"{path} line {number}")
-        sixth = words[5] if len(words) > 5 else None
-        # Ensembl writes 0 for no strand, but so does many a score
-        if stranded is None and sixth is not None and sixth != "0":
-            stranded = read_strand(sixth) is not None
-        strand = read_strand(sixth) if sixth is not None and stranded else "."
-        if strand is None:
-            message = f"strand {shorten(sixth or '')!r} in column 6"
-            raise InputError(f"{path} line {number}", message, "+, - or .")
+        contig, start, end = _place(words, f"{shown} line {number}")
+        strand = column_six.strand(words[5], number) if len(words) > 5 else "."
         name = words[3] if len(words) > 3 and words[3] != "." else ""
         interval = Interval(contig, start, end, strand=strand, name=name)
         yield Record(number, interval, tuple(words[3:]))
+    column_six.note()
+
+
+class _ColumnSix:
+    """Column 6 of a BED: a strand in all of its records, or something else in all of them.
+
+    Many tables that are cut and joined hold something else there. What must not be is that some
+    records are read on their strand and others not, so a column of both is refused.
+    """
+
+    def __init__(self, shown: object) -> None:
+        self.shown = shown
+        self._is_strand: bool | None = None
+        self._other = ""
+
+    def strand(self, word: str, number: int) -> str:
+        """The strand that a record of line `number` has. Raises InputError where it is unclear."""
+        strand = read_strand(word)
+        # "." says nothing of the column, nor does 0: Ensembl's word for no strand, and many a score
+        if self._is_strand is None and strand != ".":
+            self._is_strand = strand is not None
+            if strand is None:
+                self._other = f"{shorten(word)!r} in line {number:,}"
+        if self._is_strand is False:
+            if word.strip().lower() not in _PLAIN_STRANDS:
+                return "."
+            message = f"strand {shorten(word)!r} in column 6, which has {self._other}"
+            possible = "a strand in every record (. for none), or in none"
+            raise InputError(f"{self.shown} line {number}", message, possible)
+        if strand is None:
+            message = f"strand {shorten(word)!r} in column 6"
+            raise InputError(f"{self.shown} line {number}", message, "+, - or .")
+        return strand
+
+    def note(self) -> None:
+        """Say that the column held something else, where it did."""
+        if self._other:
+            message = f"column 6 is no strand ({self._other}): records are read forward"
+            # Not of the caller: the same file may be read twice, and is to be told once.
+            warnings.warn(f"{self.shown}: {message}", GenomeNote, stacklevel=1)
 
 
 def _is_comment(line: str) -> bool:

@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from orchid_genomics.errors import InputError, MachineError, reason
+from orchid_genomics.errors import InputError, MachineError, NoValueError, reason
 from orchid_genomics.files import atomic_file, is_regular, read_lines
 from orchid_genomics.genome.bed import tabix
 from orchid_genomics.genome.bgzf import open_bgzip
@@ -373,7 +373,7 @@ def write_track(path: str | Path, contigs: Mapping[str, int], pieces: Iterable[P
     is left out. Gives the number of letters written. The file appears whole or not at all; `.gz` is
     bgzipped with a tabix index. Memory: one piece.
 
-    Raises InputError for another name, and for a signal without any value.
+    Raises InputError for another name, NoValueError for a signal without any value.
     """
     path, name = Path(path), str(path).lower()
     if not is_track(path) or name.endswith(tuple(end + ".gz" for end in BIGWIG)):
@@ -393,7 +393,8 @@ def write_track(path: str | Path, contigs: Mapping[str, int], pieces: Iterable[P
             else:
                 _write_bedgraph(temporary, runs, packed=name.endswith(".gz"))
             if not runs.letters:
-                raise InputError(path, "there is no value to write", "places with a known letter")
+                message = "there is no value to write"
+                raise NoValueError(path, message, "at least one place with a value")
             if name.endswith(".gz"):
                 tabix(stack, temporary, path, max(contigs.values()))
     except (OSError, RuntimeError) as error:

@@ -16,18 +16,18 @@ import json
 import shutil
 import signal
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from orchid_genomics.errors import InputError
+from orchid_genomics.errors import InputError, NoValueError
 from orchid_genomics.files import Lock, atomic_file, checksum, temporary_name, writable
 from orchid_genomics.jobs.output import Destination
 from orchid_genomics.jobs.progress import Progress
-from orchid_genomics.jobs.summary import Stats, publish
+from orchid_genomics.jobs.summary import Stats, publish, reason_lines, total
 from orchid_genomics.jobs.task import Format, Identity, Task, Work
 
 _ADVICE = "a folder with room, then resume"
@@ -218,7 +218,14 @@ def stream(job: Job, work: Work, form: Format, quiet: bool = False) -> list[Stat
                 count = f"{len(parts)} of {job.manifest.blocks} blocks"
                 progress.say(f"shard {i}/{n} is done: {count}, in {folder}")
                 return None
-            blocks = join_parts([folder], job.manifest, job.where.out, form)
+            try:
+                blocks = join_parts(
+                    [folder], job.manifest, job.where.out, form, meanings=job.task.reasons
+                )
+            except NoValueError:
+                # More work would not change it, and parts would stand in the way of another try.
+                shutil.rmtree(folder)
+                raise
     shutil.rmtree(folder)
     return blocks
 
@@ -241,11 +248,18 @@ def read_blocks(
         yield block, rows
 
 
-def join_parts(folders: Sequence[Path], manifest: Manifest, out: Path, form: Format) -> list[Stats]:
+def join_parts(
+    folders: Sequence[Path],
+    manifest: Manifest,
+    out: Path,
+    form: Format,
+    meanings: Mapping[str, str] | None = None,
+) -> list[Stats]:
     """Put the parts in `folders` together as `out`; returns their stats in order.
 
+    `meanings` says in words why a record may have no answer, by code.
     Raises InputError when the folders belong to several jobs, a block is missing, or a part is not
-    as it was written.
+    as it was written; NoValueError, with the reasons, where there is nothing to write.
     """
     parts: dict[int, Part] = {}
     for folder in folders:
@@ -262,8 +276,16 @@ def join_parts(folders: Sequence[Path], manifest: Manifest, out: Path, form: For
     ordered = [parts[block] for block in range(manifest.blocks)]
     stats = [part.check(manifest.size(part.block)) for part in ordered]
     form.require()
-    with writable(out, _ADVICE):
-        form.join([part.path for part in ordered], out)
+    try:
+        with writable(out, _ADVICE):
+            form.join([part.path for part in ordered], out)
+    except NoValueError as error:
+        # What wrote the file knows its values alone; why there are none stands beside the parts.
+        reasons = total({"reasons": each.get("reasons", {})} for each in stats)["reasons"]
+        if not reasons:
+            raise
+        why = "; ".join(reason_lines(reasons, "none", meanings or {})).replace("  none: ", "")
+        raise NoValueError(error.where, f"{error.found}: {why}", error.possible) from None
     return stats
 
 

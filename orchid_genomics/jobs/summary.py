@@ -64,7 +64,8 @@ def reason_lines(
     meanings : each code in words.
     """
     for code, count in sorted(reasons.items(), key=lambda item: -item[1]):
-        yield f"  {outcome}: {count:,} {code} ({meanings[code]})"
+        meaning = f" ({meanings[code]})" if code in meanings else ""
+        yield f"  {outcome}: {count:,} {code}{meaning}"
 
 
 def publish(summary: Stats, lines: Iterable[str], out: Path, quiet: bool) -> Stats:

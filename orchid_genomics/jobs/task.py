@@ -4,7 +4,7 @@ The trap: `merge` ends a job from its identity alone, on a machine that may have
 nor the input. So a `Task` never holds either; what does is its `Work`.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, ClassVar, Protocol, Self, TypeVar
 
@@ -77,12 +77,13 @@ class Task(Protocol[AnyIdentity]):
     """A command that runs as a job: killed and resumed, or split over machines and merged.
 
     Attributes: `name` the command; `unit` what its records are called, in the plural; `identity`
-    the class of its identities.
+    the class of its identities; `reasons` why a record may have no answer, by code.
     """
 
     name: str
     unit: str
     identity: type[AnyIdentity]
+    reasons: Mapping[str, str] = {}
 
     def format(self, identity: AnyIdentity) -> Format:
         """How the parts of a job are written and joined."""

@@ -5,8 +5,12 @@ from dataclasses import dataclass, replace
 from orchid_genomics.errors import InputError
 
 _STRANDS = {
-    **dict.fromkeys(("+", "1", "+1", "plus", "forward", "fwd", "f", "w", "watson"), "+"),
-    **dict.fromkeys(("-", "-1", "minus", "reverse", "rev", "r", "c", "crick"), "-"),
+    **dict.fromkeys(("+", "1", "+1", "plus", "forward", "fwd", "f", "w", "watson", "sense"), "+"),
+    # what word processors put for a minus is one, too
+    **dict.fromkeys(
+        ("-", "-1", "minus", "reverse", "rev", "r", "c", "crick", "antisense", "\u2212", "\u2013"),
+        "-",
+    ),
     **dict.fromkeys((".", "*", "", "0", "none", "na"), "."),
 }
 _DIGITS = 18  # of a number that fits an int64, whatever is added to it

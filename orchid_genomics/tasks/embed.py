@@ -55,6 +55,7 @@ class Embed(Task[EmbedIdentity]):
     name = "embed"
     unit = "elements"
     identity = EmbedIdentity
+    reasons = REASONS
 
     def format(self, identity: EmbedIdentity) -> Format:
         return VectorsFormat(identity.about, identity.dtype)
@@ -65,7 +66,7 @@ class Embed(Task[EmbedIdentity]):
         seen = f"in windows of {identity.window:,} nt" if identity.window else "alone"
         yield f"{count}, {each}, seen {seen}"
         yield f"  strand {identity.strand}"
-        yield from reason_lines(summary["reasons"], "not embedded", REASONS)
+        yield from reason_lines(summary["reasons"], "not embedded", self.reasons)
 
 
 TASK = Embed()

@@ -75,6 +75,7 @@ class Explain(Task[ExplainIdentity]):
     name = "explain"
     unit = "regions"
     identity = ExplainIdentity
+    reasons = REASONS
 
     def format(self, identity: ExplainIdentity) -> Format:
         return ExplainFormat(identity.dump())
@@ -102,7 +103,7 @@ class Explain(Task[ExplainIdentity]):
     def lines(self, identity: ExplainIdentity, summary: Stats) -> Iterator[str]:
         regions, explained = summary["regions"], summary["explained"]
         yield f"{regions:,} regions: {explained:,} explained by {identity.method}"
-        yield from reason_lines(summary["reasons"], "not explained", REASONS)
+        yield from reason_lines(summary["reasons"], "not explained", self.reasons)
         if longer := summary["longer_than_window"]:
             window = f"the window of {identity.window:,} letters"
             alone = "read alone, their ends are joined"

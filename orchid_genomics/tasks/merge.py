@@ -33,7 +33,7 @@ def merge(shards: Sequence[str | Path], out: str | Path, quiet: bool = False) ->
     if not out.name.endswith(f".{identity.kind}"):
         message = f"{out.name!r}, but the parts are {identity.kind}"
         raise InputError("out", message, f"a name that ends in .{identity.kind}")
-    blocks = join_parts(folders, manifest, out, task.format(identity))
+    blocks = join_parts(folders, manifest, out, task.format(identity), meanings=task.reasons)
     return end_job(task, identity, blocks, out, quiet)
 
 

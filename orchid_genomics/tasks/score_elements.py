@@ -47,6 +47,7 @@ class ScoreElements(Task[ElementIdentity]):
     name = "score-elements"
     unit = "elements"
     identity = ElementIdentity
+    reasons = REASONS
 
     def format(self, identity: ElementIdentity) -> Format:
         return element_format(identity)
@@ -54,7 +55,7 @@ class ScoreElements(Task[ElementIdentity]):
     def lines(self, identity: ElementIdentity, summary: Stats) -> Iterable[str]:
         what = "elements" if identity.tile is None else "tiles"
         yield f"{summary['elements']:,} {what}: {summary['scored']:,} scored"
-        yield from reason_lines(summary["reasons"], "not scored", REASONS)
+        yield from reason_lines(summary["reasons"], "not scored", self.reasons)
         yield from column_lines(summary["columns"])
 
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from orchid_genomics.data.corpus import Corpus, DataRecipe, GenomeRecipe
 from orchid_genomics.data.sampling import pattern
+from orchid_genomics.data.splits import Split
 from orchid_genomics.errors import InputError, RecipeError
 from orchid_genomics.genome.regions import merge, union
 from orchid_genomics.recipe import validate
@@ -281,6 +282,21 @@ def test_regions_keep_training_to_a_bed(fasta):
     built = corpus({"fasta": fasta, "validation": ("B",), "regions": bed}, jitter=0)
     assert built.training().sources[0].windows.start.tolist() == [500, 564, 628, 692]
     assert built.report()["genomes"][0]["dropped"]["not on a training contig"] == 2
+
+
+@pytest.mark.filterwarnings("ignore::orchid_genomics.errors.GenomeNote")
+def test_other_names_of_contigs_come_from_a_file_of_aliases(fasta, tmp_path):
+    (tmp_path / "names.txt").write_text("B\tNC_1.1\n")
+    (tmp_path / "out.bed").write_text("NC_1.1\t10\t90\n")
+    recipe = GenomeRecipe(
+        fasta=fasta,
+        aliases=tmp_path / "names.txt",
+        test=("NC_1.1",),
+        exclude=(tmp_path / "out.bed",),
+    )
+    split = Split.of(recipe, "genomes.0")
+    assert split.contigs["test"] == ("B",)
+    assert split.excluded == [Interval("B", 10, 90)]
 
 
 def test_a_named_training_set_leaves_the_rest_out(fasta):

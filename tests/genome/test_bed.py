@@ -69,11 +69,27 @@ def test_gzip_and_bgzip_read_alike(tmp_path):
     )
 
 
-def test_column_six_that_is_no_strand_from_the_first_record_on_is_a_column_like_others(bed):
-    assert [
-        place.strand for place in read_bed(bed("chr1\t1\t2\tx\t0\twhy\nchr1\t1\t2\tx\t0\t+\n"))
-    ] == [".", "."]
+def test_column_six_that_is_no_strand_is_a_column_like_others_and_said(bed):
+    path = bed("chr1\t1\t2\tx\t0\twhy\nchr1\t1\t2\tx\t0\tC\nchr1\t1\t2\tx\t0\t1\n")
+    message = r"column 6 is no strand \('why' in line 1\): records are read forward"
+    with pytest.warns(GenomeNote, match=message):
+        assert [place.strand for place in read_bed(path)] == [".", ".", "."]
     assert read_bed(bed("chr1\t1\t2\tx\t0\t*\n"))[0].strand == "."
+
+
+@pytest.mark.parametrize("word", ["+", "-", "minus", "Reverse", "antisense"])
+@pytest.mark.parametrize("nothing", ["", "chr1\t1\t2\tx\t0\t.\n", "chr1\t1\t2\tx\t0\tNA\n"])
+def test_a_strand_below_what_is_none_is_refused_and_never_read_forward(bed, nothing, word):
+    path = bed(f"{nothing}chr1\t1\t2\tx\t0\twhy\nchr1\t1\t2\tx\t0\t{word}\n")
+    with pytest.raises(InputError) as error:
+        read_bed(path)
+    assert f"strand {word!r} in column 6, which has 'why' in line" in str(error.value)
+
+
+@pytest.mark.parametrize("nothing", [".", "NA", "0", "", "*"])
+def test_no_strand_in_the_first_record_does_not_hide_those_below(bed, nothing):
+    text = f"chr1\t1\t2\tx\t0\t{nothing}\tz\nchr1\t1\t2\tx\t0\t-\tz\n"
+    assert [place.strand for place in read_bed(bed(text))] == [".", "-"]
 
 
 def test_narrow_peak_summits_are_places(bed):
@@ -110,6 +126,8 @@ def test_each_record_has_a_summit_or_none_whatever_the_others(bed):
         ("plus", "minus", "none"),
         ("W", "C", "."),
         ("F", "R", "*"),
+        ("sense", "antisense", "NA"),
+        ("+", "\u2212", "."),
     ],
 )
 def test_strands_are_read_in_every_spelling(bed, words):

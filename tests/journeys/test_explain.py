@@ -56,3 +56,16 @@ def test_refusals_are_one_line(files, refused, tmp_path):
     assert line.startswith("error: --out: 'out.csv' names no format; .h5, .npz")
     line = refused("explain", *files, "-o", out, "--target", "A@40")
     assert line == "error: --target: A@40 of a region of 40 letters; letters 0 to 39, 0-based"
+
+
+@pytest.mark.filterwarnings("ignore::orchid_genomics.errors.GenomeNote")
+@pytest.mark.parametrize("method", ["integrated", "deeplift"])
+@pytest.mark.parametrize("out", ["out.bedGraph", "out.bw"])
+def test_a_track_without_a_value_says_why_and_leaves_nothing(files, tmp_path, refused, method, out):
+    model, *_ = files
+    (tmp_path / "a.fa").write_text(">t\n" + "A" * 1000 + "\n")
+    (tmp_path / "a.bed").write_text("t\t100\t140\nt\t500\t540\n")
+    words = ["explain", model, tmp_path / "a.fa", tmp_path / "a.bed", "-o", tmp_path / out]
+    line = refused(*words, "--method", method, "--window", 64, "--quiet")
+    why = "there is no value to write: 2 no_contrast (no reference differs from it: too few letters"
+    assert line.startswith(f"error: {tmp_path / out}: {why}")

@@ -32,6 +32,8 @@ class BedRecipe(LabelledRecipe):
 
     kind: Literal["bed"] = "bed"
     fasta: RecipePath
+    aliases: RecipePath | None = None
+    """Other names of the contigs, two in each line: see `genome.contigs.read_aliases`."""
     classes: tuple[ClassBed, ...] = Field(min_length=1)
     length: int | None = Field(default=None, gt=0)
     """Letters around the summit (narrowPeak) or middle of every record; not given, the record."""
@@ -55,7 +57,7 @@ def read_beds(recipe: BedRecipe) -> Rows:
     """The records of every BED. Raises InputError with file and line for a place off the genome, or
     without a label.
     """
-    genome = Genome(recipe.fasta)
+    genome = Genome(recipe.fasta, aliases=recipe.aliases)
     where, places, labels, tokens = [], [], [], []
     for part in recipe.classes:
         bed = read_bed(part.bed, genome)

@@ -130,7 +130,7 @@ class ElementFile:
 def _read(path: Path, shown: str) -> Iterator[Record]:
     """Records of a BED; what is wrong is of the name that the user gave, not of a copy of ours."""
     try:
-        yield from read_records(path)
+        yield from read_records(path, shown)
     except InputError as error:
         raise InputError(
             error.where.replace(str(path), shown, 1), error.found, error.possible

@@ -130,7 +130,8 @@ class Genomes:
         """Every file that is read, and its SHA-256."""
         files = [part.bed for part in self._regions]
         for genome in self._recipe.genomes:
-            optional = genome.validation_bed, genome.test_bed, genome.regions, genome.annotation
+            named = genome.validation_bed, genome.test_bed, genome.regions
+            optional = *named, genome.annotation, genome.aliases
             functional = [part.bed for part in genome.functional]
             files += [
                 genome.fasta,

@@ -1,6 +1,7 @@
 """Labelled elements: the letters of BEDs and FASTAs are those that scoring reads."""
 
 import numpy as np
+import pytest
 from labelled_tables import fault, turned
 
 from orchid_genomics.data.labelled.beds import BedRecipe, ClassBed, ClassFasta, FastaRecipe
@@ -87,3 +88,15 @@ def test_a_fasta_for_each_class(tmp_path):
     assert "other.fa line 1: is no FASTA (no > before the letters)" in fault(
         FastaRecipe(classes=classes)
     )
+
+
+@pytest.mark.filterwarnings("ignore::orchid_genomics.errors.GenomeNote")
+def test_other_names_of_contigs_come_from_a_file_of_aliases(tmp_path):
+    (tmp_path / "g.fa").write_text(">one\nACGTTGCAAC\n")
+    (tmp_path / "names.txt").write_text("NC_1.1\tone\n")
+    (tmp_path / "a.bed").write_text("NC_1.1\t2\t6\tyes\nNC_1.1\t4\t8\tno\n")
+    classes = (ClassBed(bed=tmp_path / "a.bed"),)
+    names = tmp_path / "names.txt"
+    rows = read_rows(BedRecipe(fasta=tmp_path / "g.fa", aliases=names, classes=classes))
+    assert [place.contig for place in rows.places] == ["one", "one"]
+    assert [DNA.decode(tokens) for tokens in rows.tokens] == ["GTTG", "TGCA"]

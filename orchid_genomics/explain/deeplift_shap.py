@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from orchid_genomics.errors import missing_extra
-from orchid_genomics.explain.gradients import Attribution
+from orchid_genomics.explain.gradients import Attribution, concatenate
 from orchid_genomics.explain.onehot import OneHot
 from orchid_genomics.explain.references import shuffles
 from orchid_genomics.explain.unfused import attribution_ops
@@ -60,12 +60,26 @@ def deeplift(
     ----------
     Shrikumar et al. 2017; Lundberg & Lee 2017; rules for products as in tangermeme.
     """
+    if references_NR4L is None:
+        references_NR4L = shuffles(x_N4L, REFERENCES)
+    if not model.model.encoder.recipe.filter.hash_length:
+        return _deeplift(model, x_N4L, references_NR4L, output, batch)
+    # What is read of copies is read through one sequence's pointers at a time.
+    parts = []
+    for x_14L, some in zip(x_N4L.split(1), references_NR4L.split(1), strict=True):
+        with model.hold(x_14L):
+            parts.append(_deeplift(model, x_14L, some, output, batch))
+    return concatenate(parts)
+
+
+def _deeplift(
+    model: OneHot, x_N4L: Tensor, references_NR4L: Tensor, output: int, batch: int
+) -> Attribution:
+    """The attributions of sequences without pointers, or of one whose pointers are held."""
     try:
         from tangermeme.deep_lift_shap import deep_lift_shap
     except ImportError:
         raise missing_extra("tangermeme", "explain") from None
-    if references_NR4L is None:
-        references_NR4L = shuffles(x_N4L, REFERENCES)
     with warnings.catch_warnings():
         # It warns of N, which it would refuse, and of an error that is returned here.
         warnings.simplefilter("ignore")

@@ -6,6 +6,7 @@ interpretations of deep neural networks for genomics"). Methods that multiply di
 need no such correction.
 """
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -94,6 +95,15 @@ def concatenate(parts: list[Attribution]) -> Attribution:
         error=torch.cat([part.error for part in parts]),
         steps=max(part.steps for part in parts),
     )
+
+
+def hold_pointers(model: nn.Module, x_14L: Tensor) -> AbstractContextManager[None]:
+    """Inside, a model that looks copies up reads references through the pointers of one sequence.
+
+    Without that nothing sums: pointers have no gradient, and those of a reference are others.
+    """
+    hold = getattr(model, "hold", None)
+    return nullcontext() if hold is None else hold(x_14L)
 
 
 def gradient_of(model: nn.Module, x_N4L: Tensor, output: int) -> Tensor:

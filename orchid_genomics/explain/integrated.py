@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from orchid_genomics.explain.gradients import Attribution, concatenate, gradient_of
+from orchid_genomics.explain.gradients import Attribution, concatenate, gradient_of, hold_pointers
 from orchid_genomics.explain.references import shuffles
 
 REFERENCES = 10
@@ -79,9 +79,12 @@ def integrated_gradients(
     if references_NR4L is None:
         references_NR4L = shuffles(x_N4L, REFERENCES)
     pairs = zip(x_N4L.split(1), references_NR4L.to(x_N4L), strict=True)
-    return concatenate(
-        [_Line(model, x, some, output, batch).integrate(tolerance, most_steps) for x, some in pairs]
-    )
+    attributions = []
+    for x_14L, some in pairs:
+        with hold_pointers(model, x_14L):
+            line = _Line(model, x_14L, some, output, batch)
+            attributions.append(line.integrate(tolerance, most_steps))
+    return concatenate(attributions)
 
 
 class _Line:

@@ -6,6 +6,7 @@ columns are padded here exactly as `Orchid.forward` pads tokens; a one-hot of re
 what its tokens give.
 """
 
+from contextlib import AbstractContextManager
 from functools import partial
 
 import torch
@@ -87,6 +88,11 @@ class OneHot(nn.Module):
         """The target (N, T) of one-hot or mixed letters."""
         return self.target.of(self, x_N4L)
 
+    def hold(self, x_14L: Tensor) -> AbstractContextManager[None]:
+        """Inside, what is read of copies is read through the pointers of this one sequence."""
+        encoder = self.model.encoder
+        return encoder.hold_pointers(_pad(_codes(x_14L.to(encoder.letters.free.dtype), None)))
+
     def columns(self, x_N4L: Tensor) -> slice:
         """The columns that the target speaks of."""
         return slice(*(self.span or (0, x_N4L.shape[-1])))
@@ -99,12 +105,10 @@ class OneHot(nn.Module):
         """
         encoder = self.model.encoder
         L = x_N4L.shape[-1]
-        letters_N7L = _codes(x_N4L.to(encoder.letters.free.dtype), hidden_L)
-        N = transform_length(L)
+        letters_N7L = _pad(_codes(x_N4L.to(encoder.letters.free.dtype), hidden_L))
+        N = letters_N7L.shape[-1]
         mask_NL = None
         if N > L:
-            letters_N7L = functional.pad(letters_N7L, (0, N - L))
-            letters_N7L[:, DNA.pad, L:] = 1
             mask_NL = letters_N7L.new_ones(len(letters_N7L), N)
             mask_NL[:, L:] = 0
         unfused = self.unfused if self.unfused.hooked else None
@@ -114,6 +118,17 @@ class OneHot(nn.Module):
             parts = unfused.pooling if unfused else None
             return self.model.head(encoding.vectors_BLD, mask_NL, encoding, parts)
         return self.model.head(encoding.vectors_BLD[:, :L])
+
+
+def _pad(letters_N7L: Tensor) -> Tensor:
+    """Letters with PAD at their ends, up to the length at which they are transformed."""
+    L = letters_N7L.shape[-1]
+    N = transform_length(L)
+    if N == L:
+        return letters_N7L
+    letters_N7L = functional.pad(letters_N7L, (0, N - L))
+    letters_N7L[:, DNA.pad, L:] = 1
+    return letters_N7L
 
 
 def _codes(x_N4L: Tensor, hidden_L: Tensor | None) -> Tensor:

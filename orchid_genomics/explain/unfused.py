@@ -126,9 +126,10 @@ class Unfused(nn.Module):
     ) -> Encoding:
         """What `encoder.encoding` gives."""
         x_BDL, motifs_BDL = encoder.embed(letters_BVL, self.motif_gelu)
+        pointers = encoder.pointers(letters_BVL)
         modules: Iterable[Any] = zip(encoder.blocks, self.mixers, self.mlps, strict=True)
         for block, mixer, mlp in modules:
-            x_BDL = block.plain(x_BDL, mask_BL, (mixer.parts(block.mixer), mlp.parts()))
+            x_BDL = block.plain(x_BDL, mask_BL, (mixer.parts(block.mixer), mlp.parts()), pointers)
         return Encoding(encoder.norm(x_BDL, self.unit).transpose(1, 2), x_BDL, motifs_BDL)
 
     @property

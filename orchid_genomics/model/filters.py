@@ -42,6 +42,11 @@ class FilterRecipe(Choice):
     this share of how high noise reaches in the window; 0 keeps all of them, .7 has trained well."""
     turned: float = Field(default=0.0, ge=-1e6, le=1e6)
     """Initial gain of the term that reads copies on the other strand; 0: no such term."""
+    hash_length: int = Field(default=0, ge=0, le=24)
+    """Letters of the k-mers by which stretches that stand twice are found and read, on either
+    strand (`ops.pointers`): 9 finds copies that a tenth changed, 11 costs less; 0: none."""
+    agreement: float = Field(default=0.7, gt=0, le=1e3)
+    """How well the letters of such stretches must agree: a share of what chance reaches."""
 
 
 class StaticRecipe(FilterRecipe):

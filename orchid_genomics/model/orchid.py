@@ -9,6 +9,7 @@ zeros into every convolution.
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
@@ -32,9 +33,13 @@ from orchid_genomics.model.strands import LetterTable, Mix, Strands, butterfly, 
 from orchid_genomics.model.tokens import Sequences, as_tokens
 from orchid_genomics.ops import BACKENDS, long_conv
 from orchid_genomics.ops.norm import norm
+from orchid_genomics.ops.pointers import TEMPERATURES, Pointers, find_pointers, read_pointers
 from orchid_genomics.ops.products import EPS
 from orchid_genomics.recipe import Strict, one_of
-from orchid_genomics.sequence import CODE, alphabet
+from orchid_genomics.sequence import CODE, DNA, alphabet
+
+# Of what pointers read at the start, beside a skip of 1.
+LOOK = 0.3
 
 
 class OrchidRecipe(Strict):
@@ -74,6 +79,9 @@ class OrchidRecipe(Strict):
             # A channel reads the other strand off its partner, which a dense encoder has not.
             message = "filter.turned reads strand pairs, and strands is dense"
             raise PydanticCustomError("turned", message)
+        if self.filter.hash_length and self.alphabet != DNA.name:
+            message = "filter.hash_length is of DNA, and alphabet is {alphabet}"
+            raise PydanticCustomError("hash_length", message, {"alphabet": self.alphabet})
         return self
 
     @field_validator("stem")
@@ -115,6 +123,10 @@ class Mixer(nn.Module):
         self.static = StaticFilter(channels, recipe.filter)
         self.conditioning = FILTERS[recipe.filter.kind](channels, recipe.filter)
         self.backend = recipe.backend
+        # No weight without pointers: the model folders that there were stay what they are.
+        self.look = None
+        if recipe.filter.hash_length:
+            self.look = nn.Parameter(torch.full((len(TEMPERATURES), channels), LOOK))
 
     def forward(
         self,
@@ -122,6 +134,7 @@ class Mixer(nn.Module):
         mask_BL: Tensor | None,
         dtype: torch.dtype | None = None,
         static_CF: Tensor | None = None,
+        pointers: Pointers | None = None,
     ) -> Tensor:
         """(B, D, L) -> (B, D, L), fused, with activations of `dtype`.
 
@@ -135,6 +148,8 @@ class Mixer(nn.Module):
             x_BDL, weight, bias, self.both_taps().to(dtype), mask_BL, self.halves
         )
         y = self.convolve(z, v, mask_BL, static_CF)
+        if pointers is not None:
+            y = y + self.read(z, pointers)
         skip = self.skip.repeat(self.halves).to(dtype)
         return fused.leave(x_BDL, y, z, s2, skip, *self.outside.fold(dtype), self.halves)
 
@@ -163,6 +178,12 @@ class Mixer(nn.Module):
             turned_CF=turned,
         )
 
+    def read(self, z_BDL: Tensor, pointers: Pointers) -> Tensor:
+        """What stands at the partners of each letter, (B, D, L)."""
+        if self.look is None:
+            return torch.zeros_like(z_BDL)
+        return read_pointers(z_BDL, pointers, self.look.repeat(1, self.halves), self.halves == 2)
+
     def both_taps(self) -> Tensor:
         """Short taps (3, halves, C, K): channel c' has the reversed taps of c."""
         return (
@@ -171,7 +192,13 @@ class Mixer(nn.Module):
             else self.short[:, None]
         )
 
-    def plain(self, x_BDL: Tensor, mask_BL: Tensor | None, parts: "Parts | None" = None) -> Tensor:
+    def plain(
+        self,
+        x_BDL: Tensor,
+        mask_BL: Tensor | None,
+        parts: "Parts | None" = None,
+        pointers: Pointers | None = None,
+    ) -> Tensor:
         """The definition that `forward` fuses, by ordinary autograd."""
         parts = parts or PLAIN
         convolve = parts.convolve or self.convolve
@@ -188,6 +215,8 @@ class Mixer(nn.Module):
         v = v * mask
         z = parts.enter(v, s1)
         y = convolve(z, v, mask_BL) + self.skip.repeat(self.halves)[:, None] * z
+        if pointers is not None:
+            y = y + self.read(z, pointers)
         return x_BDL + self.outside(butterfly(parts.leave(y, s2), self.halves))
 
 
@@ -295,18 +324,20 @@ class Block(nn.Module):
         mask_BL: Tensor | None = None,
         dtype: torch.dtype | None = None,
         static_CF: Tensor | None = None,
+        pointers: Pointers | None = None,
     ) -> Tensor:
         """(B, D, L) -> (B, D, L); activations are of `dtype`, the residual stream is as x."""
-        return self.mlp(self.mixer(x_BDL, mask_BL, dtype, static_CF), dtype)
+        return self.mlp(self.mixer(x_BDL, mask_BL, dtype, static_CF, pointers), dtype)
 
     def plain(
         self,
         x_BDL: Tensor,
         mask_BL: Tensor | None,
         parts: tuple[Parts | None, Parts | None] = (None, None),
+        pointers: Pointers | None = None,
     ) -> Tensor:
         """The same block by ordinary autograd; `parts` of its mixer and of its MLP."""
-        return self.mlp.plain(self.mixer.plain(x_BDL, mask_BL, parts[0]), parts[1])
+        return self.mlp.plain(self.mixer.plain(x_BDL, mask_BL, parts[0], pointers), parts[1])
 
 
 class Encoding(NamedTuple):
@@ -351,6 +382,7 @@ class Orchid(nn.Module):
         self.blocks = nn.ModuleList(Block(recipe) for _ in range(recipe.depth))
         self.norm = Norm(recipe.width, recipe.strands)
         self.checkpointing, self.activations = False, torch.float32
+        self._held: Tensor | None = None
 
     def prepare(self, checkpointing: bool, activations: torch.dtype) -> None:
         """Say how to train: whether to compute blocks again in the backward pass, and the type of
@@ -439,15 +471,49 @@ class Orchid(nn.Module):
     def encoding(self, letters_BVL: Tensor, mask_BL: Tensor | None = None) -> Encoding:
         """Vectors with what stands before them; see `encode_letters`."""
         x_BDL, motifs_BDL = self.embed(letters_BVL)
+        pointers = self.pointers(letters_BVL)
         # Only float32 is narrowed: a model in float64 stays in it.
         dtype = self.activations if x_BDL.dtype == torch.float32 else x_BDL.dtype
         for block, static_CF in zip(self.blocks, self._statics(x_BDL.shape[-1]), strict=True):
             if self.checkpointing and torch.is_grad_enabled():
-                x_BDL = checkpoint(block, x_BDL, mask_BL, dtype, static_CF, use_reentrant=False)
+                x_BDL = checkpoint(
+                    block, x_BDL, mask_BL, dtype, static_CF, pointers, use_reentrant=False
+                )
             else:
-                x_BDL = block(x_BDL, mask_BL, dtype, static_CF)
+                x_BDL = block(x_BDL, mask_BL, dtype, static_CF, pointers)
         normed_BDL = norm(x_BDL, self.norm.channel_scale().to(x_BDL.dtype))
         return Encoding(normed_BDL.transpose(1, 2), x_BDL, motifs_BDL)
+
+    def pointers(self, letters_BVL: Tensor) -> Pointers | None:
+        """Where each letter stands again, once for all blocks; None where the recipe asks for none.
+
+        Mixed letters are no letters here. Inside `hold_pointers` the letters are those held, but
+        where a letter is hidden now.
+        """
+        filter = self.recipe.filter
+        if not filter.hash_length:
+            return None
+        code_BL = self._held
+        if code_BL is None:
+            sure_BL, code_BL = letters_BVL.detach().max(1)
+            code_BL = torch.where(sure_BL == 1, code_BL, self.alphabet.n)
+        hidden_BL = letters_BVL[:, self.alphabet.mask] == 1
+        code_BL = torch.where(hidden_BL, self.alphabet.n, code_BL)
+        both_strands = self.recipe.strands == "equivariant"
+        return find_pointers(code_BL, filter.hash_length, filter.agreement, both_strands)
+
+    @contextmanager
+    def hold_pointers(self, letters_1VL: Tensor) -> Iterator[None]:
+        """Inside, every window reads through the pointers of this one, (1, V, L), of its length.
+
+        Attributions need that: a reference has other copies, and half-way to it there are none, so
+        that no path to it would sum to the difference.
+        """
+        self._held = letters_1VL.detach().argmax(1)
+        try:
+            yield
+        finally:
+            self._held = None
 
     def _statics(self, L: int) -> Sequence[Tensor | None]:
         """The static filters of all blocks, evaluated together.

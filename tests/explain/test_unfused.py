@@ -7,6 +7,8 @@ import torch
 from tangermeme.deep_lift_shap import deep_lift_shap
 
 from orchid_genomics.explain import OneHot, attribution_ops, one_hot, shuffles, unfused
+from orchid_genomics.explain.deeplift_shap import deeplift
+from orchid_genomics.model.filters import CorrelationRecipe
 from orchid_genomics.model.heads import PooledRecipe, TracksRecipe
 
 HEADS = {
@@ -141,6 +143,27 @@ def test_deeplift_completes_under_every_head(made, letters, head):
     with torch.no_grad():
         difference = model(x.double()) - model(references[:, 0].double())
     torch.testing.assert_close(found.sum((1, 2)), difference[:, 0], rtol=1e-8, atol=1e-8)
+
+
+def test_deeplift_completes_where_copies_are_read_through_the_pointers_of_the_sequence(
+    made, letters
+):
+    filter = CorrelationRecipe(hash_length=7, agreement=0.5)
+    model = OneHot(made(dtype=torch.float64, filter=filter))
+    tokens = letters(2, 160)
+    tokens[:, 80:120] = tokens[:, 10:50]
+    x = one_hot(tokens)
+    references = shuffles(x, 2)
+    found = deeplift(model, x, references)
+    assert found.error.max() < 1e-6 * found.difference.abs().max()
+    with model.hold(x[:1]), torch.no_grad():
+        before = model(references[0].double()).mean()
+        torch.testing.assert_close(
+            found.difference[0].double(),
+            (model(x[:1].double())[0, 0] - before).double(),
+            rtol=1e-4,
+            atol=1e-6,
+        )
 
 
 def test_without_the_rules_it_does_not_complete(made, letters):

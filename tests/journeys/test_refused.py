@@ -210,6 +210,11 @@ def test_a_missing_and_an_empty_bed(refused, small):
             "model.filter.kind=gaussian",
             "model.filter: unknown kind 'gaussian'; possible: 'correlation', 'magnitude', 'static'",
         ),
+        (
+            'model.filter={kind="static", threshold=0.7}',
+            "model.filter.static: threshold 0.7 is of a data-dependent filter, which static is not",
+        ),
+        ('model.filter={kind="correlation", hash_length=40}', "hash_length: Input should be less"),
         ("objective.kind=causal", "objective: unknown kind 'causal'; possible: 'masked', 'recall'"),
         ("model.backend=tpu", "model.backend: 'tpu'; possible: "),
         ("training.device=gpu", "training.device: 'gpu'; possible: 'auto', 'cpu' or 'cuda'"),

@@ -1,0 +1,232 @@
+"""Pointers: the fast search is the slow one, they obey every law, and reading is linear."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from orchid_genomics.ops import pointers
+from orchid_genomics.ops.pointers import PARTNERS, find_pointers, read_pointers
+from orchid_genomics.sequence import DNA
+
+K = 5
+
+
+@pytest.fixture(autouse=True)
+def near_by(monkeypatch):
+    """Everything small, so that windows of a hundred letters have all that long ones have."""
+    monkeypatch.setattr(pointers, "SIDES", (4, 8))
+    monkeypatch.setattr(pointers, "SPREAD", 12)
+    monkeypatch.setattr(pointers, "NEAR", 6)
+
+
+def window(L, seed=0, changed=0.07):
+    """Random letters with a copy on either strand, some letters changed or unknown."""
+    rng = np.random.default_rng(seed)
+    row = rng.integers(0, 4, L).astype(np.uint8)
+    copies = ((L // 12, L // 2, L // 4, False), (L // 3, 4 * L // 5, L // 6, True))
+    for source, target, length, turned in copies:
+        segment = row[source : source + length].copy()
+        row[target : target + length] = DNA.reverse_complement(segment) if turned else segment
+    some = rng.random(L) < changed
+    row[some] = rng.integers(0, 6, some.sum())
+    return row
+
+
+def dense(found, L):
+    """Weights as (S, L, 2 L) matrices, one for each way to share: what the order of slots hides."""
+    B, S, J, _ = found.weight_BSJL.shape
+    matrix = torch.zeros(B, S, L, 2 * L, dtype=torch.float64)
+    for b, s, j, t in itertools.product(range(B), range(S), range(J), range(L)):
+        matrix[b, s, t, found.partner_BJL[b, j, t]] += found.weight_BSJL[b, s, j, t]
+    return matrix
+
+
+def slow(row, cut):
+    """The weights (S, L, 2 L) of one window, by looking at every pair of places."""
+    L = len(row)
+    row = [int(code) for code in row]
+
+    def meet(letter, diagonal, turned):
+        partner = (diagonal - letter if turned else diagonal + letter) % L
+        here, there = row[letter % L], row[partner]
+        if here > 3 or there > 3:
+            return 0
+        return 2 if here == (3 - there if turned else there) else -3
+
+    def around(first, last, diagonal, turned, sides, may_dip=True):
+        inside = best = sum(meet(t, diagonal, turned) for t in range(first, last))
+        for side in sides:
+            both = [0, 0]
+            for which, letters in enumerate(
+                (range(first - 1, first - side - 1, -1), range(last, last + side))
+            ):
+                sums = list(itertools.accumulate(meet(t, diagonal, turned) for t in letters))
+                if may_dip or min(sums[: pointers.SIDES[0]]) >= -2 * pointers.DIP:
+                    both[which] = max(sums[-1], 0)
+            best = max(best, inside + sum(both))
+        return best
+
+    def circle(a, b):
+        return min((a - b) % L, (b - a) % L)
+
+    words = [[row[(i + j) % L] for j in range(K)] for i in range(L)]
+    back = [[3 - letter for letter in word[::-1]] for word in words]
+    known = [max(word) < 4 for word in words]
+    every = [tuple(word) for i, word in enumerate(words) if known[i]]
+    every += [tuple(word) for i, word in enumerate(back) if known[i]]
+    count = {word: every.count(word) for word in every}
+    scores = {}
+    for i, p, turned in itertools.product(range(L), range(L), (False, True)):
+        other = back[p] if turned else words[p]
+        if not (known[i] and known[p]) or words[i] != other or count[tuple(other)] > PARTNERS:
+            continue
+        if not turned and circle(i, p) < pointers.NEAR:
+            continue
+        diagonal = (i + p + K - 1) % L if turned else (p - i) % L
+        first_look = 2 * min(pointers.FIRST_LOOK, cut)
+        if around(i, i + K, diagonal, turned, pointers.SIDES[:1]) <= first_look:
+            continue
+        if around(i, i + K, diagonal, turned, pointers.SIDES) <= 2 * cut:
+            continue
+        for t in range(i - pointers.SPREAD, i + K + pointers.SPREAD):
+            partner = (diagonal - t if turned else diagonal + t) % L
+            score = around(t, t + 1, diagonal, turned, pointers.SIDES, may_dip=False)
+            if circle(t, partner) >= pointers.NEAR and row[partner] < 4 and score > 2 * cut:
+                scores[t % L, partner + L * turned] = score
+    weight = torch.zeros(len(pointers.TEMPERATURES), L, 2 * L, dtype=torch.float64)
+    for letter in range(L):
+        own = sorted((s, p) for (t, p), s in scores.items() if t == letter)[::-1]
+        least = own[PARTNERS][0] if len(own) > PARTNERS else -1
+        own = [(score, p) for score, p in own[:PARTNERS] if score > least]
+        for s, temperature in enumerate(pointers.TEMPERATURES):
+            odds = [math.exp((score / 2 - cut) / temperature) for score, _ in own]
+            for (_, partner), odd in zip(own, odds, strict=True):
+                weight[s, letter, partner] = odd / (1 + sum(odds))
+    return weight
+
+
+def other_strand(rows):
+    return torch.from_numpy(DNA.reverse_complement(rows.numpy()).copy())
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("L", [64, 121])
+def test_the_search_is_the_one_that_looks_at_every_pair(seed, L):
+    row = window(L, seed)
+    threshold = 0.5
+    found = find_pointers(torch.from_numpy(row)[None], K, threshold)
+    expected = slow(row, threshold * 2 * math.log(L))
+    assert expected.any()
+    torch.testing.assert_close(dense(found, L)[0], expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("L", [64, 121, 160])
+def test_rolling_the_letters_rolls_letters_and_partners(L):
+    rows = torch.from_numpy(np.stack([window(L, seed) for seed in range(3)]))
+    before = dense(find_pointers(rows, K, 0.5), L)
+    assert before.any()
+    for shift in (1, L // 2, -7):
+        after = dense(find_pointers(rows.roll(shift, 1), K, 0.5), L).unflatten(-1, (2, L))
+        expected = before.unflatten(-1, (2, L)).roll(shift, 2).roll(shift, 4)
+        torch.testing.assert_close(after, expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("L", [64, 121, 160])
+def test_the_other_strand_turns_letters_and_partners(L):
+    rows = torch.from_numpy(np.stack([window(L, seed) for seed in range(3)]))
+    before = dense(find_pointers(rows, K, 0.5), L).unflatten(-1, (2, L))
+    after = dense(find_pointers(other_strand(rows), K, 0.5), L).unflatten(-1, (2, L))
+    torch.testing.assert_close(after, before.flip(2, 4), rtol=0, atol=1e-12)
+
+
+def test_rows_never_talk():
+    rows = torch.from_numpy(np.stack([window(160, seed) for seed in range(4)]))
+    batch = find_pointers(rows, K, 0.5)
+    for row in range(4):
+        alone = find_pointers(rows[row : row + 1], K, 0.5)
+        assert all(torch.equal(one[0], many[row]) for one, many in zip(alone, batch, strict=True))
+
+
+def test_what_is_no_letter_neither_points_nor_is_pointed_at():
+    row = window(121)
+    row[20:30] = DNA.n
+    row[70:75] = DNA.mask
+    found = dense(find_pointers(torch.from_numpy(row)[None], K, 0.5), 121)[0].sum(0)
+    assert found.any()
+    unknown = torch.from_numpy(row > 3)
+    assert not found[:, unknown.repeat(2)].any()
+
+
+def test_a_hidden_letter_points_to_what_stands_there_in_the_other_copy(monkeypatch):
+    monkeypatch.undo()
+    rng = np.random.default_rng(0)
+    row = rng.integers(0, 4, 4096).astype(np.uint8)
+    row[3000:3500] = row[100:600]
+    row[2000:2300] = DNA.reverse_complement(row[1000:1300])
+    row[3000:3500:10] = DNA.mask
+    found = find_pointers(torch.from_numpy(row)[None], 9)
+    sharp, partner = found.weight_BSJL[0, 0, 0], found.partner_BJL[0, 0]
+    assert (partner[3000:3500:10] == torch.arange(100, 600, 10)).all()
+    assert (partner[2000:2300] == 4096 + torch.arange(1299, 999, -1)).all()
+    assert sharp[3000:3500].min() > 0.99
+    # Beyond the end of a copy letters agree by chance, and not for long.
+    assert sharp[:60].max() == 0
+    assert sharp[640:960].max() == 0
+
+
+def test_a_k_mer_beyond_the_window_points_nowhere():
+    row = torch.from_numpy(window(8))[None]
+    assert not find_pointers(row, 9).weight_BSJL.any()
+
+
+def test_strands_may_be_read_apart():
+    row = torch.from_numpy(window(121))[None]
+    one = find_pointers(row, K, 0.5, both_strands=False)
+    assert one.weight_BSJL.any()
+    assert (one.partner_BJL[one.weight_BSJL[:, 0] > 0] < 121).all()
+
+
+def reading_inputs(paired=True, dtype=torch.float64, L=121, seed=0):
+    rows = torch.from_numpy(np.stack([window(L, seed), window(L, seed + 1)]))
+    found = find_pointers(rows, K, 0.5, paired)
+    random = torch.Generator().manual_seed(0)
+    z = torch.randn(2, 6, L, generator=random, dtype=torch.float64).to(dtype)
+    gain = torch.randn(2, 6, generator=random, dtype=torch.float64).to(dtype)
+    return z.requires_grad_(), found, gain.requires_grad_()
+
+
+@pytest.mark.parametrize("paired", [True, False], ids=["strand pairs", "dense"])
+def test_reading_is_the_product_with_the_weights(paired):
+    z, found, gain = reading_inputs(paired)
+    here, there = dense(found, 121).unflatten(-1, (2, 121)).unbind(3)
+    swapped = torch.cat(z.chunk(2, 1)[::-1], 1)
+    y = torch.einsum("sd,bstp,bdp->bdt", gain, here, z)
+    if paired:
+        y = y + torch.einsum("sd,bstp,bdp->bdt", gain, there, swapped)
+    ours = read_pointers(z, found, gain, paired)
+    torch.testing.assert_close(ours, y, rtol=0, atol=1e-12)
+    slopes = [torch.autograd.grad(each.square().sum(), (z, gain)) for each in (ours, y)]
+    for one, other in zip(*slopes, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-10)
+
+
+def test_gradients_agree_with_finite_differences():
+    z, found, gain = reading_inputs(L=64)
+    call = lambda z, gain: read_pointers(z, found, gain, True)  # noqa: E731
+    assert torch.autograd.gradcheck(call, (z, gain))
+
+
+def test_the_custom_operators_keep_torchs_rules():
+    z, found, gain = reading_inputs(dtype=torch.float32)
+    torch.library.opcheck(torch.ops.orchid.read_pointers.default, (z, *found, gain, True))
+    rows = torch.from_numpy(window(121))[None].long()
+    torch.library.opcheck(torch.ops.orchid.find_pointers.default, (rows, K, 0.5, True))
+
+
+def test_no_rows_at_all():
+    found = find_pointers(torch.zeros(0, 64, dtype=torch.uint8), K)
+    assert found.partner_BJL.shape == (0, PARTNERS, 64)
+    assert read_pointers(torch.zeros(0, 6, 64), found, torch.zeros(2, 6), True).shape == (0, 6, 64)

@@ -7,6 +7,7 @@ under a temporary name and renamed.
 import atexit
 import codecs
 import contextlib
+import ctypes
 import fcntl
 import functools
 import gzip
@@ -58,16 +59,31 @@ def temporary_name(path: Path) -> Path:
     under such a name of the same `path` is removed.
     """
     before = f".{path.name}.{_machine()}-"
-    for name in _names_in(path.parent):
-        pid = name.removeprefix(before).removesuffix(".tmp")
-        if name == f"{before}{pid}.tmp" and pid.isdecimal() and not _lives(int(pid)):
-            left = path.with_name(name)
-            if left.is_dir() and not left.is_symlink():
-                shutil.rmtree(left, ignore_errors=True)
-                continue
-            with contextlib.suppress(OSError):
-                left.unlink()
+    for left in _left_behind(path.parent, before, ".tmp"):
+        _remove(left)
     return path.with_name(f"{before}{os.getpid()}.tmp")
+
+
+def _left_behind(folder: Path, before: str, after: str) -> list[Path]:
+    """Files and folders named `before`, the number of a process that has ended, and what begins
+    with `after`.
+    """
+    left = []
+    for name in _names_in(folder):
+        pid, dot, rest = name.removeprefix(before).partition(".")
+        ours = name.startswith(before) and (dot + rest).startswith(after)
+        if ours and pid.isdecimal() and not _lives(int(pid)):
+            left.append(folder / name)
+    return left
+
+
+def _remove(path: Path) -> None:
+    """Remove a file or a whole folder, as far as that may be done."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+        return
+    with contextlib.suppress(OSError):
+        path.unlink()
 
 
 def _names_in(folder: Path) -> list[str]:
@@ -101,10 +117,56 @@ def _lives(pid: int) -> bool:
 
 
 @contextmanager
+def temporary_folder(path: Path) -> Iterator[Path]:
+    """A folder beside `path`, for what is made before it takes its name; it goes as the block
+    ends, or with the next one of its name after a kill.
+    """
+    folder = temporary_name(path)
+    _remove(folder)
+    try:
+        folder.mkdir(parents=True)
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """A folder in the system's temporary one, which goes as the block ends; what a killed process
+    of this machine left there goes now.
+    """
+    folder = Path(tempfile.mkdtemp(prefix=_scratch_name()))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _scratch_name() -> str:
+    """How names of this process begin in the system's temporary folder, swept of older ones."""
+    before = f"orchid-genomics.{_machine()}-"
+    for left in _left_behind(Path(tempfile.gettempdir()), before, "."):
+        _remove(left)
+    return f"{before}{os.getpid()}."
+
+
+def require_no_device(out: str | Path, possible: str) -> None:
+    """Raise InputError where an output is a device or a pipe: what is renamed into its place would
+    put a file where it stood.
+    """
+    path = Path(os.path.abspath(out))
+    # /dev/stdout may be a link to the file that a shell opened.
+    in_system = path.parts[1:2] in (("dev",), ("proc",)) and path.parts[2:3] != ("shm",)
+    if path.exists() and not path.is_dir() and (in_system or not path.is_file()):
+        raise InputError("out", f"{out} is no file but a device or pipe", possible)
+
+
+@contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
     """A temporary name beside `path` that takes its place, flushed to disk, when the block ends
-    well; else it goes.
+    well; else it goes. Raises InputError where `path` is a device or pipe.
     """
+    require_no_device(path, "another name")
     temporary = temporary_name(path)
     try:
         yield temporary
@@ -125,7 +187,10 @@ class atomic_folder:
         self.part = temporary_name(folder)
 
     def __enter__(self) -> Path:
+        if self.folder.exists() and not self.folder.is_dir():
+            raise MachineError(self.folder, "cannot be written (it is a file)", "a folder")
         try:
+            self._put_back()
             shutil.rmtree(self.part, ignore_errors=True)
             self.part.mkdir(parents=True)
         except OSError as error:
@@ -154,18 +219,46 @@ class atomic_folder:
         for file in self.part.rglob("*"):
             if file.is_file():
                 _share(file)
+        if not self.folder.exists():
+            self.part.rename(self.folder)
+            return
+        if _exchange(self.part, self.folder):
+            shutil.rmtree(self.part, ignore_errors=True)
+            return
         # A folder cannot take the name of one that holds files: the old one steps aside first, and
         # back again when that fails.
-        old = self.folder.with_name(f".{self.folder.name}.{os.getpid()}.old")
-        if self.folder.exists():
-            self.folder.rename(old)
+        old = self._aside(os.getpid())
+        self.folder.rename(old)
         try:
             self.part.rename(self.folder)
         except OSError:
-            if old.exists():
-                old.rename(self.folder)
+            old.rename(self.folder)
             raise
         shutil.rmtree(old, ignore_errors=True)
+
+    def _aside(self, pid: object) -> Path:
+        return self.folder.with_name(f".{self.folder.name}.{_machine()}-{pid}.old")
+
+    def _put_back(self) -> None:
+        """Give a folder its name again that a killed process had put aside."""
+        for old in _left_behind(self.folder.parent, self._aside("").name[: -len(".old")], ".old"):
+            if self.folder.exists():
+                _remove(old)
+            else:
+                old.rename(self.folder)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Give two paths each other's name in one step, so that no kill finds neither; False where the
+    system cannot.
+    """
+    rename = getattr(ctypes.CDLL(None), "renameat2", None)
+    if rename is None:
+        return False
+    rename.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint)
+    here = -100  # AT_FDCWD: relative paths begin in the working folder
+    exchange = 2  # RENAME_EXCHANGE
+    return rename(here, os.fsencode(one), here, os.fsencode(other), exchange) == 0
 
 
 def _share(path: Path) -> None:
@@ -263,7 +356,7 @@ def regular_copy(path: str | Path) -> Path:
         # What is not there is left to whoever opens it, who says so.
         return Path(path)
     with open_bytes(path) as source:
-        handle, name = tempfile.mkstemp(prefix="orchid-genomics-")
+        handle, name = tempfile.mkstemp(prefix=_scratch_name())
         copy = Path(name)
         atexit.register(copy.unlink, missing_ok=True)
         with writable(copy.parent), os.fdopen(handle, "wb") as target:

@@ -240,6 +240,83 @@ def test_what_a_killed_process_left_goes_with_the_next_run_and_a_living_one_s_st
     assert {path.name for path in tmp_path.iterdir()} == others | {"a.txt", "run"}
 
 
+def test_a_folder_put_aside_by_a_killed_process_has_its_name_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "_exchange", lambda one, other: False)
+    folder = tmp_path / "model"
+    aside = files.atomic_folder(folder)._aside(999_999_999)
+    aside.mkdir()
+    (aside / "weights").write_text("old")
+    with suppress(KeyError), atomic_folder(folder):
+        assert (folder / "weights").read_text() == "old"
+        raise KeyError
+    aside.mkdir()
+    with atomic_folder(folder) as part:
+        (part / "weights").write_text("new")
+    assert (folder / "weights").read_text() == "new"
+    assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_a_folder_changes_places_with_the_old_one_in_one_step(tmp_path):
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / name).touch()
+    if not files._exchange(tmp_path / "one", tmp_path / "other"):
+        pytest.skip("this system cannot")
+    assert (tmp_path / "one" / "other").exists() and (tmp_path / "other" / "one").exists()
+
+
+def test_a_folder_takes_no_file_s_place(tmp_path):
+    path = tmp_path / "notes.txt"
+    path.write_text("mine")
+    with pytest.raises(MachineError, match="notes.txt: cannot be written"), atomic_folder(path):
+        pass
+    assert path.read_text() == "mine"
+
+
+SCRATCH = """
+import os, signal, sys
+from orchid_genomics.files import regular_copy, scratch_folder
+with scratch_folder() as folder:
+    (folder / "part").write_text("half")
+    regular_copy("-")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_what_a_killed_process_left_in_the_temporary_folder_goes_with_the_next(
+    tmp_path, monkeypatch
+):
+    environment = os.environ | {"TMPDIR": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", SCRATCH], env=environment, input=b"x", check=False)
+    assert len(list(tmp_path.iterdir())) == 2
+    (tmp_path / "orchid-genomics.00000000-999999999.x").mkdir()
+    monkeypatch.setattr(files.tempfile, "tempdir", str(tmp_path))
+    with files.scratch_folder() as folder:
+        assert {path.name for path in tmp_path.iterdir()} == {
+            folder.name,
+            "orchid-genomics.00000000-999999999.x",
+        }
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "link"])
+def test_no_file_takes_the_place_of_a_device_or_pipe(tmp_path, kind):
+    path = Path(os.devnull)
+    if kind == "pipe":
+        path = tmp_path / "pipe"
+        os.mkfifo(path)
+    if kind == "link":
+        # What the shell of `> file` makes of /dev/stdout: a link to a file, in the system's folder.
+        path = Path("/proc/self/exe")
+    before = path.lstat().st_mode
+    with (
+        pytest.raises(InputError, match=r"^out: .* is no file but a device or pipe; another name$"),
+        atomic_file(path) as part,
+    ):
+        part.write_text("x")
+    assert path.lstat().st_mode == before
+
+
 # Permissions and locks
 
 

@@ -11,6 +11,7 @@ import click
 
 from orchid_genomics.cli import process
 from orchid_genomics.errors import InputError, MachineError, OrchidError, reason
+from orchid_genomics.files import require_no_device
 
 BROKEN_PIPE = 141  # what a shell gives for a program that SIGPIPE ended
 _QUOTED = re.compile(r"`(\w+)`")
@@ -62,10 +63,11 @@ class Command(click.Command):
                 raise InputError(name, "is closed", "a file, or a pipe")
 
     def _check_outputs(self, context: click.Context) -> None:
-        """Raises InputError where a file to write is one that is read."""
+        """Raises InputError where a file to write is one that is read, or is a device or pipe."""
         paths = [each for each in self.params if isinstance(each.type, click.Path)]
         inputs = [each for each in paths if each.name != "out"]
         for out in _files(context.params.get("out")):
+            require_no_device(out, "the name of a file")
             for parameter in inputs:
                 if any(_same(out, source) for source in _files(context.params[parameter.name])):
                     raise InputError("out", f"{out} is the input", "another name")

@@ -130,6 +130,9 @@ def split_lengths(
         return None
     # 131_072 is how recipes and Python may write it.
     words = text.replace("_", "").split(",")
-    if not all(word.strip().isdecimal() for word in words):
-        raise click.BadParameter(f"{text!r} is not one or more lengths, such as 1024 or 1024,8192")
+    # Python reads no number of thousands of digits.
+    if not all(word.strip().isdecimal() and len(word) < 100 for word in words):
+        raise click.BadParameter(
+            f"{text[:40]!r} is not one or more lengths, such as 1024 or 1024,8192"
+        )
     return tuple(int(word) for word in words)

@@ -26,9 +26,10 @@ from typing import Any
 
 import numpy as np
 
-from orchid_genomics.errors import InputError
+from orchid_genomics.errors import InputError, reason
 from orchid_genomics.files import create_hdf5, open_hdf5
 from orchid_genomics.sequence import Interval
+from orchid_genomics.sequence.interval import shorten
 
 FORMAT = "orchid-genomics-embeddings/1"
 TEXTS, NUMBERS = ("chrom", "strand", "name", "why"), ("start", "end")
@@ -55,15 +56,24 @@ class Embeddings:
         try:
             self._file = open_hdf5(self.path)
         except OSError as error:
-            reason = "No such file" if not self.path.exists() else str(error)
+            why = "No such file" if not self.path.exists() else reason(error)
             raise InputError(
-                self.path, f"cannot be read ({reason})", "an HDF5 of orchid-genomics embed"
+                self.path, f"cannot be read ({why})", "an HDF5 of orchid-genomics embed"
             ) from None
         self.about: dict[str, Any] = dict(self._file.attrs)
         if self.about.get("format") != FORMAT:
             self.close()
             message = f"is not an HDF5 of ours (format {self.about.get('format')!r})"
             raise InputError(self.path, message, "one of orchid-genomics embed")
+        try:
+            self._read_columns()
+        # h5py says in many ways that a column is missing, of another kind or damaged.
+        except (KeyError, TypeError, AttributeError, ValueError, OSError, RuntimeError) as error:
+            self.close()
+            message = f"is damaged ({shorten(reason(error), 100)})"
+            raise InputError(self.path, message, "copy it again, or embed once more") from None
+
+    def _read_columns(self) -> None:
         columns: dict[str, list[Any]] = {}
         for name in TEXTS:
             columns[name] = self._file[name].asstr()[()].tolist()
@@ -76,6 +86,9 @@ class Embeddings:
         ]
         self.why: list[str] = columns["why"]
         self._offsets = self._file["offsets"][()] if "offsets" in self._file else None
+        rows = len(self) if self._offsets is None else int(self._offsets[-1])
+        if len(self._file["vectors"]) != rows or len(self.why) != len(self):
+            raise ValueError(f"{len(self._file['vectors']):,} vectors where {rows:,} belong")
 
     def close(self) -> None:
         self._file.close()

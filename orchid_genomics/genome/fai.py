@@ -9,7 +9,6 @@ import hashlib
 import io
 import os
 import struct
-import tempfile
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,13 @@ from typing import NamedTuple
 import numpy as np
 
 from orchid_genomics.errors import InputError, MachineError, reason
-from orchid_genomics.files import atomic_file, cache_folder, is_regular, open_content
+from orchid_genomics.files import (
+    atomic_file,
+    cache_folder,
+    is_regular,
+    open_content,
+    temporary_folder,
+)
 from orchid_genomics.genome.bgzf import Text, no_random_access, open_bgzip
 from orchid_genomics.genome.contigs import GenomeNote
 
@@ -257,8 +262,7 @@ def build(text: Text, fai: Path, gzi: Path) -> bool:
     """
     try:
         fai.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=fai.parent, prefix=".index-") as name:
-            folder = Path(name)
+        with temporary_folder(fai) as folder:
             if not _run_pyfaidx(text, folder):
                 return False
             if text.blocks is not None:

@@ -13,6 +13,15 @@ from orchid_genomics.sequence import Interval
 from orchid_genomics.sequence.interval import shorten
 
 _NAMES = ("locus_tag", "gene", "protein_id")
+# Biopython asserts, indexes and calls methods of None where a line is not what it should be.
+_BIOPYTHON = (
+    ValueError,
+    AssertionError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    RecursionError,
+)
 
 
 def read_genbank(path: Path, lines: Iterable[tuple[int, str]]) -> Records:
@@ -51,8 +60,7 @@ def read_genbank(path: Path, lines: Iterable[tuple[int, str]]) -> Records:
         raise InputError(
             path, f"record {identity} has no sequence", "GenBank (full), with an ORIGIN"
         ) from None
-    except (ValueError, AssertionError, IndexError, KeyError, RecursionError) as error:
-        # Biopython asserts and indexes where a line is not what it should be
+    except _BIOPYTHON as error:
         message = f"is no GenBank file ({shorten(reason(error), 100)})"
         raise InputError(path, message, "LOCUS to //") from None
     if spanless:

@@ -9,7 +9,6 @@ import math
 import os
 import re
 import shutil
-import tempfile
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
@@ -22,7 +21,7 @@ import pysam
 import pysam.bcftools
 
 from orchid_genomics.errors import InputError, missing_extra
-from orchid_genomics.files import atomic_file, writable
+from orchid_genomics.files import atomic_file, scratch_folder, temporary_name, writable
 from orchid_genomics.genome.bgzf import END_OF_FILE
 from orchid_genomics.genome.contigs import GenomeNote
 from orchid_genomics.genome.vcf import quiet, with_contigs, with_lines
@@ -30,6 +29,7 @@ from orchid_genomics.jobs.task import Format
 
 _BATCH = 1 << 26  # bytes of records that are converted at once before the work
 _LONGEST_TBI = 1 << 29  # letters of a contig that a .tbi can hold
+_FARTHEST_BCF = 2**31 - 1
 _VCF_COLUMNS = ("CHROM", "POS", "ID", "REF", "ALT", "QUAL", "FILTER", "INFO")
 VCF_INDEX = {"preset": "vcf"}
 # 1-based places in column 2
@@ -117,9 +117,10 @@ class BcfFormat(Format):
         Raises InputError, of the input `where`, for a record that a BCF cannot hold.
         """
         form = BcfFormat(header, self.contigs, False)
-        with tempfile.TemporaryDirectory(prefix="orchid-genomics-") as folder, writable(folder):
-            part, text, made = (Path(folder) / name for name in ("part", "text.vcf.gz", "out.bcf"))
+        with scratch_folder() as folder, writable(folder):
+            part, text, made = (folder / name for name in ("part", "text.vcf.gz", "out.bcf"))
             for first, batch in _batches(lines):
+                _require_reach(batch, where, first)
                 form.write([line + b"\n" for line in batch], part)
                 form._convert([part], text, made, out)
                 _require_same_records(batch, made, where, first)
@@ -128,7 +129,7 @@ class BcfFormat(Format):
         self.text.write(answers, part)
 
     def join(self, parts: Iterable[Path], out: Path) -> None:
-        text = out.with_name(f".{out.name}.{os.getpid()}.vcf.gz")
+        text = temporary_name(out.with_name(f"{out.name}.vcf.gz"))
         try:
             with ExitStack() as stack:
                 temporary = stack.enter_context(atomic_file(out))
@@ -181,6 +182,15 @@ def _batches(lines: Iterable[bytes]) -> Iterator[tuple[int, list[bytes]]]:
             first, batch, size = first + len(batch), [], 0
     if batch:
         yield first + 1, batch
+
+
+def _require_reach(lines: Sequence[bytes], where: object, first: int) -> None:
+    """Raise InputError at the first record that begins beyond what a BCF can hold."""
+    for number, line in enumerate(lines, first):
+        if int(line.split(b"\t", 2)[1]) > _FARTHEST_BCF:
+            message = f"its POS is beyond {_FARTHEST_BCF:,}, which a BCF cannot hold"
+            possible = "an output in .vcf.gz, which keeps records as they are"
+            raise InputError(f"{where} record {number}", message, possible)
 
 
 def _require_same_records(lines: Sequence[bytes], made: Path, where: object, first: int) -> None:
@@ -283,7 +293,7 @@ def index_or_note(
     """
     for kind in kinds:
         index = Path(f"{out}.{kind}")
-        made = index.with_name(f".{index.name}.{os.getpid()}.made")
+        made = temporary_name(index.with_name(f"{index.name}.made"))
         try:
             with quiet():
                 pysam.tabix_index(

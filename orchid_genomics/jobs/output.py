@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orchid_genomics.errors import InputError, MachineError
+from orchid_genomics.files import require_no_device
 
 
 @dataclass(frozen=True)
@@ -82,9 +83,7 @@ def destination(
     if where.out.is_dir():
         raise InputError("out", f"{out} is a folder", "the name of a file in it")
     require_no_input(where.out, inputs)
-    # An output is renamed into place, which would put a file where a device stood.
-    if where.out.exists() and not where.out.is_file():
-        raise InputError("out", f"{out} is no file but a device or pipe", "a file, or -")
+    require_no_device(where.out, "a file, or -")
     if not where.out.parent.is_dir():
         raise MachineError(out, "cannot be written (No such file or directory)", "a folder that is")
     return where

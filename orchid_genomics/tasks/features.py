@@ -1,12 +1,11 @@
 """An annotation becomes a folder of BEDs, which appear together once all of them are written."""
 
 import os
-import shutil
 import warnings
 from pathlib import Path
 
 from orchid_genomics.errors import InputError
-from orchid_genomics.files import temporary_name, writable
+from orchid_genomics.files import temporary_folder, writable
 from orchid_genomics.genome.annotation import Annotation, read_annotation
 from orchid_genomics.genome.bed import write_bed
 from orchid_genomics.genome.bgzf import Text, open_bgzip
@@ -69,20 +68,15 @@ def features(
     }
     if not any(beds.values()):
         raise InputError(annotation, "has no genes, transcripts or CDS", "an annotation of genes")
-    staging = temporary_name(out)
-    try:
-        with writable(out):
-            staging.mkdir(parents=True)
-            for name, intervals in beds.items():
-                write_bed(staging / name, intervals)
-            if features.sequences and genome is None:
-                _write_genome(staging / "genome.fa.gz", features)
-            out.mkdir(exist_ok=True)
-            for file in sorted(staging.iterdir()):
-                # File by file: the folder may hold others, which stay.
-                os.replace(file, out / file.name)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
+    with writable(out), temporary_folder(out) as staging:
+        for name, intervals in beds.items():
+            write_bed(staging / name, intervals)
+        if features.sequences and genome is None:
+            _write_genome(staging / "genome.fa.gz", features)
+        out.mkdir(exist_ok=True)
+        for file in sorted(staging.iterdir()):
+            # File by file: the folder may hold others, which stay.
+            os.replace(file, out / file.name)
     for reason, genes in without.items():
         message = f"no promoter for {len(genes):,} genes {reason}: {listed(genes)}"
         warnings.warn(f"{annotation}: {message}", GenomeNote, stacklevel=2)

@@ -1,7 +1,6 @@
 """What a recipe would take, measured on a few real steps before any of it is run."""
 
 import resource
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from orchid_genomics.evaluate.arms import arms_of
 from orchid_genomics.evaluate.budget import fit_in, pace_of
 from orchid_genomics.evaluate.candidates import settings_notes
 from orchid_genomics.evaluate.finetune_recipe import FinetuneRecipe, seconds_of
+from orchid_genomics.files import scratch_folder
 from orchid_genomics.recipe import load
 from orchid_genomics.tasks.pretrain import build, fit_of, stages_of, summary
 from orchid_genomics.tasks.pretraining import RunRecipe, open_source, run_recipe
@@ -55,8 +55,8 @@ def plan(path: str | Path, overrides: tuple[str, ...] = (), steps: int = 3) -> I
     yield from short_stages(recipe.stages())
     total = 0.0
     # Training wants a run folder; this one goes again, for `plan` writes nothing.
-    with tempfile.TemporaryDirectory() as scratch:
-        run = Run(Path(scratch) / "run", recipe, resume=False).begin()
+    with scratch_folder() as scratch:
+        run = Run(scratch / "run", recipe, resume=False).begin()
         fit = fit_of(recipe, source, model, stages, run=run, ranks=ranks)
         model.train()
         for stage in stages:

@@ -6,7 +6,6 @@ of each contig, also where only regions are asked for; or a letter would have tw
 
 import hashlib
 import shutil
-import tempfile
 import time
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from orchid_genomics.errors import GenomeNote, InputError
+from orchid_genomics.files import scratch_folder
 from orchid_genomics.genome.bed import read_bed
 from orchid_genomics.genome.fasta import Genome
 from orchid_genomics.genome.regions import merge
@@ -294,8 +294,8 @@ def measure(job: Job, work: Tiles, letters: int) -> Estimate:
     work.answer(pieces[:1])  # warms up what is slow once
     before, begun = work.reader.seconds, time.perf_counter()
     answers, stats = work.answer(pieces)
-    with tempfile.TemporaryDirectory(prefix="orchid-genomics-") as folder:
-        part, whole = Path(folder) / "part", Path(folder) / f"out.{work.identity.kind}"
+    with scratch_folder() as folder:
+        part, whole = folder / "part", folder / f"out.{work.identity.kind}"
         form.write(answers, part)
         seconds = time.perf_counter() - begun
         form.join([part], whole)

@@ -79,6 +79,30 @@ def test_no_command_writes_over_a_file_that_it_reads(name, refused, tmp_path):
         assert f"{file} is the input" in refused(*words, "-o", file)
 
 
+@pytest.mark.parametrize("name", WRITERS)
+def test_no_command_puts_a_file_where_a_pipe_stands(name, refused, tmp_path):
+    pipe = tmp_path / "out"
+    os.mkfifo(pipe)
+    words = [name]
+    for parameter in group.commands[name].params:
+        if isinstance(parameter, click.Argument):
+            words.append(tmp_path / "in")
+        elif parameter.required and parameter.name != "out":
+            words += [parameter.opts[0], "x"]
+    message = f"error: --out: {pipe} is no file but a device or pipe; the name of a file"
+    assert refused(*words, "-o", pipe) == message
+    assert pipe.is_fifo()
+
+
+def test_a_number_of_thousands_of_digits_is_no_window(tmp_path):
+    words = ["calibrate", "m", "g", "-o", "c.json", "--window", "9" * 5000]
+    done = subprocess.run(
+        [sys.executable, "-m", "orchid_genomics", *words], capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert "is not one or more lengths, such as 1024" in done.stderr.splitlines()[-1]
+
+
 def start(*words, **options):
     """A process of the command line."""
     command = [sys.executable, "-m", "orchid_genomics", *map(str, words)]

@@ -21,7 +21,7 @@ from orchid_genomics.data.labelled.schema import (
     Rows,
 )
 from orchid_genomics.errors import InputError, reason
-from orchid_genomics.files import atomic_file, open_hdf5
+from orchid_genomics.files import atomic_file, create_hdf5, open_hdf5
 from orchid_genomics.recipe import RecipePath
 from orchid_genomics.sequence import DNA, Interval
 from orchid_genomics.sequence.interval import read_strand, shorten
@@ -236,7 +236,7 @@ def write_arrays(path: str | Path, rows: LabelledSet) -> None:
     label = rows.target
     if classes:
         label = np.array([rows.labels[code] for code in rows.target], object)
-    with atomic_file(Path(path)) as part, h5py.File(part, "w") as file:
+    with atomic_file(Path(path)) as part, create_hdf5(part) as file:
         file.attrs["format"] = FORMAT
         file.attrs["labels"] = list(rows.labels)
         file.attrs["bin"] = rows.task.bin

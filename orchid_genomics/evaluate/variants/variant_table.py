@@ -6,7 +6,6 @@ ALT (Number=A and R).
 
 import re
 import shutil
-import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,7 +17,7 @@ import numpy as np
 import pysam
 
 from orchid_genomics.errors import InputError, missing_extra
-from orchid_genomics.files import open_content, read_lines
+from orchid_genomics.files import open_content, read_lines, scratch_folder
 from orchid_genomics.genome.bgzf import is_bgzf
 from orchid_genomics.genome.contigs import listed, shared
 from orchid_genomics.genome.vcf import Vcf, quiet
@@ -247,10 +246,10 @@ def _is_vcf(path: Path) -> bool:
 def _open_vcf(path: Path) -> Iterator[pysam.VariantFile]:
     """The file, once its first lines have been found right in our own words."""
     vcf = Vcf(path)
-    with quiet(), tempfile.TemporaryDirectory() as scratch:
+    with quiet(), scratch_folder() as scratch:
         readable = vcf.path
         if not vcf.binary and not _is_plain(readable):
-            readable = _unpack(readable, Path(scratch) / "unpacked.vcf")
+            readable = _unpack(readable, scratch / "unpacked.vcf")
         with pysam.VariantFile(str(readable)) as file:
             yield file
 

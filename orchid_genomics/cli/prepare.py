@@ -1,4 +1,4 @@
-"""Commands that make files from genomes: features, dataset, mutate."""
+"""Commands that make files from genomes: features, dataset, mutate, conserve."""
 
 from functools import partial
 from typing import Any
@@ -179,4 +179,30 @@ def mutate(quiet: bool, **words: Any) -> None:
             echo(line)
 
 
-COMMANDS = (features, dataset, mutate)
+@command(short_help="Letters that related genomes share, as a track.")
+@options.genome
+@options.file_argument("relatives", nargs=-1, required=True)
+@options.out("TRACK", "The track to write: .bw, .bedGraph or .bedGraph.gz.")
+@click.option(
+    "--k",
+    type=click.IntRange(8, 31),
+    help="Letters of a k-mer; default by the size of the largest relative, 16 for yeast.",
+)
+@options.quiet
+def conserve(quiet: bool, **words: Any) -> None:
+    """Write how many of the RELATIVES (FASTA) hold a k-mer over each letter of GENOME, from 0 to 1.
+
+    A k-mer counts on either strand, wherever it stands: nothing is aligned. One changed letter
+    between shared ones shows as that letter alone; changes less than k letters apart hide what lies
+    between them too. Relatives at 85 to 99 % identity say the most. Letters N get no value;
+    places in the track are 0-based half-open.
+    """
+    from orchid_genomics.tasks.conserve import conserve as task
+
+    shares = task(**words)
+    if not quiet:
+        for path, share in shares.items():
+            echo(f"{path}\t{share:.1%} of the letters conserved")
+
+
+COMMANDS = (features, dataset, mutate, conserve)

@@ -365,6 +365,19 @@ def regular_copy(path: str | Path) -> Path:
 
 
 @contextmanager
+def name_errors(copy: str | Path | None, given: str | Path | None) -> Iterator[None]:
+    """What is wrong with a `regular_copy` is said of what the user gave; None is no file."""
+    try:
+        yield
+    except InputError as error:
+        if copy is None or str(copy) == str(given):
+            raise
+        shown = "standard input" if str(given) == "-" else str(given)
+        where, found = (text.replace(str(copy), shown) for text in (error.where, error.found))
+        raise type(error)(where, found, error.possible) from None
+
+
+@contextmanager
 def open_bytes(path: str | Path, shown: object = None) -> Iterator[BinaryIO]:
     """The bytes of a file, ``-`` or pipe, opened once. Raises InputError when they cannot be read,
     also within the block; it calls the file `shown`, if that is given.

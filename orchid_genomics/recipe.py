@@ -19,9 +19,10 @@ from pydantic import (
     ValidationError,
     ValidationInfo,
 )
-from pydantic_core import PydanticKnownError, core_schema
+from pydantic_core import PydanticCustomError, PydanticKnownError, core_schema
 
 from orchid_genomics.errors import InputError, RecipeError
+from orchid_genomics.files import is_regular
 from orchid_genomics.registry import Registry
 
 
@@ -120,7 +121,13 @@ def one_of(registry: Registry[Any]) -> AfterValidator:
 
 def _resolve(path: Path, info: ValidationInfo) -> Path:
     folder = (info.context or {}).get("folder")
-    return path if folder is None or path.is_absolute() else (folder / path).resolve()
+    if folder is not None and not path.is_absolute():
+        path = (folder / path).resolve()
+    # A run is resumed and compared with what it read: a pipe would be empty then, or hang.
+    if path.exists() and not (is_regular(path) or path.is_dir()):
+        message = "is a pipe or device; a file, which can be read again"
+        raise PydanticCustomError("pipe", message)
+    return path
 
 
 RecipePath = Annotated[Path, AfterValidator(_resolve)]

@@ -23,6 +23,7 @@ from orchid_genomics.files import (
     atomic_file,
     atomic_folder,
     create_hdf5,
+    name_errors,
     open_hdf5,
     read_lines,
     regular_copy,
@@ -70,6 +71,18 @@ def test_a_dash_is_standard_input(pack):
         [sys.executable, "-c", program], input=pack(b"\xef\xbb\xbfa\r\nb"), capture_output=True
     )
     assert run.stdout.decode().strip() == "[(1, 'a'), (2, 'b')]"
+
+
+def test_what_is_wrong_with_a_copy_is_said_of_what_was_given():
+    for copy, given, said in (
+        ("/tmp/x", "-", "standard input line 2: standard input is short; more"),
+        ("/tmp/x", "pipe", "pipe line 2: pipe is short; more"),
+        ("/tmp/x", "/tmp/x", "/tmp/x line 2: /tmp/x is short; more"),
+        (None, None, "/tmp/x line 2: /tmp/x is short; more"),
+    ):
+        with pytest.raises(InputError) as error, name_errors(copy, given):
+            raise InputError("/tmp/x line 2", "/tmp/x is short", "more")
+        assert str(error.value) == said
 
 
 def test_a_closed_standard_input_is_one_line():

@@ -121,7 +121,7 @@ def calibrate(**words: Any) -> None:
     "--labels",
     type=click.Path(),
     metavar="FILE",
-    help="A TSV, VCF or parquet with more columns for the same variants.",
+    help="A TSV, CSV, VCF or parquet with more columns for the same variants.",
 )
 @click.option(
     "--score",

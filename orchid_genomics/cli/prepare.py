@@ -149,7 +149,8 @@ def dataset(quiet: bool, **words: Any) -> None:
 @click.option(
     "--table",
     type=int,
-    help="Genetic code of every contig, by its NCBI number; default 1, and that of mitochondria.",
+    help="Genetic code of every contig, by its NCBI number; default what their CDS say "
+    "(transl_table), else 1, and that of mitochondria.",
 )
 @click.option(
     "--mitochondrial",

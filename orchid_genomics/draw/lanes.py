@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from orchid_genomics.draw.canvas import INK, MUTED, OURS, axes, genomic_axis
+from orchid_genomics.files import name_errors, read_lines, regular_copy
 from orchid_genomics.genome.annotation import read_annotation
 from orchid_genomics.genome.bed import read_bed
 from orchid_genomics.genome.fasta import Genome
@@ -39,7 +40,8 @@ def read_lane(path: str | Path, genome: Genome | None = None, name: str | None =
     Parameters
     ----------
     path : str or Path
-        Its ending says which; genes bear their `Name` (symbol) where the file gives one.
+        Its ending says which, or its first line; genes bear their `Name` (symbol) where the file
+        gives one.
     genome : Genome, optional
         Contigs and lengths that coordinates are checked against.
     name : str, optional
@@ -52,11 +54,12 @@ def read_lane(path: str | Path, genome: Genome | None = None, name: str | None =
     """
     path = Path(path)
     stem = name if name is not None else path.name.split(".")[0]
-    if not path.name.removesuffix(".gz").endswith(
-        (".gff", ".gff3", ".gb", ".gbk", ".gbff", ".genbank")
-    ):
-        return Lane(stem, tuple(read_bed(path, genome)))
-    annotation = read_annotation(path, genome)
+    # A pipe gives its bytes once, and has no ending that says what comes through it.
+    copy = regular_copy(path)
+    with name_errors(copy, path):
+        if not _is_annotation(path.name, copy):
+            return Lane(stem, tuple(read_bed(copy, genome)))
+        annotation = read_annotation(copy, genome)
     symbols = {
         part: feature.attributes.get("Name") or feature.attributes.get("gene")
         for feature in annotation.features
@@ -68,6 +71,14 @@ def read_lane(path: str | Path, genome: Genome | None = None, name: str | None =
         for gene in annotation.genes()
     )
     return Lane(name if name is not None else "genes", genes, tuple(annotation.coding()), True)
+
+
+def _is_annotation(name: str, path: Path) -> bool:
+    endings = (".gff", ".gff3", ".gb", ".gbk", ".gbff", ".genbank")
+    if name.removesuffix(".gz").endswith(endings):
+        return True
+    _, first = next(read_lines(path), (0, ""))
+    return first.startswith(("##gff-version", "LOCUS "))
 
 
 def lane_height(content: Lane, interval: Interval) -> float:

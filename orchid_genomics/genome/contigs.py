@@ -14,7 +14,7 @@ from pathlib import Path
 from orchid_genomics.errors import GenomeNote, InputError
 from orchid_genomics.files import read_lines
 
-_MITOCHONDRION = {"M", "MT", "MITO", "MITOCHONDRION"}
+_MITOCHONDRION = {"M", "MT", "MITO", "MTDNA", "MITOCHONDRION", "MITOCHONDRION_GENOME"}
 # Each part may be empty, so the look-ahead asks for one letter at least.
 _ROMAN = re.compile(r"(?=[XVI])(X{0,3})(IX|IV|V?I{0,3})")
 _UNITS = {"": 0, "I": 1, "II": 2, "III": 3, "IV": 4, "V": 5, "VI": 6, "VII": 7, "VIII": 8, "IX": 9}
@@ -179,7 +179,9 @@ def note_skipped(where: object, what: str, contigs: Counter[str], genome: object
 
 
 def is_mitochondrion(name: str) -> bool:
-    """Whether a contig is named as mitochondria are: M, MT, Mito, with ``chr`` or without."""
+    """Whether a contig is named as mitochondria are: M, MT, Mito, MtDNA, with ``chr`` or
+    without.
+    """
     return _core(name) == "MT"
 
 

@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from orchid_genomics.errors import InputError, MachineError, NoValueError, reason
-from orchid_genomics.files import atomic_file, is_regular, read_lines
+from orchid_genomics.files import atomic_file, name_errors, read_lines, regular_copy
 from orchid_genomics.genome.bed import tabix
 from orchid_genomics.genome.bgzf import open_bgzip
 from orchid_genomics.genome.contigs import GenomeNote, listed
@@ -73,7 +73,11 @@ class Track:
         self._on_genome = genome is not None
         self._misfits: dict[str, str] = {}
         self._silent: set[str] = set()  # contigs asked for that the track lacks, said once
-        self._records = None if _is_bigwig(self.path) else _read_bedgraph(self.path)
+        # A pipe gives its bytes once, and a bigWig is read at any place of it.
+        self._readable = regular_copy(self.path)
+        with name_errors(self._readable, self.path):
+            is_bigwig = _is_bigwig(self._readable)
+            self._records = None if is_bigwig else _read_bedgraph(self._readable)
         self._forget()
         if self._records is None:
             self.contigs: dict[str, int] = dict(self._handle()[0].chroms())
@@ -166,7 +170,7 @@ class Track:
         # A handle of the process that forked us would share its place in the file with it.
         if self._opened is None or self._opened[0] != os.getpid():
             with _whole_bigwig(self.path):
-                handle = pyBigWig.open(str(self.path))
+                handle = pyBigWig.open(str(self._readable))
             self._opened = (os.getpid(), handle, threading.Lock())
         return self._opened[1:]
 
@@ -184,9 +188,6 @@ def _is_bigwig(path: Path) -> bool:
     """Whether a file is bigWig; raises InputError for one that is missing, or a bigWig that is
     damaged or empty.
     """
-    if not is_regular(path) and path.exists():
-        # A pipe gives its bytes once: they are for the reader of bedGraphs.
-        return False
     try:
         with path.open("rb") as file:
             head = file.read(64)

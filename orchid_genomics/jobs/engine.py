@@ -322,6 +322,8 @@ def _folder_of_parts(job: Job) -> Iterator[Path]:
     folder = job.where.parts
     try:
         with _hold(folder, job.where.shard):
+            # Asked when nobody else is at work there: whose parts grow must be left in peace.
+            _require_resume(job)
             yield folder
     except Exception:
         if made and job.where.shard[1] == 1 and not any(folder.glob("*.part")):
@@ -334,10 +336,6 @@ def _make_folder(job: Job) -> bool:
     folder = job.where.parts
     if folder.exists():
         _require_same_job(folder, Manifest.read(folder), job.manifest)
-        answered = any(Part(folder, block).path.exists() for block in job.own_blocks)
-        if answered and not job.where.resume:
-            possible = "`resume` to go on, or remove the folder"
-            raise InputError(folder, "holds parts of this job already", possible)
         return False
     # made beside and renamed, so that no shard ever sees a folder without a manifest; not by
     # tempfile, whose folders nobody but their owner may read
@@ -355,6 +353,15 @@ def _make_folder(job: Job) -> bool:
             _require_same_job(folder, Manifest.read(folder), job.manifest)
             return False
     return True
+
+
+def _require_resume(job: Job) -> None:
+    """Raises InputError where parts are there that the job was not told to go on from."""
+    folder = job.where.parts
+    answered = any(Part(folder, block).path.exists() for block in job.own_blocks)
+    if answered and not job.where.resume:
+        possible = "`resume` to go on, or remove the folder"
+        raise InputError(folder, "holds parts of this job already", possible)
 
 
 @contextmanager

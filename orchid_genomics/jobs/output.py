@@ -82,7 +82,9 @@ def destination(
         return where
     if where.out.is_dir():
         raise InputError("out", f"{out} is a folder", "the name of a file in it")
-    require_no_input(where.out, inputs)
+    # What is written beside it has a name of its own, which an input may bear as well.
+    for ending in ("", ".summary.json", ".tbi", ".csi"):
+        require_no_input(where.out.with_name(where.out.name + ending), inputs)
     require_no_device(where.out, "a file, or -")
     if not where.out.parent.is_dir():
         raise MachineError(out, "cannot be written (No such file or directory)", "a folder that is")

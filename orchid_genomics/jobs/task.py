@@ -4,6 +4,8 @@ The trap: `merge` ends a job from its identity alone, on a machine that may have
 nor the input. So a `Task` never holds either; what does is its `Work`.
 """
 
+import hashlib
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, ClassVar, Protocol, Self, TypeVar
@@ -11,7 +13,6 @@ from typing import Any, BinaryIO, ClassVar, Protocol, Self, TypeVar
 from pydantic import BaseModel, ConfigDict
 
 from orchid_genomics.errors import InputError
-from orchid_genomics.files import checksum
 from orchid_genomics.genome.fasta import Genome
 from orchid_genomics.jobs.summary import Stats, total
 from orchid_genomics.registry import Registry
@@ -31,13 +32,19 @@ class Identity(BaseModel):
 
     kind: str
     aliases: str | None = None
-    """Checksum of the file of other contig names, where one was given."""
+    """Checksum of other names of the contigs, where a file of them was given."""
     circular: tuple[str, ...] | None = None
     """The contigs that are read round their origin, where there are any."""
 
-    def of_inputs(self, genome: Genome, aliases: str | Path | None) -> Self:
-        """The same, for a genome whose contigs are named by a file of aliases, or are circular."""
-        names = None if aliases is None else checksum(Path(aliases))
+    def of_inputs(self, genome: Genome, named: bool = True) -> Self:
+        """The same, for a genome whose contigs have other names, or are circular; without `named`
+        the other names decide nothing.
+        """
+        names = None
+        # By what was read: the file may be a pipe, whose bytes are gone.
+        if named and genome.names.aliases:
+            text = json.dumps(genome.names.aliases, sort_keys=True)
+            names = hashlib.sha256(text.encode()).hexdigest()
         circular = tuple(sorted(genome.circular)) or None
         return self.model_copy(update={"aliases": names, "circular": circular})
 

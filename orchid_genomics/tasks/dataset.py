@@ -37,7 +37,7 @@ from orchid_genomics.genome.contigs import listed
 from orchid_genomics.genome.fasta import Genome
 from orchid_genomics.genome.regions import Regions
 from orchid_genomics.genome.signal import Track
-from orchid_genomics.jobs.output import kind_of
+from orchid_genomics.jobs.output import kind_of, require_no_input
 from orchid_genomics.sequence import DNA
 
 HEADER = ("#chrom", "start", "end", "strand", "label", "split", "sequence", "source", "name")
@@ -134,6 +134,7 @@ def dataset(
     """
     out = Path(out)
     kind_of(out, ("tsv.gz", "tsv"))
+    require_no_input(out, (peaks, genome, signal, aliases, *exclude))
     if length < K:
         raise InputError("length", f"windows of {length} nt", f"{K} nt or more")
     if signal is not None and negatives == "shuffled" and ratio:

@@ -122,7 +122,7 @@ def embed(
     # Elements beyond LONGEST are refused, and need no room.
     block = BLOCK if pool == "mean" else max(1, min(BLOCK, _LETTERS // min(file.longest, LONGEST)))
     return run_job(
-        Job(TASK, identity.of_inputs(fasta, aliases), where, len(file), block),
+        Job(TASK, identity.of_inputs(fasta), where, len(file), block),
         Elements(file, vectors, unchanged),
         quiet,
     )

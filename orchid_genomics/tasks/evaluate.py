@@ -4,7 +4,7 @@ constant answer.
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +19,7 @@ from orchid_genomics.evaluate.bootstrap import Estimate
 from orchid_genomics.evaluate.comparison import families, score_rows
 from orchid_genomics.evaluate.comparison_text import align
 from orchid_genomics.evaluate.estimate_text import span
-from orchid_genomics.files import atomic_file, finite, writable
+from orchid_genomics.files import atomic_file, finite, name_errors, regular_copy, writable
 from orchid_genomics.model.device import device_of
 from orchid_genomics.model.folder import OrchidModel
 from orchid_genomics.model.heads import PooledRecipe, TracksRecipe
@@ -67,8 +67,13 @@ def evaluate(
     if not isinstance(head, PooledRecipe | TracksRecipe):
         message = f"has {'no head' if head is None else 'a head of letters'}, and answers no labels"
         raise InputError(folder, message, "a fine-tuned model: orchid-genomics finetune")
-    recipe = recipe_of(path, **(columns or {}))
-    rows = read_rows(recipe)
+    # A pipe gives its bytes once, and a file is read and compared with that of the training.
+    copy = regular_copy(path)
+    with name_errors(copy, path):
+        recipe = recipe_of(copy, **(columns or {}))
+        rows = read_rows(recipe)
+    if copy != Path(path):
+        rows = replace(rows, name="standard input" if str(path) == "-" else Path(path).name)
     plan, notes = _plan(recipe, rows, model.provenance)
     if split not in (None, "all") and plan is None:
         raise InputError(rows.name, "has no split column", "no --split, for all rows")

@@ -3,6 +3,7 @@ clustered by gene.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from orchid_genomics.evaluate.variants.labelled_variants import (
     read_labelled,
 )
 from orchid_genomics.evaluate.variants.variant_table import read_names
-from orchid_genomics.files import write_json
+from orchid_genomics.files import name_errors, regular_copy, write_json
 from orchid_genomics.genome.contigs import listed
 from orchid_genomics.genome.fasta import Genome
 from orchid_genomics.model.device import device_of
@@ -109,7 +110,17 @@ def evaluate_variants(
         A name that the file has not, a class without a variant, or an asked score without a value.
     """
     _check(options)
-    scored = Path(scored)
+    # A pipe gives its bytes once, and both files are read for their names and then for their rows.
+    copy, labels = regular_copy(scored), options.labels
+    label_copy = None if labels is None else regular_copy(labels)
+    with name_errors(copy, scored), name_errors(label_copy, labels):
+        return _evaluate(copy, replace(options, labels=label_copy), say)
+
+
+def _evaluate(
+    scored: Path, options: BenchmarkOptions, say: Callable[[str], None]
+) -> BenchmarkResult:
+    """`evaluate_variants` of files that can be read again."""
     names = read_names(scored) + (read_names(options.labels) if options.labels else ())
     columns = [ScoreColumn.parse(text) for text in options.scores or own_scores(names)]
     if not columns:

@@ -228,7 +228,7 @@ def explain(
         "genome": f"{fasta.path.name} ({fasta.checksum()[:12]})",
     }
     reports = beside.reports(outs[0], identity.dump(), about, explainer)
-    job = Job(TASK, identity.of_inputs(fasta, aliases), destinations[0], len(file), BLOCK)
+    job = Job(TASK, identity.of_inputs(fasta), destinations[0], len(file), BLOCK)
     format, also = ExplainFormat(identity.dump(), outs[1:], reports), list(reports)
     summary = run_job(job, Regions(file, explainer, unchanged), quiet, format)
     if summary is None:

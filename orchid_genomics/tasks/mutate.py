@@ -5,6 +5,7 @@ The trap: mitochondria have a genetic code of their own, in which TGA is no stop
 """
 
 import warnings
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -26,7 +27,9 @@ from orchid_genomics.genome.coding import (
 )
 from orchid_genomics.genome.contigs import GenomeNote, is_mitochondrion
 from orchid_genomics.genome.fasta import Genome
-from orchid_genomics.jobs.output import kind_of
+from orchid_genomics.genome.feature import Feature
+from orchid_genomics.jobs.output import kind_of, require_no_input
+from orchid_genomics.sequence.interval import whole_number
 
 _INFO = (
     (
@@ -114,8 +117,8 @@ def mutate(
     last : float
         The share at the end of each coding sequence that is left out.
     table : int, optional
-        The genetic code of every contig by its NCBI number. When not given it is 1, and that of
-        mitochondria `mitochondrial`.
+        The genetic code of every contig by its NCBI number. When not given it is what the CDS of a
+        contig say (`transl_table`), else 1, and that of mitochondria `mitochondrial`.
     mitochondrial : int, optional
         The genetic code of contigs that are named as mitochondria are (chrM, MT, Mito). When not
         given, yeast's (3) or that of vertebrates (2), in whichever more genes can be read; it is
@@ -127,6 +130,7 @@ def mutate(
     """
     out = Path(out)
     kind_of(out, ("vcf.gz", "vcf"))
+    require_no_input(out, (genome, annotation, aliases))
     if not 0 <= last < 1:
         raise InputError("last", f"{last:g}", "a share of each coding sequence, from 0 to under 1")
     standard = Code(1 if table is None else table)
@@ -135,8 +139,9 @@ def mutate(
     names = fasta.rename(contigs, "contigs").values() if contigs else fasta.contigs
     features = read_annotation(annotation, fasta)
     codes = dict.fromkeys(names, standard)
-    for contig in filter(is_mitochondrion, names) if table is None else ():
-        codes[contig] = own or _mitochondrial_code(features, fasta, contig)
+    if table is None:
+        for contig in names:
+            codes[contig] = _code_of(contig, features, fasta, own) or standard
     readable, dropped = coding_sequences(features, fasta, codes)
     if not readable:
         reasons = ", ".join(f"{count} {reason}" for reason, count in dropped.items())
@@ -146,6 +151,35 @@ def mutate(
     count: dict[str, int] = {}
     _write(out, fasta, _lines(fasta, chosen, last, count))
     return Mutated(len(readable), len(chosen), count, dropped)
+
+
+def _code_of(
+    contig: str, features: Annotation, genome: Genome, mitochondrial: Code | None
+) -> Code | None:
+    """The genetic code of a contig where it is not the standard one, said by a GenomeNote."""
+    own = [feature for feature in features.features if feature.interval.contig == contig]
+    is_own = is_mitochondrion(contig) or any(map(_says_mitochondrion, own))
+    if is_own and mitochondrial is not None:
+        return mitochondrial
+    # RefSeq and GenBank write the code of each CDS that is not in the standard one.
+    said = Counter(each.attributes.get("transl_table", "") for each in own if each.kind == "CDS")
+    tables = sorted(word for word in said if word)
+    if len(tables) > 1:
+        message = f"contig {contig} has CDS in several genetic codes ({', '.join(tables)})"
+        raise InputError(features.path, message, "`table`, one for all, or other `contigs`")
+    if tables:
+        number = whole_number(tables[0])
+        code = Code(-1 if number is None else number, f"{features.path} transl_table")
+        if code.table != 1:
+            message = f"contig {contig} is read in genetic code {code.table} ({code.name})"
+            warnings.warn(f"{message}, as its CDS say (transl_table)", GenomeNote, stacklevel=3)
+        return code
+    return _mitochondrial_code(features, genome, contig) if is_own else None
+
+
+def _says_mitochondrion(feature: Feature) -> bool:
+    words = (feature.attributes.get(key, "") for key in ("genome", "organelle"))
+    return any(word.startswith("mitochondrion") for word in words)
 
 
 def _mitochondrial_code(features: Annotation, genome: Genome, contig: str) -> Code:

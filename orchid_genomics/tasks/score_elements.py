@@ -128,9 +128,7 @@ def score_elements(
             warnings.warn(f"{file.shown}: {note}", GenomeNote, stacklevel=2)
         identity = identity.model_copy(update=file.settings)
         work = Elements(file, scoring, identity, unchanged)
-    return run_job(
-        Job(TASK, identity.of_inputs(fasta, aliases), where, len(work), BLOCK), work, quiet
-    )
+    return run_job(Job(TASK, identity.of_inputs(fasta), where, len(work), BLOCK), work, quiet)
 
 
 @dataclass(frozen=True)

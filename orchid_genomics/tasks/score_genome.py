@@ -121,7 +121,7 @@ def score_genome(
         window=reader.window,
         track=(track or "mean") if kind in TRACKS else None,
         contigs=dict(fasta.contigs),
-    ).of_inputs(fasta, None)
+    ).of_inputs(fasta, named=False)
     work = Tiles(reader, stretches, identity, unchanged)
     letters = work.count_letters()
     if not letters:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from orchid_genomics.files import checksum
+from orchid_genomics.files import checksum, name_errors, regular_copy
 from orchid_genomics.genome.vcf import Survey, Vcf
 from orchid_genomics.jobs.engine import BLOCK, Job, run_job
 from orchid_genomics.jobs.formats import BcfFormat
@@ -79,8 +79,13 @@ def score_variants(
     inputs = (Unchanged(vcf.path, vcf.shown), Unchanged(Path(genome)))
     loaded, fasta = open_model_and_genome(model, genome, device, aliases, circular)
     scoring = Scoring(loaded, fasta, scores, windows, on_mismatch)
+    background = None
     if calibration is not None:
-        Calibration.load(calibration).add_to(scoring)
+        # A pipe gives its bytes once, and they are read and summed up.
+        copy = regular_copy(calibration)
+        with name_errors(copy, calibration):
+            Calibration.load(copy).add_to(scoring)
+        background = checksum(copy)
     names = info_names(scoring, prefix)
     # Only what is written as INFO can meet a name that the file has already.
     survey = vcf.survey(names if kind in ("vcf.gz", "vcf", "bcf") else ())
@@ -89,14 +94,13 @@ def score_variants(
     # The whole file, for the option promises to stop before any work.
     if on_mismatch == "error":
         all_match(vcf, contigs, fasta)
-    background = None if calibration is None else checksum(Path(calibration))
     identity = VariantIdentity.of(scoring, survey, kind, prefix, background)
     form = variant_format(identity)
     if isinstance(form, BcfFormat):
         lines = (line for _, line in vcf.lines())
         # A BCF cannot hold every record of a VCF: better heard now than after the work.
         form.rehearse(b"".join(survey.header), lines, vcf.shown, where.out)
-    job = Job(TASK, identity.of_inputs(fasta, aliases), where, survey.records, block_size(scoring))
+    job = Job(TASK, identity.of_inputs(fasta), where, survey.records, block_size(scoring))
     work = Variants(vcf, survey, scoring, contigs, kind, names, inputs)
     return run_job(job, work, quiet, form)
 

@@ -158,6 +158,21 @@ def test_a_bedgraph_comes_through_a_pipe(tmp_path):
     assert track.mean("chr1", 0, 8) == 1
 
 
+def test_a_bigwig_comes_through_a_pipe_and_is_called_as_it_was_given(tmp_path):
+    write_track(tmp_path / "t.bw", {"chr1": 9}, [("chr1", 0, np.full(4, 2.0))])
+    path = tmp_path / "fifo"
+    os.mkfifo(path)
+    for content in ((tmp_path / "t.bw").read_bytes(), b"BM no track at all"):
+        writer = threading.Thread(target=path.write_bytes, args=(content,))
+        writer.start()
+        if content[:2] == b"BM":
+            with pytest.raises(InputError, match=f"^{path} line 1: 'BM no track at all' is no"):
+                Track(path)
+        else:
+            assert Track(path).mean("chr1", 0, 8) == 1
+        writer.join()
+
+
 @pytest.mark.parametrize("word", ["9" * 5000, "1" + "0" * 19, "٣", "1e3", "-1"])
 def test_a_place_that_is_no_number_is_one_short_line(tmp_path, word):
     path = tmp_path / "t.bedGraph"

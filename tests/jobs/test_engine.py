@@ -337,11 +337,15 @@ def test_parts_have_the_permissions_of_the_umask(tmp_path):
 
 
 def test_two_processes_do_not_work_on_one_output(tmp_path):
-    """The second is refused while the first is at work; a lock goes with its process."""
+    """The second is refused while the first is at work, whether parts are there or not, and is not
+    told to go on from them; a lock goes with its process.
+    """
 
     def score(some):
-        with pytest.raises(MachineError, match="is in use by another run; wait for it, or another"):
-            run(job(tmp_path / "out", resume=True))
+        for resume in (True, False):
+            wait = "is in use by another run; wait for it, or another"
+            with pytest.raises(MachineError, match=wait):
+                run(job(tmp_path / "out", resume=resume))
         return answer(some)
 
     run(job(tmp_path / "out"), score=score)

@@ -61,3 +61,10 @@ def test_the_device_of_a_name():
     assert device_of() == torch.device("cpu")
     with pytest.raises(MachineError, match=r"^--device: no CUDA device was found; cpu, or auto$"):
         device_of("cuda")
+
+
+@pytest.mark.parametrize("ending", [".summary.json", ".tbi", ".csi"])
+def test_nothing_that_is_written_beside_an_output_takes_the_place_of_an_input(tmp_path, ending):
+    (tmp_path / f"out.vcf.gz{ending}").write_text("chr1\t0\t9\n")
+    with pytest.raises(InputError, match=rf"out\.vcf\.gz\{ending} is the input; another name$"):
+        destination(tmp_path / "out.vcf.gz", (tmp_path / f"out.vcf.gz{ending}",), None, False)

@@ -1,6 +1,8 @@
 """A file of aliases names contigs for every command, and a job of other names is another job."""
 
 import json
+import os
+import threading
 
 import pytest
 from random_models import letters_model, random_letters, write_genome
@@ -71,3 +73,16 @@ def test_parts_of_other_names_are_not_joined(folder, refused):
     (folder / "names.txt").write_text("one\tNC_000002.1\ntwo\tNC_000001.1\n")
     message = refused(*words, "--shard", "2/2", "--aliases", "names.txt", "--resume")
     assert "aliases" in message
+
+
+def test_names_come_through_a_pipe_and_are_those_of_the_same_job(folder):
+    words = ["score-elements", "model", "g.fa", "e.bed", "-o", "o.tsv", "--background", "0"]
+    os.mkfifo(folder / "pipe")
+    text = (folder / "names.txt").read_text()
+    main([*words, "--quiet", "--shard", "1/2", "--aliases", "names.txt"])
+    writer = threading.Thread(target=(folder / "pipe").write_text, args=(text,))
+    writer.start()
+    main([*words, "--quiet", "--shard", "2/2", "--aliases", "pipe"])
+    writer.join()
+    main(["merge", "o.tsv.parts", "-o", "o.tsv", "--quiet"])
+    assert len((folder / "o.tsv").read_text().splitlines()) == 4

@@ -3,6 +3,8 @@ word is wrong.
 """
 
 import json
+import os
+import threading
 
 import numpy as np
 import pytest
@@ -472,3 +474,42 @@ def test_a_calibrated_file_says_percentile_and_z_and_names_its_background(folder
         in capsys.readouterr().err
     )
     assert not (tmp_path / "p.vcf.gz").exists()
+
+
+def through_a_pipe(path):
+    """A named pipe beside a file, through which its bytes come once."""
+    pipe = path.with_name(f"{path.name}.pipe")
+    os.mkfifo(pipe)
+    threading.Thread(target=pipe.write_bytes, args=(path.read_bytes(),), daemon=True).start()
+    return pipe
+
+
+def test_scored_variants_and_labels_come_through_pipes(tmp_path, capsys):
+    table = labelled(tmp_path, truth=True)
+    words = ["--label", "class", "--positive", "bad", "--negative", "good", "--samples", 5]
+    said = []
+    for pipe in (lambda path: path, through_a_pipe):
+        run("evaluate-variants", pipe(table), *words, "--labels", pipe(labels_of(table)))
+        said.append(capsys.readouterr().out)
+    assert said[0] == said[1]
+
+
+def labels_of(table):
+    """The labels of a table alone, between commas."""
+    rows = [line.split("\t") for line in table.read_text().splitlines()]
+    path = table.with_name("labels.csv")
+    path.write_text("".join(",".join([*row[:4], row[7]]) + "\n" for row in rows))
+    return path
+
+
+def test_a_background_comes_through_a_pipe(folder, tmp_path):
+    run("calibrate", folder / "model", folder / "g.fa", "-o", tmp_path / "c", "--sites", 100)
+    letter = random_letters(2_000, 9)[99]
+    (tmp_path / "v.vcf").write_text(
+        "##fileformat=VCFv4.2\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
+        f"t\t100\t.\t{letter}\t{'CA'[letter == 'C']}\t.\t.\t.\n"
+    )
+    words = ["score-variants", folder / "model", folder / "g.fa", tmp_path / "v.vcf", "--quiet"]
+    run(*words, "-o", tmp_path / "a.vcf", "--calibration", tmp_path / "c")
+    run(*words, "-o", tmp_path / "b.vcf", "--calibration", through_a_pipe(tmp_path / "c"))
+    assert (tmp_path / "a.vcf").read_bytes() == (tmp_path / "b.vcf").read_bytes()

@@ -103,3 +103,29 @@ def test_genes_on_contigs_that_the_genome_lacks_are_left_out_and_said(files):
     with pytest.warns(GenomeNote, match=r"1 features left out, on contigs that g\.fa lacks: KI27"):
         made = mutate(genome, annotation, out, contigs=["chr1"])
     assert made.readable == 1
+
+
+def test_what_its_cds_say_is_the_code_of_a_contig(files):
+    """RefSeq writes transl_table on each CDS; its contigs bear no names that say what they are."""
+    genome, annotation, out = files("NC_001224.1")
+    said = annotation.read_text().replace("gene_id=NC", "transl_table=3;gene_id=NC")
+    annotation.write_text(said)
+    note = r"contig NC_001224\.1 is read in genetic code 3 \(Yeast Mitochondrial\), as its CDS say"
+    with pytest.warns(GenomeNote, match=note):
+        assert mutate(genome, annotation, out, last=0).readable == 2
+    assert consequences(out)["NC_001224.1", 9, "G"] == "synonymous"
+    annotation.write_text(said + "NC_001224.1\tx\tCDS\t1\t3\t.\t+\t0\tID=z;transl_table=4\n")
+    with pytest.raises(InputError, match=r"NC_001224\.1 has CDS in several genetic codes \(3, 4\)"):
+        mutate(genome, annotation, out)
+
+
+@pytest.mark.parametrize(
+    ("contig", "region"),
+    [("MtDNA", ""), ("mitochondrion_genome", ""), ("NC_012920.1", "genome=mitochondrion")],
+)
+def test_a_mitochondrion_may_be_named_or_said(files, contig, region):
+    genome, annotation, out = files(contig)
+    row = f"{contig}\tx\tregion\t1\t27\t.\t+\t.\tID=r;{region}\n" if region else ""
+    annotation.write_text(annotation.read_text() + row)
+    with pytest.warns(GenomeNote, match=f"contig {contig} is read in genetic code 3"):
+        assert mutate(genome, annotation, out, last=0).readable == 2

@@ -4,6 +4,7 @@ The trap: a VCF holds several ALTs a record and a key a list, so every value is 
 ALT (Number=A and R).
 """
 
+import csv
 import re
 import shutil
 from collections import Counter
@@ -96,7 +97,7 @@ def read_names(path: str | Path) -> tuple[str, ...]:
     if _is_vcf(path):
         with _open_vcf(path) as file:
             return tuple(file.header.info)
-    if path.suffix == ".parquet":
+    if _is_parquet(path):
         return _read_parquet(path)[0]
     return tuple(_tsv_header(path)[0])
 
@@ -107,8 +108,8 @@ def read_table(path: str | Path, wanted: Iterable[str]) -> VariantTable:
     Parameters
     ----------
     path
-        A VCF or BCF; a TSV, with a line of names first (a `#` before it, and `##` lines, are fine)
-        and 1-based positions; or a parquet file of such columns.
+        A VCF or BCF; a TSV or CSV, with a line of names first (a `#` before it, and `##` lines, are
+        fine) and 1-based positions; or a parquet file of such columns.
     wanted
         Names of values; one that the file has not is no error here.
 
@@ -120,7 +121,7 @@ def read_table(path: str | Path, wanted: Iterable[str]) -> VariantTable:
     path, wanted = Path(path), set(wanted)
     if _is_vcf(path):
         return _read_vcf(path, wanted)
-    if path.suffix == ".parquet":
+    if _is_parquet(path):
         names, columns = _read_parquet(path, wanted)
         count = len(next(iter(columns.values()), []))
         lines = [str(row + 1) for row in range(count)]
@@ -239,7 +240,23 @@ def one_answer(table: VariantTable, classes: np.ndarray) -> tuple[np.ndarray, np
 
 
 def _is_vcf(path: Path) -> bool:
-    return path.name.endswith((".vcf", ".vcf.gz", ".vcf.bgz", ".bcf"))
+    if path.name.endswith((".vcf", ".vcf.gz", ".vcf.bgz", ".bcf")):
+        return True
+    # What came through a pipe has no name that says what it is.
+    return _head(path).startswith((b"##fileformat=VCF", b"BCF\x02"))
+
+
+def _is_parquet(path: Path) -> bool:
+    return path.suffix == ".parquet" or _head(path).startswith(b"PAR1")
+
+
+def _head(path: Path) -> bytes:
+    """The first bytes of a file, unpacked; none of what cannot be read, whose reader says why."""
+    try:
+        with open_content(path) as content:
+            return content.read(16)
+    except InputError:
+        return b""
 
 
 @contextmanager
@@ -312,8 +329,18 @@ def _text(value: Any) -> str:
 def _tsv_header(path: Path) -> tuple[list[str], int]:
     for number, line in read_lines(path):
         if line.strip() and not line.startswith("##"):
-            return line.removeprefix("#").split("\t"), number
+            return _words(line.removeprefix("#"), _mark(line)), number
     raise InputError(path, "is empty", "a line of column names, and variants below it")
+
+
+def _mark(header: str) -> str:
+    """What stands between the columns of a table: a tab, or a comma where its header has no tab."""
+    return "\t" if "\t" in header else ","
+
+
+def _words(line: str, mark: str) -> list[str]:
+    # Quotes alone need the csv module, which is slow for one line at a time.
+    return next(csv.reader([line], delimiter=mark)) if '"' in line else line.split(mark)
 
 
 def _read_tsv(path: Path) -> tuple[tuple[str, ...], dict[str, list[str]], list[str]]:
@@ -324,10 +351,13 @@ def _read_tsv(path: Path) -> tuple[tuple[str, ...], dict[str, list[str]], list[s
         raise InputError(path, f"two columns are named {twice!r}", "one name each")
     columns: dict[str, list[str]] = {name: [] for name in names}
     lines = []
+    mark = ""
     for number, line in read_lines(path):
+        if number == first:
+            mark = _mark(line)
         if number <= first or not line.strip():
             continue
-        words = line.split("\t")
+        words = _words(line, mark)
         if len(words) != len(names):
             possible = f"{len(names)}, as its first line names"
             raise InputError(f"{path} line {number}", f"{len(words)} columns", possible)

@@ -16,7 +16,7 @@ import numpy as np
 
 from orchid_genomics import __version__
 from orchid_genomics.errors import InputError
-from orchid_genomics.files import checksum, regular_copy
+from orchid_genomics.files import checksum, name_errors, regular_copy
 from orchid_genomics.genome.bed import Record, read_records
 from orchid_genomics.genome.contigs import listed
 from orchid_genomics.genome.fasta import Genome
@@ -129,12 +129,8 @@ class ElementFile:
 
 def _read(path: Path, shown: str) -> Iterator[Record]:
     """Records of a BED; what is wrong is of the name that the user gave, not of a copy of ours."""
-    try:
+    with name_errors(path, shown):
         yield from read_records(path, shown)
-    except InputError as error:
-        raise InputError(
-            error.where.replace(str(path), shown, 1), error.found, error.possible
-        ) from None
 
 
 class ElementIdentity(Identity):

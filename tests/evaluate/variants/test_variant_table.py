@@ -33,6 +33,33 @@ VCF = """##fileformat=VCFv4.2
 """
 
 
+def test_what_has_no_ending_is_known_by_its_first_bytes(tmp_path):
+    (tmp_path / "pipe").write_bytes(gzip.compress(VCF.encode()))
+    assert read_names(tmp_path / "pipe") == ("S", "R", "CLNSIG", "F")
+    assert read_table(tmp_path / "pipe", ["S"]).values == {"S": ["0.5", "", "-2"]}
+
+
+def test_a_table_between_commas_is_read_as_one_between_tabs(tmp_path):
+    rows = [
+        ["chrom", "pos", "ref", "alt", "class"],
+        ["1", "5", "a", "C", "x"],
+        ["2", "7", "G", "T", "."],
+    ]
+    tables = []
+    for mark in "\t,":
+        (tmp_path / "t").write_text("".join(mark.join(row) + "\n" for row in rows))
+        tables.append(read_table(tmp_path / "t", ["class"]))
+        assert read_names(tmp_path / "t") == tuple(rows[0])
+    assert (
+        tables[0].variants
+        == tables[1].variants
+        == [Variant("1", 4, "A", "C"), Variant("2", 6, "G", "T")]
+    )
+    assert tables[0].values == tables[1].values == {"class": ["x", ""]}
+    (tmp_path / "t").write_text('chrom,pos,ref,alt,class\n1,5,A,C,"x,y"\n')
+    assert read_table(tmp_path / "t", ["class"]).values == {"class": ["x,y"]}
+
+
 @pytest.fixture(params=["vcf", "vcf.gz", "bcf"])
 def scored(request, tmp_path):
     path = tmp_path / f"x.{request.param}"

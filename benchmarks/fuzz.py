@@ -167,6 +167,28 @@ def make_base(base: Path) -> None:
         command([*map(str, words), "-o", str(base / f"whole.{kind}")])
         for shard in ("1/2", "2/2"):
             command([*map(str, words), "-o", str(base / f"parts.{kind}"), "--shard", shard])
+    _make_scored(base)
+
+
+def _make_scored(base: Path) -> None:
+    """Scored variants with classes, as evaluate-variants reads them; a calibration; aliases."""
+    words = ["score-variants", base / "model", base / "genome.fa", base / "calls.vcf", "--quiet"]
+    for name in ("scored.vcf", "scored.tsv"):
+        command([*map(str, words), "--window", "64", "-o", str(base / name)])
+    head = '##INFO=<ID=CLASS,Number=1,Type=String,Description="x">'
+    lines = []
+    for number, line in enumerate((base / "scored.vcf").read_text().splitlines()):
+        fields = line.split("\t")
+        if len(fields) > 7 and line[0] != "#":
+            fields[7] += f";CLASS={('yes', 'no')[number % 2]}"
+        lines += [head, line] if line.startswith("#CHROM") else ["\t".join(fields)]
+    (base / "scored.vcf").write_text("\n".join(lines) + "\n")
+    names, *rows = (base / "scored.tsv").read_text().splitlines()
+    classed = [f"{row}\t{('yes', 'no')[number % 2]}" for number, row in enumerate(rows)]
+    (base / "scored.tsv").write_text("\n".join([f"{names}\tCLASS", *classed]) + "\n")
+    words = ["calibrate", base / "model", base / "genome.fa", "--sites", 200, "--window", 64]
+    command([*map(str, words), "--quiet", "-o", str(base / "calibration.json")])
+    (base / "aliases.txt").write_text("chrI\t1\nchrI\tI\nchrVI\t6\nchrVI\tVI\n")
 
 
 def _make_beds(base: Path) -> None:
@@ -296,6 +318,26 @@ def kinds_of(base: Path) -> dict[str, Kind]:
         ),
         "bigwig": Kind([base / "signal.bw"], [signal], text=False),
         "bedgraph": Kind([base / "signal.bedGraph"], [signal]),
+        "scored": Kind(
+            [base / "scored.vcf", base / "scored.tsv"],
+            [
+                (
+                    "evaluate-variants {input} --label CLASS --positive yes --negative no"
+                    " --samples 20 --baselines none"
+                )
+            ],
+        ),
+        "calibration": Kind(
+            [base / "calibration.json"],
+            [
+                f"score-variants {model} {{base}}/calls.vcf -o {{out}}.tsv --quiet --window 64"
+                " --calibration {input}"
+            ],
+        ),
+        "aliases": Kind(
+            [base / "aliases.txt"],
+            ["features {base}/genes.gff3 --genome {base}/genome.fa --aliases {input} -o {out}"],
+        ),
         "table": Kind([base / "set.tsv", base / "set.csv"], ["evaluate {base}/tuned {input}"]),
         "hdf5": Kind([base / "set.h5"], ["evaluate {base}/tuned {input}"], text=False),
         "parts": Kind(pieces, merge, text=False, judge=same_as_whole),

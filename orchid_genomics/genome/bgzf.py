@@ -2,6 +2,7 @@
 
 import codecs
 import io
+import re
 import struct
 import zlib
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from orchid_genomics.errors import InputError
 from orchid_genomics.files import open_bytes
 
 _GZIP, _BLOCK_HEADER = b"\x1f\x8b", b"\x1f\x8b\x08\x04"
+_LONGEST_HEADER = 1 << 18  # bytes; indexes and messages repeat what stands there
 _LEAST_BLOCK = 26  # bytes of a block around its deflated text
 END_OF_FILE = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
 
@@ -94,6 +96,10 @@ class Text:
                     f"is no FASTA: it begins with {first.decode('latin-1')!r}",
                     "a first line >name",
                 )
+            head = self.read(0, _LONGEST_HEADER).lstrip()
+            if not re.search(b"[\r\n]", head) and len(head) > _LONGEST_HEADER // 2:
+                message = f"is no FASTA: its first line has over {len(head) - 1:,} letters"
+                raise InputError(self.shown, message, "a first line >name, and letters below it")
         except BaseException:
             self._file.close()
             raise

@@ -30,6 +30,11 @@ from orchid_genomics.genome.fasta import Genome, GenomeNote
         (b">a\n\nACGT\n\nACGT\n", r"bad\.fa line 5: a line of another length"),
         (gzip.compress(b">a\nACGT\n", mtime=0)[:-9], r"bad\.fa: is truncated gzip"),
         (gzip.compress(b"hello\n", mtime=0), r"bad\.fa: is no FASTA: it begins with 'h'"),
+        pytest.param(
+            b">" + b"A" * (1 << 19) + b"\nACGT\n",
+            r"bad\.fa: is no FASTA: its first line has over 262,143 letters",
+            id="endless-header",
+        ),
     ],
 )
 def test_a_bad_file_is_one_line(tmp_path, content, message):

@@ -267,8 +267,18 @@ def _open_vcf(path: Path) -> Iterator[pysam.VariantFile]:
         readable = vcf.path
         if not vcf.binary and not _is_plain(readable):
             readable = _unpack(readable, scratch / "unpacked.vcf")
-        with pysam.VariantFile(str(readable)) as file:
+        with _open_by_htslib(path, readable) as file:
             yield file
+
+
+def _open_by_htslib(path: Path, readable: Path) -> pysam.VariantFile:
+    """`readable`, which messages call `path`."""
+    try:
+        return pysam.VariantFile(str(readable))
+    except (OSError, ValueError):
+        # It says the name of the file and guesses at its format; Vcf knows that it is one.
+        message = "cannot be read (damaged where htslib begins to read)"
+        raise InputError(path, message, "an undamaged VCF or BCF") from None
 
 
 def _is_plain(path: Path) -> bool:

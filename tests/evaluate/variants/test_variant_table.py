@@ -78,6 +78,19 @@ def scored(request, tmp_path):
     return path
 
 
+@pytest.mark.parametrize("size", [0, 2, 25])
+def test_a_bgzip_block_of_impossible_size_is_one_line(tmp_path, size):
+    path = tmp_path / "x.vcf.gz"
+    with pysam.BGZFile(str(path), "wb", None) as file:
+        file.write(VCF.encode())
+    data = bytearray(path.read_bytes())
+    data[16:18] = size.to_bytes(2, "little")
+    path.write_bytes(data)
+    for read in (read_names, lambda damaged: read_table(damaged, {"S"})):
+        with pytest.raises(InputError, match=r"x\.vcf\.gz: cannot be read \(damaged"):
+            read(path)
+
+
 def test_a_row_an_alt_with_its_own_value(scored):
     assert read_names(scored) == ("S", "R", "CLNSIG", "F")
     table = read_table(scored, {"S", "R", "CLNSIG", "F", "absent"})

@@ -1,10 +1,12 @@
 """Odd VCF files, one by one through score-variants: scored with every record kept, or one line and
 exit 1.
 
-Run by ``python benchmarks/corpus.py [FOLDER] [--refusals]``; FOLDER holds INDEX.tsv and the files
-(default ../shared/data/edge_cases). For each file a genome is made up in which its REF letters
-stand where it says, so that what can be scored is. Exits with 1 when a file ends in a traceback,
-loses a record, or leaves anything half-written.
+Run by ``python benchmarks/corpus.py [FOLDER] [--refusals] [--bcf]``; FOLDER holds INDEX.tsv and
+the files (default ../shared/data/edge_cases). For each file a genome is made up in which its REF
+letters stand where it says, so that what can be scored is. With --bcf the output is a BCF, whose
+records are compared value by value, for it holds numbers and no text. Exits with 1 when a file ends
+in a traceback, loses or changes a record, leaves anything half-written, or is refused after its
+scoring has begun.
 """
 
 import argparse
@@ -12,6 +14,7 @@ import contextlib
 import csv
 import gzip
 import io
+import math
 import os
 import re
 import tempfile
@@ -19,6 +22,7 @@ import traceback
 import warnings
 from collections import Counter, defaultdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pysam
@@ -27,10 +31,12 @@ import torch
 from orchid_genomics.cli import main as command
 from orchid_genomics.model.folder import ModelRecipe, OrchidModel
 from orchid_genomics.model.orchid import OrchidRecipe
+from orchid_genomics.tasks.score_variants import Variants
 
 HERE = Path(__file__).resolve().parent
 CORPUS = HERE.parent.parent / "shared" / "data" / "edge_cases"
 LONGEST = 200_000  # letters of a made-up contig; places beyond are off it
+ANSWERED: list[int] = []  # records of each block that was scored
 OURS = re.compile(rb"(?:^|;)ORCHID_[A-Z_]+=[^;\t]*")
 
 
@@ -79,16 +85,15 @@ def make_genome(path: Path, text: bytes) -> None:
             file.write(b">" + word + b"\n" + bytes(letters) + b"\n")
 
 
-def run(path: Path, model: Path, folder: Path) -> tuple[str, str]:
+def run(path: Path, model: Path, folder: Path, ending: str = "vcf.gz") -> tuple[str, str]:
     """("scored" | "refused" | "FAULT", what was said)."""
     text = text_of(path)
     make_genome(folder / "genome.fa", text)
     before = {file: file.stat().st_mtime_ns for file in [*folder.rglob("*"), path]}
-    said, words = (
-        io.StringIO(),
-        [str(model), str(folder / "genome.fa"), str(path), "-o", str(folder / "out.vcf.gz")],
-    )
+    out = folder / f"out.{ending}"
+    said, words = io.StringIO(), [str(model), str(folder / "genome.fa"), str(path), "-o", str(out)]
     code = 0
+    ANSWERED.clear()
     with contextlib.redirect_stderr(said), warnings.catch_warnings():
         warnings.simplefilter("always")
         try:
@@ -104,14 +109,13 @@ def run(path: Path, model: Path, folder: Path) -> tuple[str, str]:
         last = said.getvalue().strip().split("\n")[-1]
         if left or not last.startswith("error: ") or code != 1:
             return "FAULT", f"exit {code}, left {left}, said {last}"
+        if ANSWERED:
+            return "FAULT", f"refused after scoring had begun: {last}"
         return "refused", last.removeprefix("error: ").replace(str(path), path.name)
-    with gzip.open(folder / "out.vcf.gz") as file:
-        made = records_of(file.read())
-    return (
-        ("scored", "")
-        if kept(records_of(text), made)
-        else ("FAULT", "records were changed or lost")
-    )
+    same = kept_as_values if ending == "bcf" else kept
+    if same(records_of(text), records_of(text_of(out))):
+        return "scored", ""
+    return "FAULT", "records were changed or lost"
 
 
 def kept(given: list[bytes], made: list[bytes]) -> bool:
@@ -126,6 +130,57 @@ def kept(given: list[bytes], made: list[bytes]) -> bool:
         if plain not in (info, info.removesuffix(b";")) and not (plain == b"" and info == b"."):
             return False
     return True
+
+
+def kept_as_values(given: list[bytes], made: list[bytes]) -> bool:
+    """Whether every record is there, in order, and each of its values means what it meant."""
+    if len(given) != len(made):
+        return False
+    for before, after in zip(given, made, strict=True):
+        was, now = (line.rstrip(b"\r").decode("latin-1").split("\t") for line in (before, after))
+        if len(was) != len(now) or was[:5] != now[:5] or was[8:9] != now[8:9]:
+            return False
+        own = [word for word in now[7].split(";") if not word.startswith("ORCHID_")]
+        if not any(word.startswith("ORCHID_") for word in now[7].split(";")):
+            return False
+        pairs = [(was[5], now[5]), (was[6], now[6]), *zip(was[9:], now[9:], strict=True)]
+        info = [word for word in was[7].split(";") if word not in ("", ".")]
+        pairs.append((";".join(info), ";".join(own)))
+        if not all(alike(*pair) for pair in pairs):
+            return False
+    return True
+
+
+def alike(one: str, other: str) -> bool:
+    """Whether two texts are the same, numbers as a BCF holds them (32 bits); a sample may leave out
+    what is missing at its end.
+    """
+    words = []
+    for text in (one, other):
+        each = re.split("([:;,=|/])", text)
+        while len(each) > 2 and each[-1] in ("", ".") and each[-2] in ":,":
+            each = each[:-2]
+        words.append(each)
+    if len(words[0]) != len(words[1]):
+        return False
+    return all(a == b or is_near(a, b) for a, b in zip(*words, strict=True))
+
+
+def is_near(one: str, other: str) -> bool:
+    with contextlib.suppress(ValueError):
+        return math.isclose(float(one), float(other), rel_tol=1e-5, abs_tol=1e-37)
+    return False
+
+
+def count_answers() -> None:
+    """Let every block that is scored leave a mark in ANSWERED."""
+    answer = Variants.answer
+
+    def counted(self: Variants, records: list[tuple[int, bytes]]) -> tuple[Any, Any]:
+        ANSWERED.append(len(records))
+        return answer(self, records)
+
+    Variants.answer = counted
 
 
 def small_model(folder: Path) -> Path:
@@ -143,7 +198,11 @@ def main() -> None:
     words.add_argument(
         "--refusals", action="store_true", help="print what was said of every file that was refused"
     )
+    words.add_argument("--bcf", action="store_true", help="write BCF")
+    words.add_argument("--part", default="1/1", help="I/N: every N-th file, from the I-th")
     given = words.parse_args()
+    count_answers()
+    first, step = map(int, given.part.split("/"))
     torch.set_num_threads(1)
     with (given.folder / "INDEX.tsv").open() as file:
         files = [
@@ -155,10 +214,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as top:
         os.environ["ORCHID_CACHE"] = f"{top}/cache"
         model = small_model(Path(top) / "model")
-        for number, name in enumerate(files):
+        for number, name in enumerate(files[first - 1 :: step]):
             folder = Path(top) / str(number)
             folder.mkdir()
-            outcome, words_said = run(given.folder / name, model, folder)
+            outcome, words_said = run(
+                given.folder / name, model, folder, "bcf" if given.bcf else "vcf.gz"
+            )
             group = (
                 "/".join(part for part in name.split("/")[:-1] if part in ("passed", "failed"))
                 or "files"

@@ -91,9 +91,33 @@ class Annotation:
     def _genes(self) -> list[Feature]:
         genes = [feature for feature in self.features if is_gene(feature)]
         if genes:
-            return genes
+            return self._join_at_origin(genes)
         transcripts = (feature for feature in self.features if feature.kind in TRANSCRIPTS)
-        return [feature for feature in transcripts if "Parent" not in feature.attributes]
+        tops = [feature for feature in transcripts if "Parent" not in feature.attributes]
+        return self._join_at_origin(tops)
+
+    def _join_at_origin(self, features: list[Feature]) -> list[Feature]:
+        """The same, with the two rows of one ID that meet at a circular origin as one feature: two
+        genes would have two promoters.
+        """
+        starts: dict[tuple[str, str, str], Feature] = {}
+        for feature in features:
+            if feature.interval.start == 0 and feature.interval.contig in self.circular:
+                starts[_row_key(feature)] = feature
+        joined: list[Feature] = []
+        absorbed: set[int] = set()
+        for feature in features:
+            own = feature.interval
+            other = starts.get(_row_key(feature)) if "ID" in feature.attributes else None
+            if other is not None and other is not feature:
+                length = self.lengths.get(own.contig)
+                if own.end == length:
+                    absorbed.add(id(other))
+                    feature = replace(
+                        feature, interval=replace(own, end=own.end + len(other.interval))
+                    )
+            joined.append(feature)
+        return [feature for feature in joined if id(feature) not in absorbed]
 
     def _promoter(self, gene: Interval, upstream: int, downstream: int) -> Interval | None:
         if gene.contig not in self.lengths:
@@ -114,6 +138,11 @@ class Annotation:
             if first < last:
                 return replace(gene, start=first, end=last)
         return None
+
+
+def _row_key(feature: Feature) -> tuple[str, str, str]:
+    """What the rows of one feature have in common."""
+    return feature.interval.contig, feature.interval.strand, feature.attributes.get("ID", "")
 
 
 def read_annotation(path: str | Path, genome: Genome | None = None) -> Annotation:

@@ -44,7 +44,8 @@ def mark_circular(genome: Genome, given: Sequence[str | Path], where: str) -> No
         # A contig first: it is what most people name, and a file may be called anything.
         if genome.names.candidates(name):
             contigs.append(genome.contig(name, where))
-        elif Path(each).is_file():
+        # or a pipe, which is read once
+        elif Path(each).exists() and not Path(each).is_dir():
             contigs += circular_contigs(Path(each), genome)
         else:
             message = f"{name!r} is neither a contig of {genome.path.name} nor a file"

@@ -38,6 +38,8 @@ class CodingSequence:
         The letters as read, A C G T = 0 .. 3.
     code : Code
         The genetic code that it is read in.
+    circle : int
+        Letters of its contig where that is circular, else 0.
     """
 
     gene: str
@@ -47,6 +49,7 @@ class CodingSequence:
     positions: np.ndarray
     codes: np.ndarray
     code: "Code"
+    circle: int = 0
 
     @cached_property
     def codons(self) -> np.ndarray:
@@ -238,7 +241,11 @@ def _words(coding: CodingSequence) -> list[int]:
     interrupts it.
     """
     # Places fall along a gene of the reverse strand, hence the absolute step.
-    codes, apart = coding.codes.astype(int), np.abs(np.diff(coding.positions)) != 1
+    steps = np.abs(np.diff(coding.positions))
+    if coding.circle:
+        # Over the origin the next letter is at the other end of the file.
+        steps = np.minimum(steps, coding.circle - steps)
+    codes, apart = coding.codes.astype(int), steps != 1
     numbers = codes[:-2] * 16 + codes[1:-1] * 4 + codes[2:]
     return np.where(apart[:-1] | apart[1:], -1, numbers).tolist()
 
@@ -262,12 +269,16 @@ def _stop(words: list[int], code: Code, place: int, step: int) -> tuple[str, str
 def _around(coding: CodingSequence, genome: Genome) -> np.ndarray:
     """Codes (L, 3) of the genome before, at and after each letter, on the coding strand."""
     low, high = int(coding.positions.min()) - 1, int(coding.positions.max()) + 2
-    letters = genome.tokens(coding.contig, low, high) & CODE
-    if coding.strand == "+":
-        return letters[(coding.positions - low)[:, None] + np.arange(-1, 2)]
-    letters = np.where(letters < 4, 3 - letters, letters)
     # On the reverse strand the letter before lies to the right.
-    return letters[(coding.positions - low)[:, None] - np.arange(-1, 2)]
+    steps = np.arange(-1, 2) if coding.strand == "+" else -np.arange(-1, 2)
+    places = coding.positions[:, None] + steps
+    if coding.circle and (low < 0 or high > coding.circle):
+        low, high = 0, coding.circle
+        places %= coding.circle
+    letters = genome.tokens(coding.contig, low, high) & CODE
+    if coding.strand == "-":
+        letters = np.where(letters < 4, 3 - letters, letters)
+    return letters[places - low]
 
 
 def _read(
@@ -279,14 +290,18 @@ def _read(
     code: Code,
 ) -> CodingSequence:
     contig, strand = parts[0].contig, parts[0].strand
-    pieces = _in_order(parts, genome.contigs[contig], contig in annotation.circular)
+    length = genome.contigs[contig]
+    circle = length if contig in annotation.circular else 0
+    pieces = _in_order(parts, length, circle > 0)
     positions = np.concatenate([np.arange(piece.start, piece.end) for piece in pieces])
     tokens = np.concatenate([genome.tokens(contig, each.start, each.end) for each in pieces])
     letters = tokens & CODE
     if strand == "-":
         positions, letters = positions[::-1], DNA.reverse_complement(letters)
     name = transcript.removeprefix("transcript:")
-    return CodingSequence(gene, name, contig, strand, positions, letters, code)
+    return CodingSequence(
+        gene, name, contig, strand, positions=positions, codes=letters, code=code, circle=circle
+    )
 
 
 def _in_order(parts: list[Interval], length: int, circular: bool) -> list[Interval]:

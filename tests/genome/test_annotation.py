@@ -335,3 +335,16 @@ def test_genbank_comes_through_a_pipe_with_any_line_ends(tmp_path):
     annotation = read_annotation(path)
     writer.join()
     assert [gene.name for gene in annotation.genes()] == ["whole", "other"]
+
+
+@pytest.mark.parametrize("strand", "+-")
+@pytest.mark.parametrize("turned", [False, True])
+def test_two_rows_of_one_gene_over_the_origin_have_one_promoter(tmp_path, strand, turned):
+    rows = [f"p\tx\tgene\t{place}\t.\t{strand}\t.\tID=g;Name=g\n" for place in ("91\t100", "1\t30")]
+    text = "p\tx\tregion\t1\t100\t.\t+\t.\tID=p;Is_circular=true\n"
+    path = tmp_path / "a.gff3"
+    path.write_text("##gff-version 3\n" + text + "".join(rows[::-1] if turned else rows))
+    annotation = read_annotation(path)
+    promoter = (80, 90) if strand == "+" else (30, 40)
+    assert [(each.start, each.end) for each in annotation.promoters(10)] == [promoter]
+    assert [(each.start, each.end) for each in annotation.genes()] == [(90, 100), (0, 30)]

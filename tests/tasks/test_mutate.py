@@ -95,6 +95,35 @@ def test_a_coding_sequence_over_the_origin_is_read_through_it(tmp_path):
         found = consequences(out)
         assert len(found) == 3 * len(gene)
         assert found["p", size - 9, "C"] == "start_lost"
+        contexts = [line.split("CONTEXT=")[1][:7] for line in out.read_text().splitlines()[8:]]
+        assert not any("N" in context for context in contexts)
+
+
+@pytest.mark.parametrize("strand", "+-")
+def test_where_a_circular_contig_begins_changes_nothing_of_a_gene(tmp_path, strand):
+    """Consequence, context, stop word and frame of each letter are those of the gene elsewhere."""
+    turned = NUCLEAR[::-1].translate(str.maketrans("ACGT", "TGCA"))
+    gene = NUCLEAR if strand == "+" else turned
+    answers = []
+    for name, first in (("whole", 2), ("over", -10)):
+        letters = gene + "CCCCCGGG"
+        letters = letters[-first:] + letters[:-first]
+        (tmp_path / f"{name}.fa").write_text(f">p\n{letters}\n")
+        size = len(letters)
+        start = first % size + 1
+        text = f"##gff-version 3\np\tx\tregion\t1\t{size}\t.\t+\t.\tID=p;Is_circular=true\n"
+        text += f"p\tx\tCDS\t{start}\t{start + len(gene) - 1}\t.\t{strand}\t0\tID=c;gene_id=g\n"
+        (tmp_path / f"{name}.gff3").write_text(text)
+        out = tmp_path / f"{name}.vcf"
+        mutate(tmp_path / f"{name}.fa", tmp_path / f"{name}.gff3", out, last=0)
+        rows = [line.split("\t") for line in out.read_text().splitlines() if line[0] != "#"]
+        said = {}
+        for row in rows:
+            at = (int(row[1]) - start) % size
+            info = [word for word in row[7].split(";") if not word.startswith("BCSQ")]
+            said[at, row[3], row[4]] = (row[7].split("|")[0], info)
+        answers.append(said)
+    assert answers[0] == answers[1]
 
 
 def test_genes_on_contigs_that_the_genome_lacks_are_left_out_and_said(files):

@@ -178,8 +178,8 @@ class StaticFilter(nn.Module):
         return static_spectra([self], L)[0]
 
 
-def static_spectra(filters: Sequence[StaticFilter], L: int) -> Tensor:
-    """The spectra (N, C, F) of filters of one shape, evaluated together.
+def static_spectra(filters: Sequence[StaticFilter], L: int, rows: slice = slice(None)) -> Tensor:
+    """The spectra (N, C, F) of filters of one shape, or of some of their channels, together.
 
     Each by itself would be a hundred small calls, which is what a GPU waits for.
     """
@@ -187,9 +187,9 @@ def static_spectra(filters: Sequence[StaticFilter], L: int) -> Tensor:
     def stack(parameter: Callable[[StaticFilter], Tensor]) -> Tensor:
         return torch.stack([parameter(filter) for filter in filters])
 
-    last = stack(lambda filter: filter.last.weight)
-    norm = stack(lambda filter: filter.norm)
-    decay = stack(lambda filter: filter.log_decay)
+    last = stack(lambda filter: filter.last.weight[rows])
+    norm = stack(lambda filter: filter.norm[rows])
+    decay = stack(lambda filter: filter.log_decay[rows])
     with torch.autocast(last.device.type, enabled=False):
         return implicit.spectrum(
             stack(lambda filter: filter.first.weight),

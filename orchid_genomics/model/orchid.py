@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
+from orchid_genomics.model import channel_groups, sequence_parallel
 from orchid_genomics.model.filters import (
     FILTERS,
     CorrelationRecipe,
@@ -28,6 +29,7 @@ from orchid_genomics.model.filters import (
     short_conv,
     static_spectra,
 )
+from orchid_genomics.model.sequence_parallel import Shards
 from orchid_genomics.model.stem import Stem
 from orchid_genomics.model.strands import LetterTable, Mix, Strands, butterfly, halves
 from orchid_genomics.model.tokens import Sequences, as_tokens
@@ -135,13 +137,17 @@ class Mixer(nn.Module):
         dtype: torch.dtype | None = None,
         static_CF: Tensor | None = None,
         pointers: Pointers | None = None,
+        shards: Shards | None = None,
     ) -> Tensor:
         """(B, D, L) -> (B, D, L), fused, with activations of `dtype`.
 
         `static_CF` is the static filter's spectrum where the encoder has evaluated those of all
-        blocks; `plain` is the same layer written out.
+        blocks; `plain` is the same layer written out. With `shards` x is a stretch of the window,
+        and the spectrum that of this process's channels.
         """
         dtype = dtype or x_BDL.dtype
+        if shards is not None and static_CF is not None:
+            return sequence_parallel.mix(self, x_BDL, static_CF, shards, dtype)
         fused = BACKENDS[self.backend]
         weight, bias = self.inside.fold(dtype, self.norm.scale)
         z, v, s2 = fused.enter(
@@ -161,21 +167,29 @@ class Mixer(nn.Module):
         static_CF: Tensor | None = None,
     ) -> Tensor:
         """h(v) * z."""
-        L = z_BDL.shape[-1]
-        gain, side = self.conditioning(L)
-        turned = self.conditioning.turned(L)
+        return self.apply(z_BDL, v_BDL, mask_BL, self.spectra(z_BDL.shape[-1], static_CF))
+
+    def spectra(self, L: int, static_CF: Tensor | None = None) -> "Spectra":
+        """What `apply` takes for windows of L letters."""
+        static = self.static(L) if static_CF is None else static_CF
+        return Spectra(static, *self.conditioning(L), self.conditioning.turned(L))
+
+    def apply(
+        self, z_BDL: Tensor, v_BDL: Tensor, mask_BL: Tensor | None, spectra: "Spectra"
+    ) -> Tensor:
+        """h(v) * z by these spectra; of some of the channels where they are of those alone."""
         return long_conv(
             z_BDL,
             v_BDL,
-            self.static(L) if static_CF is None else static_CF,
-            gain,
-            side,
+            spectra.static_CF,
+            spectra.gain_CF,
+            spectra.taps_CJ,
             mask_BL,
             kind=self.conditioning.kind,
             bound=self.conditioning.bound,
             backend=self.backend,
             threshold=self.conditioning.threshold,
-            turned_CF=turned,
+            turned_CF=spectra.turned_CF,
         )
 
     def read(self, z_BDL: Tensor, pointers: Pointers) -> Tensor:
@@ -218,6 +232,19 @@ class Mixer(nn.Module):
         if pointers is not None:
             y = y + self.read(z, pointers)
         return x_BDL + self.outside(butterfly(parts.leave(y, s2), self.halves))
+
+
+class Spectra(NamedTuple):
+    """What a mixer convolves by, see `ops.long_conv`; a row is of one channel or strand pair."""
+
+    static_CF: Tensor
+    gain_CF: Tensor | None
+    taps_CJ: Tensor | None
+    turned_CF: Tensor | None
+
+    def rows(self, rows: slice) -> "Spectra":
+        """Those of some channels, copied so that the others can go."""
+        return Spectra(*(None if each is None else each[rows].contiguous() for each in self))
 
 
 class GatedMLP(nn.Module):
@@ -325,9 +352,10 @@ class Block(nn.Module):
         dtype: torch.dtype | None = None,
         static_CF: Tensor | None = None,
         pointers: Pointers | None = None,
+        shards: Shards | None = None,
     ) -> Tensor:
         """(B, D, L) -> (B, D, L); activations are of `dtype`, the residual stream is as x."""
-        return self.mlp(self.mixer(x_BDL, mask_BL, dtype, static_CF, pointers), dtype)
+        return self.mlp(self.mixer(x_BDL, mask_BL, dtype, static_CF, pointers, shards), dtype)
 
     def plain(
         self,
@@ -383,12 +411,16 @@ class Orchid(nn.Module):
         self.norm = Norm(recipe.width, recipe.strands)
         self.checkpointing, self.activations = False, torch.float32
         self._held: Tensor | None = None
+        self.shards: Shards | None = None
 
-    def prepare(self, checkpointing: bool, activations: torch.dtype) -> None:
-        """Say how to train: whether to compute blocks again in the backward pass, and the type of
-        activations.
+    def prepare(
+        self, checkpointing: bool, activations: torch.dtype, shards: Shards | None = None
+    ) -> None:
+        """Say how to train: whether to compute blocks again in the backward pass, the type of
+        activations, and which processes share a window (in training alone; see
+        `model.sequence_parallel`).
         """
-        self.checkpointing, self.activations = checkpointing, activations
+        self.checkpointing, self.activations, self.shards = checkpointing, activations, shards
 
     @classmethod
     def from_pretrained(cls, folder: str | Path) -> "Orchid":
@@ -470,17 +502,23 @@ class Orchid(nn.Module):
 
     def encoding(self, letters_BVL: Tensor, mask_BL: Tensor | None = None) -> Encoding:
         """Vectors with what stands before them; see `encode_letters`."""
-        x_BDL, motifs_BDL = self.embed(letters_BVL)
+        # A window is evaluated whole: without gradients its activations are few.
+        shards = self.shards if self.training else None
+        x_BDL, motifs_BDL = self.embed(letters_BVL, shards=shards)
         pointers = self.pointers(letters_BVL)
         # Only float32 is narrowed: a model in float64 stays in it.
         dtype = self.activations if x_BDL.dtype == torch.float32 else x_BDL.dtype
-        for block, static_CF in zip(self.blocks, self._statics(x_BDL.shape[-1]), strict=True):
+        statics = self._statics(x_BDL.shape[-1], shards)
+        # Pointers reach the whole of z, which groups of channels never hold.
+        is_long = pointers is None and not channel_groups.fits_alone(x_BDL, mask_BL)
+        for block, static_CF in zip(self.blocks, statics, strict=True):
+            given = (mask_BL, dtype, static_CF, pointers, shards)
             if self.checkpointing and torch.is_grad_enabled():
-                x_BDL = checkpoint(
-                    block, x_BDL, mask_BL, dtype, static_CF, pointers, use_reentrant=False
-                )
+                x_BDL = checkpoint(block, x_BDL, *given, use_reentrant=False)
+            elif is_long and shards is None and isinstance(block, Block):
+                x_BDL = channel_groups.run_block(block, x_BDL, dtype)
             else:
-                x_BDL = block(x_BDL, mask_BL, dtype, static_CF, pointers)
+                x_BDL = block(x_BDL, *given)
         normed_BDL = norm(x_BDL, self.norm.channel_scale().to(x_BDL.dtype))
         return Encoding(normed_BDL.transpose(1, 2), x_BDL, motifs_BDL)
 
@@ -515,24 +553,35 @@ class Orchid(nn.Module):
         finally:
             self._held = None
 
-    def _statics(self, L: int) -> Sequence[Tensor | None]:
+    def _statics(self, L: int, shards: Shards | None) -> Sequence[Tensor | None]:
         """The static filters of all blocks, evaluated together.
 
         None where nothing is trained: then a block keeps its own from one call to the next.
         """
+        filters = [block.mixer.static for block in self.blocks if isinstance(block, Block)]
+        if shards is not None:
+            return shards.statics(filters, L * shards.size)
         if not torch.is_grad_enabled():
             return [None] * len(self.blocks)
-        filters = [block.mixer.static for block in self.blocks if isinstance(block, Block)]
         return static_spectra(filters, L).unbind()
 
     def embed(
-        self, letters_BVL: Tensor, gelu: Callable[[Tensor], Tensor] = functional.gelu
+        self,
+        letters_BVL: Tensor,
+        gelu: Callable[[Tensor], Tensor] = functional.gelu,
+        shards: Shards | None = None,
     ) -> tuple[Tensor, Tensor | None]:
         """The residual stream (B, D, L) before the first block, and the stem's features if any."""
         x_BDL = torch.matmul(self.letters.vectors().T, letters_BVL)
         if self.stem is None:
             return x_BDL, None
-        motifs_BDL = self.stem(letters_BVL, gelu)
+        if shards is None:
+            motifs_BDL = self.stem(letters_BVL, gelu)
+        else:
+            reach = self.recipe.stem // 2
+            wide_BVL = shards.widen(letters_BVL, reach)
+            own = slice(reach, reach + letters_BVL.shape[-1])
+            motifs_BDL = self.stem(wide_BVL, gelu)[..., own]
         return x_BDL + butterfly(motifs_BDL, halves(self.recipe.strands)), motifs_BDL
 
 

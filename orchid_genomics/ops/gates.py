@@ -42,16 +42,14 @@ def enter(
     mask_BL: Tensor | None,
     halves: int,
 ) -> list[Tensor]:
-    """z = v s1, v and s2 (B, D, L) from short_conv(fly(W norm(x))); taps (3, halves, C, K), v zero
-    where masked.
+    """z = v s1, v and s2 (B, halves C, L) from short_conv(fly(W norm(x))); taps (3, halves, C, K),
+    v zero where masked. W may give some of the channels alone.
     """
-    B, D, L = x_BDL.shape
-    k = taps.shape[-1] // 2
+    B, _, L = x_BDL.shape
+    _, _, C, K = taps.shape
+    k = K // 2
     # Not zeroed: every position is written by one piece.
-    outs = [
-        torch.empty(B, halves, D // halves, L, dtype=weight.dtype, device=x_BDL.device)
-        for _ in range(3)
-    ]
+    outs = [torch.empty(B, halves, C, L, dtype=weight.dtype, device=x_BDL.device) for _ in range(3)]
 
     def work(rows: slice, first: int, last: int) -> None:
         # Short taps reach k letters beyond the chunk on both sides, around the circle.
@@ -67,7 +65,7 @@ def enter(
 
     for piece in pieces(x_BDL):
         work(*piece)
-    return [out.view(B, D, L) for out in outs]
+    return [out.view(B, halves * C, L) for out in outs]
 
 
 def _enter_products(
@@ -253,7 +251,15 @@ def _leave_gradients(ctx: Any, dout: Tensor) -> tuple[Tensor | None, ...]:
 
 enter.register_autograd(_enter_gradients, setup_context=save_inputs)
 leave.register_autograd(_leave_gradients, setup_context=_save_leave)
-enter.register_fake(lambda x, weight, *rest: [fake(x).to(weight.dtype) for _ in range(3)])
+
+
+@enter.register_fake
+def _(x_BDL: Tensor, weight: Tensor, bias: Tensor | None, taps: Tensor, *rest: Any) -> list[Tensor]:
+    B, _, L = x_BDL.shape
+    shape = (B, taps.shape[1] * taps.shape[2], L)
+    return [torch.empty(shape, dtype=weight.dtype, device=x_BDL.device) for _ in range(3)]
+
+
 enter_backward.register_fake(
     lambda dz, dv, ds2, x, weight, bias, taps, mask, halves: fakes(x, weight, bias, taps)
 )

@@ -126,8 +126,8 @@ class Reader:
         """Log-probabilities (4,) of letters (contig, 0-based) from the tiles that they lie in."""
         by_tile: dict[tuple[str, int], list[tuple[int, int]]] = {}
         for contig, letter in letters:
-            tile, offset = self.tiles.find(contig, letter)
-            by_tile.setdefault((contig, tile), []).append((letter, offset))
+            number, offset = self.tiles.find(contig, letter)
+            by_tile.setdefault((contig, number), []).append((letter, offset))
         logs: dict[tuple[str, int], np.ndarray] = {}
         for tile, logs_LV in self.central(sorted(by_tile)):
             for letter, offset in by_tile[tile]:

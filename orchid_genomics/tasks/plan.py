@@ -47,7 +47,7 @@ def plan(path: str | Path, overrides: tuple[str, ...] = (), steps: int = 3) -> I
     if isinstance(recipe, FinetuneRecipe):
         yield from _plan_finetuning(recipe, steps)
         return
-    ranks = distributed.start(recipe.training.device)
+    ranks = distributed.start(recipe.training.device, recipe.training.sequence_ranks)
     source = open_source(recipe)
     stages = stages_of(recipe, source, ranks)
     model = build(recipe)

@@ -20,6 +20,7 @@ from orchid_genomics.genome.regions import union
 from orchid_genomics.model.folder import ModelRecipe, OrchidModel
 from orchid_genomics.model.heads import LettersRecipe
 from orchid_genomics.model.orchid import OrchidRecipe
+from orchid_genomics.model.sequence_parallel import check_shards
 from orchid_genomics.recipe import load
 from orchid_genomics.tasks.pretraining import (
     PretrainRecipe,
@@ -67,7 +68,7 @@ def pretrain(
         For what a user can mend.
     """
     recipe = load(path, run_recipe, overrides)
-    ranks = distributed.start(recipe.training.device)
+    ranks = distributed.start(recipe.training.device, recipe.training.sequence_ranks)
     folder = Path(out or Path("runs") / Path(path).stem)
     try:
         with closing(Run(folder, recipe, resume, writes=ranks.main)) as run:
@@ -165,6 +166,8 @@ def build(recipe: RunRecipe, fresh: bool = False) -> OrchidModel:
         # Decay lengths begin within the first stage's window. Lags that no early window holds would
         # keep the noise that they began with, and windows long enough to read it would be worse.
         encoder = _with_longest(encoder, float(recipe.stages()[0].length))
+    lengths = [stage.length for stage in recipe.stages()]
+    check_shards(encoder, lengths, recipe.training.sequence_ranks)
     # Right before the weights: nothing else may draw in between.
     torch.manual_seed(recipe.seed)
     model = OrchidModel(ModelRecipe(encoder=encoder, head=LettersRecipe()))
@@ -205,7 +208,7 @@ def stages_of(recipe: RunRecipe, source: Source, ranks: Ranks) -> list[Stage]:
     stages = []
     for number, stage in enumerate(recipe.stages()):
         where = f"training.curriculum.{number}" if recipe.training.curriculum else "training"
-        distributed.check_batch(stage.batch, stage.accumulate, ranks.world, f"{where}.batch")
+        distributed.check_batch(stage.batch, stage.accumulate, ranks.readers, f"{where}.batch")
         sampler = source.training(stage.length, stage.batch)
         stages.append(Stage(stage.length, stage.steps, stage.batch, stage.accumulate, sampler))
     return stages

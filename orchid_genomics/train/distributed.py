@@ -16,25 +16,33 @@ from torch import Tensor, nn
 
 from orchid_genomics.errors import RecipeError
 from orchid_genomics.model.device import device_of
+from orchid_genomics.model.sequence_parallel import WHERE, Shards
 
 
 @dataclass(frozen=True)
 class Ranks:
-    """This process among `world`, and its device."""
+    """This process among `world`, its device, and those that it shares windows with, if any."""
 
     rank: int
     world: int
     device: torch.device
+    shards: Shards | None = None
 
     @property
     def main(self) -> bool:
         """Whether this process writes and prints."""
         return self.rank == 0
 
+    @property
+    def readers(self) -> int:
+        """How many read rows of their own: the ranks, or groups of ranks that share windows."""
+        return self.world if self.shards is None else self.world // self.shards.size
+
     def rows(self, batch: int, part: int = 0, parts: int = 1) -> Sequence[int]:
         """The global rows of this rank's `part`-th of `parts` accumulated pieces of a batch."""
-        size = batch // (self.world * parts)
-        first = (part * self.world + self.rank) * size
+        reader = self.rank if self.shards is None else self.rank // self.shards.size
+        size = batch // (self.readers * parts)
+        first = (part * self.readers + reader) * size
         return range(first, first + size)
 
     def sum(self, values: Tensor) -> Tensor:
@@ -70,22 +78,44 @@ class Ranks:
             dist.destroy_process_group()
 
 
-def start(device: str = "auto") -> Ranks:
+def start(device: str = "auto", sequence_ranks: int = 1) -> Ranks:
     """Join what torchrun started (NCCL on CUDA, gloo on CPU), or stand alone.
 
     Parameters
     ----------
     device
         auto, cpu or cuda.
+    sequence_ranks
+        Ranks that share each window; the others read other rows.
+
+    Raises
+    ------
+    RecipeError
+        Where torchrun started no multiple of `sequence_ranks`.
     """
     world, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
+    if world % sequence_ranks:
+        message = f"{sequence_ranks} ranks a window, and {world} in all"
+        many = f"torchrun --nproc-per-node with a multiple of {sequence_ranks}"
+        raise RecipeError(WHERE, message, many)
     # Before NCCL starts, which works on the current device.
     own = device_of(device, "training.device")
     if own.type == "cuda":
         torch.cuda.set_device(own)
     if world > 1:
         dist.init_process_group("nccl" if own.type == "cuda" else "gloo")
-    return Ranks(rank, world, own)
+    return Ranks(rank, world, own, share_windows(rank, world, sequence_ranks))
+
+
+def share_windows(rank: int, world: int, size: int) -> Shards | None:
+    """The `size` neighbouring ranks that share windows with this one; None where each has its own.
+
+    Every rank must call it: groups are made by all ranks together.
+    """
+    if size == 1:
+        return None
+    groups = [dist.new_group(range(first, first + size)) for first in range(0, world, size)]
+    return Shards(rank % size, size, groups[rank // size])
 
 
 def check_batch(batch: int, accumulate: int, world: int, where: str) -> None:

@@ -20,10 +20,11 @@ from torch import Tensor, nn
 
 from orchid_genomics.data.loader import Batch, Sampler, batches
 from orchid_genomics.errors import MachineError, NumericError, TrainingError
+from orchid_genomics.model.sequence_parallel import Shards
 from orchid_genomics.recipe import Strict
 from orchid_genomics.train import optimizer as adamw
 from orchid_genomics.train.distributed import Ranks
-from orchid_genomics.train.objectives import Example, Objective, Ready
+from orchid_genomics.train.objectives import Example, Objective, Ready, cut_letters
 from orchid_genomics.train.optimizer import OptimizerRecipe
 from orchid_genomics.train.progress import Reporter
 from orchid_genomics.train.run import BEST, NEWEST, Run
@@ -49,6 +50,9 @@ class TrainingRecipe(Strict):
     curriculum: tuple[StageRecipe, ...] = ()
     """Train short, finish long: stages in order, in place of `steps`, `batch`, `accumulate` and
     `data.length`."""
+    sequence_ranks: int = Field(default=1, gt=0)
+    """Ranks that share each window, a part of its letters each; those of `torchrun` are a multiple
+    of it, and groups of them read different rows."""
     checkpointing: bool = False
     """Compute every block again in the backward pass rather than keep its activations."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -64,9 +68,11 @@ class TrainingRecipe(Strict):
 class Encoder(Protocol):
     """What the loop asks of an encoder."""
 
-    def prepare(self, checkpointing: bool, activations: torch.dtype) -> None:
-        """Say how to train: whether to compute blocks again in the backward pass, and the type of
-        activations.
+    def prepare(
+        self, checkpointing: bool, activations: torch.dtype, shards: Shards | None = None
+    ) -> None:
+        """Say how to train: whether to compute blocks again in the backward pass, the type of
+        activations, and which processes share a window.
         """
 
 
@@ -177,7 +183,8 @@ class Fit(Generic[Ready]):
         validate: Callable[[], float] | None = None,
     ) -> None:
         model.to(ranks.device)
-        model.encoder.prepare(recipe.checkpointing, activations(recipe.precision, ranks.device))
+        kind = activations(recipe.precision, ranks.device)
+        model.encoder.prepare(recipe.checkpointing, kind, ranks.shards)
         self.model, self.objective, self.stages = model, objective, stages
         self.recipe, self.optimizer_recipe, self.seed = recipe, optimizer, seed
         self.saved, self.ranks, self.validate = run, ranks, validate
@@ -290,7 +297,11 @@ class Fit(Generic[Ready]):
         for part, rows in enumerate(parts):
             number = torch.tensor(rows, device=device)
             inside = tokens[part * size : (part + 1) * size]
-            examples.append(self.objective.hide(inside, self.seed, batch.step, number))
+            # Hidden in the whole window, of which a rank that shares it then takes its stretch.
+            example = self.objective.hide(inside, self.seed, batch.step, number)
+            if self.ranks.shards is not None:
+                example = cut_letters(example, self.ranks.shards.stretch(tokens.shape[1]))
+            examples.append(example)
         return examples
 
     def _backward(self, batch: Batch, parts: Sequence[Sequence[int]]) -> float:

@@ -142,6 +142,14 @@ class HiddenLetters(NamedTuple):
         """No padding: windows are whole."""
 
 
+def cut_letters(example: Ready, stretch: slice) -> Ready:
+    """The targets of a stretch of every window; raises RecipeError for other than letters."""
+    if not isinstance(example, HiddenLetters):
+        message = "ranks share windows of hidden letters alone"
+        raise RecipeError("training.sequence_ranks", message, "1")
+    return type(example)(*(each[:, stretch] for each in example))
+
+
 @OBJECTIVES.register("masked")
 class MaskedLetters:
     """The masked-letter objective over an alphabet; N, MASK and PAD are never targets."""

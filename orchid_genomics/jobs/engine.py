@@ -111,11 +111,14 @@ class Part:
     """The answers to one block as a file, and beside it (.json) what it must be.
 
     A part is trusted for its size and checksum, never because it is there: a disk that filled, or
-    a copy between machines that broke off, leaves files that begin well.
+    a copy between machines that broke off, leaves files that begin well. `job` is the checksum of
+    the manifest, for a part may be whole and stand in another job's folder, or under the name of
+    another block.
     """
 
     folder: Path
     block: int
+    job: str = ""
 
     @property
     def path(self) -> Path:
@@ -130,6 +133,8 @@ class Part:
         with writable(self.folder, _ADVICE), atomic_file(self.path) as temporary:
             form.write(answers, temporary)
             receipt = {
+                "job": self.job,
+                "block": self.block,
                 "records": records,
                 "bytes": temporary.stat().st_size,
                 "sha256": checksum(temporary),
@@ -147,6 +152,7 @@ class Part:
         try:
             receipt = json.loads(self.receipt.read_text(encoding="utf-8"))
             written = [receipt[key] for key in ("bytes", "sha256", "records")]
+            belongs = receipt["job"], receipt["block"]
             stats = receipt["stats"]
             whole = _is_sealed(receipt)
             present = [self.path.stat().st_size, checksum(self.path), records]
@@ -158,6 +164,9 @@ class Part:
             raise self._damage("is not what was written (its checksum differs)")
         if written[2] != records:
             raise self._damage(f"has {written[2]:,} records where {records:,} belong")
+        if belongs != (self.job, self.block):
+            other = "another job" if belongs[0] != self.job else f"block {belongs[1]}"
+            raise self._damage(f"holds the answers of {other}")
         if not whole:
             message = f"has a record ({self.receipt.name}) that is not what was written"
             raise self._damage(message)
@@ -197,7 +206,8 @@ def stream(job: Job, work: Work, form: Format, quiet: bool = False) -> list[Stat
     if job.where.piped:
         return _pipe(job, work, form, quiet)
     with _folder_of_parts(job) as folder:
-        parts = {block: Part(folder, block) for block in job.own_blocks}
+        name = _content_hash(vars(job.manifest))
+        parts = {block: Part(folder, block, name) for block in job.own_blocks}
         done = [block for block, part in parts.items() if part.path.exists()]
         for block in done:
             # Before any work: a damaged part would else be found hours later, when all are joined.
@@ -262,10 +272,11 @@ def join_parts(
     as it was written; NoValueError, with the reasons, where there is nothing to write.
     """
     parts: dict[int, Part] = {}
+    name = _content_hash(vars(manifest))
     for folder in folders:
         _require_same_job(folder, Manifest.read(folder), manifest)
         for block in range(manifest.blocks):
-            if (part := Part(folder, block)).path.exists():
+            if (part := Part(folder, block, name)).path.exists():
                 parts[block] = part
     missing = [block for block in range(manifest.blocks) if block not in parts]
     if missing:

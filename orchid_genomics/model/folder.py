@@ -97,14 +97,14 @@ class OrchidModel(nn.Module):
 
     @classmethod
     def from_pretrained(cls, folder: str | Path) -> "OrchidModel":
-        """Read a model folder, in eval mode.
+        """Read a model folder, or that of a run folder, in eval mode.
 
         Raises
         ------
         InputError : for a folder that is missing, foreign or damaged.
         RecipeError : for a config with a wrong key or value.
         """
-        folder = Path(folder)
+        folder = find_model(folder)
         config = read_json(folder / CONFIG)
         if config.get("format") != FORMAT:
             message = f"is not a model of this tool (format {reprlib.repr(config.get('format'))})"
@@ -172,6 +172,14 @@ class OrchidModel(nn.Module):
             digest.update(name.encode())
             digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
         return digest.hexdigest()[:12]
+
+
+def find_model(folder: str | Path) -> Path:
+    """The folder itself, or the model in it where it is the folder of a run."""
+    folder = Path(folder)
+    inside = folder / "model"
+    is_run = not (folder / CONFIG).exists() and (inside / CONFIG).exists()
+    return inside if is_run else folder
 
 
 def _check_header(recipe: ModelRecipe, path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from orchid_genomics.errors import InputError
 from orchid_genomics.evaluate.score_table import scores_of, table_text
 from orchid_genomics.files import finite
-from orchid_genomics.model.folder import CONFIG, PROVENANCE, OrchidModel
+from orchid_genomics.model.folder import PROVENANCE, OrchidModel, find_model
 from orchid_genomics.model.provenance import Provenance
 from orchid_genomics.terminal import clock
 
@@ -18,9 +18,7 @@ def info(folder: str | Path, as_json: bool = False) -> Iterator[str]:
 
     Raises InputError for one that is missing, foreign or damaged.
     """
-    folder = Path(folder)
-    if not (folder / CONFIG).exists() and (folder / "model" / CONFIG).exists():
-        folder = folder / "model"
+    folder = find_model(folder)
     model = OrchidModel.from_pretrained(folder)
     encoder, provenance = model.recipe.encoder, model.provenance
     try:

@@ -225,7 +225,25 @@ def damage_stats(part):
     part.with_suffix(".json").write_text(json.dumps(receipt | {"stats": {"odd": 1}}))
 
 
+def damage_place(part):
+    """The part and its receipt are those of the block behind it."""
+    for ending in (".part", ".json"):
+        other = part.with_name("00000001.part").with_suffix(ending)
+        part.with_suffix(ending).write_bytes(other.read_bytes())
+
+
+def damage_job(part):
+    """The part is whole, and of a job of the same records with another option."""
+    out = part.parent.with_name("other")
+    run(job(out, shard=(1, 2), window=16))
+    for ending in (".part", ".json"):
+        other = out.with_name("other.parts") / part.name
+        part.with_suffix(ending).write_bytes(other.with_suffix(ending).read_bytes())
+
+
 DAMAGES = [
+    (damage_place, "holds the answers of block 1"),
+    (damage_job, "holds the answers of another job"),
     (damage_nothing, "has 0 bytes where 21 were written"),
     (damage_half, "has 5 bytes where 21 were written"),
     (damage_letter, r"is not what was written \(its checksum differs\)"),

@@ -78,6 +78,13 @@ def fault(folder) -> str:
     return line
 
 
+def test_the_folder_of_a_run_means_the_model_in_it(folder):
+    assert OrchidModel.from_pretrained(folder.parent).hash() == new_model().hash()
+    (folder / CONFIG).rename(folder.parent / CONFIG)
+    with pytest.raises(InputError, match=f"^{folder.parent / WEIGHTS}: cannot be read"):
+        OrchidModel.from_pretrained(folder.parent)
+
+
 def test_a_missing_folder(tmp_path):
     line = fault(tmp_path / "none")
     fault_and_right = "cannot be read (No such file or directory); a model folder of this tool"

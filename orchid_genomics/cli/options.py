@@ -42,6 +42,15 @@ circular = click.option(
     "are; may be repeated.",
 )
 
+relatives = click.option(
+    "--relatives",
+    multiple=True,
+    metavar="FASTA",
+    type=click.Path(),
+    help="A related genome: the stretch of it that belongs beside a window is read with it, by a "
+    "model that has pointers; may be repeated.",
+)
+
 recipe = together(
     file_argument("recipe"),
     click.option(

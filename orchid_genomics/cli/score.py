@@ -75,6 +75,7 @@ Symbolic ALTs have no score, and neither has an event longer than half the windo
     "Not pathogenicity.",
 )
 @click.option("--prefix", default="ORCHID", show_default=True, help="Prefix of the INFO names.")
+@options.relatives
 @options.job
 def score_variants(**words: Any) -> None:
     from orchid_genomics.tasks.score_variants import score_variants as task

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from orchid_genomics.data.relatives import Relatives
 from orchid_genomics.errors import InputError, MachineError, RecipeError
 from orchid_genomics.genome.fasta import Genome
 from orchid_genomics.model.folder import OrchidModel
@@ -60,18 +61,30 @@ class Pair:
 class Reader:
     """A model, a genome and a window length in letters; forgets between blocks (`forget`).
 
+    With `relatives`, what they have beside a window is read with it, and follows from its letters.
+
     Attributes: `core` the central letters of a tile that are read from it, and `tiles` the grid of
     them; `seconds` spent in the model. Raises InputError for a window that is odd or below 64
     letters, and for one that the model's device cannot hold.
     """
 
-    def __init__(self, model: OrchidModel, genome: Genome, window: int) -> None:
+    def __init__(
+        self,
+        model: OrchidModel,
+        genome: Genome,
+        window: int,
+        relatives: Relatives | None = None,
+    ) -> None:
         check_window(window, model, "window", genome=genome)
+        if relatives is not None:
+            check_relatives(model, relatives, window)
+        self.relatives = relatives
         self.model, self.genome, self.window = model.eval(), genome, window
         self.core = 3 * window // 4
         self.tiles = Tiles(genome, self.core, whole=window)
         self.device = next(model.parameters()).device
-        self.batch = max(1, _LETTERS.get(self.device.type, 1 << 20) // window)
+        read = window * (1 if relatives is None else relatives.times)
+        self.batch = max(1, _LETTERS.get(self.device.type, 1 << 20) // read)
         self.dense = model.recipe.encoder.strands == "dense"
         self.reads_letters = model.recipe.head is not None and model.recipe.head.kind == "letters"
         self.seconds = 0.0
@@ -258,7 +271,7 @@ class Reader:
         legible = self.reads_letters and Masking.of(self.model.provenance).legible
         windows: dict[int, _Window] = {}
         for numbers, codes_BL in by_length(rows):
-            vectors_BLD = self._time(self._vectors, self._to_device(codes_BL))
+            vectors_BLD = self._read(codes_BL)
             likely_BL = self._likelihoods(vectors_BLD, codes_BL) if legible else None
             for row, number in enumerate(numbers):
                 likely_L = None if likely_BL is None else likely_BL[row]
@@ -304,6 +317,14 @@ class Reader:
         # Rounding may put a cosine a little above 1.
         return Pair(float(change), float(inside.mean()), max(float(cosine), 0.0), float(distance))
 
+    def _read(self, codes_BL: np.ndarray) -> Tensor:
+        """The vectors of windows, read with what their relatives have beside them if any."""
+        L = codes_BL.shape[1]
+        rows = codes_BL
+        if self.relatives is not None:
+            rows = np.stack([self.relatives.beside(row) for row in codes_BL])
+        return self._time(self._vectors, self._to_device(rows))[:, :L]
+
     def _vectors(self, tokens_BL: Tensor) -> Tensor:
         """Vectors (B, L, D), float32; of dense models both strands side by side, (B, L, 2 D)."""
         vectors = self.model.encoder.encode(tokens_BL).float()
@@ -319,7 +340,7 @@ class Reader:
         """
         answers: dict[int, np.ndarray] = {}
         for numbers, codes_BL in by_length(rows):
-            vectors_BLD = self._time(self._vectors, self._to_device(codes_BL))
+            vectors_BLD = self._read(codes_BL)
             answers.update(zip(numbers, self._logs(vectors_BLD, codes_BL, unmasking), strict=True))
         return [answers[number] for number in range(len(rows))]
 
@@ -386,6 +407,17 @@ def by_length(rows: Sequence[np.ndarray]) -> Iterator[tuple[list[int], np.ndarra
         numbers.setdefault(len(row), []).append(number)
     for some in numbers.values():
         yield some, np.stack([rows[number] for number in some])
+
+
+def check_relatives(model: OrchidModel, relatives: Relatives, window: int) -> None:
+    """Raise InputError where a model would not read what stands beside its windows."""
+    if not model.recipe.encoder.filter.hash_length:
+        message = "the model has no pointers, and would not read them"
+        raise InputError("relatives", message, "a model with filter.hash_length")
+    if model.recipe.head is not None and model.recipe.head.kind != "letters":
+        message = f"the model's head ({model.recipe.head.kind}) answers for all that it reads"
+        raise InputError("relatives", message, "a pretrained model")
+    check_memory(window * relatives.times, model, "relatives")
 
 
 def check_window(

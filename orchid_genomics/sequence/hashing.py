@@ -57,6 +57,8 @@ class Stream(IntEnum):
     COPY_CHANGE = 77
     COPY_LETTER = 78
     COPY_PRESENT = 79
+    # windows without relatives beside them (data.relatives)
+    ALONE = 80
     # windows without a peak (data.negatives)
     NEGATIVE_GRID = 81
     NEGATIVE_POOL = 82

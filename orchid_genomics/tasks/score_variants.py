@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from orchid_genomics.data.relatives import Relative, Relatives
 from orchid_genomics.files import checksum, name_errors, regular_copy
+from orchid_genomics.genome.fasta import Genome
 from orchid_genomics.genome.vcf import Survey, Vcf
 from orchid_genomics.jobs.engine import BLOCK, Job, run_job
 from orchid_genomics.jobs.formats import BcfFormat
@@ -64,21 +66,26 @@ def score_variants(
     quiet: bool = False,
     aliases: str | Path | None = None,
     circular: Sequence[str | Path] = (),
+    relatives: Sequence[str | Path] = (),
 ) -> Stats | None:
     """Score every ALT of a VCF or BCF (`-`: standard input) into `out`; see the command's help.
 
     `aliases` is a file of other names of the contigs of `genome`: two columns, two names a line.
     `circular` names those that are read round their origin, or annotations that say which are.
+    `relatives` are FASTA files of related genomes: the stretch of each that belongs beside a window
+    is read with it.
 
     Returns the summary, which is also in ``<out>.summary.json`` and, unless `quiet`, on stderr;
     None for a shard. Raises InputError for inputs or options that cannot be, before any work.
     """
-    where = destination(out, (variants, genome, calibration), shard, resume)
+    where = destination(out, (variants, genome, calibration, *relatives), shard, resume)
     kind = kind_of(where.out, KINDS, piped="vcf")
     vcf = Vcf(variants)
-    inputs = (Unchanged(vcf.path, vcf.shown), Unchanged(Path(genome)))
+    files = (genome, *relatives)
+    inputs = (Unchanged(vcf.path, vcf.shown), *(Unchanged(Path(file)) for file in files))
     loaded, fasta = open_model_and_genome(model, genome, device, aliases, circular)
-    scoring = Scoring(loaded, fasta, scores, windows, on_mismatch)
+    related = Relatives([Relative(Genome(path)) for path in relatives]) if relatives else None
+    scoring = Scoring(loaded, fasta, scores, windows, on_mismatch, related)
     background = None
     if calibration is not None:
         # A pipe gives its bytes once, and they are read and summed up.

@@ -48,6 +48,8 @@ class VariantIdentity(Identity):
     window: str
     on_mismatch: str = Field(alias="on REF mismatch")
     calibration: str | None = None
+    relatives: tuple[str, ...] | None = None
+    """Checksums of the related genomes that are read beside each window, in order."""
     prefix: str
     columns: tuple[tuple[str, str, int], ...]
     """Name, description and window of each."""
@@ -72,6 +74,7 @@ class VariantIdentity(Identity):
             window=",".join(map(str, scoring.windows)),
             on_mismatch=scoring.on_mismatch,
             calibration=calibration,
+            relatives=None if scoring.relatives is None else scoring.relatives.checksums(),
             prefix=prefix,
             columns=tuple(columns),
             head=None,
@@ -95,7 +98,11 @@ class VariantIdentity(Identity):
             "window": self.window,
             "on REF mismatch": self.on_mismatch,
         }
-        return about | ({"calibration": self.calibration[:12]} if self.calibration else {})
+        if self.calibration:
+            about["calibration"] = self.calibration[:12]
+        if self.relatives:
+            about["relatives"] = ",".join(checksum[:12] for checksum in self.relatives)
+        return about
 
     def _header(self, survey: Survey, names: Sequence[str]) -> str | None:
         words = "; ".join(f"{key} {value}" for key, value in self.about.items())

@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from orchid_genomics.data.relatives import Relatives
 from orchid_genomics.errors import InputError
 from orchid_genomics.genome.fasta import Genome
 from orchid_genomics.model.folder import OrchidModel
@@ -68,6 +69,7 @@ class Extra(NamedTuple):
 class Scoring:
     """A model, a genome, scores and windows made ready: what Python and the command share.
 
+    With `relatives` stretches of them are read beside each window.
     With several windows every column is there once a window, its name ending in it (llr_1024).
     Raises InputError for an unknown score, or one that the model cannot give.
     """
@@ -79,14 +81,16 @@ class Scoring:
         scores: Sequence[str] | None = None,
         windows: Sequence[int] | None = None,
         on_mismatch: OnMismatch = "skip",
+        relatives: Relatives | None = None,
     ) -> None:
         self.model, self.genome, self.on_mismatch = model, genome, on_mismatch
+        self.relatives = relatives
         self.scores = choose_scores(scores, model)
         self.scorers = {name: SCORERS[name] for name in self.scores}
         self.windows = tuple(dict.fromkeys(windows or (trained_length(model),)))
         for window in self.windows:
             check_window(window, model, "windows", genome=genome)
-        self.readers = [Reader(model, genome, window) for window in self.windows]
+        self.readers = [Reader(model, genome, window, relatives) for window in self.windows]
         self.extras: list[Extra] = []
         if any(scorer.in_sight for scorer in self.scorers.values()):
             # Raises now, and not after hours, for a model that cannot.

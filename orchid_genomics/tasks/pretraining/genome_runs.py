@@ -9,9 +9,11 @@ from pydantic_core import PydanticCustomError
 
 from orchid_genomics.data.corpus import Corpus, DataRecipe
 from orchid_genomics.data.loader import Sampler
+from orchid_genomics.data.relatives import Beside, BesideRecipe, RelativeRecipe, open_relatives
 from orchid_genomics.data.splits import GenomeRecipe
 from orchid_genomics.evaluate import protocols
 from orchid_genomics.evaluate.masked_letters import LetterModel
+from orchid_genomics.evaluate.probes.beside_relatives import relatives_table
 from orchid_genomics.evaluate.protocols import EvaluationRecipe, RegionRecipe
 from orchid_genomics.evaluate.score_table import ScoreTable
 from orchid_genomics.files import checksum
@@ -58,6 +60,9 @@ class PretrainRecipe(GenomesRecipe):
 
     kind: Literal["genomes"] = "genomes"
     evaluation: EvaluationRecipe = EvaluationRecipe()
+    relatives: tuple[RelativeRecipe, ...] = ()
+    """Related genomes whose stretches stand beside the training windows."""
+    beside: BesideRecipe = BesideRecipe()
 
     @model_validator(mode="after")
     def _scratch(self) -> "PretrainRecipe":
@@ -66,6 +71,14 @@ class PretrainRecipe(GenomesRecipe):
                 "evaluation.scratch stands beside a given model, and none is named by pretrained"
             )
             raise PydanticCustomError("scratch", "{found}", {"found": message})
+        return self
+
+    @model_validator(mode="after")
+    def _reads_relatives(self) -> "PretrainRecipe":
+        # A given model brings its own shape, which is not known here.
+        if self.relatives and not self.model.filter.hash_length and self.pretrained is None:
+            message = "relatives are read through pointers: model.filter.hash_length = 11"
+            raise PydanticCustomError("relatives", "{found}", {"found": message})
         return self
 
 
@@ -176,6 +189,30 @@ class GenomeSource(Genomes):
     def __init__(self, recipe: PretrainRecipe) -> None:
         super().__init__(recipe, recipe.evaluation.regions)
         self.recipe = recipe
+        # Of their contigs those that train alone are ever looked at in training.
+        places = [*self.corpus.held_out("validation"), *self.corpus.held_out("test")]
+        self._names = {interval.contig for _, interval in places}
+        self.relatives = open_relatives(recipe.relatives, self._names, training=True)
+
+    def training(self, length: int, batch: int) -> Sampler:
+        """Windows of one length, with their relatives beside them if any."""
+        windows = self.corpus.training(length, batch)
+        if not self.relatives.relatives:
+            return windows
+        return Beside(windows, self.relatives, self.recipe.beside)
+
+    def describe(self, length: int, whole: bool = False) -> list[str]:
+        """What is about to be read, and what stands beside it."""
+        lines = super().describe(length, whole)
+        for relative in self.relatives.relatives:
+            without = ", ".join(sorted(relative.without)) or "none"
+            lines.append(f"beside each window: {relative.genome.path.name}, held out: {without}")
+        return lines
+
+    def inputs(self) -> dict[str, str]:
+        """Every file that is read, and its SHA-256."""
+        files = [str(relative.fasta) for relative in self.recipe.relatives]
+        return {**super().inputs(), **{file: checksum(file) for file in files}}
 
     def validation(
         self, model: LetterModel, length: int, ranks: Ranks
@@ -194,7 +231,7 @@ class GenomeSource(Genomes):
         """Both protocols on the test split, beside other models and the count models."""
         if self.corpus.held_out("test"):
             say("measuring the test split")
-        return protocols.evaluate(
+        tables = protocols.evaluate(
             model,
             self.corpus,
             length,
@@ -202,6 +239,14 @@ class GenomeSource(Genomes):
             ranks=ranks,
             say=say,
             others=others,
+        )
+        if not self.recipe.relatives:
+            return tables
+        say("measuring with relatives beside the windows")
+        relatives = open_relatives(self.recipe.relatives, self._names, training=False)
+        measured = self.recipe.evaluation
+        return tables + relatives_table(
+            model, self.corpus, length, relatives, measured=measured, ranks=ranks
         )
 
 

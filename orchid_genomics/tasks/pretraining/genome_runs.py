@@ -211,8 +211,10 @@ class GenomeSource(Genomes):
 
     def inputs(self) -> dict[str, str]:
         """Every file that is read, and its SHA-256."""
-        files = [str(relative.fasta) for relative in self.recipe.relatives]
-        return {**super().inputs(), **{file: checksum(file) for file in files}}
+        inputs = super().inputs()
+        for relative in self.recipe.relatives:
+            inputs[str(relative.fasta)] = checksum(relative.fasta)
+        return inputs
 
     def validation(
         self, model: LetterModel, length: int, ranks: Ranks

@@ -30,7 +30,10 @@ from orchid_genomics.jobs.task import Format
 _BATCH = 1 << 26  # bytes of records that are converted at once before the work
 _LONGEST_TBI = 1 << 29  # letters of a contig that a .tbi can hold
 _FARTHEST_BCF = 2**31 - 1
-_VCF_COLUMNS = ("CHROM", "POS", "ID", "REF", "ALT", "QUAL", "FILTER", "INFO")
+_VCF_COLUMNS = ("CHROM", "POS", "ID", "REF", "ALT", "QUAL", "FILTER", "INFO", "FORMAT")
+_FORMAT = 8  # the column behind which samples stand
+_SAMPLE_MARKS = ":,;|/"
+_MISSING = re.compile(r"\.(,\.)+")  # several missing values, which a BCF holds as one
 VCF_INDEX = {"preset": "vcf"}
 # 1-based places in column 2
 TSV_INDEX = {"seq_col": 0, "start_col": 1, "end_col": 1, "meta_char": "#"}
@@ -194,27 +197,47 @@ def _require_reach(lines: Sequence[bytes], where: object, first: int) -> None:
 
 
 def _require_same_records(lines: Sequence[bytes], made: Path, where: object, first: int) -> None:
-    """Raise InputError at the first record whose first eight columns a BCF changes."""
+    """Raise InputError at the first record of which a BCF changes a column."""
     with quiet(), pysam.VariantFile(str(made)) as file:
         for number, (line, record) in enumerate(zip_longest(lines, file), first):
-            before = line.decode("latin-1").rstrip("\r\n").split("\t", 8)[:8] if line else []
-            after = str(record).rstrip("\n").split("\t", 8)[:8] if record else []
-            column = "" if before == after else _first_change(before, after)
+            column = _first_change(line or b"", record)
             if column:
                 possible = "an output in .vcf.gz, which keeps records as they are"
                 message = f"its {column} would not be the same in a BCF"
                 raise InputError(f"{where} record {number}", message, possible)
 
 
-def _first_change(before: Sequence[str], after: Sequence[str]) -> str:
+def _first_change(line: bytes, record: Any) -> str:
     """The name of the first column that means something else; "" where all mean the same."""
-    if len(before) != len(after):
+    try:
+        before = line.decode("utf-8").rstrip("\r\n")
+        after = "" if record is None else str(record).rstrip("\n")
+    except UnicodeDecodeError:
+        return "text (no UTF-8)"
+    if before == after:
+        return ""
+    old, new = before.split("\t"), after.split("\t")
+    if len(old) != len(new):
         return "line"
-    for column, old, new in zip(_VCF_COLUMNS, before, after, strict=True):
-        marks = {"QUAL": "", "INFO": ";,="}.get(column)
-        if old != new and (marks is None or not _alike(old, new, marks)):
+    for at, words in enumerate(zip(old, new, strict=True)):
+        if words[0] == words[1]:
+            continue
+        column = _VCF_COLUMNS[at] if at < len(_VCF_COLUMNS) else f"sample {at - 8}"
+        if at > _FORMAT:
+            words = _shorten_sample(words[0]), _shorten_sample(words[1])
+        marks = {"QUAL": "", "INFO": ";,=", "FORMAT": None}.get(column, _SAMPLE_MARKS)
+        is_exact = marks is None or at < _VCF_COLUMNS.index("QUAL") or column == "FILTER"
+        if is_exact or not _alike(*words, marks or ""):
             return column
     return ""
+
+
+def _shorten_sample(text: str) -> str:
+    """A sample without what is missing at its end, which a VCF may leave out."""
+    fields = [_MISSING.sub(".", field) for field in text.split(":")]
+    while len(fields) > 1 and fields[-1] == ".":
+        fields.pop()
+    return ":".join(fields)
 
 
 def _alike(old: str, new: str, marks: str) -> bool:

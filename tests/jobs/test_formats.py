@@ -4,6 +4,7 @@ index.
 
 import gzip
 import warnings
+from contextlib import nullcontext
 
 import pysam
 import pytest
@@ -66,6 +67,29 @@ def test_a_record_that_a_bcf_cannot_hold_is_refused_before_any_work(tmp_path, re
     with pytest.raises(InputError, match=message):
         bcf().rehearse(HEADER.encode(), lines, "in.vcf", tmp_path / "out.bcf")
     assert list(tmp_path.iterdir()) == []
+
+
+SAMPLES = HEADER.replace("INFO\n", "INFO\tFORMAT\tone\ttwo\n").replace(
+    "#CHROM",
+    '##FORMAT=<ID=GT,Number=1,Type=String,Description="g">\n'
+    '##FORMAT=<ID=DP,Number=.,Type=Integer,Description="d">\n'
+    '##FORMAT=<ID=F,Number=1,Type=Float,Description="f">\n#CHROM',
+)
+
+
+@pytest.mark.parametrize(
+    ("samples", "message"),
+    [
+        ("GT:DP:F\t0/1:7:0.10\t1|1", ""),
+        ("GT:DP:F\t0/1:.,.:1e-3\t.:.:.", ""),
+        ("GT:DP\t0/1:7\t1|1:4000000000", "its sample 2 would not be the same in a BCF"),
+    ],
+)
+def test_samples_are_as_they_went_in_or_refused_before_any_work(tmp_path, samples, message):
+    line = f"c1\t500\tä\tA\tG\t.\t.\tEND=500\t{samples}".encode()
+    refusal = pytest.raises(InputError, match=message) if message else nullcontext()
+    with refusal:
+        bcf(SAMPLES).rehearse(SAMPLES.encode(), [line], "in.vcf", tmp_path / "out.bcf")
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,7 @@ def _mix(mixer: Mixer, x_BDL: Tensor, dtype: torch.dtype) -> Tensor:
         enter = BACKENDS[mixer.backend].enter
         z, v, s2 = enter(x_BDL, weight, bias, taps[:, :, rows].contiguous(), None, H)
         static = static_spectra([mixer.static], L, rows)[0]
-        y = mixer.apply(z, v, None, spectra.rows(rows)._replace(static_CF=static))
+        y = mixer.mix(z, v, None, spectra.rows(rows)._replace(static_CF=static))
         # The bias once, and not with every group.
         own_bias = b_out if first == 0 else None
         _leave(out_BDL, (y, z, s2), skip[rows].repeat(H), (w_out[:, :, rows], own_bias), H)

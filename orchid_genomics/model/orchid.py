@@ -167,14 +167,14 @@ class Mixer(nn.Module):
         static_CF: Tensor | None = None,
     ) -> Tensor:
         """h(v) * z."""
-        return self.apply(z_BDL, v_BDL, mask_BL, self.spectra(z_BDL.shape[-1], static_CF))
+        return self.mix(z_BDL, v_BDL, mask_BL, self.spectra(z_BDL.shape[-1], static_CF))
 
     def spectra(self, L: int, static_CF: Tensor | None = None) -> "Spectra":
-        """What `apply` takes for windows of L letters."""
+        """What `mix` takes for windows of L letters."""
         static = self.static(L) if static_CF is None else static_CF
         return Spectra(static, *self.conditioning(L), self.conditioning.turned(L))
 
-    def apply(
+    def mix(
         self, z_BDL: Tensor, v_BDL: Tensor, mask_BL: Tensor | None, spectra: "Spectra"
     ) -> Tensor:
         """h(v) * z by these spectra; of some of the channels where they are of those alone."""

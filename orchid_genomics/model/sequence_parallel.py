@@ -99,7 +99,7 @@ def mix(
     z_whole, v_whole = both.reshape(2, B, D // shards.size, L).unbind()
     rows = shards.rows(D // H)
     spectra = mixer.spectra(L, x_BDl.new_empty(D // H, 0)).rows(rows)
-    y_whole = mixer.apply(z_whole, v_whole, None, spectra._replace(static_CF=static_cF))
+    y_whole = mixer.mix(z_whole, v_whole, None, spectra._replace(static_CF=static_cF))
     y = shards.to_positions(y_whole.view(B, H, -1, L)).reshape(B, D, part)
     skip = mixer.skip.repeat(H).to(dtype)
     return fused.leave(x_BDl, y, z, s2, skip, *mixer.outside.fold(dtype), H)

@@ -7,6 +7,13 @@ import torch
 from orchid_genomics.errors import MachineError
 
 
+def memory_of(device: torch.device) -> int:
+    """Bytes of memory that a device has, free or not."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_properties(device).total_memory
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
 def device_of(name: str = "auto", where: str = "--device") -> torch.device:
     """The device of a name, "auto" being a GPU where there is one; this rank's own under torchrun.
 

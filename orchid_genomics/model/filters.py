@@ -35,6 +35,9 @@ class FilterRecipe(Choice):
     """The shortest decay length at the start, nucleotides."""
     longest: float | None = Field(default=None, gt=0, le=1e9)
     """The longest decay length at the start, nucleotides; pretraining fills in its first window."""
+    far: float | None = Field(default=None, gt=0, le=1e9)
+    """The longest decay length of the last quarter of the channels, nucleotides, whose filters
+    begin at 0: lags that the first window does not hold grow in. Not given: no such channels."""
     hidden: int = Field(default=32, gt=0, le=1 << 16)
     octaves: int = Field(default=8, gt=0, le=64)
     threshold: float = Field(default=0.0, ge=0, le=1e3)
@@ -115,8 +118,13 @@ class StaticFilter(nn.Module):
         self.second = nn.Linear(recipe.hidden, recipe.hidden)
         self.last = nn.Linear(recipe.hidden, channels, bias=False)
         longest = max(recipe.longest or DEFAULT_LONGEST, recipe.shortest)
+        quarter = channels // 4 if recipe.far else 0
         # Evenly in the logarithm: every octave of decay lengths has as many channels.
-        spread = torch.linspace(math.log(recipe.shortest), math.log(longest), channels)
+        spread = torch.linspace(math.log(recipe.shortest), math.log(longest), channels - quarter)
+        if recipe.far:
+            farthest = math.log(max(recipe.far, longest))
+            beyond = torch.linspace(math.log(longest), farthest, quarter + 1)[1:]
+            spread = torch.cat((spread, beyond))
         # The logarithm is learned, so that a decay length stays positive.
         self.log_decay = nn.Parameter(spread)
         # A taper's energy grows with its length: so scaled, all channels begin equally strong.
@@ -129,6 +137,9 @@ class StaticFilter(nn.Module):
             nn.init.uniform_(
                 layer.weight, -math.sqrt(6 / layer.in_features), math.sqrt(6 / layer.in_features)
             )
+        with torch.no_grad():
+            # At lags that no window has held yet, any other start would be noise in longer ones.
+            self.last.weight[channels - quarter :] = 0
 
     def lags(self, lag: Tensor) -> Tensor:
         """The filter at signed lags (T,), nucleotides -> (C, T)."""

@@ -8,7 +8,6 @@ ends, so that windows may differ in length.
 """
 
 import math
-import os
 import time
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
@@ -23,6 +22,7 @@ from torch.nn import functional
 from orchid_genomics.data.relatives import Relatives
 from orchid_genomics.errors import InputError, MachineError, RecipeError
 from orchid_genomics.genome.fasta import Genome
+from orchid_genomics.model.device import memory_of
 from orchid_genomics.model.folder import OrchidModel
 from orchid_genomics.model.masking import Masking
 from orchid_genomics.score.events import (
@@ -449,7 +449,7 @@ def check_memory(window: int, model: nn.Module, where: str, genome: Genome | Non
     width = max(each.shape[0] for each in model.parameters() if each.ndim > 1)
     # what a block holds at once is more than this; less is never enough
     needed = 4 * window * width * parameter.element_size()
-    present = _memory(parameter.device)
+    present = memory_of(parameter.device)
     if needed > present:
         message = f"{window:,} nt need over {needed / 1e9:,.0f} GB of {present / 1e9:,.0f} GB"
         raise InputError(where, message, "a shorter window")
@@ -466,13 +466,6 @@ def enough_memory(window: int) -> Iterator[None]:
             raise
         message = f"not enough memory for windows of {window:,} nt"
         raise MachineError("model", message, "a shorter window, or another device") from None
-
-
-def _memory(device: torch.device) -> int:
-    """Bytes of memory that a device has, free or not."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_properties(device).total_memory
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 class _Site(NamedTuple):

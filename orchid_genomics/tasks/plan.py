@@ -17,7 +17,7 @@ from orchid_genomics.evaluate.candidates import settings_notes
 from orchid_genomics.evaluate.finetune_recipe import FinetuneRecipe, seconds_of
 from orchid_genomics.files import scratch_folder
 from orchid_genomics.recipe import load
-from orchid_genomics.tasks.pretrain import build, fit_of, stages_of, summary
+from orchid_genomics.tasks.pretrain import build, check_memory, fit_of, stages_of, summary
 from orchid_genomics.tasks.pretraining import RunRecipe, open_source, run_recipe
 from orchid_genomics.terminal import clock
 from orchid_genomics.train import distributed
@@ -51,6 +51,7 @@ def plan(path: str | Path, overrides: tuple[str, ...] = (), steps: int = 3) -> I
     source = open_source(recipe)
     stages = stages_of(recipe, source, ranks)
     model = build(recipe)
+    check_memory(recipe, model, ranks)
     yield summary(model, source.describe(recipe.longest, whole=True))
     yield from short_stages(recipe.stages())
     total = 0.0

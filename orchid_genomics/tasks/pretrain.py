@@ -17,6 +17,7 @@ from orchid_genomics.errors import OrchidError, RecipeError, say
 from orchid_genomics.evaluate.score_table import ScoreTable
 from orchid_genomics.files import atomic_file, finite
 from orchid_genomics.genome.regions import union
+from orchid_genomics.model.device import memory_of
 from orchid_genomics.model.folder import ModelRecipe, OrchidModel
 from orchid_genomics.model.heads import LettersRecipe
 from orchid_genomics.model.orchid import OrchidRecipe
@@ -31,7 +32,7 @@ from orchid_genomics.tasks.pretraining import (
 )
 from orchid_genomics.train import distributed
 from orchid_genomics.train.distributed import Ranks
-from orchid_genomics.train.loop import Fit, Progress, Stage
+from orchid_genomics.train.loop import Fit, Progress, Stage, activations
 from orchid_genomics.train.run import BEST, Run
 
 # What a model that goes on is held against, as tables call it.
@@ -88,6 +89,7 @@ def _pretrain(recipe: RunRecipe, run: Run, ranks: Ranks) -> Path:
     source = open_source(recipe)
     stages = stages_of(recipe, source, ranks)
     model = build(recipe)
+    check_memory(recipe, model, ranks)
     # The first thing written, once nothing is found wrong.
     run.begin(source.inputs() if ranks.main else {})
     length = recipe.stages()[-1].length
@@ -236,6 +238,34 @@ def fit_of(
         ranks=ranks,
         validate=validate,
     )
+
+
+def check_memory(recipe: RunRecipe, model: OrchidModel, ranks: Ranks) -> None:
+    """Raise RecipeError for a stage whose windows the device cannot hold, before any step.
+
+    Counted are the activations that are kept for the backward pass, which is less than all.
+    """
+    present = memory_of(ranks.device)
+    narrow = activations(recipe.training.precision, ranks.device)
+    for number, stage in enumerate(recipe.stages()):
+        rows = stage.batch // (stage.accumulate * ranks.readers)
+        letters = rows * stage.length // recipe.training.sequence_ranks
+        kept = kept_bytes(model.recipe.encoder, recipe.training.checkpointing, narrow)
+        if letters * kept > present:
+            curriculum = recipe.training.curriculum
+            where = f"training.curriculum.{number}.length" if curriculum else "data.length"
+            need = f"{letters * kept / 1e9:,.0f} GB of {present / 1e9:,.0f} GB"
+            message = f"{rows:,} x {stage.length:,} nt need over {need}"
+            possible = "shorter windows, more accumulate, checkpointing, more sequence_ranks"
+            raise RecipeError(where, message, possible)
+
+
+def kept_bytes(encoder: OrchidRecipe, checkpointing: bool, narrow: torch.dtype) -> int:
+    """Bytes a letter that are kept for the backward pass: the stream before each half of a block,
+    and z, v, s2 and y of its mixer; with checkpointing the stream before each block alone.
+    """
+    layer = 4 if checkpointing else 8 + 4 * narrow.itemsize
+    return encoder.width * encoder.depth * layer
 
 
 def summary(model: OrchidModel, lines: list[str]) -> str:

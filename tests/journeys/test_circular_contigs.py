@@ -185,7 +185,7 @@ def test_a_linear_contig_has_its_ends(genomes):
 
 
 def test_a_contig_that_no_memory_holds_is_refused(genomes, monkeypatch):
-    monkeypatch.setattr(reader_module, "_memory", lambda device: 10_000)
+    monkeypatch.setattr(reader_module, "memory_of", lambda device: 10_000)
     with pytest.raises(InputError, match=r"window: .* over"):
         Reader(letters_model(), genomes[0], 1024)
 

@@ -173,3 +173,19 @@ def test_a_periodic_line_is_bounded_at_every_length(kind):
         largest[L] = (h.abs() / gain.abs()).max().item()
     limit = 64.0 if kind == "correlation" else 8.0
     assert all(0.8 * limit < size <= 1.001 * limit for size in largest.values())
+
+
+def test_far_channels_begin_at_zero_and_can_grow():
+    """What a first window cannot hold is no noise in longer ones; off, nothing changes."""
+    torch.manual_seed(0)
+    plain = StaticFilter(16, StaticRecipe(longest=64))
+    torch.manual_seed(0)
+    far = StaticFilter(16, StaticRecipe(longest=64, far=4096))
+    lengths = far.log_decay.exp()
+    assert torch.allclose(lengths[[0, 11, 15]], torch.tensor([8.0, 64.0, 4096.0]), rtol=1e-5)
+    assert torch.equal(far.first.weight, plain.first.weight)
+    spectrum = far(1024)
+    assert not spectrum[12:].any()
+    assert spectrum[:12].abs().sum(1).min() > 0
+    spectrum.real.sum().backward()
+    assert far.last.weight.grad[12:].abs().sum(1).min() > 0

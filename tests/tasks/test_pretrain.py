@@ -277,3 +277,23 @@ def test_of_a_curriculum_the_last_stage_alone_may_be_longer(small, tmp_path):
     pretrain(small, tmp_path / "run", stages(3, 5), resume=True)
     log = (tmp_path / "run/log.jsonl").read_text().splitlines()
     assert json.loads(log[-1])["step"] == 8
+
+
+def test_windows_that_no_memory_holds_are_refused_before_any_step(small, refused, monkeypatch):
+    """Also by `plan`, which would try them."""
+    monkeypatch.setattr("orchid_genomics.tasks.pretrain.memory_of", lambda device: 10_000)
+    for command in ("plan", "pretrain"):
+        line = refused(command, small)
+        assert "data.length: 4 x 128 nt need over 0 GB of 0 GB; shorter windows" in line
+
+
+@pytest.mark.parametrize(
+    ("keys", "words"),
+    [
+        (("training.sequence_ranks=2",), "2 ranks a window, and 1 in all"),
+        (("training.sequence_ranks=0",), "training.sequence_ranks"),
+    ],
+)
+def test_ranks_that_are_not_there_are_one_line(small, refused, keys, words):
+    for command in ("plan", "pretrain"):
+        assert words in refused(command, small, "--set", *keys)

@@ -101,7 +101,7 @@ def agreement(model: OrchidModel, genome: Genome, places: list) -> list[list]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("model", nargs="?", default=YEAST / "model")
+    parser.add_argument("model", nargs="?", default="yeast")
     parser.add_argument("--elements", type=int, default=64)
     parser.add_argument("--agreement", type=int, default=0)
     given = parser.parse_args()

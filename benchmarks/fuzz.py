@@ -38,6 +38,7 @@ from mutations import mutate, pick
 from orchid_genomics.cli import main as command
 from orchid_genomics.genome.fasta import Genome
 from orchid_genomics.genome.signal import write_track
+from orchid_genomics.model.catalogue import MODELS
 from orchid_genomics.model.folder import ModelRecipe, OrchidModel
 from orchid_genomics.model.orchid import OrchidRecipe
 
@@ -145,7 +146,7 @@ def make_base(base: Path) -> None:
         lines += [f">{name} S. cerevisiae", *(text[i : i + 60] for i in range(0, len(text), 60))]
     (base / "genome.fa").write_text("\n".join(lines) + "\n")
     small_model(base / "model")
-    shutil.copy(YEAST / "model" / "provenance.json", base / "model")
+    shutil.copy(Path(MODELS["yeast"]) / "provenance.json", base / "model")
     head = {"kind": "pooled", "task": "binary", "labels": ["no", "yes"]}
     recipe = ModelRecipe(encoder=OrchidRecipe(width=8, depth=1), head=head)
     OrchidModel(recipe).save_pretrained(base / "tuned", {"labelled": {"length": 64}})

@@ -78,6 +78,7 @@ device = click.option(
     show_default=True,
     help="Where the model runs; auto: a GPU if there is one.",
 )
+as_json = click.option("--json", "as_json", is_flag=True, help="JSON, for programs.")
 quiet = click.option("--quiet", is_flag=True, help="No progress and no summary.")
 job = together(
     click.option("--shard", metavar="I/N", help="Do part I of N of the job, for merge."),

@@ -1,4 +1,4 @@
-"""Commands that train models and describe them: plan, pretrain, finetune, info."""
+"""Commands that train models and describe them: plan, pretrain, finetune, info, models."""
 
 from functools import partial
 
@@ -85,12 +85,13 @@ def finetune(recipe: str, overrides: tuple[str, ...], out: str | None, resume: b
     task(recipe, out, overrides, resume)
 
 
-@command(short_help="What a model folder holds.")
+@command(short_help="What a model is and how it scored.")
 @options.model
-@click.option("--json", "as_json", is_flag=True, help="One JSON object, for programs.")
+@options.as_json
 def info(model: str, as_json: bool) -> None:
-    """Say what a MODEL folder holds: shape, parameters, hash, what it was trained on, how it
-    scored.
+    """Say what MODEL is: shape, parameters, hash, licence, what it was trained on, how it scored.
+
+    MODEL is a folder, a name of `models`, or the hub's OWNER/NAME.
 
     Intervals are counted in 0-based half-open coordinates.
     """
@@ -100,4 +101,24 @@ def info(model: str, as_json: bool) -> None:
         echo(line)
 
 
-COMMANDS = (plan, pretrain, finetune, info)
+@command(short_help="The models that come along, by name.")
+@options.as_json
+def models(as_json: bool) -> None:
+    """List the models that come along with the package: name, genome, masked bits beside those of
+    the best count model, window, licence, size.
+
+    \b
+    The MODEL of any command, and `pretrained` in a recipe, is one of
+      a folder    that pretrain or finetune wrote, or the run folder around it; goes first
+      a name      of this list
+      OWNER/NAME  a model of the hub, or OWNER/NAME@REVISION
+                  (pip install "orchid-genomics[hub]"); read from the hub's cache
+                  where there is no network
+    """
+    from orchid_genomics.tasks.models import models as task
+
+    for line in task(as_json):
+        echo(line)
+
+
+COMMANDS = (plan, pretrain, finetune, info, models)

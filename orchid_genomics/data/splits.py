@@ -42,6 +42,8 @@ class GenomeRecipe(Strict):
 
     fasta: RecipePath
     aliases: RecipePath | None = None
+    assembly: str | None = None
+    """What the genome is called elsewhere, such as "R64-1-1 (sacCer3)"; for the model's card."""
     weight: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
     train: tuple[str, ...] = ()
     validation: tuple[str, ...] = ()

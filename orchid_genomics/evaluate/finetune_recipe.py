@@ -7,10 +7,11 @@ from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from orchid_genomics.data.labelled.sets import SetRecipe
+from orchid_genomics.model.catalogue import ModelName
 from orchid_genomics.model.heads import HEADS, MaximaKind
 from orchid_genomics.model.orchid import OrchidRecipe
 from orchid_genomics.model.pooling import PoolKind
-from orchid_genomics.recipe import RecipePath, Strict, one_of
+from orchid_genomics.recipe import Strict, one_of
 from orchid_genomics.train.optimizer import OptimizerRecipe
 
 UNITS = {"s": 1, "min": 60, "h": 3600}
@@ -142,14 +143,16 @@ class FinetuneRecipe(Strict):
     """One fine-tuning run, whole; `data` alone is enough."""
 
     data: SetRecipe
-    pretrained: RecipePath | None = None
-    """A model folder to begin from."""
+    pretrained: ModelName | None = None
+    """A model to begin from: a folder, a name such as "yeast", or the hub's OWNER/NAME."""
     model: FinetuneEncoder | None = None
     """Or the shape of an encoder from random weights, where it is not the usual one."""
     head: HeadChoice = HeadChoice()
     optimizer: FinetuneOptimizer = FinetuneOptimizer()
     training: FinetuneTraining = FinetuneTraining()
     baselines: BaselinesRecipe = BaselinesRecipe()
+    licence: str | None = None
+    """What may be done with the model, as SPDX has it; None: as with the one it begins from."""
 
     @model_validator(mode="after")
     def _one(self) -> "FinetuneRecipe":

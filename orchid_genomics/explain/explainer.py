@@ -37,7 +37,7 @@ LETTERS = 1 << 14
 EDGE = 128
 """Letters at either end of a window that see much of its other end, for the operator is circular.
 
-With recipes/yeast/model the log-likelihoods of the outer 64 letters change by .6 bits (mean) when
+With the yeast model the log-likelihoods of the outer 64 letters change by .6 bits (mean) when
 the window is moved by its own length, those of the next 64 by .35, those in the middle by .2.
 """
 REASONS = {

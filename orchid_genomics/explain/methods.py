@@ -47,7 +47,7 @@ class Options:
     """
 
     # Mutations answer the question that all other methods approximate, and up to some hundred
-    # letters they also take the least time (recipes/yeast/model, a region of 100 letters: 13 s
+    # letters they also take the least time (the yeast model, a region of 100 letters: 13 s
     # against 46 s of integrated gradients with two references, which agree with them by r = .6).
     method: str = "ism"
     target: str | None = None

@@ -7,7 +7,9 @@ old one.
 
 import hashlib
 import json
+import re
 import reprlib
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,14 @@ from torch import Tensor, nn
 from orchid_genomics import __version__
 from orchid_genomics.errors import InputError, reason
 from orchid_genomics.files import atomic_folder, is_regular, read_json
+from orchid_genomics.model.catalogue import (
+    CARD,
+    CONFIG,
+    PROVENANCE,
+    WEIGHTS,
+    find_model,
+    publish,
+)
 from orchid_genomics.model.heads import HEADS, HeadRecipe, Pooled, Vectors
 from orchid_genomics.model.orchid import Orchid, OrchidRecipe
 from orchid_genomics.model.provenance import Provenance
@@ -28,10 +38,6 @@ from orchid_genomics.recipe import Strict, validate
 from orchid_genomics.sequence import CODE
 
 FORMAT = "orchid-genomics/1"
-CONFIG = "config.json"
-WEIGHTS = "model.safetensors"
-PROVENANCE = "provenance.json"
-CARD = "README.md"
 DTYPES = ("F32", "F16", "BF16", "F64")  # of weights; others would be rounded or wrapped silently
 
 
@@ -66,6 +72,8 @@ class OrchidModel(nn.Module):
             else HEADS[recipe.head.kind](recipe.head, recipe.encoder)
         )
         self.provenance = Provenance()
+        self.card = "# An Orchid model\n\nLoad it with `OrchidModel.from_pretrained(folder)`.\n"
+        """What README.md says, in Markdown; on the hub with what programs read above it."""
 
     def forward(self, sequences: Sequences) -> Tensor:
         """Predictions of one text, several, or tokens (B, L) whose rows may end in PAD.
@@ -96,15 +104,21 @@ class OrchidModel(nn.Module):
         return self.head(encoding.vectors_BLD, mask_BL)
 
     @classmethod
-    def from_pretrained(cls, folder: str | Path) -> "OrchidModel":
-        """Read a model folder, or that of a run folder, in eval mode.
+    def from_pretrained(cls, name: str | Path) -> "OrchidModel":
+        """Read a model, in eval mode.
+
+        Parameters
+        ----------
+        name : a model folder; the name of one that comes along, such as "yeast"; or the hub's
+            "OWNER/NAME" or "OWNER/NAME@REVISION" (the `hub` extra). A folder stands before a name.
 
         Raises
         ------
-        InputError : for a folder that is missing, foreign or damaged.
+        InputError : for a folder that is missing, foreign or damaged, and for what the hub lacks.
         RecipeError : for a config with a wrong key or value.
+        MachineError : for a name of the hub where the extra is missing.
         """
-        folder = find_model(folder)
+        folder = find_model(name)
         config = read_json(folder / CONFIG)
         if config.get("format") != FORMAT:
             message = f"is not a model of this tool (format {reprlib.repr(config.get('format'))})"
@@ -117,6 +131,9 @@ class OrchidModel(nn.Module):
         model = cls(recipe)
         _load(model, folder / WEIGHTS)
         model.provenance = Provenance.read(folder / PROVENANCE)
+        card = folder / CARD
+        if card.is_file():
+            model.card = card.read_text(encoding="utf-8", errors="replace")
         return model.eval()
 
     def save_pretrained(
@@ -130,7 +147,7 @@ class OrchidModel(nn.Module):
         Parameters
         ----------
         provenance : where the model comes from; None for what it has.
-        card : the text of README.md.
+        card : the text of README.md; "" for what it has.
 
         Raises
         ------
@@ -152,11 +169,48 @@ class OrchidModel(nn.Module):
                 raise OSError(error) from None
             (part / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
             (part / PROVENANCE).write_text(self.provenance.text(), encoding="utf-8")
-            (part / CARD).write_text(
-                card
-                or "# An Orchid model\n\nLoad it with `OrchidModel.from_pretrained(folder)`.\n",
-                encoding="utf-8",
-            )
+            self.card = card or self.card
+            (part / CARD).write_text(self.card, encoding="utf-8")
+
+    def push_to_hub(
+        self,
+        name: str,
+        *,
+        licence: str | None = None,
+        private: bool | None = None,
+        token: str | None = None,
+    ) -> str:
+        """Publish the model on the hub: the four files of its folder, and no code.
+
+        Parameters
+        ----------
+        name : the hub's "OWNER/NAME"; made if it is not there.
+        licence : what others may do with it, as SPDX has it (CC-BY-4.0); None for what its
+            provenance says.
+        private : whether others may not see it; None for the owner's default.
+        token : None for the one that `hf auth login` kept.
+
+        Returns
+        -------
+        str
+            Its address.
+
+        Raises
+        ------
+        InputError : for a model without a licence, and for what the hub refuses.
+        MachineError : where the `hub` extra is missing.
+        """
+        licence = licence or self.provenance.licence
+        if not licence:
+            message = "the model states no licence, so nobody may use it"
+            raise InputError("licence", message, "such as CC-BY-4.0, that of its genome")
+        self.provenance = self.provenance.model_copy(update={"licence": licence})
+        with tempfile.TemporaryDirectory() as scratch:
+            folder = Path(scratch) / "model"
+            self.save_pretrained(folder)
+            card = with_front_matter(self.card, licence)
+            (folder / CARD).write_text(card, encoding="utf-8")
+            return publish(folder, name, private, token)
 
     def hash(self) -> str:
         """Twelve hex digits of the SHA-256 over config and weights: the name of a model in outputs.
@@ -174,12 +228,13 @@ class OrchidModel(nn.Module):
         return digest.hexdigest()[:12]
 
 
-def find_model(folder: str | Path) -> Path:
-    """The folder itself, or the model in it where it is the folder of a run."""
-    folder = Path(folder)
-    inside = folder / "model"
-    is_run = not (folder / CONFIG).exists() and (inside / CONFIG).exists()
-    return inside if is_run else folder
+def with_front_matter(card: str, licence: str) -> str:
+    """A card with the lines above it that the hub reads; those that are there give way."""
+    body = re.sub(r"\A---\n.*?\n---\n+", "", card, flags=re.S)
+    # The hub knows licences by their SPDX names in lower case.
+    lines = ("---", f"license: {licence.lower()}", "library_name: orchid-genomics", "tags:")
+    tags = ("biology", "genomics", "dna", "orchid")
+    return "\n".join([*lines, *(f"- {tag}" for tag in tags), "---", "", body])
 
 
 def _check_header(recipe: ModelRecipe, path: Path) -> None:

@@ -423,14 +423,12 @@ class Orchid(nn.Module):
         self.checkpointing, self.activations, self.shards = checkpointing, activations, shards
 
     @classmethod
-    def from_pretrained(cls, folder: str | Path) -> "Orchid":
-        """The encoder of a model folder, whatever its head, in eval mode; see
-        `folder.OrchidModel`.
-        """
+    def from_pretrained(cls, name: str | Path) -> "Orchid":
+        """The encoder of a model, whatever its head, in eval mode; see `folder.OrchidModel`."""
         # Here, because `model.folder` imports this module.
         from orchid_genomics.model.folder import OrchidModel
 
-        return OrchidModel.from_pretrained(folder).encoder
+        return OrchidModel.from_pretrained(name).encoder
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write a model folder that holds this encoder alone."""

@@ -24,6 +24,8 @@ class GenomeOrigin(_Part):
 
     fasta: str = ""
     """The name of the file."""
+    assembly: str | None = None
+    """What the genome is called elsewhere, such as "R64-1-1 (sacCer3)"."""
     sha256: str = ""
     contigs: dict[str, int] = {}
     """Letters of each contig."""
@@ -77,6 +79,8 @@ class Provenance(_Part):
     """
 
     version: str = ""
+    licence: str | None = None
+    """What may be done with the model, as SPDX has it; None where nobody stated it."""
     torch: str = ""
     python: str = ""
     machine: str = ""

@@ -16,7 +16,6 @@ from orchid_genomics import __version__
 from orchid_genomics.data.labelled.schema import SPLITS, LabelledSet
 from orchid_genomics.data.labelled.sets import checksums, open_folds, open_set
 from orchid_genomics.data.labelled.splitting import keep_share
-from orchid_genomics.errors import InputError
 from orchid_genomics.evaluate.answered import Answered
 from orchid_genomics.evaluate.arms import Say, TrainedArm, arms_of, build_model, train_arm
 from orchid_genomics.evaluate.budget import check_budget, within_budget
@@ -37,7 +36,9 @@ from orchid_genomics.evaluate.linear import baselines
 from orchid_genomics.evaluate.report import Curves, page
 from orchid_genomics.files import atomic_file, finite, writable
 from orchid_genomics.model.folder import OrchidModel
+from orchid_genomics.model.provenance import Provenance
 from orchid_genomics.recipe import load
+from orchid_genomics.tasks.model_card import model_card
 from orchid_genomics.terminal import clock
 from orchid_genomics.train import distributed
 from orchid_genomics.train.distributed import Ranks
@@ -252,7 +253,9 @@ def _write(
         recipe, best.data, best.verdict, thresholds=thresholds, seconds=seconds, device=device
     )
     provenance["labelled"]["files"] = {Path(path).name: digest for path, digest in inputs.items()}
-    best.model.save_pretrained(run.model, provenance, card(best.model, best.data, answer))
+    origin = Provenance.of(provenance, run.model)
+    title = f"Orchid fine-tuned on {best.data.name}"
+    best.model.save_pretrained(run.model, origin, model_card(title, best.model, origin, answer))
     values = {
         "verdict": best.verdict.values(),
         "folds": [each.values() for each in folds],
@@ -363,6 +366,7 @@ def provenance_of(
     }
     values = {
         "version": __version__,
+        "licence": recipe.licence or (given.provenance.licence if given else None),
         "torch": torch.__version__,
         "python": platform.python_version(),
         "machine": machine,
@@ -375,21 +379,3 @@ def provenance_of(
         "verdict": verdict.values(),
     }
     return finite(values)
-
-
-def card(model: OrchidModel, data: LabelledSet, answer: str) -> str:
-    """The README.md of a fine-tuned model's folder."""
-    head = model.recipe.head
-    if head is None or not hasattr(head, "supervised"):
-        raise InputError("model", "has no head of labels", "a fine-tuned model")
-    # A head of another package need not know strands.
-    strand = getattr(head, "strand", None)
-    reads = f"strand = {strand}" if strand else f"head = {head.kind}"
-    return (
-        f"# Orchid fine-tuned on {data.name}\n\n"
-        f"{data.task.name}: {', '.join(data.labels)}; {reads}. "
-        f"Written by orchid-genomics {__version__}.\n\n"
-        "```python\nfrom orchid_genomics.model.folder import OrchidModel\n\n"
-        'model = OrchidModel.from_pretrained("this folder")\n```\n\n'
-        f"## On the test rows, beside the alternatives\n\n```\n{answer}\n```\n"
-    )

@@ -7,13 +7,14 @@ from pathlib import Path
 from orchid_genomics.errors import InputError
 from orchid_genomics.evaluate.score_table import scores_of, table_text
 from orchid_genomics.files import finite
-from orchid_genomics.model.folder import PROVENANCE, OrchidModel, find_model
+from orchid_genomics.model.catalogue import PROVENANCE, find_model
+from orchid_genomics.model.folder import OrchidModel
 from orchid_genomics.model.provenance import Provenance
 from orchid_genomics.terminal import clock
 
 
 def info(folder: str | Path, as_json: bool = False) -> Iterator[str]:
-    """Lines about a model folder, or about the model of a run folder; with `as_json` one JSON
+    """Lines about a model, by its folder, its run folder or its name; with `as_json` one JSON
     object, of the whole provenance.
 
     Raises InputError for one that is missing, foreign or damaged.
@@ -48,9 +49,11 @@ def info(folder: str | Path, as_json: bool = False) -> Iterator[str]:
 def _origin(provenance: Provenance) -> Iterator[str]:
     """What a model was trained on, and how it scored."""
     yield f"written by   orchid-genomics {provenance.version}, torch {provenance.torch}"
+    yield f"licence      {provenance.licence or 'not stated'}"
     yield f"trained      {clock(provenance.seconds['training'])} on {provenance.machine}"
     for genome in provenance.genomes:
-        yield f"genome       {genome.fasta} (sha256 {genome.sha256[:12]})"
+        name = ", ".join(filter(None, (genome.assembly, genome.fasta)))
+        yield f"genome       {name} (sha256 {genome.sha256[:12]})"
         for name, contigs in genome.split.items():
             yield f"  {name:<10} {', '.join(contigs) or '-'}"
         letters = sum(end - start for spans in genome.seen.values() for start, end in spans)

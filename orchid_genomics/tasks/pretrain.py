@@ -21,8 +21,10 @@ from orchid_genomics.model.device import memory_of
 from orchid_genomics.model.folder import ModelRecipe, OrchidModel
 from orchid_genomics.model.heads import LettersRecipe
 from orchid_genomics.model.orchid import OrchidRecipe
+from orchid_genomics.model.provenance import Provenance
 from orchid_genomics.model.sequence_parallel import check_shards
 from orchid_genomics.recipe import load
+from orchid_genomics.tasks.model_card import model_card
 from orchid_genomics.tasks.pretraining import (
     PretrainRecipe,
     RunRecipe,
@@ -288,6 +290,7 @@ def provenance_of(
         machine = torch.cuda.get_device_name()
     values = {
         "version": __version__,
+        "licence": recipe.licence or (given.provenance.licence if given else None),
         "torch": torch.__version__,
         "python": platform.python_version(),
         "machine": f"{ranks.world} x {machine}",
@@ -330,23 +333,10 @@ def _write(
     """Model folder, evaluation.json, and the curve where it says something."""
     values = [table.values() for table in tables]
     provenance["evaluation"] = finite(values)
-    model.save_pretrained(run.model, provenance, card(recipe, source, model, tables))
+    origin = Provenance.of(provenance, run.model)
+    title = f"Orchid encoder pretrained on {source.name}"
+    model.save_pretrained(run.model, origin, model_card(title, model, origin))
     run.write(run.folder / "evaluation.json", values)
     if source.has_curve:
         with atomic_file(run.folder / "curve.png") as part:
             draw.save(draw.training_curve(run.lines(), values), part)
-
-
-def card(recipe: RunRecipe, source: Source, model: OrchidModel, tables: list[ScoreTable]) -> str:
-    """The README.md of a model folder."""
-    encoder = model.recipe.encoder
-    text = "\n\n".join(f"```\n{table.text()}\n```" for table in tables)
-    shape = f"width {encoder.width}, {encoder.depth} layers, {encoder.strands} strands"
-    return (
-        f"# Orchid encoder pretrained on {source.name}\n\n"
-        f"Masked-letter model, {shape}, windows up to {recipe.longest:,} nt. "
-        f"Written by orchid-genomics {__version__}.\n\n"
-        "```python\nfrom orchid_genomics.model.folder import OrchidModel\n\n"
-        'model = OrchidModel.from_pretrained("this folder")\n```\n\n'
-        f"## On held-out sequence, beside its baselines\n\n{text}\n"
-    )

@@ -241,7 +241,7 @@ def main() -> None:
     words = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    words.add_argument("model", type=Path)
+    words.add_argument("model")
     words.add_argument("tata", type=Path)
     words.add_argument("tss", type=Path)
     words.add_argument("-o", "--out", default="tata")

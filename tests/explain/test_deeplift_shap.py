@@ -19,7 +19,7 @@ YEAST = Path(__file__).parents[2] / "recipes" / "yeast"
 def trained():
     """The yeast model and 64 letters of a test chromosome."""
     tokens = Genome(YEAST / "sacCer3.fa.gz").tokens("chrVII", 100_000, 100_064)
-    return OrchidModel.from_pretrained(YEAST / "model"), one_hot(tokens[None])
+    return OrchidModel.from_pretrained("yeast"), one_hot(tokens[None])
 
 
 @pytest.mark.parametrize("target", ["pll", "T@center"])

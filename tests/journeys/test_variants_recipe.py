@@ -20,7 +20,7 @@ def test_the_script_writes_every_table(tmp_path):
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
     }
     done = subprocess.run(
-        ["sh", str(YEAST / "variants.sh"), str(YEAST / "model"), str(tmp_path)],
+        ["sh", str(YEAST / "variants.sh"), "yeast", str(tmp_path)],
         env=env,
         capture_output=True,
         text=True,

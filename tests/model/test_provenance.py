@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from orchid_genomics.errors import InputError
+from orchid_genomics.model.catalogue import MODELS
 from orchid_genomics.model.provenance import Provenance
 
-YEAST = Path(__file__).parent.parent.parent / "recipes" / "yeast" / "model" / "provenance.json"
+YEAST = Path(MODELS["yeast"]) / "provenance.json"
 
 
 def test_the_shipped_models_is_written_byte_for_byte_as_it_was():

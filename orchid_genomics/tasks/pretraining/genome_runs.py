@@ -17,9 +17,9 @@ from orchid_genomics.evaluate.probes.beside_relatives import relatives_table
 from orchid_genomics.evaluate.protocols import EvaluationRecipe, RegionRecipe
 from orchid_genomics.evaluate.score_table import ScoreTable
 from orchid_genomics.files import checksum
+from orchid_genomics.model.catalogue import ModelName
 from orchid_genomics.model.folder import OrchidModel
 from orchid_genomics.model.provenance import Provenance
-from orchid_genomics.recipe import RecipePath
 from orchid_genomics.sequence import DNA
 from orchid_genomics.tasks.pretraining.source import SOURCES, RunRecipe, check_alphabet
 from orchid_genomics.train.distributed import Ranks
@@ -39,8 +39,10 @@ class GenomesRecipe(RunRecipe):
     """What every run on genomes states."""
 
     genomes: tuple[GenomeRecipe, ...] = Field(min_length=1)
-    pretrained: RecipePath | None = None
-    """A model folder to go on with: its weights, and its shape in place of `[model]`."""
+    pretrained: ModelName | None = None
+    """A model to go on with, by its weights and its shape (in place of `[model]`): a folder, a name
+    such as "yeast", or the hub's OWNER/NAME.
+    """
     data: DataRecipe = DataRecipe()
     objective: Annotated[ObjectiveRecipe, BeforeValidator(_masked_by_default)] = MaskedRecipe()
 
@@ -170,6 +172,7 @@ class Genomes:
         ):
             values = {
                 "fasta": Path(recipe.fasta).name,
+                "assembly": recipe.assembly,
                 "sha256": genome.checksum(),
                 "contigs": genome.contigs,
                 "split": {name: list(contigs) for name, contigs in split.contigs.items()},

@@ -28,6 +28,8 @@ class RunRecipe(Strict):
     kind: str
     """What is read: genomes, copies or recall."""
     seed: int = 0
+    licence: str | None = None
+    """What may be done with the model, as SPDX has it, such as CC-BY-4.0; for its card."""
     model: OrchidRecipe = OrchidRecipe()
     optimizer: OptimizerRecipe = OptimizerRecipe()
     training: TrainingRecipe = TrainingRecipe()

@@ -1,4 +1,4 @@
-"""Commands that train models and describe them: plan, pretrain, finetune, info, models."""
+"""Commands that train models and describe them: init, plan, pretrain, finetune, info, models."""
 
 from functools import partial
 
@@ -8,6 +8,56 @@ from orchid_genomics.cli import options, process
 from orchid_genomics.cli.command import Command, echo
 
 command = partial(click.command, cls=Command)
+
+
+@command(short_help="Write a first recipe that fits your files.")
+@options.genome
+@click.option(
+    "--annotation",
+    type=click.Path(),
+    metavar="GFF",
+    help="GFF3 or GenBank: coding and intergenic sequence are reported apart.",
+)
+@click.option(
+    "--labels",
+    type=click.Path(),
+    metavar="TABLE",
+    help="A table of labelled sequences (TSV or CSV): the recipe is one for finetune.",
+)
+@click.option(
+    "-o",
+    "--out",
+    type=click.Path(),
+    metavar="RECIPE",
+    help="The recipe to write; default the name of GENOME or TABLE with .toml, here.",
+)
+@click.option(
+    "--minutes",
+    default=10.0,
+    show_default=True,
+    help="What pretraining may take on this machine; from 30 on a larger model is proposed.",
+)
+@options.quiet
+def init(
+    genome: str,
+    annotation: str | None,
+    labels: str | None,
+    out: str | None,
+    minutes: float,
+    quiet: bool,
+) -> None:
+    """Write a commented recipe (TOML) that fits GENOME, a FASTA: its contigs, a split by whole
+    chromosomes, and as many steps as a few real ones on this machine say fit in --minutes.
+
+    The recipe runs as it is: with pretrain, or with finetune where --labels is given. BEDs that it
+    needs (0-based half-open) are written beside it, into RECIPE's name with .beds. A recipe that
+    is there is not written over.
+    """
+    from orchid_genomics.tasks.init import init as task
+
+    for line in task(genome, annotation, labels, out, minutes):
+        if not quiet:
+            echo(line)
 
 
 @command(short_help="What a recipe would take, before any of it.")
@@ -121,4 +171,4 @@ def models(as_json: bool) -> None:
         echo(line)
 
 
-COMMANDS = (plan, pretrain, finetune, info, models)
+COMMANDS = (init, plan, pretrain, finetune, info, models)

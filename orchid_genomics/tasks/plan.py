@@ -16,9 +16,10 @@ from orchid_genomics.evaluate.budget import fit_in, pace_of
 from orchid_genomics.evaluate.candidates import settings_notes
 from orchid_genomics.evaluate.finetune_recipe import FinetuneRecipe, seconds_of
 from orchid_genomics.files import scratch_folder
+from orchid_genomics.model.folder import OrchidModel
 from orchid_genomics.recipe import load
 from orchid_genomics.tasks.pretrain import build, check_memory, fit_of, stages_of, summary
-from orchid_genomics.tasks.pretraining import RunRecipe, open_source, run_recipe
+from orchid_genomics.tasks.pretraining import RunRecipe, Source, open_source, run_recipe
 from orchid_genomics.terminal import clock
 from orchid_genomics.train import distributed
 from orchid_genomics.train.distributed import Ranks
@@ -55,20 +56,44 @@ def plan(path: str | Path, overrides: tuple[str, ...] = (), steps: int = 3) -> I
     yield summary(model, source.describe(recipe.longest, whole=True))
     yield from short_stages(recipe.stages())
     total = 0.0
-    # Training wants a run folder; this one goes again, for `plan` writes nothing.
+    for stage, seconds in _stage_times(recipe, source, stages, model, ranks=ranks, steps=steps):
+        total += seconds * stage.steps
+        speed = stage.batch * stage.length / seconds
+        size = f"{stage.steps:,} steps of {stage.batch} x {stage.length:,} nt"
+        pace = f"{seconds:.2f} s a step ({speed / 1e3:,.1f} knt/s)"
+        yield f"{size}: {pace}, {clock(seconds * stage.steps)}"
+    yield f"peak memory so far: {_peak_gb(ranks.device):.1f} GB on {ranks.device.type}"
+    yield f"training time: about {clock(total)}, and the evaluation after it"
+
+
+def step_seconds(recipe: RunRecipe, steps: int = 3) -> float:
+    """Seconds of a step of a recipe's last stage, from a few real ones; checks all of its files."""
+    ranks = distributed.start(recipe.training.device)
+    source = open_source(recipe)
+    stages = stages_of(recipe, source, ranks)
+    last, model = stages[-1:], build(recipe)
+    times = _stage_times(recipe, source, last, model, ranks=ranks, steps=steps)
+    ((_, seconds),) = times
+    return seconds
+
+
+def _stage_times(
+    recipe: RunRecipe,
+    source: Source,
+    stages: list[Stage],
+    model: OrchidModel,
+    *,
+    ranks: Ranks,
+    steps: int,
+) -> Iterator[tuple[Stage, float]]:
+    """Each stage with the seconds of one of its steps."""
+    # Training wants a run folder; this one goes again, for nothing is to be left.
     with scratch_folder() as scratch:
         run = Run(scratch / "run", recipe, resume=False).begin()
         fit = fit_of(recipe, source, model, stages, run=run, ranks=ranks)
         model.train()
         for stage in stages:
-            seconds = _seconds_a_step(fit, stage, steps)
-            total += seconds * stage.steps
-            speed = stage.batch * stage.length / seconds
-            size = f"{stage.steps:,} steps of {stage.batch} x {stage.length:,} nt"
-            pace = f"{seconds:.2f} s a step ({speed / 1e3:,.1f} knt/s)"
-            yield f"{size}: {pace}, {clock(seconds * stage.steps)}"
-    yield f"peak memory so far: {_peak_gb(ranks.device):.1f} GB on {ranks.device.type}"
-    yield f"training time: about {clock(total)}, and the evaluation after it"
+            yield stage, _seconds_a_step(fit, stage, steps)
 
 
 def _schema(values: Any, where: str) -> type[FinetuneRecipe] | type[RunRecipe]:

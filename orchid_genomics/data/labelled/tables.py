@@ -99,6 +99,25 @@ def read_table(recipe: TableRecipe) -> Rows:
     return _join(parts)
 
 
+def read_header(path: Path) -> tuple[list[str], list[str]]:
+    """The names of a table's columns, and the words of its first row.
+
+    Raises
+    ------
+    InputError
+        For a table without a header and a row.
+    """
+    lines = _words(path)
+    header, row = next(lines, None), next(lines, None)
+    if header is None or row is None:
+        raise InputError(path, "has no row", "a header and rows")
+    return _names_of(header[1]), row[1]
+
+
+def _names_of(header: list[str]) -> list[str]:
+    return [word.strip().lstrip("#").strip() for word in header]
+
+
 def _join(parts: list[tuple[Path, Rows]]) -> Rows:
     """The rows of several tables; a column that one of them lacks is left out."""
     last = parts[-1][0]
@@ -221,7 +240,7 @@ def _words(path: Path) -> Iterator[tuple[int, list[str]]]:
 
 def _layout(path: Path, header: list[str], recipe: TableRecipe, has_split: bool) -> _Layout:
     """What stands in which column."""
-    columns = [word.strip().lstrip("#").strip() for word in header]
+    columns = _names_of(header)
     labels, names, is_bits = _label_columns(path, columns, recipe.label)
     of_place = None
     if set(PLACE) <= set(columns):

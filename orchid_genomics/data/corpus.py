@@ -34,10 +34,15 @@ class DataRecipe(Strict):
     """
 
     length: int = Field(1024, ge=32)
+    """Letters of a window."""
     stride: int | None = Field(None, ge=1)
+    """Letters from one window to the next; a window's length if not given."""
     jitter: int | None = Field(None, ge=0)
+    """How far a window is moved at most, either way; half a stride if not given."""
     min_acgt: float = Field(0.9, ge=0, le=1)
+    """Share of A, C, G, T below which a window is dropped."""
     strands: Literal["forward", "both"] = "forward"
+    """both: half of the windows are read on the other strand."""
 
     def reach(self, length: int) -> int:
         """How far a window of `length` is moved at most, in nt either way."""

@@ -28,7 +28,9 @@ class FunctionalRecipe(Strict):
     """A share of a genome's windows that is drawn from around the regions of a BED."""
 
     bed: RecipePath
+    """The regions, 0-based half-open."""
     share: float = Field(gt=0, le=1)
+    """Of all windows that are drawn."""
 
 
 class GenomeRecipe(Strict):
@@ -41,20 +43,33 @@ class GenomeRecipe(Strict):
     """
 
     fasta: RecipePath
+    """Plain or bgzipped FASTA."""
     aliases: RecipePath | None = None
+    """Other names of the contigs, two in each line: see `genome.contigs.read_aliases`."""
     assembly: str | None = None
     """What the genome is called elsewhere, such as "R64-1-1 (sacCer3)"; for the model's card."""
     weight: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
+    """How often it is drawn, beside other genomes and for its size."""
     train: tuple[str, ...] = ()
+    """Contigs to train on; none: all that are in no other split."""
     validation: tuple[str, ...] = ()
+    """Contigs held out to choose the best weights by."""
     test: tuple[str, ...] = ()
+    """Contigs held out for the tables at the end."""
     ignore: tuple[str, ...] = ()
+    """Contigs in no split, such as mitochondria."""
     validation_bed: RecipePath | None = None
+    """Regions of training contigs held out for validation."""
     test_bed: RecipePath | None = None
+    """Regions of training contigs held out for the test."""
     exclude: tuple[RecipePath, ...] = ()
+    """BEDs that no training window may touch."""
     soft: tuple[RecipePath, ...] = ()
+    """BEDs whose letters train as if they were lower case."""
     regions: RecipePath | None = None
+    """A BED that training keeps to."""
     functional: tuple[FunctionalRecipe, ...] = ()
+    """Shares of the windows that are drawn from around regions of BEDs."""
     circular: tuple[str, ...] = ()
     """Contigs that are read round their origin."""
     annotation: RecipePath | None = None

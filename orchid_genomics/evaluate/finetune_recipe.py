@@ -25,7 +25,9 @@ class FinetuneEncoder(OrchidRecipe):
     """
 
     width: int = Field(default=96, gt=0, multiple_of=2)
+    """Channels D of a position."""
     depth: int = Field(default=1, gt=0)
+    """Blocks, one above the other."""
     mlp: float = Field(default=1.0, gt=0)
     """Width of the gated MLP in units of `width`."""
     short_spread: float = Field(default=0.5, ge=0)
@@ -46,6 +48,7 @@ class HeadChoice(Strict):
     strand: Literal["auto", "both", "forward"] = "auto"
     """auto: forward where the strand column holds both + and -, else both."""
     queries: int = Field(default=4, gt=0)
+    """Of attention pooling: how many positions are asked for."""
     other: tuple[int, ...] = ()
     """Tracks: what each becomes on the other strand."""
     kind: Annotated[str, one_of(HEADS)] | None = None
@@ -83,6 +86,7 @@ class FinetuneTraining(Strict):
     batch: int | None = Field(default=None, gt=0)
     """16 if not given, 32 from 10,000 training rows."""
     accumulate: int = Field(default=1, gt=0)
+    """Parts of a batch that are run one after another."""
     rates: tuple[float, ...] = Field(default=(), max_length=8)
     """Learning rates to try in place of the search."""
     noise: float | None = Field(default=None, ge=0, lt=1)
@@ -104,8 +108,11 @@ class FinetuneTraining(Strict):
     patience: int | None = Field(default=None, ge=0)
     """Stop after so many validations without a better one, half of all if not given; 0: never."""
     checkpointing: bool = False
+    """Compute every block again in the backward pass rather than keep its activations."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    """auto: a GPU if there is one."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """auto: bfloat16 activations on CUDA, float32 on CPU."""
 
     @model_validator(mode="after")
     def _shares(self) -> "FinetuneTraining":
@@ -131,6 +138,7 @@ class BaselinesRecipe(Strict):
     sizes: tuple[int, ...] = (4, 5, 6)
     """k of the k-mers, chosen on validation."""
     cnn: bool = True
+    """Whether a small CNN stands beside the model."""
     cnn_rates: tuple[float, ...] = Field(default=(), max_length=8)
     """Learning rates of the CNN; if not given, it has the model's budget."""
     random: bool = True
@@ -143,14 +151,19 @@ class FinetuneRecipe(Strict):
     """One fine-tuning run, whole; `data` alone is enough."""
 
     data: SetRecipe
+    """The labelled data; `kind` says in which form."""
     pretrained: ModelName | None = None
     """A model to begin from: a folder, a name such as "yeast", or the hub's OWNER/NAME."""
     model: FinetuneEncoder | None = None
     """Or the shape of an encoder from random weights, where it is not the usual one."""
     head: HeadChoice = HeadChoice()
+    """How vectors become answers."""
     optimizer: FinetuneOptimizer = FinetuneOptimizer()
+    """AdamW and its schedule."""
     training: FinetuneTraining = FinetuneTraining()
+    """How long, what is searched, what is trained."""
     baselines: BaselinesRecipe = BaselinesRecipe()
+    """Which alternatives stand beside the model."""
     licence: str | None = None
     """What may be done with the model, as SPDX has it; None: as with the one it begins from."""
 

@@ -26,7 +26,9 @@ class RegionRecipe(Strict):
     """A part of the held-out sequence that is reported apart."""
 
     name: str
+    """What its column is called."""
     bed: RecipePath
+    """The regions, 0-based half-open."""
     outside: bool = False
     """Everything but the regions of the BED."""
     genome: int = 0
@@ -43,6 +45,7 @@ class EvaluationRecipe(Strict):
     site_length: int | None = Field(default=None, ge=32)
     """Window of the second protocol, nt; the training window when not given."""
     batch: int = Field(default=16, gt=0)
+    """Windows at once."""
     validation_windows: int = Field(default=256, gt=0)
     """Windows read for each validation during training."""
     baselines: bool = True
@@ -53,6 +56,7 @@ class EvaluationRecipe(Strict):
     seed: int = 0
     """Which letters are masked; the same for every model that is to be compared."""
     regions: tuple[RegionRecipe, ...] = ()
+    """Parts of the genome that are reported apart."""
 
 
 def evaluate(

@@ -54,11 +54,15 @@ class OrchidRecipe(Strict):
     alphabet: str = "dna"
     """dna, or symbols:N for N symbols without a complement."""
     width: int = Field(default=64, gt=0, le=1 << 16, multiple_of=2)
+    """Channels D of a position; even, for they come in pairs."""
     depth: int = Field(default=4, gt=0, le=1024)
+    """Blocks, one above the other."""
     strands: Strands = "equivariant"
     """equivariant: exact on both strands at half the parameters; dense: an ordinary network."""
     filter: FilterRecipe = CorrelationRecipe()
+    """How the filter of the long convolution is made."""
     short_taps: int = Field(default=3, gt=0, le=1024)
+    """Letters that the short convolution before the long one reads."""
     short_spread: float = Field(default=0.0, ge=0, le=1e6)
     """Standard deviation of the short convolutions' taps around the identity at the start."""
     mlp: float = Field(default=2.0, gt=0, le=64)
@@ -66,6 +70,8 @@ class OrchidRecipe(Strict):
     mlp_blocks: int = Field(default=1, gt=0)
     """Blocks of the MLP's block-diagonal matrices; 1 is full."""
     backend: Annotated[str, one_of(BACKENDS)] = "fft"
+    """What computes the operator: fft, triton (the `cuda` extra), reference, or one of a
+    package."""
     stem: int = Field(default=0, ge=0, le=1024)
     """Letters of the motif filters beside the embedding, an odd number such as 15; 0: none."""
 

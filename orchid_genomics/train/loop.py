@@ -34,15 +34,20 @@ class StageRecipe(Strict):
     """A part of a length curriculum: so many steps at one window length."""
 
     length: int = Field(ge=32)
+    """Letters of a window."""
     steps: int = Field(gt=0)
+    """Steps of this stage."""
     batch: int = Field(gt=0)
+    """Windows a step."""
     accumulate: int = Field(default=1, gt=0)
+    """Parts of a batch that are run one after another."""
 
 
 class TrainingRecipe(Strict):
     """How long, how wide, how often."""
 
     steps: int = Field(default=1000, gt=0)
+    """Updates of the weights; may be raised on --resume."""
     batch: int = Field(default=8, gt=0)
     """Windows a step, over all ranks and accumulated parts."""
     accumulate: int = Field(default=1, gt=0)
@@ -56,11 +61,13 @@ class TrainingRecipe(Strict):
     checkpointing: bool = False
     """Compute every block again in the backward pass rather than keep its activations."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    """auto: a GPU if there is one."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """auto: bfloat16 activations on CUDA, float32 on CPU (transforms are float32 always)."""
     save_every: int = Field(default=200, gt=0)
     """Steps between checkpoints; the newest and the best on validation are kept."""
     validate_every: int = Field(default=200, gt=0)
+    """Steps between validations."""
     patience: int = Field(default=0, ge=0)
     """Stop after so many validations without a better one; 0: train to the end."""
 

@@ -21,7 +21,9 @@ class OptimizerRecipe(Strict):
     warmup: int = Field(default=50, ge=0)
     """Steps of linear warm-up."""
     beta1: float = Field(default=0.9, ge=0, lt=1)
+    """How slowly the mean of gradients follows them."""
     beta2: float = Field(default=0.98, ge=0, lt=1)
+    """How slowly the mean of their squares does."""
     decay: float = Field(default=0.1, ge=0)
     """Weight decay, on the matrices over channels alone (never filters, taps, norms, biases or
     letters)."""

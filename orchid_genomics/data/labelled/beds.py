@@ -24,7 +24,9 @@ class ClassBed(Strict):
     """A BED whose records share a label; without one, the name column is the label."""
 
     bed: RecipePath
+    """Its records are places of this label."""
     label: str | None = None
+    """The label; the name column if not given."""
 
 
 class BedRecipe(LabelledRecipe):
@@ -32,9 +34,11 @@ class BedRecipe(LabelledRecipe):
 
     kind: Literal["bed"] = "bed"
     fasta: RecipePath
+    """The genome that places lie on."""
     aliases: RecipePath | None = None
     """Other names of the contigs, two in each line: see `genome.contigs.read_aliases`."""
     classes: tuple[ClassBed, ...] = Field(min_length=1)
+    """A BED for each class."""
     length: int | None = Field(default=None, gt=0)
     """Letters around the summit (narrowPeak) or middle of every record; not given, the record."""
 
@@ -43,7 +47,9 @@ class ClassFasta(Strict):
     """A FASTA whose records share a label."""
 
     fasta: RecipePath
+    """Its records are sequences of this label."""
     label: str
+    """The label."""
 
 
 class FastaRecipe(LabelledRecipe):
@@ -51,6 +57,7 @@ class FastaRecipe(LabelledRecipe):
 
     kind: Literal["fasta"] = "fasta"
     classes: tuple[ClassFasta, ...] = Field(min_length=2)
+    """A FASTA for each class."""
 
 
 def read_beds(recipe: BedRecipe) -> Rows:

@@ -36,6 +36,7 @@ class ArraysRecipe(LabelledRecipe):
 
     kind: Literal["hdf5"] = "hdf5"
     path: RecipePath
+    """The HDF5."""
 
 
 def read_arrays(recipe: ArraysRecipe) -> Rows:

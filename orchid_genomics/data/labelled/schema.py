@@ -32,9 +32,11 @@ class LabelledRecipe(Strict):
     task: Literal["auto", TaskName] = "auto"
     """auto: bits are multi-label, numbers that are not whole a regression, all else is classes."""
     validation_contigs: tuple[str, ...] = ()
+    """Whole chromosomes held out for validation, in place of any split that the file gives."""
     test_contigs: tuple[str, ...] = ()
     """Whole chromosomes held out, in place of any split that the file gives."""
     validation_share: float = Field(default=0.1, gt=0, lt=1)
+    """Share of families for validation, where nothing else holds any out."""
     test_share: float = Field(default=0.1, gt=0, lt=1)
     """Shares of families (the group column, else equal sequences), where nothing else holds out."""
     conflicts: Literal["error", "drop"] = "error"

@@ -31,13 +31,19 @@ class TableRecipe(LabelledRecipe):
 
     kind: Literal["table"] = "table"
     path: RecipePath | None = None
+    """The one file; or else train, validation and test, a file each."""
     train: RecipePath | None = None
+    """The training rows."""
     validation: RecipePath | None = None
+    """The validation rows."""
     test: RecipePath | None = None
+    """The test rows."""
     sequence: str = "sequence"
+    """The column of sequences."""
     label: str | tuple[str, ...] = "label"
     """The column of labels; several columns are several bits or numbers."""
     split: str = "split"
+    """The column of train, validation and test, where there is one."""
     group: str = "group"
     """Rows of one family, where there is such a column."""
 

@@ -51,6 +51,7 @@ class LookupEvaluationRecipe(NaturalRecipe):
     share: float = Field(default=0.15, gt=0, lt=1)
     """Share of letters masked at once."""
     validation_windows: int = Field(default=16, gt=0)
+    """Windows read for each validation during training."""
     seed: int = 0
     """Which letters are masked; the same for every model that is to be compared."""
 

@@ -20,7 +20,9 @@ class CopiesRunRecipe(GenomesRecipe):
 
     kind: Literal["copies"] = "copies"
     copies: CopiesRecipe
+    """Segments that are planted a second time in the windows."""
     evaluation: LookupEvaluationRecipe = LookupEvaluationRecipe()
+    """What is measured at the end."""
 
 
 @SOURCES.register("copies")

@@ -39,12 +39,15 @@ class GenomesRecipe(RunRecipe):
     """What every run on genomes states."""
 
     genomes: tuple[GenomeRecipe, ...] = Field(min_length=1)
+    """What is read, and what of it is held out."""
     pretrained: ModelName | None = None
     """A model to go on with, by its weights and its shape (in place of `[model]`): a folder, a name
     such as "yeast", or the hub's OWNER/NAME.
     """
     data: DataRecipe = DataRecipe()
+    """How genomes are cut into windows."""
     objective: Annotated[ObjectiveRecipe, BeforeValidator(_masked_by_default)] = MaskedRecipe()
+    """What is predicted."""
 
     @property
     def length(self) -> int:
@@ -62,9 +65,11 @@ class PretrainRecipe(GenomesRecipe):
 
     kind: Literal["genomes"] = "genomes"
     evaluation: EvaluationRecipe = EvaluationRecipe()
+    """What is measured at the end."""
     relatives: tuple[RelativeRecipe, ...] = ()
     """Related genomes whose stretches stand beside the training windows."""
     beside: BesideRecipe = BesideRecipe()
+    """How they stand there."""
 
     @model_validator(mode="after")
     def _scratch(self) -> "PretrainRecipe":

@@ -22,8 +22,11 @@ class RecallRunRecipe(RunRecipe):
 
     kind: Literal["recall"] = "recall"
     recall: RecallRecipe
+    """The sequences that are made up."""
     objective: AnswersRecipe = AnswersRecipe()
+    """Which answers are predicted."""
     evaluation: RecallEvaluationRecipe = RecallEvaluationRecipe()
+    """What is measured at the end."""
 
     @property
     def length(self) -> int:

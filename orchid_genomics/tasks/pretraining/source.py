@@ -28,11 +28,15 @@ class RunRecipe(Strict):
     kind: str
     """What is read: genomes, copies or recall."""
     seed: int = 0
+    """Decides everything random; the same seed gives the same weights."""
     licence: str | None = None
     """What may be done with the model, as SPDX has it, such as CC-BY-4.0; for its card."""
     model: OrchidRecipe = OrchidRecipe()
+    """The encoder's shape."""
     optimizer: OptimizerRecipe = OptimizerRecipe()
+    """AdamW and its schedule."""
     training: TrainingRecipe = TrainingRecipe()
+    """How long, how wide, how often."""
 
     @property
     @abstractmethod

@@ -42,7 +42,7 @@ class FilterRecipe(Choice):
     hidden: int = Field(default=32, gt=0, le=1 << 16)
     """Width of the small network that makes the static filter from lags."""
     octaves: int = Field(default=8, gt=0, le=64)
-<<<<<<< HEAD
+    """Octaves of the lag that this network reads, as sines and cosines."""
     threshold: float = Field(default=0.0, ge=0, le=1e3)
     """Lags of the data-dependent filter count only where their mean over channels stands out: above
     this share of how high noise reaches in the window; 0 keeps all of them, .7 has trained well."""
@@ -53,9 +53,6 @@ class FilterRecipe(Choice):
     strand (`ops.pointers`): 9 finds copies that a tenth changed, 11 costs less; 0: none."""
     agreement: float = Field(default=0.7, gt=0, le=1e3)
     """How well the letters of such stretches must agree: a share of what chance reaches."""
-=======
-    """Octaves of the lag that this network reads, as sines and cosines."""
->>>>>>> a771dca (The documentation site: every page of the repository, recipe keys from the schemas, commands from click)
 
 
 class StaticRecipe(FilterRecipe):

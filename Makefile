@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test test-slow lint bench clean
+.PHONY: demo test test-slow lint docs bench clean
 
 demo: $(VENV)/installed
 	$(BIN)/orchid-genomics pretrain recipes/yeast/quick.toml --processes 2 -o $$($(BIN)/python -c "import time; print(time.strftime('runs/quick-%Y%m%d-%H%M%S'))")
@@ -20,6 +20,10 @@ lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# A warning is an error; open build/site/index.html.
+docs: $(VENV)/installed-dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 bench: $(VENV)/installed-dev
 	$(BIN)/python benchmarks/loader.py

@@ -2,11 +2,38 @@
 
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 PLAIN_SECONDS = 10.0
+
+# Long work says things from many floors; whether anybody listens is one decision of the caller.
+_SILENT: ContextVar[bool] = ContextVar("silent", default=False)
+
+
+@contextmanager
+def silence(quiet: bool) -> Iterator[None]:
+    """Within, where `quiet`: no progress and no remarks. Errors and warnings are said as ever."""
+    token = _SILENT.set(quiet or _SILENT.get())
+    try:
+        yield
+    finally:
+        _SILENT.reset(token)
+
+
+def is_silent() -> bool:
+    """Whether nobody is to see how far something has come."""
+    return _SILENT.get()
+
+
+def remark(text: str) -> None:
+    """A line on stderr about what goes on; none within `silence`."""
+    if not is_silent():
+        print(text, file=sys.stderr, flush=True)
 
 
 class Line:
@@ -16,9 +43,9 @@ class Line:
 
     def __init__(self, name: str, total: int, done: int, quiet: bool) -> None:
         console = Console(stderr=True)
-        self.quiet, self.shown = quiet, time.monotonic()
+        self.quiet, self.shown = quiet or is_silent(), time.monotonic()
         self.bar: Progress | None = None
-        if console.is_terminal and not quiet:
+        if console.is_terminal and not self.quiet:
             columns = (
                 TextColumn("{task.description}"),
                 BarColumn(),

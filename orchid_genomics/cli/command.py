@@ -2,8 +2,9 @@
 refuses is one line, and an error that names a parameter names its flag.
 """
 
+import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import click
 
 from orchid_genomics.cli import process
 from orchid_genomics.errors import InputError, MachineError, OrchidError, reason
-from orchid_genomics.files import require_no_device
+from orchid_genomics.files import finite, require_no_device
 
 BROKEN_PIPE = 141  # what a shell gives for a program that SIGPIPE ended
 _QUOTED = re.compile(r"`(\w+)`")
@@ -30,6 +31,7 @@ class Command(click.Command):
         try:
             self._check_streams(context)
             self._check_outputs(context)
+            self._check_answer(context)
             result = super().invoke(context)
             # Writes out what a task has printed, so that a full disk is met here and not at exit.
             echo("", end="")
@@ -72,6 +74,11 @@ class Command(click.Command):
                 if any(_same(out, source) for source in _files(context.params[parameter.name])):
                     raise InputError("out", f"{out} is the input", "another name")
 
+    def _check_answer(self, context: click.Context) -> None:
+        """Raises InputError where the answer and the output would both go to standard output."""
+        if context.params.get("as_json") and "-" in _words(context.params.get("out")):
+            raise InputError("as_json", "`out` is standard output already", "`out` a file")
+
     def _in_flags(self, error: OrchidError, context: click.Context) -> OrchidError:
         # Of -o and --out the long one.
         flags = {each.name: max(each.opts, key=len) for each in self.params if _is_option(each)}
@@ -100,13 +107,35 @@ def echo(line: str, end: str = "\n") -> None:
         raise MachineError("standard output", message) from None
 
 
+def answer(values: Any, lines: Iterable[str], *, as_json: bool, quiet: bool = False) -> None:
+    """Print what a command answers: as one JSON value, or as lines unless `quiet`."""
+    if as_json:
+        echo(json.dumps(finite(values), indent=2))
+        return
+    for line in () if quiet else lines:
+        echo(line)
+
+
+def answer_job(summary: Any, as_json: bool) -> None:
+    """Print the summary of a job as JSON, where that is asked for and there is one.
+
+    A shard has none: `merge` sums up. Lines for a person went to stderr.
+    """
+    if as_json and summary is not None:
+        echo(json.dumps(finite(summary), indent=2))
+
+
 def _is_option(parameter: click.Parameter) -> bool:
     return isinstance(parameter, click.Option)
 
 
+def _words(value: Any) -> tuple[Any, ...]:
+    return value if isinstance(value, tuple) else (value,)
+
+
 def _files(value: Any) -> Iterator[Path]:
     """The paths that a parameter holds: none, one, or several."""
-    for each in value if isinstance(value, tuple) else (value,):
+    for each in _words(value):
         if isinstance(each, str) and each not in ("", "-"):
             yield Path(each)
 

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from orchid_genomics.cli import options
-from orchid_genomics.cli.command import Command
+from orchid_genomics.cli.command import Command, answer_job
 from orchid_genomics.explain.methods import METHODS, Options
 
 command = partial(click.command, cls=Command)
@@ -121,7 +121,9 @@ other strand gives the mirrored numbers.
     help="Also OUT.motifs.tsv: seqlets matched to a motif file, or jaspar:fungi.",
 )
 @options.job
-def explain(model: str, genome: str, elements: str, out: tuple[str, ...], **words: Any) -> None:
+def explain(
+    model: str, genome: str, elements: str, out: tuple[str, ...], as_json: bool, **words: Any
+) -> None:
     """Call the task of the same name."""
     from orchid_genomics.tasks.explain import Beside
     from orchid_genomics.tasks.explain import explain as task
@@ -129,7 +131,8 @@ def explain(model: str, genome: str, elements: str, out: tuple[str, ...], **word
     names = ("method", "target", "window", "references", "seed", "tolerance", "most_steps")
     how = Options(**{name: words.pop(name) for name in names})
     beside = Beside(*(words.pop(name) for name in ("html", "session", "annotation", "motifs")))
-    task(model, genome, elements, out, options=how, beside=beside, **words)
+    summary = task(model, genome, elements, out, options=how, beside=beside, **words)
+    answer_job(summary, as_json)
 
 
 COMMANDS = (explain,)

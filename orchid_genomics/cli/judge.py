@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from orchid_genomics.cli import options
-from orchid_genomics.cli.command import Command, echo
+from orchid_genomics.cli.command import Command, answer, echo
 
 command = partial(click.command, cls=Command)
 
@@ -25,6 +25,7 @@ command = partial(click.command, cls=Command)
 @click.option("--label", metavar="COLUMN", help="The column of labels of a table; default label.")
 @options.json_out("Write the scores as JSON, too.")
 @options.device
+@options.answers
 def evaluate(
     model: str,
     data: str,
@@ -33,6 +34,8 @@ def evaluate(
     label: str | None,
     out: str | None,
     device: str,
+    as_json: bool,
+    quiet: bool,
 ) -> None:
     """Score MODEL, a folder that finetune wrote, on DATA: a table (TSV, CSV), HDF5, or a recipe
     with [data].
@@ -42,11 +45,14 @@ def evaluate(
     fine-tuning chose on its validation rows. Positions in DATA are 0-based half-open.
     """
     from orchid_genomics.tasks.evaluate import evaluate as task
+    from orchid_genomics.terminal import silence
 
     columns = {"sequence": sequence, "label": label}
     given = {name: column for name, column in columns.items() if column}
-    for line in task(model, data, split, out, columns=given, device=device):
-        echo(line)
+    lines = task(model, data, split, out, columns=given, device=device, as_json=as_json)
+    with silence(quiet):
+        for line in lines:
+            echo(line)
 
 
 @command(short_help="Learn the background of scores on a genome.")
@@ -75,8 +81,8 @@ def evaluate(
 @options.aliases
 @options.circular
 @options.device
-@options.quiet
-def calibrate(**words: Any) -> None:
+@options.answers
+def calibrate(as_json: bool, **words: Any) -> None:
     """Learn what the scores of MODEL are on GENOME at large: what score-variants --calibration
     compares with.
 
@@ -93,8 +99,14 @@ def calibrate(**words: Any) -> None:
     from orchid_genomics.tasks.calibrate import lines
 
     calibration = task(**words)
-    for line in () if words["quiet"] else lines(calibration):
-        echo(line)
+    values = {
+        "calibration": str(calibration.path),
+        "name": calibration.name,
+        "sites": calibration.sites,
+        "windows": calibration.windows,
+        "contexts": {name: len(each) for name, each in calibration.backgrounds.items()},
+    }
+    answer(values, lines(calibration), as_json=as_json, quiet=words["quiet"])
 
 
 @command("evaluate-variants", short_help="AUROC and AUPRC of scored, labelled variants.")
@@ -192,7 +204,10 @@ def calibrate(**words: Any) -> None:
 @options.seed("folds, resamples and random weights")
 @options.json_out("Write the same numbers as JSON, too.")
 @options.device
-def evaluate_variants(scored: str, out: str | None, **words: Any) -> None:
+@options.answers
+def evaluate_variants(
+    scored: str, out: str | None, as_json: bool, quiet: bool, **words: Any
+) -> None:
     """Say how well the scores of SCORED (VCF, BCF, TSV, parquet) tell positive from negative
     variants.
 
@@ -213,9 +228,11 @@ def evaluate_variants(scored: str, out: str | None, **words: Any) -> None:
     """
     from orchid_genomics.tasks.evaluate_variants import evaluate_variants as task
     from orchid_genomics.tasks.evaluate_variants import options_of, save
+    from orchid_genomics.terminal import remark, silence
 
-    result = task(scored, options_of(**words), lambda text: click.echo(f"{text} ...", err=True))
-    echo(result.text())
+    with silence(quiet):
+        result = task(scored, options_of(**words), lambda text: remark(f"{text} ..."))
+    answer(result.values(), [result.text()], as_json=as_json)
     if out:
         save(result, out)
 

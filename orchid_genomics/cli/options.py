@@ -78,8 +78,11 @@ device = click.option(
     show_default=True,
     help="Where the model runs; auto: a GPU if there is one.",
 )
-as_json = click.option("--json", "as_json", is_flag=True, help="JSON, for programs.")
+as_json = click.option(
+    "--json", "as_json", is_flag=True, help="The answer as one JSON value, for programs."
+)
 quiet = click.option("--quiet", is_flag=True, help="No progress and no summary.")
+answers = together(as_json, quiet)
 job = together(
     click.option("--shard", metavar="I/N", help="Do part I of N of the job, for merge."),
     click.option(
@@ -90,7 +93,7 @@ job = together(
     aliases,
     circular,
     device,
-    quiet,
+    answers,
 )
 JOB_NOTE = """\b
 A killed job continues with --resume. On a cluster, run --shard 1/10 to 10/10

@@ -1,12 +1,13 @@
 """Commands that make files from genomes: features, dataset, mutate, conserve."""
 
+from dataclasses import asdict
 from functools import partial
 from typing import Any
 
 import click
 
 from orchid_genomics.cli import options
-from orchid_genomics.cli.command import Command, echo
+from orchid_genomics.cli.command import Command, answer
 
 command = partial(click.command, cls=Command)
 
@@ -33,8 +34,8 @@ command = partial(click.command, cls=Command)
     help="Letters of a promoter after the gene's 5' end.",
 )
 @options.aliases
-@options.quiet
-def features(quiet: bool, **words: Any) -> None:
+@options.answers
+def features(as_json: bool, quiet: bool, **words: Any) -> None:
     """Turn an ANNOTATION (GFF3 or GenBank, plain or gzipped) into BEDs.
 
     Writes genes.bed, CDS.bed (every part of a coding sequence) and promoters.bed into the folder;
@@ -45,9 +46,8 @@ def features(quiet: bool, **words: Any) -> None:
     from orchid_genomics.tasks.features import features as task
 
     rows = task(**words)
-    if not quiet:
-        for name, count in rows.items():
-            echo(f"{name}\t{count:,} rows")
+    lines = [f"{name}\t{count:,} rows" for name, count in rows.items()]
+    answer(rows, lines, as_json=as_json, quiet=quiet)
 
 
 @command(short_help="Peaks to a labelled set.")
@@ -107,8 +107,8 @@ def features(quiet: bool, **words: Any) -> None:
 )
 @options.aliases
 @options.seed("which negatives are drawn")
-@options.quiet
-def dataset(quiet: bool, **words: Any) -> None:
+@options.answers
+def dataset(as_json: bool, quiet: bool, **words: Any) -> None:
     """Turn PEAKS (narrowPeak or BED, 0-based half-open) on a GENOME (FASTA) into a labelled set for
     finetune.
 
@@ -124,9 +124,7 @@ def dataset(quiet: bool, **words: Any) -> None:
     from orchid_genomics.tasks.dataset import dataset as task
 
     report = task(**words)
-    if not quiet:
-        for line in report:
-            echo(line)
+    answer({"report": report}, report, as_json=as_json, quiet=quiet)
 
 
 @command(short_help="Every single-letter change of coding sequences, as VCF.")
@@ -160,8 +158,8 @@ def dataset(quiet: bool, **words: Any) -> None:
 )
 @options.aliases
 @options.seed("which genes are drawn")
-@options.quiet
-def mutate(quiet: bool, **words: Any) -> None:
+@options.answers
+def mutate(as_json: bool, quiet: bool, **words: Any) -> None:
     """Write every single-letter change of the coding sequences of ANNOTATION (GFF3 or GenBank) on
     GENOME, as a VCF.
 
@@ -175,9 +173,7 @@ def mutate(quiet: bool, **words: Any) -> None:
     from orchid_genomics.tasks.mutate import mutate as task
 
     written = task(**words)
-    if not quiet:
-        for line in written.lines():
-            echo(line)
+    answer(asdict(written), written.lines(), as_json=as_json, quiet=quiet)
 
 
 @command(short_help="Letters that related genomes share, as a track.")

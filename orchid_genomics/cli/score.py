@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from orchid_genomics.cli import options
-from orchid_genomics.cli.command import Command
+from orchid_genomics.cli.command import Command, answer_job
 from orchid_genomics.score.variants.scorers import SCORERS, default_scores, plain
 
 command = partial(click.command, cls=Command)
@@ -77,10 +77,10 @@ Symbolic ALTs have no score, and neither has an event longer than half the windo
 @click.option("--prefix", default="ORCHID", show_default=True, help="Prefix of the INFO names.")
 @options.relatives
 @options.job
-def score_variants(**words: Any) -> None:
+def score_variants(as_json: bool, **words: Any) -> None:
     from orchid_genomics.tasks.score_variants import score_variants as task
 
-    task(**words)
+    answer_job(task(**words), as_json)
 
 
 @command(
@@ -111,7 +111,7 @@ def score_variants(**words: Any) -> None:
     "(measured on a few tiles) and their size on the disk beside what is free.",
 )
 @options.job
-def score_genome(**words: Any) -> None:
+def score_genome(as_json: bool, **words: Any) -> None:
     """Score all three substitutions of every letter of a genome, in one pass of overlapping tiles.
 
     MODEL is a folder that pretrain wrote, GENOME the FASTA. The scores are those of score-variants
@@ -130,7 +130,10 @@ def score_genome(**words: Any) -> None:
     """
     from orchid_genomics.tasks.score_genome import score_genome as task
 
-    task(**words)
+    if as_json and words["plan"]:
+        # Its lines are its answer, and so is the JSON.
+        words["quiet"] = True
+    answer_job(task(**words), as_json)
 
 
 @command(
@@ -190,6 +193,7 @@ def score_elements(
     background: int,
     seed: int,
     length: int | None,
+    as_json: bool,
     **words: Any,
 ) -> None:
     """Score every element of a BED: ELEMENTS in (0-based half-open; plain or gzipped), scored file
@@ -229,7 +233,7 @@ def score_elements(
     from orchid_genomics.tasks.score_elements import score_elements as task
 
     how = Options(window, passes, background, seed, length)
-    task(options=how, **words)
+    answer_job(task(options=how, **words), as_json)
 
 
 @command(epilog=options.JOB_NOTE, short_help="Vectors of every element of a BED, as HDF5.")
@@ -267,7 +271,7 @@ def score_elements(
     help="Of the vectors.",
 )
 @options.job
-def embed(**words: Any) -> None:
+def embed(as_json: bool, **words: Any) -> None:
     """Embed every element of a BED: ELEMENTS in (0-based half-open), an HDF5 of vectors out.
 
     MODEL is a folder that pretrain or finetune wrote, GENOME the FASTA. The file holds the vectors,
@@ -280,14 +284,14 @@ def embed(**words: Any) -> None:
     """
     from orchid_genomics.tasks.embed import embed as task
 
-    task(**words)
+    answer_job(task(**words), as_json)
 
 
 @command(short_help="Join the parts that --shard left.")
 @options.file_argument("shards", nargs=-1, required=True)
 @options.out("OUT", "The file to write; its ending is that of the OUT of the shards.")
-@options.quiet
-def merge(**words: Any) -> None:
+@options.answers
+def merge(as_json: bool, **words: Any) -> None:
     """Join the parts of one job: SHARDS are the OUT.parts folders that --shard left.
 
     Checks that they belong to one job (same input, model, genome and options) and that no part is
@@ -297,7 +301,7 @@ def merge(**words: Any) -> None:
     """
     from orchid_genomics.tasks.merge import merge as task
 
-    task(**words)
+    answer_job(task(**words), as_json)
 
 
 COMMANDS = (score_variants, score_genome, score_elements, embed, merge)

@@ -1,11 +1,12 @@
 """Commands that train models and describe them: init, plan, pretrain, finetune, info, models."""
 
+from dataclasses import asdict
 from functools import partial
 
 import click
 
 from orchid_genomics.cli import options, process
-from orchid_genomics.cli.command import Command, echo
+from orchid_genomics.cli.command import Command, answer, echo
 
 command = partial(click.command, cls=Command)
 
@@ -37,13 +38,14 @@ command = partial(click.command, cls=Command)
     show_default=True,
     help="What pretraining may take on this machine; from 30 on a larger model is proposed.",
 )
-@options.quiet
+@options.answers
 def init(
     genome: str,
     annotation: str | None,
     labels: str | None,
     out: str | None,
     minutes: float,
+    as_json: bool,
     quiet: bool,
 ) -> None:
     """Write a commented recipe (TOML) that fits GENOME, a FASTA: its contigs, a split by whole
@@ -55,9 +57,8 @@ def init(
     """
     from orchid_genomics.tasks.init import init as task
 
-    for line in task(genome, annotation, labels, out, minutes):
-        if not quiet:
-            echo(line)
+    written = task(genome, annotation, labels, out, minutes)
+    answer(asdict(written), written.lines(), as_json=as_json, quiet=quiet)
 
 
 @command(short_help="What a recipe would take, before any of it.")
@@ -65,7 +66,8 @@ def init(
 @click.option(
     "--steps", default=3, type=click.IntRange(min=1), show_default=True, help="Steps to measure."
 )
-def plan(recipe: str, overrides: tuple[str, ...], steps: int) -> None:
+@options.as_json
+def plan(recipe: str, overrides: tuple[str, ...], steps: int, as_json: bool) -> None:
     """Say what pretrain or finetune with RECIPE would take, before any of it: windows or rows,
     letters, parameters, what is tried, memory, time.
 
@@ -75,7 +77,7 @@ def plan(recipe: str, overrides: tuple[str, ...], steps: int) -> None:
     """
     from orchid_genomics.tasks.plan import plan as task
 
-    for line in task(recipe, overrides, steps):
+    for line in task(recipe, overrides, steps, as_json):
         echo(line)
 
 
@@ -90,8 +92,15 @@ def plan(recipe: str, overrides: tuple[str, ...], steps: int) -> None:
     help="Processes on this machine, by torchrun: one for each GPU or CPU core (on a CPU faster "
     "than threads).",
 )
+@options.answers
 def pretrain(
-    recipe: str, overrides: tuple[str, ...], out: str | None, resume: bool, processes: int
+    recipe: str,
+    overrides: tuple[str, ...],
+    out: str | None,
+    resume: bool,
+    processes: int,
+    as_json: bool,
+    quiet: bool,
 ) -> None:
     """Pretrain an Orchid encoder on the genomes of RECIPE (TOML), then print it beside its
     baselines.
@@ -107,7 +116,7 @@ def pretrain(
     from orchid_genomics.tasks.pretrain import pretrain as task
 
     if processes == 1 or process.is_rank():
-        task(recipe, out, overrides, resume)
+        task(recipe, out, overrides, resume, quiet=quiet, as_json=as_json)
         return
     # A wrong recipe is told once, here, and not by every process.
     load(recipe, run_recipe, overrides)
@@ -115,14 +124,23 @@ def pretrain(
     for override in overrides:
         words += ["--set", override]
     words += ["-o", out] if out else []
-    words += ["--resume"] if resume else []
+    for flag, is_given in (("--resume", resume), ("--json", as_json), ("--quiet", quiet)):
+        words += [flag] if is_given else []
     process.replace_by_ranks(processes, words)
 
 
 @command(short_help="Train on labelled data, print the answer beside others.")
 @options.recipe
 @options.run_folder
-def finetune(recipe: str, overrides: tuple[str, ...], out: str | None, resume: bool) -> None:
+@options.answers
+def finetune(
+    recipe: str,
+    overrides: tuple[str, ...],
+    out: str | None,
+    resume: bool,
+    as_json: bool,
+    quiet: bool,
+) -> None:
     """Train on the labelled data of RECIPE (TOML), then print the answer beside its alternatives.
 
     Data are a table, BEDs on a genome, a FASTA for each class, or HDF5; positions are 0-based
@@ -132,7 +150,7 @@ def finetune(recipe: str, overrides: tuple[str, ...], out: str | None, resume: b
     """
     from orchid_genomics.tasks.finetune import finetune as task
 
-    task(recipe, out, overrides, resume)
+    task(recipe, out, overrides, resume, quiet=quiet, as_json=as_json)
 
 
 @command(short_help="What a model is and how it scored.")
@@ -164,6 +182,8 @@ def models(as_json: bool) -> None:
       OWNER/NAME  a model of the hub, or OWNER/NAME@REVISION
                   (pip install "orchid-genomics[hub]"); read from the hub's cache
                   where there is no network
+
+    Coordinates in what models write are 0-based half-open, unless a command says otherwise.
     """
     from orchid_genomics.tasks.models import models as task
 

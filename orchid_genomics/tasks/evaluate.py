@@ -37,6 +37,7 @@ def evaluate(
     out: str | Path | None = None,
     columns: dict[str, str] | None = None,
     device: str = "auto",
+    as_json: bool = False,
 ) -> Iterator[str]:
     """The scores of a fine-tuned model on labelled rows, a line at a time.
 
@@ -56,6 +57,8 @@ def evaluate(
         The names of a table's columns, where they are not the usual ones.
     device
         "auto", "cpu" or "cuda".
+    as_json
+        One JSON object in place of lines.
 
     Raises
     ------
@@ -82,30 +85,35 @@ def evaluate(
     task = head.supervised
     data = set_for_model(rows, task, one, plan or recipe)
     _check_answers_differ(data)
-    yield (
-        f"model  {folder} (hash {model.hash()}): {task.name}, {', '.join(task.labels)}; "
-        f"strand = {head.strand}"
-    )
-    which = f"split {chosen}" if chosen else "all rows"
-    yield f"data   {data.name}: {len(data):,} rows, {which}"
     labelled = model.provenance.labelled
     thresholds = list(labelled.thresholds) if labelled else []
     if task.has_thresholds and not thresholds:
         notes.append("the model folder names no thresholds: 0.5")
-    yield from (f"note   {note}" for note in notes)
+    strand = f"strand = {head.strand}"
+    which = f"split {chosen}" if chosen else "all rows"
+    about = [
+        f"model  {folder} (hash {model.hash()}): {task.name}, {', '.join(task.labels)}; {strand}",
+        f"data   {data.name}: {len(data):,} rows, {which}",
+        *(f"note   {note}" for note in notes),
+    ]
+    if not as_json:
+        yield from about
     scores = _score(model, task, data, thresholds)
-    yield from _table(task, scores)
+    values = {
+        "model": model.hash(),
+        "data": data.name,
+        "split": chosen,
+        "rows": len(data),
+        "scores": {
+            name: {score: asdict(estimate) for score, estimate in each.items()}
+            for name, each in scores.items()
+        },
+    }
+    if as_json:
+        yield json.dumps(finite({**values, "notes": notes}), indent=2)
+    else:
+        yield from _table(task, scores)
     if out is not None:
-        values = {
-            "model": model.hash(),
-            "data": data.name,
-            "split": chosen,
-            "rows": len(data),
-            "scores": {
-                name: {score: asdict(estimate) for score, estimate in each.items()}
-                for name, each in scores.items()
-            },
-        }
         with writable(out), atomic_file(Path(out)) as part:
             part.write_text(json.dumps(finite(values), indent=2) + "\n", encoding="utf-8")
 

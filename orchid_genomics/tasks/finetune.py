@@ -2,7 +2,6 @@
 
 import json
 import platform
-import sys
 import time
 from contextlib import closing
 from dataclasses import dataclass
@@ -39,7 +38,7 @@ from orchid_genomics.model.folder import OrchidModel
 from orchid_genomics.model.provenance import Provenance
 from orchid_genomics.recipe import load
 from orchid_genomics.tasks.model_card import model_card
-from orchid_genomics.terminal import clock
+from orchid_genomics.terminal import clock, remark, silence
 from orchid_genomics.train import distributed
 from orchid_genomics.train.distributed import Ranks
 from orchid_genomics.train.run import Run
@@ -70,6 +69,9 @@ def finetune(
     out: str | Path | None = None,
     overrides: tuple[str, ...] = (),
     resume: bool = False,
+    *,
+    quiet: bool = False,
+    as_json: bool = False,
 ) -> Path:
     """Train a model on labelled data and measure it beside its alternatives.
 
@@ -84,6 +86,10 @@ def finetune(
         ``KEY=VALUE`` of keys of the recipe.
     resume
         Go on with the run that stands in `out`.
+    quiet
+        Show no progress.
+    as_json
+        Print the answer as one JSON object in place of text.
 
     Returns
     -------
@@ -99,13 +105,16 @@ def finetune(
     ranks = distributed.start(recipe.training.device)
     folder = Path(out or Path("runs") / Path(path).stem)
     try:
-        with closing(Run(folder, recipe, resume, writes=ranks.main)) as run:
-            return _finetune(recipe, run, ranks)
+        with (
+            silence(quiet or not ranks.main),
+            closing(Run(folder, recipe, resume, writes=ranks.main)) as run,
+        ):
+            return _finetune(recipe, run, ranks, as_json)
     finally:
         ranks.close()
 
 
-def _finetune(recipe: FinetuneRecipe, run: Run, ranks: Ranks) -> Path:
+def _finetune(recipe: FinetuneRecipe, run: Run, ranks: Ranks, as_json: bool) -> Path:
     began = time.monotonic()
     folds = recipe.training.folds
     splits = open_folds(recipe.data, folds) if folds else [open_set(recipe.data)]
@@ -125,25 +134,21 @@ def _finetune(recipe: FinetuneRecipe, run: Run, ranks: Ranks) -> Path:
     # The first thing written, once nothing is found wrong.
     run.begin(inputs)
 
-    def say(line: str) -> None:
-        if ranks.main:
-            print(line, file=sys.stderr, flush=True)
-
     measured = []
     for fold, data in enumerate(splits):
         fits = run.folder / "fits" / f"fold{fold}" if folds else run.folder / "fits"
         if folds:
-            say(f"fold {fold + 1} of {folds}")
+            remark(f"fold {fold + 1} of {folds}")
         notes = notes_of(recipe, data, model)
         for line in (*data.describe(), *notes):
-            say(line)
-        measured.append(_measure(recipe, data, fits, ranks=ranks, say=say, notes=notes))
+            remark(line)
+        measured.append(_measure(recipe, data, fits, ranks=ranks, say=remark, notes=notes))
     shares = []
     for share, part in parts.items():
         rows = len(part.rows("train"))
-        say(f"share {share:g} of the training rows: {rows:,}")
+        remark(f"share {share:g} of the training rows: {rows:,}")
         fits = run.folder / "fits" / f"share{share:g}"
-        smaller = _measure(recipe, part, fits, ranks=ranks, say=say, notes=[])
+        smaller = _measure(recipe, part, fits, ranks=ranks, say=remark, notes=[])
         shares.append(ShareResult(share, rows, smaller.verdict))
     if recipe.training.shares:
         whole = measured[0]
@@ -153,7 +158,10 @@ def _finetune(recipe: FinetuneRecipe, run: Run, ranks: Ranks) -> Path:
             "all": time.monotonic() - began,
             "training": sum(each.arms[0].seconds for each in measured),
         }
-        _write(run, recipe, measured, shares, seconds=seconds, inputs=inputs, device=ranks.device)
+        answer, values = _write(
+            run, recipe, measured, shares, seconds=seconds, inputs=inputs, device=ranks.device
+        )
+        print(json.dumps(finite(values), indent=2) if as_json else answer)
     return run.model
 
 
@@ -237,9 +245,9 @@ def _write(
     seconds: dict[str, float],
     inputs: dict[str, str],
     device: torch.device,
-) -> None:
-    """Model folder (of the best fold on validation), evaluation.json, report.html, and the answer
-    on stdout.
+) -> tuple[str, dict[str, Any]]:
+    """Model folder (of the best fold on validation), evaluation.json, report.html; what they come
+    to, for a person and as values.
     """
     best = max(measured, key=lambda each: each.verdict.lines[0].validation)
     folds = [each.verdict for each in measured] if len(measured) > 1 else []
@@ -277,11 +285,11 @@ def _write(
     report = run.folder / "report.html"
     with writable(report), atomic_file(report) as part:
         part.write_text(html, encoding="utf-8")
-    print(answer)
-    print(f"took: {_took(measured)}")
+    lines = [answer, f"took: {_took(measured)}"]
     if len(best.arms[0].fits) > 1:
-        print(f"model/ holds seed {seed.seed}, the best on validation, not the mean of all")
-    print(f"\nmodel:  {run.model}\nreport: {report}")
+        lines.append(f"model/ holds seed {seed.seed}, the best on validation, not the mean of all")
+    lines += ["", f"model:  {run.model}", f"report: {report}"]
+    return "\n".join(lines), {"model": str(run.model), "report": str(report), **values}
 
 
 def _took(measured: list[Measured]) -> str:

@@ -72,13 +72,35 @@ class Split:
     """By split: the places to hold out of a contig that is also trained on."""
 
 
+@dataclass(frozen=True)
+class FirstRecipe:
+    """What `init` wrote."""
+
+    recipe: str
+    beside: tuple[str, ...]
+    """Files that the recipe needs."""
+    command: str
+    """pretrain or finetune."""
+
+    def lines(self) -> list[str]:
+        """What was written and what to run next, for a person."""
+        run = f"runs/{Path(self.recipe).stem}"
+        names = ", ".join([self.recipe, *self.beside])
+        return [
+            f"wrote {names}; read it, it says what to change",
+            f"next: orchid-genomics plan {self.recipe}",
+            f"      orchid-genomics {self.command} {self.recipe} -o {run}",
+            f"      orchid-genomics info {run}",
+        ]
+
+
 def init(
     genome: str | Path,
     annotation: str | Path | None = None,
     labels: str | Path | None = None,
     out: str | Path | None = None,
     minutes: float = 10.0,
-) -> list[str]:
+) -> FirstRecipe:
     """Write a recipe for a genome, or for a table of labelled sequences of it.
 
     Parameters
@@ -96,8 +118,8 @@ def init(
 
     Returns
     -------
-    list
-        Lines for a person: what was written, and what to run next.
+    FirstRecipe
+        What was written.
 
     Raises
     ------
@@ -123,13 +145,7 @@ def init(
             verb = "pretrain"
     with writable(path), atomic_file(path) as part:
         part.write_text(text, encoding="utf-8")
-    run = f"runs/{path.stem}"
-    return [
-        f"wrote {', '.join([str(path), *draft.written])}; read it, it says what to change",
-        f"next: orchid-genomics plan {path}",
-        f"      orchid-genomics {verb} {path} -o {run}",
-        f"      orchid-genomics info {run}",
-    ]
+    return FirstRecipe(str(path), tuple(draft.written), verb)
 
 
 def propose_split(contigs: Mapping[str, int]) -> Split:

@@ -1,9 +1,10 @@
 """What a recipe would take, measured on a few real steps before any of it is run."""
 
+import json
 import resource
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from orchid_genomics.evaluate.arms import arms_of
 from orchid_genomics.evaluate.budget import fit_in, pace_of
 from orchid_genomics.evaluate.candidates import settings_notes
 from orchid_genomics.evaluate.finetune_recipe import FinetuneRecipe, seconds_of
-from orchid_genomics.files import scratch_folder
+from orchid_genomics.files import finite, scratch_folder
 from orchid_genomics.model.folder import OrchidModel
 from orchid_genomics.recipe import load
 from orchid_genomics.tasks.pretrain import build, check_memory, fit_of, stages_of, summary
@@ -29,7 +30,9 @@ from orchid_genomics.train.run import Run
 FEW_STEPS = 100  # of a later stage of a curriculum
 
 
-def plan(path: str | Path, overrides: tuple[str, ...] = (), steps: int = 3) -> Iterator[str]:
+def plan(
+    path: str | Path, overrides: tuple[str, ...] = (), steps: int = 3, as_json: bool = False
+) -> Iterator[str]:
     """Lines about what a run would take; nothing is written.
 
     Parameters
@@ -38,6 +41,8 @@ def plan(path: str | Path, overrides: tuple[str, ...] = (), steps: int = 3) -> I
         The recipe, and `KEY=VALUE` over what it says.
     steps
         Steps of each stage that are measured.
+    as_json
+        One JSON object in place of lines.
 
     Yields
     ------
@@ -45,9 +50,18 @@ def plan(path: str | Path, overrides: tuple[str, ...] = (), steps: int = 3) -> I
         The source and its checks, parameters, and for each stage seconds a step, memory and time.
     """
     recipe = load(path, _schema, overrides)
-    if isinstance(recipe, FinetuneRecipe):
-        yield from _plan_finetuning(recipe, steps)
-        return
+    values: dict[str, Any] = {"lines": []}
+    of_kind = _plan_finetuning if isinstance(recipe, FinetuneRecipe) else _plan_pretraining
+    for line in of_kind(recipe, steps, values):
+        if not as_json:
+            yield line
+        values["lines"].append(line)
+    if as_json:
+        yield json.dumps(finite(values), indent=2)
+
+
+def _plan_pretraining(recipe: Any, steps: int, values: dict[str, Any]) -> Iterator[str]:
+    """Lines: the source, and what every stage would take; numbers go into `values`."""
     ranks = distributed.start(recipe.training.device, recipe.training.sequence_ranks)
     source = open_source(recipe)
     stages = stages_of(recipe, source, ranks)
@@ -61,7 +75,16 @@ def plan(path: str | Path, overrides: tuple[str, ...] = (), steps: int = 3) -> I
         speed = stage.batch * stage.length / seconds
         size = f"{stage.steps:,} steps of {stage.batch} x {stage.length:,} nt"
         pace = f"{seconds:.2f} s a step ({speed / 1e3:,.1f} knt/s)"
+        values.setdefault("stages", []).append(
+            {
+                "length": stage.length,
+                "batch": stage.batch,
+                "steps": stage.steps,
+                "seconds_a_step": seconds,
+            }
+        )
         yield f"{size}: {pace}, {clock(seconds * stage.steps)}"
+    values |= {"seconds": total, "gigabytes": _peak_gb(ranks.device)}
     yield f"peak memory so far: {_peak_gb(ranks.device):.1f} GB on {ranks.device.type}"
     yield f"training time: about {clock(total)}, and the evaluation after it"
 
@@ -103,7 +126,7 @@ def _schema(values: Any, where: str) -> type[FinetuneRecipe] | type[RunRecipe]:
     return FinetuneRecipe if labelled else run_recipe(values, where)
 
 
-def _plan_finetuning(recipe: FinetuneRecipe, steps: int) -> Iterator[str]:
+def _plan_finetuning(recipe: Any, steps: int, values: dict[str, Any]) -> Iterator[str]:
     """Lines: the data, what the recipe leaves out, and what every arm would take."""
     ranks = distributed.start(recipe.training.device)
     folds = recipe.training.folds
@@ -113,7 +136,9 @@ def _plan_finetuning(recipe: FinetuneRecipe, steps: int) -> Iterator[str]:
     total = 0.0
     for time_of_arm in arm_times(recipe, data, ranks, steps):
         total += time_of_arm.seconds
+        values.setdefault("arms", []).append(asdict(time_of_arm))
         yield time_of_arm.line(folds)
+    values |= {"seconds": total, "gigabytes": _peak_gb(ranks.device)}
     yield f"peak memory so far: {_peak_gb(ranks.device):.1f} GB on {ranks.device.type}"
     yield f"training time: at most about {clock(total)}, and the simple alternatives after it"
 

@@ -2,7 +2,6 @@
 
 import json
 import platform
-import sys
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -32,6 +31,7 @@ from orchid_genomics.tasks.pretraining import (
     open_source,
     run_recipe,
 )
+from orchid_genomics.terminal import remark, silence
 from orchid_genomics.train import distributed
 from orchid_genomics.train.distributed import Ranks
 from orchid_genomics.train.loop import Fit, Progress, Stage, activations
@@ -46,6 +46,9 @@ def pretrain(
     out: str | Path | None = None,
     overrides: tuple[str, ...] = (),
     resume: bool = False,
+    *,
+    quiet: bool = False,
+    as_json: bool = False,
 ) -> Path:
     """Train the model of a recipe and measure it beside its baselines.
 
@@ -59,6 +62,10 @@ def pretrain(
         `KEY=VALUE` each, over what the recipe says.
     resume
         Go on with the run that the folder holds.
+    quiet
+        Show no progress.
+    as_json
+        Print the answer as one JSON object in place of tables.
 
     Returns
     -------
@@ -74,8 +81,11 @@ def pretrain(
     ranks = distributed.start(recipe.training.device, recipe.training.sequence_ranks)
     folder = Path(out or Path("runs") / Path(path).stem)
     try:
-        with closing(Run(folder, recipe, resume, writes=ranks.main)) as run:
-            return _pretrain(recipe, run, ranks)
+        with (
+            silence(quiet or not ranks.main),
+            closing(Run(folder, recipe, resume, writes=ranks.main)) as run,
+        ):
+            return _pretrain(recipe, run, ranks, as_json)
     except OrchidError as error:
         if ranks.world == 1:
             raise
@@ -86,7 +96,7 @@ def pretrain(
         ranks.close()
 
 
-def _pretrain(recipe: RunRecipe, run: Run, ranks: Ranks) -> Path:
+def _pretrain(recipe: RunRecipe, run: Run, ranks: Ranks, as_json: bool) -> Path:
     clock = time.monotonic()
     source = open_source(recipe)
     stages = stages_of(recipe, source, ranks)
@@ -95,20 +105,19 @@ def _pretrain(recipe: RunRecipe, run: Run, ranks: Ranks) -> Path:
     # The first thing written, once nothing is found wrong.
     run.begin(source.inputs() if ranks.main else {})
     length = recipe.stages()[-1].length
-
-    def tell(text: str) -> None:
-        if ranks.main:
-            print(text, file=sys.stderr, flush=True)
-
-    tell(summary(model, source.describe(length)))
+    remark(summary(model, source.describe(length)))
     if run.raised:
-        tell(f"{run.raised}; the learning rate goes on as in a run of that many steps")
+        remark(f"{run.raised}; the learning rate goes on as in a run of that many steps")
     progress = _train(recipe, source, model, stages, run, ranks)
-    others = _alternatives(recipe, source, stages, run, ranks, tell)
-    tables = source.evaluate(model, length, ranks, tell, others)
+    others = _alternatives(recipe, source, stages, run, ranks, remark)
+    tables = source.evaluate(model, length, ranks, remark, others)
     if ranks.main:
         seconds = {"training": progress.seconds, "all": time.monotonic() - clock}
         _write(run, recipe, source, model, tables, provenance_of(recipe, source, seconds, ranks))
+        if as_json:
+            values = {"model": str(run.model), "evaluation": [each.values() for each in tables]}
+            print(json.dumps(finite(values), indent=2))
+            return run.model
         for table in tables:
             print(table.text() + "\n")
         print(f"model: {run.model}")

@@ -9,7 +9,7 @@ import shutil
 import time
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -88,15 +88,15 @@ def score_genome(
     ----------
     window : letters of a tile; default as in training.
     track : what a bigWig or bedGraph holds of each letter, one of `TRACK_VALUES`; default mean.
-    plan : write nothing, and print what it would take, measured on a few tiles.
+    plan : write nothing, and print (unless `quiet`) what it would take, measured on a few tiles.
     aliases : a file of other names of the contigs of `genome`.
     circular : contigs that are read round their origin, or annotations that say which are.
 
     Returns
     -------
     dict or None
-        The summary, which is also in ``<out>.summary.json`` and, unless `quiet`, on stderr; None
-        for a shard or a plan.
+        The summary, which is also in ``<out>.summary.json`` and, unless `quiet`, on stderr; the
+        numbers of a plan; None for a shard.
 
     Raises
     ------
@@ -129,8 +129,10 @@ def score_genome(
         raise InputError(what, "has no letter A, C, G or T", "letters to change")
     job = Job(TASK, identity, where, len(work), max(1, BLOCK // reader.core))
     if plan:
-        print("\n".join(measure(job, work, letters).lines()))
-        return None
+        estimate = measure(job, work, letters)
+        if not quiet:
+            print("\n".join(estimate.lines()))
+        return asdict(estimate) | {"out": str(estimate.out)}
     if len(work) > job.block and not where.piped:
         _note_room(measure(job, work, letters))
     return run_job(job, work, quiet)

@@ -4,7 +4,7 @@ import time
 from importlib.util import find_spec
 from pathlib import Path
 
-from orchid_genomics.terminal import Line, clock
+from orchid_genomics.terminal import Line, clock, is_silent
 
 
 class Reporter:
@@ -25,6 +25,7 @@ class Reporter:
     def __init__(
         self, steps: int, first: int, folder: Path, quiet: bool, unit: str = "base"
     ) -> None:
+        quiet = quiet or is_silent()
         self.steps, self.quiet, self.unit = steps, quiet, unit
         self.start, self.first = time.monotonic(), first
         self.writer = None

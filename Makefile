@@ -7,7 +7,13 @@ PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c co
 .PHONY: demo test test-slow lint docs bench clean
 
 demo: $(VENV)/installed
-	$(BIN)/orchid-genomics pretrain recipes/yeast/quick.toml --processes 2 -o $$($(BIN)/python -c "import time; print(time.strftime('runs/quick-%Y%m%d-%H%M%S'))")
+	@run=runs/quick-$$(date +%Y%m%d-%H%M%S); \
+	$(BIN)/orchid-genomics pretrain recipes/yeast/quick.toml --processes 2 -o $$run && \
+	printf '%s\n' '' "curve: $$run/curve.png" '' \
+	    'Next, with the trained model that comes along, with yours, and with your own genome:' \
+	    '  $(BIN)/orchid-genomics score-variants yeast recipes/yeast/sacCer3.fa.gz recipes/yeast/example.vcf -o scored.vcf' \
+	    "  $(BIN)/orchid-genomics info $$run" \
+	    '  $(BIN)/orchid-genomics init YOUR_GENOME.fa.gz'
 
 # Two processes of one thread each: threads of two would wait for each other's cores.
 test: $(VENV)/installed-dev lint

@@ -81,6 +81,31 @@ class Line:
             self.bar.stop()
 
 
+class Count:
+    """A context that counts what is done of `total`, with the time left.
+
+    Nothing is shown where `quiet`, within `silence`, or of what is done within ten seconds.
+    """
+
+    def __init__(self, name: str, total: int, quiet: bool = False) -> None:
+        self.name, self.total, self.at = name, total, 0
+        self.begun = time.monotonic()
+        self.line = Line(name, total, 0, quiet)
+
+    def __enter__(self) -> "Count":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.line.close()
+
+    def add(self, count: int) -> None:
+        """Say that so many more are done."""
+        self.at += count
+        left = (time.monotonic() - self.begun) / max(self.at, 1) * (self.total - self.at)
+        plain = f"{self.name}: {self.at:,}/{self.total:,}  {clock(left)} left"
+        self.line.show(self.at, self.name, plain)
+
+
 def clock(seconds: float) -> str:
     """Seconds as h:mm:ss or m:ss."""
     # Rounded once, at the start: 59.6 s is 1:00 and never 0:60.

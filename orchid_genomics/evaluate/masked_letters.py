@@ -14,6 +14,7 @@ from torch import Tensor
 
 from orchid_genomics.evaluate.held_out import HeldOut
 from orchid_genomics.sequence import CODE, DNA
+from orchid_genomics.terminal import Count
 from orchid_genomics.train.distributed import Ranks
 from orchid_genomics.train.objectives import nats
 
@@ -35,6 +36,7 @@ def masked_bits(
     batch: int,
     ranks: Ranks,
     most: int | None = None,
+    shown_as: str = "",
 ) -> list[np.ndarray]:
     """-log2 p(true letter) at the targets of each piece, in order.
 
@@ -50,6 +52,8 @@ def masked_bits(
         The processes that share the tiles.
     most
         Read only so many tiles, evenly spaced; the letters of the others are NaN.
+    shown_as
+        What the work is called where its progress is shown; "" shows none.
     """
     bits = [np.full(len(piece.tokens), np.nan, np.float32) for piece in pieces]
     shown = [piece.shown for piece in pieces]
@@ -60,16 +64,18 @@ def masked_bits(
         tiles = [tiles[len(tiles) * i // most] for i in range(most)]
     # Dealt in turn, so that each rank has tiles of all contigs.
     own = tiles[ranks.rank :: ranks.world]
-    for rows in _batches(own, pieces, length, batch):
-        seen, true = [], []
-        for p, start in rows:
-            circular = pieces[p].circular
-            seen.append(window(shown[p], start, length, circular))
-            true.append(window(pieces[p].tokens, start, length, circular))
-        bits_BL = letter_bits(model, np.stack(seen), np.stack(true), ranks.device)
-        for (p, start), row in zip(rows, bits_BL, strict=True):
-            end = min(start + length, len(bits[p]))
-            bits[p][start:end] = row[: end - start]
+    with Count(shown_as, len(own), quiet=not (shown_as and ranks.main)) as progress:
+        for rows in _batches(own, pieces, length, batch):
+            seen, true = [], []
+            for p, start in rows:
+                circular = pieces[p].circular
+                seen.append(window(shown[p], start, length, circular))
+                true.append(window(pieces[p].tokens, start, length, circular))
+            bits_BL = letter_bits(model, np.stack(seen), np.stack(true), ranks.device)
+            for (p, start), row in zip(rows, bits_BL, strict=True):
+                end = min(start + length, len(bits[p]))
+                bits[p][start:end] = row[: end - start]
+            progress.add(len(rows))
     return [gather(row[piece.targets], ranks) for row, piece in zip(bits, pieces, strict=True)]
 
 
@@ -82,6 +88,7 @@ def single_bits(
     *,
     batch: int,
     ranks: Ranks,
+    shown_as: str = "",
 ) -> list[np.ndarray]:
     """-log2 p(true letter) at each place, masked alone in a window of `length` centred on it.
 
@@ -90,17 +97,19 @@ def single_bits(
     sites = [(number, int(site)) for number, at in enumerate(places) for site in at]
     bits = np.full(len(sites), np.nan, np.float32)
     own = [(sites[row][0], row) for row in range(ranks.rank, len(sites), ranks.world)]
-    for numbered in _batches(own, pieces, length, batch):
-        rows = [row for _, row in numbered]
-        centre = letters_of(pieces[numbered[0][0]], length) // 2
-        windows = []
-        for number, site in (sites[row] for row in rows):
-            piece = pieces[number]
-            windows.append(window(piece.tokens, site - centre, length, piece.circular))
-        true_BL = np.stack(windows)
-        seen_BL = true_BL & CODE
-        seen_BL[:, centre] = DNA.mask
-        bits[rows] = letter_bits(model, seen_BL, true_BL, ranks.device)[:, centre]
+    with Count(shown_as, len(own), quiet=not (shown_as and ranks.main)) as progress:
+        for numbered in _batches(own, pieces, length, batch):
+            rows = [row for _, row in numbered]
+            centre = letters_of(pieces[numbered[0][0]], length) // 2
+            windows = []
+            for number, site in (sites[row] for row in rows):
+                piece = pieces[number]
+                windows.append(window(piece.tokens, site - centre, length, piece.circular))
+            true_BL = np.stack(windows)
+            seen_BL = true_BL & CODE
+            seen_BL[:, centre] = DNA.mask
+            bits[rows] = letter_bits(model, seen_BL, true_BL, ranks.device)[:, centre]
+            progress.add(len(rows))
     ends = np.cumsum([len(at) for at in places])
     return np.split(gather(bits, ranks), ends[:-1])
 

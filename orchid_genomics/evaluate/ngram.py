@@ -15,6 +15,7 @@ import numpy as np
 from orchid_genomics.errors import InputError
 from orchid_genomics.evaluate.kmer_tables import MOST_UNSEEN, KmerCounts
 from orchid_genomics.sequence import CODE
+from orchid_genomics.terminal import Count
 
 SHAPES = ((2, 0), (4, 4), (12, 0), (6, 6))  # letters on the left and on the right
 # Buckets of contexts: half-powers of two of the context's count, and quarters of the share of its
@@ -227,7 +228,12 @@ def fit_ngrams(
     """
     kmers = KmerCounts.count(train, max(left + right + 1 for left, right in shapes))
     models = [NgramModel.of(kmers, left, right) for left, right in shapes]
-    return [model.tune(validation, hidden, inside) for model in models]
+    tuned = []
+    with Count("count models", len(models)) as progress:
+        for model in models:
+            tuned.append(model.tune(validation, hidden, inside))
+            progress.add(1)
+    return tuned
 
 
 def levels(left: int, right: int) -> list[tuple[int, int]]:

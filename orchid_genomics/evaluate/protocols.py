@@ -103,8 +103,23 @@ def evaluate(
     masked, single = {}, {}
     for name, each in {"model": model, **(others or {})}.items():
         each.eval()
-        masked[name] = masked_bits(each, test, length, batch=recipe.batch, ranks=ranks)
-        single[name] = single_bits(each, test, sites, site_length, batch=single_batch, ranks=ranks)
+        masked[name] = masked_bits(
+            each,
+            test,
+            length,
+            batch=recipe.batch,
+            ranks=ranks,
+            shown_as=f"{name}, windows of the test contigs",
+        )
+        single[name] = single_bits(
+            each,
+            test,
+            sites,
+            site_length,
+            batch=single_batch,
+            ranks=ranks,
+            shown_as=f"{name}, letters hidden one at a time",
+        )
     if not ranks.main:
         return []
     train = training_letters(corpus)

@@ -290,7 +290,8 @@ def _summary(model: type) -> str:
 
 def command_reference() -> str:
     """A page of every command, from click."""
-    context = click.Context(group, info_name="orchid-genomics")
+    # With its settings: click keeps the help option of the first context for good.
+    context = click.Context(group, info_name="orchid-genomics", **group.context_settings)
     parts = ["# Commands", "Generated from the commands themselves; `--help` says the same."]
     for name in group.list_commands(context):
         command = group.commands[name]

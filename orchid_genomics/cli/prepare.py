@@ -185,8 +185,8 @@ def mutate(as_json: bool, quiet: bool, **words: Any) -> None:
     type=click.IntRange(8, 31),
     help="Letters of a k-mer; default by the size of the largest relative, 16 for yeast.",
 )
-@options.quiet
-def conserve(quiet: bool, **words: Any) -> None:
+@options.answers
+def conserve(as_json: bool, quiet: bool, **words: Any) -> None:
     """Write how many of the RELATIVES (FASTA) hold a k-mer over each letter of GENOME, from 0 to 1.
 
     A k-mer counts on either strand, wherever it stands: nothing is aligned. One changed letter
@@ -197,9 +197,10 @@ def conserve(quiet: bool, **words: Any) -> None:
     from orchid_genomics.tasks.conserve import conserve as task
 
     shares = task(**words)
-    if not quiet:
-        for path, share in shares.items():
-            echo(f"{path}\t{share:.1%} of the letters conserved")
+    lines = [f"{path}\t{share:.1%} of the letters conserved" for path, share in shares.items()]
+    answer(
+        {str(path): share for path, share in shares.items()}, lines, as_json=as_json, quiet=quiet
+    )
 
 
 COMMANDS = (features, dataset, mutate, conserve)

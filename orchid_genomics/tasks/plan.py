@@ -91,7 +91,7 @@ def _plan_pretraining(recipe: Any, steps: int, values: dict[str, Any]) -> Iterat
 
 def step_seconds(recipe: RunRecipe, steps: int = 3) -> float:
     """Seconds of a step of a recipe's last stage, from a few real ones; checks all of its files."""
-    ranks = distributed.start(recipe.training.device)
+    ranks = distributed.start(recipe.training.device, recipe.training.sequence_ranks)
     source = open_source(recipe)
     stages = stages_of(recipe, source, ranks)
     last, model = stages[-1:], build(recipe)

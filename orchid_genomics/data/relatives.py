@@ -37,6 +37,7 @@ class RelativeRecipe(Strict):
     """A `[[relatives]]` block: a related genome whose stretches stand beside the windows."""
 
     fasta: RecipePath
+    """The related genome, plain or bgzipped."""
     held_out: tuple[str, ...] | None = None
     """Contigs that never train; by default those that bear the names of the contigs held out of
     `[[genomes]]`."""

@@ -121,8 +121,14 @@ class Training:
 
     def _soft(self, source: int, window: int, shift: int, strand: str) -> np.ndarray:
         """Which letters of a window (L,) are read as lower case whatever their case."""
-        place = self.sources[source].windows.interval(window, shift)
-        covered = self.sources[source].soft.covers(place.contig, place.start, place.end)
+        windows, soft = self.sources[source].windows, self.sources[source].soft
+        place = windows.interval(window, shift)
+        covered = soft.covers(place.contig, place.start, place.end)
+        if windows.goes_round[windows.contig[window]]:
+            size = windows.genome.contigs[place.contig]
+            # What lies on the other side of the origin, as the window counts its letters.
+            for turn in (-size, size):
+                covered = covered | soft.covers(place.contig, place.start + turn, place.end + turn)
         return covered[::-1] if strand == "-" else covered
 
     def places(self, seed: int, step: int, rows: Sequence[int]) -> list[tuple[int, Interval]]:

@@ -442,16 +442,23 @@ def check_memory(window: int, model: nn.Module, where: str, genome: Genome | Non
 
     Where all contigs of a `genome` are circular and shorter, the longest of them is the window.
     """
+    what, letters = f"{window:,} nt", window
     if genome is not None and genome.contigs:
-        sizes = genome.contigs
-        window = max(sizes[c] if reads_whole(genome, c, window) else window for c in sizes)
+        lengths = {
+            contig: size if reads_whole(genome, contig, window) else window
+            for contig, size in genome.contigs.items()
+        }
+        contig = max(lengths, key=lengths.__getitem__)
+        letters = lengths[contig]
+        if reads_whole(genome, contig, window):
+            what = f"{letters:,} nt of {contig} round its origin"
     parameter = next(model.parameters())
     width = max(each.shape[0] for each in model.parameters() if each.ndim > 1)
     # what a block holds at once is more than this; less is never enough
-    needed = 4 * window * width * parameter.element_size()
+    needed = 4 * letters * width * parameter.element_size()
     present = memory_of(parameter.device)
     if needed > present:
-        message = f"{window:,} nt need over {needed / 1e9:,.0f} GB of {present / 1e9:,.0f} GB"
+        message = f"{what} need over {needed / 1e9:,.0f} GB of {present / 1e9:,.0f} GB"
         raise InputError(where, message, "a shorter window")
 
 

@@ -423,3 +423,16 @@ def test_a_circular_contig_is_named_or_said_by_an_annotation(fasta, tmp_path):
     assert built.genomes[0].circular == {"A", "B"}
     with pytest.raises(InputError, match=r"genomes.0.circular: unknown contig 'P'"):
         corpus({"fasta": fasta, "circular": ("P",)})
+
+
+def test_soft_regions_go_round_the_origin(tmp_path, fasta):
+    bed = write_bed(tmp_path / "soft.bed", "A\t0\t20\nA\t2990\t3000")
+    light = np.zeros(3_000, bool)
+    light[:20] = light[2990:] = True
+    genome = {"fasta": fasta, "train": ("A",), "circular": ("A",)}
+    sampler = corpus({**genome, "soft": (bed,)}).training(batch=60)
+    plain = corpus(genome).training(batch=60)
+    expected = plain.batch(0, 0, range(60))
+    for row, (_, place) in enumerate(sampler.places(0, 0, range(60))):
+        expected[row, light[np.arange(place.start, place.end) % 3_000]] |= SOFT
+    assert np.array_equal(sampler.batch(0, 0, range(60)), expected)

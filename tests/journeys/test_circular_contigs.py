@@ -184,10 +184,14 @@ def test_a_linear_contig_has_its_ends(genomes):
     assert ElementScoring(model, genomes[0], Options(window=128))(around).why == ["off_contig"]
 
 
-def test_a_contig_that_no_memory_holds_is_refused(genomes, monkeypatch):
+def test_a_contig_that_no_memory_holds_is_refused(genomes, monkeypatch, tmp_path):
     monkeypatch.setattr(reader_module, "memory_of", lambda device: 10_000)
-    with pytest.raises(InputError, match=r"window: .* over"):
+    with pytest.raises(InputError, match=r"window: 1,024 nt need over"):
         Reader(letters_model(), genomes[0], 1024)
+    alone = write_genome(tmp_path / "p.fa", {"p": LETTERS})
+    mark_circular(alone, ["p"], "circular")
+    with pytest.raises(InputError, match=r"window: 501 nt of p round its origin need over"):
+        Reader(letters_model(), alone, 1024)
 
 
 # Commands

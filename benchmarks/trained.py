@@ -55,7 +55,7 @@ class Encoder(nn.Module):
             )
         self.peer.head = nn.Linear(recipe.model.width, letters)
 
-    def prepare(self, checkpointing: bool, activations: torch.dtype) -> None:
+    def prepare(self, checkpointing: bool, activations: torch.dtype, shards: object = None) -> None:
         if checkpointing:
             raise SystemExit("a peer keeps its activations; training.checkpointing=false")
 

@@ -10,6 +10,7 @@ prediction, so padding is cut or masked, and a row answers the same.
 import torch
 from torch import Tensor, nn
 
+from orchid_genomics.model.sequence_parallel import Shards
 from orchid_genomics.sequence import CODE, DNA
 
 STRETCHES = 16
@@ -18,7 +19,9 @@ STRETCHES = 16
 class _Plain(nn.Module):
     """What the loop asks of an encoder."""
 
-    def prepare(self, checkpointing: bool, activations: torch.dtype) -> None:
+    def prepare(
+        self, checkpointing: bool, activations: torch.dtype, shards: Shards | None = None
+    ) -> None:
         """Nothing to prepare."""
 
 

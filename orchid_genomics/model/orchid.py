@@ -178,7 +178,8 @@ class Mixer(nn.Module):
     def spectra(self, L: int, static_CF: Tensor | None = None) -> "Spectra":
         """What `mix` takes for windows of L letters."""
         static = self.static(L) if static_CF is None else static_CF
-        return Spectra(static, *self.conditioning(L), self.conditioning.turned(L))
+        gain, taps = self.conditioning(L)
+        return Spectra(static, gain, taps, self.conditioning.turned(L))
 
     def mix(
         self, z_BDL: Tensor, v_BDL: Tensor, mask_BL: Tensor | None, spectra: "Spectra"
@@ -250,7 +251,10 @@ class Spectra(NamedTuple):
 
     def rows(self, rows: slice) -> "Spectra":
         """Those of some channels, copied so that the others can go."""
-        return Spectra(*(None if each is None else each[rows].contiguous() for each in self))
+        gain, taps, turned = (
+            None if each is None else each[rows].contiguous() for each in self[1:]
+        )
+        return Spectra(self.static_CF[rows].contiguous(), gain, taps, turned)
 
 
 class GatedMLP(nn.Module):

@@ -54,14 +54,14 @@ class Record(NamedTuple):
         there is none.
 
         A record has one where columns 7 to 9 are numbers and column 10 a whole one, unless it is a
-        BED12; -1 there says that none was called. One rule for every command, record by record: a
-        file may mix records with and without. Raises InputError, naming `path`, for a summit of a
-        narrowPeak (10 columns) that lies outside its record.
+        BED12, or begins as one (gappedPeak); -1 there says that none was called. One rule for every
+        command, record by record: a file may mix records with and without. Raises InputError,
+        naming `path`, for a summit of a narrowPeak (10 columns) that lies outside its record.
         """
         words = self.columns
         if len(words) + 3 <= _SUMMIT or len(words) + 3 == _BED12:
             return None
-        if not all(map(_is_number, words[3:6])):
+        if not all(map(_is_number, words[3:6])) or self._has_blocks():
             return None
         offset = whole_number(words[6])
         if offset is None or offset == -1:
@@ -73,6 +73,22 @@ class Record(NamedTuple):
             return None
         # ENCODE's files round up to the letter after the last
         return self.place.start + min(offset, len(self.place) - 1)
+
+    def _has_blocks(self) -> bool:
+        """Whether columns 7 to 12 are those of a BED12: a thick part of the record, and lists of as
+        many sizes and starts as column 10 says.
+        """
+        words = self.columns
+        if len(words) + 3 < _BED12:
+            return False
+        thick = [whole_number(word) for word in words[3:5]]
+        sizes, starts = (word.rstrip(",").split(",") for word in words[7:9])
+        numbers = [whole_number(word) for word in (*sizes, *starts)]
+        return (
+            whole_number(words[6]) == len(sizes) == len(starts)
+            and None not in numbers
+            and all(self.place.start <= (at or 0) <= self.place.end for at in thick)
+        )
 
 
 @dataclass(frozen=True, eq=False)

@@ -78,6 +78,7 @@ def evaluate(
     if copy != Path(path):
         rows = replace(rows, name="standard input" if str(path) == "-" else Path(path).name)
     plan, notes = _plan(recipe, rows, model.provenance)
+    notes += rows.notes
     if split not in (None, "all") and plan is None:
         raise InputError(rows.name, "has no split column", "no --split, for all rows")
     chosen = split or ("test" if plan else None)

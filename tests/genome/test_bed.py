@@ -111,6 +111,14 @@ OVERLAP = "chr1\t100\t200\tp\t900\t+\tchr1\t150\t180\t30\n"
 EXONS = "chr1\t100\t200\tt\t0\t+\t100\t200\t0\t2\t20,30\t0,70\n"
 
 
+GAPPED = "chr1\t100\t200\tp\t9\t.\t110\t190\t0\t2\t20,30,\t0,70,\t5.1\t3.2\t2\n"
+ONE_BLOCK = "chr1\t100\t200\tp\t9\t.\t110\t190\t0\t1\t100\t0\t5.1\t3.2\t2\n"
+
+
+def test_a_number_of_blocks_is_no_summit_whatever_stands_behind_a_bed12(bed):
+    assert read_bed(bed(GAPPED + ONE_BLOCK + IDR)).summits() == [None, None, 130]
+
+
 def test_each_record_has_a_summit_or_none_whatever_the_others(bed):
     row = "chr1\t100\t200\tp\t9\t.\t5.1\t-1\t3.2\t30\n"
     text = row + "chr1\t1\t2\n" + IDR + COVERAGE + OVERLAP + EXONS + row

@@ -149,13 +149,15 @@ def load(
     path = Path(path)
     form = "JSON" if path.suffix == ".json" else "TOML"
     try:
-        text = path.read_text(encoding="utf-8")
+        # Editors of Windows put a byte order mark before UTF-8, which TOML does not allow.
+        text = path.read_text(encoding="utf-8-sig")
         values = json.loads(text) if form == "JSON" else tomllib.loads(text)
     except OSError as error:
         raise InputError(
             path, f"cannot be read ({error.strerror})", "the path of a recipe (.toml)"
         ) from None
-    except (ValueError, UnicodeDecodeError) as error:
+    # Brackets nested without end exhaust the stack, which is no ValueError.
+    except (ValueError, RecursionError) as error:
         raise RecipeError(path, f"is no {form}: {error}") from None
     # JSON may hold something else than an object; `validate` is the one to say so.
     for override in overrides if isinstance(values, dict) else ():

@@ -1,4 +1,5 @@
 import json
+import os
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -118,3 +119,24 @@ def test_a_json_recipe_is_checked_as_strictly(tmp_path):
     path.write_text(json.dumps({"sed": 1}))
     with pytest.raises(RecipeError, match="sed: unknown key"):
         load(path, Whole)
+
+
+@pytest.mark.parametrize("name", ["r.toml", "r.json"])
+def test_a_byte_order_mark_is_no_part_of_a_recipe(tmp_path, name):
+    text = "seed = 5\r\n" if name == "r.toml" else '{"seed": 5}'
+    (tmp_path / name).write_bytes(b"\xef\xbb\xbf" + text.encode())
+    assert load(tmp_path / name, Whole).seed == 5
+
+
+@pytest.mark.parametrize("name", ["r.toml", "r.json"])
+def test_brackets_without_end_are_one_line(tmp_path, name):
+    (tmp_path / name).write_text(("x = " if name == "r.toml" else "") + "[" * 100_000)
+    with pytest.raises(RecipeError, match=f"{name}: is no (TOML|JSON): "):
+        load(tmp_path / name, Whole)
+
+
+def test_what_a_recipe_names_can_be_read_again(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "r.toml").write_text('[[parts]]\nfasta = "pipe"\n')
+    with pytest.raises(RecipeError, match=r"parts\.0\.fasta: is a pipe or device; a file, which"):
+        load(tmp_path / "r.toml", Whole)

@@ -85,6 +85,13 @@ class Verdict:
         """Whether anything stands beside the model that reads the letters at all."""
         return any(line.name != self.task.constant_name for line in self.lines[1:])
 
+    def shown_name(self, line: Line) -> str:
+        """The name of a line in a table, with a star where it is the best alternative; the constant
+        answer, which reads no letter, is none.
+        """
+        is_best = self.has_alternatives and line.name == self.comparator
+        return f"{line.name} *" if is_best else line.name
+
     @property
     def word(self) -> str:
         """beats, is level with or does NOT beat: by the interval of the paired difference."""

@@ -21,8 +21,8 @@ def verdict_text(verdict: Verdict) -> str:
     lines += _table(verdict, lambda line: line.scores, f"test, {rows['test']:,} rows")
     lines += [
         "",
-        f"95 % intervals by bootstrap over {rows['families']:,} families or loci; "
-        "* best alternative on validation",
+        f"95 % intervals by bootstrap over {rows['families']:,} families or loci"
+        + ("; * best alternative on validation" if verdict.has_alternatives else ""),
     ]
     if rows["families"] < FEW:
         lines.append("so few families or loci make intervals that are narrower than the truth")
@@ -35,9 +35,8 @@ def verdict_text(verdict: Verdict) -> str:
         title = f"test rows that share none, {rows['test'] - sharing:,}"
         lines += ["", *_table(verdict, lambda line: line.apart, title)]
         gap = verdict.line(verdict.comparator).apart_minus[primary]
-        lines.append(
-            f"on these the encoder's {primary} minus that of {verdict.comparator} is {signed(gap)}"
-        )
+        difference = f"{primary} minus that of {verdict.comparator} is {signed(gap)}"
+        lines += [f"on these the encoder's {difference}"] if verdict.has_alternatives else []
     for name, values in verdict.seeds.items():
         lines.append(f"{name}, {len(values) - 1} seeds: {seeds_line(primary, values)}")
     return "\n".join(lines)
@@ -61,7 +60,7 @@ def _table(
         scores = scores_of(line)
         if not scores:
             continue
-        name = f"{line.name} *" if line.name == verdict.comparator else line.name
+        name = verdict.shown_name(line)
         values = [number(scores[other].value) for other in others]
         best = scores[primary]
         count = f"{line.parameters:,}"

@@ -79,7 +79,8 @@ def page(
         lambda line: line.scores,
         lambda line: line.minus,
         f"All {rows:,} test rows; 95 % intervals by bootstrap over families or loci. "
-        "Thresholds and the comparator (*) are chosen on validation.",
+        + ("Thresholds and the comparator (*)" if verdict.has_alternatives else "Thresholds")
+        + " are chosen on validation.",
     )
     apart = None
     if verdict.sharing and verdict.lines[0].apart:
@@ -158,7 +159,7 @@ def _score_table(
         cells = [scores[name] for name in verdict.task.scores]
         is_model = line is verdict.lines[0]
         rows.append({
-            "name": f"{line.name} *" if line.name == verdict.comparator else line.name,
+            "name": verdict.shown_name(line),
             "scores": [{"value": number(c.value), "interval": interval(c)} for c in cells],
             "gap": None if is_model else _gap_cell(minus_of(line)[verdict.primary]),
             "parameters": f"{line.parameters:,}",

@@ -67,6 +67,8 @@ def test_without_an_alternative_there_is_no_verdict():
     first = verdict.sentence()
     assert re.match(r"No alternative was run, so there is no verdict: MCC [\d.]+ \(", first)
     assert verdict.values()["better"] is None
+    assert "best alternative" not in verdict_text(verdict)
+    assert "majority class *" not in verdict_text(verdict)
 
 
 def test_paired_differences_are_surer_than_the_intervals_apart():

@@ -133,6 +133,11 @@ def pretrain(
 @options.recipe
 @options.run_folder
 @options.answers
+@click.option(
+    "--arm",
+    type=click.Choice(["encoder", "cnn"]),
+    help="What model/ holds, as `arm` in the recipe; the other is in arms/.  [default: encoder]",
+)
 def finetune(
     recipe: str,
     overrides: tuple[str, ...],
@@ -140,16 +145,19 @@ def finetune(
     resume: bool,
     as_json: bool,
     quiet: bool,
+    arm: str | None,
 ) -> None:
     """Train on the labelled data of RECIPE (TOML), then print the answer beside its alternatives.
 
     Data are a table, BEDs on a genome, a FASTA for each class, or HDF5; positions are 0-based
     half-open. The first line printed says whether the encoder beats the best alternative. The run
-    folder holds recipe.json, fits/, model/, evaluation.json and report.html. SIGTERM or Ctrl-C
-    saves and exits.
+    folder holds recipe.json, fits/, model/, arms/, evaluation.json and report.html. SIGTERM or
+    Ctrl-C saves and exits.
     """
     from orchid_genomics.tasks.finetune import finetune as task
 
+    if arm is not None:
+        overrides += (f"arm={arm}",)
     task(recipe, out, overrides, resume, quiet=quiet, as_json=as_json)
 
 

@@ -8,6 +8,7 @@ other seeds. The trap is the test split: it is read once an arm, after everythin
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,22 +19,25 @@ from orchid_genomics.data.labelled.schema import LabelledSet
 from orchid_genomics.errors import RecipeError
 from orchid_genomics.evaluate.answered import Answered
 from orchid_genomics.evaluate.candidates import (
+    STRETCHES,
     Candidate,
     Reading,
     cnn_candidates,
     encoder_of,
     head_of,
+    is_anchored,
     model_candidates,
     strand_of,
 )
-from orchid_genomics.evaluate.cnn import SmallCNN
+from orchid_genomics.evaluate.enriched import enriched_motifs
 from orchid_genomics.evaluate.finetune_recipe import FinetuneRecipe
+from orchid_genomics.model.cnn import CNNRecipe, cnn_encoder
 from orchid_genomics.model.folder import ModelRecipe, OrchidModel
+from orchid_genomics.model.heads import LetterReader
 from orchid_genomics.model.orchid import OrchidRecipe
 from orchid_genomics.train.distributed import Ranks
 from orchid_genomics.train.supervised import (
     FitRecipe,
-    Network,
     SupervisedFit,
     answer,
     fit_supervised,
@@ -45,6 +49,10 @@ Say = Callable[[str], None]
 MODEL = "model"
 RANDOM = "random weights"
 CNN = "small CNN"
+MOTIFS = 24
+"""The most enriched motifs that a stem of random weights begins with."""
+ARMS = {"encoder": MODEL, "cnn": CNN}
+"""What a recipe calls the arm that `model/` is to hold."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +60,7 @@ class SeedFit:
     """One seed of an arm: its model, its answers, and how it was trained."""
 
     seed: int
-    model: Network
+    model: OrchidModel
     loss: float
     """The lowest one minus the monitored score on validation."""
     validation: np.ndarray
@@ -78,8 +86,10 @@ class TrainedArm:
 
     @property
     def parameters(self) -> int:
-        """Numbers in the model, trained or not."""
-        return sum(p.numel() for p in self.best.model.parameters())
+        """Numbers in the model, trained or not; of a head that reads letters, its own alone."""
+        model = self.best.model
+        skipped = model.encoder.parameters() if isinstance(model.head, LetterReader) else ()
+        return sum(p.numel() for p in model.parameters()) - sum(p.numel() for p in skipped)
 
     @property
     def answered(self) -> Answered:
@@ -99,7 +109,7 @@ class Arm:
     """An arm to be trained: what it is called, what makes its model, what is tried."""
 
     name: str
-    make: Callable[[Candidate, int], Network]
+    make: Callable[[Candidate, int], OrchidModel]
     """The untrained model of a candidate and a seed."""
     candidates: Sequence[Candidate]
 
@@ -108,10 +118,19 @@ def arms_of(recipe: FinetuneRecipe, data: LabelledSet) -> list[Arm]:
     """The arms that a recipe asks for, the model first."""
     candidates, chosen = model_candidates(recipe, data), recipe.baselines
 
-    def model(candidate: Candidate, seed: int) -> Network:
-        return build_model(recipe, data, seed, candidate.reading)
+    @cache
+    def motifs() -> np.ndarray:
+        stem = encoder_of(recipe).stem
+        return enriched_motifs(data, MOTIFS, stem, strand_of(recipe, data) == "both")
 
-    def random(candidate: Candidate, seed: int) -> Network:
+    def model(candidate: Candidate, seed: int) -> OrchidModel:
+        made = build_model(recipe, data, seed, candidate.reading)
+        # A given encoder has its own, and tracks have no answer of a row.
+        if made.encoder.stem is not None and recipe.pretrained is None and candidate.reading:
+            made.encoder.stem.begin_at(torch.from_numpy(motifs()).float())
+        return made
+
+    def random(candidate: Candidate, seed: int) -> OrchidModel:
         return build_random(recipe, data, seed, candidate.reading)
 
     arms = [Arm(MODEL, model, candidates)]
@@ -167,14 +186,19 @@ def _build(
     # Here, so that what was drawn before does not matter: a seed says the weights.
     torch.manual_seed(seed)
     model = OrchidModel(ModelRecipe(encoder=encoder, head=head_of(recipe, data, reading)))
+    _keep_units(model, data)
+    _freeze(model, recipe.training.layers)
+    return model
+
+
+def _keep_units(model: OrchidModel, data: LabelledSet) -> None:
+    """Give a head of numbers the units of the training rows."""
     buffers = dict(model.named_buffers())
     # A head of another package may have no units of its own.
     if data.task.has_numbers and "head.shift" in buffers:
         shift, scale = units(data)
         buffers["head.shift"].copy_(torch.from_numpy(shift))
         buffers["head.scale"].copy_(torch.from_numpy(scale))
-    _freeze(model, recipe.training.layers)
-    return model
 
 
 def _freeze(model: OrchidModel, layers: int | None) -> None:
@@ -188,27 +212,28 @@ def _freeze(model: OrchidModel, layers: int | None) -> None:
         message = f"{layers} of {len(blocks)} layers"
         raise RecipeError("training.layers", message, f"0 to {len(blocks)}")
     frozen = [model.encoder.letters, *blocks[: len(blocks) - layers]]
-    if model.encoder.stem is not None:
-        frozen.append(model.encoder.stem)
+    frozen += [part for part in (model.encoder.stem, model.encoder.narrow) if part is not None]
     if layers == 0:
         frozen.append(model.encoder.norm)
     for module in frozen:
         module.requires_grad_(False)
 
 
-def build_cnn(recipe: FinetuneRecipe, data: LabelledSet, seed: int) -> SmallCNN:
+def build_cnn(recipe: FinetuneRecipe, data: LabelledSet, seed: int) -> OrchidModel:
     """The small convolutional network of one seed; all of it is trained."""
     torch.manual_seed(seed)
-    lengths = data.lengths
-    shift, scale = (torch.from_numpy(value) for value in units(data))
-    return SmallCNN(
-        data.task.outputs,
-        strand_of(recipe, data),
-        anchored=bool(lengths.min() == lengths.max()),
-        shift=shift,
-        scale=scale,
+    head = CNNRecipe(
+        task=data.task.name,
+        labels=data.task.labels,
+        strand=strand_of(recipe, data),
+        stretches=STRETCHES if is_anchored(recipe, data) and not data.task.bin else 1,
         bin=data.task.bin,
     )
+    model = OrchidModel(ModelRecipe(encoder=cnn_encoder(), head=head))
+    # It is not run, and ranks wait for the gradient of all that asks for one.
+    model.encoder.requires_grad_(False)
+    _keep_units(model, data)
+    return model
 
 
 def train_arm(
@@ -225,7 +250,7 @@ def train_arm(
     """
     seeds, first = recipe.training.seeds, recipe.training.seeds[0]
 
-    def fit(candidate: Candidate, seed: int) -> SupervisedFit:
+    def fit(candidate: Candidate, seed: int) -> SupervisedFit[OrchidModel]:
         say(f"{arm.name}: {candidate.words}, seed {seed}")
         return _fit(arm, recipe, data, candidate=candidate, seed=seed, folder=folder, ranks=ranks)
 
@@ -253,12 +278,12 @@ def _fit(
     seed: int,
     folder: Path,
     ranks: Ranks,
-) -> SupervisedFit:
+) -> SupervisedFit[OrchidModel]:
     """One model of an arm, trained in a folder of its own."""
     model = arm.make(candidate, seed)
     # An equivariant encoder with a strand-blind head answers both strands alike; a dense one has to
     # see both.
-    is_dense = isinstance(model, OrchidModel) and model.recipe.encoder.strands == "dense"
+    is_dense = model.recipe.encoder.strands == "dense"
     words = re.sub(r"[^\w.]+", "-", f"{arm.name}-{candidate.words}")
     return fit_supervised(
         model,
@@ -279,7 +304,9 @@ def _fit(
     )
 
 
-def _answer(done: SupervisedFit, data: LabelledSet, seed: int, ranks: Ranks) -> SeedFit:
+def _answer(
+    done: SupervisedFit[OrchidModel], data: LabelledSet, seed: int, ranks: Ranks
+) -> SeedFit:
     """A trained model with its answers on validation and test."""
     return SeedFit(
         seed=seed,

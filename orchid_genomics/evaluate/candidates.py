@@ -177,17 +177,20 @@ def readings_of(recipe: FinetuneRecipe, data: LabelledSet) -> list[Reading | Non
     choice, encoder = recipe.head, encoder_of(recipe)
     if choice.pool is not None:
         return [Reading(choice.pool, choice.maxima or (), choice.stretches or 1)]
-    lengths = data.lengths
-    # A place means the same in all rows only where they have one strand and one length.
-    is_anchored = strand_of(recipe, data) == "forward" and lengths.min() == lengths.max()
     readings: dict[Reading, None] = {}
-    for reading in ANCHORED if is_anchored else ANYWHERE:
+    for reading in ANCHORED if is_anchored(recipe, data) else ANYWHERE:
         maxima = reading.maxima if choice.maxima is None else choice.maxima
         if not encoder.stem and choice.maxima is None:
             maxima = ("residual",) if maxima else ()
         stretches = choice.stretches or reading.stretches
         readings[Reading(reading.pool, maxima, stretches)] = None
     return list(readings)
+
+
+def is_anchored(recipe: FinetuneRecipe, data: LabelledSet) -> bool:
+    """Whether a place means the same in all rows: they have one strand and one length."""
+    lengths = data.lengths
+    return bool(strand_of(recipe, data) == "forward" and lengths.min() == lengths.max())
 
 
 def strand_of(recipe: FinetuneRecipe, data: LabelledSet) -> Literal["both", "forward"]:
@@ -220,7 +223,8 @@ def head_of(recipe: FinetuneRecipe, data: LabelledSet, reading: Reading | None) 
 def encoder_of(recipe: FinetuneRecipe) -> OrchidRecipe:
     """The shape of the encoder: that of the given model, or the recipe's own."""
     if recipe.pretrained is not None:
-        return OrchidModel.from_pretrained(recipe.pretrained).recipe.encoder
+        given = OrchidModel.from_pretrained(recipe.pretrained)
+        return given.only_encoder("pretrained").recipe
     # As its base class: a model folder knows no other defaults than that one's.
     encoder = OrchidRecipe(**dict(recipe.model or FinetuneEncoder()))
     if encoder.alphabet != "dna":

@@ -34,6 +34,8 @@ class FinetuneEncoder(OrchidRecipe):
     """Standard deviation of the short convolutions' taps around the identity at the start."""
     stem: int = Field(default=15, ge=0)
     """Letters of the motif filters beside the embedding, an odd number such as 15; 0: none."""
+    stem_width: int = Field(default=0, ge=0, multiple_of=2)
+    """Features of the stem, each motif on both strands; 0: `width`."""
 
 
 class HeadChoice(Strict):
@@ -166,6 +168,15 @@ class FinetuneRecipe(Strict):
     """Which alternatives stand beside the model."""
     licence: str | None = None
     """What may be done with the model, as SPDX has it; None: as with the one it begins from."""
+    arm: Literal["encoder", "cnn"] = "encoder"
+    """What model/ holds; the other trained arms are in arms/."""
+
+    @model_validator(mode="after")
+    def _has_arm(self) -> "FinetuneRecipe":
+        if self.arm == "cnn" and not self.baselines.cnn:
+            message = 'arm is cnn, and baselines.cnn is false; arm = "encoder", or a CNN'
+            raise PydanticCustomError("arm", message)
+        return self
 
     @model_validator(mode="after")
     def _one(self) -> "FinetuneRecipe":

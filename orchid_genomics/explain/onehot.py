@@ -17,7 +17,7 @@ from orchid_genomics.errors import InputError
 from orchid_genomics.explain.targets import Target, read_target
 from orchid_genomics.explain.unfused import Unfused
 from orchid_genomics.model.folder import OrchidModel
-from orchid_genomics.model.heads import Pooled
+from orchid_genomics.model.heads import LetterReader, Pooled, apply_head
 from orchid_genomics.model.orchid import transform_length
 from orchid_genomics.sequence import DNA
 
@@ -113,11 +113,11 @@ class OneHot(nn.Module):
             mask_NL[:, L:] = 0
         unfused = self.unfused if self.unfused.hooked else None
         encode = partial(unfused.encoding, encoder) if unfused else encoder.encoding
-        encoding = encode(letters_N7L, mask_NL)
-        if isinstance(self.model.head, Pooled):
-            parts = unfused.pooling if unfused else None
-            return self.model.head(encoding.vectors_BLD, mask_NL, encoding, parts)
-        return self.model.head(encoding.vectors_BLD[:, :L])
+        parts = unfused.pooling if unfused else None
+        head = self.model.head
+        if isinstance(head, LetterReader | Pooled):
+            return apply_head(head, encode, letters_N7L, mask_NL, parts)
+        return head(encode(letters_N7L, mask_NL).vectors_BLD[:, :L])
 
 
 def _pad(letters_N7L: Tensor) -> Tensor:

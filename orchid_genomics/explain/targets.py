@@ -18,7 +18,7 @@ from torch import Tensor
 from orchid_genomics.errors import InputError
 from orchid_genomics.explain.unfused import pair
 from orchid_genomics.model.folder import OrchidModel
-from orchid_genomics.model.heads import LettersRecipe, PooledRecipe, TracksRecipe
+from orchid_genomics.model.heads import LabelRecipe, LettersRecipe, bin_of
 from orchid_genomics.sequence import DNA
 
 if TYPE_CHECKING:
@@ -173,11 +173,11 @@ def read_target(target: str | int | None, model: OrchidModel) -> Target:
     outputs = output_names(model)
     if not text and len(outputs) == 1:
         text = outputs[0]
-    if not text and not isinstance(head, TracksRecipe):
+    if not text and not bin_of(head):
         return AllOutputs("all outputs")
     name, place = text, ""
     # The name of a track may hold an @ itself.
-    if isinstance(head, TracksRecipe) and text not in outputs:
+    if bin_of(head) and text not in outputs:
         name, _, place = text.partition("@")
     if name in outputs:
         index = outputs.index(name)
@@ -185,10 +185,12 @@ def read_target(target: str | int | None, model: OrchidModel) -> Target:
         index = int(name) if name.isdecimal() else len(outputs)
     if index >= len(outputs) or not (place in ("", "center") or place.isdecimal()):
         raise _unknown_target(text, model)
-    if isinstance(head, TracksRecipe):
-        return Track(text, index, place, head.bin)
+    if bin_of(head):
+        return Track(text, index, place, bin_of(head))
     task = getattr(head, "task", "")
-    against = head.labels[0] if task == "binary" and isinstance(head, PooledRecipe) else ""
+    against = ""
+    if task == "binary" and isinstance(head, LabelRecipe):
+        against = head.labels[0]
     return Output(outputs[index], index, task != "regression", against)
 
 
@@ -217,7 +219,7 @@ def possible(model: OrchidModel) -> Sequence[str]:
     if isinstance(head, LettersRecipe):
         return ("pll", "pll-hidden", "A@100 (a letter and a 0-based place)", "A@center")
     names = output_names(model)
-    if isinstance(head, TracksRecipe):
+    if bin_of(head):
         return (*names, f"{names[0]}@100 (a track and a 0-based place)")
     return names
 

@@ -119,7 +119,7 @@ class Unfused(nn.Module):
         self.mlps = nn.ModuleList(MLPParts(width) for _ in encoder.blocks)
         self.unit, self.log_softmax, self.share = Unit(width), LogSoftmax(), Product()
         self.softmax, self.average = nn.Softmax(2), Product()
-        self.motif_gelu, self.maximum = nn.GELU(), Maximum()
+        self.motif_gelu, self.maximum, self.relu = nn.GELU(), Maximum(), nn.ReLU()
 
     def encoding(
         self, encoder: Orchid, letters_BVL: Tensor, mask_BL: Tensor | None = None
@@ -134,8 +134,13 @@ class Unfused(nn.Module):
 
     @property
     def pooling(self) -> PoolParts:
-        """What a pooled head takes in place of its functions."""
-        return PoolParts(self.averaged, self.maximum)
+        """What a pooled head, or a CNN, takes in place of its functions."""
+        return PoolParts(self.averaged, self.maximum, self.largest_of, self.relu)
+
+    def largest_of(self, x_BCL: Tensor, count: int) -> Tensor:
+        """What max pooling gives, (B, C, L // count)."""
+        whole = x_BCL.shape[-1] // count * count
+        return self.maximum(x_BCL[..., :whole].unflatten(-1, (-1, count)))
 
     def averaged(self, score_BQL: Tensor, x_BCL: Tensor) -> Tensor:
         """What `model.pooling.softmax_average` gives, (B, Q, C)."""

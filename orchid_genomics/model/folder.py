@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from orchid_genomics import __version__
 from orchid_genomics.errors import InputError, reason
 from orchid_genomics.files import atomic_folder, is_regular, read_json
+from orchid_genomics.model import cnn  # noqa: F401  (which registers a head)
 from orchid_genomics.model.catalogue import (
     CARD,
     CONFIG,
@@ -30,7 +31,7 @@ from orchid_genomics.model.catalogue import (
     find_model,
     publish,
 )
-from orchid_genomics.model.heads import HEADS, HeadRecipe, Pooled, Vectors
+from orchid_genomics.model.heads import HEADS, HeadRecipe, LetterReader, Vectors, apply_head
 from orchid_genomics.model.orchid import Orchid, OrchidRecipe
 from orchid_genomics.model.provenance import Provenance
 from orchid_genomics.model.tokens import Sequences, as_tokens
@@ -83,8 +84,10 @@ class OrchidModel(nn.Module):
         encoder = self.encoder
         codes_BL = as_tokens(sequences, encoder.alphabet, encoder.letters.free.device) & CODE
         if not self.head.pools:
-            mask_BL = (codes_BL != self.encoder.alphabet.pad).to(self.encoder.letters.free.dtype)
-            return self.head(self.encoder(codes_BL), mask_BL)
+            mask_BL = (codes_BL != encoder.alphabet.pad).to(encoder.letters.free.dtype)
+            if isinstance(self.head, LetterReader):
+                return self.encode(codes_BL, mask_BL)
+            return self.head(encoder(codes_BL), mask_BL)
         # By transform length, as heads that pool demand: an answer is the row's own in any batch.
         parts = [
             (rows, self.encode(padded, mask))
@@ -98,10 +101,16 @@ class OrchidModel(nn.Module):
 
     def encode(self, tokens_BL: Tensor, mask_BL: Tensor | None = None) -> Tensor:
         """Predictions of rows of one length; see `Orchid.encode`."""
-        encoding = self.encoder.encoding(self.encoder.one_hot(tokens_BL), mask_BL)
-        if isinstance(self.head, Pooled):
-            return self.head(encoding.vectors_BLD, mask_BL, encoding)
-        return self.head(encoding.vectors_BLD, mask_BL)
+        encoder = self.encoder
+        return apply_head(self.head, encoder.encoding, encoder.one_hot(tokens_BL), mask_BL)
+
+    def only_encoder(self, where: object) -> Orchid:
+        """The encoder. Raises InputError where the head reads the letters themselves."""
+        if isinstance(self.head, LetterReader):
+            kind = self.recipe.head.kind if self.recipe.head else ""
+            message = f"is a {kind}, which has no encoder"
+            raise InputError(where, message, "a model of pretrain, or an encoder's of finetune")
+        return self.encoder
 
     @classmethod
     def from_pretrained(cls, name: str | Path) -> "OrchidModel":

@@ -7,7 +7,8 @@ strand (splice sites, TSS, MPRA) reads both halves, untied.
 """
 
 import math
-from typing import Any, ClassVar, Literal, Protocol
+from collections.abc import Callable
+from typing import Any, ClassVar, Literal, Protocol, TypeVar, runtime_checkable
 
 import torch
 from pydantic import Field, model_validator
@@ -57,6 +58,42 @@ class LettersRecipe(HeadRecipe):
     kind: Literal["letters"] = "letters"
 
 
+@runtime_checkable
+class LabelRecipe(Protocol):
+    """What the recipe of a head says that answers labels, whatever its kind."""
+
+    @property
+    def labels(self) -> tuple[str, ...]: ...
+
+    @property
+    def strand(self) -> Strand: ...
+
+    @property
+    def supervised(self) -> SupervisedTask: ...
+
+
+class _Labelled(Protocol):
+    @property
+    def task(self) -> TaskName: ...
+
+    @property
+    def labels(self) -> tuple[str, ...]: ...
+
+
+Labelled = TypeVar("Labelled", bound=_Labelled)
+
+
+def check_labels(recipe: Labelled) -> Labelled:
+    """Raise pydantic's error for a number of labels that the task does not have."""
+    count = len(recipe.labels)
+    wanted = TASKS[recipe.task].label_fault(count)
+    if wanted:
+        words = {"task": recipe.task, "wanted": wanted, "found": count}
+        message = "{task} needs {wanted} labels, found {found}"
+        raise PydanticCustomError("labels", message, words)
+    return recipe
+
+
 class PooledRecipe(HeadRecipe):
     """One answer a sequence: pooled over its real letters, then linear."""
 
@@ -74,15 +111,7 @@ class PooledRecipe(HeadRecipe):
     stretches: int = Field(default=1, gt=0, le=1024)
     """Equal parts of a sequence whose maxima stand side by side; 1: the whole sequence."""
 
-    @model_validator(mode="after")
-    def _count(self) -> "PooledRecipe":
-        count = len(self.labels)
-        wanted = TASKS[self.task].label_fault(count)
-        if wanted:
-            words = {"task": self.task, "wanted": wanted, "found": count}
-            message = "{task} needs {wanted} labels, found {found}"
-            raise PydanticCustomError("labels", message, words)
-        return self
+    _counted = model_validator(mode="after")(check_labels)
 
     @property
     def supervised(self) -> SupervisedTask:
@@ -210,11 +239,13 @@ class Pooled(nn.Module):
             raise RecipeError("head.maxima", "reads a stem, and the encoder has none", "residual")
         self.halves = halves(encoder.strands)
         both = recipe.strand == "both" and self.halves == 2
-        self.largest = Maxima(encoder.width, self.halves, both, recipe.stretches)
-        inside = self.pool.width + len(recipe.maxima) * self.largest.width
+        self.largest = Maxima(self.halves, both, recipe.stretches)
+        read = {"residual": encoder.width, "stem": encoder.motifs}
+        peaks = sum(self.largest.width(read[kind]) for kind in recipe.maxima)
+        inside = self.pool.width + peaks
         self.weight = nn.Parameter(torch.randn(recipe.outputs, inside) / math.sqrt(inside))
         self.bias = nn.Parameter(torch.zeros(recipe.outputs))
-        _add_units(self, recipe.task, recipe.outputs)
+        add_units(self, recipe.task, recipe.outputs)
 
     def forward(
         self,
@@ -291,7 +322,7 @@ class Tracks(nn.Module):
         self.register_buffer(
             "other", torch.tensor(recipe.other or range(recipe.outputs)), persistent=False
         )
-        _add_units(self, recipe.task, recipe.outputs)
+        add_units(self, recipe.task, recipe.outputs)
 
     def forward(self, x_BLD: Tensor, mask_BL: Tensor | None = None) -> Tensor:
         weight: Tensor = self.weight
@@ -320,6 +351,39 @@ class Tracks(nn.Module):
         return x_BLC[:, : count * self.recipe.bin].reshape(B, count, self.recipe.bin, C).sum(2)
 
 
+@runtime_checkable
+class LetterReader(Protocol):
+    """A head that reads the letters themselves: its encoder has no layers, and is never run."""
+
+    reads_letters: ClassVar[bool]
+
+    def __call__(
+        self, letters_BVL: Tensor, mask_BL: Tensor | None = None, parts: PoolParts | None = None
+    ) -> Tensor: ...
+
+
+def apply_head(
+    head: Head | Vectors,
+    encode: Callable[[Tensor, Tensor | None], Encoding],
+    letters_BVL: Tensor,
+    mask_BL: Tensor | None,
+    parts: PoolParts | None = None,
+) -> Tensor:
+    """What a head makes of one-hot letters (B, V, L) of one length, through `encode` or without."""
+    if isinstance(head, LetterReader):
+        return head(letters_BVL, mask_BL, parts)
+    encoding = encode(letters_BVL, mask_BL)
+    if isinstance(head, Pooled):
+        return head(encoding.vectors_BLD, mask_BL, encoding, parts)
+    return head(encoding.vectors_BLD, mask_BL)
+
+
+def bin_of(recipe: HeadRecipe | None) -> int:
+    """Letters of one number of a head that answers along the sequence; 0 for any other head."""
+    task = getattr(recipe, "supervised", None)
+    return task.bin if isinstance(task, SupervisedTask) else 0
+
+
 def answers(recipe: Any, outputs: Tensor) -> Tensor:
     """What a head's outputs say: probabilities (the positive class alone where binary), or numbers
     as they are.
@@ -338,8 +402,10 @@ def _channels(strand: Strand, encoder: OrchidRecipe) -> int:
     )
 
 
-def _add_units(head: nn.Module, task: TaskName, outputs: int) -> None:
-    """Mean and spread of the training labels, kept with the weights: numbers leave a head in the
+def add_units(head: nn.Module, task: TaskName, outputs: int) -> None:
+    """Add the buffers `shift` and `scale` to a head of numbers.
+
+    Mean and spread of the training labels, kept with the weights: numbers leave a head in the
     labels' units.
     """
     if TASKS[task].has_numbers:

@@ -55,8 +55,8 @@ class OrchidRecipe(Strict):
     """dna, or symbols:N for N symbols without a complement."""
     width: int = Field(default=64, gt=0, le=1 << 16, multiple_of=2)
     """Channels D of a position; even, for they come in pairs."""
-    depth: int = Field(default=4, gt=0, le=1024)
-    """Blocks, one above the other."""
+    depth: int = Field(default=4, ge=0, le=1024)
+    """Blocks, one above the other; 0 beside a head that reads the letters themselves."""
     strands: Strands = "equivariant"
     """equivariant: exact on both strands at half the parameters; dense: an ordinary network."""
     filter: FilterRecipe = CorrelationRecipe()
@@ -74,6 +74,13 @@ class OrchidRecipe(Strict):
     package."""
     stem: int = Field(default=0, ge=0, le=1024)
     """Letters of the motif filters beside the embedding, an odd number such as 15; 0: none."""
+    stem_width: int = Field(default=0, ge=0, le=1 << 16, multiple_of=2)
+    """Features of the stem, mixed down to the stream where they are not `width`; 0: `width`."""
+
+    @property
+    def motifs(self) -> int:
+        """Features of the stem, 0 without one."""
+        return (self.stem_width or self.width) if self.stem else 0
 
     @model_validator(mode="after")
     def _divides(self) -> "OrchidRecipe":
@@ -415,7 +422,13 @@ class Orchid(nn.Module):
         self.letters = LetterTable(self.alphabet.size, recipe.width, complement, 0.5)
         # No draw without a stem: the other weights of a seed stay what they were.
         self.stem = (
-            Stem(recipe.stem, recipe.width, recipe.strands, self.alphabet) if recipe.stem else None
+            Stem(recipe.stem, recipe.motifs, recipe.strands, self.alphabet) if recipe.stem else None
+        )
+        # Many motifs cost little before the blocks, and much inside them.
+        self.narrow = (
+            Mix(recipe.motifs, recipe.width, recipe.strands, bias=False)
+            if recipe.motifs not in (0, recipe.width)
+            else None
         )
         self.blocks = nn.ModuleList(Block(recipe) for _ in range(recipe.depth))
         self.norm = Norm(recipe.width, recipe.strands)
@@ -438,7 +451,7 @@ class Orchid(nn.Module):
         # Here, because `model.folder` imports this module.
         from orchid_genomics.model.folder import OrchidModel
 
-        return OrchidModel.from_pretrained(name).encoder
+        return OrchidModel.from_pretrained(name).only_encoder(name)
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write a model folder that holds this encoder alone."""
@@ -569,7 +582,7 @@ class Orchid(nn.Module):
         filters = [block.mixer.static for block in self.blocks if isinstance(block, Block)]
         if shards is not None:
             return shards.statics(filters, L * shards.size)
-        if not torch.is_grad_enabled():
+        if not torch.is_grad_enabled() or not filters:
             return [None] * len(self.blocks)
         return static_spectra(filters, L).unbind()
 
@@ -590,7 +603,10 @@ class Orchid(nn.Module):
             wide_BVL = shards.widen(letters_BVL, reach)
             own = slice(reach, reach + letters_BVL.shape[-1])
             motifs_BDL = self.stem(wide_BVL, gelu)[..., own]
-        return x_BDL + butterfly(motifs_BDL, halves(self.recipe.strands)), motifs_BDL
+        mixed_BDL = butterfly(motifs_BDL, halves(self.recipe.strands))
+        if self.narrow is not None:
+            mixed_BDL = self.narrow(mixed_BDL)
+        return x_BDL + mixed_BDL, motifs_BDL
 
 
 def transform_length(length: int) -> int:

@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 PoolKind = Literal["mean", "center", "attention"]
 
@@ -67,7 +68,7 @@ class Pool(nn.Module):
 
 
 class Maxima(nn.Module):
-    """Channels (B, D, L) in the paired basis -> the maxima of stretches side by side, (B, `width`).
+    """Channels (B, D, L) in the paired basis -> maxima of stretches side by side, (B, `width(D)`).
 
     `both` takes the higher of a pair of channels, read from either end: the answer is the same on
     the other strand. Otherwise c and c' stand side by side. Stretches are `count` equal parts of a
@@ -75,8 +76,6 @@ class Maxima(nn.Module):
 
     Parameters
     ----------
-    width : int
-        Channels D.
     halves : int
         2 where channels come in strand pairs, else 1.
     both : bool
@@ -85,11 +84,14 @@ class Maxima(nn.Module):
         Stretches of a row.
     """
 
-    def __init__(self, width: int, halves: int, both: bool, count: int = 1) -> None:
+    def __init__(self, halves: int, both: bool, count: int = 1) -> None:
         super().__init__()
         self.pairs = halves if both else 1
         self.count = count
-        self.width = width // self.pairs * count
+
+    def width(self, channels: int) -> int:
+        """Numbers of so many channels."""
+        return channels // self.pairs * self.count
 
     def forward(
         self, x_BDL: Tensor, mask_BL: Tensor | None = None, parts: "PoolParts | None" = None
@@ -144,6 +146,9 @@ class PoolParts(NamedTuple):
     """Averages (B, Q, C) of scores (B, Q, L) and channels (B, C, L)."""
     largest: Callable[[Tensor], Tensor] = largest
     """The maximum over the last axis."""
+    largest_of: Callable[[Tensor, int], Tensor] = functional.max_pool1d
+    """Maxima (B, C, L // count) of so many neighbours of (B, C, L); a rest is cut."""
+    relu: Callable[[Tensor], Tensor] = torch.relu
 
 
 POOLING = PoolParts()

@@ -68,7 +68,7 @@ class OrchidFeatures(TransformerMixin, BaseEstimator):
             if isinstance(self.model, OrchidModel)
             else OrchidModel.from_pretrained(self.model)
         )
-        self.encoder_ = given.encoder.to(self.device).eval()
+        self.encoder_ = given.only_encoder("OrchidFeatures model").to(self.device).eval()
         self.n_features_out_ = channels(self.encoder_, self.strand)
         return self
 

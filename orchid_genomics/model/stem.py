@@ -41,6 +41,17 @@ class Stem(nn.Module):
         self.bias = nn.Parameter(torch.zeros(filters))
         self.complement = list(letters.complement_codes[: letters.count]) if width > filters else []
 
+    @torch.no_grad()
+    def begin_at(self, motifs_NVK: Tensor) -> None:
+        """Put motifs in place of the first random filters, half of them at most, as long as those.
+
+        `motifs_NVK` holds weights (N, V, taps), such as log-odds, of which only the shape counts.
+        """
+        motifs_NVK = motifs_NVK[: len(self.weight) // 2]
+        length = math.sqrt(self.weight.shape[1])
+        norm = motifs_NVK.flatten(1).norm(dim=1)[:, None, None].clamp(min=1e-9)
+        self.weight[: len(motifs_NVK)] = motifs_NVK * (length / norm)
+
     def forward(
         self, letters_BVL: Tensor, gelu: Callable[[Tensor], Tensor] = functional.gelu
     ) -> Tensor:

@@ -107,7 +107,7 @@ def embed(
     head = loaded.recipe.head
     if window is None:
         window = trained_length(loaded) if head is None or head.kind == "letters" else 0
-    vectors = ElementVectors(loaded.encoder, fasta, window, pool, strand)
+    vectors = ElementVectors(loaded.only_encoder(model), fasta, window, pool, strand)
     identity = EmbedIdentity(
         kind=kind,
         input=file.checksum,

@@ -22,7 +22,7 @@ from orchid_genomics.evaluate.estimate_text import span
 from orchid_genomics.files import atomic_file, finite, name_errors, regular_copy, writable
 from orchid_genomics.model.device import device_of
 from orchid_genomics.model.folder import OrchidModel
-from orchid_genomics.model.heads import PooledRecipe, TracksRecipe
+from orchid_genomics.model.heads import LabelRecipe
 from orchid_genomics.model.provenance import Provenance
 from orchid_genomics.train.supervised import answer
 
@@ -67,7 +67,7 @@ def evaluate(
     """
     model = OrchidModel.from_pretrained(folder).to(device_of(device))
     head = model.recipe.head
-    if not isinstance(head, PooledRecipe | TracksRecipe):
+    if not isinstance(head, LabelRecipe):
         message = f"has {'no head' if head is None else 'a head of letters'}, and answers no labels"
         raise InputError(folder, message, "a fine-tuned model: orchid-genomics finetune")
     # A pipe gives its bytes once, and a file is read and compared with that of the training.

@@ -16,7 +16,15 @@ from orchid_genomics.data.labelled.schema import SPLITS, LabelledSet
 from orchid_genomics.data.labelled.sets import checksums, open_folds, open_set
 from orchid_genomics.data.labelled.splitting import keep_share
 from orchid_genomics.evaluate.answered import Answered
-from orchid_genomics.evaluate.arms import Say, TrainedArm, arms_of, build_model, train_arm
+from orchid_genomics.evaluate.arms import (
+    ARMS,
+    MODEL,
+    Say,
+    TrainedArm,
+    arms_of,
+    build_model,
+    train_arm,
+)
 from orchid_genomics.evaluate.budget import check_budget, within_budget
 from orchid_genomics.evaluate.candidates import readings_of, settings_notes, strand_of
 from orchid_genomics.evaluate.comparison import (
@@ -35,6 +43,7 @@ from orchid_genomics.evaluate.linear import baselines
 from orchid_genomics.evaluate.report import Curves, page
 from orchid_genomics.files import atomic_file, finite, writable
 from orchid_genomics.model.folder import OrchidModel
+from orchid_genomics.model.heads import LetterReader
 from orchid_genomics.model.provenance import Provenance
 from orchid_genomics.recipe import load
 from orchid_genomics.tasks.model_card import model_card
@@ -55,13 +64,9 @@ class Measured:
     """Those that are trained, the model first."""
     others: list[Answered]
 
-    @property
-    def model(self) -> OrchidModel:
-        """The model of the best seed."""
-        model = self.arms[0].best.model
-        if not isinstance(model, OrchidModel):
-            raise TypeError(f"the first arm holds a {type(model).__name__}")
-        return model
+    def validation(self, arm: TrainedArm) -> float:
+        """The primary score of an arm on validation."""
+        return self.verdict.line(arm.name).validation
 
 
 def finetune(
@@ -90,6 +95,11 @@ def finetune(
         Show no progress.
     as_json
         Print the answer as one JSON object in place of text.
+
+    Notes
+    -----
+    `model/` holds the arm that the recipe names (`arm`); the other trained arms stand beside it in
+    `arms/`, as model folders too.
 
     Returns
     -------
@@ -246,24 +256,31 @@ def _write(
     inputs: dict[str, str],
     device: torch.device,
 ) -> tuple[str, dict[str, Any]]:
-    """Model folder (of the best fold on validation), evaluation.json, report.html; what they come
+    """Model folders (of the best fold on validation), evaluation.json, report.html; what they come
     to, for a person and as values.
     """
-    best = max(measured, key=lambda each: each.verdict.lines[0].validation)
+    names = [arm.name for arm in measured[0].arms]
+    place = names.index(ARMS[recipe.arm])
+    best = max(measured, key=lambda each: each.validation(each.arms[place]))
     folds = [each.verdict for each in measured] if len(measured) > 1 else []
     answer = _over_folds(folds) if folds else verdict_text(best.verdict)
     if shares:
         answer = "\n".join([answer, "", *share_lines(shares)])
-    # Those of the saved seed: the first line may be a mean over several.
-    rows, seed = best.data.rows("validation"), best.arms[0].best
-    thresholds, _ = tune(best.data, rows, seed.validation)
-    provenance = provenance_of(
-        recipe, best.data, best.verdict, thresholds=thresholds, seconds=seconds, device=device
-    )
-    provenance["labelled"]["files"] = {Path(path).name: digest for path, digest in inputs.items()}
-    origin = Provenance.of(provenance, run.model)
-    title = f"Orchid fine-tuned on {best.data.name}"
-    best.model.save_pretrained(run.model, origin, model_card(title, best.model, origin, answer))
+    held = best.arms[place]
+    for arm in best.arms:
+        # Those of the saved seed: the first line may be a mean over several.
+        rows = best.data.rows("validation")
+        thresholds, _ = tune(best.data, rows, arm.best.validation)
+        provenance = provenance_of(
+            recipe, best.data, best.verdict, thresholds=thresholds, seconds=seconds, device=device
+        )
+        files = {Path(path).name: digest for path, digest in inputs.items()}
+        provenance["labelled"]["files"] = files
+        folder = run.model if arm is held else arm_folder(run.folder, arm.name)
+        origin, model = Provenance.of(provenance, folder), arm.best.model
+        kind = "A small CNN" if isinstance(model.head, LetterReader) else "Orchid"
+        title = f"{kind} fine-tuned on {best.data.name}"
+        model.save_pretrained(folder, origin, model_card(title, model, origin, answer))
     values = {
         "verdict": best.verdict.values(),
         "folds": [each.values() for each in folds],
@@ -285,11 +302,34 @@ def _write(
     report = run.folder / "report.html"
     with writable(report), atomic_file(report) as part:
         part.write_text(html, encoding="utf-8")
-    lines = [answer, f"took: {_took(measured)}"]
-    if len(best.arms[0].fits) > 1:
-        lines.append(f"model/ holds seed {seed.seed}, the best on validation, not the mean of all")
+    lines = [answer, f"took: {_took(measured)}", *_held_lines(best, held)]
     lines += ["", f"model:  {run.model}", f"report: {report}"]
     return "\n".join(lines), {"model": str(run.model), "report": str(report), **values}
+
+
+def arm_folder(folder: Path, name: str) -> Path:
+    """Where a run keeps an arm that is not its model."""
+    word = "encoder" if name == MODEL else name
+    return folder / "arms" / word.lower().replace(" ", "-")
+
+
+def _held_lines(best: Measured, held: TrainedArm) -> list[str]:
+    """What model/ holds, where that is not what a reader would take it for."""
+    lines = []
+    if held is not best.arms[0]:
+        lines.append(f"model/ holds the {held.name}, as the recipe says")
+    if len(held.fits) > 1:
+        seed = held.best.seed
+        lines.append(f"model/ holds seed {seed}, the best on validation, not the mean of all")
+    better = max(best.arms, key=best.validation)
+    if best.validation(better) > best.validation(held):
+        scores = f"{number(best.validation(better))} against {number(best.validation(held))}"
+        folder = arm_folder(Path(), better.name)
+        lines.append(
+            f"better on validation than what model/ holds: {better.name}, {scores}; it is in "
+            f"{folder}/"
+        )
+    return lines
 
 
 def _took(measured: list[Measured]) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from orchid_genomics.evaluate.score_table import ScoreTable, scores_of
 from orchid_genomics.model.folder import OrchidModel
+from orchid_genomics.model.heads import LetterReader
 from orchid_genomics.model.provenance import GenomeOrigin, Provenance
 from orchid_genomics.terminal import clock
 
@@ -55,7 +56,10 @@ def _facts(model: OrchidModel, origin: Provenance) -> Iterator[tuple[str, str]]:
     encoder, head = model.recipe.encoder, model.recipe.head
     parameters = sum(parameter.numel() for parameter in model.parameters())
     shape = f"width {encoder.width}, depth {encoder.depth}, {encoder.strands} strands"
-    yield "encoder", f"Orchid, {shape}; {parameters:,} parameters"
+    if isinstance(model.head, LetterReader):
+        yield "encoder", f"none: the head reads the letters; {parameters:,} parameters"
+    else:
+        yield "encoder", f"Orchid, {shape}; {parameters:,} parameters"
     if origin.labelled:
         # A head of another package need not know strands.
         strand = getattr(head, "strand", None)

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -72,11 +72,14 @@ class Network(Trainable, Protocol):
     def parameters(self) -> Iterator[nn.Parameter]: ...
 
 
+Trained = TypeVar("Trained", bound=Network)
+
+
 @dataclass(frozen=True)
-class SupervisedFit:
+class SupervisedFit(Generic[Trained]):
     """A model with its best weights on validation, and how it came to them."""
 
-    model: Network
+    model: Trained
     loss: float
     """The lowest one minus the monitored score on validation."""
     seconds: float
@@ -282,7 +285,7 @@ def seconds_a_step(
 
 
 def fit_supervised(
-    model: Network,
+    model: Trained,
     data: LabelledSet,
     training: SupervisedRecipe,
     *,
@@ -291,7 +294,7 @@ def fit_supervised(
     flip: bool,
     folder: Path,
     ranks: Ranks,
-) -> SupervisedFit:
+) -> SupervisedFit[Trained]:
     """Train one model on the training rows, and give it its best weights on validation.
 
     Parameters
@@ -352,4 +355,5 @@ def fit_supervised(
     state = run.load(BEST, ranks.device)
     if state is not None:
         model.load_state_dict(state["model"])
-    return SupervisedFit(model.eval(), progress.best, progress.seconds, run.lines())
+    model.eval()
+    return SupervisedFit(model, progress.best, progress.seconds, run.lines())

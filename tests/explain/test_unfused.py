@@ -17,6 +17,7 @@ HEADS = {
     "attention": PooledRecipe(task="multilabel", labels=("a", "b"), pool="attention"),
     "tracks": TracksRecipe(labels=("plus",), bin=3),
     "maxima": PooledRecipe(maxima=("residual", "stem")),
+    "wide stem": PooledRecipe(maxima=("residual", "stem")),
     "stretches": PooledRecipe(pool="center", maxima=("residual", "stem"), stretches=5),
 }
 MODULES = {  # each with the shape of its input, a sequence's
@@ -29,6 +30,11 @@ MODULES = {  # each with the shape of its input, a sequence's
     unfused.LogSoftmax: (3, 4),
     unfused.Maximum: (3, 7),
 }
+
+
+def stem_of(head):
+    """The stem below a head of HEADS."""
+    return {"stem": 7, "stem_width": 20 if head == "wide stem" else 0}
 
 
 def hooked(model):
@@ -65,7 +71,7 @@ def test_what_stands_out_is_what_the_fused_form_reads(made, letters, filters, fi
 
 @pytest.mark.parametrize("head", HEADS)
 def test_it_is_the_same_under_every_head(made, letters, head):
-    model = made(HEADS[head], dtype=torch.float64, stem=7)
+    model = made(HEADS[head], dtype=torch.float64, **stem_of(head))
     x = one_hot(letters(2, 41)).double()
     torch.testing.assert_close(OneHot(model)(x), hooked(OneHot(model))(x), rtol=1e-9, atol=1e-9)
 
@@ -129,7 +135,7 @@ def test_tangermemes_deeplift_completes_on_it(made, letters, filters, filter):
 @pytest.mark.parametrize("head", HEADS)
 def test_deeplift_completes_under_every_head(made, letters, head):
     target = 0 if HEADS[head] else "pll-hidden"
-    model = OneHot(made(HEADS[head], dtype=torch.float64, stem=7), target)
+    model = OneHot(made(HEADS[head], dtype=torch.float64, **stem_of(head)), target)
     x = one_hot(letters(1, 41))
     references = shuffles(x, 1)
     found = deep_lift_shap(

@@ -119,7 +119,7 @@ def test_pooling_is_what_it_says_by_hand(pool):
 @pytest.mark.parametrize("count", [1, 3])
 def test_maxima_are_what_they_say_by_hand(strand, strands, count):
     ours = pooled_model("maxima", strand, strands=strands).head
-    maxima = Maxima(12, ours.halves, strand == "both" and ours.halves == 2, count)
+    maxima = Maxima(ours.halves, strand == "both" and ours.halves == 2, count)
     x = torch.randn(1, 12, 12, dtype=torch.float64)
     mask = (torch.arange(12) < 9).double()[None]
     stretches = x[0, :, :9].unflatten(1, (count, -1)).amax(2)
@@ -130,7 +130,7 @@ def test_maxima_are_what_they_say_by_hand(strand, strands, count):
 
 
 def test_stretches_that_do_not_divide_share_letters_and_rows_may_be_shorter_than_they_are_many():
-    maxima = Maxima(1, 1, both=False, count=4)
+    maxima = Maxima(1, both=False, count=4)
     x = torch.tensor([[[5.0, 1.0, 2.0, 3.0, 9.0, 0.0, 0.0, 0.0]]]).expand(2, 1, 8)
     mask = torch.tensor([[1.0] * 5 + [0.0] * 3, [1.0] * 2 + [0.0] * 6])
     assert maxima(x, mask).tolist() == [[5.0, 2.0, 3.0, 9.0], [5.0, 5.0, 1.0, 1.0]]

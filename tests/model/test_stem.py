@@ -63,9 +63,10 @@ def test_what_is_no_letter_is_no_evidence(code):
     torch.testing.assert_close(features, functional.gelu(stem.bias)[None, :, None].expand(1, 4, 9))
 
 
+@pytest.mark.parametrize("stem_width", [0, 20])
 @pytest.mark.parametrize("L", [1, 2, 14, 32, 47])
-def test_the_other_strand_reverses_positions_and_swaps_the_pairs(L):
-    model = encoder()
+def test_the_other_strand_reverses_positions_and_swaps_the_pairs(L, stem_width):
+    model = encoder(stem_width=stem_width)
     row = tokens(2, L)
     here, there = (model.encoding(model.one_hot(rows)) for rows in (row, other_strand(row)))
     c, other = here.motifs_BDL.chunk(2, 1)
@@ -104,9 +105,10 @@ def test_a_row_alone_is_bit_equal_to_the_row_in_any_batch(strands, width, N):
             assert torch.equal(model.stem(letters_BVL[:B]), alone[:B])
 
 
+@pytest.mark.parametrize("stem_width", [0, 20])
 @pytest.mark.parametrize("strands", STRANDS)
-def test_padding_at_the_end_changes_nothing(strands):
-    model = encoder(torch.float32, strands=strands)
+def test_padding_at_the_end_changes_nothing(strands, stem_width):
+    model = encoder(torch.float32, strands=strands, stem_width=stem_width)
     row = tokens(1, 45)
     assert transform_length(45) > 45
     with torch.no_grad():
@@ -152,6 +154,15 @@ def test_it_adds_to_the_embedding_in_the_basis_of_the_residual_stream():
     x_BDL, motifs_BDL = model.embed(letters_BVL)
     table_BDL = torch.matmul(model.letters.vectors().T, letters_BVL)
     torch.testing.assert_close(x_BDL, table_BDL + butterfly(motifs_BDL, 2))
+
+
+def test_more_features_than_the_stream_has_are_mixed_down_to_it():
+    model = encoder(stem_width=20)
+    letters_BVL = model.one_hot(tokens(2, 40))
+    x_BDL, motifs_BDL = model.embed(letters_BVL)
+    assert motifs_BDL.shape == (2, 20, 40)
+    table_BDL = torch.matmul(model.letters.vectors().T, letters_BVL)
+    torch.testing.assert_close(x_BDL, table_BDL + model.narrow(butterfly(motifs_BDL, 2)))
 
 
 def test_symbols_have_stems_where_strands_are_dense():

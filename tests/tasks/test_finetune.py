@@ -495,3 +495,44 @@ def test_evaluate_refuses_what_the_model_cannot_answer(
     )
     main(["evaluate", str(model), str(recipe)])
     assert "80 rows, split test" in capsys.readouterr().out
+
+
+def test_another_arm_is_a_model_folder_that_every_command_reads(recipe, tmp_path, capsys, refused):
+    run(recipe, tmp_path / "run", *QUICK, "baselines.cnn=true", "training.seeds=[0, 1]")
+    out = capsys.readouterr().out
+    cnn = tmp_path / "run" / "arms" / "small-cnn"
+    assert OrchidModel.from_pretrained(cnn).recipe.head.kind == "cnn"
+    scores = json.loads((tmp_path / "run" / "evaluation.json").read_text())["verdict"]["lines"]
+    encoder, other = (scores[at]["validation"] for at in (0, 1))
+    assert ("better on validation than what model/ holds: small CNN" in out) == (other > encoder)
+    letters = planted(1, 5, length=400)[0][0]
+    (tmp_path / "genome.fa").write_text(f">chr1\n{letters}\n")
+    (tmp_path / "peaks.bed").write_text("chr1\t100\t180\ta\n")
+    alternate = "A" if letters[150] != "A" else "C"
+    (tmp_path / "some.vcf").write_text(
+        "##fileformat=VCFv4.2\n##contig=<ID=chr1>\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
+        f"chr1\t151\t.\t{letters[150]}\t{alternate}\t.\t.\t.\n"
+    )
+    genome, bed = str(tmp_path / "genome.fa"), str(tmp_path / "peaks.bed")
+    main(["evaluate", str(cnn), str(tmp_path / "set.tsv.gz")])
+    main(["score-elements", str(cnn), genome, bed, "-o", str(tmp_path / "scored.bed")])
+    variants = str(tmp_path / "some.vcf")
+    main(["score-variants", str(cnn), genome, variants, "-o", str(tmp_path / "scored.tsv")])
+    main(["explain", str(cnn), genome, bed, "-o", str(tmp_path / "explained.h5")])
+    main(["info", str(cnn)])
+    assert "head         cnn" in capsys.readouterr().out
+    with h5py.File(tmp_path / "explained.h5") as file:
+        assert np.abs(file["projected"][:]).sum() > 0
+    line = refused("embed", cnn, genome, bed, "-o", tmp_path / "vectors.h5")
+    assert "small-cnn: is a cnn, which has no encoder; a model of pretrain" in line
+
+
+def test_model_holds_the_arm_that_was_asked_for(recipe, tmp_path, capsys, refused):
+    words = [word for each in (*QUICK, "baselines.cnn=true") for word in ("--set", each)]
+    main(["finetune", str(recipe), "-o", str(tmp_path / "run"), "--arm", "cnn", *words])
+    assert "model/ holds the small CNN" in capsys.readouterr().out
+    model = OrchidModel.from_pretrained(tmp_path / "run" / "model")
+    assert model.recipe.head.kind == "cnn"
+    assert (tmp_path / "run" / "arms" / "encoder").is_dir()
+    line = refused("finetune", recipe, "-o", tmp_path / "none", "--arm", "cnn")
+    assert "arm is cnn, and baselines.cnn is false" in line

@@ -18,7 +18,7 @@ from orchid_genomics.errors import InputError
 from orchid_genomics.genome.fasta import Genome
 from orchid_genomics.model.batching import BATCH, LONGEST, batches
 from orchid_genomics.model.folder import OrchidModel
-from orchid_genomics.model.heads import TracksRecipe, answers
+from orchid_genomics.model.heads import answers, bin_of
 from orchid_genomics.model.tokens import pad_rows
 from orchid_genomics.score.elements.background import Background
 from orchid_genomics.score.elements.likelihood import Likelihood
@@ -154,19 +154,19 @@ def predict(model: OrchidModel, rows: Sequence[np.ndarray]) -> np.ndarray:
     (N, K), of tracks the mean along each sequence.
     """
     recipe, device = model.recipe.head, next(model.parameters()).device
-    is_track = isinstance(recipe, TracksRecipe)
+    bin = bin_of(recipe)
     predictions: list[np.ndarray] = [np.empty(0)] * len(rows)
     order = sorted(range(len(rows)), key=lambda row: len(rows[row]))
     lengths = [len(rows[row]) for row in order]
     with torch.inference_mode():
-        for batch in batches(lengths, 1 if is_track else BATCH):
+        for batch in batches(lengths, 1 if bin else BATCH):
             own = [order[at] for at in batch]
             tokens_BL = pad_rows([rows[row] for row in own], DNA.pad).to(device)
             out = answers(recipe, model(tokens_BL)).double().cpu().numpy()
             for at, row in enumerate(own):
                 predictions[row] = out[at]
-                if isinstance(recipe, TracksRecipe):
-                    bins = max(len(rows[row]) // recipe.bin, 1)
+                if bin:
+                    bins = max(len(rows[row]) // bin, 1)
                     predictions[row] = out[at, :bins].mean(0)
     return np.array(predictions, np.float64).reshape(len(rows), -1)
 
@@ -242,7 +242,7 @@ def _likelihood_columns(options: Options) -> tuple[Column, ...]:
 def _head_columns(model: OrchidModel) -> tuple[Column, ...]:
     """One column for each answer of a fine-tuned head, named by its label."""
     task = supervised_task(model)
-    along = ", the mean along the element" if isinstance(model.recipe.head, TracksRecipe) else ""
+    along = ", the mean along the element" if bin_of(model.recipe.head) else ""
     columns = []
     for name, label in zip(column_names(task.columns), task.columns, strict=True):
         if task.has_numbers:

@@ -1,0 +1,161 @@
+"""A small convolutional network as a head over letters: the alternative that most papers compare
+with.
+
+Two convolutions with pooling, then the maximum over places; where sequences are read on their own
+strand and are of one length, stretches side by side in place of one maximum. Strand-blind sets: the
+better of both strands' maxima. The trap: rows are padded in training and not in prediction, so
+padding is cut or masked, and a row answers the same.
+"""
+
+from typing import ClassVar, Literal
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+from torch.nn import functional
+
+from orchid_genomics.answers.supervised_tasks import SupervisedTask, TaskName, task_of
+from orchid_genomics.model.heads import HEADS, HeadRecipe, Strand, add_units, check_labels
+from orchid_genomics.model.orchid import OrchidRecipe
+from orchid_genomics.model.pooling import POOLING, PoolParts
+from orchid_genomics.sequence import DNA
+
+POOLED = 4
+"""Places of which the first maximum is taken."""
+
+
+class CNNRecipe(HeadRecipe):
+    """A small CNN: it reads the letters themselves, and no encoder."""
+
+    kind: Literal["cnn"] = "cnn"
+    task: TaskName = "binary"
+    labels: tuple[str, ...] = Field(default=("0", "1"), min_length=1)
+    """As those of a pooled head; with a `bin` the tracks."""
+    strand: Strand = "both"
+    """both: the same answer for the other strand; forward: sequences are read on their own."""
+    filters: int = Field(default=64, gt=0, le=1 << 12)
+    taps: int = Field(default=15, gt=0, le=1024)
+    """Letters that a filter of the first layer reads."""
+    stretches: int = Field(default=1, gt=0, le=1024)
+    """Equal parts of a sequence whose maxima stand side by side; 1: the whole sequence."""
+    bin: int = Field(default=0, ge=0, le=1 << 24)
+    """Letters of one number of a track, on the strand as read; 0: one answer a sequence."""
+
+    _counted = model_validator(mode="after")(check_labels)
+
+    @property
+    def supervised(self) -> SupervisedTask:
+        """What the answers are, and how they are learned and scored."""
+        return task_of(self.task, self.labels, self.bin)
+
+    @property
+    def outputs(self) -> int:
+        """Numbers a sequence, or a bin."""
+        return len(self.labels) if self.bin else self.supervised.outputs
+
+
+def cnn_encoder() -> OrchidRecipe:
+    """The encoder beside a CNN in its folder: no layers, and never run."""
+    return OrchidRecipe(width=2, depth=0)
+
+
+@HEADS.register("cnn")
+class CNN(nn.Module):
+    """Letters (B, V, L) -> outputs (B, K), logits or numbers in the labels' own units.
+
+    With a `bin`, outputs (B, L // bin, K) of the strand as read: the maxima of bins, then seven of
+    them side by side.
+
+    Parameters
+    ----------
+    recipe : CNNRecipe
+        Its labels say how many outputs K.
+    encoder : OrchidRecipe
+        Of the folder; the letters alone are read.
+    """
+
+    Recipe = CNNRecipe
+    reads_letters: ClassVar[bool] = True
+    shift: Tensor
+    scale: Tensor
+
+    def __init__(self, recipe: CNNRecipe, encoder: OrchidRecipe) -> None:
+        super().__init__()
+        self.recipe = recipe
+        # A row of PAD alone has no maxima.
+        self.pools = not recipe.bin
+        width, taps = recipe.filters, recipe.taps
+        self.first = nn.Conv1d(DNA.count, width, taps, padding=taps // 2)
+        self.second = nn.Conv1d(width, width, 7, padding=3)
+        self.out = nn.Linear(width * recipe.stretches, recipe.outputs)
+        add_units(self, recipe.task, recipe.outputs)
+
+    def forward(
+        self, letters_BVL: Tensor, mask_BL: Tensor | None = None, parts: PoolParts | None = None
+    ) -> Tensor:
+        """Outputs of rows that may end in padding: they are the same however far a row is padded.
+
+        Parameters
+        ----------
+        letters_BVL : Tensor
+            One-hot or mixed letters, V as in the alphabet's codes.
+        mask_BL : Tensor, optional
+            1 at letters and 0 at the padding that may end a row.
+        parts : PoolParts, optional
+            Modules in place of what is not linear.
+        """
+        parts = parts or POOLING
+        if mask_BL is None:
+            mask_BL = letters_BVL.new_ones(len(letters_BVL), letters_BVL.shape[-1])
+        letters_B = mask_BL.sum(1).long()
+        # Stretches are shares of the width: padding that all rows have must not take part.
+        longest = int(letters_B.max()) if len(letters_B) else 0
+        x_BCL, real_BL = letters_BVL[:, : DNA.count, :longest], mask_BL[:, :longest]
+        if self.recipe.bin:
+            out_BNK = self.out(self._along(x_BCL, real_BL, parts).transpose(1, 2))
+            return self._in_units(out_BNK)
+        features_BC = self._features(x_BCL, real_BL, parts)
+        if self.recipe.strand == "both":
+            other_BCL = _other_strand(x_BCL, letters_B)
+            both_BC2 = torch.stack((features_BC, self._features(other_BCL, real_BL, parts)), -1)
+            features_BC = parts.largest(both_BC2)
+        return self._in_units(self.out(features_BC))
+
+    def _in_units(self, outputs: Tensor) -> Tensor:
+        return outputs * self.scale + self.shift if self.recipe.supervised.has_numbers else outputs
+
+    def _along(self, x_BCL: Tensor, real_BL: Tensor, parts: PoolParts) -> Tensor:
+        """(B, filters, bins); bins that are not full of letters are none."""
+        bin, real_B1L = self.recipe.bin, real_BL[:, None]
+        # The minimum over a bin: 1 where all of it is letters.
+        full_B1N = -functional.max_pool1d(-real_B1L, bin)
+        # Zero in the padding again, which the bias has filled.
+        h = parts.largest_of(parts.relu(self.first(x_BCL)) * real_B1L, bin) * full_B1N
+        return parts.relu(self.second(h)) * full_B1N
+
+    def _features(self, x_BCL: Tensor, real_BL: Tensor, parts: PoolParts) -> Tensor:
+        """(B, filters * stretches) of one strand."""
+        beyond, count = -x_BCL.shape[-1] % POOLED, self.recipe.stretches
+        # Zeros are as good as nothing to the maximum of what is never below them.
+        real_B1L = functional.pad(real_BL[:, None], (0, beyond))
+        h = functional.pad(parts.relu(self.first(x_BCL)), (0, beyond)) * real_B1L
+        h = parts.relu(self.second(parts.largest_of(h, POOLED)))
+        h = h * functional.max_pool1d(real_B1L, POOLED)
+        if count == 1:
+            return parts.largest(h)
+        return torch.stack([parts.largest(part) for part in _stretches(h, count)], -1).flatten(1)
+
+
+def _stretches(h_BCM: Tensor, count: int) -> list[Tensor]:
+    """Equal parts of the places, neighbours sharing one where it does not divide."""
+    M = h_BCM.shape[-1]
+    return [h_BCM[..., M * n // count : -(-M * (n + 1) // count)] for n in range(count)]
+
+
+def _other_strand(x_BCL: Tensor, letters_B: Tensor) -> Tensor:
+    """The other strand of every row, padded at its end as before."""
+    B, C, L = x_BCL.shape
+    at_BL = letters_B[:, None] - 1 - torch.arange(L, device=x_BCL.device)
+    complement = list(DNA.complement_codes[: DNA.count])
+    turned_BCL = x_BCL[:, complement].gather(2, at_BL.clamp(min=0)[:, None].expand(B, C, L))
+    return turned_BCL * (at_BL >= 0)[:, None]

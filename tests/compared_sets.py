@@ -1,17 +1,24 @@
 """Labelled sets of random rows, and arms that answer them as well as they are told to."""
 
 import numpy as np
-from torch import nn
 
 from orchid_genomics.answers.supervised_tasks import task_of
 from orchid_genomics.data.labelled.schema import LabelledSet
 from orchid_genomics.evaluate.answered import Answered
 from orchid_genomics.evaluate.arms import SeedFit, TrainedArm
 from orchid_genomics.evaluate.candidates import Candidate
+from orchid_genomics.model.folder import ModelRecipe, OrchidModel
+from orchid_genomics.model.heads import PooledRecipe
+from orchid_genomics.model.orchid import OrchidRecipe
 from orchid_genomics.sequence import Interval
 from orchid_genomics.train.supervised import SupervisedRecipe
 
 ROWS = 400  # a quarter trains, a quarter validates, half is tested
+
+
+def small_model() -> OrchidModel:
+    """The smallest model there is, whose answers nobody asks for."""
+    return OrchidModel(ModelRecipe(encoder=OrchidRecipe(width=2, depth=0), head=PooledRecipe()))
 
 
 def labelled(labels=("no", "yes"), task="binary", places=False) -> LabelledSet:
@@ -45,7 +52,7 @@ def model(data: LabelledSet, noise: float, seeds=(0,)) -> TrainedArm:
     fits = []
     for seed in seeds:
         validation, test = answers(data, noise, 10 + seed)
-        fits.append(SeedFit(seed, nn.Linear(2, 1), 0.5, validation, test, log))
+        fits.append(SeedFit(seed, small_model(), 0.5, validation, test, log))
     return TrainedArm("model", tuple(fits), Candidate(1e-3, SupervisedRecipe()), {}, 1.0)
 
 

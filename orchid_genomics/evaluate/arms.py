@@ -22,6 +22,7 @@ from orchid_genomics.evaluate.candidates import (
     STRETCHES,
     Candidate,
     Reading,
+    begins_at_motifs,
     cnn_candidates,
     encoder_of,
     head_of,
@@ -124,9 +125,10 @@ def arms_of(recipe: FinetuneRecipe, data: LabelledSet) -> list[Arm]:
         return enriched_motifs(data, MOTIFS, stem, strand_of(recipe, data) == "both")
 
     def model(candidate: Candidate, seed: int) -> OrchidModel:
-        made = build_model(recipe, data, seed, candidate.reading)
-        # A given encoder has its own, and tracks have no answer of a row.
-        if made.encoder.stem is not None and recipe.pretrained is None and candidate.reading:
+        own = candidate.encoder or recipe.model
+        shaped = recipe.model_copy(update={"model": own})
+        made = build_model(shaped, data, seed, candidate.reading)
+        if made.encoder.stem is not None and begins_at_motifs(recipe, data):
             made.encoder.stem.begin_at(torch.from_numpy(motifs()).float())
         return made
 

@@ -6,7 +6,7 @@ finds its fits again.
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -22,16 +22,22 @@ from orchid_genomics.train.supervised import SupervisedRecipe, padded_lengths
 
 STEPS = 1000
 """Steps that small sets were enough with; more rows than these steps read are read twice."""
+BEGUN_STEPS = 500
+"""Steps of an encoder that begins at enriched motifs: they are there, and need not be found."""
+CHECKS = 8
+"""Validations of a whole training, at least."""
 SMALL_BATCH, LARGE_BATCH, MANY_ROWS = 16, 32, 10_000
 LETTERS = 10_000_000
 """Letters that an arm trains on by default, which decides how many candidates it has."""
 FEWEST, MOST = 2, 4
 STRETCHES = 16
+SHAPES: tuple[dict[str, Any], ...] = ({"mlp": 2.0, "short_taps": 7},)
+"""Shapes of an encoder from random weights to try beside the usual one."""
 FEW_ROWS = 50
 """Training rows of a class below which little can be learned."""
 
 # Rate and share of hidden letters, the most promising pair first.
-SCRATCH = ((4e-3, 0.0), (2e-3, 0.1), (4e-3, 0.1), (8e-3, 0.0))
+SCRATCH = ((4e-3, 0.1), (4e-3, 0.2), (2e-3, 0.1), (4e-3, 0.0))
 GIVEN = ((1e-3, 0.0), (3e-3, 0.0), (3e-4, 0.0), (1e-3, 0.1))
 CNN = ((3e-3, 0.0), (1e-3, 0.0), (3e-3, 0.1), (1e-2, 0.0))
 
@@ -77,6 +83,8 @@ class Candidate:
     training: SupervisedRecipe
     reading: Reading | None = None
     """What a pooled head of an encoder reads; None for tracks and for other arms."""
+    encoder: FinetuneEncoder | None = None
+    """A shape other than the recipe's."""
 
     @property
     def words(self) -> str:
@@ -84,16 +92,20 @@ class Candidate:
         words = f"rate {self.rate:g}"
         if self.training.noise:
             words += f", {self.training.noise:.0%} hidden"
+        if self.encoder is not None:
+            words += f", {shape_words(self.encoder)}"
         return words if self.reading is None else f"{words}, {self.reading.words}"
 
 
-def training_of(recipe: FinetuneRecipe, data: LabelledSet, noise: float = 0.0) -> SupervisedRecipe:
-    """How long and how often: as the recipe says, else from the number of training rows."""
+def training_of(
+    recipe: FinetuneRecipe, data: LabelledSet, noise: float = 0.0, wanted: int = STEPS
+) -> SupervisedRecipe:
+    """How long and how often: as the recipe says, else about `wanted` steps."""
     stated, rows = recipe.training, data.rows("train")
     batch = stated.batch or (SMALL_BATCH if len(rows) < MANY_ROWS else LARGE_BATCH)
     steps = steps_of(data, batch)
-    epochs = stated.epochs or int(np.clip(round(STEPS / max(steps, 1)), 2, 30))
-    checks = stated.checks or (1 if epochs >= 5 else 4)
+    epochs = stated.epochs or int(np.clip(round(wanted / max(steps, 1)), 2, 30))
+    checks = stated.checks or max(1, round(CHECKS / epochs))
     patience = max(4, epochs * checks // 2) if stated.patience is None else stated.patience
     return SupervisedRecipe(
         epochs=epochs,
@@ -120,7 +132,8 @@ def count_of(recipe: FinetuneRecipe, data: LabelledSet) -> int:
         return recipe.training.budget
     if isinstance(recipe.training.budget, str):
         return len(ANYWHERE) + len(SCRATCH)
-    letters = int(data.lengths[data.rows("train")].sum()) * training_of(recipe, data).epochs
+    epochs = training_of(recipe, data, wanted=model_steps(recipe, data)).epochs
+    letters = int(data.lengths[data.rows("train")].sum()) * epochs
     return int(np.clip(LETTERS // max(letters, 1), FEWEST, MOST))
 
 
@@ -134,19 +147,54 @@ def stated_rates(recipe: FinetuneRecipe) -> tuple[float, ...]:
 def model_candidates(recipe: FinetuneRecipe, data: LabelledSet) -> list[Candidate]:
     """What the encoder tries, the most promising first; all that are stated, or `count_of`."""
     readings = readings_of(recipe, data)
+    wanted = model_steps(recipe, data)
+
+    def candidate(
+        pair: tuple[float, float], reading: Reading | None, shape: FinetuneEncoder | None = None
+    ) -> Candidate:
+        training = training_of(recipe, data, _noise(recipe, pair), wanted)
+        return Candidate(pair[0], training, reading, shape)
+
     stated = stated_rates(recipe)
     if stated:
-        noise = recipe.training.noise or 0.0
-        pairs: list[tuple[float, float]] = [(rate, noise) for rate in stated]
-        return [_candidate(recipe, data, pair, readings[0]) for pair in pairs]
-    pairs = list(GIVEN if recipe.pretrained else SCRATCH)
-    # One step away from the best guess at a time: rate and noise, then what is read.
-    choices = [(pairs[0], readings[0]), (pairs[1], readings[0])]
-    choices += [(pairs[0], reading) for reading in readings[1:]]
-    choices += [(pair, readings[0]) for pair in pairs[2:]]
-    every = [_candidate(recipe, data, pair, reading) for pair, reading in choices]
+        return [candidate((rate, 0.0), readings[0]) for rate in stated]
+    first, second, *others = GIVEN if recipe.pretrained else SCRATCH
+    # One step away from the best guess at a time: rate and noise, what is read, the shape.
+    every = [candidate(first, readings[0]), candidate(second, readings[0])]
+    every += [candidate(first, reading) for reading in readings[1:2]]
+    every += [candidate(first, readings[0], shape) for shape in shapes_of(recipe)]
+    every += [candidate(first, reading) for reading in readings[2:]]
+    every += [candidate(pair, readings[0]) for pair in others]
     # What the recipe states makes some of them alike.
     return list(dict.fromkeys(every))[: count_of(recipe, data)]
+
+
+def model_steps(recipe: FinetuneRecipe, data: LabelledSet) -> int:
+    """About how many steps the encoder takes where the recipe names no epochs."""
+    return BEGUN_STEPS if begins_at_motifs(recipe, data) else STEPS
+
+
+def begins_at_motifs(recipe: FinetuneRecipe, data: LabelledSet) -> bool:
+    """Whether the encoder has a stem of its own, and rows have an answer that words may go with."""
+    return recipe.pretrained is None and encoder_of(recipe).stem > 0 and not data.task.bin
+
+
+def shapes_of(recipe: FinetuneRecipe) -> list[FinetuneEncoder]:
+    """Other shapes of an encoder from random weights, where the recipe names none."""
+    is_stated = recipe.pretrained is not None or recipe.model is not None
+    return [] if is_stated else [FinetuneEncoder(**shape) for shape in SHAPES]
+
+
+def shape_words(encoder: OrchidRecipe) -> str:
+    """For tables."""
+    layers = f"{encoder.depth} layer{'s' if encoder.depth > 1 else ''}"
+    taps = f", {encoder.short_taps} short taps" if encoder.short_taps != 3 else ""
+    return f"width {encoder.width}, {layers}{taps}"
+
+
+def _noise(recipe: FinetuneRecipe, pair: tuple[float, float]) -> float:
+    """The share of hidden letters: the recipe's own before that of a candidate."""
+    return pair[1] if recipe.training.noise is None else recipe.training.noise
 
 
 def cnn_candidates(recipe: FinetuneRecipe, data: LabelledSet) -> list[Candidate]:
@@ -155,17 +203,11 @@ def cnn_candidates(recipe: FinetuneRecipe, data: LabelledSet) -> list[Candidate]
         pairs = [(rate, recipe.training.noise or 0.0) for rate in recipe.baselines.cnn_rates]
     else:
         pairs = list(CNN)[: len(model_candidates(recipe, data))]
-    return list(dict.fromkeys(_candidate(recipe, data, pair, None) for pair in pairs))
-
-
-def _candidate(
-    recipe: FinetuneRecipe, data: LabelledSet, pair: tuple[float, float], reading: Reading | None
-) -> Candidate:
-    """`pair` is a rate and a share of hidden letters; the recipe's own share counts before it."""
-    rate, noise = pair
-    if recipe.training.noise is not None:
-        noise = recipe.training.noise
-    return Candidate(rate, training_of(recipe, data, noise), reading)
+    every = [
+        Candidate(rate, training_of(recipe, data, _noise(recipe, (rate, noise))))
+        for rate, noise in pairs
+    ]
+    return list(dict.fromkeys(every))
 
 
 def readings_of(recipe: FinetuneRecipe, data: LabelledSet) -> list[Reading | None]:
@@ -234,11 +276,13 @@ def encoder_of(recipe: FinetuneRecipe) -> OrchidRecipe:
 
 def settings_notes(recipe: FinetuneRecipe, data: LabelledSet) -> list[str]:
     """What the recipe left out, in words for the report: the length of training, what is tried."""
-    training = training_of(recipe, data)
+    training = training_of(recipe, data, wanted=model_steps(recipe, data))
     steps = steps_of(data, training.batch)
     encoder = encoder_of(recipe)
     stem = f", a stem of {encoder.stem} letters" if encoder.stem else ""
-    shape = f"width {encoder.width}, {encoder.depth} layer{'s' if encoder.depth > 1 else ''}{stem}"
+    if begins_at_motifs(recipe, data):
+        stem += " that begins at enriched words"
+    shape = shape_words(encoder) + stem
     candidates = model_candidates(recipe, data)
     tried = "Tried on validation"
     if isinstance(recipe.training.budget, str):

@@ -18,13 +18,13 @@ UNITS = {"s": 1, "min": 60, "h": 3600}
 
 
 class FinetuneEncoder(OrchidRecipe):
-    """An encoder from random weights: one wide layer above a stem of motifs.
+    """An encoder from random weights: one layer above a stem of motifs.
 
     Peaks of a thousand rows and more were learned best so; deeper ones were starved of steps. With
-    the stem, a narrower MLP and short taps lose nothing and save a quarter of a step.
+    a stem that begins at enriched words, width 48 loses nothing to 96 and halves a step.
     """
 
-    width: int = Field(default=96, gt=0, multiple_of=2)
+    width: int = Field(default=48, gt=0, multiple_of=2)
     """Channels D of a position."""
     depth: int = Field(default=1, gt=0)
     """Blocks, one above the other."""

@@ -75,9 +75,12 @@ def make_sets(peaks: list[Path], options: argparse.Namespace) -> list[Path]:
     folder = options.out / "sets"
     folder.mkdir(parents=True, exist_ok=True)
     for path in peaks:
-        if len(list(read_lines(path))) < options.fewest:
-            continue
         name = path.name.removeprefix("ChIPseq.").partition(".conservative")[0]
+        if options.only and name not in options.only:
+            continue
+        if len(list(read_lines(path))) < options.fewest:
+            print(f"{name}: fewer than {options.fewest} peaks", file=sys.stderr)
+            continue
         data, recipe = folder / f"{name}.tsv.gz", folder / f"{name}.toml"
         if not data.exists():
             held_out = {"validation": options.validation, "test": options.test}

@@ -171,8 +171,8 @@ def test_a_recipe_of_its_data_alone_is_planned_and_nothing_is_written(tmp_path):
     before = sorted(tmp_path.iterdir())
     lines = list(plan(recipe, ("training.device=cpu", "training.folds=3"), steps=1))
     text = "\n".join(lines)
-    assert "Training: width 96, 1 layer, a stem of 15 letters; up to 30 epochs of" in text
-    assert "Tried on validation: rate 0.004, attention and maxima of stem;" in text
+    assert "Training: width 48, 1 layer, a stem of 15 letters that begins at enriched words; up to 30" in text
+    assert "Tried on validation: rate 0.004, 10% hidden, attention and maxima of stem;" in text
     for arm in ("model", "small CNN"):
         assert re.search(
             rf"^{arm}: \d+:\d\d an epoch, 4 fits of up to 30 epochs in each", text, re.M

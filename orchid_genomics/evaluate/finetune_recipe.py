@@ -60,7 +60,7 @@ class HeadChoice(Strict):
 
     @model_validator(mode="after")
     def _outside(self) -> "HeadChoice":
-        ours = ("letters", "pooled", "tracks")
+        ours = ("letters", "pooled", "tracks", "cnn")
         if self.kind in ours:
             words = {"kind": self.kind}
             message = "{kind} is chosen by the data; kinds of other packages alone are named here"

@@ -9,6 +9,7 @@ from orchid_genomics.evaluate.score_table import scores_of, table_text
 from orchid_genomics.files import finite
 from orchid_genomics.model.catalogue import PROVENANCE, find_model
 from orchid_genomics.model.folder import OrchidModel
+from orchid_genomics.model.heads import LetterReader
 from orchid_genomics.model.provenance import Provenance
 from orchid_genomics.terminal import clock
 
@@ -39,8 +40,12 @@ def info(folder: str | Path, as_json: bool = False) -> Iterator[str]:
         return
     shape = f"width {encoder.width}, depth {encoder.depth}, {encoder.strands} strands"
     yield f"model        {folder} (hash {model.hash()})"
-    yield f"encoder      Orchid, {shape}"
-    yield f"filter       {encoder.filter.kind}, decay lengths from {encoder.filter.shortest:g} nt"
+    if isinstance(model.head, LetterReader):
+        yield "encoder      none: the head reads the letters"
+    else:
+        yield f"encoder      Orchid, {shape}"
+        shortest = encoder.filter.shortest
+        yield f"filter       {encoder.filter.kind}, decay lengths from {shortest:g} nt"
     yield f"head         {model.recipe.head.kind if model.recipe.head else 'none: vectors'}"
     yield f"parameters   {parameters:,}"
     yield from origin

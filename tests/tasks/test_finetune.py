@@ -171,7 +171,8 @@ def test_a_recipe_of_its_data_alone_is_planned_and_nothing_is_written(tmp_path):
     before = sorted(tmp_path.iterdir())
     lines = list(plan(recipe, ("training.device=cpu", "training.folds=3"), steps=1))
     text = "\n".join(lines)
-    assert "Training: width 48, 1 layer, a stem of 15 letters that begins at enriched words; up to 30" in text
+    shape = "width 48, 1 layer, a stem of 15 letters that begins at enriched words"
+    assert f"Training: {shape}; up to 30 epochs of" in text
     assert "Tried on validation: rate 0.004, 10% hidden, attention and maxima of stem;" in text
     for arm in ("model", "small CNN"):
         assert re.search(
@@ -409,7 +410,9 @@ def test_a_wrong_recipe_is_one_line_and_writes_nothing(recipe, tmp_path, refused
         "head.kinds=pooled"
     )
     assert "head: pooled is chosen by the data" in wrong("head.kind=pooled")
-    assert "head.kind: 'none'; possible: 'letters', 'pooled' or 'tracks'" in wrong("head.kind=none")
+    known = "'letters', 'pooled', 'tracks' or 'cnn'"
+    assert f"head.kind: 'none'; possible: {known}" in wrong("head.kind=none")
+    assert "head: cnn is chosen by the data" in wrong("head.kind=cnn")
     assert "head: the keys of a head whose kind is not given" in wrong("head.keys={x=1}")
     assert "either path, or train, validation and test" in wrong("data.train=x.tsv")
     assert "none.tsv: cannot be read (No such file or directory)" in wrong("data.path=none.tsv")

@@ -31,7 +31,14 @@ from orchid_genomics.model.catalogue import (
     find_model,
     publish,
 )
-from orchid_genomics.model.heads import HEADS, HeadRecipe, LetterReader, Vectors, apply_head
+from orchid_genomics.model.heads import (
+    HEADS,
+    HeadRecipe,
+    LetterReader,
+    Letters,
+    Vectors,
+    apply_head,
+)
 from orchid_genomics.model.orchid import Orchid, OrchidRecipe
 from orchid_genomics.model.provenance import Provenance
 from orchid_genomics.model.tokens import Sequences, as_tokens
@@ -111,6 +118,16 @@ class OrchidModel(nn.Module):
             message = f"is a {kind}, which has no encoder"
             raise InputError(where, message, "a model of pretrain, or an encoder's of finetune")
         return self.encoder
+
+    def encode_with_rates(self, tokens_BL: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """Logits (B, L, letters), and mean and log-variance of the tracks (B, L, T), in one pass.
+
+        Raises InputError for a model without tracks.
+        """
+        if not isinstance(self.head, Letters) or self.head.rates is None:
+            raise InputError("model", "predicts no tracks", "one trained with [[tracks]]")
+        vectors_BLD = self.encoder.encode(tokens_BL)
+        return self.head(vectors_BLD), self.head.rates(vectors_BLD)
 
     @classmethod
     def from_pretrained(cls, name: str | Path) -> "OrchidModel":

@@ -14,6 +14,7 @@ import torch
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 from torch import Tensor, nn
+from torch.nn import functional
 
 from orchid_genomics.answers.supervised_tasks import TASKS, SupervisedTask, TaskName, task_of
 from orchid_genomics.errors import InputError, RecipeError
@@ -56,6 +57,8 @@ class LettersRecipe(HeadRecipe):
     """Scores for every letter at every position."""
 
     kind: Literal["letters"] = "letters"
+    tracks: tuple[str, ...] = Field(default=(), max_length=64)
+    """Signals along the genome whose mean and log-variance are predicted beside the letters."""
 
 
 @runtime_checkable
@@ -169,6 +172,41 @@ class Vectors(nn.Module):
         return x_BLD
 
 
+class Rates(nn.Module):
+    """Mean and log-variance of tracks at every letter, (B, L, D) -> two of (B, L, T).
+
+    Both strands give the same, reversed: the even half of the vectors alone is read.
+
+    Parameters
+    ----------
+    tracks : int
+        T.
+    encoder : OrchidRecipe
+        Its `width` is D.
+    """
+
+    shift: Tensor
+    scale: Tensor
+
+    def __init__(self, tracks: int, encoder: OrchidRecipe) -> None:
+        super().__init__()
+        self.channels = _channels("both", encoder)
+        std = 1 / math.sqrt(self.channels)
+        self.weight = nn.Parameter(torch.randn(2 * tracks, self.channels) * std)
+        self.bias = nn.Parameter(torch.zeros(2 * tracks))
+        # Those of the training letters, kept with the weights: means are in the track's own units.
+        self.register_buffer("shift", torch.zeros(tracks))
+        self.register_buffer("scale", torch.ones(tracks))
+
+    def forward(self, x_BLD: Tensor) -> tuple[Tensor, Tensor]:
+        even_BLC = x_BLD[..., : self.channels]
+        out_BLK = functional.linear(even_BLC, self.weight.to(x_BLD.dtype), self.bias)
+        mean_BLT, log_variance_BLT = out_BLK.float().chunk(2, -1)
+        # Bounded: where a track is constant its variance would run to 0 and the loss with it.
+        spread_BLT = log_variance_BLT.clamp(-7, 7) + 2 * self.scale.log()
+        return mean_BLT * self.scale + self.shift, spread_BLT
+
+
 @HEADS.register("letters")
 class Letters(nn.Module):
     """Logits (B, L, letters) of vectors (B, L, D), exact on both strands.
@@ -178,7 +216,7 @@ class Letters(nn.Module):
     Parameters
     ----------
     recipe : LettersRecipe
-        It has no keys of its own.
+        Names the tracks that are predicted beside the letters (`rates`), if any.
     encoder : OrchidRecipe
         Its alphabet says which letters, its `width` is D.
     """
@@ -194,6 +232,8 @@ class Letters(nn.Module):
         std = 1 / math.sqrt(encoder.width)
         self.table = LetterTable(letters.count, encoder.width, complement, std)
         self.bias = nn.Parameter(torch.zeros(letters.count))
+        # No draw without tracks: the other weights of a seed stay what they were.
+        self.rates = Rates(len(recipe.tracks), encoder) if recipe.tracks else None
 
     def forward(self, x_BLD: Tensor, mask_BL: Tensor | None = None) -> Tensor:
         bias: Tensor = self.bias

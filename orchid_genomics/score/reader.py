@@ -123,6 +123,27 @@ class Reader:
 
         return self._answers("masked", [_Site.of(event) for event in events], answer, self.batch)
 
+    def rates(self, events: Sequence[Event]) -> list[np.ndarray]:
+        """Tracks (changed letters, T) as the model predicts them of the windows of `masked`."""
+
+        def answer(sites: list[_Site]) -> list[np.ndarray]:
+            rows = [self._masked_row(site) for site in sites]
+            means: dict[int, np.ndarray] = {}
+            for numbers, codes_BL in by_length(rows):
+                means_BLT = self._time(self._means, self._to_device(codes_BL))
+                means.update(zip(numbers, means_BLT.cpu().numpy(), strict=True))
+            return [means[row][self._offsets(site)] for row, site in enumerate(sites)]
+
+        return self._answers("rates", [_Site.of(event) for event in events], answer, self.batch)
+
+    def _means(self, tokens_BL: Tensor) -> Tensor:
+        """Predicted tracks (B, L, T), float64; of dense models the mean of both strands."""
+        means_BLT = self.model.encode_with_rates(tokens_BL)[1][0]
+        if not self.dense:
+            return means_BLT.double()
+        other_BLT = self.model.encode_with_rates(_other_strand(tokens_BL))[1][0].flip(1)
+        return (means_BLT + other_BLT).double() / 2
+
     def shown(self, events: Sequence[Event]) -> list[np.ndarray]:
         """Log-probabilities (changed letters, 4) of SNV and MNV with all letters in sight, from a
         fixed grid of tiles.

@@ -183,10 +183,24 @@ def build(recipe: RunRecipe, fresh: bool = False) -> OrchidModel:
     check_shards(encoder, lengths, recipe.training.sequence_ranks)
     # Right before the weights: nothing else may draw in between.
     torch.manual_seed(recipe.seed)
-    model = OrchidModel(ModelRecipe(encoder=encoder, head=LettersRecipe()))
+    head = LettersRecipe(tracks=_tracks(recipe, given))
+    model = OrchidModel(ModelRecipe(encoder=encoder, head=head))
     if given is not None and not fresh:
-        model.load_state_dict(given.state_dict())
+        # A given model without tracks leaves those weights as they were drawn.
+        model.load_state_dict({**model.state_dict(), **given.state_dict()})
     return model
+
+
+def _tracks(recipe: RunRecipe, given: OrchidModel | None) -> tuple[str, ...]:
+    """Names of the tracks that a model predicts: the recipe's, else those of the given model."""
+    own = tuple(track.name for track in recipe.tracks) if isinstance(recipe, PretrainRecipe) else ()
+    theirs: tuple[str, ...] = ()
+    if given is not None and isinstance(given.recipe.head, LettersRecipe):
+        theirs = given.recipe.head.tracks
+    if own and theirs and own != theirs:
+        message = f"{', '.join(own)}, and the given model has {', '.join(theirs)}"
+        raise RecipeError("tracks", message, "the same names in the same order, or none")
+    return own or theirs
 
 
 def _with_longest(encoder: OrchidRecipe, longest: float | None) -> OrchidRecipe:
@@ -239,7 +253,7 @@ def fit_of(
 ) -> Fit[Any]:
     """The training run of a recipe, ready to begin; parameters as in `Fit`."""
     return Fit(
-        model,
+        source.trainable(model),
         source.objective(),
         stages,
         recipe=recipe.training,

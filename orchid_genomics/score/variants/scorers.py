@@ -26,6 +26,11 @@ KINDS = ("SNV", "MNV", "insertion", "deletion", "delins")
 SUBSTITUTIONS, INDELS = KINDS[:2], KINDS[2:]
 SCORERS: Registry[Scorer] = Registry("score")
 Row = tuple[float, ...]
+_HEADS = {
+    "letters": "a letters head",
+    "tracks": "a letters head with tracks",
+    "head": "a fine-tuned head",
+}
 
 
 @dataclass(frozen=True)
@@ -57,7 +62,8 @@ class Scorer:
     columns : what the numbers are, or a function of the model that says so.
     flank, passes : letters needed on each side of an event, and the cost in forward passes, in
         words.
-    needs : the head: "letters", "head" (any other), or "" (the encoder alone).
+    needs : the head: "letters", "tracks" (letters, and tracks beside them), "head" (any other), or
+        "" (the encoder alone).
     about : what the columns are, in words, where they depend on the model.
     default : whether a model whose head is `needs` gives it unasked.
     masks : whether it asks `Reader.masked`; the summary then compares windows on the same passes.
@@ -73,7 +79,7 @@ class Scorer:
     kinds: tuple[str, ...]
     flank: str
     passes: str
-    needs: Literal["letters", "head", ""] = "letters"
+    needs: Literal["letters", "tracks", "head", ""] = "letters"
     about: str = ""
     default: bool = False
     masks: bool = False
@@ -103,6 +109,11 @@ def entropy(reader: Reader, events: Sequence[Event]) -> list[Row]:
         nats = [-sum(math.exp(log) * log for log in letter) for letter in logs.tolist()]
         rows.append((sum(nats) / len(nats) / math.log(2),))
     return rows
+
+
+def rate(reader: Reader, events: Sequence[Event]) -> list[Row]:
+    """Predicted tracks at the changed letters, masked; the mean over them, in the tracks' units."""
+    return [tuple(means_LT.mean(0).tolist()) for means_LT in reader.rates(events)]
 
 
 def indel(reader: Reader, events: Sequence[Event]) -> list[Row]:
@@ -152,6 +163,17 @@ def _output_columns(model: OrchidModel) -> tuple[Column, ...]:
     return tuple(columns)
 
 
+def _rate_columns(model: OrchidModel) -> tuple[Column, ...]:
+    """A column for each track beside the letters."""
+    return tuple(
+        Column(
+            f"rate_{name}",
+            f"Predicted {name} of the changed letters, masked, in the track's units (mean)",
+        )
+        for name in model.recipe.head.tracks
+    )
+
+
 SCORERS["llr"] = Scorer(
     llr,
     (
@@ -197,6 +219,16 @@ SCORERS["entropy"] = Scorer(
     "half the window",
     "none beside llr, else as llr",
     masks=True,
+)
+SCORERS["rate"] = Scorer(
+    rate,
+    _rate_columns,
+    SUBSTITUTIONS,
+    "half the window",
+    "1 a site, for all its ALTs",
+    needs="tracks",
+    about="What the model predicts of each track that it learned beside the letters (such as a "
+    "rate of evolution) at the masked letters, in the track's units; the same for every alternate",
 )
 SCORERS["indel"] = Scorer(
     indel,
@@ -271,14 +303,18 @@ def choose_scores(names: Sequence[str] | None, model: OrchidModel) -> tuple[str,
     """
     head = model.recipe.head.kind if model.recipe.head else ""
     given = "letters" if head == "letters" else "head" if head else ""
+    possible = {"", given}
+    # A head of another package may be called letters and know of no tracks.
+    if getattr(model.recipe.head, "tracks", ()):
+        possible.add("tracks")
     if not names:
         return default_scores(given)
     for name in names:
         needs = SCORERS.pick(name, "scores", InputError).needs
-        if needs in ("", given):
+        if needs in possible:
             continue
-        able = [other for other, scorer in SCORERS.items() if scorer.needs in ("", given)]
-        wanted = "a letters head" if needs == "letters" else "a fine-tuned head"
+        able = [other for other, scorer in SCORERS.items() if scorer.needs in possible]
+        wanted = _HEADS[needs]
         present = f"a {head} head" if head else "none"
         message = f"{name} needs {wanted}, and the model has {present}"
         raise InputError("scores", message, f"possible: {', '.join(able)}")

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import torch
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
@@ -21,14 +22,17 @@ from orchid_genomics.model.catalogue import ModelName
 from orchid_genomics.model.folder import OrchidModel
 from orchid_genomics.model.provenance import Provenance
 from orchid_genomics.sequence import DNA
+from orchid_genomics.tasks.pretraining.genome_tracks import GenomeTracks, TrackRecipe
 from orchid_genomics.tasks.pretraining.source import SOURCES, RunRecipe, check_alphabet
 from orchid_genomics.train.distributed import Ranks
+from orchid_genomics.train.loop import Trainable
 from orchid_genomics.train.objectives import (
     OBJECTIVES,
     MaskedRecipe,
     Objective,
     ObjectiveRecipe,
 )
+from orchid_genomics.train.rates import TrackedLetters, WithTracks
 
 
 def _masked_by_default(block: Any) -> Any:
@@ -64,12 +68,25 @@ class PretrainRecipe(GenomesRecipe):
     """A pretraining run on genomes, whole."""
 
     kind: Literal["genomes"] = "genomes"
+    tracks: tuple[TrackRecipe, ...] = ()
+    """Signals along the genomes that are predicted beside the letters."""
     evaluation: EvaluationRecipe = EvaluationRecipe()
     """What is measured at the end."""
     relatives: tuple[RelativeRecipe, ...] = ()
     """Related genomes whose stretches stand beside the training windows."""
     beside: BesideRecipe = BesideRecipe()
     """How they stand there."""
+
+    @model_validator(mode="after")
+    def _names(self) -> "PretrainRecipe":
+        names = [track.name for track in self.tracks]
+        if len(set(names)) < len(names):
+            found = f"two of one name among {', '.join(names)}"
+            raise PydanticCustomError("tracks", "{found}", {"found": found})
+        # The letters of a window with relatives stand amid a longer row.
+        if self.tracks and self.relatives:
+            raise PydanticCustomError("tracks", "either tracks, or relatives")
+        return self
 
     @model_validator(mode="after")
     def _scratch(self) -> "PretrainRecipe":
@@ -105,6 +122,10 @@ class Genomes:
         """What is predicted of the windows."""
         chosen = self._recipe.objective
         return OBJECTIVES[chosen.kind](chosen, DNA)
+
+    def trainable(self, model: OrchidModel) -> Trainable:
+        """The model itself."""
+        return model
 
     def training(self, length: int, batch: int) -> Sampler:
         """Windows of one length; a stage's checks are made here."""
@@ -201,6 +222,7 @@ class GenomeSource(Genomes):
         places = [*self.corpus.held_out("validation"), *self.corpus.held_out("test")]
         self._names = {interval.contig for _, interval in places}
         self.relatives = open_relatives(recipe.relatives, self._names, training=True)
+        self.tracks = GenomeTracks(recipe.tracks, self.corpus, recipe.stages())
 
     def training(self, length: int, batch: int) -> Sampler:
         """Windows of one length, with their relatives beside them if any."""
@@ -222,7 +244,25 @@ class GenomeSource(Genomes):
         inputs = super().inputs()
         for relative in self.recipe.relatives:
             inputs[str(relative.fasta)] = checksum(relative.fasta)
-        return inputs
+        tracks = {str(track.file): checksum(track.file) for track in self.recipe.tracks}
+        return inputs | tracks
+
+    def objective(self) -> Objective[Any]:
+        """What is predicted of the windows: letters, and tracks if there are any."""
+        letters = super().objective()
+        if not self.recipe.tracks:
+            return letters
+        weights = [track.weight for track in self.recipe.tracks]
+        return TrackedLetters(letters, self.tracks.values, weights)
+
+    def trainable(self, model: OrchidModel) -> Trainable:
+        """The model, with its tracks in the units of the training letters."""
+        if not self.recipe.tracks:
+            return model
+        shift, scale = self.tracks.units(self.recipe.seed)
+        model.head.rates.shift.copy_(torch.from_numpy(shift))
+        model.head.rates.scale.copy_(torch.from_numpy(scale))
+        return WithTracks(model)
 
     def validation(
         self, model: LetterModel, length: int, ranks: Ranks
@@ -241,6 +281,10 @@ class GenomeSource(Genomes):
         """Both protocols on the test split, beside other models and the count models."""
         if self.corpus.held_out("test"):
             say("measuring the test split")
+        if ranks.main and isinstance(model, OrchidModel):
+            most = self.recipe.evaluation.validation_windows
+            for line in self.tracks.agreement(model, length, most):
+                say(line)
         tables = protocols.evaluate(
             model,
             self.corpus,

@@ -10,10 +10,12 @@ from orchid_genomics.evaluate.masked_letters import LetterModel
 from orchid_genomics.evaluate.probes import associative_recall
 from orchid_genomics.evaluate.probes.associative_recall import RecallEvaluationRecipe
 from orchid_genomics.evaluate.score_table import ScoreTable
+from orchid_genomics.model.folder import OrchidModel
 from orchid_genomics.model.provenance import Provenance
 from orchid_genomics.sequence import alphabet
 from orchid_genomics.tasks.pretraining.source import SOURCES, RunRecipe, check_alphabet
 from orchid_genomics.train.distributed import Ranks
+from orchid_genomics.train.loop import Trainable
 from orchid_genomics.train.objectives import AnswersRecipe, Objective, RecallAnswers
 
 
@@ -54,6 +56,10 @@ class RecallSource:
     def objective(self) -> Objective[Any]:
         """Which values are hidden and to be given."""
         return RecallAnswers(self.recipe.objective, self.alphabet)
+
+    def trainable(self, model: OrchidModel) -> Trainable:
+        """The model itself."""
+        return model
 
     def training(self, length: int, batch: int) -> Sampler:
         """Sequences of one length."""

@@ -15,7 +15,7 @@ from orchid_genomics.recipe import Strict
 from orchid_genomics.registry import Registry
 from orchid_genomics.sequence import Alphabet
 from orchid_genomics.train.distributed import Ranks
-from orchid_genomics.train.loop import StageRecipe, TrainingRecipe
+from orchid_genomics.train.loop import StageRecipe, Trainable, TrainingRecipe
 from orchid_genomics.train.objectives import Objective
 from orchid_genomics.train.optimizer import OptimizerRecipe
 
@@ -80,6 +80,10 @@ class Source(Protocol):
 
     def objective(self) -> Objective[Any]:
         """What is predicted of it."""
+        ...
+
+    def trainable(self, model: Any) -> Trainable:
+        """What the loop trains of a model: itself, unless it predicts more than letters."""
         ...
 
     def training(self, length: int, batch: int) -> Sampler:

@@ -146,6 +146,7 @@ def stranger(tmp_path, monkeypatch):
         for name in CONTIGS
         for at in (300, 700)
     ]
+    (tmp_path / "names.txt").write_text(f"{CONTIGS[0]}\tNC_1\n")
     (tmp_path / "peaks.narrowPeak").write_text("".join(peaks))
     rows = [
         f"{name}\t{at}\t{at + 60}\t{letters[name][at : at + 60]}\t{at // 60 % 2}\n"

@@ -36,6 +36,7 @@ from orchid_genomics.model.heads import (
     HeadRecipe,
     LetterReader,
     Letters,
+    Rates,
     Vectors,
     apply_head,
 )
@@ -124,10 +125,17 @@ class OrchidModel(nn.Module):
 
         Raises InputError for a model without tracks.
         """
+        rates, vectors_BLD = self.rates(), self.encoder.encode(tokens_BL)
+        return self.head(vectors_BLD), rates(vectors_BLD)
+
+    def rates(self) -> Rates:
+        """What predicts the tracks beside the letters.
+
+        Raises InputError for a model without tracks.
+        """
         if not isinstance(self.head, Letters) or self.head.rates is None:
             raise InputError("model", "predicts no tracks", "one trained with [[tracks]]")
-        vectors_BLD = self.encoder.encode(tokens_BL)
-        return self.head(vectors_BLD), self.head.rates(vectors_BLD)
+        return self.head.rates
 
     @classmethod
     def from_pretrained(cls, name: str | Path) -> "OrchidModel":

@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable
 from typing import Any, ClassVar, Literal, Protocol, TypeVar, runtime_checkable
 
+import numpy as np
 import torch
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -197,6 +198,11 @@ class Rates(nn.Module):
         # Those of the training letters, kept with the weights: means are in the track's own units.
         self.register_buffer("shift", torch.zeros(tracks))
         self.register_buffer("scale", torch.ones(tracks))
+
+    def set_units(self, shift: np.ndarray, scale: np.ndarray) -> None:
+        """Take the mean and spread (T,) of the training letters' tracks."""
+        self.shift.copy_(torch.from_numpy(shift))
+        self.scale.copy_(torch.from_numpy(scale))
 
     def forward(self, x_BLD: Tensor) -> tuple[Tensor, Tensor]:
         even_BLC = x_BLD[..., : self.channels]

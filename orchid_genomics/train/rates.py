@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from orchid_genomics.model.folder import OrchidModel
+from orchid_genomics.model.heads import Rates
 from orchid_genomics.train.objectives import HiddenLetters, Objective
 
 Signal = Callable[[int, int, Sequence[int]], np.ndarray]
@@ -89,6 +90,11 @@ class WithTracks(nn.Module):
     def __init__(self, model: OrchidModel) -> None:
         super().__init__()
         self.model = model
+
+    @property
+    def rates(self) -> Rates:
+        """What predicts the tracks. Raises InputError for a model without any."""
+        return self.model.rates()
 
     @property
     def encoder(self) -> Any:

@@ -163,6 +163,11 @@ def _output_columns(model: OrchidModel) -> tuple[Column, ...]:
     return tuple(columns)
 
 
+def track_names(model: OrchidModel) -> tuple[str, ...]:
+    """The tracks that a model predicts beside the letters; none for other heads."""
+    return getattr(model.recipe.head, "tracks", ())
+
+
 def _rate_columns(model: OrchidModel) -> tuple[Column, ...]:
     """A column for each track beside the letters."""
     return tuple(
@@ -170,7 +175,7 @@ def _rate_columns(model: OrchidModel) -> tuple[Column, ...]:
             f"rate_{name}",
             f"Predicted {name} of the changed letters, masked, in the track's units (mean)",
         )
-        for name in model.recipe.head.tracks
+        for name in track_names(model)
     )
 
 
@@ -304,8 +309,7 @@ def choose_scores(names: Sequence[str] | None, model: OrchidModel) -> tuple[str,
     head = model.recipe.head.kind if model.recipe.head else ""
     given = "letters" if head == "letters" else "head" if head else ""
     possible = {"", given}
-    # A head of another package may be called letters and know of no tracks.
-    if getattr(model.recipe.head, "tracks", ()):
+    if track_names(model):
         possible.add("tracks")
     if not names:
         return default_scores(given)

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import torch
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
@@ -259,10 +258,9 @@ class GenomeSource(Genomes):
         """The model, with its tracks in the units of the training letters."""
         if not self.recipe.tracks:
             return model
-        shift, scale = self.tracks.units(self.recipe.seed)
-        model.head.rates.shift.copy_(torch.from_numpy(shift))
-        model.head.rates.scale.copy_(torch.from_numpy(scale))
-        return WithTracks(model)
+        tracked = WithTracks(model)
+        tracked.rates.set_units(*self.tracks.units(self.recipe.seed))
+        return tracked
 
     def validation(
         self, model: LetterModel, length: int, ranks: Ranks

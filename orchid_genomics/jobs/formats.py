@@ -263,6 +263,8 @@ def _last_line(error: BaseException) -> str:
     # pysam gives the repr of what was printed, whose closing quote would be a line of its own
     printed = str(error).replace("\\n", "\n").rstrip("'\" \n")
     lines = printed.splitlines() or [type(error).__name__]
+    if "does not have valid header" in lines[-1]:
+        return "htslib cannot read its header"  # pysam names a temporary file of ours
     return lines[-1].rpartition("Error: ")[2] or lines[-1]
 
 

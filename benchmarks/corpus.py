@@ -168,7 +168,9 @@ def alike(one: str, other: str) -> bool:
 
 def is_near(one: str, other: str) -> bool:
     with contextlib.suppress(ValueError):
-        return math.isclose(float(one), float(other), rel_tol=1e-5, abs_tol=1e-37)
+        numbers = float(one), float(other)
+        near = math.isclose(*numbers, rel_tol=1e-5, abs_tol=1e-37)
+        return near or all(map(math.isnan, numbers))
     return False
 
 

@@ -251,11 +251,17 @@ def _alike(old: str, new: str, marks: str) -> bool:
         if one == other:
             continue
         try:
-            if not math.isclose(float(one), float(other), rel_tol=1e-5, abs_tol=1e-37):
-                return False
+            numbers = float(one), float(other)
         except ValueError:
             return False
+        # NaN is no missing value, and is near nothing, not even itself.
+        if not (all(map(math.isnan, numbers)) or _is_near(*numbers)):
+            return False
     return True
+
+
+def _is_near(one: float, other: float) -> bool:
+    return math.isclose(one, other, rel_tol=1e-5, abs_tol=1e-37)
 
 
 def _last_line(error: BaseException) -> str:

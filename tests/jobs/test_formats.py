@@ -86,7 +86,7 @@ SAMPLES = HEADER.replace("INFO\n", "INFO\tFORMAT\tone\ttwo\n").replace(
     ],
 )
 def test_samples_are_as_they_went_in_or_refused_before_any_work(tmp_path, samples, message):
-    line = f"c1\t500\tä\tA\tG\t.\t.\tEND=500\t{samples}".encode()
+    line = f"c1\t500\tä\tA\tG\tNaN\t.\tEND=500\t{samples}".encode()
     refusal = pytest.raises(InputError, match=message) if message else nullcontext()
     with refusal:
         bcf(SAMPLES).rehearse(SAMPLES.encode(), [line], "in.vcf", tmp_path / "out.bcf")

@@ -78,4 +78,12 @@ def say(error: OrchidError, patience: float = PATIENCE) -> None:
     if rank:
         time.sleep(patience if os.environ.get("LOCAL_RANK") == "0" else 2 * patience)
         who = f"rank {rank} of {world}: "
-    print(f"error: {who}{error}", file=sys.stderr, flush=True)
+    print(one_line(f"error: {who}{error}"), file=sys.stderr, flush=True)
+
+
+def one_line(text: str) -> str:
+    """A text without line breaks or other signs that a terminal would obey, each escaped: names of
+    files and keys of a stranger may hold any.
+    """
+    signs = [sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text]
+    return "".join(signs)

@@ -150,6 +150,26 @@ def _scratch_name() -> str:
     return f"{before}{os.getpid()}."
 
 
+@contextmanager
+def utf8_name(path: Path) -> Iterator[Path]:
+    """The path, or a link to it, for a library that takes every name to be UTF-8; the file need not
+    be there yet.
+
+    A name may hold any bytes, and in a locale such as latin-1 the text of a good one is another.
+    """
+    try:
+        plain = os.fsencode(path) == str(path).encode("utf-8")
+    except UnicodeEncodeError:
+        plain = False
+    if plain:
+        yield path
+        return
+    with scratch_folder() as folder:
+        link = folder / "file"
+        link.symlink_to(path.absolute())
+        yield link
+
+
 def require_no_device(out: str | Path, possible: str) -> None:
     """Raise InputError where an output is a device or a pipe: what is renamed into its place would
     put a file where it stood.

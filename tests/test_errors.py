@@ -42,6 +42,11 @@ def test_alone_it_is_one_line(capsys):
     assert capsys.readouterr().err == "error: genome.fa: cannot be read; a FASTA\n"
 
 
+def test_what_a_terminal_would_obey_is_escaped(capsys):
+    say(InputError("a\nb.bed", "the key '\x1b[31m'", "gène"))
+    assert capsys.readouterr().err == "error: a\\nb.bed: the key '\\x1b[31m'; gène\n"
+
+
 def test_rank_0_speaks_at_once_and_the_others_say_who_they_are_and_in_turn(capsys, monkeypatch):
     waited = []
     monkeypatch.setattr(time, "sleep", waited.append)

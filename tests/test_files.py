@@ -331,6 +331,17 @@ def test_no_file_takes_the_place_of_a_device_or_pipe(tmp_path, kind):
     assert path.lstat().st_mode == before
 
 
+def test_a_name_of_any_bytes_has_another_of_utf8(tmp_path):
+    with files.utf8_name(tmp_path / "gène") as name:
+        assert name == tmp_path / "gène"
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/g\xe8ne"))
+    with files.utf8_name(path) as name:
+        str(name).encode("utf-8")
+        name.write_text("x")
+    assert path.read_text() == "x"
+    assert not name.exists()
+
+
 # Permissions and locks
 
 

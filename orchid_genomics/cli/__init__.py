@@ -12,7 +12,7 @@ import click
 
 from orchid_genomics import __version__
 from orchid_genomics.cli import interpret, judge, prepare, process, score, train
-from orchid_genomics.errors import OrchidError, reason, say
+from orchid_genomics.errors import OrchidError, one_line, reason, say
 
 INTERRUPTED = 130  # what a shell gives for a program that SIGINT ended
 
@@ -83,4 +83,5 @@ def _note(
     line: str | None = None,
 ) -> None:
     """A warning as one line, without the place in our code that raised it."""
-    _say(f"{'note' if category.__name__ == 'GenomeNote' else 'warning'}: {message}")
+    kind = "note" if category.__name__ == "GenomeNote" else "warning"
+    _say(one_line(f"{kind}: {message}"))

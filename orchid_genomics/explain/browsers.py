@@ -74,7 +74,9 @@ def write_browser_files(
         )
         part.write_bytes(xml)
     with atomic_file(lines) as part:
-        part.write_text(ucsc_lines(files, locus, Path(fasta)), encoding="utf-8")
+        # Names of files as they are, whatever their bytes.
+        text = ucsc_lines(files, locus, Path(fasta))
+        part.write_text(text, encoding="utf-8", errors="surrogateescape")
     return session, lines
 
 

@@ -159,7 +159,8 @@ def write_page(
         provenance=provenance or {},
     )
     with atomic_file(Path(path)) as part:
-        part.write_text(page, encoding="utf-8")
+        # A name of a file may be no text.
+        part.write_text(page, encoding="utf-8", errors="backslashreplace")
 
 
 def _common(look: Look, shown: Sequence[Explained]) -> Look:

@@ -250,7 +250,8 @@ def _cache_path(path: Path, cache: Path | None, ending: str) -> Path:
     """The name of a file of ours for this version of `path`, known by its place, size and time."""
     stat = path.stat()
     version = f"{path.absolute()}|{stat.st_size}|{stat.st_mtime_ns}"
-    key = hashlib.sha256(version.encode()).hexdigest()[:16]
+    # A name may hold bytes that are no text.
+    key = hashlib.sha256(version.encode("utf-8", "surrogateescape")).hexdigest()[:16]
     return Path(cache or cache_folder()) / f"{path.name}-{key}{ending}"
 
 

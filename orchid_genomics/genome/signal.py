@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from orchid_genomics.errors import InputError, MachineError, NoValueError, reason
-from orchid_genomics.files import atomic_file, name_errors, read_lines, regular_copy
+from orchid_genomics.files import atomic_file, name_errors, read_lines, regular_copy, utf8_name
 from orchid_genomics.genome.bed import tabix
 from orchid_genomics.genome.bgzf import open_bgzip
 from orchid_genomics.genome.contigs import GenomeNote, listed
@@ -169,8 +169,8 @@ class Track:
 
         # A handle of the process that forked us would share its place in the file with it.
         if self._opened is None or self._opened[0] != os.getpid():
-            with _whole_bigwig(self.path):
-                handle = pyBigWig.open(str(self._readable))
+            with _whole_bigwig(self.path), utf8_name(self._readable) as name:
+                handle = pyBigWig.open(str(name))
             self._opened = (os.getpid(), handle, threading.Lock())
         return self._opened[1:]
 
@@ -443,7 +443,7 @@ class _Runs:
 def _write_bigwig(path: Path, runs: _Runs) -> None:
     import pyBigWig
 
-    with pyBigWig.open(str(path), "w") as file:
+    with utf8_name(path) as name, pyBigWig.open(str(name), "w") as file:
         file.addHeader(list(runs.contigs.items()))
         for contig, start, values in runs:
             file.addEntries(contig, start, values=values, span=1, step=1)

@@ -21,7 +21,13 @@ import pysam
 import pysam.bcftools
 
 from orchid_genomics.errors import InputError, missing_extra
-from orchid_genomics.files import atomic_file, scratch_folder, temporary_name, writable
+from orchid_genomics.files import (
+    atomic_file,
+    scratch_folder,
+    temporary_name,
+    utf8_name,
+    writable,
+)
 from orchid_genomics.genome.bgzf import END_OF_FILE
 from orchid_genomics.genome.contigs import GenomeNote
 from orchid_genomics.genome.vcf import quiet, with_contigs, with_lines
@@ -152,8 +158,9 @@ class BcfFormat(Format):
                     head = with_lines(self.text.head.splitlines(keepends=True), missing)
                     TextFormat(head).put_together(parts, text)
                 made.touch()
-                words = ("--no-version", "-Ob", "-o", str(made), str(text))
-                pysam.bcftools.view(*words, catch_stdout=False)
+                with utf8_name(made) as to, utf8_name(text) as source:
+                    words = ("--no-version", "-Ob", "-o", str(to), str(source))
+                    pysam.bcftools.view(*words, catch_stdout=False)
         except (ValueError, OSError, pysam.SamtoolsError) as error:
             require_room(made)
             if isinstance(error, OSError) and error.errno:
@@ -296,14 +303,21 @@ class ParquetFormat(Format):
     def write(self, answers: dict[str, Sequence[Any]], part: Path) -> None:
         import pyarrow.parquet as pq
 
-        pq.write_table(_pyarrow().table(answers, schema=self._schema()), part)
+        # Open files, for pyarrow takes every name to be UTF-8.
+        with part.open("wb") as file:
+            pq.write_table(_pyarrow().table(answers, schema=self._schema()), file)
 
     def join(self, parts: Iterable[Path], out: Path) -> None:
         import pyarrow.parquet as pq
 
-        with atomic_file(out) as temporary, pq.ParquetWriter(temporary, self._schema()) as writer:
+        with (
+            atomic_file(out) as temporary,
+            temporary.open("wb") as file,
+            pq.ParquetWriter(file, self._schema()) as writer,
+        ):
             for part in parts:
-                writer.write_table(pq.read_table(part, schema=self._schema()))
+                with part.open("rb") as source:
+                    writer.write_table(pq.read_table(source, schema=self._schema()))
 
 
 def _pyarrow() -> Any:

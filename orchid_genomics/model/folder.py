@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from orchid_genomics import __version__
 from orchid_genomics.errors import InputError, reason
-from orchid_genomics.files import atomic_folder, is_regular, read_json
+from orchid_genomics.files import atomic_folder, is_regular, read_json, utf8_name
 from orchid_genomics.model import cnn  # noqa: F401  (which registers a head)
 from orchid_genomics.model.catalogue import (
     CARD,
@@ -198,7 +198,8 @@ class OrchidModel(nn.Module):
         }
         with atomic_folder(folder) as part:
             try:
-                save_file(tensors, part / WEIGHTS, metadata={"format": "pt"})
+                with utf8_name(part / WEIGHTS) as weights:
+                    save_file(tensors, weights, metadata={"format": "pt"})
             except SafetensorError as error:  # what it calls a full disk
                 raise OSError(error) from None
             (part / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
@@ -281,7 +282,7 @@ def _check_header(recipe: ModelRecipe, path: Path) -> None:
         raise InputError(path, "is no regular file", "the whole file")
     shapes = {}
     try:
-        with safe_open(path, framework="pt") as file:
+        with utf8_name(path) as name, safe_open(name, framework="pt") as file:
             for name in file.keys():  # noqa: SIM118  (it is no mapping)
                 part = file.get_slice(name)
                 shapes[name] = tuple(part.get_shape())
@@ -303,7 +304,8 @@ def _check_header(recipe: ModelRecipe, path: Path) -> None:
 
 def _load(model: nn.Module, path: Path) -> None:
     try:
-        tensors = load_file(path)
+        with utf8_name(path) as name:
+            tensors = load_file(name)
     except (OSError, SafetensorError) as error:
         raise InputError(path, f"cannot be read ({reason(error)})", "the whole file") from None
     # NaN in a weight would show only in answers, far from its cause.

@@ -301,7 +301,8 @@ def _write(
     )
     report = run.folder / "report.html"
     with writable(report), atomic_file(report) as part:
-        part.write_text(html, encoding="utf-8")
+        # A name of a file may be no text.
+        part.write_text(html, encoding="utf-8", errors="backslashreplace")
     lines = [answer, f"took: {_took(measured)}", *_held_lines(best, held)]
     lines += ["", f"model:  {run.model}", f"report: {report}"]
     return "\n".join(lines), {"model": str(run.model), "report": str(report), **values}

@@ -18,7 +18,7 @@ import numpy as np
 import pysam
 
 from orchid_genomics.errors import InputError, missing_extra
-from orchid_genomics.files import open_content, read_lines, scratch_folder
+from orchid_genomics.files import open_content, read_lines, scratch_folder, utf8_name
 from orchid_genomics.genome.bgzf import is_bgzf
 from orchid_genomics.genome.contigs import listed, shared
 from orchid_genomics.genome.vcf import Vcf, quiet
@@ -386,12 +386,13 @@ def _read_parquet(
     except ImportError:
         raise missing_extra("pyarrow", "parquet") from None
     try:
-        names = tuple(parquet.read_schema(path).names)
-        if wanted is None:
-            return names, {}
-        needed = {word for words in COLUMNS.values() for word in words}
-        read = [name for name in names if name in wanted or name.lower() in needed]
-        table = parquet.read_table(path, columns=read)
+        with utf8_name(path) as file:
+            names = tuple(parquet.read_schema(file).names)
+            if wanted is None:
+                return names, {}
+            needed = {word for words in COLUMNS.values() for word in words}
+            read = [name for name in names if name in wanted or name.lower() in needed]
+            table = parquet.read_table(file, columns=read)
     except (OSError, ArrowInvalid) as error:
         message = f"is no parquet file that can be read ({str(error).splitlines()[0]})"
         raise InputError(path, message) from None

@@ -157,17 +157,25 @@ def utf8_name(path: Path) -> Iterator[Path]:
 
     A name may hold any bytes, and in a locale such as latin-1 the text of a good one is another.
     """
-    try:
-        plain = os.fsencode(path) == str(path).encode("utf-8")
-    except UnicodeEncodeError:
-        plain = False
-    if plain:
+    if _is_utf8(str(path)):
         yield path
         return
     with scratch_folder() as folder:
-        link = folder / "file"
+        link = folder / "link"
+        # To the folder where that will do: what a library renames into place replaces no link then.
+        if _is_utf8(path.name):
+            link.symlink_to(path.parent.absolute())
+            yield link / path.name
+            return
         link.symlink_to(path.absolute())
         yield link
+
+
+def _is_utf8(name: str) -> bool:
+    try:
+        return os.fsencode(name) == name.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
 
 
 def require_no_device(out: str | Path, possible: str) -> None:

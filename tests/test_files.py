@@ -340,6 +340,12 @@ def test_a_name_of_any_bytes_has_another_of_utf8(tmp_path):
         name.write_text("x")
     assert path.read_text() == "x"
     assert not name.exists()
+    (path.parent / path.name[:1]).touch()
+    folder = path.with_name(path.name + "2")
+    folder.mkdir()
+    with files.utf8_name(folder / "weights") as name:
+        (path.parent / path.name[:1]).replace(name)
+    assert [each.name for each in folder.iterdir()] == ["weights"]
 
 
 # Permissions and locks

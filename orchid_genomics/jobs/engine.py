@@ -11,6 +11,7 @@ identity.
 >>> summary = run_job(job, work)  # doctest: +SKIP
 """
 
+import contextlib
 import hashlib
 import json
 import shutil
@@ -234,10 +235,20 @@ def stream(job: Job, work: Work, form: Format, quiet: bool = False) -> list[Stat
                 )
             except NoValueError:
                 # More work would not change it, and parts would stand in the way of another try.
-                shutil.rmtree(folder)
+                _discard(folder)
                 raise
-    shutil.rmtree(folder)
+            _discard(folder)
     return blocks
+
+
+def _discard(folder: Path) -> None:
+    """Remove a folder of parts, under another name: of a kill amid it nothing is left that the next
+    run would take for parts.
+    """
+    away = temporary_name(folder)
+    with contextlib.suppress(OSError):
+        folder.rename(away)
+    shutil.rmtree(away, ignore_errors=True)
 
 
 def read_blocks(
@@ -338,7 +349,7 @@ def _folder_of_parts(job: Job) -> Iterator[Path]:
             yield folder
     except Exception:
         if made and job.where.shard[1] == 1 and not any(folder.glob("*.part")):
-            shutil.rmtree(folder, ignore_errors=True)
+            _discard(folder)
         raise
 
 
@@ -352,6 +363,8 @@ def _make_folder(job: Job) -> bool:
     # tempfile, whose folders nobody but their owner may read
     staged = temporary_name(folder)
     with writable(job.where.out, _ADVICE):
+        # A killed process may have had our number.
+        shutil.rmtree(staged, ignore_errors=True)
         try:
             staged.mkdir()
             job.manifest.write(staged)

@@ -444,6 +444,28 @@ run(job({out!r}), 10, slow, quiet=False)
 """
 
 
+@pytest.mark.parametrize("removed", range(4))
+def test_a_kill_while_the_parts_are_removed_leaves_no_half_of_them(tmp_path, monkeypatch, removed):
+    class Killed(BaseException):
+        pass
+
+    def half(folder, **_):
+        # Of the folder that is made before the first part, nothing is there.
+        for path in sorted(folder.glob("*"), reverse=True)[: 3 * removed]:
+            path.unlink()
+        if folder.exists():
+            raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr("orchid_genomics.jobs.engine.shutil.rmtree", half)
+        with pytest.raises(Killed):
+            run(job(tmp_path / "out"), 10)
+    assert (tmp_path / "out").read_text() == whole(tmp_path)
+    (tmp_path / "out").unlink()
+    run(job(tmp_path / "out"), 10)
+    assert (tmp_path / "out").read_text() == whole(tmp_path)
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_a_signal_keeps_what_is_whole(tmp_path, number):
     program = PROGRAM.format(tests=str(Path(__file__).parent), out=str(tmp_path / "out"))

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from orchid_genomics.data.labelled.schema import LabelledSet
 from orchid_genomics.errors import RecipeError
@@ -120,16 +121,16 @@ def arms_of(recipe: FinetuneRecipe, data: LabelledSet) -> list[Arm]:
     candidates, chosen = model_candidates(recipe, data), recipe.baselines
 
     @cache
-    def motifs() -> np.ndarray:
-        stem = encoder_of(recipe).stem
-        return enriched_motifs(data, MOTIFS, stem, strand_of(recipe, data) == "both")
+    def motifs(taps: int) -> Tensor:
+        log_odds = enriched_motifs(data, MOTIFS, taps, strand_of(recipe, data) == "both")
+        return torch.from_numpy(log_odds).float()
 
     def model(candidate: Candidate, seed: int) -> OrchidModel:
         own = candidate.encoder or recipe.model
         shaped = recipe.model_copy(update={"model": own})
         made = build_model(shaped, data, seed, candidate.reading)
         if made.encoder.stem is not None and begins_at_motifs(recipe, data):
-            made.encoder.stem.begin_at(torch.from_numpy(motifs()).float())
+            made.encoder.stem.begin_at(motifs(made.encoder.recipe.stem))
         return made
 
     def random(candidate: Candidate, seed: int) -> OrchidModel:

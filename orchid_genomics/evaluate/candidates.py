@@ -31,7 +31,7 @@ LETTERS = 10_000_000
 """Letters that an arm trains on by default, which decides how many candidates it has."""
 FEWEST, MOST = 2, 4
 STRETCHES = 16
-SHAPES: tuple[dict[str, Any], ...] = ({"mlp": 2.0, "short_taps": 7},)
+SHAPES: tuple[dict[str, Any], ...] = ({"stem": 23},)
 """Shapes of an encoder from random weights to try beside the usual one."""
 FEW_ROWS = 50
 """Training rows of a class below which little can be learned."""
@@ -159,11 +159,11 @@ def model_candidates(recipe: FinetuneRecipe, data: LabelledSet) -> list[Candidat
     if stated:
         return [candidate((rate, 0.0), readings[0]) for rate in stated]
     first, second, *others = GIVEN if recipe.pretrained else SCRATCH
-    # One step away from the best guess at a time: rate and noise, what is read, the shape.
-    every = [candidate(first, readings[0]), candidate(second, readings[0])]
-    every += [candidate(first, reading) for reading in readings[1:2]]
+    # One step away from the best guess at a time: the shape, rate and noise, what is read.
+    every = [candidate(first, readings[0])]
     every += [candidate(first, readings[0], shape) for shape in shapes_of(recipe)]
-    every += [candidate(first, reading) for reading in readings[2:]]
+    every.append(candidate(second, readings[0]))
+    every += [candidate(first, reading) for reading in readings[1:]]
     every += [candidate(pair, readings[0]) for pair in others]
     # What the recipe states makes some of them alike.
     return list(dict.fromkeys(every))[: count_of(recipe, data)]
@@ -188,8 +188,8 @@ def shapes_of(recipe: FinetuneRecipe) -> list[FinetuneEncoder]:
 def shape_words(encoder: OrchidRecipe) -> str:
     """For tables."""
     layers = f"{encoder.depth} layer{'s' if encoder.depth > 1 else ''}"
-    taps = f", {encoder.short_taps} short taps" if encoder.short_taps != 3 else ""
-    return f"width {encoder.width}, {layers}{taps}"
+    stem = f", a stem of {encoder.stem} letters" if encoder.stem else ""
+    return f"width {encoder.width}, {layers}{stem}"
 
 
 def _noise(recipe: FinetuneRecipe, pair: tuple[float, float]) -> float:
@@ -279,10 +279,9 @@ def settings_notes(recipe: FinetuneRecipe, data: LabelledSet) -> list[str]:
     training = training_of(recipe, data, wanted=model_steps(recipe, data))
     steps = steps_of(data, training.batch)
     encoder = encoder_of(recipe)
-    stem = f", a stem of {encoder.stem} letters" if encoder.stem else ""
+    shape = shape_words(encoder)
     if begins_at_motifs(recipe, data):
-        stem += " that begins at enriched words"
-    shape = shape_words(encoder) + stem
+        shape += " that begins at enriched words"
     candidates = model_candidates(recipe, data)
     tried = "Tried on validation"
     if isinstance(recipe.training.budget, str):

@@ -85,6 +85,22 @@ def test_an_encoder_has_the_shape_of_the_recipe_above_its_own_defaults():
     assert encoder_of(recipe(model={"stem": 0})).stem == 0
 
 
+def test_a_shape_is_tried_where_the_recipe_names_none():
+    data = rows_of(200)
+    shapes = [candidate.encoder for candidate in model_candidates(recipe(), data)]
+    assert [shape.stem for shape in shapes if shape is not None] == [23]
+    stated = model_candidates(recipe(model={"width": 32}), data)
+    assert not any(candidate.encoder for candidate in stated)
+
+
+def test_what_begins_at_motifs_takes_fewer_steps():
+    data = rows_of(1_000)
+    begun, stemless = (
+        model_candidates(recipe(**shape), data)[0] for shape in ({}, {"model": {"stem": 0}})
+    )
+    assert begun.training.epochs * 2 == stemless.training.epochs
+
+
 def test_few_rows_of_a_class_are_told_with_what_works():
     notes = "\n".join(settings_notes(recipe(), rows_of(40)))
     assert "training rows of" in notes

@@ -54,6 +54,17 @@ def test_labels_that_go_with_nothing_give_no_motif():
     assert enriched_motifs(data, 4, 15, both=True).shape == (0, 4, 15)
 
 
+@pytest.mark.parametrize("taps", [1, 3, 23])
+def test_a_motif_may_be_shorter_or_longer_than_a_word(taps):
+    motifs = enriched_motifs(planted(200), 2, taps, both=True)
+    assert motifs.shape[1:] == (4, taps)
+    assert len(motifs)
+
+
+def test_rows_shorter_than_a_word_have_none():
+    assert enriched_motifs(planted(60, length=5, motif="ACG"), 2, 15, both=True).shape[0] == 0
+
+
 def test_training_rows_alone_are_read():
     data = planted(400)
     half = np.arange(400) >= 200

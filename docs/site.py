@@ -73,6 +73,8 @@ _STYLE = """
 /* Keys and flags are looked up, so none breaks across lines. */
 .md-typeset td:first-child code { white-space: nowrap; word-break: normal; }
 .md-typeset table:not([class]) { font-size: .68rem; }
+/* Tables of bits and lines of a VCF are a hundred letters wide. */
+.md-grid { max-width: 78rem; }
 """
 
 
@@ -340,9 +342,8 @@ def python_reference() -> str:
     homes = og._HOMES | {"explain": "tasks.explain"}
     parts = ["# Python", _PYTHON]
     for name in sorted(homes, key=str.lower):
-        target = f"orchid_genomics.{homes[name]}.{name}"
-        options = "    options:\n      show_root_heading: false"
-        parts.append(f"## `og.{name}`\n\n::: {target}\n{options}")
+        options = "    options:\n      show_root_full_path: false\n      heading_level: 2"
+        parts.append(f"::: orchid_genomics.{homes[name]}.{name}\n{options}")
     return "\n\n".join(parts) + "\n"
 
 

@@ -1,5 +1,7 @@
 """Commands that train models and describe them: init, plan, pretrain, finetune, info, models."""
 
+import json
+import os
 from dataclasses import asdict
 from functools import partial
 
@@ -92,6 +94,13 @@ def plan(recipe: str, overrides: tuple[str, ...], steps: int, as_json: bool) -> 
     help="Processes on this machine, by torchrun: one for each GPU or CPU core (on a CPU faster "
     "than threads).",
 )
+@click.option(
+    "--from",
+    "given",
+    metavar="MODEL",
+    help="Go on from a model, as `pretrained` in the recipe does: a folder, a name of models, or "
+    "the hub's OWNER/NAME.",
+)
 @options.answers
 def pretrain(
     recipe: str,
@@ -99,6 +108,7 @@ def pretrain(
     out: str | None,
     resume: bool,
     processes: int,
+    given: str | None,
     as_json: bool,
     quiet: bool,
 ) -> None:
@@ -115,6 +125,8 @@ def pretrain(
     from orchid_genomics.tasks.pretrain import load, run_recipe
     from orchid_genomics.tasks.pretrain import pretrain as task
 
+    if given is not None:
+        overrides = (*overrides, f"pretrained={json.dumps(_beside(given))}")
     if processes == 1 or process.is_rank():
         task(recipe, out, overrides, resume, quiet=quiet, as_json=as_json)
         return
@@ -127,6 +139,14 @@ def pretrain(
     for flag, is_given in (("--resume", resume), ("--json", as_json), ("--quiet", quiet)):
         words += [flag] if is_given else []
     process.replace_by_ranks(processes, words)
+
+
+def _beside(model: str) -> str:
+    """A MODEL of the command line as a recipe names it: paths there are relative to the recipe."""
+    places = (model, os.path.join(model, "model"))
+    # As everywhere: a folder that holds no model hides no name.
+    is_folder = any(os.path.isfile(os.path.join(place, "config.json")) for place in places)
+    return os.path.abspath(model) if is_folder else model
 
 
 @command(short_help="Train on labelled data, print the answer beside others.")

@@ -130,6 +130,7 @@ class Alphabet:
 
 
 DNA = Alphabet("dna", 4, "ACGT", complement=(3, 2, 1, 0))
+"""The letters of genomes: A, C, G, T are tokens 0 to 3, all that is none of them N."""
 
 
 @lru_cache

@@ -5,12 +5,14 @@ info print.
 import hashlib
 import itertools
 import json
+import os
 import re
 
 import pytest
 import torch
 from pydantic import ValidationError
 
+from orchid_genomics.cli import main
 from orchid_genomics.errors import OrchidError, RecipeError, TrainingError
 from orchid_genomics.model.folder import OrchidModel
 from orchid_genomics.recipe import load
@@ -210,6 +212,17 @@ def test_a_given_model_goes_on_and_stands_beside_itself_and_scratch(run, small, 
     whole = (tmp_path / "on/model/model.safetensors").read_bytes()
     pretrain(small, tmp_path / "on", overrides, resume=True)
     assert (tmp_path / "on/model/model.safetensors").read_bytes() == whole
+
+
+def test_from_names_the_given_model_as_seen_from_here(run, small, tmp_path, monkeypatch):
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    given = os.path.relpath(run)  # a run folder, and not relative to the recipe
+    words = ["--set", "evaluation.sites=0", "--set", "training.steps=1"]
+    main(["pretrain", str(small), "-o", "on", "--from", given, *words])
+    recipe = json.loads((tmp_path / "elsewhere/on/recipe.json").read_text())
+    assert recipe["pretrained"] == str(run)
+    assert provenance(tmp_path / "elsewhere/on")["pretrained"]["hash"]
 
 
 def test_letters_that_the_given_model_saw_are_no_fair_test_and_said(run, small, tmp_path, capsys):

@@ -51,7 +51,7 @@ class FilterRecipe(Choice):
     hash_length: int = Field(default=0, ge=0, le=24)
     """Letters of the k-mers by which stretches that stand twice are found and read, on either
     strand (`ops.pointers`): 9 finds copies that a tenth changed, 11 costs less; 0: none."""
-    agreement: float = Field(default=0.7, gt=0, le=1e3)
+    agreement: float = Field(default=0.95, gt=0, le=1e3)
     """How well the letters of such stretches must agree: a share of what chance reaches."""
 
 

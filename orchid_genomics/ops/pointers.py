@@ -19,9 +19,11 @@ LETTERS = 4
 # Partners that a letter may have; a k-mer that stands more often than that points nowhere, or the
 # pairs of a microsatellite would grow as its square.
 PARTNERS = 8
-# Letters on one or both sides of a place whose agreement is counted: short copies have short
-# neighbourhoods, and at the end of a copy only one side agrees.
-SIDES = (16, 32, 64)
+# Letters on either side of a place among which the stretch that agrees best is looked for: it
+# begins at the place and ends where it likes, for copies are short and letters may be hidden.
+REACH = 64
+# Of them those that are looked at first, and whose sums may not dip.
+CLOSE = 16
 # How far from a seed a letter may use its diagonal. With 15 % hidden and 10 % changed, 9-mers that
 # survive in both copies lie 140 letters apart.
 SPREAD = 256
@@ -30,14 +32,14 @@ SPREAD = 256
 EQUAL, OTHER = 2, -3
 # Nearer than this the static filter reads, and microsatellites would point at themselves.
 NEAR = 16
-# A seed that is no better than this over 16 letters is chance (nats).
-FIRST_LOOK = 4
+# A seed that is no better than this with what is close to it is chance (nats).
+FIRST_LOOK = 13
 # A side counts only where the letters next to the place do not begin by disagreeing this much
 # (nats): else a copy would go on for thirty letters beyond its end.
 DIP = 4
 # Temperatures, in nats, of the two ways to share a letter's attention among its partners: the best
-# one alone, and all good ones.
-TEMPERATURES = (1.0, 8.0)
+# one alone (one letter more that differs is 2.5 nats), and all good ones.
+TEMPERATURES = (0.25, 8.0)
 # Seeds looked at together.
 PART = 1 << 14
 
@@ -55,7 +57,7 @@ class Pointers(NamedTuple):
 
 
 def find_pointers(
-    codes_BL: Tensor, length: int, threshold: float = 0.7, both_strands: bool = True
+    codes_BL: Tensor, length: int, threshold: float = 0.95, both_strands: bool = True
 ) -> Pointers:
     """The pointers of windows, circular over L.
 
@@ -215,30 +217,25 @@ class _Search:
 
     def check(self, seeds: _Seeds) -> _Seeds:
         """The seeds whose neighbourhood agrees enough."""
-        seeds = self._passing(seeds, SIDES[:1], min(FIRST_LOOK, self.cut))
-        return self._passing(seeds, SIDES, self.cut)
+        seeds = self._passing(seeds, CLOSE, min(FIRST_LOOK, self.cut))
+        return self._passing(seeds, REACH, self.cut)
 
-    def _passing(self, seeds: _Seeds, sides: tuple[int, ...], least: float) -> _Seeds:
-        reach = max(sides)
+    def _passing(self, seeds: _Seeds, reach: int, least: float) -> _Seeds:
         width = torch.arange(-reach, self.length + reach, device=seeds.place.device)
         keep = []
         for first in range(0, len(seeds.place), PART):
             some = _Seeds(*(values[first : first + PART, None] for values in seeds))
             values = self.agree(some.row, some.place + width, some.diagonal, some.turned)
-            total = values.cumsum(1)
-            start, end = reach - 1, reach + self.length - 1
-            inside = total[:, end] - (total[:, start] if start >= 0 else 0)
-            best = inside
-            for side in sides:
-                before = total[:, start] - (total[:, start - side] if side <= start else 0)
-                after = total[:, end + side] - total[:, end]
-                best = torch.maximum(best, inside + before.clamp(min=0) + after.clamp(min=0))
+            before, inside, after = values.tensor_split((reach, reach + self.length), 1)
+            best = inside.sum(1)
+            for side in (before.flip(1), after):
+                best = best + side.cumsum(1).amax(1).clamp(min=0)
             keep.append(best > 2 * least)
         return seeds.pick(torch.cat(keep)) if keep else seeds
 
     def pairs(self, seeds: _Seeds) -> _Pairs:
         """Every letter near a seed with its partner on that diagonal, where the two agree."""
-        L, margin = self.L, SPREAD + max(SIDES)
+        L, margin = self.L, SPREAD + REACH
         stretch = (seeds.row * 2 + seeds.turned) * L + seeds.diagonal
         order = torch.unique(stretch * L + seeds.place)
         stretch, place = order // L, order % L
@@ -258,7 +255,7 @@ class _Search:
         diagonal, side = stretch[begins] % L, stretch[begins] // L
         row, turned = side // 2, side % 2 == 1
         values = self.agree(row[of], letter, diagonal[of], turned[of])
-        score = self._score(values, at, sizes[of])
+        score = self._score(values)
         # Within reach of a seed: one step up where that begins, one down behind its end.
         steps = torch.zeros(len(of) + 1, dtype=torch.long, device=of.device)
         base = offset[number] - starts[number]
@@ -279,22 +276,19 @@ class _Search:
         best = torch.zeros_like(key).scatter_reduce_(0, inverse, score, "amax", include_self=False)
         return _Pairs(key // (2 * L * L), key // (2 * L) % L, key % (2 * L), best)
 
-    def _score(self, values: Tensor, at: Tensor, size: Tensor) -> Tensor:
-        """The best agreement over neighbourhoods before, after and on both sides of each letter."""
+    def _score(self, values: Tensor) -> Tensor:
+        """The agreement of each place with the best stretches that end before and begin behind it.
+
+        Wrong within REACH of the ends of `values`, which are no places of a pair.
+        """
         total = torch.cat((values.new_zeros(1), values.cumsum(0)))
-        index = torch.arange(len(values), device=values.device)
-        left, right = index - at, index - at + size
-        ahead = _lowest(total, SIDES[0]) - total[index + 1] >= -2 * DIP
-        behind = _lowest(-total.flip(0), SIDES[0]).flip(0) + total[index] >= -2 * DIP
-        best = torch.full_like(values, torch.iinfo(torch.long).min)
-        for side in SIDES:
-            low = torch.maximum(index - side, left)
-            high = torch.minimum(index + side + 1, right)
-            before = total[index] - total[low]
-            after = total[high] - total[index + 1]
-            around = before.clamp(min=0) * behind + after.clamp(min=0) * ahead + values
-            best = torch.maximum(best, around)
-        return best
+        score = values
+        for sums, turned in ((total, False), (-total.flip(0), True)):
+            here = sums[1:]
+            dips = -_highest(-sums, CLOSE) - here < -2 * DIP
+            best = (_highest(sums, REACH) - here).clamp(min=0) * ~dips
+            score = score + (best.flip(0) if turned else best)
+        return score
 
     def fill(self, pairs: _Pairs, partner_BJL: Tensor, weight_BSJL: Tensor) -> None:
         """Write the best partners of each letter, and their weights."""
@@ -324,15 +318,14 @@ class _Search:
             weight_BSJL[row, number, rank, place] = odds / whole[letter]
 
 
-def _lowest(total: Tensor, side: int) -> Tensor:
-    """The lowest sum over the 1 to `side` letters behind each of N letters, from N + 1 sums up to
-    each.
+def _highest(total: Tensor, side: int) -> Tensor:
+    """The highest sum up to 1 to `side` letters behind each of N letters, from N + 1 sums.
 
     In float64, in which these whole numbers are exact; at the end of all fewer letters count.
     """
     behind = torch.cat((total[2:], total[-1:].expand(side)))
-    low = -functional.max_pool1d(-behind.double()[None], side, 1)[0]
-    return low.to(total.dtype)[: len(total) - 1]
+    high = functional.max_pool1d(behind.double()[None], side, 1)[0]
+    return high.to(total.dtype)[: len(total) - 1]
 
 
 def _entries(partner_BJL: Tensor, weight_BSJL: Tensor, row: int, paired: bool) -> list[Any]:

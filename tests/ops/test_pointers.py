@@ -17,7 +17,9 @@ K = 5
 @pytest.fixture(autouse=True)
 def near_by(monkeypatch):
     """Everything small, so that windows of a hundred letters have all that long ones have."""
-    monkeypatch.setattr(pointers, "SIDES", (4, 8))
+    monkeypatch.setattr(pointers, "REACH", 8)
+    monkeypatch.setattr(pointers, "CLOSE", 4)
+    monkeypatch.setattr(pointers, "FIRST_LOOK", 5)
     monkeypatch.setattr(pointers, "SPREAD", 12)
     monkeypatch.setattr(pointers, "NEAR", 6)
 
@@ -56,17 +58,12 @@ def slow(row, cut):
             return 0
         return 2 if here == (3 - there if turned else there) else -3
 
-    def around(first, last, diagonal, turned, sides, may_dip=True):
-        inside = best = sum(meet(t, diagonal, turned) for t in range(first, last))
-        for side in sides:
-            both = [0, 0]
-            for which, letters in enumerate(
-                (range(first - 1, first - side - 1, -1), range(last, last + side))
-            ):
-                sums = list(itertools.accumulate(meet(t, diagonal, turned) for t in letters))
-                if may_dip or min(sums[: pointers.SIDES[0]]) >= -2 * pointers.DIP:
-                    both[which] = max(sums[-1], 0)
-            best = max(best, inside + sum(both))
+    def around(first, last, diagonal, turned, reach, may_dip=True):
+        best = sum(meet(t, diagonal, turned) for t in range(first, last))
+        for letters in (range(first - 1, first - reach - 1, -1), range(last, last + reach)):
+            sums = list(itertools.accumulate(meet(t, diagonal, turned) for t in letters))
+            if may_dip or min(sums[: pointers.CLOSE]) >= -2 * pointers.DIP:
+                best += max(*sums, 0)
         return best
 
     def circle(a, b):
@@ -87,13 +84,13 @@ def slow(row, cut):
             continue
         diagonal = (i + p + K - 1) % L if turned else (p - i) % L
         first_look = 2 * min(pointers.FIRST_LOOK, cut)
-        if around(i, i + K, diagonal, turned, pointers.SIDES[:1]) <= first_look:
+        if around(i, i + K, diagonal, turned, pointers.CLOSE) <= first_look:
             continue
-        if around(i, i + K, diagonal, turned, pointers.SIDES) <= 2 * cut:
+        if around(i, i + K, diagonal, turned, pointers.REACH) <= 2 * cut:
             continue
         for t in range(i - pointers.SPREAD, i + K + pointers.SPREAD):
             partner = (diagonal - t if turned else diagonal + t) % L
-            score = around(t, t + 1, diagonal, turned, pointers.SIDES, may_dip=False)
+            score = around(t, t + 1, diagonal, turned, pointers.REACH, may_dip=False)
             if circle(t, partner) >= pointers.NEAR and row[partner] < 4 and score > 2 * cut:
                 scores[t % L, partner + L * turned] = score
     weight = torch.zeros(len(pointers.TEMPERATURES), L, 2 * L, dtype=torch.float64)

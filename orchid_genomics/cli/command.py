@@ -140,8 +140,10 @@ def _files(value: Any) -> Iterator[Path]:
             yield Path(each)
 
 
-def _same(one: Path, other: Path) -> bool:
+def _same(out: Path, source: Path) -> bool:
+    """Whether an output is an input, or a file of a folder that is one, such as a model's."""
     try:
-        return one.samefile(other)
+        inside = source.is_dir() and out.is_file() and source.resolve() in out.resolve().parents
+        return inside or out.samefile(source)
     except OSError:
         return False

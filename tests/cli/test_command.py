@@ -49,6 +49,15 @@ def test_a_file_that_is_called_like_an_option_keeps_its_name():
         fail("resume", "is empty").main(["resume"], standalone_mode=False)
 
 
+def test_no_output_takes_the_place_of_a_file_of_a_folder_that_is_read(tmp_path, refused):
+    (tmp_path / "model" / "deep").mkdir(parents=True)
+    for name in ("config.json", "deep/x.json"):
+        file = tmp_path / "model" / name
+        file.write_text("{}")
+        words = ["evaluate", tmp_path / "model", tmp_path / "data.tsv", "-o", file]
+        assert refused(*words) == f"error: --out: {file} is the input; another name"
+
+
 def paths_of(command):
     arguments = [each for each in command.params if isinstance(each.type, click.Path)]
     return {each.name for each in arguments} - {"out"}

@@ -242,7 +242,7 @@ class MixerParts(nn.Module):
         bins = []
         for module, V in ((self.power_one, one), (self.power_other, other)):
             bins.append(functional.pad(module(torch.view_as_real(V[..., 1:])), (1, 0)))
-        power = sum(bins) / 2
+        power = (bins[0] + bins[1]) / 2
         scale = standing.mean_power(power, L) + TINY + power / mixer.conditioning.bound
         product = _multiply_spectra(self.pair_spectrum, one, other)[..., 1:]
         # One quotient for the real and one for the imaginary part, of the same divisor.

@@ -2,7 +2,9 @@
 
 import gzip
 import json
+import os
 import re
+import threading
 
 import h5py
 import numpy as np
@@ -444,6 +446,14 @@ def test_evaluate_holds_out_what_fine_tuning_held_out(recipe, tmp_path, capsys):
         assert "80 rows, split test" in capsys.readouterr().out
         found = json.loads((tmp_path / "scores.json").read_text())["scores"]["model"]
         assert found["AUROC"]["value"] == pytest.approx(told["AUROC"]["value"], abs=1e-6)
+    # Through a pipe it is the same file, and the rows of training are no test.
+    os.mkfifo(tmp_path / "pipe")
+    content = (tmp_path / "set.tsv.gz").read_bytes()
+    writer = threading.Thread(target=(tmp_path / "pipe").write_bytes, args=(content,))
+    writer.start()
+    main(["evaluate", str(tmp_path / "run" / "model"), str(tmp_path / "pipe")])
+    writer.join()
+    assert "data   pipe: 80 rows, split test" in capsys.readouterr().out
     main(
         [
             "evaluate",

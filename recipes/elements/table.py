@@ -18,6 +18,7 @@ from orchid_genomics.recipe import load
 from orchid_genomics.tasks.dataset import dataset
 from orchid_genomics.tasks.finetune import finetune
 from orchid_genomics.tasks.plan import arm_times
+from orchid_genomics.terminal import clock
 from orchid_genomics.train import distributed
 
 
@@ -60,7 +61,9 @@ def row(folder: Path) -> str:
 
 
 def print_rows(runs: list[Path]) -> None:
-    """The table of finished runs."""
+    """The table of finished runs; nothing where there are none."""
+    if not runs:
+        return
     columns = "run|score|parameters|encoder|apart from shared 30-mers|best alternative|difference"
     names = [*columns.split("|"), "others"]
     print(f"| {' | '.join(names)} |")
@@ -75,7 +78,8 @@ def make_sets(peaks: list[Path], options: argparse.Namespace) -> list[Path]:
     folder = options.out / "sets"
     folder.mkdir(parents=True, exist_ok=True)
     for path in peaks:
-        name = path.name.removeprefix("ChIPseq.").partition(".conservative")[0]
+        name = path.name.removeprefix("ChIPseq.").partition(".narrowPeak")[0]
+        name = name.partition(".conservative")[0]
         if options.only and name not in options.only:
             continue
         if len(list(read_lines(path))) < options.fewest:
@@ -101,10 +105,15 @@ def run_all(options: argparse.Namespace) -> list[Path]:
     """Say the hours, then train what is not finished yet; the folders of what is."""
     recipes = sorted(Path(__file__).parent.glob("*.toml"))
     if options.peaks:
-        recipes += make_sets(sorted(options.peaks.glob("*.narrowPeak.gz")), options)
+        recipes += make_sets(sorted(options.peaks.glob("*.narrowPeak*")), options)
+    missing = set(options.only) - {path.stem for path in recipes}
+    if missing:
+        sys.exit(
+            f"only: no set {', '.join(sorted(missing))}; one of recipes/elements or of --peaks"
+        )
     chosen = [path for path in recipes if not options.only or path.stem in options.only]
     overrides = tuple(options.set)
-    ranks, hours, todo = distributed.start(), 0.0, []
+    ranks, total, todo = distributed.start(), 0.0, []
     for path in chosen:
         recipe = load(path, FinetuneRecipe, overrides)
         if not is_there(recipe):
@@ -114,10 +123,10 @@ def run_all(options: argparse.Namespace) -> list[Path]:
         else:
             times = arm_times(recipe, open_set(recipe.data), ranks, steps=2)
             seconds = sum(each.seconds for each in times)
-            hours += seconds / 3600
+            total += seconds
             todo.append(path)
-            print(f"{path.stem}: at most {seconds / 60:.0f} min", file=sys.stderr)
-    print(f"at most about {hours:.1f} hours in all, and the regressions", file=sys.stderr)
+            print(f"{path.stem}: at most {clock(seconds)}", file=sys.stderr)
+    print(f"at most about {clock(total)} in all, and the regressions", file=sys.stderr)
     for path in todo if not options.plan else ():
         folder = options.out / path.stem
         finetune(path, folder, overrides, resume=(folder / "recipe.json").exists())
@@ -133,7 +142,7 @@ def main(words: list[str]) -> None:
     parser.add_argument("-o", "--out", type=Path, default=Path("runs/table"))
     parser.add_argument("--only", action="append", default=[], help="one recipe; may be repeated")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
-    parser.add_argument("--peaks", type=Path, help="a folder of *.narrowPeak.gz")
+    parser.add_argument("--peaks", type=Path, help="a folder of *.narrowPeak(.gz)")
     parser.add_argument("--genome", type=Path, help="the FASTA of the peaks")
     parser.add_argument("--length", type=int, default=200)
     parser.add_argument("--fewest", type=int, default=500, help="peaks of a file, at least")

@@ -1,0 +1,67 @@
+"""The results table is trained by one command, which goes on where it was stopped."""
+
+import importlib.util
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from orchid_genomics.train.run import Run
+
+SCRIPT = Path(__file__).parents[2] / "recipes/elements/table.py"
+SMALL = ("training.budget=1", "training.epochs=1", "training.device=cpu", "baselines.simple=false")
+
+
+@pytest.fixture
+def table(tmp_path):
+    """The script's `main` on the peaks of a small genome, as a function of more words."""
+    letters = "".join(np.random.default_rng(0).choice(list("ACGT"), 120_000))
+    (tmp_path / "genome.fa").write_text(f">chr1\n{letters}\n")
+    peaks = [
+        f"chr1\t{start}\t{start + 100}\t.\t0\t.\t1\t1\t1\t50\n"
+        for start in range(500, 119_000, 1_000)
+    ]
+    (tmp_path / "K1.narrowPeak").write_text("".join(peaks))
+    spec = importlib.util.spec_from_file_location("elements_table", SCRIPT)
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    words = ["--peaks", str(tmp_path), "--genome", str(tmp_path / "genome.fa"), "--length", "64"]
+    words += ["--fewest", "50", "--validation", "chr1:60001-85000", "--test", "chr1:85001-120000"]
+    words += [word for each in SMALL for word in ("--set", each)]
+    return lambda *more: script.main([*words, "-o", str(tmp_path / "out"), *more])
+
+
+@pytest.mark.filterwarnings("default::orchid_genomics.errors.GenomeNote")
+def test_it_says_the_time_trains_and_goes_on(table, tmp_path, capsys, monkeypatch):
+    only = ("--only", "K1")
+    table("--plan", *only)
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "K1: at most 0:" in err
+    assert "in all, and the regressions" in err
+    assert not (tmp_path / "out" / "K1").exists()
+
+    def stop(self, name, state, save=Run.save):
+        save(self, name, state)
+        raise SystemExit(143)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Run, "save", stop)
+        with pytest.raises(SystemExit):
+            table("--run", *only)
+    capsys.readouterr()
+    table("--run", *only)
+    row = capsys.readouterr().out.splitlines()[-1]
+    verdict = json.loads((tmp_path / "out" / "K1" / "evaluation.json").read_text())["verdict"]
+    assert row.startswith("| `K1` | MCC | ")
+    assert f"**{verdict['lines'][0]['scores']['MCC']['value']:.3f}" in row
+    table("--run", *only)
+    out, err = capsys.readouterr()
+    assert "K1: finished" in err
+    assert out.splitlines()[-1] == row
+
+
+def test_a_set_that_is_not_there_is_one_line(table):
+    with pytest.raises(SystemExit, match="only: no set K9; one of recipes/elements or of --peaks"):
+        table("--run", "--only", "K9")

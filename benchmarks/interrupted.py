@@ -46,7 +46,6 @@ save_every = 3
 device = "cpu"
 [evaluation]
 sites = 20
-windows = 2
 """
 FINETUNE = """
 [data]

@@ -383,6 +383,9 @@ def regular_copy(path: str | Path) -> Path:
     if is_regular(path) or (str(path) != "-" and not os.path.exists(path)):
         # What is not there is left to whoever opens it, who says so.
         return Path(path)
+    if str(path) != "-" and Path(path).is_char_device():
+        # /dev/zero has no end, and would fill the disk.
+        raise InputError(path, "is a device", "a file, a pipe, or -")
     with open_bytes(path) as source:
         handle, name = tempfile.mkstemp(prefix=_scratch_name())
         copy = Path(name)

@@ -155,6 +155,12 @@ def test_a_regular_file_is_its_own_copy(tmp_path):
     assert regular_copy(path) == path
 
 
+@pytest.mark.parametrize("device", ["/dev/zero", "/dev/null"])
+def test_a_device_is_not_copied_for_it_may_have_no_end(device):
+    with pytest.raises(InputError, match=f"^{device}: is a device; a file, a pipe, or -$"):
+        regular_copy(device)
+
+
 def test_a_pipe_is_copied_and_the_copy_goes_with_the_process(tmp_path):
     program = (
         "import sys; from orchid_genomics.files import regular_copy\n"

@@ -136,7 +136,8 @@ def _train(
     check = source.validation(model, recipe.stages()[-1].length, ranks)
     progress = fit_of(recipe, source, model, stages, run=run, ranks=ranks, validate=check).run()
     if check and (best := run.load(BEST, ranks.device)) is not None:
-        model.load_state_dict(best["model"])
+        with run.restoring(BEST):
+            model.load_state_dict(best["model"])
     return progress
 
 

@@ -360,8 +360,10 @@ class Fit(Generic[Ready]):
         state = self.saved.load(NEWEST, self.ranks.device)
         if state is None:
             return
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        with self.saved.restoring(NEWEST):
+            self.model.load_state_dict(state["model"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            _require_moments(self.optimizer)
         # Older checkpoints do not say how many validations were no better.
         self.progress = Progress(
             state["step"], state["best"], state["seconds"], state.get("stale", 0)
@@ -387,6 +389,18 @@ class Fit(Generic[Ready]):
         if self.progress.stopped and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.progress.stopped = number
+
+
+def _require_moments(optimizer: torch.optim.Optimizer) -> None:
+    """Raise ValueError where the moments of a parameter are not of its shape: torch takes any, and
+    fails at the next step.
+    """
+    for parameter, moments in optimizer.state.items():
+        for name, value in moments.items():
+            moment = isinstance(value, Tensor) and value.dim() > 0
+            if moment and value.shape != parameter.shape:
+                message = f"{name} of {tuple(value.shape)} for weights of {tuple(parameter.shape)}"
+                raise ValueError(message)
 
 
 def _weight(examples: Sequence[Example]) -> Tensor:

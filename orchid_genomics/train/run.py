@@ -6,9 +6,11 @@ everything is written under a temporary name and renamed.
 """
 
 import json
+import math
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +18,11 @@ import torch
 from pydantic import BaseModel
 
 from orchid_genomics.errors import InputError, TrainingError, reason
-from orchid_genomics.files import Lock, atomic_file, writable, write_json
+from orchid_genomics.files import Lock, atomic_file, is_regular, writable, write_json
 
 NEWEST, BEST = "newest.pt", "best.pt"
+# What torch raises for weights, and for moments of an optimizer, of another model.
+_MISFITS = (RuntimeError, ValueError, LookupError, TypeError, AttributeError)
 _SHOWN = 4  # changed keys that a message lists
 # What may grow on resume: the steps of a run, or of the last stage of its curriculum.
 _LONGER = re.compile(r"training\.(?:steps|curriculum\.(\d+)\.steps)")
@@ -122,16 +126,31 @@ class Run:
         write_json(path, values, indent=2)
 
     def load(self, name: str, device: torch.device) -> dict[str, Any] | None:
-        """A checkpoint, or None when there is none yet. Raises InputError when it is damaged."""
+        """A checkpoint, or None when there is none yet. Raises InputError when it is damaged, or
+        none of ours.
+        """
         path = self.checkpoints / name
         if not path.exists():
             return None
+        if not is_regular(path):
+            raise InputError(path, "is no regular file", _other(name))
         try:
             # Weights and numbers alone: a pickle of anything else could run code.
-            return torch.load(path, map_location=device, weights_only=True)
+            state = torch.load(path, map_location=device, weights_only=True)
         except Exception as error:
-            other = f"{BEST} in its place" if name == NEWEST else f"{NEWEST} in its place"
-            raise InputError(path, f"is damaged ({reason(error)})", other) from None
+            raise InputError(path, f"is damaged ({reason(error)})", _other(name)) from None
+        if wrong := _fault_of(state):
+            raise InputError(path, f"is no checkpoint of a run ({wrong})", _other(name))
+        return state
+
+    @contextmanager
+    def restoring(self, name: str) -> Iterator[None]:
+        """What cannot be restored from the checkpoint `name` within is an InputError."""
+        try:
+            yield
+        except _MISFITS as error:
+            message = f"does not fit the run ({reason(error)})"
+            raise InputError(self.checkpoints / name, message, _other(name)) from None
 
     def log(self, **values: Any) -> None:
         """Append one line to log.jsonl."""
@@ -198,6 +217,27 @@ class Run:
         more = f" and {len(changed) - _SHOWN} more" if len(changed) > _SHOWN else ""
         message = f"the recipe changed since the run began: {', '.join(shown)}{more}"
         raise TrainingError(self.folder, message, "the same recipe, or a new run with another -o")
+
+
+def _other(name: str) -> str:
+    return f"{BEST if name == NEWEST else NEWEST} in its place"
+
+
+def _fault_of(state: Any) -> str:
+    """What a checkpoint lacks; "" when it has all the parts of one."""
+    if not isinstance(state, dict):
+        return "it holds a single value"
+    kinds = {"step": int, "best": (int, float), "seconds": (int, float)}
+    kinds |= {"model": Mapping, "optimizer": Mapping}
+    for key, kind in kinds.items():
+        if not isinstance(state.get(key), kind):
+            return f"without {key!r}, or with one of another kind"
+    times = state["seconds"] >= 0 and math.isfinite(state["seconds"])
+    if not times or state["step"] < 0 or not isinstance(state.get("stale", 0), int):
+        return "its numbers are impossible"
+    if not all(isinstance(value, torch.Tensor) for value in state["model"].values()):
+        return "its weights are no tensors"
+    return ""
 
 
 def _is_last(key: re.Match[str], values: Mapping[str, Any]) -> bool:

@@ -354,6 +354,7 @@ def fit_supervised(
         progress = fit.run()
     state = run.load(BEST, ranks.device)
     if state is not None:
-        model.load_state_dict(state["model"])
+        with run.restoring(BEST):
+            model.load_state_dict(state["model"])
     model.eval()
     return SupervisedFit(model, progress.best, progress.seconds, run.lines())

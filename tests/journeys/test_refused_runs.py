@@ -80,6 +80,36 @@ def test_a_damaged_checkpoint_is_the_last_line(trained, small, capsys):
         path.write_bytes(whole)
 
 
+def other_weights(state):
+    state["model"] = {name: torch.zeros(2) for name in state["model"]}
+
+
+def other_moments(state):
+    for moments in state["optimizer"]["state"].values():
+        moments["exp_avg"] = torch.zeros(2, 3)
+
+
+def no_moments(state):
+    state["optimizer"] = {}
+
+
+@pytest.mark.parametrize("damage", [other_weights, other_moments, no_moments])
+def test_a_checkpoint_of_another_model_is_the_last_line(trained, small, capsys, damage):
+    path = trained / "checkpoints/newest.pt"
+    whole = path.read_bytes()
+    state = torch.load(path, weights_only=True)
+    damage(state)
+    torch.save(state, path)
+    words = ["pretrain", str(small), "-o", str(trained), "--resume"]
+    with pytest.raises(SystemExit) as stop:
+        main([*words, "--set", "evaluation.sites=0"])
+    *_, last = capsys.readouterr().err.splitlines()
+    assert stop.value.code == 1
+    assert last.startswith(f"error: {path}: does not fit the run (")
+    assert last.endswith("; best.pt in its place")
+    path.write_bytes(whole)
+
+
 def test_a_disk_that_fills_says_what_is_kept(small, tmp_path, capsys):
     disk = tmp_path / "disk"
     disk.mkdir()

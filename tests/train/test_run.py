@@ -35,7 +35,8 @@ def run(tmp_path):
 
 
 def state(step, size=1000):
-    return {"step": step, "model": {"weight": torch.full((size,), float(step))}}
+    weights = {"weight": torch.full((size,), float(step))}
+    return {"step": step, "best": 1.0, "seconds": 2.0, "model": weights, "optimizer": {}}
 
 
 def test_json_holds_null_for_what_is_no_number(run):
@@ -140,6 +141,32 @@ def test_a_damaged_checkpoint_is_named_with_what_may_stand_in(run, damage):
     ) as caught:
         run.load(NEWEST, CPU)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("foreign", "message"),
+    [
+        ([1, 2], "it holds a single value"),
+        ({"state_dict": {}}, "without 'step', or with one of another kind"),
+        (state(1) | {"model": None}, "without 'model'"),
+        (state(1) | {"model": {"weight": "x"}}, "its weights are no tensors"),
+        (state(1) | {"optimizer": []}, "without 'optimizer'"),
+        (state(-1), "its numbers are impossible"),
+        (state(1) | {"seconds": float("inf")}, "its numbers are impossible"),
+    ],
+    ids=["list", "lightning", "no-model", "text", "list-optimizer", "negative", "endless"],
+)
+def test_a_foreign_checkpoint_is_one_line(run, foreign, message):
+    torch.save(foreign, run.checkpoints / NEWEST)
+    pattern = rf"newest\.pt: is no checkpoint of a run \({message}.*\); best\.pt in its place"
+    with pytest.raises(InputError, match=pattern):
+        run.load(NEWEST, CPU)
+
+
+def test_a_pipe_is_no_checkpoint(run):
+    os.mkfifo(run.checkpoints / BEST)
+    with pytest.raises(InputError, match=r"best\.pt: is no regular file; newest\.pt in its place"):
+        run.load(BEST, CPU)
 
 
 def test_a_checkpoint_that_would_run_code_is_not_run(run, tmp_path):

@@ -67,7 +67,9 @@ class OrchidModel(nn.Module):
     recipe : ModelRecipe
         The shapes of both; weights are random until they are loaded or trained.
 
-    >>> model = OrchidModel.from_pretrained("runs/yeast/model")  # doctest: +SKIP
+    Examples
+    --------
+    >>> model = OrchidModel.from_pretrained("yeast")  # doctest: +SKIP
     >>> logits_BLV = model("ACGT" * 256)  # doctest: +SKIP
     """
 

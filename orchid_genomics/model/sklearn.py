@@ -36,6 +36,8 @@ class OrchidFeatures(TransformerMixin, BaseEstimator):
     device : str
         Such as "cpu" or "cuda".
 
+    Examples
+    --------
     >>> features = OrchidFeatures("runs/yeast/model")  # doctest: +SKIP
     >>> pipe = make_pipeline(features, LogisticRegression())  # doctest: +SKIP
     >>> pipe.fit(["ACGTTG", "TTGACA"], [1, 0]).predict(["ACGTTC"])  # doctest: +SKIP

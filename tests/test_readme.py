@@ -307,6 +307,12 @@ def test_variants(stranger):
     assert len(names["llr"]) == len(names["why"]) == 1
 
 
+def test_long_windows(stranger):
+    for command in commands("long-windows"):
+        run(command)
+    assert all((stranger / path).exists() for path in outputs("long-windows"))
+
+
 def test_elements(stranger):
     for command in commands("elements"):
         run(command)

@@ -42,8 +42,9 @@ the window is moved by its own length, those of the next 64 by .35, those in the
 """
 REASONS = {
     **ELEMENT_REASONS,
-    "no_contrast": "no reference differs from it: too few letters, or all alike",
-    "all_zero": "the method finds no effect of any letter: too little is read around it",
+    "no_contrast": "no reference differs from it: too few letters (read a longer window), or all "
+    "alike",
+    "all_zero": "the method finds no effect of any letter: read a longer window",
 }
 """Why a region has no arrays."""
 Arrays = dict[str, np.ndarray]

@@ -96,7 +96,8 @@ def rows_of(path: Path) -> list[bytes]:
 def every_element(trial: Trial) -> str:
     """Rows in, the same rows out, with their first three columns as they were."""
     words = (b"track", b"browser")
-    given = [row.split() for row in rows_of(trial.source) if not row.startswith(words)]
+    rows = [row for row in rows_of(trial.source) if not row.startswith(words)]
+    given = [row.split(b"\t") if b"\t" in row else row.split() for row in rows]
     if given and not any(word.strip(b"-").isdigit() for word in given[0][1:3]):
         given = given[1:]  # names of columns without a mark before them
     made = [row.split(b"\t") for row in rows_of(trial.out)]

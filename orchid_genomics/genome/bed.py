@@ -235,6 +235,8 @@ def _place(words: list[str], where: str) -> tuple[str, int, int]:
         raise InputError(
             where, f"{len(words)} columns", "contig, start and end at least, between tabs"
         )
+    if not words[0].strip():
+        raise InputError(where, "a contig without a name", "contig, start and end between tabs")
     start, end = whole_number(words[1]), whole_number(words[2])
     if start is None or end is None:
         label, word = ("start", words[1]) if start is None else ("end", words[2])

@@ -184,6 +184,7 @@ def test_an_empty_bed_has_no_records(bed):
             r"a\.bed line 2: start 5 is not below end 5; 0-based half-open places",
         ),
         ("chr1\t9\t5\n", "line 1: start 9 is not below end 5"),
+        ("\t5\t9\n", "line 1: a contig without a name; contig, start and end between tabs"),
         ("# x\nchr1\t-1\t5\n", "line 2: start -1 is negative"),
         ("chr1\tone\t5\n", "line 1: start 'one' is no whole number"),
         ("chr1\t1\t8e02\n", "line 1: end '8e02' is no whole number"),

@@ -39,8 +39,10 @@ class Windows:
         self.names = tuple(genome.contigs)
         self.sizes = np.fromiter(genome.contigs.values(), np.int64, len(self.names))
         # A contig shorter than the window has N beside it, for no letter may stand twice.
-        round_it = [name in genome.circular for name in self.names]
-        self.goes_round = np.array(round_it, bool) & (self.sizes >= self.length)
+        goes_round = np.zeros(len(self.names), bool)
+        if genome.circular:
+            goes_round[:] = [name in genome.circular for name in self.names]
+        self.goes_round = goes_round & (self.sizes >= self.length)
         self.region = region or (np.zeros(len(self), np.int64), self.sizes[self.contig])
         self.dropped: dict[str, int] = {}
         self._composition: np.ndarray | None = None
@@ -151,9 +153,9 @@ class Windows:
         """
         if self._composition is None:
             self._composition = np.zeros((2, len(self)), np.int64)
-            for name, rows in self._by_contig():
-                of_row, starts, ends = self._take(rows).letters_read()
-                edges = np.stack([starts, ends])
+            row, starts, ends = self.letters_read()
+            for name, at in self._by_contig(self.contig[row]):
+                edges = np.stack([starts[at], ends[at]])
                 # Windows may overlap by far, so letters are counted up to each edge, once, and a
                 # window is the difference of two.
                 points, rank = np.unique(edges, return_inverse=True)
@@ -163,7 +165,7 @@ class Windows:
                 counts = before[:, rank[1]] - before[:, rank[0]]
                 for which in range(2):
                     # A window over an origin is the sum of its stretches.
-                    np.add.at(self._composition[which], rows[of_row], counts[which])
+                    np.add.at(self._composition[which], row[at], counts[which])
         return self._composition
 
     def on(self, contigs: Iterable[str], reason: str = "other contigs") -> "Windows":
@@ -175,9 +177,9 @@ class Windows:
     def without(self, places: Regions, jitter: int = 0, reason: str = "held out") -> "Windows":
         """The windows that touch none of `places`, even when moved by up to `jitter` letters."""
         touching = np.zeros(len(self), bool)
-        for name, rows in self._by_contig():
-            of_row, starts, ends = self._take(rows).letters_read(jitter)
-            touching[rows[of_row[places.touches(name, starts, ends)]]] = True
+        row, starts, ends = self.letters_read(jitter)
+        for name, at in self._by_contig(self.contig[row]):
+            touching[row[at[places.touches(name, starts[at], ends[at])]]] = True
         return self.select(~touching, reason)
 
     def mostly_acgt(self, share: float = 0.9) -> "Windows":
@@ -202,10 +204,10 @@ class Windows:
             taken._composition = self._composition[:, rows]
         return taken
 
-    def _by_contig(self) -> Iterator[tuple[str, np.ndarray]]:
-        """Each contig with windows, and the rows of its windows."""
-        order = np.argsort(self.contig, kind="stable")
-        codes, firsts = np.unique(self.contig[order], return_index=True)
+    def _by_contig(self, contig: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+        """Each contig of some stretches (N,), and which of them lie on it."""
+        order = np.argsort(contig, kind="stable")
+        codes, firsts = np.unique(contig[order], return_index=True)
         # Not strict: without any window `split` still gives one piece, an empty one.
         for code, rows in zip(codes, np.split(order, firsts[1:]), strict=False):
             yield self.names[code], rows

@@ -314,7 +314,7 @@ def test_tsv_goes_to_a_pipe(folder):
         (("--passes", 65), {}, "--passes: 65; 1 (letters in sight, corrected) to 64 (masked)"),
         (("--window", 33), {}, "--window: 33 nt; an even number of letters, 64 or more"),
         ((), {"source": ("none.bed",)}, "none.bed: cannot be read (No such file or directory)"),
-        ((), {"model": "none"}, "none/config.json: cannot be read"),
+        ((), {"model": "none"}, "none: is no folder, and no model of that name comes along"),
         (("--shard", "4/3"), {}, "--shard: '4/3'; i/n with 1 <= i <= n"),
     ],
 )

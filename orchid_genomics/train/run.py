@@ -227,8 +227,8 @@ def _fault_of(state: Any) -> str:
     """What a checkpoint lacks; "" when it has all the parts of one."""
     if not isinstance(state, dict):
         return "it holds a single value"
-    kinds = {"step": int, "best": (int, float), "seconds": (int, float)}
-    kinds |= {"model": Mapping, "optimizer": Mapping}
+    kinds: dict[str, tuple[type, ...]] = {"step": (int,), "best": (int, float)}
+    kinds |= {"seconds": (int, float), "model": (Mapping,), "optimizer": (Mapping,)}
     for key, kind in kinds.items():
         if not isinstance(state.get(key), kind):
             return f"without {key!r}, or with one of another kind"

@@ -3,7 +3,7 @@ one command.
 
 The operator against the bytes that it cannot avoid moving, against its cuFFT transforms alone, the
 torch backend and FlashAttention; whole models, forward and backward, against the HyenaDNA form and
-a FlashAttention transformer from 1k to 1M; steps of pretraining. Activations are bfloat16,
+a FlashAttention transformer from 1k to 524k; steps of pretraining. Activations are bfloat16,
 transforms float32. Run by ``python benchmarks/gpu.py``; without a CUDA GPU it says so and exits
 with 1.
 
@@ -12,6 +12,7 @@ at its end, and short ones many at a time.
 """
 
 import argparse
+import json
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -34,9 +35,11 @@ from orchid_genomics.model.orchid import OrchidRecipe
 from orchid_genomics.tasks.plan import plan
 
 DEVICE = "cuda"
-LENGTHS = (1024, 4096, 16_384, 65_536, 131_072, 262_144, 524_288, 1_048_576)
+LENGTHS = (1024, 4096, 16_384, 131_072, 524_288)
 HEAD = 64
 """Channels of one head of the operator's attention peer."""
+BEFORE, NOW = "gpu_before", "gpu"
+"""Names of files in benchmarks/results: of version e7d0d92, and of what this script last ran."""
 QUICK = Path(__file__).parent.parent / "recipes" / "yeast" / "quick.toml"
 
 
@@ -267,12 +270,15 @@ def main() -> None:
     options.add_argument(
         "--attention", type=int, default=262_144, help="the longest window of the quadratic peers"
     )
-    options.add_argument("--rounds", type=int, default=5)
+    options.add_argument("--rounds", type=int, default=3)
     options.add_argument("--check", action="store_true", help="whether it is right, and no timing")
     options.add_argument(
-        "--save", action="store_true", help="also write benchmarks/results/gpu.json"
+        "--compare", action="store_true", help="no timing: the tables of the README, from files"
     )
     chosen = options.parse_args()
+    if chosen.compare:
+        print(comparison())
+        return
     if not torch.cuda.is_available():
         sys.exit("gpu.py: this machine has no CUDA GPU; operator.py and block.py measure the CPU")
     print(
@@ -322,11 +328,50 @@ def timed(chosen: argparse.Namespace) -> None:
     saved["pretraining"] = list(steps(chosen))
     print("\n**Steps of pretraining** (recipes/yeast/quick.toml, 4 layers)\n")
     print(measure.table(["backend", "length", "a step", "memory"], saved["pretraining"]))
-    if chosen.save:
-        heading = f"{torch.cuda.get_device_name()}; {measure.machine()}"
-        measure.save(
-            "gpu", {"machine": heading, "options": vars(chosen), "copy bytes/s": speed, **saved}
-        )
+    heading = f"{torch.cuda.get_device_name()}; {measure.machine()}"
+    content = {"machine": heading, "options": vars(chosen), "copy bytes/s": speed, **saved}
+    print(f"\nsaved as {measure.save(NOW, content)}\n\n{comparison()}")
+
+
+COMPARED = {
+    "operator, forward": ("ms", "x bytes", "x transforms"),
+    "operator, forward + backward": ("ms", "x bytes", "x transforms"),
+    "models, forward": ("orchid", "orchid / hyena", "orchid / transformer"),
+    "models, forward + backward": ("orchid", "orchid / hyena", "orchid / transformer"),
+}
+"""What is compared of each table: numbers of Type II, and of models in knt/s."""
+
+
+def comparison() -> str:
+    """The tables of `BEFORE` and of `NOW` side by side; a dash where nothing was measured."""
+    before, now = (_read(name) for name in (BEFORE, NOW))
+    parts = [f"before: {before.get('machine', '-')}", f"now: {now.get('machine', '-')}"]
+    for title, columns in COMPARED.items():
+        head = [
+            "length",
+            *(f"{column}, {when}" for column in columns for when in ("before", "now")),
+        ]
+        old, new = (_by_length(content.get(title, [])) for content in (before, now))
+        lines = [
+            [f"{length:,}", *_pairs(columns, old.get(length, {}), new.get(length, {}))]
+            for length in sorted({*old, *new})
+        ]
+        parts.append(f"**{title.capitalize()}**\n\n{measure.table(head, lines)}")
+    return "\n\n".join(parts)
+
+
+def _read(name: str) -> dict[str, Any]:
+    path = measure.RESULTS / f"{name}.json"
+    return json.loads(path.read_text()) if path.exists() else {}
+
+
+def _by_length(rows: list[dict[str, Any]]) -> dict[int, dict[str, Any]]:
+    """Rows of a saved table by their length, those of Type II where they say which."""
+    return {row["length"]: row for row in rows if row.get("operator") != "magnitude"}
+
+
+def _pairs(columns: tuple[str, ...], old: dict[str, Any], new: dict[str, Any]) -> list[Any]:
+    return [row.get(column) for column in columns for row in (old, new)]
 
 
 if __name__ == "__main__":

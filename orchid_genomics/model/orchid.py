@@ -518,9 +518,10 @@ class Orchid(nn.Module):
 
     def one_hot(self, tokens_BL: Tensor) -> Tensor:
         """Tokens as letters (B, V, L), V as in the alphabet's codes."""
-        codes_BL = (tokens_BL & CODE).long()
-        letters_BLV = functional.one_hot(codes_BL, self.alphabet.size)
-        return letters_BLV.transpose(1, 2).to(self.letters.free.dtype)
+        codes_BL = tokens_BL & CODE
+        # Not `one_hot`, which waits for the largest code and makes eight bytes of a letter.
+        each_V = torch.arange(self.alphabet.size, dtype=codes_BL.dtype, device=codes_BL.device)
+        return (codes_BL[:, None] == each_V[:, None]).to(self.letters.free.dtype)
 
     def encoding(self, letters_BVL: Tensor, mask_BL: Tensor | None = None) -> Encoding:
         """Vectors with what stands before them; see `encode_letters`."""

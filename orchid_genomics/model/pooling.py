@@ -7,7 +7,7 @@ across rows.
 
 import math
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -104,8 +104,9 @@ class Maxima(nn.Module):
             peaks_BPCS = largest(self._stretches(x_BPCL, mask_BL))
         else:
             if mask_BL is not None:
-                # Not 0, for a channel may be negative everywhere.
-                x_BPCL = x_BPCL.masked_fill(mask_BL[:, None, None] == 0, -math.inf)
+                # Not 0, for a channel may be negative everywhere; and a sum, whose gradient is x's.
+                floor_BL = torch.zeros_like(mask_BL).masked_fill(mask_BL == 0, -math.inf)
+                x_BPCL = x_BPCL + floor_BL[:, None, None].to(x_BPCL.dtype)
             peaks_BPCS = largest(x_BPCL)[..., None]
         if self.pairs == 1:
             return peaks_BPCS.flatten(1)
@@ -136,7 +137,26 @@ def softmax_average(score_BQL: Tensor, x_BCL: Tensor) -> Tensor:
 
 def largest(x: Tensor) -> Tensor:
     """The maximum over the last axis; equal ones share the gradient, so that strands do."""
-    return x.amax(-1)
+    return x.amax(-1) if torch.compiler.is_compiling() else _Largest.apply(x)
+
+
+class _Largest(torch.autograd.Function):
+    """`amax`, whose own gradient counts equal ones in four passes more."""
+
+    @staticmethod
+    def forward(x: Tensor) -> Tensor:
+        return x.amax(-1)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs, output)
+
+    @staticmethod
+    def backward(ctx: Any, dy: Tensor) -> Tensor:
+        x, y = ctx.saved_tensors
+        # 1 at the largest: compared into numbers, for a product with truth values converts them.
+        dx = torch.eq(x, y[..., None], out=torch.empty_like(x))
+        return dx.mul_((dy / dx.sum(-1))[..., None])
 
 
 class PoolParts(NamedTuple):

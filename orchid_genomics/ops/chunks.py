@@ -15,8 +15,13 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-# Positions taken together.
+# Positions of a row taken together.
 CHUNK = {"cpu": 2048, "cuda": 1 << 17}
+# Numbers of x taken together where rows are shorter than that: several passes over some tensors of
+# them stay in the second cache, and a call still costs less than what it computes.
+NUMBERS = 1 << 18
+# Numbers of x up to which a backward pass finds what the forward pass has computed on the way.
+KEEP = 1 << 20
 # Bytes, a thread, of the float32 rows that are transformed together.
 GROUP_BYTES = {"cpu": 4 << 20, "cuda": 256 << 20}
 # Every call plans its transform anew, and a lone row is planned for many threads.
@@ -30,13 +35,23 @@ Answer = TypeVar("Answer")
 
 def pieces(x_BDL: Tensor) -> list[Piece]:
     """Every piece: a part of one row, or several short rows whole. On a GPU no row is cut."""
-    B, _, L = x_BDL.shape
+    B, D, L = x_BDL.shape
     cpu = x_BDL.device.type == "cpu"
     size = CHUNK["cpu" if cpu else "cuda"]
+    together = min(size, NUMBERS // max(D, 1)) if cpu else size
     # A GPU waits for launches rather than for memory: there a row stays whole.
-    rows = _edges(B, -(-B // max(1, size // max(L, 1))))
+    rows = _edges(B, -(-B // max(1, together // max(L, 1))))
     places = _edges(L, -(-L // size) if cpu else min(L, 1))
     return [(slice(*some), *part) for some in rows for part in places]
+
+
+def is_kept(x_BDL: Tensor) -> bool:
+    """Whether what is computed from x on the way to a result is kept for the backward pass.
+
+    For short rows alone: of long windows only the inputs are kept, and the rest computed again.
+    """
+    short = x_BDL.shape[-1] <= CHUNK["cpu"] and x_BDL.numel() <= KEEP
+    return short and torch.is_grad_enabled()
 
 
 def _edges(size: int, count: int) -> list[tuple[int, int]]:
@@ -79,6 +94,18 @@ def _keep_freed() -> None:
     one and free it.
     """
     torch.empty(KEPT - (1 << 16), dtype=torch.uint8)
+
+
+def wrap_ends(x: Tensor, k: int) -> None:
+    """Fill k positions at each end of (..., k + n + k) as the circle of the n between them goes on,
+    in place.
+    """
+    n = x.shape[-1] - 2 * k
+    if k > n:  # it wraps more than once
+        x.copy_(x[..., k + torch.arange(-k, n + k, device=x.device) % n])
+    elif k:
+        x[..., :k] = x[..., n : n + k]
+        x[..., k + n :] = x[..., k : 2 * k]
 
 
 def cut_circle(x_DL: Tensor, first: int, last: int) -> Tensor:

@@ -1,10 +1,11 @@
-"""The operator by real FFTs: three transforms forward, five backward, only its real inputs kept.
+"""The operator by real FFTs: three transforms forward, five backward; of long windows only the
+real inputs are kept, of short ones two of the transforms.
 
 The trap: half-spectrum sums weigh DC and (even L) Nyquist once and every other bin twice. Channels
-are taken in groups; no complex tensor of the batch's size is ever stored, and what happens between
-the transforms is in `ops.spectra`. A torch custom operator, so that `torch.compile` sees one opaque
-node; inside a compiled graph torch forgets lazy conjugates (`.conj()` does nothing), so that every
-conjugate here is physical.
+are taken in groups; no complex tensor of a long batch's size is ever stored, and what happens
+between the transforms is in `ops.spectra`. A torch custom operator, so that `torch.compile` sees
+one opaque node; inside a compiled graph torch forgets lazy conjugates (`.conj()` does nothing), so
+that every conjugate here is physical.
 """
 
 from typing import Any
@@ -13,14 +14,20 @@ import torch
 from torch import Tensor
 
 from orchid_genomics.errors import NumericError
-from orchid_genomics.ops.chunks import groups, without_autocast
+from orchid_genomics.ops.chunks import groups, is_kept, without_autocast
 from orchid_genomics.ops.frequency import half_weigh
+from orchid_genomics.ops.products import defined
 from orchid_genomics.ops.spectra import Conditions, Maybe, Sums, Workspace
+
+
+def long_conv(z_BDL: Tensor, v_BDL: Tensor, *rest: Any) -> Tensor:
+    """See `ops.long_conv`."""
+    return long_conv_keeping(z_BDL, v_BDL, *rest, is_kept(z_BDL))[0]
 
 
 @torch.library.custom_op("orchid::long_conv_fft", mutates_args=())
 @without_autocast
-def long_conv(
+def long_conv_keeping(
     z_BDL: Tensor,
     v_BDL: Tensor,
     static_CF: Tensor,
@@ -29,14 +36,18 @@ def long_conv(
     mask_BL: Tensor | None,
     kind: str,
     bound: float,
-) -> Tensor:
-    """See `ops.long_conv`: the fused forward pass, group by group."""
+    keep: bool,
+) -> list[Tensor]:
+    """The fused forward pass, group by group; and what is to be kept for the backward pass: the
+    transforms of z and of centred v.
+    """
     L = z_BDL.shape[-1]
     # Laid out densely, or `_by_strand` would be a copy that nothing reads.
     y_BDL = torch.empty_like(z_BDL, memory_format=torch.contiguous_format)
-    if not z_BDL.numel():  # there is no transform of no rows
-        return y_BDL
     z, v, y = (_by_strand(x, static_CF) for x in (z_BDL, v_BDL, y_BDL))
+    kept = _empty_spectra(z_BDL, static_CF, gain_CF) if keep else []
+    if not z_BDL.numel():  # there is no transform of no rows
+        return [y_BDL, *kept]
     # Groups of channels, not of positions: channels are independent, and few of them stay in cache.
     parts = _groups(z)
     workspace = _workspace(z, parts, taps_CJ)
@@ -44,20 +55,23 @@ def long_conv(
     def work(rows: slice) -> None:
         given = _conditions(rows, static_CF, gain_CF, taps_CJ, kind, bound)
         Z, power = workspace.transform(z[:, :, rows]), None
-        _check_finite(Z[..., 0], "z")
+        if keep:
+            kept[0][:, :, rows] = Z
         if gain_CF is not None:
             V = workspace.transform(_centre(v[:, :, rows], mask_BL))
+            # DC is L times the mean: dropping it centres v without another pass.
+            V[..., 0] = 0
+            if keep:
+                kept[1][:, :, rows] = V
             power = workspace.measure(V)
-            _check_finite(power.mean, "v")
         workspace.multiply(Z, power, given)
-        result = torch.fft.irfft(Z, n=L)
-        # Position 0 is a sum over all bins, so NaN in any of them shows there.
-        _blame(result[..., 0], static=given.static, gain=gain_CF, taps=taps_CJ)
-        y[:, :, rows] = result
+        y[:, :, rows] = torch.fft.irfft(Z, n=L)
 
     for rows in parts:
         work(rows)
-    return y_BDL
+    # Position 0 is a sum over all bins of a row, so NaN or infinity in any input shows there.
+    _blame(y_BDL[..., 0], z=z_BDL, v=v_BDL, static=static_CF, gain=gain_CF, taps=taps_CJ)
+    return [y_BDL, *kept]
 
 
 @torch.library.custom_op("orchid::long_conv_fft_backward", mutates_args=())
@@ -70,10 +84,11 @@ def backward(
     gain_CF: Tensor | None,
     taps_CJ: Tensor | None,
     mask_BL: Tensor | None,
+    kept: list[Tensor],
     kind: str,
     bound: float,
 ) -> list[Tensor]:
-    """Gradients of z, v, static, gain and taps; the spectra are computed again rather than kept."""
+    """Gradients of z, v, static, gain and taps; spectra that were not kept are computed again."""
     L = z_BDL.shape[-1]
     if not z_BDL.numel():
         sizes = (z_BDL, v_BDL, static_CF, static_CF, taps_CJ)
@@ -96,30 +111,59 @@ def backward(
         to_gain = dgain[rows] if conditioned else None
         to_taps = None if taps_CJ is None else dtaps[rows]
         sums = Sums(dstatic[rows], to_gain, to_taps)
-        Z = workspace.transform(z[:, :, rows])
-        # The weight 2 / L of half-spectrum sums, put on once for all of them: `_store` takes it off
-        # dz, and `half_weigh` halves it at DC and Nyquist.
-        DY = workspace.transform(dy[:, :, rows], 2 / L)
+        Z = kept[0][:, :, rows] if kept else workspace.transform(z[:, :, rows])
+        # Over L, once for all that follows from it.
+        DY = workspace.transform(dy[:, :, rows], norm="forward")
         V = power = None
         if conditioned:
-            V = workspace.transform(_centre(v[:, :, rows], mask_BL))
+            if kept:
+                V = kept[1][:, :, rows]
+            else:
+                V = workspace.transform(_centre(v[:, :, rows], mask_BL))
+                V[..., 0] = 0
             power = workspace.measure(V)
-        slope = workspace.differentiate(DY, Z, power, given, sums)
+        # What was kept is not ours to overwrite.
+        Q = torch.empty_like(Z) if kept else Z
+        slope = workspace.differentiate(DY, Z, Q, power, given, sums)
         # The inverse transforms ask for as much memory again.
-        del Z
-        _store(torch.fft.irfft(DY, n=L), L / 2, dz[:, :, rows])
+        del Z, Q
+        dz[:, :, rows] = torch.fft.irfft(DY, n=L, norm="forward")
         if V is not None and power is not None:
-            workspace.backproject(V, slope, power)
-            dv[:, :, rows] = _centre(torch.fft.irfft(V, n=L), mask_BL)
+            DV = torch.empty_like(V) if kept else V
+            workspace.backproject(V, DV, slope, power)
+            dv[:, :, rows] = _centre(torch.fft.irfft(DV, n=L, norm="forward"), mask_BL)
 
     for rows in parts:
         work(rows)
-    return [dz_BDL, dv_BDL, half_weigh(dstatic, L), half_weigh(dgain, L), dtaps]
+    # A half spectrum holds every bin but its ends for two: `half_weigh` halves those.
+    spectra = [half_weigh(each.mul_(2), L) for each in (dstatic, dgain)]
+    return [dz_BDL, dv_BDL, *spectra, dtaps.mul_(2)]
 
 
-@long_conv.register_fake
-def _(z_BDL: Tensor, *rest: Any) -> Tensor:
-    return torch.empty_like(z_BDL, memory_format=torch.contiguous_format)
+def _empty_spectra(z_BDL: Tensor, static_CF: Tensor, gain_CF: Maybe) -> list[Tensor]:
+    """Space for the transforms of z, and of v where it is transformed, (B, strands, C, F)."""
+    B, D, _ = z_BDL.shape
+    C, F = static_CF.shape
+    dtype = torch.complex128 if z_BDL.dtype == torch.float64 else torch.complex64
+    count = 1 if gain_CF is None else 2
+    shape = B, D // C, C, F
+    return [torch.empty(shape, dtype=dtype, device=z_BDL.device) for _ in range(count)]
+
+
+@long_conv_keeping.register_fake
+def _(
+    z_BDL: Tensor,
+    v_BDL: Tensor,
+    static_CF: Tensor,
+    gain_CF: Maybe,
+    taps_CJ: Maybe,
+    mask_BL: Maybe,
+    kind: str,
+    bound: float,
+    keep: bool,
+) -> list[Tensor]:
+    y_BDL = torch.empty_like(z_BDL, memory_format=torch.contiguous_format)
+    return [y_BDL, *(_empty_spectra(z_BDL, static_CF, gain_CF) if keep else ())]
 
 
 @backward.register_fake
@@ -137,20 +181,24 @@ def _(
     return [torch.empty_like(z_BDL), torch.empty_like(v_BDL), *spectra, taps]
 
 
-def _keep(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    *tensors, ctx.kind, ctx.bound = inputs
-    ctx.save_for_backward(*tensors)
+def _keep(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> None:
+    *tensors, ctx.kind, ctx.bound, _ = inputs
+    _, *kept = output
+    ctx.mark_non_differentiable(*kept)
+    ctx.set_materialize_grads(False)
+    ctx.save_for_backward(*tensors, *kept)
 
 
-def _differentiate(ctx: Any, dy_BDL: Tensor) -> tuple[Maybe, ...]:
-    z, v, static, gain, taps, mask = ctx.saved_tensors
-    gradients = backward(dy_BDL, z, v, static, gain, taps, mask, ctx.kind, ctx.bound)
+def _differentiate(ctx: Any, gradients_of: list[Tensor]) -> tuple[Maybe, ...]:
+    z, v, static, gain, taps, mask, *kept = ctx.saved_tensors
+    dy = defined(gradients_of[0], z)
+    gradients = backward(dy, z, v, static, gain, taps, mask, kept, ctx.kind, ctx.bound)
     dz, dv, dstatic, dgain, dtaps = gradients
     conditions = (None if gain is None else dgain, None if taps is None else dtaps)
-    return dz, dv, dstatic, *conditions, None, None, None
+    return dz, dv, dstatic, *conditions, None, None, None, None
 
 
-long_conv.register_autograd(_differentiate, setup_context=_keep)
+long_conv_keeping.register_autograd(_differentiate, setup_context=_keep)
 
 
 def _by_strand(x_BDL: Tensor, static_CF: Tensor) -> Tensor:
@@ -183,21 +231,18 @@ def _conditions(
     return Conditions(static_CF[rows], gain, taps, kind, bound)
 
 
-def _check_finite(sums: Tensor, name: str) -> None:
-    """Sums over positions betray NaN or infinity at the cost of (B, D) numbers.
+def _blame(y: Tensor, **inputs: Maybe) -> None:
+    """Name the input that made a result NaN or infinite: one number a channel betrays it.
 
     Not on a GPU, which would be made to wait for the answer.
     """
-    if sums.device.type == "cpu" and not torch.isfinite(sums).all():
-        raise NumericError(f"long_conv: {name}", "holds NaN or infinity", "finite numbers")
-
-
-def _blame(y: Tensor, **inputs: Maybe) -> None:
-    """Name the input that made a result NaN or infinite: one number a channel betrays it."""
-    if y.device.type == "cpu" and not torch.isfinite(y).all():
-        for name, tensor in inputs.items():
-            if tensor is not None:
-                _check_finite(tensor, name)
+    if y.device.type != "cpu" or torch.isfinite(y).all():
+        return
+    for name, tensor in inputs.items():
+        if tensor is not None and not torch.isfinite(tensor).all():
+            raise NumericError(f"long_conv: {name}", "holds NaN or infinity", "finite numbers")
+    # Finite numbers whose squares are not.
+    raise NumericError("long_conv: v", "holds NaN or infinity in its power", "smaller numbers")
 
 
 def _centre(v: Tensor, mask_BL: Maybe) -> Tensor:
@@ -206,14 +251,7 @@ def _centre(v: Tensor, mask_BL: Maybe) -> Tensor:
         return v
     v = v if v.dtype == torch.float64 else v.float()
     mask = mask_BL[:, None, None].to(v.dtype)
+    real = v * mask
     # A row of padding alone has no mean, and stays zero.
-    mean = (v * mask).sum(-1, keepdim=True) / mask.sum(-1, keepdim=True).clamp(min=1)
-    return (v - mean) * mask
-
-
-def _store(result: Tensor, scale: float, out: Tensor) -> None:
-    """scale times a result, in the type of `out`."""
-    if result.dtype == out.dtype:
-        torch.mul(result, scale, out=out)
-    else:
-        out.copy_(result.mul_(scale))
+    mean = real.sum(-1, keepdim=True) / mask.sum(-1, keepdim=True).clamp(min=1)
+    return real.addcmul_(mean, mask, value=-1)

@@ -3,18 +3,26 @@ gates and skip.
 
 `enter` (norm, Linear D -> 3D, short convolution, gate: gives z, v, s2) and `leave` (skip, second
 gate, Linear, residual), each with its own backward pass. Each takes positions in cache-sized
-chunks, keeps only its inputs and computes the rest again. `model.orchid.Mixer.plain` is the same
-layer written out; the tests hold the two equal. The trap: `weight` comes with the norm's scale and
-the butterflies' 1 / sqrt 2 folded in.
+chunks; of long windows it keeps only its inputs and computes the rest again, of short ones it keeps
+the products too. `model.orchid.Mixer.plain` is the same layer written out; the tests hold the two
+equal. The trap: `weight` comes with the norm's scale and the butterflies' 1 / sqrt 2 folded in.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from orchid_genomics.ops.chunks import Piece, cut_circle, pieces, without_autocast
+from orchid_genomics.ops.chunks import (
+    Piece,
+    cut_circle,
+    is_kept,
+    pieces,
+    without_autocast,
+    wrap_ends,
+)
 from orchid_genomics.ops.products import (
+    defined,
     fake,
     fakes,
     finish_sums,
@@ -26,14 +34,11 @@ from orchid_genomics.ops.products import (
     normalise_backward,
     product,
     product_backward,
-    save_inputs,
     split_halves,
     start_sum,
 )
 
 
-@torch.library.custom_op("orchid::enter", mutates_args=())
-@without_autocast
 def enter(
     x_BDL: Tensor,
     weight: Tensor,
@@ -45,15 +50,32 @@ def enter(
     """z = v s1, v and s2 (B, halves C, L) from short_conv(fly(W norm(x))); taps (3, halves, C, K),
     v zero where masked. W may give some of the channels alone.
     """
+    return enter_keeping(x_BDL, weight, bias, taps, mask_BL, halves, is_kept(x_BDL))[:3]
+
+
+@torch.library.custom_op("orchid::enter", mutates_args=())
+@without_autocast
+def enter_keeping(
+    x_BDL: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    taps: Tensor,
+    mask_BL: Tensor | None,
+    halves: int,
+    keep: bool,
+) -> list[Tensor]:
+    """z, v and s2; and what is to be kept for the backward pass, `Products` of all rows."""
     B, _, L = x_BDL.shape
     _, _, C, K = taps.shape
     k = K // 2
     # Not zeroed: every position is written by one piece.
     outs = [torch.empty(B, halves, C, L, dtype=weight.dtype, device=x_BDL.device) for _ in range(3)]
+    kept = Products.empty(x_BDL, weight, halves, k) if keep else None
 
     def work(rows: slice, first: int, last: int) -> None:
-        # Short taps reach k letters beyond the chunk on both sides, around the circle.
-        _, _, h = _enter_products(x_BDL, weight, bias, mask_BL, halves, (rows, first - k, last + k))
+        # Short taps reach k letters beyond the piece on both sides, around the circle.
+        piece, into = (rows, first, last), None if kept is None else kept.rows(rows)
+        h = _multiply(x_BDL, weight, bias, mask_BL, halves, piece, k, into).paired
         z, v, s2 = (out[rows, :, :, first:last] for out in outs)
         s1 = _convolve(h[0], taps[0])
         _convolve(h[1], taps[1], out=s2)
@@ -65,27 +87,66 @@ def enter(
 
     for piece in pieces(x_BDL):
         work(*piece)
-    return [out.view(B, halves * C, L) for out in outs]
+    return [*(out.view(B, halves * C, L) for out in outs), *(kept or ())]
 
 
-def _enter_products(
+class Products(NamedTuple):
+    """What `enter` computes of some rows on the way to its results."""
+
+    normed: Tensor
+    """x over its root mean square, 0 where masked; (R, D, n)."""
+    scale: Tensor
+    """One over that root, 0 where masked; (R, 1, n)."""
+    paired: Tensor
+    """The products in the paired basis, 0 where masked, and their neighbours as far as short taps
+    reach at either end; (3, R, halves, C, reach + n + reach)."""
+
+    @classmethod
+    def empty(cls, x_RDn: Tensor, weight: Tensor, halves: int, reach: int) -> "Products":
+        """Space for those of whole rows."""
+        R, D, n = x_RDn.shape
+        paired = 3, R, halves, weight.shape[0] * weight.shape[1] // (3 * halves), n + 2 * reach
+        return cls(
+            torch.empty(R, D, n, dtype=weight.dtype, device=x_RDn.device),
+            torch.empty(R, 1, n, dtype=x_RDn.dtype, device=x_RDn.device),
+            torch.empty(paired, dtype=weight.dtype, device=x_RDn.device),
+        )
+
+    def rows(self, rows: slice) -> "Products":
+        """Those of some rows, as views."""
+        return Products(self.normed[rows], self.scale[rows], self.paired[:, rows])
+
+
+def _multiply(
     x_BDL: Tensor,
     weight: Tensor,
     bias: Tensor | None,
     mask_BL: Tensor | None,
     halves: int,
     piece: Piece,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Normed x (R, D, n), its scale (R, 1, n) and the masked products in the paired basis (3, R,
-    halves, C, n).
-    """
+    reach: int,
+    into: Products | None = None,
+) -> Products:
+    """The products of a piece, with `reach` neighbours; written `into` what its rows keep."""
     rows, first, last = piece
-    normed, rms = normalise(cut_circle(x_BDL[rows], first, last), weight.dtype)
-    h = fly_parts(product(weight, bias, normed), halves, 3)
-    # The bias has filled the padding: zeros again, before short taps read it.
+    n = last - first
+    # Of a whole row the neighbours are its own ends: they are copied, not computed again.
+    beyond = 0 if n == x_BDL.shape[-1] else reach
+    x_RDn = cut_circle(x_BDL[rows], first - beyond, last + beyond)
+    mask_R1n = None
     if mask_BL is not None:
-        h *= cut_circle(mask_BL[rows, None, None], first, last)
-    return normed, rms, h
+        mask_R1n = cut_circle(mask_BL[rows, None], first - beyond, last + beyond)
+    if into is None:
+        into = Products.empty(x_RDn, weight, halves, reach - beyond)
+    # With x at 0 and no bias there, the padding stays 0, as short taps must read it.
+    _, scale = normalise(x_RDn, weight.dtype, mask_R1n, out=into.normed)
+    into.scale.copy_(scale)
+    own = into.paired[..., reach - beyond : reach + n + beyond]
+    fly_parts(product(weight, bias, into.normed, mask_R1n), halves, 3, out=own)
+    if not beyond:
+        wrap_ends(into.paired, reach)
+    inside = slice(beyond, beyond + n)
+    return Products(into.normed[..., inside], into.scale[..., inside], into.paired)
 
 
 def _convolve(h: Tensor, taps: Tensor, out: Tensor | None = None) -> Tensor:
@@ -113,12 +174,12 @@ def enter_backward(
     bias: Tensor | None,
     taps: Tensor,
     mask_BL: Tensor | None,
+    v_BDL: Tensor,
+    kept: list[Tensor],
     halves: int,
 ) -> list[Tensor]:
-    """Gradients of x, weight, bias and taps; a chunk computes 2 (K // 2) neighbours on each side
-    again.
-    """
-    K = taps.shape[-1]
+    """Gradients of x, weight, bias and taps; what was not kept is computed again."""
+    L, K = x_BDL.shape[-1], taps.shape[-1]
     k = K // 2
     dx_BDL = torch.empty_like(x_BDL, memory_format=torch.contiguous_format)
     # The gradient of a convolution is a convolution with the taps reversed.
@@ -127,37 +188,38 @@ def enter_backward(
 
     def work(rows: slice, first: int, last: int) -> None:
         n = last - first
-        # Computed again, for only the inputs were kept.
-        normed, rms, h = _enter_products(
-            x_BDL, weight, bias, mask_BL, halves, (rows, first - 2 * k, last + 2 * k)
+        # Gradients at neighbours reach into a piece; those of a whole row are its own ends.
+        beyond = 0 if n == L else k
+        if kept:
+            given = Products(*kept).rows(rows)
+        else:
+            piece = rows, first, last
+            given = _multiply(x_BDL, weight, bias, mask_BL, halves, piece, k + beyond)
+        h = given.paired
+        s1 = _convolve(h[0], taps[0])
+        dz, dv, ds2, v = (
+            split_halves(cut_circle(each[rows], first - beyond, last + beyond), halves)
+            for each in (dz_BDL, dv_BDL, ds2_BDL, v_BDL)
         )
-        s1, v = _convolve(h[0], taps[0]), _convolve(h[2], taps[2])
-        dz, dv, ds2 = (
-            split_halves(cut_circle(d[rows], first - k, last + k), halves)
-            for d in (dz_BDL, dv_BDL, ds2_BDL)
-        )
-        dc = torch.empty(*h.shape[:-1], n + 2 * k, dtype=v.dtype, device=v.device)
-        torch.addcmul(dv, dz, s1, out=dc[2])
-        dc[1] = ds2
+        dc = torch.empty(*h.shape[:-1], n + 2 * k, dtype=h.dtype, device=h.device)
+        own = dc[..., k - beyond : k + n + beyond]
+        torch.mul(dz, v, out=own[0])
+        own[1] = ds2
+        torch.addcmul(dv, dz, s1, out=own[2])
         if mask_BL is not None:
-            mask = cut_circle(mask_BL[rows, None, None], first - k, last + k)
-            dc[2] *= mask
-            v = v * mask
-        torch.mul(dz, v, out=dc[0])
-        # The chunk's own positions alone: neighbours are counted by their own chunk.
-        centre = dc[..., k : k + n]
+            own[2] *= cut_circle(mask_BL[rows, None, None], first - beyond, last + beyond)
+        if not beyond:
+            wrap_ends(dc, k)
+        # The piece's own positions alone: neighbours are counted by their own piece.
+        centre, product_of_both = dc[..., k : k + n], torch.empty(*h.shape[:-1], n, dtype=h.dtype)
         for j in range(K):
-            moved = h[..., 3 * k - j : 3 * k - j + n]
-            dtaps[..., j] += (centre * moved).sum((1, -1))
-        dh = _convolve(dc, reverse)
-        if mask_BL is not None:
-            dh *= mask_BL[rows, None, None, first:last]
-        din = fly_back(dh, weight.shape[0])
-        inner = normed[..., 2 * k : 2 * k + n]
-        dnormed = product_backward(din, weight, inner, dweight, dbias)
-        dx_BDL[rows, :, first:last] = normalise_backward(
-            dnormed, inner, rms[..., 2 * k : 2 * k + n]
-        )
+            begin = beyond + 2 * k - j
+            torch.mul(centre, h[..., begin : begin + n], out=product_of_both)
+            dtaps[..., j] += product_of_both.sum((1, -1))
+        din = fly_back(_convolve(dc, reverse), weight.shape[0])
+        mask_R1n = None if mask_BL is None else mask_BL[rows, None, first:last]
+        dnormed = product_backward(din, weight, given.normed, dweight, dbias, mask_R1n)
+        dx_BDL[rows, :, first:last] = normalise_backward(dnormed, given.normed, given.scale)
 
     for piece in pieces(x_BDL):
         work(*piece)
@@ -230,10 +292,21 @@ def leave_backward(
 # --- autograd and shapes for torch.compile ---
 
 
+def _save_enter(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> None:
+    *tensors, ctx.halves, _ = inputs
+    _, v, _, *kept = output
+    ctx.mark_non_differentiable(*kept)
+    ctx.set_materialize_grads(False)
+    ctx.save_for_backward(*tensors, v, *kept)
+
+
 def _enter_gradients(ctx: Any, gradients: list[Tensor]) -> tuple[Tensor | None, ...]:
-    x, weight, bias, taps, mask = ctx.saved_tensors
-    dx, dweight, dbias, dtaps = enter_backward(*gradients, x, weight, bias, taps, mask, ctx.halves)
-    return dx, dweight, gradient_if(dbias, bias), dtaps, None, None
+    x, weight, bias, taps, mask, v, *kept = ctx.saved_tensors
+    dz, dv, ds2 = (defined(each, v) for each in gradients[:3])
+    dx, dweight, dbias, dtaps = enter_backward(
+        dz, dv, ds2, x, weight, bias, taps, mask, v, kept, ctx.halves
+    )
+    return dx, dweight, gradient_if(dbias, bias), dtaps, None, None, None
 
 
 def _save_leave(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -249,19 +322,20 @@ def _leave_gradients(ctx: Any, dout: Tensor) -> tuple[Tensor | None, ...]:
     return dout, dy, dz, ds2, dskip, dweight, gradient_if(dbias, bias), None
 
 
-enter.register_autograd(_enter_gradients, setup_context=save_inputs)
+def _fake_enter(
+    x: Tensor, weight: Tensor, bias: Tensor | None, taps: Tensor, mask: Any, halves: int, keep: bool
+) -> list[Tensor]:
+    B, _, L = x.shape
+    shape = B, taps.shape[1] * taps.shape[2], L
+    outs = [torch.empty(shape, dtype=weight.dtype, device=x.device) for _ in range(3)]
+    return outs + (list(Products.empty(x, weight, halves, taps.shape[-1] // 2)) if keep else [])
+
+
+enter_keeping.register_autograd(_enter_gradients, setup_context=_save_enter)
 leave.register_autograd(_leave_gradients, setup_context=_save_leave)
-
-
-@enter.register_fake
-def _(x_BDL: Tensor, weight: Tensor, bias: Tensor | None, taps: Tensor, *rest: Any) -> list[Tensor]:
-    B, _, L = x_BDL.shape
-    shape = (B, taps.shape[1] * taps.shape[2], L)
-    return [torch.empty(shape, dtype=weight.dtype, device=x_BDL.device) for _ in range(3)]
-
-
+enter_keeping.register_fake(_fake_enter)
 enter_backward.register_fake(
-    lambda dz, dv, ds2, x, weight, bias, taps, mask, halves: fakes(x, weight, bias, taps)
+    lambda dz, dv, ds2, x, weight, bias, taps, *rest: fakes(x, weight, bias, taps)
 )
 leave.register_fake(lambda x, *rest: fake(x))
 leave_backward.register_fake(lambda dout, y, z, s2, *rest: fakes(y, z, s2, *rest[:-1]))

@@ -34,21 +34,24 @@ def fly(x_RHCn: Tensor) -> Tensor:
     return x_RHCn.view(R, -1, n)
 
 
-def fly_parts(out_RGOn: Tensor, halves: int, parts: int) -> Tensor:
+def fly_parts(out_RGOn: Tensor, halves: int, parts: int, out: Tensor | None = None) -> Tensor:
     """Products in the paired basis, part by part: (parts, R, halves, channels, n), contiguous for
-    the calls to come.
+    the calls to come, or written to `out`.
     """
     R, G, O, n = out_RGOn.shape
     by_part = out_RGOn.view(R, halves, G // halves, parts, O // parts, n)
+    by_part = by_part.permute(3, 0, 1, 2, 4, 5)
+    if out is None:
+        shape = (parts, R, halves, G // halves * (O // parts), n)
+        out = torch.empty(shape, dtype=out_RGOn.dtype, device=out_RGOn.device)
+    paired = out.unflatten(3, (G // halves, O // parts))
     if halves == 1:
-        return by_part[:, 0].permute(2, 0, 1, 3, 4).reshape(parts, R, 1, -1, n)
-    paired = torch.empty(
-        parts, R, 2, G // 2, O // parts, n, dtype=out_RGOn.dtype, device=out_RGOn.device
-    )
-    one, other = (by_part[:, half].permute(2, 0, 1, 3, 4) for half in range(2))
+        paired.copy_(by_part)
+        return out
+    one, other = by_part.unbind(2)
     torch.add(one, other, out=paired[:, :, 0])
     torch.sub(one, other, out=paired[:, :, 1])
-    return paired.view(parts, R, 2, -1, n)
+    return out
 
 
 def fly_back(d_PRHCn: Tensor, G: int) -> Tensor:
@@ -63,12 +66,18 @@ def fly_back(d_PRHCn: Tensor, G: int) -> Tensor:
     return out.view(R, G, -1, n)
 
 
-def normalise(x_RDn: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """x over its root mean square as activations of `dtype`, and one over that root (R, 1, n) in
-    the stream's own.
+def normalise(
+    x_RDn: Tensor, dtype: torch.dtype, mask_R1n: Tensor | None = None, out: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """x over its root mean square as activations of `dtype`, written to `out` if given, and one
+    over that root (R, 1, n) in the stream's own type; both 0 where masked.
     """
     rms = (x_RDn * x_RDn).sum(1, keepdim=True).div_(x_RDn.shape[1]).add_(EPS).rsqrt_()
-    return (x_RDn * rms).to(dtype), rms
+    if mask_R1n is not None:
+        rms *= mask_R1n
+    if out is None:
+        out = torch.empty(x_RDn.shape, dtype=dtype, device=x_RDn.device)
+    return torch.mul(x_RDn, rms, out=out), rms
 
 
 def normalise_backward(dn_RDn: Tensor, n_RDn: Tensor, rms: Tensor) -> Tensor:
@@ -78,13 +87,21 @@ def normalise_backward(dn_RDn: Tensor, n_RDn: Tensor, rms: Tensor) -> Tensor:
     return dn_RDn.addcmul_(n_RDn, share, value=-1).mul_(rms)
 
 
-def product(weight: Tensor, bias: Tensor | None, x_RDn: Tensor) -> Tensor:
-    """(R, G, O, n) of weight (G, O, I) and x (R, G * I, n); bias on the first half."""
+def product(
+    weight: Tensor, bias: Tensor | None, x_RDn: Tensor, mask_R1n: Tensor | None = None
+) -> Tensor:
+    """(R, G, O, n) of weight (G, O, I) and x (R, G * I, n); bias on the first half, where not
+    masked.
+    """
     out = _times(weight, x_RDn)
     if bias is not None:
         # On the even half alone: an odd channel changes its sign on the other strand.
         blocks = bias.numel() // weight.shape[1]
-        out[:, :blocks] += bias.view(blocks, -1, 1)
+        bias = bias.view(blocks, -1, 1)
+        if mask_R1n is None:
+            out[:, :blocks] += bias
+        else:
+            out[:, :blocks].addcmul_(bias, mask_R1n[:, None].to(bias.dtype))
     return out
 
 
@@ -100,7 +117,12 @@ def _times(weight: Tensor, x: Tensor) -> Tensor:
 
 
 def product_backward(
-    dout_RGOn: Tensor, weight: Tensor, x_RDn: Tensor, dweight: Tensor, dbias: Tensor | None
+    dout_RGOn: Tensor,
+    weight: Tensor,
+    x_RDn: Tensor,
+    dweight: Tensor,
+    dbias: Tensor | None,
+    mask_R1n: Tensor | None = None,
 ) -> Tensor:
     """The gradient of x from that of the product; those of weight and bias are added to what is
     given.
@@ -109,7 +131,10 @@ def product_backward(
     G, O, I = weight.shape
     if dbias is not None:
         blocks = dbias.numel() // O
-        dbias += dout_RGOn[:, :blocks].sum((0, -1)).view(-1)
+        to_bias = dout_RGOn[:, :blocks]
+        if mask_R1n is not None:
+            to_bias = to_bias * mask_R1n[:, None]
+        dbias += to_bias.sum((0, -1)).view(-1)
     dout_RGOn = dout_RGOn.to(weight.dtype)
     dout, x_nI = dout_RGOn.reshape(R * G, O, n), x_RDn.reshape(R * G, I, n).transpose(1, 2)
     # One row may add into the sum itself; several need a wide sum, which bfloat16 is not.
@@ -146,6 +171,13 @@ def finish_sums(dtype: torch.dtype, *sums: Tensor | None) -> list[Tensor]:
 def gradient_if(gradient: Tensor, given: Tensor | None) -> Tensor | None:
     """The gradient of an argument that may be missing: a custom operator returns no None."""
     return None if given is None else gradient
+
+
+def defined(gradient: Tensor | None, like: Tensor) -> Tensor:
+    """A gradient as a tensor: autograd was told to make no zeros, which those of kept results would
+    be.
+    """
+    return torch.zeros_like(like) if gradient is None else gradient
 
 
 def save_inputs(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:

@@ -88,29 +88,21 @@ class Workspace:
         none = [None] * len(self.widths)
         return zip(*(none if s is None else s.split(self.widths, -1) for s in spectra), strict=True)
 
-    def transform(self, x_BSRL: Tensor, scale: float = 1.0) -> Tensor:
-        """rfft of scale times x, in float32 whatever the activations (float64 stays)."""
+    def transform(self, x_BSRL: Tensor, norm: str = "backward") -> Tensor:
+        """rfft of x, in float32 whatever the activations (float64 stays); over L with the norm
+        "forward".
+        """
         if self.staged is None:
-            x = x_BSRL.to(self.power.dtype)
-            return torch.fft.rfft(x if scale == 1.0 else x * scale)
-        staged = self.staged[:, :, : x_BSRL.shape[2]]
-        # One pass over memory where nothing is converted.
-        if x_BSRL.dtype == staged.dtype and scale != 1.0:
-            torch.mul(x_BSRL, scale, out=staged)
-        else:
-            staged.copy_(x_BSRL)
-            if scale != 1.0:
-                staged.mul_(scale)
+            return torch.fft.rfft(x_BSRL.to(self.power.dtype), norm=norm)
+        staged = self.staged[:, :, : x_BSRL.shape[2]].copy_(x_BSRL)
         # Fourier, never cosine: under a cosine transform a shift would change the filter.
-        return torch.fft.rfft(staged)
+        return torch.fft.rfft(staged, norm=norm)
 
     def measure(self, V: Tensor) -> Power:
-        """The power of a transform, whose DC bin is set to 0.
+        """The power of a transform.
 
         It is written where `transform` stages what it reads: transform everything first.
         """
-        # DC is L times the mean: dropping it centres v without another pass.
-        V[..., 0] = 0
         bins = self.power[:, :, : V.shape[2]]
         for v, p in self.runs(V, bins):
             square = self.one[:, :, : V.shape[2], : v.shape[-1]]
@@ -146,18 +138,20 @@ class Workspace:
         self,
         DY: Tensor,
         Z: Tensor,
+        Q: Tensor,
         power: Power | None,
         given: Conditions,
         sums: Sums,
     ) -> Tensor:
         """DY becomes the transform of dz; the rest goes to `sums`; that of power is returned.
 
-        DY comes with a factor 2 / L, which all of them keep; Z and the power's buffer are used up.
+        DY comes over L, and all of them stay so; Q (Z itself, or space like it) and the power's
+        buffer are used up.
         """
         R, bins = Z.shape[2], None if power is None else power.bins
         slope = self.slope[:, :, :R]
-        runs = self.runs(DY, Z, bins, slope, given.static, given.gain, sums.static, sums.gain)
-        for dy, q, p, s, static, gain, to_static, to_gain in runs:
+        runs = self.runs(DY, Z, Q, bins, slope, given.static, given.gain, sums.static, sums.gain)
+        for dy, z, q, p, s, static, gain, to_static, to_gain in runs:
             one, two, bounded, strength = (
                 t[:, :, :R, : q.shape[-1]]
                 for t in (self.one, self.two, self.bounded, self.strength)
@@ -171,7 +165,7 @@ class Workspace:
                 one.copy_(strength if given.kind == "correlation" else strength.sqrt_())
                 h = self._filter(static, gain, one, given.taps, out=two)
             # conj(Z) dY is the filter's gradient; those of static, gain and power follow from it.
-            torch.mul(q.conj_physical_(), dy, out=q)
+            torch.conj_physical(z, out=q).mul_(dy)
             dy.mul_(_conjugate_second(h.conj_physical_()))
             _conjugate_second(q)
             torch.sum(q, (0, 1), out=to_static)
@@ -190,16 +184,17 @@ class Workspace:
             p.mul_(s)
         return slope
 
-    def backproject(self, V: Tensor, slope: Tensor, power: Power) -> None:
-        """V becomes the transform of dv from the slope of its strength.
+    def backproject(self, V: Tensor, DV: Tensor, slope: Tensor, power: Power) -> None:
+        """DV (V itself, or space like it) becomes L times the transform of dv, from the slope of
+        its strength.
 
         The bins of `power` hold the product of both by now (see `differentiate`).
         """
         shared = whole_sum(power.bins, self.L) / (self.L * power.mean)
-        scale = self.L / power.mean  # 2 / mean, less the factor 2 / L in the slope
-        for v, s in self.runs(V, slope):
+        scale = 2 / power.mean
+        for v, dv, s in self.runs(V, DV, slope):
             one = self.one[:, :, : V.shape[2], : v.shape[-1]]
-            v.mul_(one.copy_(s.sub_(shared).mul_(scale)))
+            torch.mul(v, one.copy_(s.sub_(shared).mul_(scale)), out=dv)
 
 
 def whole_sum(half: Tensor, L: int) -> Tensor:

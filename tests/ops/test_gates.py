@@ -5,7 +5,7 @@ import torch
 
 from orchid_genomics.model.orchid import GatedMLP, Mixer, OrchidRecipe
 from orchid_genomics.ops import chunks, gates
-from orchid_genomics.ops.mlp import gated_mlp
+from orchid_genomics.ops.mlp import gated_mlp_keeping
 
 TOLERANCE = {
     torch.float64: 1e-11,
@@ -23,9 +23,13 @@ LENGTHS = [
 ]  # chunks of 8: within one, over one and two borders, whole and broken
 
 
-@pytest.fixture(autouse=True)
-def small_chunks(monkeypatch):
-    monkeypatch.setitem(chunks.CHUNK, "cpu", 8)
+@pytest.fixture(autouse=True, params=["cut", "kept"])
+def small_chunks(request, monkeypatch):
+    """Rows cut into pieces whose inside is computed again, or rows whole, two together and kept."""
+    if request.param == "cut":
+        monkeypatch.setitem(chunks.CHUNK, "cpu", 8)
+    else:
+        monkeypatch.setattr(chunks, "NUMBERS", 2 * 8 * 13)
 
 
 @pytest.fixture
@@ -195,9 +199,12 @@ def test_the_custom_operators_keep_torchs_rules(bias, halves):
     mask[1, 7:] = 0
     taps = torch.randn(3, halves, 8 // halves, 3, dtype=torch.float64, requires_grad=True)
     skip = torch.randn(8, dtype=torch.float64, requires_grad=True)
-    torch.library.opcheck(gates.enter, (x, *weights(24, 8, 24), taps, mask, halves))
+    for keep in [False, True] if chunks.is_kept(x) else [False]:
+        entering = (x, *weights(24, 8, 24), taps, mask, halves, keep)
+        torch.library.opcheck(gates.enter_keeping, entering)
+        both = (*weights(24, 8, 24), *weights(8, 12, 8))
+        torch.library.opcheck(gated_mlp_keeping, (x, *both, halves, keep))
     torch.library.opcheck(gates.leave, (x, y, z, s2, skip, *weights(8, 8, 8), halves))
-    torch.library.opcheck(gated_mlp, (x, *weights(24, 8, 24), *weights(8, 12, 8), halves))
 
 
 def test_a_circle_is_read_past_both_ends_as_often_as_asked():

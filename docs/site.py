@@ -360,7 +360,8 @@ def python_reference() -> str:
     homes = og._HOMES | {"explain": "tasks.explain"}
     parts = ["# Python", _PYTHON]
     for name in sorted(homes, key=str.lower):
-        options = "    options:\n      show_root_full_path: false\n      heading_level: 2"
+        own = ("show_root_heading: true", "show_root_full_path: false", "heading_level: 2")
+        options = "\n".join(["    options:", *(f"      {line}" for line in own)])
         parts.append(f"::: orchid_genomics.{homes[name]}.{name}\n{options}")
     return "\n\n".join(parts) + "\n"
 

@@ -3,7 +3,7 @@
 Run by ``python benchmarks/whole.py GENOME [--model MODEL] [--width D --depth N] [--contig NAME]``:
 GENOME is a FASTA such as that of E. coli (4.6 Mb), of which the longest contig is read round its
 origin as one window without ends. Without a MODEL the weights are random, of the shape that is
-named (that of recipes/yeast/model unless told): time and memory do not depend on them.
+named (that of the yeast model unless told): time and memory do not depend on them.
 """
 
 import argparse

@@ -197,11 +197,14 @@ def test_a_missing_and_an_empty_bed(refused, small):
         (
             "sed=3",
             (
-                "sed: unknown key; possible: data, evaluation, genomes, kind, model, objective,"
-                " optimizer, pretrained, seed, training"
+                "sed: unknown key; possible: beside, data, evaluation, genomes, kind, licence,"
+                " model, objective, optimizer, pretrained, relatives, seed, track"
             ),
         ),
-        ("genomes.0.fast=x", "genomes.0.fast: unknown key; possible: exclude, fasta, "),
+        (
+            "genomes.0.fast=x",
+            "genomes.0.fast: unknown key; possible: aliases, annotation, circular, ",
+        ),
         ("training.steps=many", "training.steps: Input should be a valid integer"),
         ('model.depth="3"', "model.depth: Input should be a valid integer (found '3')"),
         ("data.length=16", "data.length: Input should be greater than or equal to 32 (found 16)"),

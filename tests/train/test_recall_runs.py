@@ -196,7 +196,7 @@ def test_plan_says_what_it_would_take(tiny, capsys):
         ),
         (
             ["data.length=64"],
-            "data: unknown key; possible: evaluation, kind, model, objective, optimizer, recall, ",
+            "data: unknown key; possible: evaluation, kind, licence, model, objective, optimizer, ",
         ),
     ],
 )

@@ -294,7 +294,8 @@ def test_every_type_has_a_default_score(genome):
 def test_a_score_that_a_model_cannot_give(genome, model):
     with pytest.raises(
         InputError,
-        match="unknown score 'lrr'; possible: llr, llr_unmasked, entropy, indel, embedding, delta",
+        match="unknown score 'lrr'; possible: llr, llr_unmasked, entropy, rate, indel, embedding,"
+        " delta",
     ):
         Scoring(model, genome, ["lrr"])
     with pytest.raises(

@@ -93,7 +93,15 @@ def orchid(width: int = 32, depth: int = 2) -> nn.Module:
         filter=CorrelationRecipe(longest=float(SIDE * SIDE)),
         short_spread=0.5,
     )
-    head = PooledRecipe(task="multiclass", labels=CLASSES, pool="attention", strand="forward")
+    # Maxima of every row of pixels: attention alone does not know where on the page it reads.
+    head = PooledRecipe(
+        task="multiclass",
+        labels=CLASSES,
+        pool="attention",
+        strand="forward",
+        maxima=("residual",),
+        stretches=SIDE,
+    )
     return OrchidModel(ModelRecipe(encoder=encoder, head=head))
 
 

@@ -43,8 +43,8 @@ PAGES = (
     "benchmarks/*.md",
     "orchid_genomics/pretrained/*/*.md",
 )
-BESIDE = (".png", ".toml", ".sh", ".sbatch", ".py", ".smk", ".cff", ".yaml")
-"""Endings of files that pages link to."""
+BESIDE = ("", ".png", ".toml", ".sh", ".sbatch", ".py", ".smk", ".cff", ".yaml")
+"""Endings of files that pages link to; a Snakefile has none."""
 _LINK = re.compile(r"(\]\()([^)#\s]+)")
 
 

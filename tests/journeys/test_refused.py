@@ -203,7 +203,7 @@ def test_a_missing_and_an_empty_bed(refused, small):
         ),
         (
             "genomes.0.fast=x",
-            "genomes.0.fast: unknown key; possible: aliases, annotation, circular, ",
+            "genomes.0.fast: unknown key; possible: aliases, annotation, ",
         ),
         ("training.steps=many", "training.steps: Input should be a valid integer"),
         ('model.depth="3"', "model.depth: Input should be a valid integer (found '3')"),

@@ -56,9 +56,7 @@ def build(model: nn.Module, recipe: OptimizerRecipe) -> torch.optim.AdamW:
     ]
     if taps:
         groups.append({"params": taps, "weight_decay": 0.0, "scale": recipe.taps})
-    # Fused: of many small parameters the calls one by one took most of the time.
-    betas = recipe.beta1, recipe.beta2
-    return torch.optim.AdamW(groups, lr=recipe.rate, betas=betas, fused=True)
+    return torch.optim.AdamW(groups, lr=recipe.rate, betas=(recipe.beta1, recipe.beta2))
 
 
 def rate(step: int, steps: int, recipe: OptimizerRecipe) -> float:

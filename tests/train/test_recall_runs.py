@@ -155,8 +155,9 @@ def test_a_run_resumed_is_the_run(tiny, tmp_path, capsys):
 
 
 def test_two_symbols_are_learned(tiny, tmp_path):
+    # A third more than it takes where it takes longest: rounding differs between processors.
     sets = (
-        "training.steps=200",
+        "training.steps=300",
         "training.batch=32",
         "optimizer.rate=2e-2",
         "objective.answers=all",
@@ -164,7 +165,7 @@ def test_two_symbols_are_learned(tiny, tmp_path):
     words = [part for each in sets for part in ("--set", each)]
     main(["pretrain", str(tiny), "-o", str(tmp_path / "run"), *words])
     found = json.loads((tmp_path / "run/evaluation.json").read_text())[0]["scores"]
-    assert found["model"][0]["mean"] > found["chance"][0]["mean"] + 0.2
+    assert found["model"][0]["mean"] > found["chance"][0]["mean"] + 0.3
 
 
 def test_plan_says_what_it_would_take(tiny, capsys):

@@ -9,6 +9,7 @@ import numpy as np
 
 from orchid_genomics.data.labelled.schema import LabelledSet
 from orchid_genomics.sequence import CODE, DNA
+from orchid_genomics.sequence.kmers import all_codes, reverse_codes
 
 WORD = 7
 """Letters of a word: few enough that a thousand rows say which are enriched."""
@@ -45,7 +46,9 @@ def enriched_motifs(data: LabelledSet, count: int, taps: int, both: bool) -> np.
     tokens_NL, target_NK = _rows(data)
     windows_NMT = _windows(tokens_NL, taps)
     codes_NM, known_NM = _words(tokens_NL)
-    turned = _reverse_complements() if both else np.arange(4**WORD)
+    background = _background(tokens_NL)
+    words = np.arange(4**WORD)
+    turned = reverse_codes(words, WORD) if both else words
     canonical_NM = np.minimum(codes_NM, turned[codes_NM])
     rows_NM = np.broadcast_to(np.arange(len(codes_NM))[:, None], codes_NM.shape)
     motifs: list[np.ndarray] = []
@@ -60,9 +63,9 @@ def enriched_motifs(data: LabelledSet, count: int, taps: int, both: bool) -> np.
         sites_NM = near[codes_NM] & known_NM
         other_NM = near[turned[codes_NM]] & known_NM if both else np.zeros_like(sites_NM)
         letters = np.concatenate([windows_NMT[sites_NM], _turn(windows_NMT[other_NM])])
-        motif = _log_odds(letters, tokens_NL)
+        motif = _log_odds(letters, background)
         for _ in range(ROUNDS):
-            motif = _refine(motif, windows_NMT, has_N, tokens_NL, both)
+            motif = _refine(motif, windows_NMT, has_N, background, both)
         motifs.append(motif)
         known_NM &= ~_overlapping(sites_NM | other_NM)
     return np.array(motifs).reshape(-1, DNA.count, taps)
@@ -92,23 +95,10 @@ def _words(tokens_NL: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The words (N, M) at every place, and where they are all letters."""
     N, L = tokens_NL.shape
     M = max(L - WORD + 1, 0)
-    codes_NM, known_NM = np.zeros((N, M), np.int64), np.ones((N, M), bool)
-    for place in range(WORD):
-        letters_NM = tokens_NL[:, place : place + M]
-        codes_NM = codes_NM * 4 + np.minimum(letters_NM, 3)
-        known_NM &= letters_NM < DNA.count
-    return codes_NM, known_NM
-
-
-def _reverse_complements() -> np.ndarray:
-    """The word on the other strand of every word."""
-    words = np.arange(4**WORD)
-    turned = np.zeros_like(words)
-    complement = np.array(DNA.complement_codes)
-    for _ in range(WORD):
-        turned = turned * 4 + complement[words % 4]
-        words = words // 4
-    return turned
+    # All rows as one sequence: words that run on into the next row are cut off again.
+    letters = np.append(tokens_NL, np.full(WORD - 1, DNA.n, np.uint8))
+    codes, known = all_codes(letters, WORD)
+    return codes.reshape(N, L)[:, :M], known.reshape(N, L)[:, :M]
 
 
 def _correlations(words: np.ndarray, rows: np.ndarray, target_NK: np.ndarray) -> np.ndarray:
@@ -141,11 +131,15 @@ def _turn(windows: np.ndarray) -> np.ndarray:
     return np.array(DNA.complement_codes, np.uint8)[windows[..., ::-1]]
 
 
-def _log_odds(windows: np.ndarray, tokens_NL: np.ndarray) -> np.ndarray:
+def _background(tokens_NL: np.ndarray) -> np.ndarray:
+    """The share (4,) of each letter."""
+    counts = np.bincount(tokens_NL[tokens_NL < DNA.count], minlength=DNA.count) + 1.0
+    return counts / counts.sum()
+
+
+def _log_odds(windows: np.ndarray, background: np.ndarray) -> np.ndarray:
     """Log-odds (4, taps) of the letters of windows (n, taps) against all letters."""
     counts = np.array([(windows == letter).sum(0) for letter in range(DNA.count)], float)
-    background = np.bincount(tokens_NL[tokens_NL < DNA.count], minlength=DNA.count) + 1.0
-    background /= background.sum()
     share = (counts + PSEUDO * background[:, None]) / (counts.sum(0) + PSEUDO)
     return np.log(share / background[:, None])
 
@@ -154,12 +148,11 @@ def _refine(
     motif: np.ndarray,
     windows_NMT: np.ndarray,
     has_N: np.ndarray,
-    tokens_NL: np.ndarray,
+    background: np.ndarray,
     both: bool,
 ) -> np.ndarray:
     """The motif of the rows' best windows, of rows that have the answer and are above others."""
     strands = [motif, motif[::-1, ::-1]] if both else [motif]
-    # N, MASK and padding are no evidence.
     scores = [_scores(strand, windows_NMT) for strand in strands]
     best_SN = np.array([score.max(1) for score in scores])
     best_N, strand_N = best_SN.max(0), best_SN.argmax(0)
@@ -172,11 +165,12 @@ def _refine(
         rows = np.flatnonzero(chosen & (strand_N == strand))
         sites = windows_NMT[rows, score[rows].argmax(1)]
         letters.append(_turn(sites) if strand else sites)
-    return _log_odds(np.concatenate(letters), tokens_NL)
+    return _log_odds(np.concatenate(letters), background)
 
 
 def _scores(motif: np.ndarray, windows_NMT: np.ndarray) -> np.ndarray:
     """The sum of a motif's log-odds in every window, (N, M)."""
+    # N, MASK and padding are no evidence.
     table = np.concatenate([motif, np.zeros((DNA.size - DNA.count, motif.shape[1]))])
     scores = np.zeros(windows_NMT.shape[:2], np.float32)
     for place in range(motif.shape[1]):

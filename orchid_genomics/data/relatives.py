@@ -19,7 +19,7 @@ from orchid_genomics.genome.fasta import Genome
 from orchid_genomics.recipe import RecipePath, Strict
 from orchid_genomics.sequence import CODE, DNA, Interval
 from orchid_genomics.sequence.hashing import Stream, as_fraction, hash_integers
-from orchid_genomics.sequence.kmers import all_codes
+from orchid_genomics.sequence.kmers import both_strands
 
 # Of a window of 1,024 letters with 15 % hidden, a relative that differs in an eighth shares about
 # seventeen such k-mers; longer ones would be too few, and shorter ones stand everywhere.
@@ -134,9 +134,7 @@ def _sample(tokens_L: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The kept k-mers of letters: codes of their smaller strand, and places doubled, plus 1 where
     that is the other strand.
     """
-    forward, valid = all_codes(tokens_L & CODE, K)
-    backward, _ = all_codes(DNA.reverse_complement(np.ascontiguousarray(tokens_L & CODE)), K)
-    backward = backward[::-1]
+    forward, backward, valid = both_strands(tokens_L, K)
     code = np.minimum(forward, backward)
     # By the letters alone, so that both genomes keep the same ones; and no palindromes, which do
     # not say on which strand they stand.

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from orchid_genomics.answers.supervised_tasks import SupervisedTask, TaskName, task_of
-from orchid_genomics.model.heads import HEADS, HeadRecipe, Strand, add_units, check_labels
+from orchid_genomics.model.heads import HEADS, HeadRecipe, Strand, add_units, check_labels, in_units
 from orchid_genomics.model.orchid import OrchidRecipe
 from orchid_genomics.model.pooling import POOLING, PoolParts
 from orchid_genomics.sequence import DNA
@@ -113,16 +113,13 @@ class CNN(nn.Module):
         x_BCL, real_BL = letters_BVL[:, : DNA.count, :longest], mask_BL[:, :longest]
         if self.recipe.bin:
             out_BNK = self.out(self._along(x_BCL, real_BL, parts).transpose(1, 2))
-            return self._in_units(out_BNK)
+            return in_units(self, out_BNK)
         features_BC = self._features(x_BCL, real_BL, parts)
         if self.recipe.strand == "both":
             other_BCL = _other_strand(x_BCL, letters_B)
             both_BC2 = torch.stack((features_BC, self._features(other_BCL, real_BL, parts)), -1)
             features_BC = parts.largest(both_BC2)
-        return self._in_units(self.out(features_BC))
-
-    def _in_units(self, outputs: Tensor) -> Tensor:
-        return outputs * self.scale + self.shift if self.recipe.supervised.has_numbers else outputs
+        return in_units(self, self.out(features_BC))
 
     def _along(self, x_BCL: Tensor, real_BL: Tensor, parts: PoolParts) -> Tensor:
         """(B, filters, bins); bins that are not full of letters are none."""

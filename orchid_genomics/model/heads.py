@@ -321,7 +321,7 @@ class Pooled(nn.Module):
         pooled_BC = torch.cat(pooled, 1)
         # A product of all rows may round a row by its batch (see `pooling`): a sum does not.
         out_BK = (pooled_BC[:, None] * self.weight).sum(-1) + self.bias
-        return out_BK * self.scale + self.shift if self.recipe.supervised.has_numbers else out_BK
+        return in_units(self, out_BK)
 
     def _peaks(self, kind: MaximaKind, encoding: Encoding | None) -> Tensor:
         """Channels (B, D, L) in the paired basis."""
@@ -384,8 +384,7 @@ class Tracks(nn.Module):
         x_BND = x_BND / letters_BN.clamp(min=1)[..., None]
         out_BTN = torch.matmul(weight.to(x_BND.dtype), x_BND.transpose(1, 2))
         out_BNT = out_BTN.transpose(1, 2) + bias
-        if self.recipe.supervised.has_numbers:
-            out_BNT = out_BNT * self.scale + self.shift
+        out_BNT = in_units(self, out_BNT)
         return out_BNT * (letters_BN > 0)[..., None]
 
     def _sum_bins(self, x_BLC: Tensor) -> Tensor:
@@ -457,3 +456,8 @@ def add_units(head: nn.Module, task: TaskName, outputs: int) -> None:
     if TASKS[task].has_numbers:
         head.register_buffer("shift", torch.zeros(outputs))
         head.register_buffer("scale", torch.ones(outputs))
+
+
+def in_units(head: Any, outputs: Tensor) -> Tensor:
+    """The outputs (..., K) of such a head in the labels' units; logits as they are."""
+    return outputs * head.scale + head.shift if head.recipe.supervised.has_numbers else outputs

@@ -17,10 +17,18 @@ def either_strand(tokens: np.ndarray, k: int) -> np.ndarray:
     """Sorted distinct codes int64 of the k-mers (k <= 31) without N of tokens (L,), each as its
     smaller strand.
     """
+    forward, backward, valid = both_strands(tokens, k)
+    return np.unique(np.minimum(forward, backward)[valid])
+
+
+def both_strands(tokens: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Codes int64 (L - k + 1,) of the k-mer at each place and of its reverse complement, and which
+    hold no unknown letter.
+    """
     forward, valid = all_codes(tokens, k)
     backward, _ = all_codes(DNA.reverse_complement(tokens), k)
     # The k-mer at place i stands on the other strand at the i-th place from the end.
-    return np.unique(np.minimum(forward, backward[::-1])[valid])
+    return forward, backward[::-1], valid
 
 
 def all_codes(tokens: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:

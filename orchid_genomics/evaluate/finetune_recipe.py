@@ -60,8 +60,7 @@ class HeadChoice(Strict):
 
     @model_validator(mode="after")
     def _outside(self) -> "HeadChoice":
-        ours = ("letters", "pooled", "tracks", "cnn")
-        if self.kind in ours:
+        if self.kind is not None and HEADS[self.kind].__module__.startswith("orchid_genomics."):
             words = {"kind": self.kind}
             message = "{kind} is chosen by the data; kinds of other packages alone are named here"
             raise PydanticCustomError("kind", message, words)

@@ -26,7 +26,7 @@ from orchid_genomics.train import optimizer as adamw
 from orchid_genomics.train.distributed import Ranks
 from orchid_genomics.train.objectives import Example, Objective, Ready, cut_letters
 from orchid_genomics.train.optimizer import OptimizerRecipe
-from orchid_genomics.train.progress import Reporter
+from orchid_genomics.train.reporter import Reporter
 from orchid_genomics.train.run import BEST, NEWEST, Run
 
 

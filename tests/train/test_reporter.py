@@ -6,7 +6,7 @@ import pytest
 
 from orchid_genomics.jobs.progress import Progress
 from orchid_genomics.terminal import PLAIN_SECONDS, clock
-from orchid_genomics.train.progress import Reporter
+from orchid_genomics.train.reporter import Reporter
 
 VALUES = {"loss": 1.25, "bits": 1.8, "rate": 1e-3, "gradient": 1.0, "nt_per_second": 12_345.0}
 

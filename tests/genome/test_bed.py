@@ -285,6 +285,7 @@ def test_nothing_is_left_when_writing_fails(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.filterwarnings("ignore::orchid_genomics.errors.GenomeNote")
 def test_odd_files_of_other_projects_read_or_give_one_line(edge_cases):
     read, refused = 0, {}
     for path in sorted(edge_cases.glob("**/*.bed")) + sorted(edge_cases.glob("**/*.bed.gz")):

@@ -115,6 +115,7 @@ def test_a_file_that_shrinks_after_opening_is_an_error(tiny_genome):
         tiny_genome.letters("chr2", 0, 128)
 
 
+@pytest.mark.filterwarnings("ignore::orchid_genomics.errors.GenomeNote")
 def test_odd_files_of_other_projects_open_or_give_one_line(edge_cases):
     opened, refused = 0, []
     for path in sorted(edge_cases.glob("*/*.fa*")) + sorted(

@@ -22,6 +22,7 @@ from orchid_genomics.errors import InputError, RecipeError
 from orchid_genomics.model.orchid import Encoding, OrchidRecipe
 from orchid_genomics.model.pooling import Maxima, Pool, PoolKind, PoolParts
 from orchid_genomics.model.strands import LetterTable, butterfly, halves
+from orchid_genomics.ops.products import read_table
 from orchid_genomics.recipe import Choice
 from orchid_genomics.registry import Registry
 from orchid_genomics.sequence import alphabet
@@ -246,7 +247,7 @@ class Letters(nn.Module):
         # A letter and its complement share a bias, or the other strand would read it otherwise.
         if self.table.paired:
             bias = (bias + bias[self.table.complement]) / 2
-        logits_BVL = torch.matmul(self.table.vectors().to(x_BLD.dtype), x_BLD.transpose(1, 2))
+        logits_BVL = read_table(self.table.vectors().to(x_BLD.dtype), x_BLD.transpose(1, 2))
         return (logits_BVL + bias[:, None]).transpose(1, 2)
 
 

@@ -36,7 +36,7 @@ from orchid_genomics.model.tokens import Sequences, as_tokens
 from orchid_genomics.ops import BACKENDS, long_conv
 from orchid_genomics.ops.norm import norm
 from orchid_genomics.ops.pointers import Pointers, find_pointers, read_pointers
-from orchid_genomics.ops.products import EPS
+from orchid_genomics.ops.products import EPS, read_table
 from orchid_genomics.recipe import Strict, one_of
 from orchid_genomics.sequence import CODE, DNA, alphabet
 
@@ -595,7 +595,7 @@ class Orchid(nn.Module):
         shards: Shards | None = None,
     ) -> tuple[Tensor, Tensor | None]:
         """The residual stream (B, D, L) before the first block, and the stem's features if any."""
-        x_BDL = torch.matmul(self.letters.vectors().T, letters_BVL)
+        x_BDL = read_table(self.letters.vectors().T, letters_BVL)
         if self.stem is None:
             return x_BDL, None
         if shards is None:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from orchid_genomics.ops.chunks import CHUNK, groups, without_autocast
-from orchid_genomics.ops.products import finish_sums, start_sum
+from orchid_genomics.ops.products import finish_sums, start_sum, sum_products
 
 LONGEST_LAG = 131_072  # nucleotides; the lag at which the log-lag feature is 1
 # The least exponent of the taper: far below rounding, and exp is slow where it underflows.
@@ -159,14 +159,22 @@ def _network_backward(
     _, _, w_second, _, w_last, _ = parameters
     given, one, sine_one, two, sine_two, m, taper = _network(lag, *parameters)
     dm = taper.mul_(dtaps)
-    sums[4].baddbmm_(dm, sine_two.mT)
+    _add_product(sums[4], dm, sine_two)
     sums[5].sub_(m.mul_(dm) @ lag.abs())
     dtwo = torch.bmm(w_last.mT, dm).mul_(two.cos_())
-    sums[2].baddbmm_(dtwo, sine_one.mT)
+    _add_product(sums[2], dtwo, sine_one)
     sums[3].add_(dtwo.sum(-1))
     done = torch.bmm(w_second.mT, dtwo).mul_(one.cos_())
-    sums[0].baddbmm_(done, given.mT)
+    _add_product(sums[0], done, given)
     sums[1].add_(done.sum(-1))
+
+
+def _add_product(total: Tensor, a_NIT: Tensor, b_NJT: Tensor) -> None:
+    """Add a b^T of one piece of lags, which on a GPU is all of them."""
+    if a_NIT.is_cuda:
+        total.add_(sum_products(a_NIT[None], b_NJT[None]))
+    else:
+        total.baddbmm_(a_NIT, b_NJT.mT)
 
 
 def _pieces(L: int, rate_NC: Tensor) -> list[tuple[int, int]]:

@@ -14,6 +14,11 @@ import torch
 from torch import Tensor
 
 EPS = 1e-6
+# Positions of a product on a GPU that sums over them, and from how many of such pieces on: one of a
+# few rows and columns and 131,072 positions is made by a handful of its 132 processors.
+PIECE, PIECES = 1024, 4
+# Products side by side that fill a GPU by themselves.
+MANY = 16
 
 
 def split_halves(x_RDn: Tensor, halves: int) -> Tensor:
@@ -143,6 +148,60 @@ def product_backward(
     else:
         dweight += torch.bmm(dout, x_nI).view(R, G, O, I).sum(0, dtype=dweight.dtype)
     return _times(weight.transpose(1, 2), dout_RGOn).view(x_RDn.shape)
+
+
+def sum_products(a_RGIn: Tensor, b_RGJn: Tensor) -> Tensor:
+    """The sum over rows and positions of a b^T, (G, I, J), float32 at least: gradients of weights
+    that every position shares. Positions are taken in pieces where a GPU would idle otherwise.
+    """
+    R, G, _, n = a_RGIn.shape
+    wide = _wide(a_RGIn.dtype)
+    if a_RGIn.is_cuda and R * G <= MANY and n >= PIECES * PIECE:
+        return sum_in_pieces(a_RGIn, b_RGJn)
+    return torch.matmul(a_RGIn, b_RGJn.mT).sum(0, dtype=wide)
+
+
+def sum_in_pieces(a_RGIn: Tensor, b_RGJn: Tensor) -> Tensor:
+    """`sum_products` with `PIECE` positions a product, which costs no copy."""
+    R, G, _, n = a_RGIn.shape
+    whole, wide = n // PIECE * PIECE, _wide(a_RGIn.dtype)
+    total = torch.matmul(a_RGIn[..., whole:], b_RGJn[..., whole:].mT).sum(0, dtype=wide)
+    for r in range(R):
+        for g in range(G):
+            a_PIp, b_PJp = (
+                x[r, g, :, :whole].unflatten(-1, (-1, PIECE)).transpose(0, 1)
+                for x in (a_RGIn, b_RGJn)
+            )
+            total[g] += torch.bmm(a_PIp, b_PJp.mT).sum(0, dtype=wide)
+    return total
+
+
+def read_table(weight_OI: Tensor, x_BIL: Tensor) -> Tensor:
+    """W x (B, O, L) of one small table for all positions, whose gradient is a long sum."""
+    if not x_BIL.is_cuda:
+        return torch.matmul(weight_OI, x_BIL)
+    return _Table.apply(weight_OI, x_BIL)
+
+
+class _Table(torch.autograd.Function):
+    """The product of `read_table`, its gradient by `sum_products`."""
+
+    @staticmethod
+    def forward(weight_OI: Tensor, x_BIL: Tensor) -> Tensor:
+        return torch.matmul(weight_OI, x_BIL)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    def backward(ctx: Any, dy_BOL: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        weight, x = ctx.saved_tensors
+        of_weight, of_x = ctx.needs_input_grad
+        dweight = (
+            sum_products(dy_BOL[:, None], x[:, None])[0].to(weight.dtype) if of_weight else None
+        )
+        return dweight, torch.matmul(weight.T, dy_BOL) if of_x else None
 
 
 @overload

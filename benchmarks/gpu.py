@@ -3,9 +3,10 @@ one command.
 
 The operator against the bytes that it cannot avoid moving, against its cuFFT transforms alone, the
 torch backend and FlashAttention; whole models, forward and backward, against the HyenaDNA form and
-a FlashAttention transformer from 1k to 524k; steps of pretraining. Activations are bfloat16,
-transforms float32. Run by ``python benchmarks/gpu.py``; without a CUDA GPU it says so and exits
-with 1.
+a FlashAttention transformer from 1k to 524k, each captured as one CUDA graph, so that kernels are
+compared and not Python's calls; steps of pretraining as `plan` measures them. Activations are
+bfloat16, transforms float32. Run by ``python benchmarks/gpu.py``; without a CUDA GPU it says so and
+exits with 1.
 
 The trap: a GPU is asked and does not answer until `synchronize`, so a call is timed with the wait
 at its end, and short ones many at a time.
@@ -40,7 +41,9 @@ HEAD = 64
 """Channels of one head of the operator's attention peer."""
 BEFORE, NOW = "gpu_before", "gpu"
 """Names of files in benchmarks/results: of version e7d0d92, and of what this script last ran."""
-QUICK = Path(__file__).parent.parent / "recipes" / "yeast" / "quick.toml"
+BASE = Path(__file__).parent.parent / "recipes" / "yeast" / "base.toml"
+PRETRAINING = ((8, 1024), (64, 1024), (8, 16_384), (1, 131_072))
+"""Windows a step, and letters of a window."""
 
 
 def synchronize() -> None:
@@ -193,6 +196,20 @@ def model_pass(model: nn.Module, tokens_BL: Tensor, backward: bool) -> Any:
         )
 
 
+def graphed(run: Callable[[], Any]) -> Callable[[], None]:
+    """The same work captured as one CUDA graph; raises where it cannot be."""
+    side = torch.cuda.Stream()
+    side.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side):
+        for _ in range(2):
+            run()
+    torch.cuda.current_stream().wait_stream(side)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        run()
+    return graph.replay
+
+
 def model_row(
     models: dict[str, nn.Module], chosen: argparse.Namespace, length: int, backward: bool
 ) -> dict[str, Any]:
@@ -209,8 +226,7 @@ def model_row(
     calls, short = {}, []
     for name, model in fitting.items():
         try:
-            model_pass(model, x, backward)
-            calls[name] = partial(model_pass, model, x, backward)
+            calls[name] = graphed(partial(model_pass, model, x, backward))
         except torch.OutOfMemoryError:
             short.append(name)
         torch.cuda.empty_cache()
@@ -233,25 +249,15 @@ def model_row(
     }
 
 
-def steps(chosen: argparse.Namespace) -> Iterator[list[str]]:
-    """What `orchid-genomics plan` measures of the quick recipe at three lengths, on either
-    backend.
-    """
-    for length in (1024, 16_384, 131_072):
-        for backend in ("triton", "fft"):
-            values = {"model.backend": backend, "model.width": chosen.width, "data.length": length}
-            values |= {
-                "training.device": "cuda",
-                "training.batch": max(1, chosen.positions // length),
-            }
-            told = list(
-                plan(QUICK, tuple(f"{key}={value}" for key, value in values.items()), steps=10)
-            )
-            yield [
-                backend,
-                f"{length:,}",
-                *(line for line in told if "nt/s" in line or "peak memory" in line),
-            ]
+def steps() -> Iterator[list[str]]:
+    """What `orchid-genomics plan` measures of steps of the base recipe (d 128, 6 layers)."""
+    for batch, length in PRETRAINING:
+        values = {"model.backend": "triton", "training.device": "cuda"}
+        values |= {"data.length": length, "training.batch": batch}
+        torch.cuda.reset_peak_memory_stats()
+        settings = tuple(f"{key}={value}" for key, value in values.items())
+        lines = list(plan(BASE, settings, steps=30))
+        yield [line for line in lines if "nt/s" in line or "peak memory" in line]
 
 
 def table(rows: list[dict[str, Any]]) -> str:
@@ -325,9 +331,9 @@ def timed(chosen: argparse.Namespace) -> None:
         print(f"\n{heading}\n\n{table(rows)}", flush=True)
     models.clear()
     torch.cuda.empty_cache()
-    saved["pretraining"] = list(steps(chosen))
-    print("\n**Steps of pretraining** (recipes/yeast/quick.toml, 4 layers)\n")
-    print(measure.table(["backend", "length", "a step", "memory"], saved["pretraining"]))
+    saved["pretraining"] = list(steps())
+    print("\n**Steps of pretraining** (recipes/yeast/base.toml, d 128, 6 layers)\n")
+    print(measure.table(["a step", "memory"], saved["pretraining"]))
     heading = f"{torch.cuda.get_device_name()}; {measure.machine()}"
     content = {"machine": heading, "options": vars(chosen), "copy bytes/s": speed, **saved}
     print(f"\nsaved as {measure.save(NOW, content)}\n\n{comparison()}")

@@ -1,11 +1,12 @@
-"""Batches read ahead, in order, on one background thread that never outlives its consumer.
+"""Batches read ahead, in order, on background threads that never outlive their consumer.
 
 Thread and consumer may read one genome at once: `Genome` locks its handle.
 """
 
 import threading
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from queue import SimpleQueue
 from typing import Protocol
 
@@ -31,6 +32,8 @@ class Batch:
     rows: Sequence[int]
     sampler: Sampler
     seed: int
+    prepared: object = None
+    """What `prepare` of `batches` made of them."""
 
     def places(self) -> Sequence[object]:
         """The genome's number and the place of every row; its name where sequences are made up."""
@@ -44,15 +47,22 @@ def batches(
     last_step: int,
     rows: Sequence[int],
     ahead: int = 4,
+    prepare: Callable[[Batch], object] | None = None,
+    threads: int = 1,
 ) -> Iterator[Batch]:
     """Batches of steps `first_step` to `last_step` (not included), at most `ahead` read in advance.
 
-    `rows` are the global rows of a step that this rank reads. A fault of the thread is raised here,
-    as it was. Closing the iterator, or leaving its loop, ends the thread.
+    `rows` are the global rows of a step that this rank reads. `prepare` makes `prepared` of each
+    batch, on so many `threads` of its own beside the one that reads. A fault of a thread is raised
+    here, as it was. Closing the iterator, or leaving its loop, ends the threads.
     """
-    ready: SimpleQueue[Batch | BaseException] = SimpleQueue()
+    ready: SimpleQueue[Future[Batch] | BaseException] = SimpleQueue()
     # A semaphore and no bounded queue: a thread that waits in `put` could not be told to end.
     room, closed = threading.Semaphore(ahead), threading.Event()
+    pool = ThreadPoolExecutor(threads, "batches") if prepare else None
+
+    def finish(batch: Batch) -> Batch:
+        return replace(batch, prepared=prepare(batch)) if prepare else batch
 
     def read() -> None:
         try:
@@ -60,7 +70,13 @@ def batches(
                 room.acquire()
                 if closed.is_set():
                     return
-                ready.put(Batch(step, sampler.batch(seed, step, rows), rows, sampler, seed))
+                batch = Batch(step, sampler.batch(seed, step, rows), rows, sampler, seed)
+                if pool is None:
+                    whole: Future[Batch] = Future()
+                    whole.set_result(batch)
+                else:
+                    whole = pool.submit(finish, batch)
+                ready.put(whole)
         except BaseException as fault:
             # whatever it is, the consumer must hear of it rather than wait for ever
             ready.put(fault)
@@ -69,9 +85,10 @@ def batches(
     thread.start()
     try:
         for _ in range(first_step, last_step):
-            batch = ready.get()
-            if isinstance(batch, BaseException):
-                raise batch
+            coming = ready.get()
+            if isinstance(coming, BaseException):
+                raise coming
+            batch = coming.result()
             room.release()
             yield batch
     finally:
@@ -79,3 +96,5 @@ def batches(
         closed.set()
         room.release()
         thread.join()
+        if pool is not None:
+            pool.shutdown(cancel_futures=True)

@@ -11,6 +11,7 @@ import re
 import reprlib
 import tempfile
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,7 @@ from orchid_genomics.model.heads import (
 from orchid_genomics.model.orchid import Orchid, OrchidRecipe
 from orchid_genomics.model.provenance import Provenance
 from orchid_genomics.model.tokens import Sequences, as_tokens
+from orchid_genomics.ops.pointers import Pointers
 from orchid_genomics.recipe import Strict, validate
 from orchid_genomics.sequence import CODE
 
@@ -109,10 +111,15 @@ class OrchidModel(nn.Module):
         order = torch.cat([rows for rows, _ in parts]).argsort()
         return torch.cat([out for _, out in parts])[order]
 
-    def encode(self, tokens_BL: Tensor, mask_BL: Tensor | None = None) -> Tensor:
+    def encode(
+        self,
+        tokens_BL: Tensor,
+        mask_BL: Tensor | None = None,
+        pointers: Pointers | None = None,
+    ) -> Tensor:
         """Predictions of rows of one length; see `Orchid.encode`."""
-        encoder = self.encoder
-        return apply_head(self.head, encoder.encoding, encoder.one_hot(tokens_BL), mask_BL)
+        encode = partial(self.encoder.encoding, pointers=pointers)
+        return apply_head(self.head, encode, self.encoder.one_hot(tokens_BL), mask_BL)
 
     def only_encoder(self, where: object) -> Orchid:
         """The encoder. Raises InputError where the head reads the letters themselves."""

@@ -33,9 +33,9 @@ from orchid_genomics.model.sequence_parallel import Shards
 from orchid_genomics.model.stem import Stem
 from orchid_genomics.model.strands import LetterTable, Mix, Strands, butterfly, halves
 from orchid_genomics.model.tokens import Sequences, as_tokens
-from orchid_genomics.ops import BACKENDS, long_conv
+from orchid_genomics.ops import BACKENDS, long_conv, triton
 from orchid_genomics.ops.norm import norm
-from orchid_genomics.ops.pointers import Pointers, find_pointers, read_pointers
+from orchid_genomics.ops.pointers import Pointers, find_pointers, index_readers, read_pointers
 from orchid_genomics.ops.products import EPS, read_table
 from orchid_genomics.recipe import Strict, one_of
 from orchid_genomics.sequence import CODE, DNA, alphabet
@@ -508,9 +508,17 @@ class Orchid(nn.Module):
                 (padded != self.alphabet.pad).to(self.letters.free.dtype) if is_padded else None,
             )
 
-    def encode(self, tokens_BL: Tensor, mask_BL: Tensor | None = None) -> Tensor:
-        """Vectors (B, L, D), circular over exactly L; `mask_BL` is 1 at letters, 0 at padding."""
-        return self.encode_letters(self.one_hot(tokens_BL), mask_BL)
+    def encode(
+        self,
+        tokens_BL: Tensor,
+        mask_BL: Tensor | None = None,
+        pointers: Pointers | None = None,
+    ) -> Tensor:
+        """Vectors (B, L, D), circular over exactly L; `mask_BL` is 1 at letters, 0 at padding.
+
+        `pointers` are those of the tokens where they are known (`find_pointers`).
+        """
+        return self.encoding(self.one_hot(tokens_BL), mask_BL, pointers).vectors_BLD
 
     def encode_letters(self, letters_BVL: Tensor, mask_BL: Tensor | None = None) -> Tensor:
         """The same from one-hot (or mixed) letters (B, V, L), V as in the alphabet's codes."""
@@ -523,12 +531,18 @@ class Orchid(nn.Module):
         each_V = torch.arange(self.alphabet.size, dtype=codes_BL.dtype, device=codes_BL.device)
         return (codes_BL[:, None] == each_V[:, None]).to(self.letters.free.dtype)
 
-    def encoding(self, letters_BVL: Tensor, mask_BL: Tensor | None = None) -> Encoding:
-        """Vectors with what stands before them; see `encode_letters`."""
+    def encoding(
+        self,
+        letters_BVL: Tensor,
+        mask_BL: Tensor | None = None,
+        pointers: Pointers | None = None,
+    ) -> Encoding:
+        """Vectors with what stands before them; see `encode`."""
         # A window is evaluated whole: without gradients its activations are few.
         shards = self.shards if self.training else None
         x_BDL, motifs_BDL = self.embed(letters_BVL, shards=shards)
-        pointers = self.pointers(letters_BVL)
+        if pointers is None:
+            pointers = self.pointers(letters_BVL)
         # Only float32 is narrowed: a model in float64 stays in it.
         dtype = self.activations if x_BDL.dtype == torch.float32 else x_BDL.dtype
         statics = self._statics(x_BDL.shape[-1], shards)
@@ -551,17 +565,31 @@ class Orchid(nn.Module):
         Mixed letters are no letters here. Inside `hold_pointers` the letters are those held, but
         where a letter is hidden now.
         """
-        filter = self.recipe.filter
-        if not filter.hash_length:
+        if not self.looks_up:
             return None
         code_BL = self._held
         if code_BL is None:
             sure_BL, code_BL = letters_BVL.detach().max(1)
             code_BL = torch.where(sure_BL == 1, code_BL, self.alphabet.n)
         hidden_BL = letters_BVL[:, self.alphabet.mask] == 1
-        code_BL = torch.where(hidden_BL, self.alphabet.n, code_BL)
-        both_strands = self.recipe.strands == "equivariant"
-        return find_pointers(code_BL, filter.hash_length, filter.agreement, both_strands)
+        return self.find_pointers(torch.where(hidden_BL, self.alphabet.n, code_BL))
+
+    @property
+    def looks_up(self) -> bool:
+        """Whether letters are read through pointers."""
+        return self.recipe.filter.hash_length > 0
+
+    def find_pointers(self, codes_BL: Tensor, device: torch.device | None = None) -> Pointers:
+        """The pointers of codes (B, L), where they lie, in the form that `device` reads.
+
+        The search asks for sizes that depend on the letters. So a step that is to run as one graph
+        is given what was found, and a GPU need not search: the host can, some batches ahead.
+        """
+        filter, both_strands = self.recipe.filter, self.recipe.strands == "equivariant"
+        found = find_pointers(codes_BL, filter.hash_length, filter.agreement, both_strands)
+        if (device or codes_BL.device).type != "cuda" or not triton.installed():
+            return found
+        return index_readers(found)
 
     @contextmanager
     def hold_pointers(self, letters_1VL: Tensor) -> Iterator[None]:

@@ -15,6 +15,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from orchid_genomics.ops import triton
+
 LETTERS = 4
 # Partners that a letter may have; a k-mer that stands more often than that points nowhere, or the
 # pairs of a microsatellite would grow as its square.
@@ -49,11 +51,22 @@ class Pointers(NamedTuple):
 
     `partner_BJL` int64: the place, plus L where it stands on the other strand. `weight_BSJL`
     float64: how much it counts, one set for each of `TEMPERATURES`; 0 where there is no partner,
-    and below 1 in sum, for a letter may have none after all.
+    and below 1 in sum, for a letter may have none after all. `first` and `reader` stand where a GPU
+    reads them, see `index_readers`.
     """
 
     partner_BJL: Tensor
     weight_BSJL: Tensor
+    first: Tensor | None = None
+    reader: Tensor | None = None
+
+    def to(self, device: torch.device) -> "Pointers":
+        """The same on a device; from pinned memory without waiting."""
+        return Pointers(*(x if x is None else x.to(device, non_blocking=True) for x in self))
+
+    def pin(self) -> "Pointers":
+        """The same in memory that a GPU copies from by itself."""
+        return Pointers(*(x if x is None else x.pin_memory() for x in self))
 
 
 def find_pointers(
@@ -83,8 +96,32 @@ def read_pointers(z_BDL: Tensor, pointers: Pointers, gain_SD: Tensor, paired: bo
     Of a partner on the other strand the other channel of the pair is read: channels c and c' =
     c + D / 2, where `paired`. Linear in z; no gradient reaches the weights.
     """
+    if pointers.first is not None and pointers.reader is not None:
+        return triton.read(z_BDL, *pointers, gain_SD, paired)
     gain_SD = gain_SD.to(z_BDL.dtype)
     return _read(z_BDL, pointers.partner_BJL, pointers.weight_BSJL, gain_SD, paired)
+
+
+def index_readers(pointers: Pointers) -> Pointers:
+    """Pointers as `ops.triton` reads them: tensors of sizes that depend on B and L alone.
+
+    Partners are int32, -1 for none, and weights float32. The readers of letter t of row b, which
+    the gradient goes back by, are `reader[first[b L + t]]` to `reader[first[b L + t + 1]]` (not
+    included), each as j L + its place, in order; what lies behind the last one is 0.
+    """
+    partner_BJL, weight_BSJL = pointers[:2]
+    B, J, L = partner_BJL.shape
+    some_BJL = weight_BSJL[:, 0] > 0
+    flat = some_BJL.flatten().nonzero()[:, 0]
+    row, entry = flat // (J * L), flat % (J * L)
+    read = row * L + partner_BJL.flatten()[flat] % L
+    order = read.argsort(stable=True)
+    first = torch.zeros(B * L + 1, dtype=torch.int32, device=flat.device)
+    first[1:] = torch.bincount(read, minlength=B * L).cumsum(0)
+    reader = torch.zeros(B * J * L, dtype=torch.int32, device=flat.device)
+    reader[: len(flat)] = entry[order]
+    partner = torch.where(some_BJL, partner_BJL, -1).to(torch.int32)
+    return Pointers(partner, weight_BSJL.to(torch.float32), first, reader)
 
 
 @torch.library.custom_op("orchid::find_pointers", mutates_args=())

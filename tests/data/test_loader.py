@@ -89,5 +89,31 @@ def test_a_fault_of_the_thread_is_raised_here_as_it_was(training, monkeypatch):
         next(stream)
 
 
+@pytest.mark.parametrize("threads", [1, 3])
+def test_what_is_prepared_beside_comes_with_its_own_batch(training, threads):
+    def prepare(batch):
+        # The first ones take longest, and still come first.
+        time.sleep(max(0.0, 0.03 - 0.01 * batch.step))
+        return int(batch.tokens_BL.sum())
+
+    found = list(batches(training, 7, 0, 12, range(4), prepare=prepare, threads=threads))
+    assert [batch.step for batch in found] == list(range(12))
+    assert all(batch.prepared == batch.tokens_BL.sum() for batch in found)
+    stream = batches(training, 7, 0, 10**9, range(4), prepare=prepare, threads=threads)
+    next(stream)
+    stream.close()
+
+
+def test_a_fault_of_preparing_is_raised_here_as_it_was(training):
+    def prepare(batch):
+        if batch.step == 2:
+            raise InputError("rows", "cannot be looked up")
+
+    stream = batches(training, 0, 0, 5, range(8), prepare=prepare, threads=2)
+    assert [next(stream).step, next(stream).step] == [0, 1]
+    with pytest.raises(InputError, match="rows: cannot be looked up"):
+        next(stream)
+
+
 def test_no_steps_are_no_batches(training):
     assert list(batches(training, 0, 4, 4, range(8))) == []

@@ -6,6 +6,7 @@ from pydantic import ValidationError
 
 from orchid_genomics.model.filters import CorrelationRecipe, StaticRecipe
 from orchid_genomics.model.orchid import Orchid, OrchidRecipe, transform_length
+from orchid_genomics.ops import triton
 from orchid_genomics.sequence import DNA
 
 FILTERS = {
@@ -156,6 +157,28 @@ def test_held_pointers_are_those_of_the_letters_held_but_where_letters_are_hidde
     assert torch.equal(held[1][1], own[1][0])
     assert not torch.equal(hidden[1], held[1])
     assert not torch.equal(model.pointers(model.one_hot(other))[1], hidden[1])
+
+
+def test_pointers_found_before_are_those_found_inside_bit_for_bit():
+    model, rows = encoder(torch.float32), copies(3, 160)
+    found = model.find_pointers(rows)
+    results = []
+    for given in (None, found):
+        y = model.encode(rows, pointers=given)
+        results.append([y, *torch.autograd.grad(y.square().sum(), list(model.parameters()))])
+    assert all(torch.equal(one, other) for one, other in zip(*results, strict=True))
+    none = found._replace(weight_BSJL=torch.zeros_like(found.weight_BSJL))
+    assert not torch.equal(model.encode(rows, pointers=none), results[0][0])
+
+
+@pytest.mark.skipif(not triton.available("cpu"), reason="triton is not interpreted here")
+def test_pointers_for_a_gpu_are_of_one_size_and_read_the_same():
+    model, rows = encoder(torch.float32), copies(3, 160)
+    wanted = model.encode(rows)
+    indexed = model.find_pointers(rows, torch.device("cuda"))
+    torch.testing.assert_close(model.encode(rows, pointers=indexed), wanted, rtol=1e-5, atol=1e-5)
+    other = model.find_pointers(torch.zeros_like(rows), torch.device("cuda"))
+    assert [each.shape for each in other] == [each.shape for each in indexed]
 
 
 def test_an_encoder_without_pointers_has_no_weight_of_them():

@@ -22,6 +22,8 @@ NUMBERS = {
     "CHANNELS": 16,
     "K": 3,
 }
+SLOTS = {"J": 8}  # of the kernels that read through pointers; J of those over bins are side taps
+INDEXES = {"partner", "first", "reader"}
 CHOICES = {  # every value is compiled at least once
     "product_kernel": [{"KIND": 0, "J": 0}, {"KIND": 1, "J": 0}, {"KIND": 2, "J": 1}],
     "pull_kernel": [{"KIND": 0, "J": 0}, {"KIND": 1, "J": 0}, {"KIND": 2, "J": 1}],
@@ -38,6 +40,9 @@ CHOICES = {  # every value is compiled at least once
     ],
     "leave_kernel": [{"HALVES": 2}, {"HALVES": 1}],
     "leave_backward_kernel": [{"HALVES": 2}, {"HALVES": 1}],
+    "read_kernel": [{"PAIRED": True}, {"PAIRED": False}],
+    "gain_kernel": [{"PAIRED": True}, {"PAIRED": False}],
+    "give_back_kernel": [{"PAIRED": True}, {"PAIRED": False}],
     "glu_kernel": [{"HALVES": 2, "BIAS": True}, {"HALVES": 1, "BIAS": False}],
     "glu_backward_kernel": [{"HALVES": 2, "BIAS": True}, {"HALVES": 1, "BIAS": False}],
 }
@@ -80,6 +85,8 @@ def build(kernel, constants: dict, narrow: str, architecture: int, ones: bool):
             kinds[name] = "constexpr"
         elif name in INTEGERS:
             kinds[name] = "i32"
+        elif name in INDEXES:
+            kinds[name], aligned[(place,)] = "*i32", [["tt.divisibility", 16]]
         else:
             kinds[name] = "*fp32" if spectral or name not in NARROW else narrow
             aligned[(place,)] = [["tt.divisibility", 16]]
@@ -90,16 +97,17 @@ def build(kernel, constants: dict, narrow: str, architecture: int, ones: bool):
 
 
 def cases():
-    from orchid_genomics.ops.triton import block_kernels, spectrum_kernels
+    from orchid_genomics.ops.triton import block_kernels, reading_kernels, spectrum_kernels
 
-    for module in (spectrum_kernels, block_kernels):
+    for module in (spectrum_kernels, block_kernels, reading_kernels):
         for name, kernel in inspect.getmembers(module):
             if name.endswith("_kernel"):
                 for choice in CHOICES.get(name, [{}]):
                     needed = {
                         key: value for key, value in NUMBERS.items() if key in kernel.arg_names
                     }
-                    yield name, kernel, {**needed, **choice}
+                    slots = SLOTS if module is reading_kernels else {}
+                    yield name, kernel, {**needed, **slots, **choice}
 
 
 def compile_all() -> None:

@@ -6,7 +6,8 @@ cannot run.
 """
 
 from orchid_genomics.ops.triton.block import enter, gated_mlp, leave
-from orchid_genomics.ops.triton.machine import available
+from orchid_genomics.ops.triton.machine import available, installed
 from orchid_genomics.ops.triton.operator import long_conv
+from orchid_genomics.ops.triton.reading import read
 
-__all__ = ["available", "enter", "gated_mlp", "leave", "long_conv"]
+__all__ = ["available", "enter", "gated_mlp", "installed", "leave", "long_conv", "read"]

@@ -214,7 +214,7 @@ def test_enter_and_leave_are_the_plain_mixer(strands, L):
 
 
 @possible
-@pytest.mark.parametrize("taps", [1, 5])
+@pytest.mark.parametrize("taps", [1, 5, 9])
 def test_short_convolutions_wrap_even_when_longer_than_the_window(taps):
     layer = built(Mixer, width=4, short_taps=taps).double()
     given = stream(2, 4, 3, torch.float64, masked=False)

@@ -24,20 +24,19 @@ NUMBERS = {
 }
 SLOTS = {"J": 8}  # of the kernels that read through pointers; J of those over bins are side taps
 INDEXES = {"partner", "first", "reader"}
+TAPS = [
+    {"HALVES": 2, "BIAS": True, "MASK": True, "NEAR": True},
+    {"HALVES": 1, "BIAS": False, "MASK": False, "NEAR": False},
+]
 CHOICES = {  # every value is compiled at least once
     "product_kernel": [{"KIND": 0, "J": 0}, {"KIND": 1, "J": 0}, {"KIND": 2, "J": 1}],
     "pull_kernel": [{"KIND": 0, "J": 0}, {"KIND": 1, "J": 0}, {"KIND": 2, "J": 1}],
     "taps_kernel": [{"MAGNITUDE": False, "J": 1}, {"MAGNITUDE": True, "J": 2}],
     "rms_kernel": [{"NARROW": False}, {"NARROW": True}],
     "norm_backward_kernel": [{"RESIDUAL": False}, {"RESIDUAL": True}],
-    "enter_kernel": [
-        {"HALVES": 2, "BIAS": True, "MASK": True},
-        {"HALVES": 1, "BIAS": False, "MASK": False},
-    ],
-    "enter_backward_kernel": [
-        {"HALVES": 2, "BIAS": True, "MASK": True},
-        {"HALVES": 1, "BIAS": False, "MASK": False},
-    ],
+    "enter_kernel": TAPS,
+    "gates_backward_kernel": TAPS,
+    "enter_backward_kernel": TAPS,
     "leave_kernel": [{"HALVES": 2}, {"HALVES": 1}],
     "leave_backward_kernel": [{"HALVES": 2}, {"HALVES": 1}],
     "read_kernel": [{"PAIRED": True}, {"PAIRED": False}],
@@ -61,6 +60,8 @@ NARROW = {
     "dz",
     "dv",
     "ds2",
+    "dgate",
+    "dvalue",
     "dy",
     "bias",
     "taps",

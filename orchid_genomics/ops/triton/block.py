@@ -71,13 +71,14 @@ def enter_backward(
         # A sum for every piece, added up later: atomic adds would depend on timing.
         dP, dtaps = torch.empty_like(P), rms.new_empty(pieces, *taps.shape)
         dbias = None if bias is None else rms.new_empty(pieces, 3 * C)
-        upstream = (d.contiguous() for d in (dz_BDL, dv_BDL, ds2_BDL))
         given = (P, _or(bias, rms), rms, _mask(mask_BL, rms), taps.contiguous())
+        sizes = _sizes(weight, x, halves, 3)
+        options = _options(weight, bias, taps, mask_BL, halves, x)
+        dgate, dvalue = (torch.empty_like(x, dtype=weight.dtype) for _ in range(2))
+        upstream = dz_BDL.contiguous(), dv_BDL.contiguous(), *given, dgate, dvalue
+        launch(run.gates_backward_kernel, grid, *upstream, *sizes, **options)
         outs = (dP, dtaps, _or(dbias, rms))
-        sizes, options = (
-            _sizes(weight, x, halves, 3),
-            _options(weight, bias, taps, mask_BL, halves, x),
-        )
+        upstream = dgate, ds2_BDL.contiguous(), dvalue
         launch(run.enter_backward_kernel, grid, *upstream, *given, *outs, *sizes, **options)
         dx = _norm_backward(run, _product(weight.transpose(1, 2), dP), x, rms, None)
         dweight = _weight_gradient(dP, narrow, weight)
@@ -210,8 +211,9 @@ def _sizes(weight: Tensor, out_BDL: Tensor, halves: int, parts: int) -> tuple[in
 def _options(
     weight: Tensor, bias: Maybe, taps: Tensor, mask_BL: Maybe, halves: int, x_BDL: Tensor
 ) -> dict:
-    given = {"BIAS": bias is not None, "MASK": mask_BL is not None}
-    return {"HALVES": halves, "K": taps.shape[-1], **given, "BLOCK": _block(x_BDL.shape[2])}
+    K, L = taps.shape[-1], x_BDL.shape[2]
+    given = {"BIAS": bias is not None, "MASK": mask_BL is not None, "NEAR": K // 2 <= L}
+    return {"HALVES": halves, "K": K, **given, "BLOCK": _block(L)}
 
 
 def _or(tensor: Maybe, other: Tensor) -> Tensor:

@@ -32,6 +32,20 @@ def _stride(C, L):
 
 
 @triton.jit
+def _around(at, L, NEAR: tl.constexpr):
+    """Places on a circle of L; NEAR: none is further than once around, and no remainder is taken,
+    which costs more than all else that a kernel with taps computes.
+    """
+    if NEAR:
+        at = tl.where(at < 0, at + L, at)
+        return tl.where(at >= L, at - L, at)
+    else:
+        at = at % L
+        # The remainder of a negative number is negative here.
+        return tl.where(at < 0, at + L, at)
+
+
+@triton.jit
 def _row(part, c, O, PARTS: tl.constexpr):
     """The row of P that holds a part of channel c in its first half."""
     return ((c // O * PARTS + part) * O + c % O).to(tl.int64)
@@ -74,14 +88,14 @@ def _product(
 def _convolve(
     P, bias, rms, mask, taps, row, far, second, t, L,
     HALVES: tl.constexpr, K: tl.constexpr, BIAS: tl.constexpr, MASK: tl.constexpr,
+    NEAR: tl.constexpr,
 ):  # fmt: skip
-    """The short convolution of one part at t: sum of taps[j] h[t - (j - K // 2)]; `second` leads to
-    the pair's taps.
+    """The short convolution of one part at t < L: sum of taps[j] h[t - (j - K // 2)]; `second`
+    leads to the pair's taps.
     """
     a, b = 0.0, 0.0
     for j in tl.static_range(K):
-        # K L is added because the remainder of a negative number is negative here.
-        at = (t + (K // 2 - j) + K * L) % L
+        at = _around(t + (K // 2 - j), L, NEAR)
         even, odd = _product(P, bias, rms, mask, row, far, at, L, at >= 0, HALVES, BIAS, MASK)
         a += even * tl.load(taps + j).to(rms.dtype.element_ty)
         b += odd * tl.load(taps + second + j).to(rms.dtype.element_ty)
@@ -157,7 +171,7 @@ def norm_backward_kernel(
 def enter_kernel(
     P, bias, rms, mask, taps, z, v, s2, C, O, L,
     HALVES: tl.constexpr, K: tl.constexpr, BIAS: tl.constexpr, MASK: tl.constexpr,
-    BLOCK: tl.constexpr,
+    NEAR: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """z = v s1, v (masked) and s2 from the three parts' short convolutions."""
     t, c, b = (
@@ -173,9 +187,13 @@ def enter_kernel(
         C * K * (HALVES - 1),
     )
     at, step = (b * HALVES * C + c) * L + t, _stride(C, L)
+    # Places beyond the end are read as the last, and never written.
+    t = tl.minimum(t, L - 1)
     for part in tl.static_range(3):
         row, w = _row(part, c, O, 3), taps + (part * HALVES * C + c) * K
-        a, o = _convolve(P, bias, rms, mask, w, row, rows, second, t, L, HALVES, K, BIAS, MASK)
+        a, o = _convolve(
+            P, bias, rms, mask, w, row, rows, second, t, L, HALVES, K, BIAS, MASK, NEAR
+        )
         if part == 0:
             s1, s1_pair = a, o
         elif part == 1:
@@ -195,38 +213,54 @@ def enter_kernel(
 
 
 @triton.jit
-def _upstream(
-    dz, dv, ds2, P, bias, rms, mask, taps, c, C, O, t, L, PART: tl.constexpr,
+def gates_backward_kernel(
+    dz, dv, P, bias, rms, mask, taps, dgate, dvalue, C, O, L,
     HALVES: tl.constexpr, K: tl.constexpr, BIAS: tl.constexpr, MASK: tl.constexpr,
+    NEAR: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """Gradients of one part's short convolution at positions t of the circle."""
-    inside, at, step = t >= 0, _stride(c, L) + t, _stride(C, L) * (HALVES - 1)
-    if PART == 1:
-        return _read(ds2, at, inside, rms), _read(ds2, at + step, inside, rms)
+    """The gradients of the short convolutions of s1 (dgate) and v (dvalue), for z = v s1.
+
+    Apart from `enter_backward_kernel`, each of whose taps would otherwise make them again.
+    """
+    t, c, b = (
+        tl.program_id(0) * BLOCK + tl.arange(0, BLOCK),
+        tl.program_id(1),
+        tl.program_id(2).to(tl.int64),
+    )
+    inside, rows, second = t < L, 3 * C, C * K * (HALVES - 1)
+    at, step = (b * HALVES * C + c) * L + t, _stride(C, L) * (HALVES - 1)
+    P, rms, mask = P + b * rows * HALVES * L, rms + b * L, mask + b * L
+    t = tl.minimum(t, L - 1)
+    w = taps + c * K
+    s1, s1_pair = _convolve(
+        P, bias, rms, mask, w, _row(0, c, O, 3), rows, second, t, L, HALVES, K, BIAS, MASK, NEAR
+    )
+    w = taps + (2 * HALVES * C + c) * K
+    v, v_pair = _convolve(
+        P, bias, rms, mask, w, _row(2, c, O, 3), rows, second, t, L, HALVES, K, BIAS, MASK, NEAR
+    )
+    d, d_pair = _read(dz, at, inside, rms), _read(dz, at + step, inside, rms)
+    if MASK:
+        m = _read(mask, t, inside, rms)
+        d, d_pair = d * m, d_pair * m
     else:
-        # z = v s1, so that the gradient of one is dz times the other.
-        other: tl.constexpr = 2 - PART
-        row, w = _row(other, c, O, 3), taps + (other * HALVES * C + c) * K
-        a, o = _convolve(
-            P, bias, rms, mask, w, row, 3 * C, C * K * (HALVES - 1), t, L, HALVES, K, BIAS, MASK
-        )
-        a, o = a * _read(dz, at, inside, rms), o * _read(dz, at + step, inside, rms)
-        if PART == 2:
-            a, o = a + _read(dv, at, inside, rms), o + _read(dv, at + step, inside, rms)
-        if MASK:
-            m = _read(mask, t, inside, rms)
-            a, o = a * m, o * m
-        return a, o
+        m = 1.0
+    tl.store(dgate + at, d * v, mask=inside)
+    tl.store(dvalue + at, d * s1 + _read(dv, at, inside, rms) * m, mask=inside)
+    if HALVES == 2:
+        tl.store(dgate + at + step, d_pair * v_pair, mask=inside)
+        other = d_pair * s1_pair + _read(dv, at + step, inside, rms) * m
+        tl.store(dvalue + at + step, other, mask=inside)
 
 
 @triton.jit
 def enter_backward_kernel(
-    dz, dv, ds2, P, bias, rms, mask, taps, dP, dtaps, dbias, C, O, L,
+    dgate, ds2, dvalue, P, bias, rms, mask, taps, dP, dtaps, dbias, C, O, L,
     HALVES: tl.constexpr, K: tl.constexpr, BIAS: tl.constexpr, MASK: tl.constexpr,
-    BLOCK: tl.constexpr,
+    NEAR: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """dP times rms, and every piece's sums for taps (pieces, 3, halves, C, K) and bias (pieces, 3
-    C).
+    C), from the gradients of the three short convolutions.
     """
     t, c, b = (
         tl.program_id(0) * BLOCK + tl.arange(0, BLOCK),
@@ -234,41 +268,39 @@ def enter_backward_kernel(
         tl.program_id(2).to(tl.int64),
     )
     inside, rows, piece = t < L, 3 * C, b * tl.num_programs(0) + tl.program_id(0)
-    upstream = b * HALVES * C * L
-    dz, dv, ds2 = dz + upstream, dv + upstream, ds2 + upstream
+    upstream, step = (b * HALVES * C + c) * L, _stride(C, L) * (HALVES - 1)
     P, dP, rms, mask = (
         P + b * rows * HALVES * L,
         dP + b * rows * HALVES * L,
         rms + b * L,
         mask + b * L,
     )
+    place, t = t, tl.minimum(t, L - 1)
+    scale = _read(rms, t, inside, rms)
     for part in tl.static_range(3):
         row, w = _row(part, c, O, 3), taps + (part * HALVES * C + c) * K
+        d = dgate if part == 0 else (ds2 if part == 1 else dvalue)
+        h, h_pair = _product(P, bias, rms, mask, row, rows, t, L, inside, HALVES, BIAS, MASK)
         even, odd = 0.0, 0.0
         for j in tl.static_range(K):
-            at = (t + (j - K // 2) + K * L) % L
-            da, do = _upstream(
-                dz, dv, ds2, P, bias, rms, mask, taps, c, C, O, at, L, part, HALVES, K, BIAS, MASK
-            )  # fmt: skip
+            at = upstream + _around(t + (j - K // 2), L, NEAR)
+            da, do = _read(d, at, inside, rms), _read(d, at + step, inside, rms)
             even += da * tl.load(w + j).to(rms.dtype.element_ty)
             odd += do * tl.load(w + C * K * (HALVES - 1) + j).to(rms.dtype.element_ty)
-            h, h_pair = _product(P, bias, rms, mask, row, rows, t, L, inside, HALVES, BIAS, MASK)
-            # h[t] meets what lies j - K // 2 ahead.
+            # h[t] meets what lies j - K // 2 ahead; nothing beyond the end was read.
             out = dtaps + ((piece * 3 + part) * HALVES * C + c) * K + j
-            # Places beyond the end wrapped to real letters: they must not count twice.
-            tl.store(out, tl.sum(tl.where(inside, da * h, 0.0), 0))
+            tl.store(out, tl.sum(da * h, 0))
             if HALVES == 2:
-                tl.store(out + C * K, tl.sum(tl.where(inside, do * h_pair, 0.0), 0))
+                tl.store(out + C * K, tl.sum(do * h_pair, 0))
         if MASK:
             m = _read(mask, t, inside, rms)
             even, odd = even * m, odd * m
         even, odd = _fly(even, odd, HALVES)
         if BIAS:
-            tl.store(dbias + piece * rows + row, tl.sum(tl.where(inside, even, 0.0), 0))
-        scale = _read(rms, t, inside, rms)
-        tl.store(dP + row * L + t, even * scale, mask=inside)
+            tl.store(dbias + piece * rows + row, tl.sum(even, 0))
+        tl.store(dP + row * L + place, even * scale, mask=inside)
         if HALVES == 2:
-            tl.store(dP + (row + rows) * L + t, odd * scale, mask=inside)
+            tl.store(dP + (row + rows) * L + place, odd * scale, mask=inside)
 
 
 @triton.jit

@@ -255,7 +255,9 @@ def train_arm(
 
     def fit(candidate: Candidate, seed: int) -> SupervisedFit[OrchidModel]:
         say(f"{arm.name}: {candidate.words}, seed {seed}")
-        return _fit(arm, recipe, data, candidate=candidate, seed=seed, folder=folder, ranks=ranks)
+        return fit_candidate(
+            arm, recipe, data, candidate=candidate, seed=seed, folder=folder, ranks=ranks
+        )
 
     searched = {candidate: fit(candidate, first) for candidate in arm.candidates}
     # By validation and one seed alone: test rows choose nothing.
@@ -272,7 +274,7 @@ def train_arm(
     )
 
 
-def _fit(
+def fit_candidate(
     arm: Arm,
     recipe: FinetuneRecipe,
     data: LabelledSet,
@@ -282,7 +284,7 @@ def _fit(
     folder: Path,
     ranks: Ranks,
 ) -> SupervisedFit[OrchidModel]:
-    """One model of an arm, trained in a folder of its own."""
+    """One model of an arm, trained in a folder of its own within `folder`."""
     model = arm.make(candidate, seed)
     # An equivariant encoder with a strand-blind head answers both strands alike; a dense one has to
     # see both.

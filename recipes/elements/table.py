@@ -2,24 +2,44 @@
 
 python recipes/elements/table.py RUN...
 python recipes/elements/table.py --run --peaks FOLDER --genome GENOME -o runs/table
+python recipes/elements/table.py --run --processes 12 --minutes 8 -o runs/table
 
 --run says the hours before any work, trains what is not finished, and goes on where it was stopped.
+With several processes the fits of all sets are trained side by side, a thread each.
 """
 
 import argparse
+import contextlib
+import heapq
+import io
 import json
+import math
+import multiprocessing
 import sys
+import time
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
+import torch
+
+from orchid_genomics.data.labelled.schema import LabelledSet
 from orchid_genomics.data.labelled.sets import open_set
+from orchid_genomics.evaluate.arms import Arm, arms_of, fit_candidate
 from orchid_genomics.evaluate.finetune_recipe import FinetuneRecipe
 from orchid_genomics.files import read_lines
 from orchid_genomics.recipe import load
 from orchid_genomics.tasks.dataset import dataset
 from orchid_genomics.tasks.finetune import finetune
 from orchid_genomics.tasks.plan import arm_times
-from orchid_genomics.terminal import clock
+from orchid_genomics.terminal import clock, silence
 from orchid_genomics.train import distributed
+
+ROWS = "table.jsonl"
+"""A line for every finished set: its name, and its evaluation.json."""
 
 
 def number(value: float | None, sign: str = "") -> str:
@@ -52,9 +72,10 @@ def row(folder: Path) -> str:
     if found["better"]:
         verdict = "**beats**"
     between = f"{number(gap['low'], '+')} to {number(gap['high'], '+')}"
+    seeds = ", ".join(number(value) for value in found["seeds"].get(model["name"], [])[:-1])
     return (
         f"| `{folder.name}` | {first} | {model['parameters']:,} | "
-        f"**{cell(model['scores'][first])}** | {rest} | "
+        f"**{cell(model['scores'][first])}** | {seeds or '-'} | {rest} | "
         f"{best['name']} {cell(best['scores'][first])} | {number(gap['value'], '+')} ({between}), "
         f"{verdict} | {'; '.join(others)} |"
     )
@@ -64,12 +85,24 @@ def print_rows(runs: list[Path]) -> None:
     """The table of finished runs; nothing where there are none."""
     if not runs:
         return
-    columns = "run|score|parameters|encoder|apart from shared 30-mers|best alternative|difference"
-    names = [*columns.split("|"), "others"]
+    columns = "run|score|parameters|encoder|its seeds|apart from shared 30-mers|best alternative"
+    names = [*columns.split("|"), "difference", "others"]
     print(f"| {' | '.join(names)} |")
     print(f"| {' | '.join('---' for _ in names)} |")
     for run in runs:
         print(row(run))
+
+
+def make_recipes(sets: list[Path], options: argparse.Namespace) -> list[Path]:
+    """A recipe of its data alone for every labelled file."""
+    folder = options.out / "sets"
+    folder.mkdir(parents=True, exist_ok=True)
+    recipes = []
+    for path in sets:
+        recipe = folder / f"{path.name.removesuffix('.tsv.gz')}.toml"
+        recipe.write_text(f'[data]\nkind = "table"\npath = {json.dumps(str(path.resolve()))}\n')
+        recipes.append(recipe)
+    return recipes
 
 
 def make_sets(peaks: list[Path], options: argparse.Namespace) -> list[Path]:
@@ -101,37 +134,223 @@ def is_there(recipe: FinetuneRecipe) -> bool:
     return all(Path(file).exists() for file in [*files, *filter(None, [recipe.pretrained])])
 
 
-def run_all(options: argparse.Namespace) -> list[Path]:
-    """Say the hours, then train what is not finished yet; the folders of what is."""
+def chosen_recipes(options: argparse.Namespace) -> list[Path]:
+    """The recipes to be run: those of the peaks, then those that lie here."""
     recipes = sorted(Path(__file__).parent.glob("*.toml"))
+    if options.sets:
+        recipes = make_recipes(sorted(options.sets.glob("*.tsv.gz")), options) + recipes
     if options.peaks:
-        recipes += make_sets(sorted(options.peaks.glob("*.narrowPeak*")), options)
+        recipes = make_sets(sorted(options.peaks.glob("*.narrowPeak*")), options) + recipes
     missing = set(options.only) - {path.stem for path in recipes}
     if missing:
         sys.exit(
             f"only: no set {', '.join(sorted(missing))}; one of recipes/elements or of --peaks"
         )
-    chosen = [path for path in recipes if not options.only or path.stem in options.only]
+    if not options.only:
+        return recipes
+    # In the order that is asked for, which is the order of the work.
+    return [path for name in options.only for path in recipes if path.stem == name]
+
+
+def run_all(options: argparse.Namespace) -> list[Path]:
+    """Say the hours, then train what is not finished yet; the folders of what is."""
     overrides = tuple(options.set)
-    ranks, total, todo = distributed.start(), 0.0, []
-    for path in chosen:
-        recipe = load(path, FinetuneRecipe, overrides)
+    ranks, total, todo, folders = distributed.start(), 0.0, [], []
+    for path in chosen_recipes(options):
+        recipe, folder = load(path, FinetuneRecipe, overrides), options.out / path.stem
+        folders.append(folder)
         if not is_there(recipe):
             print(f"{path.stem}: its files are not there", file=sys.stderr)
-        elif (options.out / path.stem / "evaluation.json").exists():
+        elif (folder / "evaluation.json").exists():
             print(f"{path.stem}: finished", file=sys.stderr)
         else:
-            times = arm_times(recipe, open_set(recipe.data), ranks, steps=2)
-            seconds = sum(each.seconds for each in times)
-            total += seconds
-            todo.append(path)
-            print(f"{path.stem}: at most {clock(seconds)}", file=sys.stderr)
-    print(f"at most about {clock(total)} in all, and the regressions", file=sys.stderr)
-    for path in todo if not options.plan else ():
-        folder = options.out / path.stem
-        finetune(path, folder, overrides, resume=(folder / "recipe.json").exists())
-    folders = (options.out / path.stem for path in chosen)
-    return [folder for folder in folders if (folder / "evaluation.json").exists()]
+            todo.append(Work(path, overrides, folder))
+            # Where a time is given it is not spent on measuring.
+            if options.minutes is None:
+                times = arm_times(recipe, open_set(recipe.data), ranks, steps=2)
+                seconds = sum(each.seconds for each in times)
+                total += seconds
+                print(f"{path.stem}: at most {clock(seconds)}", file=sys.stderr)
+    if options.minutes is None:
+        side_by_side = f" over {options.processes} processes" if options.processes > 1 else ""
+        print(
+            f"at most about {clock(total / options.processes)} in all{side_by_side}, and the "
+            "regressions",
+            file=sys.stderr,
+        )
+    if not options.plan:
+        deadline = None if options.minutes is None else options.began + 60 * options.minutes
+        if options.processes > 1 or deadline is not None:
+            train_side_by_side(todo, options.processes, deadline)
+        else:
+            for work in todo:
+                finish(work)
+    finished = [folder for folder in folders if (folder / "evaluation.json").exists()]
+    if finished:
+        rows = [{"run": folder.name, **_evaluation(folder)} for folder in finished]
+        (options.out / ROWS).write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return finished
+
+
+def _evaluation(folder: Path) -> dict:
+    return json.loads((folder / "evaluation.json").read_text())
+
+
+@dataclass(frozen=True)
+class Work:
+    """A set to be trained."""
+
+    path: Path
+    overrides: tuple[str, ...]
+    folder: Path
+
+
+@lru_cache(maxsize=2)
+def opened(work: Work) -> tuple[FinetuneRecipe, LabelledSet, list[Arm]]:
+    """The recipe, the rows and the arms of a set; kept, as fits of a set follow one another."""
+    recipe = load(work.path, FinetuneRecipe, work.overrides)
+    data = open_set(recipe.data)
+    return recipe, data, arms_of(recipe, data)
+
+
+def counts(work: Work) -> list[tuple[int, int]]:
+    """Candidates and seeds of every arm; none where the fits of a set hang together."""
+    recipe, _, arms = opened(work)
+    training = recipe.training
+    if isinstance(training.budget, str) or training.folds or training.shares:
+        return []
+    return [(len(arm.candidates), len(training.seeds)) for arm in arms]
+
+
+def train_one(work: Work, arm: int, candidate: int, seed: int) -> float:
+    """One fit of a set, left where `finetune` finds it; its loss on validation."""
+    recipe, data, arms = opened(work)
+    ranks = distributed.start(recipe.training.device)
+    with silence(True):
+        fit = fit_candidate(
+            arms[arm],
+            recipe,
+            data,
+            candidate=arms[arm].candidates[candidate],
+            seed=recipe.training.seeds[seed],
+            folder=work.folder / "fits",
+            ranks=ranks,
+        )
+    return fit.loss
+
+
+def finish(work: Work) -> None:
+    """Train what is left of a set, and measure it."""
+    resume = (work.folder / "recipe.json").exists()
+    finetune(work.path, work.folder, work.overrides, resume)
+
+
+def finish_quietly(work: Work) -> float:
+    """The same in a process of its own."""
+    with contextlib.redirect_stdout(io.StringIO()), silence(True):
+        finish(work)
+    return 0.0
+
+
+class Job(NamedTuple):
+    """A fit of a set, or its end; in the order of the work."""
+
+    number: int
+    """Of the set."""
+    arm: int
+    candidate: int
+    seed: int
+    is_end: bool = False
+
+
+class Schedule:
+    """Which fit of which set is next: all candidates, the best one's other seeds, the verdict.
+
+    Earlier sets go first, so that few are half done where the time ends.
+    """
+
+    def __init__(self, todo: list[Work]) -> None:
+        self.todo = todo
+        self.ready: list[Job] = []
+        self.losses: dict[tuple[int, int], dict[int, float]] = {}
+        self.arms: list[list[tuple[int, int]]] = []
+        self.left: list[int] = []
+
+    def next(self) -> Job | None:
+        """A job that can be done now; sets are opened when there is nothing else to do."""
+        while not self.ready and len(self.arms) < len(self.todo):
+            number = len(self.arms)
+            arms = counts(self.todo[number])
+            self.arms.append(arms)
+            self.left.append(sum(many + seeds - 1 for many, seeds in arms))
+            for arm, (many, _) in enumerate(arms):
+                for candidate in range(many):
+                    heapq.heappush(self.ready, Job(number, arm, candidate, 0))
+            if not arms:
+                heapq.heappush(self.ready, Job(number, 0, 0, 0, True))
+        return heapq.heappop(self.ready) if self.ready else None
+
+    def done(self, job: Job, loss: float) -> None:
+        """Take what a fit came to: others may follow from it."""
+        if job.is_end:
+            return
+        self.left[job.number] -= 1
+        many, seeds = self.arms[job.number][job.arm]
+        if job.seed == 0:
+            losses = self.losses.setdefault((job.number, job.arm), {})
+            losses[job.candidate] = loss
+            if len(losses) == many:
+                # As `train_arm` chooses: the first of equal ones.
+                best = min(range(many), key=losses.__getitem__)
+                for seed in range(1, seeds):
+                    heapq.heappush(self.ready, Job(job.number, job.arm, best, seed))
+        if not self.left[job.number]:
+            heapq.heappush(self.ready, Job(job.number, 0, 0, 0, True))
+
+
+def train_side_by_side(todo: list[Work], processes: int, deadline: float | None) -> None:
+    """Train sets in several processes of one thread each, up to a time (`time.monotonic`)."""
+    schedule = Schedule(todo)
+    # Not forked: the threads of torch do not survive that.
+    spawned = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(processes, spawned, torch.set_num_threads, (1,))
+    running: dict[Future, Job] = {}
+    try:
+        while True:
+            while len(running) < processes and (job := schedule.next()):
+                work = todo[job.number]
+                if job.is_end:
+                    running[pool.submit(finish_quietly, work)] = job
+                else:
+                    running[pool.submit(train_one, work, *job[1:4])] = job
+            if not running:
+                return
+            left = None if deadline is None else max(0.0, deadline - time.monotonic())
+            for future in wait(running, left, FIRST_COMPLETED).done:
+                job = running.pop(future)
+                work = todo[job.number]
+                schedule.done(job, _loss_of(future, work))
+                if job.is_end and (work.folder / "evaluation.json").exists():
+                    print(f"{work.path.stem}: finished", file=sys.stderr, flush=True)
+            if deadline is not None and time.monotonic() >= deadline:
+                print(f"the time is over: {len(running)} jobs are cut short", file=sys.stderr)
+                return
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+        # A fit that is told to end saves its weights first; --run goes on from there.
+        for child in multiprocessing.active_children():
+            child.terminate()
+
+
+def _loss_of(future: Future, work: Work) -> float:
+    """What a fit came to; a line for a set that failed, as the others go on."""
+    try:
+        return future.result()
+    except BrokenProcessPool:
+        sys.exit("a process was killed (is there memory for so many?); --run goes on from here")
+    except Exception as error:
+        print(f"{work.path.stem}: {error}", file=sys.stderr)
+        return math.inf
 
 
 def main(words: list[str]) -> None:
@@ -144,11 +363,15 @@ def main(words: list[str]) -> None:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--peaks", type=Path, help="a folder of *.narrowPeak(.gz)")
     parser.add_argument("--genome", type=Path, help="the FASTA of the peaks")
+    parser.add_argument("--sets", type=Path, help="a folder of labelled *.tsv.gz made before")
+    parser.add_argument("--processes", type=int, default=1, help="fits side by side")
+    parser.add_argument("--minutes", type=float, help="stop then, what is not finished is kept")
     parser.add_argument("--length", type=int, default=200)
     parser.add_argument("--fewest", type=int, default=500, help="peaks of a file, at least")
     parser.add_argument("--validation", default="chr20:40000001-48000000")
     parser.add_argument("--test", default="chr20:48000001-63025520")
     options = parser.parse_args(words)
+    options.began = time.monotonic()
     print_rows(run_all(options) if options.run or options.plan else options.runs)
 
 

@@ -2,6 +2,9 @@
 
 import importlib.util
 import json
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +32,16 @@ def table(tmp_path):
     words = ["--peaks", str(tmp_path), "--genome", str(tmp_path / "genome.fa"), "--length", "64"]
     words += ["--fewest", "50", "--validation", "chr1:60001-85000", "--test", "chr1:85001-120000"]
     words += [word for each in SMALL for word in ("--set", each)]
-    return lambda *more: script.main([*words, "-o", str(tmp_path / "out"), *more])
+    words += ["-o", str(tmp_path / "out")]
+
+    def run(*more):
+        # In a process of its own: those that it starts import what they run by the script's name.
+        if "--processes" in more:
+            subprocess.run([sys.executable, SCRIPT, *words, *more], check=True)
+        else:
+            script.main([*words, *more])
+
+    return run
 
 
 @pytest.mark.filterwarnings("default::orchid_genomics.errors.GenomeNote")
@@ -60,6 +72,28 @@ def test_it_says_the_time_trains_and_goes_on(table, tmp_path, capsys, monkeypatc
     out, err = capsys.readouterr()
     assert "K1: finished" in err
     assert out.splitlines()[-1] == row
+
+
+@pytest.mark.filterwarnings("default::orchid_genomics.errors.GenomeNote")
+def test_side_by_side_the_answers_are_those_of_one_after_another(table, tmp_path, capfd):
+    words = ("--only", "K1", "--set", "training.seeds=[0, 1]")
+    table("--run", *words)
+    row = capfd.readouterr().out.splitlines()[-1]
+    shutil.rmtree(tmp_path / "out")
+    table("--run", *words, "--processes", "2", "--minutes", "5")
+    assert capfd.readouterr().out.splitlines()[-1] == row
+    line = json.loads((tmp_path / "out" / "table.jsonl").read_text())
+    assert line["run"] == "K1"
+    assert len(line["verdict"]["seeds"]["model"]) == 3
+
+
+@pytest.mark.filterwarnings("default::orchid_genomics.errors.GenomeNote")
+def test_when_the_time_is_over_nothing_is_said_of_what_is_not_finished(table, tmp_path, capsys):
+    table("--run", "--only", "K1", "--minutes", "0")
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "the time is over" in err
+    assert not (tmp_path / "out" / "table.jsonl").exists()
 
 
 def test_a_set_that_is_not_there_is_one_line(table):

@@ -33,6 +33,7 @@ from orchid_genomics.evaluate.candidates import (
 )
 from orchid_genomics.evaluate.enriched import enriched_motifs
 from orchid_genomics.evaluate.finetune_recipe import FinetuneRecipe
+from orchid_genomics.model.adapters import adapt, merge
 from orchid_genomics.model.cnn import CNNRecipe, cnn_encoder
 from orchid_genomics.model.folder import ModelRecipe, OrchidModel
 from orchid_genomics.model.heads import LetterReader
@@ -127,14 +128,21 @@ def arms_of(recipe: FinetuneRecipe, data: LabelledSet) -> list[Arm]:
 
     def model(candidate: Candidate, seed: int) -> OrchidModel:
         own = candidate.encoder or recipe.model
-        shaped = recipe.model_copy(update={"model": own})
+        shaped = of_candidate(candidate).model_copy(update={"model": own})
         made = build_model(shaped, data, seed, candidate.reading)
         if made.encoder.stem is not None and begins_at_motifs(recipe, data):
             made.encoder.stem.begin_at(motifs(made.encoder.recipe.stem))
         return made
 
     def random(candidate: Candidate, seed: int) -> OrchidModel:
-        return build_random(recipe, data, seed, candidate.reading)
+        return build_random(of_candidate(candidate), data, seed, candidate.reading)
+
+    def of_candidate(candidate: Candidate) -> FinetuneRecipe:
+        if candidate.tuned is None:
+            return recipe
+        parts = {"layers": candidate.tuned.layers, "adapter": candidate.tuned.adapter}
+        training = recipe.training.model_copy(update=parts)
+        return recipe.model_copy(update={"training": training})
 
     arms = [Arm(MODEL, model, candidates)]
     if recipe.pretrained and chosen.random:
@@ -160,6 +168,7 @@ def build_model(
         given = OrchidModel.from_pretrained(recipe.pretrained)
         # The encoder alone: whatever the given model predicts, the head is new.
         model.encoder.load_state_dict(given.encoder.state_dict())
+    adapt(model.encoder, recipe.training.adapter or 0)
     return model
 
 
@@ -168,7 +177,10 @@ def build_random(
 ) -> OrchidModel:
     """The same encoder from random weights, as a model from scratch would begin."""
     spread = {"short_spread": recipe.baselines.random_spread}
-    return _build(recipe, data, seed, encoder_of(recipe).model_copy(update=spread), reading)
+    encoder = encoder_of(recipe).model_copy(update=spread)
+    model = _build(recipe, data, seed, encoder, reading)
+    adapt(model.encoder, recipe.training.adapter or 0)
+    return model
 
 
 def _build(
@@ -284,13 +296,13 @@ def fit_candidate(
     folder: Path,
     ranks: Ranks,
 ) -> SupervisedFit[OrchidModel]:
-    """One model of an arm, trained in a folder of its own within `folder`."""
+    """One model of an arm, trained in a folder of its own within `folder`, its adapters merged."""
     model = arm.make(candidate, seed)
     # An equivariant encoder with a strand-blind head answers both strands alike; a dense one has to
     # see both.
     is_dense = model.recipe.encoder.strands == "dense"
     words = re.sub(r"[^\w.]+", "-", f"{arm.name}-{candidate.words}")
-    return fit_supervised(
+    done = fit_supervised(
         model,
         data,
         candidate.training,
@@ -307,6 +319,9 @@ def fit_candidate(
         folder=folder / f"{words}-seed{seed}",
         ranks=ranks,
     )
+    # Before it answers: what is measured is what its folder will hold.
+    merge(done.model)
+    return done
 
 
 def _answer(

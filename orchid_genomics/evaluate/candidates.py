@@ -5,7 +5,7 @@ is no longer searched, and all of this is a function of recipe and data, so that
 finds its fits again.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -13,6 +13,7 @@ import numpy as np
 from orchid_genomics.data.labelled.schema import LabelledSet
 from orchid_genomics.errors import RecipeError
 from orchid_genomics.evaluate.finetune_recipe import FinetuneEncoder, FinetuneRecipe
+from orchid_genomics.model.adapters import largest_rank
 from orchid_genomics.model.folder import OrchidModel
 from orchid_genomics.model.heads import HEADS, HeadRecipe, MaximaKind, PooledRecipe, TracksRecipe
 from orchid_genomics.model.orchid import OrchidRecipe
@@ -76,6 +77,33 @@ ANCHORED = (
 
 
 @dataclass(frozen=True)
+class Tuned:
+    """What of a given encoder is trained beside the head."""
+
+    layers: int | None = None
+    """So many of the last layers; None: all weights."""
+    adapter: int = 0
+    """Rank of low-rank updates in place of the weights; 0: none."""
+
+    @property
+    def words(self) -> str:
+        """For tables and notes."""
+        if self.adapter:
+            return f"the head and adapters of rank {self.adapter}"
+        if self.layers is None:
+            return "all weights"
+        if self.layers == 0:
+            return "the head alone"
+        return f"the head and the last {self.layers} layer{'s' if self.layers > 1 else ''}"
+
+
+RANK = 8
+"""Of the adapters that are tried where the recipe names none."""
+PARTS_RATE = 3e-3
+"""Of a head, adapters or last layers: what few weights learn with, above a whole encoder's."""
+
+
+@dataclass(frozen=True)
 class Candidate:
     """One way to train an arm."""
 
@@ -85,6 +113,8 @@ class Candidate:
     """What a pooled head of an encoder reads; None for tracks and for other arms."""
     encoder: FinetuneEncoder | None = None
     """A shape other than the recipe's."""
+    tuned: Tuned | None = None
+    """A part of the encoder other than the recipe's."""
 
     @property
     def words(self) -> str:
@@ -94,6 +124,8 @@ class Candidate:
             words += f", {self.training.noise:.0%} hidden"
         if self.encoder is not None:
             words += f", {shape_words(self.encoder)}"
+        if self.tuned is not None:
+            words += f", {self.tuned.words}"
         return words if self.reading is None else f"{words}, {self.reading.words}"
 
 
@@ -131,7 +163,7 @@ def count_of(recipe: FinetuneRecipe, data: LabelledSet) -> int:
     if isinstance(recipe.training.budget, int):
         return recipe.training.budget
     if isinstance(recipe.training.budget, str):
-        return len(ANYWHERE) + len(SCRATCH)
+        return len(ANYWHERE) + len(SCRATCH) + len(parts_of(recipe))
     epochs = training_of(recipe, data, wanted=model_steps(recipe, data)).epochs
     letters = int(data.lengths[data.rows("train")].sum()) * epochs
     return int(np.clip(LETTERS // max(letters, 1), FEWEST, MOST))
@@ -165,8 +197,29 @@ def model_candidates(recipe: FinetuneRecipe, data: LabelledSet) -> list[Candidat
     every.append(candidate(second, readings[0]))
     every += [candidate(first, reading) for reading in readings[1:]]
     every += [candidate(pair, readings[0]) for pair in others]
+    part = candidate((PARTS_RATE, 0.0), readings[0])
+    every += [replace(part, tuned=tuned) for tuned in parts_of(recipe)]
     # What the recipe states makes some of them alike.
     return list(dict.fromkeys(every))[: count_of(recipe, data)]
+
+
+def tuned_of(recipe: FinetuneRecipe) -> Tuned:
+    """What of the encoder the recipe trains."""
+    return Tuned(recipe.training.layers, recipe.training.adapter or 0)
+
+
+def parts_of(recipe: FinetuneRecipe) -> list[Tuned]:
+    """Parts of a given encoder to train in place of the whole, where the recipe names none."""
+    training = recipe.training
+    is_stated = training.layers is not None or training.adapter is not None
+    if recipe.pretrained is None or is_stated:
+        return []
+    encoder = encoder_of(recipe)
+    rank = min(RANK, largest_rank(encoder))
+    parts = [Tuned(adapter=rank)] if rank else []
+    # The last of one layer is all of them.
+    parts += [Tuned(layers=1)] if encoder.depth > 1 else []
+    return [*parts, Tuned(layers=0)]
 
 
 def model_steps(recipe: FinetuneRecipe, data: LabelledSet) -> int:

@@ -102,6 +102,10 @@ class FinetuneTraining(Strict):
     """
     layers: int | None = Field(default=None, ge=0)
     """How many of the last layers are trained: all if not given, 0 for the head alone (a probe)."""
+    adapter: int | None = Field(default=None, ge=0)
+    """Rank of low-rank updates of a given model's products (LoRA), trained with the head in place
+    of its weights and merged into them; 0: none; not given: among the last candidates.
+    """
     class_weights: Literal["none", "balanced"] = "none"
     """balanced: every class, or the two answers of every label, have the same say in the loss."""
     checks: int | None = Field(default=None, gt=0)
@@ -119,6 +123,12 @@ class FinetuneTraining(Strict):
     def _shares(self) -> "FinetuneTraining":
         if self.shares and self.folds:
             raise PydanticCustomError("shares", "either shares, or folds")
+        return self
+
+    @model_validator(mode="after")
+    def _adapts(self) -> "FinetuneTraining":
+        if self.adapter and self.layers is not None:
+            raise PydanticCustomError("adapter", "either layers, or an adapter in place of all")
         return self
 
     @field_validator("budget")
@@ -182,6 +192,14 @@ class FinetuneRecipe(Strict):
         if self.pretrained is not None and self.model is not None:
             message = "either pretrained, a model folder, or [model], an encoder from scratch"
             raise PydanticCustomError("model", message)
+        return self
+
+    @model_validator(mode="after")
+    def _adapts(self) -> "FinetuneRecipe":
+        # Random weights that nothing trains would stay random.
+        if self.training.adapter and self.pretrained is None:
+            message = "training.adapter updates a given model, and none is named by pretrained"
+            raise PydanticCustomError("adapter", message)
         return self
 
 

@@ -24,6 +24,7 @@ from orchid_genomics import __version__
 from orchid_genomics.errors import InputError, reason
 from orchid_genomics.files import atomic_folder, is_regular, read_json, utf8_name
 from orchid_genomics.model import cnn  # noqa: F401  (which registers a head)
+from orchid_genomics.model.adapters import merged_state
 from orchid_genomics.model.catalogue import (
     CARD,
     CONFIG,
@@ -203,7 +204,7 @@ class OrchidModel(nn.Module):
         self.provenance = provenance or self.provenance
         # safetensors takes neither views nor other layouts.
         tensors = {
-            name: tensor.detach().cpu().contiguous() for name, tensor in self.state_dict().items()
+            name: tensor.detach().cpu().contiguous() for name, tensor in merged_state(self).items()
         }
         with atomic_folder(folder) as part:
             try:
@@ -266,7 +267,7 @@ class OrchidModel(nn.Module):
         config = self.recipe.model_dump_json(exclude_defaults=True)
         digest = hashlib.sha256(f"{self.recipe.encoder.filter.kind} {head} {config}".encode())
         # Sorted, so that the order in which modules are made does not matter.
-        for name, tensor in sorted(self.state_dict().items()):
+        for name, tensor in sorted(merged_state(self).items()):
             digest.update(name.encode())
             digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
         return digest.hexdigest()[:12]

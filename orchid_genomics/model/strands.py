@@ -91,11 +91,42 @@ class Mix(nn.Module):
         shape = (groups, outside // groups, inside // groups)
         self.weight = nn.Parameter(torch.randn(shape) * (scale / math.sqrt(shape[-1])))
         self.bias = nn.Parameter(torch.zeros(outside // self.halves)) if bias else None
+        # No weight without an adapter: the model folders that there were stay what they are.
+        self.down: nn.Parameter | None = None
+        self.up: nn.Parameter | None = None
+
+    def adapt(self, rank: int) -> None:
+        """Add a low-rank update U D to the weight, which begins at zero (`model.adapters`).
+
+        Every matrix of the weight has its own pair, U (out, rank) and D (rank, in): even channels
+        still meet even ones alone, and the strand law holds whatever is learned.
+
+        Parameters
+        ----------
+        rank : int
+            At most the smaller side of a matrix.
+        """
+        G, O, I = self.weight.shape
+        self.down = nn.Parameter(torch.randn(G, rank, I).to(self.weight) / math.sqrt(I))
+        # At zero: the first answer is that of the given weights.
+        self.up = nn.Parameter(self.weight.new_zeros(G, O, rank))
+
+    def matrix(self) -> Tensor:
+        """The weight with its low-rank update, (halves * blocks, out, in)."""
+        if self.up is None or self.down is None:
+            return self.weight
+        return self.weight + torch.matmul(self.up, self.down)
+
+    @torch.no_grad()
+    def merge(self) -> None:
+        """Make the low-rank update part of the weight, and be an ordinary layer again."""
+        self.weight.copy_(self.matrix())
+        self.down = self.up = None
 
     def forward(self, x_BDL: Tensor) -> Tensor:
         G, _, I = self.weight.shape
         B, _, L = x_BDL.shape
-        y = torch.matmul(self.weight, x_BDL.reshape(B, G, I, L)).reshape(B, -1, L)
+        y = torch.matmul(self.matrix(), x_BDL.reshape(B, G, I, L)).reshape(B, -1, L)
         if self.bias is None:
             return y
         # On even channels alone: an odd one changes its sign on the other strand.
@@ -110,7 +141,7 @@ class Mix(nn.Module):
         themselves.
         """
         half = math.sqrt(0.5) if self.halves == 2 else 1.0
-        weight, bias = self.weight * half, self.bias
+        weight, bias = self.matrix() * half, self.bias
         if scale is None:  # the butterfly stands before the product: the bias is not part of it
             return weight.to(dtype), None if bias is None else bias.to(dtype)
         weight = weight * scale.view(self.blocks, 1, -1).repeat(self.halves, 1, 1)

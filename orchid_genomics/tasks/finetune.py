@@ -26,7 +26,13 @@ from orchid_genomics.evaluate.arms import (
     train_arm,
 )
 from orchid_genomics.evaluate.budget import check_budget, within_budget
-from orchid_genomics.evaluate.candidates import readings_of, settings_notes, strand_of
+from orchid_genomics.evaluate.candidates import (
+    Tuned,
+    readings_of,
+    settings_notes,
+    strand_of,
+    tuned_of,
+)
 from orchid_genomics.evaluate.comparison import (
     Verdict,
     compare,
@@ -200,7 +206,7 @@ def notes_of(recipe: FinetuneRecipe, data: LabelledSet, model: OrchidModel) -> l
     """What a reader must know: the strand, what was trained, what was dropped or drawn, what
     pretraining saw.
     """
-    notes = [_strand_note(recipe, data, model), f"Trained: {_trained_words(recipe)}."]
+    notes = [_strand_note(recipe, data, model), f"Trained: {tuned_of(recipe).words}."]
     notes += settings_notes(recipe, data)
     notes += data.task.notes
     notes += [f"Data: {note}." for note in data.notes]
@@ -211,7 +217,7 @@ def notes_of(recipe: FinetuneRecipe, data: LabelledSet, model: OrchidModel) -> l
     if read is not None and longest > read:
         rows = f"rows of up to {longest:,} nt"
         notes.append(f"Length: {rows}, pretraining read windows of {read:,} nt.")
-    if recipe.training.layers is not None and recipe.baselines.random:
+    if tuned_of(recipe) != Tuned() and recipe.baselines.random:
         notes.append(
             "Random weights: no more of them is trained than of the given ones, the rest stays "
             "random."
@@ -236,14 +242,6 @@ def _strand_note(recipe: FinetuneRecipe, data: LabelledSet, model: OrchidModel) 
     else:
         why = "the data name no strand, or only one"
     return f"Strand: {strand} ({reads}; {why})."
-
-
-def _trained_words(recipe: FinetuneRecipe) -> str:
-    """What of the model is trained."""
-    layers = recipe.training.layers
-    if layers is None:
-        return "all weights"
-    return "the head alone" if layers == 0 else f"the head and the last {layers} layers"
 
 
 def _write(

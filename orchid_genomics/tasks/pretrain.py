@@ -16,6 +16,7 @@ from orchid_genomics.errors import OrchidError, RecipeError, say
 from orchid_genomics.evaluate.score_table import ScoreTable
 from orchid_genomics.files import atomic_file, finite
 from orchid_genomics.genome.regions import union
+from orchid_genomics.model.adapters import adapt, merge
 from orchid_genomics.model.device import memory_of
 from orchid_genomics.model.folder import ModelRecipe, OrchidModel
 from orchid_genomics.model.heads import LettersRecipe
@@ -138,6 +139,7 @@ def _train(
     if check and (best := run.load(BEST, ranks.device)) is not None:
         with run.restoring(BEST):
             model.load_state_dict(best["model"])
+    merge(model)
     return progress
 
 
@@ -189,6 +191,7 @@ def build(recipe: RunRecipe, fresh: bool = False) -> OrchidModel:
     if given is not None and not fresh:
         # A given model without tracks leaves those weights as they were drawn.
         model.load_state_dict({**model.state_dict(), **given.state_dict()})
+        adapt(model.encoder, recipe.training.adapter)
     return model
 
 
@@ -296,8 +299,12 @@ def kept_bytes(encoder: OrchidRecipe, checkpointing: bool, narrow: torch.dtype) 
 
 def summary(model: OrchidModel, lines: list[str]) -> str:
     """What is about to be trained on what, in a few lines."""
+    trained = sum(each.numel() for each in model.parameters() if each.requires_grad)
     parameters = sum(parameter.numel() for parameter in model.parameters())
-    return "\n".join([f"{parameters:,} parameters; {lines[0]}", *lines[1:]])
+    words = f"{parameters:,} parameters"
+    if trained < parameters:
+        words += f", {trained:,} of them trained"
+    return "\n".join([f"{words}; {lines[0]}", *lines[1:]])
 
 
 def provenance_of(

@@ -70,6 +70,9 @@ class TrainingRecipe(Strict):
     """Steps between validations."""
     patience: int = Field(default=0, ge=0)
     """Stop after so many validations without a better one; 0: train to the end."""
+    adapter: int = Field(default=0, ge=0)
+    """Rank of low-rank updates of a given model's products (LoRA), trained with the head in place
+    of its weights and merged into them at the end; 0: all weights are trained."""
 
 
 class Encoder(Protocol):

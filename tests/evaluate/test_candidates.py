@@ -11,6 +11,7 @@ from orchid_genomics.evaluate.budget import Pace, fit_in
 from orchid_genomics.evaluate.candidates import (
     FEWEST,
     MOST,
+    Tuned,
     cnn_candidates,
     encoder_of,
     model_candidates,
@@ -91,6 +92,21 @@ def test_a_shape_is_tried_where_the_recipe_names_none():
     assert [shape.stem for shape in shapes if shape is not None] == [23]
     stated = model_candidates(recipe(model={"width": 32}), data)
     assert not any(candidate.encoder for candidate in stated)
+
+
+def test_parts_of_a_given_encoder_are_tried_last_where_the_recipe_names_none():
+    data = rows_of(200)
+    given = {"pretrained": "yeast"}
+    every = model_candidates(recipe(**given, training={"budget": 20}), data)
+    parts = [each.tuned for each in every if each.tuned is not None]
+    assert parts == [Tuned(adapter=8), Tuned(layers=1), Tuned(layers=0)]
+    assert [each.tuned for each in every[-3:]] == parts
+    assert "the head and adapters of rank 8" in every[-3].words
+    assert not any(each.tuned for each in model_candidates(recipe(**given), data))
+    for stated in ({"adapter": 4}, {"layers": 0}, {"adapter": 0}):
+        tried = model_candidates(recipe(**given, training={"budget": 20, **stated}), data)
+        assert not any(each.tuned for each in tried)
+    assert not any(each.tuned for each in model_candidates(recipe(training={"budget": 20}), data))
 
 
 def test_what_begins_at_motifs_takes_fewer_steps():

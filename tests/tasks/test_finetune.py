@@ -218,9 +218,7 @@ def test_what_is_frozen_stays_as_pretraining_left_it(recipe, tmp_path, capsys, p
         recipe, tmp_path / "run", *QUICK, *([] if layers is None else [f"training.layers={layers}"])
     )
     out = capsys.readouterr().out
-    trained = {None: "all weights", 0: "the head alone", 1: "the head and the last 1 layers"}[
-        layers
-    ]
+    trained = {None: "all weights", 0: "the head alone", 1: "the head and the last 1 layer"}[layers]
     assert f"Trained: {trained}." in out
     assert ("Random weights: no more of them is trained" in out) == (layers is not None)
     assert "random weights" in out
@@ -239,6 +237,53 @@ def test_what_is_frozen_stays_as_pretraining_left_it(recipe, tmp_path, capsys, p
         assert any(name.startswith("blocks.0") for name in changed)
     else:
         assert "letters.free" in changed
+
+
+def test_adapters_leave_a_folder_as_any_and_go_on_after_a_kill(
+    recipe, tmp_path, capsys, pretrained, monkeypatch, refused
+):
+    from_pretrained(recipe, pretrained)
+    words = ("training.epochs=2", "baselines.simple=false", "training.adapter=2")
+    run(recipe, tmp_path / "run", *words)
+    out = capsys.readouterr().out
+    assert "Trained: the head and adapters of rank 2." in out
+    assert "Random weights: no more of them is trained" in out
+    before, after = (
+        dict(OrchidModel.from_pretrained(folder).encoder.named_parameters())
+        for folder in (pretrained, tmp_path / "run" / "model")
+    )
+    assert before.keys() == after.keys()
+    for name, given in before.items():
+        is_product = name.endswith(("inside.weight", "outside.weight"))
+        assert torch.equal(given, after[name]) == (not is_product), name
+        if is_product:
+            ranks = torch.linalg.matrix_rank(after[name] - given, atol=1e-5)
+            assert ranks.tolist() == [2, 2]
+
+    def once(self, name, state, save=Run.save):
+        save(self, name, state)
+        raise SystemExit(143)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Run, "save", once)
+        with pytest.raises(SystemExit):
+            run(recipe, tmp_path / "killed", *words)
+    overrides = [word for each in words for word in ("--set", each)]
+    main(["finetune", str(recipe), "-o", str(tmp_path / "killed"), "--resume", *overrides])
+    hashes = {
+        OrchidModel.from_pretrained(tmp_path / name / "model").hash() for name in ("run", "killed")
+    }
+    assert len(hashes) == 1
+    capsys.readouterr()
+    line = refused("finetune", recipe, "-o", tmp_path / "no", "--set", "training.adapter=100")
+    assert "training.adapter: 100, and the smallest matrix has 8 rows or columns" in line
+    words = ("--set", "training.adapter=2", "--set", "training.layers=1")
+    assert "either layers, or an adapter" in refused("finetune", recipe, *words)
+
+
+def test_an_adapter_of_random_weights_is_refused(recipe, refused):
+    line = refused("finetune", recipe, "--set", "training.adapter=2")
+    assert "training.adapter updates a given model, and none is named by pretrained" in line
 
 
 @pytest.mark.parametrize("spread", [0.0, 0.5])

@@ -214,6 +214,25 @@ def test_a_given_model_goes_on_and_stands_beside_itself_and_scratch(run, small, 
     assert (tmp_path / "on/model/model.safetensors").read_bytes() == whole
 
 
+def test_an_adapter_goes_on_by_low_rank_updates_that_the_folder_does_not_show(
+    run, small, tmp_path, capsys, refused
+):
+    overrides = (f"pretrained={run / 'model'}", "training.adapter=2", "evaluation.sites=0")
+    pretrain(small, tmp_path / "on", overrides)
+    assert " of them trained; " in capsys.readouterr().err
+    given, on = (
+        dict(OrchidModel.from_pretrained(each / "model").encoder.named_parameters())
+        for each in (run, tmp_path / "on")
+    )
+    changed = {name for name, weight in given.items() if not torch.equal(weight, on[name])}
+    assert changed == {name for name in given if name.endswith(("inside.weight", "outside.weight"))}
+    whole = (tmp_path / "on/model/model.safetensors").read_bytes()
+    pretrain(small, tmp_path / "on", overrides, resume=True)
+    assert (tmp_path / "on/model/model.safetensors").read_bytes() == whole
+    line = refused("pretrain", small, "--set", "training.adapter=2")
+    assert "training.adapter updates a given model, and none is named by pretrained" in line
+
+
 def test_from_names_the_given_model_as_seen_from_here(run, small, tmp_path, monkeypatch):
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")

@@ -5,6 +5,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
+from pydantic import model_validator
+from pydantic_core import PydanticCustomError
+
 from orchid_genomics.data.loader import Sampler
 from orchid_genomics.errors import RecipeError
 from orchid_genomics.evaluate.masked_letters import LetterModel
@@ -47,6 +50,14 @@ class RunRecipe(Strict):
     def given(self) -> Path | None:
         """The model folder that the run begins with; None for random weights."""
         return None
+
+    @model_validator(mode="after")
+    def _adapts(self) -> "RunRecipe":
+        # Random weights that nothing trains would stay random.
+        if self.training.adapter and self.given is None:
+            message = "training.adapter updates a given model, and none is named by pretrained"
+            raise PydanticCustomError("adapter", "{found}", {"found": message})
+        return self
 
     def stages(self) -> tuple[StageRecipe, ...]:
         """The curriculum, or the one stage that `training` and the source's length describe."""

@@ -8,7 +8,7 @@ a channel, spaced at the start from 8 nt up to the first window of the recipe.
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
 from pydantic import Field, model_validator
@@ -192,7 +192,7 @@ class StaticFilter(nn.Module):
         return static_spectra([self], L)[0]
 
 
-def static_spectra(filters: Sequence[StaticFilter], L: int, rows: slice = slice(None)) -> Tensor:
+def static_spectra(filters: Sequence[StaticFilter], L: int, rows: slice | None = None) -> Tensor:
     """The spectra (N, C, F) of filters of one shape, or of some of their channels, together.
 
     Each by itself would be a hundred small calls, which is what a GPU waits for.
@@ -201,9 +201,13 @@ def static_spectra(filters: Sequence[StaticFilter], L: int, rows: slice = slice(
     def stack(parameter: Callable[[StaticFilter], Tensor]) -> Tensor:
         return torch.stack([parameter(filter) for filter in filters])
 
-    last = stack(lambda filter: filter.last.weight[rows])
-    norm = stack(lambda filter: filter.norm[rows])
-    decay = stack(lambda filter: filter.log_decay[rows])
+    def some(parameter: Tensor) -> Tensor:
+        # A slice of everything is no free view: its gradient is two more calls.
+        return parameter if rows is None else parameter[rows]
+
+    last = stack(lambda filter: some(filter.last.weight))
+    norm = stack(lambda filter: some(filter.norm))
+    decay = stack(lambda filter: some(filter.log_decay))
     with torch.autocast(last.device.type, enabled=False):
         return implicit.spectrum(
             stack(lambda filter: filter.first.weight),
@@ -214,6 +218,29 @@ def static_spectra(filters: Sequence[StaticFilter], L: int, rows: slice = slice(
             torch.exp(-decay),
             L,
         )
+
+
+class Conditions(NamedTuple):
+    """What multiplies the strength of each frequency, each part where it is."""
+
+    gain_CF: Tensor | None
+    taps_CJ: Tensor | None
+    """Side taps along frequency."""
+    turned_CF: Tensor | None
+    """The gain of the term that reads turned copies."""
+
+
+# Complex numbers of all layers' gains together, from which on each layer makes its own when asked.
+TOGETHER = 1 << 25
+
+
+def conditions(layers: Sequence["Conditioning"], L: int) -> list[Conditions] | None:
+    """Those of layers of one kind and shape for windows of L letters, together; None where they
+    would hold too much at once.
+    """
+    if layers and len(layers) * layers[0].channels * (L // 2 + 1) > TOGETHER:
+        return None
+    return layers[0].together(layers, L) if layers else []
 
 
 class Conditioning(nn.Module):
@@ -237,6 +264,12 @@ class Conditioning(nn.Module):
 
     def __init__(self, channels: int, recipe: Any) -> None:
         super().__init__()
+        self.channels = channels
+
+    @classmethod
+    def together(cls, layers: Sequence[Any], L: int) -> list[Conditions]:
+        """Those of several layers of this kind: each by itself, unless a kind has a better way."""
+        return [Conditions(*layer(L), layer.turned(L)) for layer in layers]
 
     def forward(self, L: int) -> tuple[Tensor | None, Tensor | None]:
         """Gain (C, F), F = L // 2 + 1, and side taps along frequency (C, J), each where it is."""
@@ -271,20 +304,31 @@ class _ByTaps(Conditioning):
             centre = functional.one_hot(torch.tensor(recipe.taps // 2), recipe.taps)
             self.turn = nn.Parameter((recipe.turned * centre).repeat(channels, 1))
 
-    def turned(self, L: int) -> Tensor | None:
-        if self.turn is None:
-            return None
-        with torch.autocast(self.turn.device.type, enabled=False):
-            return tap_spectrum(self.turn, L)
-
-    def forward(self, L: int) -> tuple[Tensor, Tensor | None]:
-        side = None if self.side is None else torch.view_as_complex(self.side)
+    @classmethod
+    def together(cls, layers: Sequence["_ByTaps"], L: int) -> list[Conditions]:
+        sides = [
+            None if layer.side is None else torch.view_as_complex(layer.side) for layer in layers
+        ]
+        turns = [layer.turn for layer in layers if layer.turn is not None]
         # Tap spectra of long windows need their float32, whatever the activations.
-        with torch.autocast(self.taps.device.type, enabled=False):
-            return self.gain(L), side
+        with torch.autocast(layers[0].taps.device.type, enabled=False):
+            taps = torch.stack([layer.taps for layer in layers], 1)
+            strength = torch.stack([layer.strength for layer in layers])
+            gains = cls.gain(taps, strength[..., None], L).unbind()
+            turned = tap_spectrum(torch.stack(turns), L).unbind() if turns else [None] * len(layers)
+        return [Conditions(*each) for each in zip(gains, sides, turned, strict=True)]
 
-    def gain(self, L: int) -> Tensor:
-        """What S(v) is multiplied by, (C, F)."""
+    def turned(self, L: int) -> Tensor | None:
+        return self.together([self], L)[0].turned_CF
+
+    def forward(self, L: int) -> tuple[Tensor | None, Tensor | None]:
+        return self.together([self], L)[0][:2]
+
+    @staticmethod
+    def gain(taps: Tensor, strength: Tensor, L: int) -> Tensor:
+        """What S(v) is multiplied by, (N, C, F), of taps (convolutions, N, C, K) and strengths (N,
+        C, 1).
+        """
         raise NotImplementedError
 
 
@@ -296,9 +340,9 @@ class Correlation(_ByTaps):
     kind = "correlation"
     convolutions = 2
 
-    def gain(self, L: int) -> Tensor:
-        crossed = cross_taps(self.taps[0], self.taps[1])
-        return tap_spectrum(crossed * self.strength[:, None], L)
+    @staticmethod
+    def gain(taps: Tensor, strength: Tensor, L: int) -> Tensor:
+        return tap_spectrum(cross_taps(*taps.unbind()) * strength, L)
 
 
 @FILTERS.register("magnitude")
@@ -309,10 +353,11 @@ class Magnitude(_ByTaps):
     kind = "magnitude"
     convolutions = 1
 
-    def gain(self, L: int) -> Tensor:
-        square = tap_spectrum(cross_taps(self.taps[0], self.taps[0]), L).real
+    @staticmethod
+    def gain(taps: Tensor, strength: Tensor, L: int) -> Tensor:
+        square = tap_spectrum(cross_taps(taps[0], taps[0]), L).real
         # The root has no slope at 0, which one tap alone may reach at some frequency.
-        root = (square.clamp(min=0) + 1e-12).sqrt() * self.strength[:, None]
+        root = (square.clamp(min=0) + 1e-12).sqrt() * strength
         return torch.complex(root, torch.zeros_like(root))
 
 
@@ -324,15 +369,15 @@ class Unconditioned(Conditioning):
 
 
 def cross_taps(q_CK: Tensor, k_CK: Tensor) -> Tensor:
-    """The taps (C, 2 K - 1) whose spectrum is W_q conj(W_k): at lag m, the sum over q[a] k[b] with
-    a - b = m.
+    """The taps (..., C, 2 K - 1) whose spectrum is W_q conj(W_k): at lag m, the sum over q[a] k[b]
+    with a - b = m.
     """
     K = q_CK.shape[-1]
-    lag = torch.arange(K, device=q_CK.device)
-    where = functional.one_hot((lag[:, None] - lag[None, :] + K - 1).reshape(-1), 2 * K - 1).to(
-        q_CK.dtype
-    )
-    return (q_CK[:, :, None] * k_CK[:, None, :]).reshape(-1, K * K) @ where
+    lag = torch.arange(1 - K, K, device=q_CK.device)
+    # Not `one_hot`, which makes a GPU wait for the largest lag.
+    difference = (lag[K - 1 :, None] - lag[K - 1 :]).view(-1, 1)
+    where = (difference == lag).to(q_CK.dtype)
+    return (q_CK[..., :, None] * k_CK[..., None, :]).flatten(-2) @ where
 
 
 def tap_spectrum(taps: Tensor, L: int) -> Tensor:

@@ -23,15 +23,25 @@ from torch.utils.checkpoint import checkpoint
 from orchid_genomics.model import channel_groups, sequence_parallel
 from orchid_genomics.model.filters import (
     FILTERS,
+    Conditions,
     CorrelationRecipe,
     FilterRecipe,
     StaticFilter,
+    conditions,
     short_conv,
     static_spectra,
 )
 from orchid_genomics.model.sequence_parallel import Shards
 from orchid_genomics.model.stem import Stem
-from orchid_genomics.model.strands import LetterTable, Mix, Strands, butterfly, halves
+from orchid_genomics.model.strands import (
+    Folded,
+    LetterTable,
+    Mix,
+    Strands,
+    butterfly,
+    fold_together,
+    halves,
+)
 from orchid_genomics.model.tokens import Sequences, as_tokens
 from orchid_genomics.ops import BACKENDS, long_conv, triton
 from orchid_genomics.ops.norm import norm
@@ -149,45 +159,40 @@ class Mixer(nn.Module):
         x_BDL: Tensor,
         mask_BL: Tensor | None,
         dtype: torch.dtype | None = None,
-        static_CF: Tensor | None = None,
+        weights: "MixerWeights | None" = None,
         pointers: Pointers | None = None,
         shards: Shards | None = None,
     ) -> Tensor:
         """(B, D, L) -> (B, D, L), fused, with activations of `dtype`.
 
-        `static_CF` is the static filter's spectrum where the encoder has evaluated those of all
-        blocks; `plain` is the same layer written out. With `shards` x is a stretch of the window,
-        and the spectrum that of this process's channels.
+        `weights` are its own where the encoder has folded those of all blocks; `plain` is the same
+        layer written out. With `shards` x is a stretch of the window, and the static spectrum that
+        of this process's channels.
         """
         dtype = dtype or x_BDL.dtype
-        if shards is not None and static_CF is not None:
-            return sequence_parallel.mix(self, x_BDL, static_CF, shards, dtype)
+        if weights is None:
+            (weights,) = fold_mixers([self], dtype)
+        if shards is not None:
+            return sequence_parallel.mix(self, x_BDL, weights, shards)
         fused = BACKENDS[self.backend]
-        weight, bias = self.inside.fold(dtype, self.norm.scale)
-        z, v, s2 = fused.enter(
-            x_BDL, weight, bias, self.both_taps().to(dtype), mask_BL, self.halves
-        )
-        y = self.convolve(z, v, mask_BL, static_CF)
+        z, v, s2 = fused.enter(x_BDL, *weights.inside, weights.taps, mask_BL, self.halves)
+        spectra = self.spectra(z.shape[-1], weights.static_CF, weights.conditions)
+        y = self.mix(z, v, mask_BL, spectra)
         if pointers is not None:
             y = y + self.read(z, pointers)
-        skip = self.skip.repeat(self.halves).to(dtype)
-        return fused.leave(x_BDL, y, z, s2, skip, *self.outside.fold(dtype), self.halves)
+        return fused.leave(x_BDL, y, z, s2, weights.skip, *weights.outside, self.halves)
 
-    def convolve(
-        self,
-        z_BDL: Tensor,
-        v_BDL: Tensor,
-        mask_BL: Tensor | None,
-        static_CF: Tensor | None = None,
-    ) -> Tensor:
+    def convolve(self, z_BDL: Tensor, v_BDL: Tensor, mask_BL: Tensor | None) -> Tensor:
         """h(v) * z."""
-        return self.mix(z_BDL, v_BDL, mask_BL, self.spectra(z_BDL.shape[-1], static_CF))
+        return self.mix(z_BDL, v_BDL, mask_BL, self.spectra(z_BDL.shape[-1]))
 
-    def spectra(self, L: int, static_CF: Tensor | None = None) -> "Spectra":
-        """What `mix` takes for windows of L letters."""
-        static = self.static(L) if static_CF is None else static_CF
-        gain, taps = self.conditioning(L)
-        return Spectra(static, gain, taps, self.conditioning.turned(L))
+    def spectra(
+        self, L: int, static_CF: Tensor | None = None, given: Conditions | None = None
+    ) -> "Spectra":
+        """What `mix` takes for windows of L letters; None of what is given: evaluated here."""
+        if given is None:
+            (given,) = self.conditioning.together([self.conditioning], L)
+        return Spectra(self.static(L) if static_CF is None else static_CF, *given)
 
     def mix(
         self, z_BDL: Tensor, v_BDL: Tensor, mask_BL: Tensor | None, spectra: "Spectra"
@@ -215,11 +220,7 @@ class Mixer(nn.Module):
 
     def both_taps(self) -> Tensor:
         """Short taps (3, halves, C, K): channel c' has the reversed taps of c."""
-        return (
-            torch.stack((self.short, self.short.flip(-1)), 1)
-            if self.halves == 2
-            else self.short[:, None]
-        )
+        return both_taps(self.short, self.halves)
 
     def plain(
         self,
@@ -247,6 +248,42 @@ class Mixer(nn.Module):
         if pointers is not None:
             y = y + self.read(z, pointers)
         return x_BDL + self.outside(butterfly(parts.leave(y, s2), self.halves))
+
+
+def both_taps(short_3CK: Tensor, halves: int) -> Tensor:
+    """Taps (..., 3, C, K) of the first of strand pairs -> (..., 3, halves, C, K) of both."""
+    if halves == 1:
+        return short_3CK.unsqueeze(-3)
+    return torch.stack((short_3CK, short_3CK.flip(-1)), -3)
+
+
+class MixerWeights(NamedTuple):
+    """What a mixer multiplies by, ready for its parts: matrices as activations, the rest in its own
+    type.
+    """
+
+    inside: Folded
+    taps: Tensor
+    """(3, halves, C, K), see `Mixer.both_taps`."""
+    skip: Tensor
+    """(D,)."""
+    outside: Folded
+    static_CF: Tensor | None = None
+    """The static filter's spectrum; None: the mixer evaluates its own."""
+    conditions: Conditions | None = None
+    """What multiplies the data's strength; None: as above."""
+
+
+def fold_mixers(mixers: Sequence[Mixer], dtype: torch.dtype) -> list[MixerWeights]:
+    """The weights of mixers of one shape, without spectra."""
+    H = mixers[0].halves
+    insides = fold_together(
+        [mixer.inside for mixer in mixers], dtype, [mixer.norm.scale for mixer in mixers]
+    )
+    outsides = fold_together([mixer.outside for mixer in mixers], dtype)
+    taps = both_taps(torch.stack([mixer.short for mixer in mixers]), H).unbind()
+    skips = torch.stack([mixer.skip for mixer in mixers]).repeat(1, H).unbind()
+    return [MixerWeights(*each) for each in zip(insides, taps, skips, outsides, strict=True)]
 
 
 class Spectra(NamedTuple):
@@ -285,12 +322,18 @@ class GatedMLP(nn.Module):
             hidden, recipe.width, recipe.strands, blocks, scale=1 / math.sqrt(2 * recipe.depth)
         )
 
-    def forward(self, x_BDL: Tensor, dtype: torch.dtype | None = None) -> Tensor:
-        """(B, D, L) -> (B, D, L), fused, with activations of `dtype`; `plain` is the same layer
-        written out.
+    def forward(
+        self,
+        x_BDL: Tensor,
+        dtype: torch.dtype | None = None,
+        weights: "MLPWeights | None" = None,
+    ) -> Tensor:
+        """(B, D, L) -> (B, D, L), fused, with activations of `dtype`; `weights` as of `Mixer`,
+        `plain` is the same layer written out.
         """
-        dtype = dtype or x_BDL.dtype
-        inside, outside = self.inside.fold(dtype, self.norm.scale), self.outside.fold(dtype)
+        if weights is None:
+            (weights,) = fold_mlps([self], dtype or x_BDL.dtype)
+        inside, outside = weights
         return BACKENDS[self.backend].gated_mlp(x_BDL, *inside, *outside, self.halves)
 
     def plain(self, x_BDL: Tensor, parts: "Parts | None" = None) -> Tensor:
@@ -301,6 +344,20 @@ class GatedMLP(nn.Module):
         value, gate = h.view(B, self.halves * self.inside.blocks, 2, -1, L).unbind(2)
         u = parts.enter(value, parts.gelu(gate)).reshape(B, -1, L)
         return x_BDL + self.outside(butterfly(u, self.halves))
+
+
+class MLPWeights(NamedTuple):
+    """What a gated MLP multiplies by, ready for its parts."""
+
+    inside: Folded
+    outside: Folded
+
+
+def fold_mlps(mlps: Sequence[GatedMLP], dtype: torch.dtype) -> list[MLPWeights]:
+    """The weights of gated MLPs of one shape."""
+    insides = fold_together([mlp.inside for mlp in mlps], dtype, [mlp.norm.scale for mlp in mlps])
+    outsides = fold_together([mlp.outside for mlp in mlps], dtype)
+    return [MLPWeights(*each) for each in zip(insides, outsides, strict=True)]
 
 
 class Norm(nn.Module):
@@ -368,12 +425,14 @@ class Block(nn.Module):
         x_BDL: Tensor,
         mask_BL: Tensor | None = None,
         dtype: torch.dtype | None = None,
-        static_CF: Tensor | None = None,
+        weights: "BlockWeights | None" = None,
         pointers: Pointers | None = None,
         shards: Shards | None = None,
     ) -> Tensor:
         """(B, D, L) -> (B, D, L); activations are of `dtype`, the residual stream is as x."""
-        return self.mlp(self.mixer(x_BDL, mask_BL, dtype, static_CF, pointers, shards), dtype)
+        to_mixer, to_mlp = weights or (None, None)
+        x_BDL = self.mixer(x_BDL, mask_BL, dtype, to_mixer, pointers, shards)
+        return self.mlp(x_BDL, dtype, to_mlp)
 
     def plain(
         self,
@@ -384,6 +443,13 @@ class Block(nn.Module):
     ) -> Tensor:
         """The same block by ordinary autograd; `parts` of its mixer and of its MLP."""
         return self.mlp.plain(self.mixer.plain(x_BDL, mask_BL, parts[0], pointers), parts[1])
+
+
+class BlockWeights(NamedTuple):
+    """What a block multiplies by, ready for its parts."""
+
+    mixer: MixerWeights
+    mlp: MLPWeights
 
 
 class Encoding(NamedTuple):
@@ -545,11 +611,12 @@ class Orchid(nn.Module):
             pointers = self.pointers(letters_BVL)
         # Only float32 is narrowed: a model in float64 stays in it.
         dtype = self.activations if x_BDL.dtype == torch.float32 else x_BDL.dtype
-        statics = self._statics(x_BDL.shape[-1], shards)
         # Pointers reach the whole of z, which groups of channels never hold.
         is_long = pointers is None and not channel_groups.fits_alone(x_BDL, mask_BL)
-        for block, static_CF in zip(self.blocks, statics, strict=True):
-            given = (mask_BL, dtype, static_CF, pointers, shards)
+        # Outside of what is checkpointed, which then does not fold them again.
+        weights = self._weights(x_BDL.shape[-1], dtype, shards, each_alone=is_long)
+        for block, own in zip(self.blocks, weights, strict=True):
+            given = (mask_BL, dtype, own, pointers, shards)
             if self.checkpointing and torch.is_grad_enabled():
                 x_BDL = checkpoint(block, x_BDL, *given, use_reentrant=False)
             elif is_long and shards is None and isinstance(block, Block):
@@ -604,17 +671,34 @@ class Orchid(nn.Module):
         finally:
             self._held = None
 
-    def _statics(self, L: int, shards: Shards | None) -> Sequence[Tensor | None]:
-        """The static filters of all blocks, evaluated together.
-
-        None where nothing is trained: then a block keeps its own from one call to the next.
+    def _weights(
+        self, L: int, dtype: torch.dtype, shards: Shards | None, each_alone: bool
+    ) -> Sequence[BlockWeights | None]:
+        """What all blocks multiply by in windows of L letters, folded and evaluated together; None
+        where each block is to do so alone.
         """
-        filters = [block.mixer.static for block in self.blocks if isinstance(block, Block)]
-        if shards is not None:
-            return shards.statics(filters, L * shards.size)
-        if not torch.is_grad_enabled() or not filters:
+        blocks = [block for block in self.blocks if isinstance(block, Block)]
+        # Somebody else's blocks fold their own.
+        if each_alone or not blocks or len(blocks) < len(self.blocks):
             return [None] * len(self.blocks)
-        return static_spectra(filters, L).unbind()
+        mixers = fold_mixers([block.mixer for block in blocks], dtype)
+        whole = L if shards is None else L * shards.size
+        conditioned = conditions([block.mixer.conditioning for block in blocks], whole)
+        filters = [block.mixer.static for block in blocks]
+        statics: Sequence[Tensor | None] = [None] * len(blocks)
+        # Where nothing is trained a block keeps its own from one call to the next.
+        if shards is not None:
+            statics = shards.statics(filters, whole)
+        elif torch.is_grad_enabled():
+            statics = static_spectra(filters, L).unbind()
+        mixers = [
+            mixer._replace(static_CF=static, conditions=each)
+            for mixer, static, each in zip(
+                mixers, statics, conditioned or [None] * len(blocks), strict=True
+            )
+        ]
+        mlps = fold_mlps([block.mlp for block in blocks], dtype)
+        return [BlockWeights(*each) for each in zip(mixers, mlps, strict=True)]
 
     def embed(
         self,

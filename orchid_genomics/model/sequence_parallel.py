@@ -23,7 +23,7 @@ from orchid_genomics.model.strands import halves
 from orchid_genomics.ops import BACKENDS
 
 if TYPE_CHECKING:
-    from orchid_genomics.model.orchid import Mixer, OrchidRecipe
+    from orchid_genomics.model.orchid import Mixer, MixerWeights, OrchidRecipe
 
 WHERE = "training.sequence_ranks"
 
@@ -81,28 +81,26 @@ class Shards:
         return static_spectra(filters, L, rows).unbind()
 
 
-def mix(
-    mixer: Mixer, x_BDl: Tensor, static_cF: Tensor, shards: Shards, dtype: torch.dtype
-) -> Tensor:
+def mix(mixer: Mixer, x_BDl: Tensor, weights: MixerWeights, shards: Shards) -> Tensor:
     """What `Mixer.forward` gives at this process's positions of a window without padding."""
     fused, H = BACKENDS[mixer.backend], mixer.halves
     B, D, part = x_BDl.shape
     reach, L = mixer.short.shape[-1] // 2, part * shards.size
-    weight, bias = mixer.inside.fold(dtype, mixer.norm.scale)
     # `enter` joins the ends of what it is given: what that spoils is the neighbours' own.
     wide = shards.widen(x_BDl, reach)
     own = slice(reach, reach + part)
-    entered = fused.enter(wide, weight, bias, mixer.both_taps().to(dtype), None, H)
+    entered = fused.enter(wide, *weights.inside, weights.taps, None, H)
     z, v, s2 = (each[..., own].contiguous() for each in entered)
     # z and v go together: one exchange rather than two.
     both = shards.to_channels(torch.cat((z, v)).view(2 * B, H, D // H, part))
     z_whole, v_whole = both.reshape(2, B, D // shards.size, L).unbind()
     rows = shards.rows(D // H)
-    spectra = mixer.spectra(L, x_BDl.new_empty(D // H, 0)).rows(rows)
-    y_whole = mixer.mix(z_whole, v_whole, None, spectra._replace(static_CF=static_cF))
+    # The static spectrum is of these channels already.
+    spectra = mixer.spectra(L, weights.static_CF, weights.conditions)
+    own_spectra = spectra.rows(rows)._replace(static_CF=spectra.static_CF)
+    y_whole = mixer.mix(z_whole, v_whole, None, own_spectra)
     y = shards.to_positions(y_whole.view(B, H, -1, L)).reshape(B, D, part)
-    skip = mixer.skip.repeat(H).to(dtype)
-    return fused.leave(x_BDl, y, z, s2, skip, *mixer.outside.fold(dtype), H)
+    return fused.leave(x_BDl, y, z, s2, weights.skip, *weights.outside, H)
 
 
 def check_shards(encoder: OrchidRecipe, lengths: Sequence[int], size: int) -> None:

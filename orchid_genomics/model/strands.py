@@ -8,6 +8,7 @@ negates the odd half; only even channels may have a bias.
 """
 
 import math
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import torch
@@ -133,19 +134,38 @@ class Mix(nn.Module):
         odd = torch.zeros_like(self.bias).repeat(self.halves - 1)
         return y + torch.cat((self.bias, odd))[:, None]
 
-    def fold(self, dtype: torch.dtype, scale: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+    def fold(self, dtype: torch.dtype, scale: Tensor | None = None) -> "Folded":
         """Weight and bias with the norm's scale before it and the 1 / sqrt 2 of the butterfly
-        beside it folded in.
-
-        In the dtype of the activations (bfloat16 under autocast): the fused parts convert nothing
-        themselves.
+        beside it folded in; see `fold_together`.
         """
-        half = math.sqrt(0.5) if self.halves == 2 else 1.0
-        weight, bias = self.matrix() * half, self.bias
-        if scale is None:  # the butterfly stands before the product: the bias is not part of it
-            return weight.to(dtype), None if bias is None else bias.to(dtype)
-        weight = weight * scale.view(self.blocks, 1, -1).repeat(self.halves, 1, 1)
-        return weight.to(dtype), None if bias is None else (bias * half).to(dtype)
+        return fold_together([self], dtype, None if scale is None else [scale])[0]
+
+
+Folded = tuple[Tensor, Tensor | None]
+"""Weight (halves * blocks, out, in) as activations, and bias in its own type."""
+
+
+def fold_together(
+    mixes: Sequence[Mix], dtype: torch.dtype, scales: Sequence[Tensor] | None = None
+) -> list[Folded]:
+    """Weights and biases of layers of one shape with the scales (in / halves,) of the norms before
+    them, and the 1 / sqrt 2 of the butterflies beside them, folded in.
+
+    Each by itself would be ten small calls, which is what a GPU waits for. Weights are in the dtype
+    of the activations (bfloat16 on a GPU).
+    """
+    first = mixes[0]
+    half = math.sqrt(0.5) if first.halves == 2 else 1.0
+    weights = torch.stack([mix.matrix() for mix in mixes]) * half
+    biases: Sequence[Tensor | None] = [mix.bias for mix in mixes]
+    # Without a norm the butterfly stands before the product, and the bias is not part of it.
+    if scales is not None:
+        scale = torch.stack(list(scales)).view(len(mixes), first.blocks, 1, -1)
+        weights = weights * scale.repeat(1, first.halves, 1, 1)
+        present = [bias for bias in biases if bias is not None]
+        if present:
+            biases = (torch.stack(present) * half).unbind()
+    return list(zip(weights.to(dtype).unbind(), biases, strict=True))
 
 
 class LetterTable(nn.Module):

@@ -22,6 +22,7 @@ from orchid_genomics.ops.chunks import (
     wrap_ends,
 )
 from orchid_genomics.ops.products import (
+    as_activations,
     defined,
     fake,
     fakes,
@@ -48,8 +49,10 @@ def enter(
     halves: int,
 ) -> list[Tensor]:
     """z = v s1, v and s2 (B, halves C, L) from short_conv(fly(W norm(x))); taps (3, halves, C, K),
-    v zero where masked. W may give some of the channels alone.
+    v zero where masked. W may give some of the channels alone. Of the type of W; bias and taps may
+    be wider.
     """
+    bias, taps = as_activations(bias, weight), taps.to(weight.dtype)
     return enter_keeping(x_BDL, weight, bias, taps, mask_BL, halves, is_kept(x_BDL))[:3]
 
 
@@ -229,8 +232,6 @@ def enter_backward(
 # --- out of the long convolution ---
 
 
-@torch.library.custom_op("orchid::leave", mutates_args=())
-@without_autocast
 def leave(
     x_BDL: Tensor,
     y_BDL: Tensor,
@@ -241,7 +242,24 @@ def leave(
     bias: Tensor | None,
     halves: int,
 ) -> Tensor:
-    """x + W fly((y + skip z) s2); skip (D)."""
+    """x + W fly((y + skip z) s2); skip (D), as bias may be wider than W."""
+    skip, bias = skip.to(weight.dtype), as_activations(bias, weight)
+    return leave_fused(x_BDL, y_BDL, z_BDL, s2_BDL, skip, weight, bias, halves)
+
+
+@torch.library.custom_op("orchid::leave", mutates_args=())
+@without_autocast
+def leave_fused(
+    x_BDL: Tensor,
+    y_BDL: Tensor,
+    z_BDL: Tensor,
+    s2_BDL: Tensor,
+    skip: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    halves: int,
+) -> Tensor:
+    """What `leave` gives."""
     out_BDL = torch.empty_like(x_BDL, memory_format=torch.contiguous_format)
 
     def work(rows: slice, first: int, last: int) -> None:
@@ -332,10 +350,10 @@ def _fake_enter(
 
 
 enter_keeping.register_autograd(_enter_gradients, setup_context=_save_enter)
-leave.register_autograd(_leave_gradients, setup_context=_save_leave)
+leave_fused.register_autograd(_leave_gradients, setup_context=_save_leave)
 enter_keeping.register_fake(_fake_enter)
 enter_backward.register_fake(
     lambda dz, dv, ds2, x, weight, bias, taps, *rest: fakes(x, weight, bias, taps)
 )
-leave.register_fake(lambda x, *rest: fake(x))
+leave_fused.register_fake(lambda x, *rest: fake(x))
 leave_backward.register_fake(lambda dout, y, z, s2, *rest: fakes(y, z, s2, *rest[:-1]))

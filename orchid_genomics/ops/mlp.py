@@ -14,6 +14,7 @@ from torch import Tensor
 
 from orchid_genomics.ops.chunks import is_kept, pieces, without_autocast
 from orchid_genomics.ops.products import (
+    as_activations,
     defined,
     fake,
     fakes,
@@ -39,7 +40,10 @@ def gated_mlp(
     b_out: Tensor | None,
     halves: int,
 ) -> Tensor:
-    """x + W_out fly(value GELU(gate)), with (value, gate) = fly(W_in norm(x)); (B, D, L)."""
+    """x + W_out fly(value GELU(gate)), with (value, gate) = fly(W_in norm(x)); (B, D, L). Biases
+    may be wider than the weights.
+    """
+    b_in, b_out = as_activations(b_in, w_in), as_activations(b_out, w_out)
     return gated_mlp_keeping(x_BDL, w_in, b_in, w_out, b_out, halves, is_kept(x_BDL))[0]
 
 

@@ -21,6 +21,11 @@ PIECE, PIECES = 1024, 4
 MANY = 16
 
 
+def as_activations(bias: Tensor | None, weight: Tensor) -> Tensor | None:
+    """A bias as narrow as the weights, for in-place sums on a CPU take numbers of one type."""
+    return None if bias is None else bias.to(weight.dtype)
+
+
 def split_halves(x_RDn: Tensor, halves: int) -> Tensor:
     """(R, halves * rest, n) -> (R, halves, rest, n)."""
     return x_RDn.reshape(len(x_RDn), halves, -1, x_RDn.shape[-1])

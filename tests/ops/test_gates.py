@@ -204,7 +204,7 @@ def test_the_custom_operators_keep_torchs_rules(bias, halves):
         torch.library.opcheck(gates.enter_keeping, entering)
         both = (*weights(24, 8, 24), *weights(8, 12, 8))
         torch.library.opcheck(gated_mlp_keeping, (x, *both, halves, keep))
-    torch.library.opcheck(gates.leave, (x, y, z, s2, skip, *weights(8, 8, 8), halves))
+    torch.library.opcheck(gates.leave_fused, (x, y, z, s2, skip, *weights(8, 8, 8), halves))
 
 
 def test_a_circle_is_read_past_both_ends_as_often_as_asked():

@@ -124,7 +124,11 @@ def poisoned(monkeypatch):
     """Memory comes full of NaN, so that a number read before it is written shows."""
 
     def fill(make):
-        return lambda *shape, **options: make(*shape, **options).fill_(float("nan"))
+        def poison(*shape, **options):
+            made = make(*shape, **options)
+            return made.fill_(float("nan")) if made.is_floating_point() else made
+
+        return poison
 
     for owner, name in ((torch, "empty"), (torch, "empty_like"), (torch.Tensor, "new_empty")):
         monkeypatch.setattr(owner, name, fill(getattr(owner, name)))

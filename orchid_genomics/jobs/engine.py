@@ -18,6 +18,7 @@ import shutil
 import signal
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -199,9 +200,10 @@ def end_job(
 def stream(job: Job, work: Work, form: Format, quiet: bool = False) -> list[Stats] | None:
     """Answer every record of this shard; the stats of all blocks, or None for a shard.
 
-    Memory is that of a block. Progress goes to stderr unless `quiet`. SIGTERM and SIGINT exit with
-    128 + their number; what is whole is kept for `resume`. Raises InputError for parts of another
-    job or damaged ones, MachineError when the disk is full.
+    Memory is that of two blocks: one is written while the next is answered. Progress goes to stderr
+    unless `quiet`. SIGTERM and SIGINT exit with 128 + their number; what is whole is kept for
+    `resume`. Raises InputError for parts of another job or damaged ones, MachineError when the disk
+    is full.
     """
     form.require()
     if job.where.piped:
@@ -215,15 +217,16 @@ def stream(job: Job, work: Work, form: Format, quiet: bool = False) -> list[Stat
             parts[block].check(job.manifest.size(block))
         wanted = sorted(parts.keys() - set(done))
         with (
-            Progress(job.records, *_extent(job, done), job.task.unit, quiet) as progress,
-            _stop_on_signals(job, progress),
+            _progress(job, *_extent(job, done), quiet) as progress,
+            _Saver(form, progress) as saver,
+            _stop_on_signals(job, progress, saver),
         ):
             for block, records in read_blocks(work, job.manifest, wanted):
                 answers, stats = work.answer(records)
                 # Before the part is saved: what was read must be of the input that was surveyed.
                 work.check_inputs()
-                parts[block].save(answers, stats, len(records), form)
-                progress.add(len(records))
+                saver.save(parts[block], answers, stats, len(records))
+            saver.finish()
             i, n = job.where.shard
             if n > 1:
                 count = f"{len(parts)} of {job.manifest.blocks} blocks"
@@ -239,6 +242,48 @@ def stream(job: Job, work: Work, form: Format, quiet: bool = False) -> list[Stat
                 raise
             _discard(folder)
     return blocks
+
+
+class _Saver:
+    """A context that saves blocks on a second thread, while the model reads the next one.
+
+    Of blocks one at most waits to be written, so that memory is that of two. The trap: a part that
+    cannot be written is told at the next call, so the last one needs `finish`.
+    """
+
+    def __init__(self, form: Format, progress: Progress) -> None:
+        self.form, self.progress = form, progress
+        self._pool = ThreadPoolExecutor(1, "save")
+        self._saving: Future[None] | None = None
+        self._done: tuple[int, Stats] = (0, {})
+
+    def __enter__(self) -> "_Saver":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        # What is being written becomes whole, also where an error or a signal ends the job.
+        self._pool.shutdown(wait=True)
+
+    def save(self, part: Part, answers: Any, stats: Stats, records: int) -> None:
+        """Begin to write a block, once the one before is written."""
+        self.finish()
+        self._done = records, stats
+        self._saving = self._pool.submit(part.save, answers, stats, records, self.form)
+
+    def finish(self) -> None:
+        """Wait for the block that is being written. Raises what its writing did."""
+        saving = self._saving
+        if saving is not None:
+            saving.result()
+            self._saving = None
+            self.progress.add(*self._done)
+
+    def settle(self) -> None:
+        """The same from a signal's handler, which may stand within `finish` already: no error, and
+        nothing is said.
+        """
+        if self._saving is not None:
+            wait([self._saving])
 
 
 def _discard(folder: Path) -> None:
@@ -325,6 +370,10 @@ def _content_hash(values: dict[str, Any]) -> str:
     # through JSON first, so that keys that are numbers lie in one order before and after a file
     plain = json.loads(json.dumps(values))
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
+
+
+def _progress(job: Job, mine: int, done: int, quiet: bool) -> Progress:
+    return Progress(job.records, mine, done, job.task.unit, quiet, job.task.counts)
 
 
 def _extent(job: Job, done: Sequence[int]) -> tuple[int, int]:
@@ -438,10 +487,12 @@ def _change(key: str, old: Any, new: Any) -> str:
 
 
 @contextmanager
-def _stop_on_signals(job: Job, progress: Progress) -> Iterator[None]:
+def _stop_on_signals(job: Job, progress: Progress, saver: _Saver | None = None) -> Iterator[None]:
     """SIGTERM and SIGINT end the process at once: whole blocks stay, the one at work is lost."""
 
     def stop(number: int, _: Any) -> None:
+        if saver is not None:
+            saver.settle()
         if not job.where.piped:
             parts = [Part(job.where.parts, block) for block in job.own_blocks]
             saved = f"{sum(part.path.exists() for part in parts)} of {len(parts)} blocks are saved"
@@ -467,7 +518,7 @@ def _pipe(job: Job, work: Work, form: Format, quiet: bool) -> list[Stats]:
     """Answers straight to standard output."""
     blocks: list[Stats] = []
     with (
-        Progress(job.records, job.records, 0, job.task.unit, quiet) as progress,
+        _progress(job, job.records, 0, quiet) as progress,
         _stop_on_signals(job, progress),
     ):
 
@@ -477,7 +528,7 @@ def _pipe(job: Job, work: Work, form: Format, quiet: bool) -> list[Stats]:
                 work.check_inputs()
                 blocks.append(stats)
                 yield answer
-                progress.add(len(records))
+                progress.add(len(records), stats)
 
         with writable("standard output", "a file or pipe with room"):
             try:

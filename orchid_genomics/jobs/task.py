@@ -84,13 +84,15 @@ class Task(Protocol[AnyIdentity]):
     """A command that runs as a job: killed and resumed, or split over machines and merged.
 
     Attributes: `name` the command; `unit` what its records are called, in the plural; `identity`
-    the class of its identities; `reasons` why a record may have no answer, by code.
+    the class of its identities; `reasons` why a record may have no answer, by code; `counts` the
+    key of a block's stats that says how fast the job is, where its records do not.
     """
 
     name: str
     unit: str
     identity: type[AnyIdentity]
     reasons: Mapping[str, str] = {}
+    counts: str = ""
 
     def format(self, identity: AnyIdentity) -> Format:
         """How the parts of a job are written and joined."""

@@ -50,6 +50,7 @@ class ScoreGenome(Task[SubstitutionIdentity]):
 
     name = "score-genome"
     unit = "tiles"
+    counts = "substitutions"
     identity = SubstitutionIdentity
 
     def format(self, identity: SubstitutionIdentity) -> Format:
@@ -204,7 +205,8 @@ class Tiles:
                 logs_LV = logs[each.contig, piece.tile][piece.inside]
             codes_L = self._codes(each)
             scores.append(Substitutions.of(each.contig, each.start, codes_L, logs_LV))
-        return [each.render(self.identity) for each in scores], _stats(scores)
+        # One by one as they are written, which is on a second thread: text is made there too.
+        return (each.render(self.identity) for each in scores), _stats(scores)
 
     def check_inputs(self) -> None:
         self.unchanged.check()

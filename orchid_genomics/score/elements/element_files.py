@@ -289,6 +289,7 @@ class TrackFormat(Format):
     contigs: dict[str, int]
 
     def write(self, answers: Iterable[tuple[str, int, Sequence[float]]], part: Path) -> None:
+        answers = list(answers)
         names = {name: code for code, name in enumerate(sorted(self.contigs))}
         rows = [
             (names[contig], start, len(values))

@@ -91,8 +91,8 @@ class SupervisedTask(ABC):
         self,
         outputs: Tensor,
         target: Tensor,
-        scale: np.ndarray,
-        class_weights: np.ndarray | None = None,
+        scale: np.ndarray | Tensor,
+        class_weights: np.ndarray | Tensor | None = None,
     ) -> Tensor:
         """The loss of every row (N,), or of every bin (N, P); 0 where a track has no number.
 
@@ -180,8 +180,8 @@ class Binary(SupervisedTask):
         self,
         outputs: Tensor,
         target: Tensor,
-        scale: np.ndarray,
-        class_weights: np.ndarray | None = None,
+        scale: np.ndarray | Tensor,
+        class_weights: np.ndarray | Tensor | None = None,
     ) -> Tensor:
         return functional.binary_cross_entropy_with_logits(
             outputs[:, 0], target.float(), reduction="none"
@@ -233,8 +233,8 @@ class MultiClass(SupervisedTask):
         self,
         outputs: Tensor,
         target: Tensor,
-        scale: np.ndarray,
-        class_weights: np.ndarray | None = None,
+        scale: np.ndarray | Tensor,
+        class_weights: np.ndarray | Tensor | None = None,
     ) -> Tensor:
         return functional.cross_entropy(outputs, target, reduction="none")
 
@@ -290,14 +290,14 @@ class MultiLabel(SupervisedTask):
         self,
         outputs: Tensor,
         target: Tensor,
-        scale: np.ndarray,
-        class_weights: np.ndarray | None = None,
+        scale: np.ndarray | Tensor,
+        class_weights: np.ndarray | Tensor | None = None,
     ) -> Tensor:
         known = torch.isfinite(target)
         target = torch.where(known, target, 0.0)
         each = functional.binary_cross_entropy_with_logits(outputs, target, reduction="none")
         if class_weights is not None:
-            zero, one = torch.from_numpy(class_weights).to(each)
+            zero, one = torch.as_tensor(class_weights).to(each)
             each = each * torch.where(target > 0, one, zero)
         return _mean_of_known(each, known)
 
@@ -335,13 +335,13 @@ class Regression(SupervisedTask):
         self,
         outputs: Tensor,
         target: Tensor,
-        scale: np.ndarray,
-        class_weights: np.ndarray | None = None,
+        scale: np.ndarray | Tensor,
+        class_weights: np.ndarray | Tensor | None = None,
     ) -> Tensor:
         """Squared errors in units of the spread, so that no number outweighs others by its unit."""
         known = torch.isfinite(target)
         target = torch.where(known, target, 0.0)
-        each = ((outputs - target) / torch.from_numpy(scale).to(outputs)).square()
+        each = ((outputs - target) / torch.as_tensor(scale).to(outputs)).square()
         return _mean_of_known(each, known)
 
     def score(
@@ -386,8 +386,8 @@ class Tracks(SupervisedTask):
         self,
         outputs: Tensor,
         target: Tensor,
-        scale: np.ndarray,
-        class_weights: np.ndarray | None = None,
+        scale: np.ndarray | Tensor,
+        class_weights: np.ndarray | Tensor | None = None,
     ) -> Tensor:
         # Outputs are as long as the batch is padded, targets as the longest row of the set: either
         # may have more bins.

@@ -618,7 +618,10 @@ class Orchid(nn.Module):
         for block, own in zip(self.blocks, weights, strict=True):
             given = (mask_BL, dtype, own, pointers, shards)
             if self.checkpointing and torch.is_grad_enabled():
-                x_BDL = checkpoint(block, x_BDL, *given, use_reentrant=False)
+                # A block draws nothing, and the state of chance would be asked of the device.
+                x_BDL = checkpoint(
+                    block, x_BDL, *given, use_reentrant=False, preserve_rng_state=False
+                )
             elif is_long and shards is None and isinstance(block, Block):
                 x_BDL = channel_groups.run_block(block, x_BDL, dtype)
             else:

@@ -33,13 +33,19 @@ class Stem(nn.Module):
         With a complement where `strands` is "equivariant".
     """
 
+    complement: Tensor | None
+
     def __init__(self, taps: int, width: int, strands: Strands, letters: Alphabet) -> None:
         super().__init__()
         filters = width // halves(strands)
         # A letter a tap is 1 and the others are 0, so features begin at a spread of 1.
         self.weight = nn.Parameter(torch.randn(filters, letters.count, taps) / math.sqrt(taps))
         self.bias = nn.Parameter(torch.zeros(filters))
-        self.complement = list(letters.complement_codes[: letters.count]) if width > filters else []
+        complement = None
+        if width > filters:
+            complement = torch.tensor(letters.complement_codes[: letters.count])
+        # Beside the weights: a list would be moved to their device at every call.
+        self.register_buffer("complement", complement, persistent=False)
 
     @torch.no_grad()
     def begin_at(self, motifs_NVK: Tensor) -> None:
@@ -58,7 +64,7 @@ class Stem(nn.Module):
         """Features (B, D, L), circular over exactly L; `gelu` may be a module (`explain`)."""
         filters: list[Tensor] = [self.weight]
         bias: Tensor = self.bias
-        if self.complement:
+        if self.complement is not None:
             filters.append(self.weight.flip(-1)[:, self.complement])
             bias = self.bias.repeat(2)
         windows_BWL = self._windows(letters_BVL)

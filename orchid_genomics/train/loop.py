@@ -9,14 +9,14 @@ import math
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any, Generic, Literal, NoReturn, Protocol
 
 import torch
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 
 from orchid_genomics.data.loader import Batch, Sampler, batches
 from orchid_genomics.errors import MachineError, NumericError, TrainingError
@@ -24,10 +24,12 @@ from orchid_genomics.model.sequence_parallel import Shards
 from orchid_genomics.recipe import Strict
 from orchid_genomics.train import optimizer as adamw
 from orchid_genomics.train.distributed import Ranks
-from orchid_genomics.train.objectives import Example, Objective, Ready, cut_letters
+from orchid_genomics.train.objectives import Objective, Ready
 from orchid_genomics.train.optimizer import OptimizerRecipe
+from orchid_genomics.train.replay import Outcome, Replay
 from orchid_genomics.train.reporter import Reporter
 from orchid_genomics.train.run import BEST, NEWEST, Run
+from orchid_genomics.train.step import Step, on_device
 
 
 class StageRecipe(Strict):
@@ -73,6 +75,10 @@ class TrainingRecipe(Strict):
     adapter: int = Field(default=0, ge=0)
     """Rank of low-rank updates of a given model's products (LoRA), trained with the head in place
     of its weights and merged into them at the end; 0: all weights are trained."""
+    # No part of what a run is: one may be resumed without.
+    capture: bool = Field(default=True, exclude=True)
+    """On CUDA, record a whole step of each length as one graph and replay it; false: run it call by
+    call."""
 
 
 class Encoder(Protocol):
@@ -145,18 +151,6 @@ class Progress:
         }  # fmt: skip
 
 
-class _Loss(nn.Module, Generic[Ready]):
-    """Model and objective as one module, so that its forward is what is wrapped for many ranks."""
-
-    def __init__(self, model: Trainable, objective: Objective[Ready]) -> None:
-        super().__init__()
-        self.model, self.objective = model, objective
-
-    def forward(self, example: Ready) -> Tensor:
-        outputs = self.model.encode(example.shown_BL, example.mask_BL)
-        return self.objective.loss(outputs, example)
-
-
 class Fit(Generic[Ready]):
     """One training run: `Fit(...).run()` trains from the newest checkpoint, or the start, to the
     end.
@@ -199,10 +193,8 @@ class Fit(Generic[Ready]):
         self.recipe, self.optimizer_recipe, self.seed = recipe, optimizer, seed
         self.saved, self.ranks, self.validate = run, ranks, validate
         self.steps = sum(stage.steps for stage in stages)
-        loss = _Loss(model, objective)
-        self.parameters = list(loss.parameters())
-        self.optimizer = adamw.build(loss, optimizer)
-        self.module = ranks.wrap(loss)
+        self.parts = Step(model, objective, optimizer, seed, ranks)
+        self.optimizer = self.parts.optimizer
         self.progress = Progress()
 
     def run(self) -> Progress:
@@ -241,47 +233,87 @@ class Fit(Generic[Ready]):
             loss (nats a target, over all rows, ranks and parts), bits, rate, and the gradient's
             norm.
         """
+        nats, norm = self._step(batch, parts)[1:]
+        return self._values(batch, nats, norm)
+
+    def rate(self, step: int) -> float:
+        """The learning rate of step `step` (from 0)."""
+        return adamw.rate(step, self.steps, self.optimizer_recipe)
+
+    def replay(
+        self, parts: Sequence[Sequence[int]], say: Callable[[str], None]
+    ) -> Replay[Ready] | None:
+        """Steps as graphs, where that is possible and asked for; None where they are not.
+
+        Parameters
+        ----------
+        parts
+            The global numbers of the rows of each part of a step.
+        say
+            Where to say that a shape cannot be recorded.
+        """
+        if self.ranks.device.type != "cuda" or not self.recipe.capture:
+            return None
+        if self.ranks.world > 1:
+            say("several processes: steps are run call by call, not as graphs")
+            return None
+        return Replay(self.parts, parts, self.rate, say)
+
+    def _step(self, batch: Batch, parts: Sequence[Sequence[int]]) -> Outcome:
+        """A step whose numbers are waited for."""
+        device = self.ranks.device
         try:
-            nats = self._backward(batch, parts)
+            tokens = torch.from_numpy(batch.tokens_BL).to(device, non_blocking=True)
+            rows = [torch.tensor(numbers, device=device) for numbers in parts]
+            given = [
+                None if each is None else tuple(on_device(array, device) for array in each)
+                for each in self.parts.look_up(batch, parts)
+            ]
+            examples = self.parts.examples(tokens, batch.step, rows, given)
+            nats = float(self.parts.gradients(examples))
         except NumericError as error:
             self._fail(batch, f"{error.where}: {error.found}")
         except torch.OutOfMemoryError:
-            where, less = f"step {batch.step + 1}", "a smaller batch, more accumulate, or "
-            less += "checkpointing = true in [training]"
-            message = f"{self.ranks.device} is out of memory"
-            raise MachineError(where, message, less) from None
+            self._fail_for_memory(batch)
         # Before the optimizer steps, so that weights and checkpoints stay sound.
         if not math.isfinite(nats):
-            self._fail(batch, f"the loss is {nats}")
-        norm = float(nn.utils.clip_grad_norm_(self.parameters, self.optimizer_recipe.clip))
-        if not math.isfinite(norm):
-            self._fail(batch, f"the gradient is {norm}")
-        rate = adamw.rate(batch.step, self.steps, self.optimizer_recipe)
+            self._fail(batch, Outcome(batch, nats, 0.0).fault)
+        outcome = Outcome(batch, nats, float(self.parts.clip()))
+        if outcome.fault:
+            self._fail(batch, outcome.fault)
         for group in self.optimizer.param_groups:
-            group["lr"] = rate * group.get("scale", 1.0)
+            group["lr"] = self.rate(batch.step) * group.get("scale", 1.0)
         self.optimizer.step()
         self.optimizer.zero_grad()
+        return outcome
+
+    def _values(self, batch: Batch, nats: float, norm: float) -> dict[str, float]:
+        rate = self.rate(batch.step)
         return {"loss": nats, "bits": nats / math.log(2), "rate": rate, "gradient": norm}
 
     def _run_stage(self, stage: Stage, last: int) -> None:
         parts = stage.parts(self.ranks)
-        clock = time.monotonic()
+        replay = self.replay(parts, self.reporter.say)
+        self._clock = time.monotonic()
         for batch in stage.batches(self.seed, self.progress.step, last, parts):
-            values = self.step(batch, parts)
-            now = time.monotonic()
-            self.progress.seconds += now - clock
-            values["nt_per_second"] = stage.batch * stage.length / (now - clock)
-            clock = now
-            self.progress.step += 1
-            self._report(stage, values)
-            step = self.progress.step
+            if replay is None:
+                self._note(stage, [self._step(batch, parts)])
+            else:
+                self._order(replay, batch)
+                self._note(stage, replay.read(wait=False))
+            step = batch.step + 1
             # After the last step too, so that the end may be the best.
-            if self.validate and (step % self.recipe.validate_every == 0 or step == self.steps):
+            validates = step % self.recipe.validate_every == 0 or step == self.steps
+            if self.validate and validates:
+                self._catch_up(stage, replay)
                 self._run_validation(self.validate)
             # A scheduler may tell one rank alone; all must leave at the same step.
             stopped = self.ranks.agree(bool(self.progress.stopped))
             ends = stopped or self._stale() or step == self.steps
-            if ends or step % self.recipe.save_every == 0:
+            saves = ends or step % self.recipe.save_every == 0
+            if saves or step == last:
+                self._catch_up(stage, replay)
+            if saves:
                 self._save(NEWEST)
             if stopped:
                 self.reporter.say(f"stopped: saved at step {step:,}; --resume goes on from there")
@@ -291,6 +323,34 @@ class Fit(Generic[Ready]):
                 self.reporter.say(f"no better validation in {stale}: ended after step {step:,}")
                 return
 
+    def _order(self, replay: Replay[Ready], batch: Batch) -> None:
+        try:
+            replay.issue(batch)
+        except torch.OutOfMemoryError:
+            self._fail_for_memory(batch)
+
+    def _catch_up(self, stage: Stage, replay: Replay[Ready] | None) -> None:
+        """Wait for every step that was ordered."""
+        if replay is not None:
+            self._note(stage, replay.read(wait=True))
+
+    def _note(self, stage: Stage, outcomes: Sequence[Outcome]) -> None:
+        """Count steps that are done, show and log them."""
+        if not outcomes:
+            return
+        now = time.monotonic()
+        # Steps that were read together took the same time each.
+        seconds = (now - self._clock) / len(outcomes)
+        self._clock = now
+        for batch, nats, norm in outcomes:
+            if fault := Outcome(batch, nats, norm).fault:
+                self._fail(batch, fault)
+            values = self._values(batch, nats, norm)
+            self.progress.seconds += seconds
+            values["nt_per_second"] = stage.batch * stage.length / seconds
+            self.progress.step = batch.step + 1
+            self._report(stage, values)
+
     def _report(self, stage: Stage, values: dict[str, float]) -> None:
         """Show the step just done, and log it."""
         step = self.progress.step
@@ -299,43 +359,16 @@ class Fit(Generic[Ready]):
         size = {"length": stage.length, "nt": stage.batch * stage.length}
         self.saved.log(step=step, seconds=seconds, **size, **values)
 
-    def _examples(self, batch: Batch, parts: Sequence[Sequence[int]]) -> list[Ready]:
-        """The parts of a batch, made ready on the device."""
-        device, size = self.ranks.device, len(parts[0])
-        tokens = torch.from_numpy(batch.tokens_BL).to(device, non_blocking=True)
-        examples = []
-        for part, rows in enumerate(parts):
-            number = torch.tensor(rows, device=device)
-            inside = tokens[part * size : (part + 1) * size]
-            # Hidden in the whole window, of which a rank that shares it then takes its stretch.
-            example = self.objective.hide(inside, self.seed, batch.step, number)
-            if self.ranks.shards is not None:
-                example = cut_letters(example, self.ranks.shards.stretch(tokens.shape[1]))
-            examples.append(example)
-        return examples
-
-    def _backward(self, batch: Batch, parts: Sequence[Sequence[int]]) -> float:
-        """Gradients of the mean over the targets of all rows, ranks and parts; that mean, nats."""
-        examples = self._examples(batch, parts)
-        # A batch may hold no target at all (N everywhere).
-        weight = self.ranks.sum(_weight(examples)).clamp(min=1e-9)
-        total = torch.zeros((), device=self.ranks.device)
-        for part, example in enumerate(examples):
-            # Ranks average their gradients once a step, in the backward pass of the last part.
-            last = part == len(examples) - 1
-            with nullcontext() if last else self.ranks.alone(self.module):
-                loss = self.module(example)
-                # Ranks' gradients are averaged, while the loss is a sum: hence the factor `world`.
-                (loss * (self.ranks.world / weight)).backward()
-            # Summed on the device: to ask for the number would make the GPU wait at every part.
-            total += loss.detach()
-        return float(self.ranks.sum(total) / weight)
-
     def _fail(self, batch: Batch, message: str) -> NoReturn:
         names = [str(each[-1] if isinstance(each, tuple) else each) for each in batch.places()]
         where = f"step {batch.step + 1}, windows {', '.join(names)} (1-based)"
         possible = "a lower optimizer.rate; the newest checkpoint is from before"
         raise TrainingError(where, message, possible)
+
+    def _fail_for_memory(self, batch: Batch) -> NoReturn:
+        where, less = f"step {batch.step + 1}", "a smaller batch, more accumulate, or "
+        less += "checkpointing = true in [training]"
+        raise MachineError(where, f"{self.ranks.device} is out of memory", less) from None
 
     def _stale(self) -> bool:
         """Whether validation has not improved for as long as the recipe allows."""
@@ -365,8 +398,7 @@ class Fit(Generic[Ready]):
             return
         with self.saved.restoring(NEWEST):
             self.model.load_state_dict(state["model"])
-            self.optimizer.load_state_dict(state["optimizer"])
-            _require_moments(self.optimizer)
+            adamw.load(self.optimizer, state["optimizer"])
         # Older checkpoints do not say how many validations were no better.
         self.progress = Progress(
             state["step"], state["best"], state["seconds"], state.get("stale", 0)
@@ -392,24 +424,6 @@ class Fit(Generic[Ready]):
         if self.progress.stopped and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.progress.stopped = number
-
-
-def _require_moments(optimizer: torch.optim.Optimizer) -> None:
-    """Raise ValueError where the moments of a parameter are not of its shape: torch takes any, and
-    fails at the next step.
-    """
-    for parameter, moments in optimizer.state.items():
-        for name, value in moments.items():
-            moment = isinstance(value, Tensor) and value.dim() > 0
-            if moment and value.shape != parameter.shape:
-                message = f"{name} of {tuple(value.shape)} for weights of {tuple(parameter.shape)}"
-                raise ValueError(message)
-
-
-def _weight(examples: Sequence[Example]) -> Tensor:
-    """The weights of all targets, summed."""
-    first, *others = (example.weights_BL.sum() for example in examples)
-    return sum(others, first)
 
 
 def activations(precision: str, device: torch.device) -> torch.dtype:

@@ -5,8 +5,10 @@ ranks, workers or accumulation. The trap: a loss must divide by the weights of t
 ranks and accumulated parts, so an objective returns sums and lets the loop divide.
 """
 
-from typing import Any, ClassVar, Literal, NamedTuple, Protocol, TypeVar
+from collections.abc import Sequence
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol, TypeVar, runtime_checkable
 
+import numpy as np
 import torch
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -39,6 +41,10 @@ class Example(Protocol):
 
 
 Ready = TypeVar("Ready", bound=Example)
+Arrays = tuple[np.ndarray | None, ...]
+"""What an objective looks up for some rows, on the host."""
+Given = tuple[Tensor | None, ...]
+"""The same on the device."""
 
 
 class Objective(Protocol[Ready]):
@@ -55,21 +61,36 @@ class Objective(Protocol[Ready]):
     unit: str
     validation: str
 
-    def hide(self, tokens_BL: Tensor, seed: int, step: int, rows: Tensor) -> Ready:
+    def hide(self, tokens_BL: Tensor, seed: int, step: int | Tensor, rows: Tensor) -> Ready:
         """The example of some rows of a step.
+
+        Where nothing in it asks the device for a number or has a shape that depends on the data, a
+        whole step is replayed as one CUDA graph; else steps are run call by call.
 
         Parameters
         ----------
         tokens_BL
             Tokens (B, L) uint8 with case, on the device.
         seed, step
-            Of the run; chance is a hash of them, the row and the position.
+            Of the run; chance is a hash of them, the row and the position. In a graph the step is a
+            tensor (1,) int64.
         rows
             The rows' (B,) global numbers in the step.
         """
 
     def loss(self, outputs: Tensor, example: Ready) -> Tensor:
         """The sum (scalar) over targets of weight times loss."""
+
+
+@runtime_checkable
+class LooksUp(Protocol):
+    """An objective whose examples hold what tokens do not say, such as answers or tracks.
+
+    Its `hide` takes that, moved to the device, as one more argument.
+    """
+
+    def look_up(self, tokens_BL: np.ndarray, seed: int, step: int, rows: Sequence[int]) -> Arrays:
+        """Arrays for these rows of a step, on the host; parameters as of `Objective.hide`."""
 
 
 class LetterObjective(Objective[Any], Protocol):
@@ -161,7 +182,7 @@ class MaskedLetters:
     def __init__(self, recipe: MaskedRecipe, alphabet: Alphabet) -> None:
         self.recipe, self.alphabet = recipe, alphabet
 
-    def hide(self, tokens_BL: Tensor, seed: int, step: int, rows: Tensor) -> HiddenLetters:
+    def hide(self, tokens_BL: Tensor, seed: int, step: int | Tensor, rows: Tensor) -> HiddenLetters:
         """Choose and hide targets; see `Objective.hide`."""
         recipe, letters = self.recipe, self.alphabet.count
         codes = (tokens_BL & CODE).long()
@@ -207,7 +228,7 @@ class RecallAnswers:
             raise RecipeError("objective.kind", message, "masked")
         self.recipe, self.alphabet = recipe, alphabet
 
-    def hide(self, tokens_BL: Tensor, seed: int, step: int, rows: Tensor) -> HiddenLetters:
+    def hide(self, tokens_BL: Tensor, seed: int, step: int | Tensor, rows: Tensor) -> HiddenLetters:
         """Hide answers of tokens (B, L) uint8, L even; see `Objective.hide`."""
         codes = tokens_BL.long()
         targets = torch.zeros_like(codes, dtype=torch.bool)
@@ -225,7 +246,9 @@ class RecallAnswers:
     def _key_occurred(self, codes_BL: Tensor) -> Tensor:
         """Whether the key of each pair (B, P) stands in an earlier pair."""
         keys_BP = codes_BL[:, ::2]
-        key_BPK = functional.one_hot(keys_BP, self.alphabet.count // 2)
+        # Not `one_hot`, which asks the device for the largest key.
+        each_K = torch.arange(self.alphabet.count // 2, device=codes_BL.device)
+        key_BPK = (keys_BP[..., None] == each_K).long()
         # Less its own, so that a key counts from the next pair on.
         before_BPK = key_BPK.cumsum(1) - key_BPK
         return before_BPK.gather(2, keys_BP[..., None])[..., 0] > 0

@@ -58,11 +58,23 @@ class TrackedLetters:
         self.weights = torch.tensor(weights)
         self.unit, self.validation = letters.unit, letters.validation
 
-    def hide(self, tokens_BL: Tensor, seed: int, step: int, rows: Tensor) -> LettersAndTracks:
-        """See `Objective.hide`."""
-        values_BLT = torch.from_numpy(self.signal(seed, step, rows.tolist()))
+    def look_up(
+        self, tokens_BL: np.ndarray, seed: int, step: int, rows: Sequence[int]
+    ) -> tuple[np.ndarray]:
+        """The tracks (B, L, T) of these rows."""
+        return (self.signal(seed, step, rows),)
+
+    def hide(
+        self,
+        tokens_BL: Tensor,
+        seed: int,
+        step: int | Tensor,
+        rows: Tensor,
+        given: Sequence[Tensor],
+    ) -> LettersAndTracks:
+        """See `Objective.hide`; `given` is what `look_up` finds."""
         letters = self.letters.hide(tokens_BL, seed, step, rows)
-        return LettersAndTracks(letters, values_BLT.to(tokens_BL.device))
+        return LettersAndTracks(letters, given[0])
 
     def loss(self, outputs: Any, example: LettersAndTracks) -> Tensor:
         """The letters' loss, and weight times the mean nats a letter of each track times the weight
@@ -70,7 +82,9 @@ class TrackedLetters:
         """
         logits_BLV, (mean_BLT, log_variance_BLT) = outputs
         each_T = gaussian_nats(example.signal_BLT, mean_BLT, log_variance_BLT)
-        tracks = (each_T * self.weights.to(each_T.device)).sum()
+        # Moved once: a graph of a step may copy nothing from the host.
+        self.weights = self.weights.to(each_T.device)
+        tracks = (each_T * self.weights).sum()
         return self.letters.loss(logits_BLV, example.letters) + tracks * example.weights_BL.sum()
 
 

@@ -29,6 +29,7 @@ from orchid_genomics.train.loop import Fit, Stage, Trainable, TrainingRecipe, ac
 from orchid_genomics.train.optimizer import OptimizerRecipe
 from orchid_genomics.train.optimizer import build as build_optimizer
 from orchid_genomics.train.run import BEST, Run
+from orchid_genomics.train.step import on_device
 from orchid_genomics.train.tensor_hash import fraction, hash_tensors
 
 
@@ -99,10 +100,7 @@ class Examples(NamedTuple):
 
 
 class Supervised:
-    """The objective over a labelled set.
-
-    `hide` looks up the answers of the rows that `Epochs` reads.
-    """
+    """The objective over a labelled set: answers are those of the rows that `Epochs` reads."""
 
     unit = "row"
 
@@ -119,10 +117,34 @@ class Supervised:
         self.class_weights = class_weights
         self.scale = units(data)[1]
         self.validation = f"validation_1-{data.task.monitor}"
+        self._constants: dict[torch.device, tuple[Tensor, Tensor | None]] = {}
 
-    def hide(self, tokens_BL: Tensor, seed: int, step: int, rows: Tensor) -> Examples:
-        """Tokens (B, L) uint8 of some rows of a step, `noise` of their letters shown as MASK."""
-        examples, weights = self.epochs.examples(seed, step, rows.tolist())
+    def look_up(
+        self, tokens_BL: np.ndarray, seed: int, step: int, rows: Sequence[int]
+    ) -> tuple[np.ndarray | None, ...]:
+        """Answers, weights of the rows, what their losses are divided by, and the mask."""
+        examples, weights = self.epochs.examples(seed, step, rows)
+        target = self.data.target[examples]
+        if self.class_weights is not None:
+            weights = weights * self.data.task.row_weights(target, self.class_weights)
+        # A row counts by the answers that it holds, so missing ones do not dilute the mean.
+        divisor = weights * self.data.task.count(target)
+        real = (tokens_BL & CODE) != DNA.pad
+        # No mask of ones where nothing is padded: that would round otherwise (`Orchid.groups`).
+        mask = None if real.all() else real.astype(np.float32)
+        return target, weights.astype(np.float32), divisor.astype(np.float32), mask
+
+    def hide(
+        self,
+        tokens_BL: Tensor,
+        seed: int,
+        step: int | Tensor,
+        rows: Tensor,
+        given: Sequence[Tensor | None],
+    ) -> Examples:
+        """Tokens (B, L) uint8 of some rows of a step, `noise` of their letters shown as MASK;
+        `given` is what `look_up` finds.
+        """
         device = tokens_BL.device
         codes = tokens_BL & CODE
         if self.noise:
@@ -131,27 +153,23 @@ class Supervised:
             hidden = fraction(key_BL) < self.noise
             # Letters alone: N and PAD stay what they are.
             codes = torch.where(hidden & (codes < DNA.count), DNA.mask, codes)
-        real = codes != DNA.pad
-        target = self.data.target[examples]
-        if self.class_weights is not None:
-            weights = weights * self.data.task.row_weights(target, self.class_weights)
-        # A row counts by the answers that it holds, so missing ones do not dilute the mean.
-        divisor = weights * self.data.task.count(target)
-        # No mask of ones where nothing is padded: that would round otherwise (`Orchid.groups`).
-        return Examples(
-            shown_BL=codes.to(torch.uint8),
-            target=torch.from_numpy(np.ascontiguousarray(target)).to(device),
-            weights_B=torch.from_numpy(weights.astype(np.float32)).to(device),
-            weights_BL=torch.from_numpy(divisor.astype(np.float32)).to(device),
-            mask_BL=None if bool(real.all()) else real.to(torch.float32),
-        )
+        target, weights_B, weights_BL, mask_BL = given
+        if target is None or weights_B is None or weights_BL is None:
+            raise ValueError("only a mask may be missing of what is looked up")
+        return Examples(codes.to(torch.uint8), target, weights_B, weights_BL, mask_BL)
 
     def loss(self, outputs: Tensor, batch: Examples) -> Tensor:
         """The sum over rows (tracks: bins) of weight times nats, or times squared error in units of
         the spread.
         """
-        task = self.data.task
-        each = task.loss(outputs.float(), batch.target, self.scale, self.class_weights)
+        # Moved once: a graph of a step may copy nothing from the host.
+        if outputs.device not in self._constants:
+            weights = self.class_weights
+            self._constants[outputs.device] = (
+                torch.from_numpy(self.scale).to(outputs.device),
+                None if weights is None else torch.from_numpy(weights).to(outputs.device),
+            )
+        each = self.data.task.loss(outputs.float(), batch.target, *self._constants[outputs.device])
         weights = batch.weights_B.reshape(-1, *[1] * (each.ndim - 1))
         return (each * weights).sum()
 
@@ -272,8 +290,10 @@ def seconds_a_step(
     seconds = []
     for step in range(steps + 1):
         clock = time.monotonic()
-        tokens_BL = torch.from_numpy(epochs.batch(0, step, share)).to(device)
-        hidden = objective.hide(tokens_BL, 0, step, rows)
+        tokens_BL = epochs.batch(0, step, share)
+        looked_up = objective.look_up(tokens_BL, 0, step, share)
+        given = [on_device(each, device) for each in looked_up]
+        hidden = objective.hide(torch.from_numpy(tokens_BL).to(device), 0, step, rows, given)
         objective.loss(model.encode(hidden.shown_BL, hidden.mask_BL), hidden).backward()
         adam.step()
         adam.zero_grad()

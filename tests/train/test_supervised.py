@@ -62,8 +62,10 @@ def objective(data, batch=8, **options) -> Supervised:
 
 
 def shown(found: Supervised, step: int = 0, batch: int = 8):
-    tokens = torch.from_numpy(found.epochs.batch(0, step, range(batch)))
-    return found.hide(tokens, 0, step, torch.arange(batch))
+    tokens = found.epochs.batch(0, step, range(batch))
+    looked_up = found.look_up(tokens, 0, step, range(batch))
+    given = [None if each is None else torch.from_numpy(each) for each in looked_up]
+    return found.hide(torch.from_numpy(tokens), 0, step, torch.arange(batch), given)
 
 
 @pytest.mark.parametrize("task", ["binary", "multiclass", "multilabel", "regression"])

@@ -12,7 +12,7 @@ import torch
 
 from orchid_genomics.model.orchid import GatedMLP, Mixer, OrchidRecipe
 from orchid_genomics.ops import long_conv
-from orchid_genomics.ops.triton import available, block, machine, operator
+from orchid_genomics.ops.triton import available, block, machine, onchip, operator
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 TOLERANCE = {
@@ -117,6 +117,47 @@ def test_pieces_parts_splits_and_groups_do_not_show(side, monkeypatch):
     for programs in (1, 18) if side == 0 else (1,):
         monkeypatch.setattr(operator, "PROGRAMS", programs)
         agree(run("triton", given), whole, TOLERANCE[torch.float64])
+
+
+ROWS = [  # B, L, kind, strand pairs, type
+    (3, 512, "correlation", True, torch.float32),
+    (1, 512, "magnitude", True, torch.float32),
+    (1, 1024, "static", False, torch.bfloat16),
+    (3, 1024, "correlation", True, torch.bfloat16),
+]
+
+
+@possible
+@pytest.mark.parametrize(("B", "L", "kind", "paired", "dtype"), ROWS)
+def test_rows_transformed_on_chip_equal_the_sum(B, L, kind, paired, dtype, monkeypatch):
+    """A program takes every row of a channel or, of a batch, a part of them."""
+    given = inputs(B=B, L=L, kind=kind, paired=paired, dtype=dtype)
+    monkeypatch.setattr(onchip, "ON", True)
+    monkeypatch.setattr(onchip, "PROCESSORS", 1 if B == 1 else 4)
+    monkeypatch.setattr(onchip, "BACKWARD", 1)
+    assert onchip.fits(given["z_BDL"], given["v_BDL"], None, None)
+    agree(run("triton", given), run("reference", given), TOLERANCE[dtype])
+
+
+@possible
+def test_on_chip_a_row_of_nothing_gives_nothing(monkeypatch):
+    monkeypatch.setattr(onchip, "ON", True)
+    given = inputs(B=1, L=512, kind="magnitude", paired=True)
+    with torch.no_grad():
+        given["z_BDL"].zero_()
+        given["v_BDL"].fill_(3.0)  # centred, nothing is left
+    found = run("triton", given)
+    assert all(torch.isfinite(tensor).all() for tensor in found.values())
+    assert found["y"].abs().max() == 0
+
+
+@possible
+def test_on_chip_or_not_a_long_row_is_the_same(monkeypatch):
+    given = inputs(B=1, L=2048, paired=True, dtype=torch.bfloat16)
+    monkeypatch.setattr(onchip, "ON", True)
+    ours = run("triton", given)
+    monkeypatch.setattr(onchip, "ON", False)
+    agree(ours, run("triton", given), TOLERANCE[torch.bfloat16])
 
 
 @pytest.fixture

@@ -21,6 +21,9 @@ NUMBERS = {
     "EPS": 1e-6,
     "CHANNELS": 16,
     "K": 3,
+    "N1": 32,
+    "N2": 16,
+    "HOLD": False,
 }
 SLOTS = {"J": 8}  # of the kernels that read through pointers; J of those over bins are side taps
 INDEXES = {"partner", "first", "reader"}
@@ -31,6 +34,14 @@ TAPS = [
 CHOICES = {  # every value is compiled at least once
     "product_kernel": [{"KIND": 0, "J": 0}, {"KIND": 1, "J": 0}, {"KIND": 2, "J": 1}],
     "pull_kernel": [{"KIND": 0, "J": 0}, {"KIND": 1, "J": 0}, {"KIND": 2, "J": 1}],
+    "convolve_kernel": [
+        {"KIND": 0, "NARROW": False},
+        {"KIND": 1, "NARROW": True},
+        {"KIND": 2, "NARROW": True},
+    ],
+    "differentiate_kernel": [{"KIND": 0, "NARROW": True}, {"KIND": 2, "NARROW": False}],
+    "pack_kernel": [{"KIND": 0}, {"KIND": 1}],
+    "unpack_kernel": [{"KIND": 0}, {"KIND": 1}],
     "taps_kernel": [{"MAGNITUDE": False, "J": 1}, {"MAGNITUDE": True, "J": 2}],
     "rms_kernel": [{"NARROW": False}, {"NARROW": True}],
     "norm_backward_kernel": [{"RESIDUAL": False}, {"RESIDUAL": True}],
@@ -46,6 +57,7 @@ CHOICES = {  # every value is compiled at least once
     "glu_backward_kernel": [{"HALVES": 2, "BIAS": True}, {"HALVES": 1, "BIAS": False}],
 }
 INTEGERS = {"L", "F", "C", "D", "O", "rows", "strands", "parts", "blocks", "each"}
+INTEGERS |= {"splits", "nothing"}
 NARROW = {
     "P",
     "dP",
@@ -75,6 +87,8 @@ def build(kernel, constants: dict, narrow: str, architecture: int, ones: bool):
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
 
+    if "products" in kernel.arg_names:
+        narrow = "*bf16" if constants["NARROW"] else "*fp32"
     spectral = kernel.fn.__module__.endswith("spectrum_kernels")
     constants = {
         **constants,
@@ -90,17 +104,25 @@ def build(kernel, constants: dict, narrow: str, architecture: int, ones: bool):
             kinds[name], aligned[(place,)] = "*i32", [["tt.divisibility", 16]]
         else:
             kinds[name] = "*fp32" if spectral or name not in NARROW else narrow
+            if name == "products" and constants["NARROW"]:
+                kinds[name] = "*fp16"
             aligned[(place,)] = [["tt.divisibility", 16]]
     source = ASTSource(fn=kernel, signature=kinds, constexprs=constants, attrs=aligned)
-    return compile(
-        source, target=GPUTarget("cuda", architecture, 32), options={"enable_fp_fusion": True}
-    )
+    options = {"enable_fp_fusion": True}
+    if "N1" in constants:
+        options |= {"num_warps": constants["N1"] // 32, "num_stages": 1}
+    return compile(source, target=GPUTarget("cuda", architecture, 32), options=options)
 
 
 def cases():
-    from orchid_genomics.ops.triton import block_kernels, reading_kernels, spectrum_kernels
+    from orchid_genomics.ops.triton import (
+        block_kernels,
+        onchip_kernels,
+        reading_kernels,
+        spectrum_kernels,
+    )
 
-    for module in (spectrum_kernels, block_kernels, reading_kernels):
+    for module in (spectrum_kernels, onchip_kernels, block_kernels, reading_kernels):
         for name, kernel in inspect.getmembers(module):
             if name.endswith("_kernel"):
                 for choice in CHOICES.get(name, [{}]):

@@ -1,5 +1,5 @@
-"""The operator on a GPU: cuFFT for the transforms, one fused kernel for all that happens between
-two of them.
+"""The operator on a GPU: rows that fit are transformed on chip (`onchip`); for others cuFFT, and
+one fused kernel for all that happens between two transforms.
 
 As `ops.fft`: three transforms forward, five backward, only the real inputs kept between, channels
 in groups that bound the workspace. A torch custom operator, so that `torch.compile` sees one opaque
@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from orchid_genomics.errors import NumericError
+from orchid_genomics.ops.triton import onchip
 from orchid_genomics.ops.triton.machine import kernels, launch, on_device_of, power_of_two
 
 KINDS = {"static": 0, "correlation": 1, "magnitude": 2}
@@ -88,6 +89,12 @@ def long_conv(
     y_BDL = torch.empty_like(z_BDL, memory_format=torch.contiguous_format)
     z, v, y = (_by_strand(x, static_CF) for x in (z_BDL, v_BDL, y_BDL))
     spectra = [_pairs(x, z_BDL) for x in (static_CF, gain_CF, taps_CJ)]
+    if onchip.fits(z, v, taps_CJ, mask_BL):
+        run = kernels("onchip_kernels", z_BDL)
+        with on_device_of(z_BDL):
+            given = onchip.plan(z, KINDS[kind], bound, False)
+            onchip.convolve(run, z, v, spectra[0], spectra[1], y, given)
+        return y_BDL
     with on_device_of(z_BDL):
         for group, shape in _groups(z, spectra, kind, bound):
             static, gain, taps = (None if x is None else x[group] for x in spectra)
@@ -113,14 +120,25 @@ def backward(
     bound: float,
 ) -> list[Tensor]:
     """Gradients of z, v, static, gain and taps; the spectra are computed again rather than kept."""
-    run = kernels("spectrum_kernels", z_BDL)
+    # Of a static filter nothing writes the gradients of v and gain: they must begin as zeros.
+    fresh = torch.zeros_like if kind == "static" else torch.empty_like
     dz_BDL = torch.empty_like(z_BDL, memory_format=torch.contiguous_format)
-    dv_BDL = torch.zeros_like(v_BDL, memory_format=torch.contiguous_format)
-    dy, z, v, dz, dv = (_by_strand(x, static_CF) for x in (dy_BDL, z_BDL, v_BDL, dz_BDL, dv_BDL))
-    spectra = [_pairs(x, z_BDL) for x in (static_CF, gain_CF, taps_CJ)]
-    dstatic, dgain = torch.zeros_like(static_CF), torch.zeros_like(static_CF)
+    dv_BDL = fresh(v_BDL, memory_format=torch.contiguous_format)
+    dstatic, dgain = torch.empty_like(static_CF), fresh(static_CF)
     none = torch.zeros(0, device=z_BDL.device)
     gradients = [dstatic, dgain, none if taps_CJ is None else torch.zeros_like(taps_CJ)]
+    if not z_BDL.numel():
+        return [dz_BDL, dv_BDL, *(gradient.zero_() for gradient in gradients)]
+    dy, z, v, dz, dv = (_by_strand(x, static_CF) for x in (dy_BDL, z_BDL, v_BDL, dz_BDL, dv_BDL))
+    spectra = [_pairs(x, z_BDL) for x in (static_CF, gain_CF, taps_CJ)]
+    if onchip.fits(z, v, taps_CJ, mask_BL) and static_CF.dtype == torch.complex64:
+        run = kernels("onchip_kernels", z_BDL)
+        with on_device_of(z_BDL):
+            given = onchip.plan(z, KINDS[kind], bound, True)
+            outs = (dz, dv, torch.view_as_real(dstatic), torch.view_as_real(dgain))
+            onchip.differentiate(run, (dy, z, v), (spectra[0], spectra[1]), outs, given)
+        return [dz_BDL, dv_BDL, *gradients]
+    run = kernels("spectrum_kernels", z_BDL)
     with on_device_of(z_BDL):
         for group, shape in _groups(z, spectra, kind, bound):
             given = [None if x is None else x[group] for x in spectra]

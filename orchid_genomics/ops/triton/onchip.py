@@ -1,0 +1,173 @@
+"""The operator in one kernel forward and one backward, for lengths whose rows fit on chip: z, v and
+the spectra of the filters are read once and the result is written once.
+
+The trap: bfloat16 activations are transformed by float16 products, each row brought to unit level
+first; float32 by three products of tf32 each, which is slower and as exact as a float32 transform.
+"""
+
+import functools
+import math
+import os
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from orchid_genomics.ops.triton.machine import launch, power_of_two
+
+ON = os.environ.get("ORCHID_ONCHIP", "0") == "1"
+"""Whether rows that fit are transformed on chip; else all of them are left to cuFFT."""
+BLOCK = 1024  # bins of a packed spectrum that a program takes at once
+PROCESSORS = 132  # of an H100: where channels alone do not fill them, the batch is split
+FORWARD, BACKWARD = 64, 8  # warps' worth of programs for each of them
+
+Maybe = Tensor | None
+
+
+class Tiling(NamedTuple):
+    """How a row is cut, L = N1 x N2, and the warps of a program: a warp takes 16 of the N1 / 2 rows
+    of a spectrum, and more warps would compute the same rows again.
+    """
+
+    N1: int
+    N2: int
+
+    @property
+    def warps(self) -> int:
+        return self.N1 // 32
+
+    @property
+    def bins(self) -> int:
+        """Bins of a packed spectrum: half of all, and half of the row that is its own mirror."""
+        return self.N1 // 2 * self.N2 + self.N2 // 2
+
+
+TILINGS = {
+    512: Tiling(32, 16),
+    1024: Tiling(64, 16),
+    2048: Tiling(128, 16),
+    4096: Tiling(128, 32),
+    8192: Tiling(128, 64),
+}
+CHOICES: dict[int, tuple[dict[str, Any], dict[str, Any]]] = {}
+"""By length: options of the kernels forward and backward that differ from `OPTIONS`."""
+OPTIONS = {"HOLD": False, "maxnreg": 128, "num_stages": 1}
+"""Tables that a loop would fetch ahead (stages), or keep (HOLD), take the place of other
+programs.
+"""
+DTYPES = (torch.bfloat16, torch.float32)
+
+
+def fits(z: Tensor, v: Tensor, taps: Maybe, mask: Maybe) -> bool:
+    """Whether these rows are transformed on chip."""
+    if not ON or taps is not None or mask is not None or not z.numel():
+        return False
+    return z.shape[-1] in TILINGS and z.dtype == v.dtype and z.dtype in DTYPES
+
+
+class Plan(NamedTuple):
+    """What a kernel is launched with, for z (B, strands, C, L)."""
+
+    tiling: Tiling
+    sizes: tuple[int, ...]
+    splits: int
+    options: dict[str, Any]
+
+    @property
+    def programs(self) -> int:
+        return self.sizes[0] * self.splits
+
+
+def plan(z_BSCL: Tensor, kind: int, bound: float, backward: bool) -> Plan:
+    """A program takes rows of one channel one after another, so that its spectra and the tables
+    stay in cache. Backward every split of a channel is one more spectrum to write.
+    """
+    B, strands, C, L = z_BSCL.shape
+    tiling, rows = TILINGS[L], B * strands
+    programs = PROCESSORS * (BACKWARD if backward else FORWARD) // tiling.warps
+    each = -(-rows // min(rows, max(1, programs // C)))
+    options = {
+        "KIND": kind,
+        "BOUND": bound,
+        "N1": tiling.N1,
+        "N2": tiling.N2,
+        "NARROW": z_BSCL.dtype == torch.bfloat16,
+        "num_warps": tiling.warps,
+        **OPTIONS,
+        **(CHOICES[L][backward] if L in CHOICES else {}),
+    }
+    return Plan(tiling, (C, rows, strands, each, 0), -(-rows // each), options)
+
+
+def convolve(
+    run: ModuleType, z: Tensor, v: Tensor, static: Tensor, gain: Maybe, y: Tensor, given: Plan
+) -> None:
+    """Fill y (B, strands, C, L), laid out densely; static and gain (C, F, 2) in float32."""
+    spectra = _pack(run, static, gain, given)
+    tables = _tables(given.tiling, given.options["NARROW"], z.device)
+    z, v = z.contiguous(), v.contiguous()
+    arguments = (z, v, y, spectra, *tables)
+    launch(run.convolve_kernel, (given.programs,), *arguments, *given.sizes, **given.options)
+
+
+def differentiate(
+    run: ModuleType,
+    signals: tuple[Tensor, Tensor, Tensor],
+    spectra: tuple[Tensor, Maybe],
+    outs: tuple[Tensor, Tensor, Tensor, Tensor],
+    given: Plan,
+) -> None:
+    """From dy, z and v and (static, gain): fill dz, dv, dstatic and dgain, the last (C, F, 2)."""
+    dz, dv, dstatic, dgain = outs
+    tiling, C = given.tiling, given.sizes[0]
+    packed = _pack(run, *spectra, given)
+    sums = packed.new_empty(given.splits, *packed.shape)
+    tables = _tables(tiling, given.options["NARROW"], dz.device)
+    arguments = (*(x.contiguous() for x in signals), dz, dv, packed, sums, *tables)
+    launch(run.differentiate_kernel, (given.programs,), *arguments, *given.sizes, **given.options)
+    F = tiling.N1 * tiling.N2 // 2 + 1
+    grid, options = (C, -(-F // BLOCK), packed.shape[1]), _order(given)
+    launch(run.unpack_kernel, grid, sums, dstatic, dgain, C, given.splits, **options)
+
+
+def _pack(run: ModuleType, static: Tensor, gain: Maybe, given: Plan) -> Tensor:
+    """Spectra in the tile's order: (C, 1 or 2, re and im, bins)."""
+    C, count = static.shape[0], 1 if gain is None else 2
+    out = static.new_empty(C, count, 2, given.tiling.bins)
+    grid = (C, -(-given.tiling.bins // BLOCK), count)
+    # Without a gain the kernel never reads it.
+    launch(run.pack_kernel, grid, static, static if gain is None else gain, out, **_order(given))
+    return out
+
+
+def _order(given: Plan) -> dict[str, Any]:
+    block = min(BLOCK, power_of_two(given.tiling.bins))
+    return {**{key: given.options[key] for key in ("KIND", "N1", "N2")}, "BLOCK": block}
+
+
+@functools.lru_cache(maxsize=32)
+def _tables(tiling: Tiling, narrow: bool, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Cosines and sines, flat: of the products in their type, and of the turns and the middle bins
+    in float32; see the kernels that read them.
+    """
+    N1, N2 = tiling.N1, tiling.N2
+    L = N1 * N2
+    k1, n1, k2, n2 = (torch.arange(size) for size in (N1 // 2, N1, N2, N2))
+    first = _angle(k1[:, None] * n1, N1)
+    second = _angle(k2[:, None] * n2, N2)
+    turn = _angle(k1[:, None] * n2, L)
+    middle = _angle(n2[:, None] * (N1 // 2 + N1 * k2[: N2 // 2]), L)
+    products = (first.cos(), -first.sin(), second.cos(), second.sin())
+    angles = (turn.cos(), turn.sin(), middle.cos(), middle.sin())
+    dtype = torch.float16 if narrow else torch.float32
+    return _flat(products, dtype, device), _flat(angles, torch.float32, device)
+
+
+def _angle(steps: Tensor, period: int) -> Tensor:
+    """2 pi steps / period, reduced in integers so that an angle keeps all its digits."""
+    return (2 * math.pi / period) * (steps % period).double()
+
+
+def _flat(parts: tuple[Tensor, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    return torch.cat([part.reshape(-1) for part in parts]).to(device, dtype)

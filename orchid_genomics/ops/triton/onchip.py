@@ -101,10 +101,10 @@ def plan(z_BSCL: Tensor, kind: int, bound: float, backward: bool) -> Plan:
 
 
 def convolve(
-    run: ModuleType, z: Tensor, v: Tensor, static: Tensor, gain: Maybe, y: Tensor, given: Plan
+    run: ModuleType, z: Tensor, v: Tensor, filters: list[Maybe], y: Tensor, given: Plan
 ) -> None:
-    """Fill y (B, strands, C, L), laid out densely; static and gain (C, F, 2) in float32."""
-    spectra = _pack(run, static, gain, given)
+    """Fill y (B, strands, C, L), laid out densely; filters are static and gain (C, F, 2)."""
+    spectra = _pack(run, filters, given)
     tables = _tables(given.tiling, given.options["NARROW"], z.device)
     z, v = z.contiguous(), v.contiguous()
     arguments = (z, v, y, spectra, *tables)
@@ -114,14 +114,14 @@ def convolve(
 def differentiate(
     run: ModuleType,
     signals: tuple[Tensor, Tensor, Tensor],
-    spectra: tuple[Tensor, Maybe],
+    filters: list[Maybe],
     outs: tuple[Tensor, Tensor, Tensor, Tensor],
     given: Plan,
 ) -> None:
-    """From dy, z and v and (static, gain): fill dz, dv, dstatic and dgain, the last (C, F, 2)."""
+    """From dy, z, v and filters as above: fill dz, dv, dstatic and dgain, the last (C, F, 2)."""
     dz, dv, dstatic, dgain = outs
     tiling, C = given.tiling, given.sizes[0]
-    packed = _pack(run, *spectra, given)
+    packed = _pack(run, filters, given)
     sums = packed.new_empty(given.splits, *packed.shape)
     tables = _tables(tiling, given.options["NARROW"], dz.device)
     arguments = (*(x.contiguous() for x in signals), dz, dv, packed, sums, *tables)
@@ -131,13 +131,13 @@ def differentiate(
     launch(run.unpack_kernel, grid, sums, dstatic, dgain, C, given.splits, **options)
 
 
-def _pack(run: ModuleType, static: Tensor, gain: Maybe, given: Plan) -> Tensor:
+def _pack(run: ModuleType, filters: list[Maybe], given: Plan) -> Tensor:
     """Spectra in the tile's order: (C, 1 or 2, re and im, bins)."""
-    C, count = static.shape[0], 1 if gain is None else 2
-    out = static.new_empty(C, count, 2, given.tiling.bins)
-    grid = (C, -(-given.tiling.bins // BLOCK), count)
-    # Without a gain the kernel never reads it.
-    launch(run.pack_kernel, grid, static, static if gain is None else gain, out, **_order(given))
+    present = [each for each in filters if each is not None]
+    static, gain, count = present[0], present[-1], len(present)
+    out = static.new_empty(static.shape[0], count, 2, given.tiling.bins)
+    grid = (static.shape[0], -(-given.tiling.bins // BLOCK), count)
+    launch(run.pack_kernel, grid, static, gain, out, **_order(given))
     return out
 
 

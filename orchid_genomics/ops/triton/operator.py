@@ -92,8 +92,8 @@ def long_conv(
     if onchip.fits(z, v, taps_CJ, mask_BL):
         run = kernels("onchip_kernels", z_BDL)
         with on_device_of(z_BDL):
-            given = onchip.plan(z, KINDS[kind], bound, False)
-            onchip.convolve(run, z, v, spectra[0], spectra[1], y, given)
+            plan = onchip.plan(z, KINDS[kind], bound, False)
+            onchip.convolve(run, z, v, spectra, y, plan)
         return y_BDL
     with on_device_of(z_BDL):
         for group, shape in _groups(z, spectra, kind, bound):
@@ -134,9 +134,9 @@ def backward(
     if onchip.fits(z, v, taps_CJ, mask_BL) and static_CF.dtype == torch.complex64:
         run = kernels("onchip_kernels", z_BDL)
         with on_device_of(z_BDL):
-            given = onchip.plan(z, KINDS[kind], bound, True)
+            plan = onchip.plan(z, KINDS[kind], bound, True)
             outs = (dz, dv, torch.view_as_real(dstatic), torch.view_as_real(dgain))
-            onchip.differentiate(run, (dy, z, v), (spectra[0], spectra[1]), outs, given)
+            onchip.differentiate(run, (dy, z, v), spectra, outs, plan)
         return [dz_BDL, dv_BDL, *gradients]
     run = kernels("spectrum_kernels", z_BDL)
     with on_device_of(z_BDL):

@@ -214,7 +214,8 @@ def enter_backward(
         if not beyond:
             wrap_ends(dc, k)
         # The piece's own positions alone: neighbours are counted by their own piece.
-        centre, product_of_both = dc[..., k : k + n], torch.empty(*h.shape[:-1], n, dtype=h.dtype)
+        centre = dc[..., k : k + n]
+        product_of_both = torch.empty(centre.shape, dtype=h.dtype, device=h.device)
         for j in range(K):
             begin = beyond + 2 * k - j
             torch.mul(centre, h[..., begin : begin + n], out=product_of_both)

@@ -294,12 +294,25 @@ class Fit(Generic[Ready]):
     def _run_stage(self, stage: Stage, last: int) -> None:
         parts = stage.parts(self.ranks)
         replay = self.replay(parts, self.reporter.say)
+        try:
+            self._run_steps(stage, last, parts, replay)
+        finally:
+            if replay is not None:
+                replay.close()
+
+    def _run_steps(
+        self,
+        stage: Stage,
+        last: int,
+        parts: Sequence[Sequence[int]],
+        replay: Replay[Ready] | None,
+    ) -> None:
         self._clock = time.monotonic()
         for batch in stage.batches(self.seed, self.progress.step, last, parts):
             if replay is None:
                 self._note(stage, [self._step(batch, parts)])
             else:
-                self._order(replay, batch)
+                self.order(replay, batch)
                 self._note(stage, replay.read(wait=False))
             step = batch.step + 1
             # After the last step too, so that the end may be the best.
@@ -323,7 +336,8 @@ class Fit(Generic[Ready]):
                 self.reporter.say(f"no better validation in {stale}: ended after step {step:,}")
                 return
 
-    def _order(self, replay: Replay[Ready], batch: Batch) -> None:
+    def order(self, replay: Replay[Ready], batch: Batch) -> None:
+        """A step of the optimizer that is not waited for; `replay.read` says what it came to."""
         try:
             replay.issue(batch)
         except torch.OutOfMemoryError:

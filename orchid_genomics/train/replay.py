@@ -112,7 +112,7 @@ class Replay(Generic[Ready]):
         self.orders: dict[tuple[Any, ...], _Order] = {}
         self.ordered: deque[_Ordered] = deque()
         if self.records:
-            self.stream = torch.cuda.Stream(self.device)
+            self.stream = torch.cuda.Stream()
             # One pool for all shapes: nothing in it outlives a replay.
             self.pool = torch.cuda.graph_pool_handle()
 
@@ -149,6 +149,10 @@ class Replay(Generic[Ready]):
             for parameter in self.step.parameters:
                 torch.autograd.graph.increment_version(parameter)
         return outcomes
+
+    def close(self) -> None:
+        """Free the graphs, whose memory nothing else can use; `issue` would record them again."""
+        self.orders.clear()
 
     def _buffer(self, array: np.ndarray) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self.device, copy=True)
@@ -237,7 +241,7 @@ class Replay(Generic[Ready]):
         self.step.optimizer.zero_grad()
         gc.collect()
         try:
-            self.stream.wait_stream(torch.cuda.current_stream(self.device))
+            self.stream.wait_stream(torch.cuda.current_stream())
             # On one stream, where the workspaces lie and the leaves of autograd are made.
             with torch.cuda.stream(self.stream):
                 for _ in range(WARM):
@@ -249,7 +253,7 @@ class Replay(Generic[Ready]):
                 ):
                     compute()
         finally:
-            torch.cuda.current_stream(self.device).wait_stream(self.stream)
+            torch.cuda.current_stream().wait_stream(self.stream)
             self.step.optimizer.zero_grad()
             self.spoilt.copy_(spoilt)
         return graph.replay

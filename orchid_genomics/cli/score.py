@@ -27,8 +27,8 @@ OUT by its name:
   .parquet            the same (pip install "orchid-genomics[parquet]")
   -                   VCF on standard output
 
-Every ALT is answered: by numbers, or by . with the reason in ORCHID_WHY (REF mismatch, symbolic,
-breakend, *, off the contig, N, ...). REF is checked against GENOME; when over 20 % of a sample
+Every ALT is answered: by numbers, or by . with the reason in ORCHID_WHY (REF mismatch, *, off the
+contig, N, ...). REF is checked against GENOME; when over 20 % of a sample
 differ, nothing is scored and the likely cause is named. A score depends on genome, variant, model
 and window alone, never on neighbouring variants. It says what the model expects at a position: it
 is not pathogenicity.
@@ -39,7 +39,9 @@ Scores (default: {",".join(default_scores("letters"))} for a pretrained model,
 head):
 {plain()}
 
-Symbolic ALTs have no score, and neither has an event longer than half the window.
+<DEL>, <DUP> and <INV> with END or SVLEN, and breakends with a mate on the same contig, are scored
+as the letters that they stand for. Other symbolic ALTs have no score, and neither has an event
+longer than half the window.
 """
 
 

@@ -18,11 +18,14 @@ import pysam
 from orchid_genomics.errors import InputError, reason
 from orchid_genomics.files import LONGEST_LINE, open_content, regular_copy
 from orchid_genomics.genome.bgzf import END_OF_FILE
+from orchid_genomics.genome.structural import Rearrangement, read_rearrangement
 from orchid_genomics.sequence import Variant
 from orchid_genomics.sequence.interval import shorten, whole_number
 
 COLUMNS = b"#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO"
 SAMPLE = 1024  # records of the evenly spaced sample: at least half as many where there are more
+Allele = Variant | Rearrangement | str
+"""An ALT as letters, as stretches of the genome, or why it is neither."""
 _ACGT = re.compile("[ACGT]+")
 _LETTERS = re.compile("[A-Za-z]+")
 
@@ -44,19 +47,28 @@ class Record:
         """As printed for people: 1-based."""
         return f"{self.contig}:{self.start + 1:,} {self.ref}>{','.join(self.alts) or '.'}"
 
-    def alleles(self, contig: str | None) -> list[Variant | str]:
+    def alleles(self, contig: str | None) -> list[Allele]:
         """Every ALT on the genome's `contig`, or the reason why it is no letters to score; one
         entry for ALT `.`.
         """
         if not self.alts:
             return ["no_alt"]
         unknown = "unknown_contig" if contig is None else ""
-        answers: list[Variant | str] = []
-        for alt in self.alts:
+        answers: list[Allele] = []
+        for number, alt in enumerate(self.alts):
             reason = "" if _is_anchored(self.ref, alt) else no_letters(alt)
-            variant = Variant(contig or "", self.start, self.ref, alt)
-            answers.append(reason or unknown or variant)
+            variant: Allele = Variant(contig or "", self.start, self.ref, alt)
+            if reason in ("symbolic", "breakend"):
+                variant = self._rearrangement(contig or "", number) or reason
+                reason = ""
+            answers.append(variant if isinstance(variant, str) else reason or unknown or variant)
         return answers
+
+    def _rearrangement(self, contig: str, number: int) -> Rearrangement | None:
+        info = self.line.rstrip(b"\r").split(b"\t", 8)[7]
+        return read_rearrangement(
+            contig, self.start, self.ref, self.alts, number, info=info, mate_contig=self.contig
+        )
 
     def with_info(self, text: str) -> bytes:
         """The line with more INFO; nothing else of it changes."""

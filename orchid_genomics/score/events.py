@@ -39,6 +39,11 @@ class Event:
         return tuple(i for i, (a, b) in enumerate(zip(self.ref, self.alt, strict=True)) if a != b)
 
     @property
+    def is_substitution(self) -> bool:
+        """Whether each letter of the range stands for one that was there."""
+        return self.kind in ("SNV", "MNV")
+
+    @property
     def haplotypes(self) -> tuple["Haplotype", "Haplotype"]:
         """What the reference and the alternate window show."""
         return (

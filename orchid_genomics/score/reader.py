@@ -319,9 +319,9 @@ class Reader:
             side, _ = sides_of(self.genome, haplotype, self.window)
             stop = side + len(haplotype.inside)
             flanks.append(np.r_[side - F : side, stop : stop + F])
-            # Of one length, the changed letters are homologous too.
-            is_equal = len(event.ref) == len(event.alt)
-            homologous.append(np.r_[side - F : stop + F] if is_equal else flanks[-1])
+            # Letters that stand for others are homologous to them, one by one.
+            whole = np.r_[side - F : stop + F]
+            homologous.append(whole if event.is_substitution else flanks[-1])
             sides.append(slice(side, stop))
         ref = reference.vectors_LD[homologous[0]].double()
         alt = alternate.vectors_LD[homologous[1]].double()

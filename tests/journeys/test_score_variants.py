@@ -671,3 +671,35 @@ def test_merge_refuses_a_damaged_part_by_name(folder, refused, monkeypatch):
     line = refused("merge", folder / "out.vcf.gz.parts", "-o", folder / "out.vcf.gz")
     assert "00000000.part: has 0 bytes where" in line
     assert line.endswith("remove it, then resume its shard")
+
+
+def test_structural_variants_are_scored_and_their_lines_kept(folder, monkeypatch, capsys):
+    monkeypatch.setattr("orchid_genomics.tasks.score_variants.BLOCK", 2)
+    letters = Genome(folder / "genome.fa").letters("c1", 0, 900).decode()
+    alts = [
+        (100, "<DEL>", "SVTYPE=DEL;END=112", None),
+        (150, "<DUP>", "SVTYPE=DUP;SVLEN=9", None),
+        (200, "<INV>", "SVTYPE=INV;END=220", None),
+        (250, f"{letters[249]}[c1:261[", "SVTYPE=BND", None),
+        (300, "<DEL>", "SVTYPE=DEL;END=500", "too_long"),
+        (350, "<INS>", "SVTYPE=INS;SVLEN=50", "symbolic"),
+        (360, f"{letters[359]}[c2:100[", "SVTYPE=BND", "breakend"),
+    ]
+    lines = [
+        f"c1\t{place}\t.\t{letters[place - 1]}\t{alt}\t.\t.\t{info_}\tGT\t0|1\t1|1\n"
+        for place, alt, info_, _ in alts
+    ]
+    (folder / "sv.vcf").write_text(HEADER + "".join(lines))
+    after = body(run(folder, source="sv.vcf", out="sv.out.vcf"))
+    assert [without_ours(line) for line in after] == [line.rstrip("\n") for line in lines]
+    assert [info(line).get("ORCHID_WHY") for line in after] == [why for *_, why in alts]
+    assert [info(line)["ORCHID_INDEL"] != "." for line in after] == [not why for *_, why in alts]
+    said = capsys.readouterr().err
+    assert "deletion 2 of 3, duplication 1 of 1, inversion 1 of 1" in said
+    for shard in ("2/2", "1/2"):
+        run(folder, "--shard", shard, source="sv.vcf", out="parts.vcf")
+    main(["merge", str(folder / "parts.vcf.parts"), "-o", str(folder / "parts.vcf")])
+    assert (folder / "parts.vcf").read_bytes() == (folder / "sv.out.vcf").read_bytes()
+    rows = [line.split("\t") for line in body(run(folder, source="sv.vcf", out="sv.tsv"))]
+    kinds = ["deletion", "duplication", "inversion", "deletion", "deletion", ".", "."]
+    assert [row[5] for row in rows] == kinds

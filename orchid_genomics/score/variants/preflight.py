@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from orchid_genomics.errors import InputError
 from orchid_genomics.genome.contigs import GenomeNote
 from orchid_genomics.genome.fasta import Genome
+from orchid_genomics.genome.structural import Rearrangement
 from orchid_genomics.genome.vcf import Record, Survey, Vcf
 from orchid_genomics.score.variants.variant_scores import check, fill_n, mismatch_error
 from orchid_genomics.sequence import CODE, DNA, Variant
@@ -94,7 +95,8 @@ def _letters(genome: Genome, contig: str, start: int, size: int) -> str:
 def all_match(vcf: Vcf, names: Mapping[str, str], genome: Genome) -> None:
     """Raises InputError at the first record whose REF is not the genome's; reads the whole file."""
     for record in vcf.records():
-        for variant in record.alleles(names.get(record.contig)):
+        for allele in record.alleles(names.get(record.contig)):
+            variant = allele.recorded if isinstance(allele, Rearrangement) else allele
             if (
                 isinstance(variant, Variant)
                 and check(fill_n(variant, genome), genome) == "ref_mismatch"

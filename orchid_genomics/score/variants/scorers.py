@@ -362,7 +362,8 @@ def table() -> list[tuple[str, ...]]:
     ]
     for name, scorer in SCORERS.present().items():
         kinds = ["yes" if kind in scorer.kinds else "." for kind in KINDS]
-        rows.append((name, *kinds, ".", describe(scorer), scorer.flank, scorer.passes))
+        symbolic = "yes" if set(INDELS) <= set(scorer.kinds) else "."
+        rows.append((name, *kinds, symbolic, describe(scorer), scorer.flank, scorer.passes))
     return rows
 
 

@@ -14,6 +14,8 @@ import numpy as np
 from orchid_genomics.data.relatives import Relatives
 from orchid_genomics.errors import InputError
 from orchid_genomics.genome.fasta import Genome
+from orchid_genomics.genome.structural import Rearrangement
+from orchid_genomics.genome.vcf import Allele
 from orchid_genomics.model.folder import OrchidModel
 from orchid_genomics.score.events import Event, find_event
 from orchid_genomics.score.reader import Reader, check_window
@@ -24,8 +26,8 @@ REASONS = {
     "ref_mismatch": "REF is not what the genome has there",
     "no_alt": "ALT is . (no alternate)",
     "star": "ALT is * (deleted by another record)",
-    "symbolic": "ALT is symbolic, such as <DEL>",
-    "breakend": "ALT is a breakend",
+    "symbolic": "ALT is symbolic, and no <DEL>, <DUP> or <INV> with END or SVLEN",
+    "breakend": "ALT is a breakend without a mate on the same contig",
     "not_acgt": "REF or ALT has letters other than A, C, G and T",
     "no_change": "ALT is REF",
     "unknown_contig": "the genome has no such contig",
@@ -43,8 +45,8 @@ class Scores:
     """One row an ALT, in the order asked.
 
     Attributes: `columns`; `values` (N, columns) float64, NaN where there is none; `why` a reason
-    (of `REASONS`) where a row has no number at all, else ""; `kinds` of `Variant.kind`, "" where
-    unknown; `events` what was scored, or None.
+    (of `REASONS`) where a row has no number at all, else ""; `kinds` as `Variant.kind` and
+    `Rearrangement.kind` say, "" where unknown; `events` what was scored, or None.
     """
 
     columns: tuple[Column, ...]
@@ -120,7 +122,7 @@ class Scoring:
         """Spent inside the model so far."""
         return sum(reader.seconds for reader in self.readers)
 
-    def __call__(self, variants: Sequence[Variant | str]) -> Scores:
+    def __call__(self, variants: Sequence[Allele]) -> Scores:
         """Score variants, or pass on the reason of those that are none; every ALT is a variant.
 
         Contig names are the genome's. A row depends on its own variant alone. Raises InputError at
@@ -137,10 +139,7 @@ class Scoring:
         for extra in self.extras:
             values = np.concatenate([values, extra.compute(scored, values)], axis=1)
         # of what is scored where that is not what is written: REF N, or the genome's letters
-        kinds = [
-            (kept or given).kind if isinstance(given, Variant) else ""
-            for given, kept in zip(variants, scored, strict=True)
-        ]
+        kinds = [_kind(given, kept) for given, kept in zip(variants, scored, strict=True)]
         return Scores(self.columns, values, why, kinds, events)
 
     def _values(self, events: Sequence[Event | None]) -> np.ndarray:
@@ -164,7 +163,7 @@ class Scoring:
         return np.concatenate(blocks, axis=1)
 
     def _events(
-        self, variants: Sequence[Variant | str]
+        self, variants: Sequence[Allele]
     ) -> tuple[list[Event | None], list[str], list[Variant | None]]:
         """The event of each variant or None, why there is none, and the variant that is scored."""
         events: list[Event | None] = []
@@ -181,11 +180,16 @@ class Scoring:
             event = None
             if kept is not None:
                 event = find_event(kept, self.genome, self.longest(kept.contig) + 1)
+                if isinstance(variant, Rearrangement) and event.is_substitution:
+                    # Of an inversion no letter within answers to one before.
+                    event = replace(event, kind="delins")
             events.append(event)
         return events, reasons, scored
 
-    def _resolve(self, variant: Variant) -> tuple[str, Variant | None]:
+    def _resolve(self, variant: Variant | Rearrangement) -> tuple[str, Variant | None]:
         """Why a variant cannot be scored, or "" and the variant to score."""
+        if isinstance(variant, Rearrangement):
+            return self._spell(variant)
         # First, for an N in REF stands for any letter and is no mismatch.
         variant = fill_n(variant, self.genome)
         reason = check(variant, self.genome)
@@ -195,6 +199,25 @@ class Scoring:
             variant = with_genome(variant, self.genome)
             reason = check(variant, self.genome)
         return reason, None if reason else variant
+
+    def _spell(self, change: Rearrangement) -> tuple[str, Variant | None]:
+        """The same for stretches of the genome, which are read where they fit into a window."""
+        # Before the first letter of a contig there is no REF.
+        if change.place >= 0:
+            reason, _ = self._resolve(change.recorded)
+            if reason:
+                return reason, None
+        if change.size > self.longest(change.contig):
+            return "too_long", None
+        spelled = change.spell(self.genome)
+        reason = check(spelled, self.genome)
+        return reason, None if reason else spelled
+
+
+def _kind(given: Allele, kept: Variant | None) -> str:
+    if isinstance(given, Rearrangement):
+        return given.kind
+    return (kept or given).kind if isinstance(given, Variant) else ""
 
 
 def score_variants(

@@ -12,7 +12,6 @@ import numpy as np
 
 from orchid_genomics.jobs.summary import Stats, column_lines, reason_lines, value_sums
 from orchid_genomics.score.events import Event
-from orchid_genomics.score.variants.scorers import SUBSTITUTIONS
 from orchid_genomics.score.variants.variant_scores import REASONS, Scores, Scoring
 
 # masked sites for each at which the ends of its window are exchanged; of one-pass ones, one a block
@@ -148,7 +147,7 @@ def _ends(scoring: Scoring, scores: Scores) -> Stats:
 
 
 def _substitutions(scoring: Scoring, scores: Scores) -> list[Event]:
-    events = [event for event in scores.events if event and event.kind in SUBSTITUTIONS]
+    events = [event for event in scores.events if event and event.is_substitution]
     return [
         event
         for event in events

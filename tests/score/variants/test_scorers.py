@@ -30,6 +30,7 @@ def test_the_table_has_every_score_and_type():
     head, *rows = table()
     assert head[1:7] == (*KINDS, "symbolic")
     assert [row[0] for row in rows] == list(SCORERS)
+    assert [row[0] for row in rows if row[6] == "yes"] == ["indel", "embedding", "delta"]
     for row in rows:
         assert any(unit in row[7] for unit in ("nats", "bits", "0:", "> 0", "units")), row
 

@@ -19,7 +19,7 @@ from pydantic import Field
 from torch import Tensor
 
 from orchid_genomics.data.loader import Batch, Sampler, batches
-from orchid_genomics.errors import MachineError, NumericError, TrainingError
+from orchid_genomics.errors import MachineError, NumericError, TrainingError, reason
 from orchid_genomics.model.sequence_parallel import Shards
 from orchid_genomics.recipe import Strict
 from orchid_genomics.train import optimizer as adamw
@@ -30,6 +30,11 @@ from orchid_genomics.train.replay import Outcome, Replay
 from orchid_genomics.train.reporter import Reporter
 from orchid_genomics.train.run import BEST, NEWEST, Run
 from orchid_genomics.train.step import Step, on_device
+
+# What torch calls a fault of a GPU, after which the process can do nothing more with it.
+_DEVICE_FAULTS = tuple(
+    fault for fault in (getattr(torch, "AcceleratorError", None),) if fault is not None
+)
 
 
 class StageRecipe(Strict):
@@ -199,6 +204,13 @@ class Fit(Generic[Ready]):
 
     def run(self) -> Progress:
         """Train to the end. SIGTERM and SIGINT save and exit (128 + the signal's number)."""
+        try:
+            return self._run()
+        except _DEVICE_FAULTS as error:
+            possible = "the newest checkpoint is sound: --resume in a new process"
+            raise MachineError(self.ranks.device, reason(error), possible) from None
+
+    def _run(self) -> Progress:
         self._restore()
         self.reporter = Reporter(
             self.steps,

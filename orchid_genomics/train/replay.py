@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Generic, NamedTuple
 
 import numpy as np
@@ -112,7 +113,7 @@ class Replay(Generic[Ready]):
         self.orders: dict[tuple[Any, ...], _Order] = {}
         self.ordered: deque[_Ordered] = deque()
         if self.records:
-            self.stream = torch.cuda.Stream()
+            self.stream = _recording_stream()
             # One pool for all shapes: nothing in it outlives a replay.
             self.pool = torch.cuda.graph_pool_handle()
 
@@ -257,6 +258,12 @@ class Replay(Generic[Ready]):
             self.step.optimizer.zero_grad()
             self.spoilt.copy_(spoilt)
         return graph.replay
+
+
+@lru_cache(maxsize=1)
+def _recording_stream() -> torch.cuda.Stream:
+    # One for all: the workspaces of every stream that a product ever ran on are kept.
+    return torch.cuda.Stream()
 
 
 def _first(error: BaseException) -> BaseException:

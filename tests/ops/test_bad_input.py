@@ -5,6 +5,7 @@ import torch
 
 from orchid_genomics.errors import MachineError, NumericError, OrchidError
 from orchid_genomics.ops import BACKENDS, long_conv
+from orchid_genomics.ops.triton import machine
 
 
 def arguments(B=2, D=4, L=8, side=1) -> dict[str, torch.Tensor]:
@@ -103,3 +104,14 @@ def test_odd_channels_have_no_strand_pairs():
         values[name] = values[name][:2]
     with pytest.raises(ValueError, match="must be"):
         long_conv(**values)
+
+
+def test_a_card_that_is_too_old_is_one_line(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (7, 5))
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "Tesla T4")
+    with pytest.raises(MachineError) as caught:
+        machine._check_age.__wrapped__(torch.device("cuda"))
+    assert str(caught.value) == (
+        "backend triton: Tesla T4 has compute capability 7.5, and 8.0 is needed; fft and reference"
+        " run here"
+    )

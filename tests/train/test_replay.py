@@ -10,7 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from orchid_genomics.answers.supervised_tasks import task_of
 from orchid_genomics.data.labelled.epochs import Epochs
 from orchid_genomics.data.labelled.schema import LabelledSet
-from orchid_genomics.errors import TrainingError
+from orchid_genomics.errors import MachineError, TrainingError
 from orchid_genomics.model.filters import CorrelationRecipe, MagnitudeRecipe
 from orchid_genomics.model.folder import ModelRecipe, OrchidModel
 from orchid_genomics.model.heads import LettersRecipe, PooledRecipe
@@ -208,6 +208,22 @@ def test_a_step_that_is_not_finite_stops_all_that_were_ordered_after_it(monkeypa
     assert torch.equal(after, calls[2])
     assert not torch.equal(calls[0], calls[1])
     assert [line["step"] for line in fit.saved.lines] == [1]
+
+
+def test_a_fault_of_the_device_is_one_line():
+    objective, model, [stage, _] = case("masked")
+    fit = fit_of(objective, model, [stage])
+
+    def faulty(examples):
+        raise torch.AcceleratorError("CUDA error: an illegal memory access\nCompile with ...")
+
+    fit.parts.gradients = faulty
+    with pytest.raises(MachineError) as caught:
+        fit.run()
+    assert str(caught.value) == (
+        "cpu: CUDA error: an illegal memory access; the newest checkpoint is sound: --resume in a"
+        " new process"
+    )
 
 
 def unread(read):

@@ -8,6 +8,7 @@ the environment before that, and importing torch's compiler imports Triton.
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from importlib import import_module
 from importlib.util import find_spec
 from types import ModuleType
@@ -19,6 +20,7 @@ from torch import Tensor
 from orchid_genomics.errors import MachineError, missing_extra
 
 OTHERS = "fft and reference run here"
+OLDEST = 8, 0  # the first compute capability with products of bfloat16
 
 
 def kernels(name: str, x: Tensor) -> ModuleType:
@@ -34,7 +36,20 @@ def kernels(name: str, x: Tensor) -> ModuleType:
         if not torch.cuda.is_available():
             fault = "this machine has none"
         raise MachineError("backend triton", f"needs a CUDA GPU and {fault}", OTHERS)
+    if x.is_cuda:
+        _check_age(x.device)
     return module
+
+
+@lru_cache
+def _check_age(device: torch.device) -> None:
+    """Raise MachineError for a GPU that lacks products of bfloat16."""
+    found = torch.cuda.get_device_capability(device)
+    if found < OLDEST:
+        least = ".".join(map(str, OLDEST))
+        message = f"{torch.cuda.get_device_name(device)} has compute capability"
+        message = f"{message} {found[0]}.{found[1]}, and {least} is needed"
+        raise MachineError("backend triton", message, OTHERS)
 
 
 def installed() -> bool:

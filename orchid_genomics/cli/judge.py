@@ -173,7 +173,7 @@ def calibrate(as_json: bool, **words: Any) -> None:
 )
 @click.option(
     "--model",
-    type=click.Path(),
+    type=options.ModelName(),
     metavar="MODEL",
     help="For counts of its training data, and random weights.",
 )

@@ -7,6 +7,7 @@ from functools import reduce
 from typing import Any, TypeVar
 
 import click
+from click.shell_completion import CompletionItem
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 Decorator = Callable[[Function], Function]
@@ -25,7 +26,22 @@ def file_argument(name: str, **more: Any) -> Decorator:
     return click.argument(name, type=click.Path(), **more)
 
 
-model = file_argument("model")
+class ModelName(click.Path):
+    """A model: Tab completes the names of those that come along, and folders."""
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        # Here, for every command reads this module, and names are asked for at Tab alone.
+        from orchid_genomics.tasks.models import model_names
+
+        names = [name for name in model_names() if name.startswith(incomplete)]
+        # Folders first: for bash they replace what came before.
+        folders = CompletionItem(incomplete, type="dir")
+        return [folders, *(CompletionItem(name) for name in names)]
+
+
+model = click.argument("model", type=ModelName())
 genome = file_argument("genome")
 elements = file_argument("elements")
 aliases = click.option(

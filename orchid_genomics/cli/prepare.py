@@ -124,7 +124,8 @@ def dataset(as_json: bool, quiet: bool, **words: Any) -> None:
     from orchid_genomics.tasks.dataset import dataset as task
 
     report = task(**words)
-    answer({"report": report}, report, as_json=as_json, quiet=quiet)
+    values = report.values | {"report": report.lines}
+    answer(values, report.lines, as_json=as_json, quiet=quiet)
 
 
 @command(short_help="Every single-letter change of coding sequences, as VCF.")

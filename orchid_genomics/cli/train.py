@@ -97,6 +97,7 @@ def plan(recipe: str, overrides: tuple[str, ...], steps: int, as_json: bool) -> 
 @click.option(
     "--from",
     "given",
+    type=options.ModelName(),
     metavar="MODEL",
     help="Go on from a model, as `pretrained` in the recipe does: a folder, a name of models, or "
     "the hub's OWNER/NAME.",

@@ -6,14 +6,15 @@ both are printed, and rows that a later split would give away are taken out and 
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from orchid_genomics.data.labelled.duplicates import K, near_duplicates
 from orchid_genomics.data.negatives import (
+    Agreement,
     agreement,
     composition,
     match_elements,
@@ -38,12 +39,14 @@ from orchid_genomics.genome.fasta import Genome
 from orchid_genomics.genome.regions import Regions
 from orchid_genomics.genome.signal import Track
 from orchid_genomics.jobs.output import kind_of, require_no_input
+from orchid_genomics.jobs.summary import value_sums
 from orchid_genomics.sequence import DNA
 
 HEADER = ("#chrom", "start", "end", "strand", "label", "split", "sequence", "source", "name")
 Negatives = Literal["matched", "shuffled"]
 SignalMean = Literal["mean0", "mean"]
 _SOURCE = {"matched": "matched", "shuffled": "dinucleotide-shuffled"}
+_EARLIER = tuple(enumerate(SPLITS[:2]))  # splits that a later one may share letters with
 _APART = 0.1  # a gap of two distributions beyond which they are said to differ
 _INDENT = " " * 13
 
@@ -76,6 +79,32 @@ class Rows:
         return places
 
 
+@dataclass(frozen=True)
+class SetReport:
+    """What a labelled set came to: lines for a person, and the same as JSON values."""
+
+    lines: list[str]
+    values: dict[str, Any]
+
+
+class Compared(NamedTuple):
+    """One share of letters in peaks and negatives of a split."""
+
+    split: str
+    agreement: Agreement
+
+    @property
+    def is_matched(self) -> bool:
+        """Whether its two distributions are no farther apart than small splits are by chance."""
+        return self.agreement.gap <= max(_APART, 2 * self.agreement.chance)
+
+    def values(self) -> dict[str, Any]:
+        """For the report as JSON."""
+        feature, peaks, negatives, gap, _ = astuple(self.agreement)
+        shares = {"peaks": peaks, "negatives": negatives, "gap": gap}
+        return {"split": self.split, "feature": feature, **shares, "matched": self.is_matched}
+
+
 def dataset(
     peaks: str | Path,
     genome: str | Path,
@@ -92,8 +121,8 @@ def dataset(
     keep_duplicates: bool = False,
     seed: int = 0,
     aliases: str | Path | None = None,
-) -> list[str]:
-    """Write a labelled set and give the lines of its report.
+) -> SetReport:
+    """Write a labelled set and give its report.
 
     The same inputs and seed give the same bytes.
 
@@ -156,10 +185,34 @@ def dataset(
     twin = near_duplicates(rows.tokens, rows.split)
     kept = np.flatnonzero(~twin | keep_duplicates)
     _write(out, fasta, rows, kept)
+    compared = _compare_letters(rows, kept, len(elements)) if ratio else []
+    counts = _count_rows(rows, kept)
     lines = [*_about_peaks(elements, bed)]
-    lines += _about_negatives(elements, rows, kept, negatives, ratio)
+    lines += _about_negatives(elements, rows, compared, negatives, ratio)
     lines += _about_labels(rows, signal, signal_mean)
-    return [*lines, _about_twins(rows, twin, keep_duplicates), *_about_rows(rows, kept)]
+    lines += [_about_twins(rows, twin, keep_duplicates), *_about_rows(counts)]
+    values = {
+        "out": str(out),
+        "length": length,
+        "peaks": {
+            "records": len(bed),
+            "summits": sum(summit is not None for summit in bed.summits()),
+            "windows": len(elements),
+            "dropped": dict(elements.dropped),
+            "overhanging": elements.overhanging,
+        },
+        "negatives": {
+            "kind": negatives,
+            "wanted": ratio * len(elements),
+            "windows": len(rows.tokens) - len(elements),
+            "letters": [each.values() for each in compared],
+        },
+        "signal": None if signal is None else value_sums(rows.label),
+        "duplicates": {split: int((twin & (rows.split == code)).sum()) for code, split in _EARLIER},
+        "duplicates_kept": keep_duplicates,
+        "rows": counts,
+    }
+    return SetReport(lines, values)
 
 
 def _refuse_empty_split(elements: Elements, bed: Bed, plan: SplitPlan) -> None:
@@ -254,7 +307,7 @@ def _about_peaks(elements: Elements, bed: Bed) -> list[str]:
 
 
 def _about_negatives(
-    elements: Elements, rows: Rows, kept: np.ndarray, kind: Negatives, ratio: int
+    elements: Elements, rows: Rows, compared: Sequence[Compared], kind: Negatives, ratio: int
 ) -> list[str]:
     if not ratio:
         return ["negatives    none (--ratio 0)"]
@@ -269,30 +322,34 @@ def _about_negatives(
     if count < wanted:
         fewer = f"{wanted - count:,} fewer than --ratio {ratio} asks for"
         lines.append(f"{_INDENT}{fewer}: no window was left to match")
-    lines += _about_composition(rows, kept, len(elements))
-    if any(line.endswith("NOT MATCHED") for line in lines):
+    lines += _about_letters(compared)
+    if not all(each.is_matched for each in compared):
         advice = "a lower --ratio, a shorter --length"
         lines.append(f"{_INDENT}a classifier can tell by that share alone: {advice}")
     return lines
 
 
-def _about_composition(rows: Rows, kept: np.ndarray, peaks: int) -> list[str]:
+def _compare_letters(rows: Rows, kept: np.ndarray, peaks: int) -> list[Compared]:
     """How well negatives match what is written of the peaks, which are the first rows."""
     shares = np.array([composition(rows.tokens[row]) for row in kept])
     is_peak, of = kept < peaks, rows.split[kept]
-    head = "share of letters    peaks  negatives  largest gap of the distributions (KS)"
-    lines = [_INDENT + head]
+    compared = []
     for code, split in enumerate(SPLITS):
         mine = is_peak & (of == code)
         theirs = ~is_peak & (of == code)
-        if not (mine.any() and theirs.any()):
-            continue
-        for each in agreement(shares[mine], shares[theirs]):
-            means = f"{each.mean:.4f}     {each.other:.4f}"
-            # Small splits differ by chance alone.
-            apart = each.gap > max(_APART, 2 * each.chance)
-            line = f"{_INDENT}{split:<10} {each.feature:<11} {means}  {each.gap:.4f}"
-            lines.append(f"{line}{'  NOT MATCHED' if apart else ''}")
+        if mine.any() and theirs.any():
+            compared += [Compared(split, each) for each in agreement(shares[mine], shares[theirs])]
+    return compared
+
+
+def _about_letters(compared: Sequence[Compared]) -> list[str]:
+    head = "share of letters    peaks  negatives  largest gap of the distributions (KS)"
+    lines = [_INDENT + head]
+    for each in compared:
+        found = each.agreement
+        means = f"{found.mean:.4f}     {found.other:.4f}"
+        line = f"{_INDENT}{each.split:<10} {found.feature:<11} {means}  {found.gap:.4f}"
+        lines.append(f"{line}{'' if each.is_matched else '  NOT MATCHED'}")
     return lines
 
 
@@ -310,21 +367,29 @@ def _about_labels(rows: Rows, signal: str | Path | None, signal_mean: SignalMean
 
 def _about_twins(rows: Rows, twin: np.ndarray, kept: bool) -> str:
     counts = ", ".join(
-        f"{int((twin & (rows.split == code)).sum()):,} of {SPLITS[code]}" for code in (0, 1)
+        f"{int((twin & (rows.split == code)).sum()):,} of {split}" for code, split in _EARLIER
     )
     done = "kept (--keep-duplicates)" if kept else "removed"
     return f"duplicates   {counts} share {K} letters, either strand, with a later split: {done}"
 
 
-def _about_rows(rows: Rows, kept: np.ndarray) -> list[str]:
+def _count_rows(rows: Rows, kept: np.ndarray) -> dict[str, dict[str, int]]:
+    """Peaks and negatives that are written of each split."""
     is_peak = np.array([source == "peak" for source in rows.source])
-    lines = []
+    counts = {}
     for code, split in enumerate(SPLITS):
         inside = kept[rows.split[kept] == code]
         peaks = int(is_peak[inside].sum())
-        counts = f"{peaks:,} peaks, {len(inside) - peaks:,} negatives"
-        lines.append(f"{split:<12} {len(inside):,} rows: {counts}")
-    if not all((rows.split[kept] == code).any() for code in range(len(SPLITS))):
+        counts[split] = {"peaks": peaks, "negatives": len(inside) - peaks}
+    return counts
+
+
+def _about_rows(counts: dict[str, dict[str, int]]) -> list[str]:
+    lines = []
+    for split, each in counts.items():
+        words = f"{each['peaks']:,} peaks, {each['negatives']:,} negatives"
+        lines.append(f"{split:<12} {sum(each.values()):,} rows: {words}")
+    if not all(sum(each.values()) for each in counts.values()):
         advice = "--validation and --test, or its own folds"
         lines.append(f"{_INDENT}finetune wants rows in all three: {advice}")
     return lines

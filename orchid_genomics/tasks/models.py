@@ -52,6 +52,11 @@ def models(as_json: bool = False) -> Iterator[str]:
     yield "bits: per masked base on the test contigs; fewer are better, 2 is chance."
 
 
+def model_names() -> list[str]:
+    """Names of the models that come along, without a look into their folders."""
+    return list(MODELS)
+
+
 def _entry(name: str, folder: Path) -> ModelEntry:
     path = folder / PROVENANCE
     origin = Provenance.read(path)

@@ -79,6 +79,27 @@ def test_files_that_are_made(tmp_path, ask, monkeypatch):
     assert changes["changes"]["missense"] > 0
 
 
+def test_a_labelled_set_says_its_numbers_and_its_lines(tmp_path, ask, capsys):
+    write_genome(tmp_path / "g.fa", {name: random_letters(4000, n) for n, name in enumerate("abc")})
+    peaks = [f"{name}\t{at}\t{at + 60}\n" for name in "abc" for at in (300, 1200, 2100)]
+    (tmp_path / "p.bed").write_text("".join(peaks))
+    words = ("dataset", tmp_path / "p.bed", tmp_path / "g.fa", "-o", tmp_path / "set.tsv")
+    words = (*words, "--length", 60, "--validation", "b", "--test", "c")
+    main(list(map(str, words)))
+    lines = capsys.readouterr().out.splitlines()
+    answer = ask(*words)
+    assert answer.pop("report") == lines
+    assert answer["peaks"]["windows"] == 9
+    split = {"peaks": 3, "negatives": 3}
+    assert answer["rows"] == {"train": split, "validation": split, "test": split}
+    assert answer["duplicates"] == {"train": 0, "validation": 0}
+    assert answer["negatives"]["kind"] == "matched"
+    letters = answer["negatives"]["letters"]
+    assert {each["feature"] for each in letters} == {"GC", "soft-masked", "N"}
+    assert all(0 <= each["gap"] <= 1 for each in letters)
+    assert answer["signal"] is None
+
+
 def test_json_and_the_output_do_not_share_standard_output(tmp_path, refused):
     line = refused("score-variants", "m", "g.fa", "v.vcf", "-o", "-", "--json")
     assert line == "error: --json: --out is standard output already; --out a file"

@@ -19,16 +19,16 @@ from gpu_check import call, farthest, inputs
 
 from orchid_genomics.ops.triton import onchip
 
-LENGTHS = (1024, 8192, 4096, 2048, 512)
+LENGTHS = (8192, 4096, 1024, 2048, 512)
 CHANNELS, POSITIONS = 256, 131_072
 Choice = dict[str, Any]
 
 
 def choices(length: int) -> list[Choice]:
     """The default first."""
-    others = [{"maxnreg": 168}, {"maxnreg": None}]
+    others: list[Choice] = [{"maxnreg": 128}, {"maxnreg": 168}, {"maxnreg": None}]
     if length <= 2048:
-        others += [{"maxnreg": None, "HOLD": True}, {"maxnreg": 168, "HOLD": True}]
+        others += [{"maxnreg": 128, "HOLD": True}, {"maxnreg": None, "HOLD": True}]
     return [{}, *others]
 
 
@@ -37,20 +37,28 @@ def arguments(length: int, dtype: torch.dtype, kind: str = "correlation") -> dic
     return inputs(batch, CHANNELS, length, kind, 0, True, dtype, "cuda")
 
 
+DEFAULTS = dict(onchip.CHOICES)
+
+
 def use(length: int, choice: Choice | None) -> None:
     """Launch rows of a length so; None: leave them to cuFFT."""
     onchip.ON = choice is not None
-    onchip.CHOICES[length] = (choice or {}, choice or {})
+    onchip.CHOICES[length] = (choice, choice) if choice else DEFAULTS.get(length, ({}, {}))
 
 
-def compile_one(length: int, choice: Choice, dtype: torch.dtype) -> str:
+Job = tuple[int, Choice, str, torch.dtype]
+
+
+def compiled(job: Job) -> str:
+    """The fault of a choice, if it has one; the compiled kernels are on disk for all."""
+    length, choice, kind, dtype = job
     use(length, choice)
-    given = arguments(length, dtype)
+    given = inputs(3, 32, length, kind, 0, True, dtype, "cuda")
     try:
         call(given, torch.ones_like(given["z_BDL"]), "triton")
         torch.cuda.synchronize()
     except Exception as error:
-        return f"{type(error).__name__}: {str(error).splitlines()[0][:200]}"
+        return f"{type(error).__name__}: {error}"[:200].splitlines()[0]
     return ""
 
 
@@ -87,63 +95,75 @@ def _tensors(given: dict[str, Any]) -> list[torch.Tensor | None]:
     return [given["z_BDL"], given["v_BDL"], given["static_CF"], given.get("gain_CF")]
 
 
-def right(length: int) -> None:
-    for kind, dtype in (
-        ("correlation", torch.bfloat16),
-        ("correlation", torch.float32),
-        ("magnitude", torch.float32),
-        ("static", torch.bfloat16),
-    ):
-        given = inputs(3, 32, length, kind, 0, True, dtype, "cuda")
-        dy = torch.randn_like(given["z_BDL"])
-        found = []
-        for choice in ({}, None):
-            use(length, choice)
-            found.append(call(given, dy, "triton"))
-        apart = [f"{farthest([a], [b]):.1e}" for a, b in zip(*found, strict=True)]
-        print(f"  {length} {kind} {dtype}: y, dz, dv, dstatic, dgain apart by {apart}", flush=True)
+def right(job: Job) -> str:
+    """The largest differences from cuFFT's path, in units of each tensor's largest number."""
+    length, choice, kind, dtype = job
+    given = inputs(3, 32, length, kind, 0, True, dtype, "cuda")
+    dy = torch.randn_like(given["z_BDL"])
+    found = []
+    for way in (choice, None):
+        use(length, way)
+        found.append(call(given, dy, "triton"))
+    apart = " ".join(f"{farthest([a], [b]):.1e}" for a, b in zip(*found, strict=True))
+    return f"y, dz, dv, dstatic, dgain apart by {apart}"
+
+
+def listed(lengths: list[int]) -> list[Job]:
+    """Defaults first."""
+    narrow, wide = torch.bfloat16, torch.float32
+    jobs: list[Job] = []
+    for n in lengths:
+        jobs += [(n, {}, "correlation", narrow), (n, {}, "correlation", wide)]
+    for n in {1024, 4096} & set(lengths):
+        jobs += [(n, {}, "magnitude", wide), (n, {}, "static", narrow)]
+    for n in lengths:
+        jobs += [(n, choice, "correlation", narrow) for choice in choices(n)[1:]]
+    return jobs
+
+
+def tried(jobs: list[Job], seconds: float) -> list[Job]:
+    """Those that compiled in time, all at once in processes."""
+    ready = []
+    pool = ProcessPoolExecutor(15, mp_context=multiprocessing.get_context("spawn"))
+    futures = {pool.submit(compiled, job): job for job in jobs}
+    try:
+        for future in as_completed(futures, timeout=seconds):
+            fault = future.result()
+            if fault:
+                print(f"{futures[future]}: {fault}", flush=True)
+            else:
+                ready.append(futures[future])
+    except TimeoutError:
+        print(f"{len(jobs) - len(ready)} of {len(jobs)} did not compile in time", flush=True)
+    for process in multiprocessing.active_children():
+        process.terminate()
+    return [job for job in jobs if job in ready]
 
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    options.add_argument("--seconds", type=float, default=40, help="stop compiling after so many")
+    options.add_argument("--seconds", type=float, default=45, help="stop compiling after so many")
     options.add_argument("--lengths", type=int, nargs="+", default=LENGTHS)
     chosen = options.parse_args()
     if not torch.cuda.is_available():
         sys.exit("onchip.py: this machine has no CUDA GPU")
     begun = time.time()
-    jobs = [(n, choice, torch.bfloat16) for n in chosen.lengths for choice in choices(n)]
-    jobs = [*((n, {}, torch.float32) for n in chosen.lengths), *jobs]
-    jobs.sort(key=lambda job: bool(job[1]))  # the defaults first
-    ready = []
-    pool = ProcessPoolExecutor(14, mp_context=multiprocessing.get_context("spawn"))
-    futures = {pool.submit(compile_one, *job): job for job in jobs}
-    try:
-        for future in as_completed(futures, timeout=chosen.seconds):
-            job, fault = futures[future], future.result()
-            ready += [] if fault else [job]
-            if fault:
-                print(f"{job}: {fault}", flush=True)
-    except TimeoutError:
-        print(f"{len(jobs) - len(ready)} were not compiled in time", flush=True)
-    pool.shutdown(wait=False, cancel_futures=True)
-    for process in multiprocessing.active_children():
-        process.terminate()
+    ready = tried(listed(list(chosen.lengths)), chosen.seconds)
     print(f"compiled in {time.time() - begun:.0f} s", flush=True)
+    for job in ready:
+        try:
+            print(f"{job[0]} {job[2]} {job[3]} {job[1] or ''}: {right(job)}", flush=True)
+        except Exception as error:
+            print(f"{job}: {type(error).__name__} {error}"[:300], flush=True)
     for length, dtype in itertools.product(chosen.lengths, (torch.bfloat16, torch.float32)):
         given = arguments(length, dtype)
         print(f"{length} {dtype}, cuFFT: {timed(length, None, given)}", flush=True)
         for job in ready:
-            if (job[0], job[2]) == (length, dtype):
+            if (job[0], *job[2:]) == (length, "correlation", dtype):
                 try:
                     print(f"  {job[1] or 'default'}: {timed(length, job[1], given)}", flush=True)
                 except Exception as error:
                     print(f"  {job[1]}: {type(error).__name__} {error}"[:300], flush=True)
-    for length in chosen.lengths:
-        try:
-            right(length)
-        except Exception as error:
-            print(f"  {length}: {type(error).__name__} {error}"[:300], flush=True)
     print(f"{time.time() - begun:.0f} s", flush=True)
 
 

@@ -57,7 +57,7 @@ CHOICES = {  # every value is compiled at least once
     "glu_backward_kernel": [{"HALVES": 2, "BIAS": True}, {"HALVES": 1, "BIAS": False}],
 }
 INTEGERS = {"L", "F", "C", "D", "O", "rows", "strands", "parts", "blocks", "each"}
-INTEGERS |= {"splits", "nothing"}
+INTEGERS |= {"splits"}
 NARROW = {
     "P",
     "dP",

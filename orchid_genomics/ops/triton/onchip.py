@@ -50,11 +50,14 @@ TILINGS = {
     4096: Tiling(128, 32),
     8192: Tiling(128, 64),
 }
-CHOICES: dict[int, tuple[dict[str, Any], dict[str, Any]]] = {}
+CHOICES: dict[int, tuple[dict[str, Any], dict[str, Any]]] = {
+    4096: ({"maxnreg": 168}, {"maxnreg": None}),
+    8192: ({"maxnreg": None}, {"maxnreg": None}),
+}
 """By length: options of the kernels forward and backward that differ from `OPTIONS`."""
 OPTIONS = {"HOLD": False, "maxnreg": 128, "num_stages": 1}
-"""Tables that a loop would fetch ahead (stages), or keep (HOLD), take the place of other
-programs.
+"""HOLD keeps the angles of turns over all rows of a program; what a loop would fetch ahead (stages)
+takes the place of other programs.
 """
 DTYPES = (torch.bfloat16, torch.float32)
 
@@ -97,7 +100,7 @@ def plan(z_BSCL: Tensor, kind: int, bound: float, backward: bool) -> Plan:
         **OPTIONS,
         **(CHOICES[L][backward] if L in CHOICES else {}),
     }
-    return Plan(tiling, (C, rows, strands, each, 0), -(-rows // each), options)
+    return Plan(tiling, (C, rows, strands, each), -(-rows // each), options)
 
 
 def convolve(
@@ -158,7 +161,9 @@ def _tables(tiling: Tiling, narrow: bool, device: torch.device) -> tuple[Tensor,
     second = _angle(k2[:, None] * n2, N2)
     turn = _angle(k1[:, None] * n2, L)
     middle = _angle(n2[:, None] * (N1 // 2 + N1 * k2[: N2 // 2]), L)
-    products = (first.cos(), -first.sin(), second.cos(), second.sin())
+    sines = -first.sin()
+    sines[0] = 1 - 2 * (n1 % 2)  # for the sums of the middle bins: sin 0 is of no use
+    products = (first.cos(), sines, second.cos(), second.sin())
     angles = (turn.cos(), turn.sin(), middle.cos(), middle.sin())
     dtype = torch.float16 if narrow else torch.float32
     return _flat(products, dtype, device), _flat(angles, torch.float32, device)

@@ -45,7 +45,7 @@ def _tile(start, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
 
 @triton.jit
 def _first(products, N1: tl.constexpr):
-    """cos and -sin of 2 pi k1 n1 / N1, (N1 / 2, N1)."""
+    """cos and -sin of 2 pi k1 n1 / N1, (N1 / 2, N1); cos of k1 = N1 / 2 in place of sin of 0."""
     size: tl.constexpr = N1 // 2 * N1
     cos = tl.load(_tile(products, N1 // 2, N1))
     return cos, tl.load(_tile(products + size, N1 // 2, N1))
@@ -77,51 +77,55 @@ def _middle(angles, N1: tl.constexpr, N2: tl.constexpr):
 
 
 @triton.jit
-def _sign(N1: tl.constexpr):
-    return (1 - 2 * (tl.arange(0, N1) % 2)).to(tl.float32)
+def _at_first(N1: tl.constexpr):
+    """Whether a row of the tile is k1 = 0."""
+    return tl.arange(0, N1 // 2)[:, None] == 0
 
 
 @triton.jit
-def _transform(x, products, angles, N1: tl.constexpr, N2: tl.constexpr, NARROW: tl.constexpr):
+def _transform(x, turn, products, angles, N1: tl.constexpr, N2: tl.constexpr, NARROW: tl.constexpr):
     """The tile of a real row's spectrum and its middle bins: (re, im, middle re, middle im)."""
     cos, sin = _first(products, N1)
-    narrow = _narrow(x, NARROW)
-    ar, ai = _dot(cos, narrow, NARROW), _dot(sin, narrow, NARROW)
-    cos, sin = _turn(angles, N1, N2)
-    br, bi = _narrow(ar * cos + ai * sin, NARROW), _narrow(ai * cos - ar * sin, NARROW)
+    x = _narrow(x, NARROW)
+    ar, ai = _dot(cos, x, NARROW), _dot(sin, x, NARROW)
+    cos, sin = turn
+    br, bi = ar * cos + ai * sin, ai * cos - ar * sin
+    # The sines of k1 = 0 are none: in their place is the row k1 = N1 / 2, which is real here.
+    alternating = tl.sum(tl.where(_at_first(N1), bi, 0.0), 0)[:, None]
+    br, bi = _narrow(br, NARROW), _narrow(tl.where(_at_first(N1), 0.0, bi), NARROW)
     cos, sin = _second(products, N1, N2)
     re = _add_dot(bi, sin, _dot(br, cos, NARROW), NARROW)
     im = _add_dot(-br, sin, _dot(bi, cos, NARROW), NARROW)
-    alternating = tl.sum(x * _sign(N1)[:, None], 0)[:, None]
     cos, sin = _middle(angles, N1, N2)
     return re, im, tl.sum(alternating * cos, 0), -tl.sum(alternating * sin, 0)
 
 
 @triton.jit
 def _inverse(
-    re, im, mr, mi, products, angles, N1: tl.constexpr, N2: tl.constexpr, NARROW: tl.constexpr
-):
+    re, im, mr, mi, turn, products, angles,
+    N1: tl.constexpr, N2: tl.constexpr, NARROW: tl.constexpr,
+):  # fmt: skip
     """The real row (N1, N2) of a spectrum."""
-    back = 1.0
+    # Every bin of the tile stands for its mirror too, but those of row 0 have theirs beside them.
+    weight = tl.where(tl.arange(0, N1 // 2) == 0, 0.5, 1.0)
+    back = 2.0 / (N1 * N2)
     if NARROW:
-        largest = tl.max(tl.max(tl.abs(re) + tl.abs(im), 1), 0)
+        largest = tl.maximum(tl.max(tl.abs(re) + tl.abs(im)), tl.max(tl.abs(mr) + tl.abs(mi)))
         scale = tl.where(largest > 0, PEAK / largest, 1.0)
-        back = 1 / scale
-        re, im = re * scale, im * scale
-    re, im = _narrow(re, NARROW), _narrow(im, NARROW)
+        back /= scale
+        weight *= scale
+        mr, mi = mr * scale, mi * scale
+    re, im = _narrow(re * weight[:, None], NARROW), _narrow(im * weight[:, None], NARROW)
+    cos, sin = _middle(angles, N1, N2)
+    alternating = tl.sum(mr[None, :] * cos - mi[None, :] * sin, 1)[None, :]
     cos, sin = _second(products, N1, N2)
     tr = _add_dot(-im, sin, _dot(re, cos, NARROW), NARROW)
     ti = _add_dot(re, sin, _dot(im, cos, NARROW), NARROW)
-    cos, sin = _turn(angles, N1, N2)
-    # Every bin of the tile stands for its mirror too, but those of row 0 have theirs beside them.
-    weight = tl.where(tl.arange(0, N1 // 2) == 0, 0.5, 1.0)[:, None]
-    cos, sin = cos * weight, sin * weight
-    ur, ui = _narrow(tr * cos - ti * sin, NARROW), _narrow(ti * cos + tr * sin, NARROW)
+    cos, sin = turn
+    ur, ui = tr * cos - ti * sin, ti * cos + tr * sin
+    ur, ui = _narrow(ur, NARROW), _narrow(tl.where(_at_first(N1), alternating, ui), NARROW)
     cos, sin = _first(products, N1)
-    x = _add_dot(tl.trans(sin), ui, _dot(tl.trans(cos), ur, NARROW), NARROW)
-    cos, sin = _middle(angles, N1, N2)
-    alternating = tl.sum(mr[None, :] * cos - mi[None, :] * sin, 1)
-    return (x * back + _sign(N1)[:, None] * alternating[None, :]) * (2.0 / (N1 * N2))
+    return _add_dot(tl.trans(sin), ui, _dot(tl.trans(cos), ur, NARROW), NARROW) * back
 
 
 @triton.jit
@@ -129,9 +133,9 @@ def _level(x, NARROW: tl.constexpr):
     """x brought to at most 1, for float16, and by what it is to be multiplied again."""
     level = 1.0
     if NARROW:
-        largest = tl.max(tl.max(tl.abs(x), 1), 0)
+        largest = tl.max(tl.abs(x))
         level = tl.where(largest > 0, largest, 1.0)
-        x = x / level
+        x = x * (1 / level)
     return x, level
 
 
@@ -140,17 +144,24 @@ def _centre(v, L: tl.constexpr):
     """v without its mean and of unit mean square, so that |V|^2 / L is power over its mean; and the
     factor.
     """
-    v = v - tl.sum(tl.sum(v, 1), 0) / L
+    v = v - tl.sum(v) / L
     # Parseval: the mean power over the whole spectrum.
-    mean = tl.sum(tl.sum(v * v, 1), 0) + TINY
+    mean = tl.sum(v * v) + TINY
     factor = tl.rsqrt(mean / L)
     return v * factor, factor
 
 
 @triton.jit
+def _inverse_of(x):
+    """1 / x, x >= 1, in two steps of the machine where a division takes ten."""
+    root = tl.rsqrt(x)
+    return root * root
+
+
+@triton.jit
 def _strength(re, im, L: tl.constexpr, BOUND: tl.constexpr, MAGNITUDE: tl.constexpr):
     power = (re * re + im * im) * (1.0 / L)
-    strength = power / (1 + power / BOUND)
+    strength = power * _inverse_of(1 + power * (1 / BOUND))
     if MAGNITUDE:
         strength = tl.sqrt(strength)
     return power, strength
@@ -159,7 +170,7 @@ def _strength(re, im, L: tl.constexpr, BOUND: tl.constexpr, MAGNITUDE: tl.conste
 @triton.jit
 def _slope(power, strength, BOUND: tl.constexpr, MAGNITUDE: tl.constexpr):
     """d strength / d power."""
-    slope = 1 / (1 + power / BOUND)
+    slope = _inverse_of(1 + power * (1 / BOUND))
     slope *= slope
     if MAGNITUDE:
         some = strength > 0
@@ -196,9 +207,9 @@ def _without_mean(power, N1: tl.constexpr, N2: tl.constexpr):
     return tl.where(mean, 0.0, power)
 
 
-@triton.jit(do_not_specialize=["C", "rows", "strands", "each", "nothing"])
+@triton.jit(do_not_specialize=["C", "rows", "strands", "each"])
 def convolve_kernel(
-    z, v, y, spectra, products, angles, C, rows, strands, each, nothing,
+    z, v, y, spectra, products, angles, C, rows, strands, each,
     KIND: tl.constexpr, BOUND: tl.constexpr, N1: tl.constexpr, N2: tl.constexpr,
     NARROW: tl.constexpr, HOLD: tl.constexpr,
 ):  # fmt: skip
@@ -210,14 +221,16 @@ def convolve_kernel(
     bins: tl.constexpr = N1 // 2 * N2 + N2 // 2
     c, split = (tl.program_id(0) % C).to(tl.int64), tl.program_id(0) // C
     spectra += c * SPECTRA * 2 * bins
+    if HOLD:
+        turn = _turn(angles, N1, N2)
     for outer in range(split * each, tl.minimum(split * each + each, rows)):
         at = (outer * C + c) * L
         if not HOLD:
-            products, angles, spectra = products + nothing, angles + nothing, spectra + nothing
+            turn = _turn(angles, N1, N2)
         hr, hi, hmr, hmi = _load_spectrum(spectra, 0, N1, N2)
         if KIND != 0:
             x, _ = _centre(tl.load(_tile(v + at, N1, N2)).to(tl.float32), L)
-            re, im, mr, mi = _transform(x, products, angles, N1, N2, NARROW)
+            re, im, mr, mi = _transform(x, turn, products, angles, N1, N2, NARROW)
             _, strength = _strength(re, im, L, BOUND, KIND == 2)
             strength = _without_mean(strength, N1, N2)
             _, middle = _strength(mr, mi, L, BOUND, KIND == 2)
@@ -227,17 +240,17 @@ def convolve_kernel(
         turned = tl.where(outer % strands == 1, -1.0, 1.0)
         hi, hmi = hi * turned, hmi * turned
         x, level = _level(tl.load(_tile(z + at, N1, N2)).to(tl.float32), NARROW)
-        re, im, mr, mi = _transform(x, products, angles, N1, N2, NARROW)
+        re, im, mr, mi = _transform(x, turn, products, angles, N1, N2, NARROW)
         x = _inverse(
             re * hr - im * hi, re * hi + im * hr, mr * hmr - mi * hmi, mr * hmi + mi * hmr,
-            products, angles, N1, N2, NARROW,
+            turn, products, angles, N1, N2, NARROW,
         )  # fmt: skip
         tl.store(_tile(y + at, N1, N2), (x * level).to(y.dtype.element_ty))
 
 
-@triton.jit(do_not_specialize=["C", "rows", "strands", "each", "nothing"])
+@triton.jit(do_not_specialize=["C", "rows", "strands", "each"])
 def differentiate_kernel(
-    dy, z, v, dz, dv, spectra, sums, products, angles, C, rows, strands, each, nothing,
+    dy, z, v, dz, dv, spectra, sums, products, angles, C, rows, strands, each,
     KIND: tl.constexpr, BOUND: tl.constexpr, N1: tl.constexpr, N2: tl.constexpr,
     NARROW: tl.constexpr, HOLD: tl.constexpr,
 ):  # fmt: skip
@@ -256,15 +269,17 @@ def differentiate_kernel(
     si, smr = tl.zeros_like(sr), tl.zeros((N2 // 2,), tl.float32)
     smi = tl.zeros_like(smr)
     ar, ai, amr, ami = sr, si, smr, smi
+    if HOLD:
+        turn = _turn(angles, N1, N2)
     for outer in range(split * each, tl.minimum(split * each + each, rows)):
         at = (outer * C + c) * L
         if not HOLD:
-            products, angles, spectra = products + nothing, angles + nothing, spectra + nothing
+            turn = _turn(angles, N1, N2)
         turned = tl.where(outer % strands == 1, -1.0, 1.0)
         x, level = _level(tl.load(_tile(z + at, N1, N2)).to(tl.float32), NARROW)
-        zr, zi, zmr, zmi = _transform(x, products, angles, N1, N2, NARROW)
+        zr, zi, zmr, zmi = _transform(x, turn, products, angles, N1, N2, NARROW)
         x, pulled = _level(tl.load(_tile(dy + at, N1, N2)).to(tl.float32), NARROW)
-        dr, di, dmr, dmi = _transform(x, products, angles, N1, N2, NARROW)
+        dr, di, dmr, dmi = _transform(x, turn, products, angles, N1, N2, NARROW)
         # Q = conj(Z) dY, conjugated on the second strand.
         both = level * pulled
         qr, qi = (zr * dr + zi * di) * both, (zr * di - zi * dr) * (both * turned)
@@ -273,7 +288,7 @@ def differentiate_kernel(
         hr, hi, hmr, hmi = _load_spectrum(spectra, 0, N1, N2)
         if KIND != 0:
             x, factor = _centre(tl.load(_tile(v + at, N1, N2)).to(tl.float32), L)
-            vr, vi, vmr, vmi = _transform(x, products, angles, N1, N2, NARROW)
+            vr, vi, vmr, vmi = _transform(x, turn, products, angles, N1, N2, NARROW)
             power, strength = _strength(vr, vi, L, BOUND, KIND == 2)
             power, strength = _without_mean(power, N1, N2), _without_mean(strength, N1, N2)
             middle, weak = _strength(vmr, vmi, L, BOUND, KIND == 2)
@@ -285,7 +300,7 @@ def differentiate_kernel(
             slope = _slope(power, strength, BOUND, KIND == 2) * (gr * qr + gi * qi)
             sloped = _slope(middle, weak, BOUND, KIND == 2) * (gmr * qmr + gmi * qmi)
             # What every bin moves through the mean.
-            shared = tl.sum(tl.sum(twice * slope * power, 1), 0)
+            shared = tl.sum(twice * slope * power)
             shared = (shared + 2 * tl.sum(sloped * middle, 0)) / L
             # V stands here times `factor`, and the mean power is L / factor^2.
             factor *= 2.0 / L
@@ -293,13 +308,13 @@ def differentiate_kernel(
             sloped = (sloped - shared) * factor
             x = _inverse(
                 vr * slope, vi * slope, vmr * sloped, vmi * sloped,
-                products, angles, N1, N2, NARROW,
+                turn, products, angles, N1, N2, NARROW,
             )  # fmt: skip
             tl.store(_tile(dv + at, N1, N2), x.to(dv.dtype.element_ty))
         hi, hmi = hi * turned, hmi * turned
         x = _inverse(
             dr * hr + di * hi, di * hr - dr * hi, dmr * hmr + dmi * hmi, dmi * hmr - dmr * hmi,
-            products, angles, N1, N2, NARROW,
+            turn, products, angles, N1, N2, NARROW,
         )  # fmt: skip
         tl.store(_tile(dz + at, N1, N2), (x * pulled).to(dz.dtype.element_ty))
     _store_spectrum(sums, 0, sr, si, smr, smi, N1, N2)

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
-from orchid_genomics.model import channel_groups, sequence_parallel
+from orchid_genomics.model import channel_groups, recording, sequence_parallel
 from orchid_genomics.model.filters import (
     FILTERS,
     Conditions,
@@ -502,6 +502,7 @@ class Orchid(nn.Module):
         self.checkpointing, self.activations = False, torch.float32
         self._held: Tensor | None = None
         self.shards: Shards | None = None
+        self._passes = recording.Passes()
 
     def prepare(
         self, checkpointing: bool, activations: torch.dtype, shards: Shards | None = None
@@ -603,7 +604,24 @@ class Orchid(nn.Module):
         mask_BL: Tensor | None = None,
         pointers: Pointers | None = None,
     ) -> Encoding:
-        """Vectors with what stands before them; see `encode`."""
+        """Vectors with what stands before them; see `encode`.
+
+        On a GPU, in inference mode, passes of a shape that comes often are replayed as one graph.
+        """
+        few = letters_BVL.shape[0] * letters_BVL.shape[-1] <= recording.LETTERS
+        by_graph = letters_BVL.is_cuda and torch.is_inference_mode_enabled() and few
+        # A search for pointers asks for sizes, which no graph can hold.
+        if not by_graph or self.training or self.looks_up or pointers is not None:
+            return self._encoding(letters_BVL, mask_BL, pointers)
+
+        def encode(letters_BVL: Tensor, mask_BL: Tensor | None) -> Encoding:
+            return self._encoding(letters_BVL, mask_BL, None)
+
+        return Encoding(*self._passes.run(self, encode, letters_BVL, mask_BL))
+
+    def _encoding(
+        self, letters_BVL: Tensor, mask_BL: Tensor | None, pointers: Pointers | None
+    ) -> Encoding:
         # A window is evaluated whole: without gradients its activations are few.
         shards = self.shards if self.training else None
         x_BDL, motifs_BDL = self.embed(letters_BVL, shards=shards)

@@ -13,7 +13,6 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, Generic, NamedTuple
 
 import numpy as np
@@ -21,13 +20,12 @@ import torch
 from torch import Tensor
 
 from orchid_genomics.data.loader import Batch
-from orchid_genomics.errors import reason
+from orchid_genomics.model.recording import RecordingError, record
 from orchid_genomics.train.objectives import Ready
 from orchid_genomics.train.step import Step
 
 AHEAD = 16  # steps that are ordered before the first of them has to be read
 SHAPES = 32  # graphs at most; shapes beyond those are run call by call
-WARM = 3  # runs before the recording: kernels are compiled, plans and workspaces made
 
 
 class Outcome(NamedTuple):
@@ -113,7 +111,6 @@ class Replay(Generic[Ready]):
         self.orders: dict[tuple[Any, ...], _Order] = {}
         self.ordered: deque[_Ordered] = deque()
         if self.records:
-            self.stream = _recording_stream()
             # One pool for all shapes: nothing in it outlives a replay.
             self.pool = torch.cuda.graph_pool_handle()
 
@@ -187,12 +184,9 @@ class Replay(Generic[Ready]):
             return _Order(buffers, compute)
         try:
             return _Order(buffers, self._record(compute))
-        except torch.OutOfMemoryError:
-            raise
-        except RuntimeError as error:
+        except RecordingError as error:
             self.records = False
-            why = reason(_first(error))
-            self.say(f"a step of {tuple(tokens_BL.shape)} cannot be recorded ({why}): call by call")
+            self.say(f"steps cannot be recorded as graphs ({error}), and are run call by call")
             return _Order(buffers, compute)
 
     def _compute(self, tokens_BL: Any, given: list[Any]) -> None:
@@ -240,34 +234,10 @@ class Replay(Generic[Ready]):
         # An update that is told of a gradient that is not finite makes its moments, and no more.
         self.spoilt.fill_(1)
         self.step.optimizer.zero_grad()
+        # Cycles may hold memory of an earlier stage.
         gc.collect()
         try:
-            self.stream.wait_stream(torch.cuda.current_stream())
-            # On one stream, where the workspaces lie and the leaves of autograd are made.
-            with torch.cuda.stream(self.stream):
-                for _ in range(WARM):
-                    compute()
-                graph = torch.cuda.CUDAGraph()
-                # Only this thread is watched: others may allocate meanwhile.
-                with torch.cuda.graph(
-                    graph, self.pool, self.stream, capture_error_mode="thread_local"
-                ):
-                    compute()
+            return record(compute, self.pool)
         finally:
-            torch.cuda.current_stream().wait_stream(self.stream)
             self.step.optimizer.zero_grad()
             self.spoilt.copy_(spoilt)
-        return graph.replay
-
-
-@lru_cache(maxsize=1)
-def _recording_stream() -> torch.cuda.Stream:
-    # One for all: the workspaces of every stream that a product ever ran on are kept.
-    return torch.cuda.Stream()
-
-
-def _first(error: BaseException) -> BaseException:
-    """The error that others were raised in the wake of: the end of a recording raises its own."""
-    while error.__context__ is not None:
-        error = error.__context__
-    return error

@@ -1,12 +1,11 @@
 """The operator on chip on a GPU: whether it is what cuFFT's path computes, then the milliseconds of
 both, forward and backward alone, for a few ways to launch it.
 
-``python benchmarks/onchip.py`` takes under a minute: the kernels of all choices are compiled at
-once, in processes, before anything is timed.
+``python benchmarks/onchip.py`` takes under a minute: every choice is compiled in a process of its
+own, and reported as soon as it is.
 """
 
 import argparse
-import itertools
 import multiprocessing
 import sys
 import time
@@ -24,12 +23,14 @@ CHANNELS, POSITIONS = 256, 131_072
 Choice = dict[str, Any]
 
 
-def choices(length: int) -> list[Choice]:
-    """The default first."""
-    others: list[Choice] = [{"maxnreg": 128}, {"maxnreg": 168}, {"maxnreg": None}]
-    if length <= 2048:
-        others += [{"maxnreg": 128, "HOLD": True}, {"maxnreg": None, "HOLD": True}]
-    return [{}, *others]
+OTHERS: dict[int, Choice] = {
+    8192: {"maxnreg": 168},
+    4096: {"maxnreg": 128},
+    2048: {"maxnreg": None},
+    1024: {"maxnreg": None},
+    512: {"maxnreg": 128, "HOLD": True},
+}
+"""What each length's default is compared with."""
 
 
 def arguments(length: int, dtype: torch.dtype, kind: str = "correlation") -> dict[str, Any]:
@@ -109,62 +110,53 @@ def right(job: Job) -> str:
 
 
 def listed(lengths: list[int]) -> list[Job]:
-    """Defaults first."""
+    """The longest to compile first."""
     narrow, wide = torch.bfloat16, torch.float32
-    jobs: list[Job] = []
-    for n in lengths:
-        jobs += [(n, {}, "correlation", narrow), (n, {}, "correlation", wide)]
-    for n in {1024, 4096} & set(lengths):
-        jobs += [(n, {}, "magnitude", wide), (n, {}, "static", narrow)]
-    for n in lengths:
-        jobs += [(n, choice, "correlation", narrow) for choice in choices(n)[1:]]
-    return jobs
+    jobs: list[Job] = [
+        (n, choice, "correlation", narrow) for n in lengths for choice in ({}, OTHERS[n])
+    ]
+    jobs += [(1024, {}, "correlation", wide), (1024, {}, "magnitude", wide)]
+    return jobs if 1024 in lengths else jobs[:-2]
 
 
-def tried(jobs: list[Job], seconds: float) -> list[Job]:
-    """Those that compiled in time, all at once in processes."""
-    ready = []
-    pool = ProcessPoolExecutor(15, mp_context=multiprocessing.get_context("spawn"))
-    futures = {pool.submit(compiled, job): job for job in jobs}
+def report(job: Job, fault: str) -> None:
+    """One line as soon as it is known."""
+    length, choice, kind, dtype = job
+    name = f"{length} {kind} {str(dtype).removeprefix('torch.')} {choice or 'default'}"
+    if fault:
+        print(f"{name}: {fault}", flush=True)
+        return
     try:
-        for future in as_completed(futures, timeout=seconds):
-            fault = future.result()
-            if fault:
-                print(f"{futures[future]}: {fault}", flush=True)
-            else:
-                ready.append(futures[future])
-    except TimeoutError:
-        print(f"{len(jobs) - len(ready)} of {len(jobs)} did not compile in time", flush=True)
-    for process in multiprocessing.active_children():
-        process.terminate()
-    return [job for job in jobs if job in ready]
+        print(f"{name}: {right(job)}", flush=True)
+        if kind == "correlation":
+            print(f"{name}: {timed(length, choice, arguments(length, dtype))}", flush=True)
+    except Exception as error:
+        print(f"{name}: {type(error).__name__} {error}"[:300], flush=True)
 
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    options.add_argument("--seconds", type=float, default=45, help="stop compiling after so many")
+    options.add_argument("--seconds", type=float, default=45, help="of all")
     options.add_argument("--lengths", type=int, nargs="+", default=LENGTHS)
     chosen = options.parse_args()
     if not torch.cuda.is_available():
         sys.exit("onchip.py: this machine has no CUDA GPU")
     begun = time.time()
-    ready = tried(listed(list(chosen.lengths)), chosen.seconds)
-    print(f"compiled in {time.time() - begun:.0f} s", flush=True)
-    for job in ready:
-        try:
-            print(f"{job[0]} {job[2]} {job[3]} {job[1] or ''}: {right(job)}", flush=True)
-        except Exception as error:
-            print(f"{job}: {type(error).__name__} {error}"[:300], flush=True)
-    for length, dtype in itertools.product(chosen.lengths, (torch.bfloat16, torch.float32)):
-        given = arguments(length, dtype)
-        print(f"{length} {dtype}, cuFFT: {timed(length, None, given)}", flush=True)
-        for job in ready:
-            if (job[0], *job[2:]) == (length, "correlation", dtype):
-                try:
-                    print(f"  {job[1] or 'default'}: {timed(length, job[1], given)}", flush=True)
-                except Exception as error:
-                    print(f"  {job[1]}: {type(error).__name__} {error}"[:300], flush=True)
-    print(f"{time.time() - begun:.0f} s", flush=True)
+    jobs = listed(list(chosen.lengths))
+    pool = ProcessPoolExecutor(len(jobs), mp_context=multiprocessing.get_context("spawn"))
+    futures = {pool.submit(compiled, job): job for job in jobs}
+    for length in chosen.lengths:
+        given = arguments(length, torch.bfloat16)
+        print(f"{length} cuFFT: {timed(length, None, given)}", flush=True)
+    try:
+        for future in as_completed(futures, timeout=chosen.seconds - (time.time() - begun)):
+            print(f"{time.time() - begun:.0f} s", end=" ", flush=True)
+            report(futures[future], future.result())
+    except TimeoutError:
+        late = [job[:2] for future, job in futures.items() if not future.done()]
+        print(f"not compiled in {chosen.seconds:.0f} s: {late}", flush=True)
+    for process in multiprocessing.active_children():
+        process.terminate()
 
 
 if __name__ == "__main__":

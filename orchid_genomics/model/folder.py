@@ -130,12 +130,15 @@ class OrchidModel(nn.Module):
             raise InputError(where, message, "a model of pretrain, or an encoder's of finetune")
         return self.encoder
 
-    def encode_with_rates(self, tokens_BL: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    def encode_with_rates(
+        self, tokens_BL: Tensor, pointers: Pointers | None = None
+    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """Logits (B, L, letters), and mean and log-variance of the tracks (B, L, T), in one pass.
 
         Raises InputError for a model without tracks.
         """
-        rates, vectors_BLD = self.rates(), self.encoder.encode(tokens_BL)
+        rates = self.rates()
+        vectors_BLD = self.encoder.encode(tokens_BL, pointers=pointers)
         return self.head(vectors_BLD), rates(vectors_BLD)
 
     def rates(self) -> Rates:

@@ -196,7 +196,7 @@ def _seconds_a_step(fit: Fit[Any], stage: Stage, steps: int) -> float:
     parts = stage.parts(fit.ranks)
     replay = fit.replay(parts, lambda _: None)
     if replay is not None:
-        coming = stage.batches(fit.seed, 0, steps + 1, parts)
+        coming = fit.batches(stage, 0, steps + 1, parts)
         fit.order(replay, next(coming))
         replay.read(wait=True)
         start = time.monotonic()
@@ -206,7 +206,7 @@ def _seconds_a_step(fit: Fit[Any], stage: Stage, steps: int) -> float:
         replay.close()
         return (time.monotonic() - start) / steps
     seconds, start = [], time.monotonic()
-    for batch in stage.batches(fit.seed, 0, steps + 1, parts):
+    for batch in fit.batches(stage, 0, steps + 1, parts):
         fit.step(batch, parts)
         seconds.append(time.monotonic() - start)
         start = time.monotonic()

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from orchid_genomics.data.loader import Batch, Sampler, batches
 from orchid_genomics.errors import MachineError, NumericError, TrainingError, reason
+from orchid_genomics.model.orchid import Pointers
 from orchid_genomics.model.sequence_parallel import Shards
 from orchid_genomics.recipe import Strict
 from orchid_genomics.train import optimizer as adamw
@@ -103,8 +104,15 @@ class Trainable(Protocol):
     @property
     def encoder(self) -> Encoder: ...
 
-    def encode(self, tokens_BL: Tensor, mask_BL: Tensor | None = None) -> Tensor:
-        """Outputs for codes (B, L) uint8; `mask_BL` is 1 at letters and 0 at padding."""
+    def encode(
+        self,
+        tokens_BL: Tensor,
+        mask_BL: Tensor | None = None,
+        pointers: Pointers | None = None,
+    ) -> Tensor:
+        """Outputs for codes (B, L) uint8; `mask_BL` is 1 at letters and 0 at padding. Pointers are
+        given to an encoder that reads through them.
+        """
 
     def to(self, device: torch.device) -> Any: ...
 
@@ -130,11 +138,19 @@ class Stage:
         return [ranks.rows(self.batch, part, self.accumulate) for part in range(self.accumulate)]
 
     def batches(
-        self, seed: int, first: int, last: int, parts: Sequence[Sequence[int]]
+        self,
+        seed: int,
+        first: int,
+        last: int,
+        parts: Sequence[Sequence[int]],
+        prepare: Callable[[Batch], object] | None = None,
+        threads: int = 1,
     ) -> Iterator[Batch]:
-        """The batches of steps `first` to `last` (not included), read ahead."""
+        """The batches of steps `first` to `last` (not included), read ahead and prepared."""
         rows = [row for part in parts for row in part]
-        return batches(self.sampler, seed, first, last, rows)
+        # Each thread works on one, and others are ready when it is late.
+        ahead = 4 + 2 * (threads if prepare else 0)
+        return batches(self.sampler, seed, first, last, rows, ahead, prepare, threads)
 
 
 @dataclass
@@ -303,6 +319,13 @@ class Fit(Generic[Ready]):
         rate = self.rate(batch.step)
         return {"loss": nats, "bits": nats / math.log(2), "rate": rate, "gradient": norm}
 
+    def batches(
+        self, stage: Stage, first: int, last: int, parts: Sequence[Sequence[int]]
+    ) -> Iterator[Batch]:
+        """The batches of steps `first` to `last` (not included), with what takes long looked up."""
+        ahead = self.parts.ahead(parts), self.parts.threads
+        return stage.batches(self.seed, first, last, parts, *ahead)
+
     def _run_stage(self, stage: Stage, last: int) -> None:
         parts = stage.parts(self.ranks)
         replay = self.replay(parts, self.reporter.say)
@@ -320,7 +343,7 @@ class Fit(Generic[Ready]):
         replay: Replay[Ready] | None,
     ) -> None:
         self._clock = time.monotonic()
-        for batch in stage.batches(self.seed, self.progress.step, last, parts):
+        for batch in self.batches(stage, self.progress.step, last, parts):
             if replay is None:
                 self._note(stage, [self._step(batch, parts)])
             else:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from orchid_genomics.model.folder import OrchidModel
 from orchid_genomics.model.heads import Rates
+from orchid_genomics.model.orchid import Pointers
 from orchid_genomics.train.objectives import HiddenLetters, Objective
 
 Signal = Callable[[int, int, Sequence[int]], np.ndarray]
@@ -114,8 +115,13 @@ class WithTracks(nn.Module):
     def encoder(self) -> Any:
         return self.model.encoder
 
-    def encode(self, tokens_BL: Tensor, mask_BL: Tensor | None = None) -> Any:
-        return self.model.encode_with_rates(tokens_BL)
+    def encode(
+        self,
+        tokens_BL: Tensor,
+        mask_BL: Tensor | None = None,
+        pointers: Pointers | None = None,
+    ) -> Any:
+        return self.model.encode_with_rates(tokens_BL, pointers)
 
     def state_dict(self, *words: Any, **more: Any) -> Any:
         return self.model.state_dict(*words, **more)

@@ -5,20 +5,20 @@ numbers to it or have a shape that depends on the data, or the step could not be
 (`train.replay`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from typing import Any, Generic, Protocol
+from typing import Any, Generic, NamedTuple, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from orchid_genomics.data.loader import Batch
+from orchid_genomics.model.orchid import Orchid, Pointers
 from orchid_genomics.train import optimizer as adamw
 from orchid_genomics.train.distributed import Ranks
 from orchid_genomics.train.objectives import (
     Arrays,
-    Example,
     Given,
     LooksUp,
     Objective,
@@ -31,8 +31,22 @@ from orchid_genomics.train.optimizer import OptimizerRecipe
 class Encodes(Protocol):
     """What a step asks of a model."""
 
-    def encode(self, tokens_BL: Tensor, mask_BL: Tensor | None = None) -> Any:
-        """Outputs for codes (B, L) uint8; `mask_BL` is 1 at letters and 0 at padding."""
+    def encode(
+        self,
+        tokens_BL: Tensor,
+        mask_BL: Tensor | None = None,
+        pointers: Pointers | None = None,
+    ) -> Any:
+        """Outputs for codes (B, L) uint8; `mask_BL` is 1 at letters and 0 at padding. Pointers are
+        given to an encoder that reads through them.
+        """
+
+
+class Part(NamedTuple, Generic[Ready]):
+    """Rows made ready, with their pointers where the encoder reads through those."""
+
+    example: Ready
+    pointers: Pointers | None
 
 
 class Step(Generic[Ready]):
@@ -59,6 +73,8 @@ class Step(Generic[Ready]):
         ranks: Ranks,
     ) -> None:
         self.objective, self.seed, self.ranks = objective, seed, ranks
+        encoder = getattr(model, "encoder", None)
+        self.searcher = encoder if isinstance(encoder, Orchid) and encoder.looks_up else None
         loss = _Loss(model, objective)
         self.largest_norm = optimizer.clip
         self.parameters = list(loss.parameters())
@@ -66,16 +82,50 @@ class Step(Generic[Ready]):
         self.module = ranks.wrap(loss)
 
     def look_up(self, batch: Batch, parts: Sequence[Sequence[int]]) -> list[Arrays | None]:
-        """What of each part's rows the tokens do not say, on the host; None where they say all."""
-        if not isinstance(self.objective, LooksUp):
-            return [None] * len(parts)
-        size = len(parts[0])
-        return [
-            self.objective.look_up(
-                batch.tokens_BL[part * size : (part + 1) * size], self.seed, batch.step, rows
-            )
-            for part, rows in enumerate(parts)
-        ]
+        """What of each part's rows the tokens do not say, on the host; None where they say all.
+
+        The objective's arrays, and then the pointers' if the encoder reads through them.
+        """
+        if isinstance(batch.prepared, list):
+            return batch.prepared
+        size, found = len(parts[0]), []
+        for part, rows in enumerate(parts):
+            tokens_BL = batch.tokens_BL[part * size : (part + 1) * size]
+            arrays = None
+            if isinstance(self.objective, LooksUp):
+                arrays = self.objective.look_up(tokens_BL, self.seed, batch.step, rows)
+            if self.searcher is not None:
+                pointers = self._find_pointers(tokens_BL, batch.step, rows, arrays)
+                arrays = (*(arrays or ()), *pointers)
+            found.append(arrays)
+        return found
+
+    def ahead(
+        self, parts: Sequence[Sequence[int]]
+    ) -> Callable[[Batch], list[Arrays | None]] | None:
+        """`look_up` for threads beside the loader, where it takes long; None where it does not.
+
+        The search for pointers takes about as long on one core as the rest of a step on a GPU.
+        """
+        return None if self.searcher is None else lambda batch: self.look_up(batch, parts)
+
+    @property
+    def threads(self) -> int:
+        """How many threads keep up with the steps."""
+        return 4 if self.ranks.device.type == "cuda" else 1
+
+    def _find_pointers(
+        self, tokens_BL: np.ndarray, step: int, rows: Sequence[int], arrays: Arrays | None
+    ) -> Arrays:
+        """The pointers of what is shown of rows, which is hidden here as it is on the device."""
+        if self.searcher is None:
+            return ()
+        host = torch.device("cpu")
+        more = () if arrays is None else (tuple(on_device(each, host) for each in arrays),)
+        tokens = torch.from_numpy(np.ascontiguousarray(tokens_BL))
+        example = self.objective.hide(tokens, self.seed, step, torch.tensor(rows), *more)
+        pointers = self.searcher.find_pointers(example.shown_BL, self.ranks.device)
+        return tuple(None if each is None else each.numpy() for each in pointers)
 
     def examples(
         self,
@@ -83,7 +133,7 @@ class Step(Generic[Ready]):
         step: int | Tensor,
         parts: Sequence[Tensor],
         given: Sequence[Given | None],
-    ) -> list[Ready]:
+    ) -> list[Part[Ready]]:
         """The parts of a batch, made ready.
 
         Parameters
@@ -100,26 +150,30 @@ class Step(Generic[Ready]):
         size, examples = len(parts[0]), []
         for part, rows in enumerate(parts):
             inside = tokens_BL[part * size : (part + 1) * size]
-            more = () if given[part] is None else (given[part],)
+            own, pointers = given[part], None
+            if own is not None and self.searcher is not None:
+                split = len(own) - len(Pointers._fields)
+                own, pointers = own[:split], Pointers(*own[split:])
+            more = (own,) if isinstance(self.objective, LooksUp) else ()
             # Hidden in the whole window, of which a rank that shares it then takes its stretch.
             example = self.objective.hide(inside, self.seed, step, rows, *more)
             if self.ranks.shards is not None:
                 example = cut_letters(example, self.ranks.shards.stretch(tokens_BL.shape[1]))
-            examples.append(example)
+            examples.append(Part(example, pointers))
         return examples
 
-    def gradients(self, examples: Sequence[Ready]) -> Tensor:
+    def gradients(self, examples: Sequence[Part[Ready]]) -> Tensor:
         """Leave the gradients of the mean over the targets of all rows, ranks and parts; that mean,
         nats.
         """
         # A batch may hold no target at all (N everywhere).
         weight = self.ranks.sum(_weight(examples)).clamp(min=1e-9)
         total = torch.zeros((), device=weight.device)
-        for part, example in enumerate(examples):
+        for part, (example, pointers) in enumerate(examples):
             # Ranks average their gradients once a step, in the backward pass of the last part.
             last = part == len(examples) - 1
             with nullcontext() if last else self.ranks.alone(self.module):
-                loss = self.module(example)
+                loss = self.module(example, pointers)
                 # Ranks' gradients are averaged, while the loss is a sum: hence the factor `world`.
                 (loss * (self.ranks.world / weight)).backward()
             # Summed on the device: to ask for the number would make the GPU wait at every part.
@@ -145,12 +199,14 @@ class _Loss(nn.Module, Generic[Ready]):
         super().__init__()
         self.model, self.objective = model, objective
 
-    def forward(self, example: Ready) -> Tensor:
-        outputs = self.model.encode(example.shown_BL, example.mask_BL)
+    def forward(self, example: Ready, pointers: Pointers | None) -> Tensor:
+        # A model that is no encoder knows of none.
+        given = () if pointers is None else (pointers,)
+        outputs = self.model.encode(example.shown_BL, example.mask_BL, *given)
         return self.objective.loss(outputs, example)
 
 
-def _weight(examples: Sequence[Example]) -> Tensor:
+def _weight(examples: Sequence[Part[Any]]) -> Tensor:
     """The weights of all targets, summed."""
-    first, *others = (example.weights_BL.sum() for example in examples)
+    first, *others = (example.weights_BL.sum() for example, _ in examples)
     return sum(others, first)

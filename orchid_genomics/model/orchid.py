@@ -80,9 +80,9 @@ class OrchidRecipe(Strict):
     """Width of the gated MLP in units of `width`."""
     mlp_blocks: int = Field(default=1, gt=0)
     """Blocks of the MLP's block-diagonal matrices; 1 is full."""
-    backend: Annotated[str, one_of(BACKENDS)] = "fft"
-    """What computes the operator: fft, triton (the `cuda` extra), reference, or one of a
-    package."""
+    backend: Annotated[str, one_of(BACKENDS)] = "auto"
+    """What computes the operator: auto (triton on a GPU that has it, fft elsewhere), fft, triton
+    (the `cuda` extra), reference, or one of a package."""
     stem: int = Field(default=0, ge=0, le=1024)
     """Letters of the motif filters beside the embedding, an odd number such as 15; 0: none."""
     stem_width: int = Field(default=0, ge=0, le=1 << 16, multiple_of=2)

@@ -5,7 +5,7 @@ neighbours.
 """
 
 from collections.abc import Callable
-from typing import Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor
@@ -39,6 +39,25 @@ BACKENDS["reference"] = Backend(reference.long_conv, standing=standing.plain)
 BACKENDS["triton"] = Backend(triton.long_conv, triton.enter, triton.leave, triton.gated_mlp)
 
 
+def _by_device(part: str) -> Callable[..., Any]:
+    """A part of the backend that suits the device of the first tensor."""
+
+    def run(x: Tensor, *others: Any) -> Any:
+        name = "triton" if x.is_cuda and triton.installed() else "fft"
+        return getattr(BACKENDS[name], part)(x, *others)
+
+    return run
+
+
+BACKENDS["auto"] = Backend(
+    _by_device("long_conv"),
+    _by_device("enter"),
+    _by_device("leave"),
+    _by_device("gated_mlp"),
+    standing.long_conv,
+)
+
+
 def long_conv(
     z_BDL: Tensor,
     v_BDL: Tensor,
@@ -49,7 +68,7 @@ def long_conv(
     *,
     kind: Kind = "correlation",
     bound: float = 64.0,
-    backend: str = "fft",
+    backend: str = "auto",
     threshold: float = 0.0,
     turned_CF: Tensor | None = None,
 ) -> Tensor:

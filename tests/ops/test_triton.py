@@ -291,6 +291,19 @@ def test_pieces_of_positions_do_not_show(layer, monkeypatch):
 
 
 @possible
+@pytest.mark.parametrize("strands", ["equivariant", "dense"])
+@pytest.mark.parametrize("layer", [Mixer, GatedMLP])
+def test_products_within_the_kernels_around_them_are_the_plain_layer(layer, strands, monkeypatch):
+    """Two pieces of positions and of hidden channels, neither of them full."""
+    monkeypatch.setattr(block, "ON_CHIP", (torch.float64,))
+    monkeypatch.setattr(block, "POSITIONS", 16)
+    monkeypatch.setattr(block, "HIDDEN", 16)
+    layer = built(layer, width=12, strands=strands, mlp=4).double()
+    given = stream(2, 12, 21, torch.float64, masked=True)[: 2 if isinstance(layer, Mixer) else 1]
+    agree(outcome(layer, *given), outcome(layer, *given, plain=True), 1e-9)
+
+
+@possible
 @pytest.mark.parametrize("layer", [Mixer, GatedMLP])
 def test_bfloat16_activations_meet_a_float32_stream(layer):
     layer = built(layer, width=4)

@@ -13,11 +13,23 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from orchid_genomics.ops.products import EPS, fake, fakes, gradient_if, save_inputs
+from orchid_genomics.ops.products import (
+    EPS,
+    fake,
+    fakes,
+    gradient_if,
+    save_inputs,
+    sum_products,
+)
 from orchid_genomics.ops.triton.machine import kernels, launch, on_device_of, power_of_two
 
 BLOCK = 256  # positions a program takes at once
 CHANNELS = 16  # channels that a program of the norm takes at once
+ON_CHIP = (torch.bfloat16,)
+"""Types of weights whose products are part of the kernels around them; others go by cuBLAS."""
+WIDEST = 128  # channels of a half that such a kernel holds
+HIDDEN, POSITIONS = 32, 64  # hidden channels it takes at once, and positions
+WARPS = {"mlp_backward_kernel": 8}  # of such kernels, by registers; 4 of the others
 
 Maybe = Tensor | None
 
@@ -104,7 +116,14 @@ def leave(
     if not u.numel():
         return torch.empty_like(x_BDL, memory_format=torch.contiguous_format)
     with on_device_of(u):
-        given = (t.contiguous() for t in (y_BDL, z_BDL, s2_BDL))
+        given = [t.contiguous() for t in (y_BDL, z_BDL, s2_BDL)]
+        if _fits_on_chip(weight, halves):
+            options = {"HALVES": halves, "BIAS": bias is not None, **_tile(u, halves)}
+            out = torch.empty_like(x_BDL, memory_format=torch.contiguous_format)
+            skip = _wide(skip)
+            given = (x_BDL.contiguous(), *given, skip, weight.contiguous(), _or(bias, skip), out)
+            _launch_positions("leave_product_kernel", u, given, weight, options)
+            return out
         C, L = u.shape[1] // halves, u.shape[2]
         grid, options = _grid(u, halves), {"HALVES": halves, "BLOCK": _block(L)}
         launch(run.leave_kernel, grid, *given, _wide(skip), u, C, L, **options)
@@ -122,12 +141,24 @@ def leave_backward(
     bias: Tensor | None,
     halves: int,
 ) -> list[Tensor]:
-    """Gradients of y, z, s2, skip, weight and bias; that of x is dout itself."""
+    """Gradients of y, z, s2 and weight, and of skip and bias in one row of numbers; that of x is
+    dout itself.
+    """
     run, dout = kernels("block_kernels", y_BDL), dout_BDL.contiguous()
     y, z, s2 = (t.contiguous() for t in (y_BDL, z_BDL, s2_BDL))
     if not y.numel():
-        return [*(torch.zeros_like(t) for t in (y, z, s2)), *_zeros(skip, weight, bias)]
+        return [*_zeros(y, z, s2, weight), _room(skip, skip, bias).zero_()]
     with on_device_of(y):
+        if _fits_on_chip(weight, halves):
+            dy, dz, ds2, narrow, u = (torch.empty_like(y) for _ in range(5))
+            pieces = _pieces(y, halves)
+            sums = _room(skip).new_empty(pieces, skip.numel() + weight.shape[1])
+            given = (dout, y, z, s2, _wide(skip), weight.contiguous())
+            outs = (dy, dz, ds2, narrow, u, sums)
+            options = {"HALVES": halves, **_tile(y, halves)}
+            _launch_positions("leave_product_backward_kernel", y, (*given, *outs), weight, options)
+            last = skip.numel() + (0 if bias is None else bias.numel())
+            return [dy, dz, ds2, _weight_gradient(narrow, u, weight), sums[:, :last].sum(0)]
         narrow = dout.to(weight.dtype)
         du = _product(weight.transpose(1, 2), narrow)
         u, dy, dz, ds2 = (torch.empty_like(y) for _ in range(4))
@@ -138,8 +169,9 @@ def leave_backward(
         options = {"HALVES": halves, "BLOCK": _block(L)}
         given = (du, y, z, s2, wide, u, dy, dz, ds2, dskip)
         launch(run.leave_backward_kernel, grid, *given, C, L, **options)
-        dweight, dbias = _weight_gradient(narrow, u, weight), _bias_gradient(dout, bias)
-        return [dy, dz, ds2, _sum_pieces(dskip, skip), dweight, dbias]
+        sums = [_sum_pieces(dskip, wide), _bias_gradient(dout, bias)]
+        both = torch.cat([each.to(wide) for each in sums])
+        return [dy, dz, ds2, _weight_gradient(narrow, u, weight), both]
 
 
 @torch.library.custom_op("orchid::gated_mlp_triton", mutates_args=())
@@ -158,6 +190,8 @@ def gated_mlp(
     if not x.numel():
         return torch.empty_like(x)
     with on_device_of(x):
+        if _fits_on_chip(w_in, halves):
+            return _mlp_on_chip(x, w_in, b_in, w_out, b_out, halves)
         rms, narrow = _norm(run, x, w_in.dtype)
         P, u = _product(w_in, narrow), _hidden(w_in, narrow)
         options = {"HALVES": halves, "BIAS": b_in is not None, "BLOCK": _block(x.shape[2])}
@@ -176,11 +210,13 @@ def gated_mlp_backward(
     b_out: Tensor | None,
     halves: int,
 ) -> list[Tensor]:
-    """Gradients of x, w_in, b_in, w_out, b_out."""
+    """Gradients of x, w_in and w_out, and of b_in and b_out in one row of numbers."""
     run, x, dy = kernels("block_kernels", x_BDL), x_BDL.contiguous(), dy_BDL.contiguous()
     if not x.numel():
-        return [torch.zeros_like(x), *_zeros(w_in, b_in, w_out, b_out)]
+        return [*_zeros(x, w_in, w_out), _room(x, b_in, b_out).zero_()]
     with on_device_of(x):
+        if _fits_on_chip(w_in, halves):
+            return _mlp_on_chip_backward(dy, x, w_in, b_in, w_out, b_out, halves)
         rms, narrow = _norm(run, x, w_in.dtype)
         P, u = _product(w_in, narrow), _hidden(w_in, narrow)
         dout = dy.to(w_out.dtype)
@@ -190,8 +226,75 @@ def gated_mlp_backward(
         given = (du, P, _or(b_in, rms), rms, u, dP, _or(dbias, rms))
         launch(run.glu_backward_kernel, grid, *given, *_sizes(w_in, u, halves, 2), **options)
         dx = _norm_backward(run, _product(w_in.transpose(1, 2), dP), x, rms, dy)
-        inside = [_weight_gradient(dP, narrow, w_in), _sum_pieces(dbias, w_in)]
-        return [dx, *inside, _weight_gradient(dout, u, w_out), _bias_gradient(dy, b_out)]
+        weights = _weight_gradient(dP, narrow, w_in), _weight_gradient(dout, u, w_out)
+        biases = [_sum_pieces(dbias, rms), _bias_gradient(dy, b_out)]
+        return [dx, *weights, torch.cat([each.to(rms) for each in biases])]
+
+
+def _fits_on_chip(weight: Tensor, halves: int) -> bool:
+    """Whether a program can hold all channels of some positions beside the matrices' pieces."""
+    return weight.dtype in ON_CHIP and len(weight) == halves and weight.shape[2] <= WIDEST
+
+
+def _mlp_on_chip(
+    x: Tensor, w_in: Tensor, b_in: Maybe, w_out: Tensor, b_out: Maybe, halves: int
+) -> Tensor:
+    y, none, H = torch.empty_like(x), _room(x), w_out.shape[2]
+    options = {"HALVES": halves, "BIAS": b_in is not None, "BIAS_OUT": b_out is not None}
+    options |= {"EPS": EPS, **_tile(x, halves, H)}
+    bias = none if b_in is None else _wide(b_in)
+    given = (x, w_in.contiguous(), bias, w_out.contiguous(), _or(b_out, none), y)
+    _launch_positions("mlp_kernel", x, given, w_out, options, H)
+    return y
+
+
+def _mlp_on_chip_backward(
+    dy: Tensor, x: Tensor, w_in: Tensor, b_in: Maybe, w_out: Tensor, b_out: Maybe, halves: int
+) -> list[Tensor]:
+    (B, D, L), H, none = x.shape, w_out.shape[2], _room(x)
+    dx, (unit, dout) = torch.empty_like(x), (torch.empty_like(x, dtype=w_in.dtype) for _ in "xy")
+    u, dP = unit.new_empty(B, halves * H, L), unit.new_empty(B, 2 * halves * H, L)
+    sums = none.new_empty(_pieces(x, halves), 2 * H + D // halves)
+    options = {"HALVES": halves, "BIAS": b_in is not None, "EPS": EPS, **_tile(x, halves, H)}
+    bias = none if b_in is None else _wide(b_in)
+    given = (dy, x, w_in.contiguous(), bias, w_out.contiguous())
+    outs = (dx, unit, dout, u, dP, sums)
+    _launch_positions("mlp_backward_kernel", x, (*given, *outs), w_out, options, H)
+    weights = _weight_gradient(dP, unit, w_in), _weight_gradient(dout, u, w_out)
+    first, last = 0 if b_in is not None else 2 * H, 2 * H + (0 if b_out is None else D // halves)
+    return [dx, *weights, sums[:, first:last].sum(0)]
+
+
+def _launch_positions(
+    name: str, x_BDL: Tensor, given: tuple[Any, ...], weight: Tensor, options: dict, *hidden: int
+) -> None:
+    """Run a kernel that holds all channels of some positions."""
+    B, _, L = x_BDL.shape
+    grid, sizes = (-(-L // options["BLOCK"]), B), (weight.shape[1], *hidden, L)
+    run = getattr(kernels("position_kernels", x_BDL), name)
+    # One stage: weights come from the second cache, and registers are what is short.
+    launch(run, grid, *given, *sizes, **options, num_warps=WARPS.get(name, 4), num_stages=1)
+
+
+def _tile(x_BDL: Tensor, halves: int, hidden: int = 0) -> dict[str, int]:
+    """Channels of a half as a power of two, hidden channels taken at once, and positions."""
+    _, D, L = x_BDL.shape
+    width = max(16, power_of_two(D // halves))
+    block = POSITIONS if width < WIDEST else POSITIONS // 2
+    tile = {"WIDTH": width, "BLOCK": min(block, max(16, power_of_two(L)))}
+    return tile | ({"HIDDEN": max(16, power_of_two(min(hidden, HIDDEN)))} if hidden else {})
+
+
+def _pieces(x_BDL: Tensor, halves: int) -> int:
+    """Pieces of positions, over all rows."""
+    B, _, L = x_BDL.shape
+    return B * -(-L // _tile(x_BDL, halves)["BLOCK"])
+
+
+def _room(like: Tensor, *numbers_of: Maybe) -> Tensor:
+    """Room for the gradients of small parameters, float32 or wider."""
+    count = sum(0 if each is None else each.numel() for each in numbers_of)
+    return like.new_empty(count, dtype=torch.promote_types(like.dtype, torch.float32))
 
 
 def _block(L: int) -> int:
@@ -283,9 +386,8 @@ def _residual(x_BDL: Tensor, weight: Tensor, bias: Maybe, u: Tensor) -> Tensor:
 
 def _weight_gradient(dout: Tensor, x_BDL: Tensor, weight: Tensor) -> Tensor:
     (B, _, L), (G, O, I) = x_BDL.shape, weight.shape
-    each = torch.matmul(dout.view(B, G, O, L), x_BDL.view(B, G, I, L).transpose(2, 3))
-    # Wide, for bfloat16 loses a sum over many rows.
-    return each.sum(0, dtype=torch.promote_types(each.dtype, torch.float32)).to(weight.dtype)
+    gradient = sum_products(dout.view(B, G, O, L), x_BDL.view(B, G, I, L))
+    return gradient.to(weight.dtype)
 
 
 def _bias_gradient(dout: Tensor, bias: Maybe) -> Tensor:
@@ -319,17 +421,16 @@ def _save_leave(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 
 def _leave_gradients(ctx: Any, dout: Tensor) -> tuple[Maybe, ...]:
     y, z, s2, skip, weight, bias = ctx.saved_tensors
-    dy, dz, ds2, dskip, dweight, dbias = leave_backward(
-        dout, y, z, s2, skip, weight, bias, ctx.halves
-    )
+    dy, dz, ds2, dweight, sums = leave_backward(dout, y, z, s2, skip, weight, bias, ctx.halves)
+    dskip, dbias = sums.split([skip.numel(), len(sums) - skip.numel()])
     return dout, dy, dz, ds2, dskip, dweight, gradient_if(dbias, bias), None
 
 
 def _mlp_gradients(ctx: Any, dy: Tensor) -> tuple[Maybe, ...]:
     x, w_in, b_in, w_out, b_out = ctx.saved_tensors
-    dx, dw_in, db_in, dw_out, db_out = gated_mlp_backward(
-        dy, x, w_in, b_in, w_out, b_out, ctx.halves
-    )
+    dx, dw_in, dw_out, biases = gated_mlp_backward(dy, x, w_in, b_in, w_out, b_out, ctx.halves)
+    numbers = 0 if b_in is None else b_in.numel()
+    db_in, db_out = biases.split([numbers, len(biases) - numbers])
     return dx, dw_in, gradient_if(db_in, b_in), dw_out, gradient_if(db_out, b_out), None
 
 
@@ -341,6 +442,16 @@ enter_backward.register_fake(
     lambda dz, dv, ds2, x, weight, bias, taps, mask, halves: fakes(x, weight, bias, taps)
 )
 leave.register_fake(lambda x, *rest: fake(x))
-leave_backward.register_fake(lambda dout, y, z, s2, *rest: fakes(y, z, s2, *rest[:-1]))
+leave_backward.register_fake(
+    lambda dout, y, z, s2, skip, weight, bias, halves: [
+        *fakes(y, z, s2, weight),
+        _room(skip, skip, bias),
+    ]
+)
 gated_mlp.register_fake(lambda x, w_in, b_in, w_out, b_out, halves: fake(x))
-gated_mlp_backward.register_fake(lambda dy, x, *rest: fakes(x, *rest[:-1]))
+gated_mlp_backward.register_fake(
+    lambda dy, x, w_in, b_in, w_out, b_out, halves: [
+        *fakes(x, w_in, w_out),
+        _room(x, b_in, b_out),
+    ]
+)

@@ -11,6 +11,7 @@ import sys
 import pytest
 
 from orchid_genomics.ops.triton import machine
+from orchid_genomics.ops.triton.block import WARPS
 
 NUMBERS = {
     "BOUND": 64.0,
@@ -24,6 +25,8 @@ NUMBERS = {
     "N1": 32,
     "N2": 16,
     "HOLD": False,
+    "WIDTH": 64,
+    "HIDDEN": 32,
 }
 SLOTS = {"J": 8}  # of the kernels that read through pointers; J of those over bins are side taps
 INDEXES = {"partner", "first", "reader"}
@@ -31,6 +34,7 @@ TAPS = [
     {"HALVES": 2, "BIAS": True, "MASK": True, "NEAR": True},
     {"HALVES": 1, "BIAS": False, "MASK": False, "NEAR": False},
 ]
+POSITIONS = {"BLOCK": 64}  # of the kernels that hold all channels of some
 CHOICES = {  # every value is compiled at least once
     "product_kernel": [{"KIND": 0, "J": 0}, {"KIND": 1, "J": 0}, {"KIND": 2, "J": 1}],
     "pull_kernel": [{"KIND": 0, "J": 0}, {"KIND": 1, "J": 0}, {"KIND": 2, "J": 1}],
@@ -53,11 +57,15 @@ CHOICES = {  # every value is compiled at least once
     "read_kernel": [{"PAIRED": True}, {"PAIRED": False}],
     "gain_kernel": [{"PAIRED": True}, {"PAIRED": False}],
     "give_back_kernel": [{"PAIRED": True}, {"PAIRED": False}],
+    "mlp_kernel": [{"HALVES": 2, "BIAS": True, "BIAS_OUT": True, **POSITIONS}],
+    "mlp_backward_kernel": [{"HALVES": 2, "BIAS": True, **POSITIONS}],
+    "leave_product_kernel": [{"HALVES": 2, "BIAS": True, **POSITIONS}],
+    "leave_product_backward_kernel": [{"HALVES": 2, **POSITIONS}],
     "glu_kernel": [{"HALVES": 2, "BIAS": True}, {"HALVES": 1, "BIAS": False}],
     "glu_backward_kernel": [{"HALVES": 2, "BIAS": True}, {"HALVES": 1, "BIAS": False}],
 }
 INTEGERS = {"L", "F", "C", "D", "O", "rows", "strands", "parts", "blocks", "each"}
-INTEGERS |= {"splits"}
+INTEGERS |= {"splits", "I", "H"}
 NARROW = {
     "P",
     "dP",
@@ -78,6 +86,10 @@ NARROW = {
     "bias",
     "taps",
     "narrow",
+    "w_in",
+    "w_out",
+    "weight",
+    "unit",
 }
 
 
@@ -111,6 +123,8 @@ def build(kernel, constants: dict, narrow: str, architecture: int, ones: bool):
     options = {"enable_fp_fusion": True}
     if "N1" in constants:
         options |= {"num_warps": constants["N1"] // 32, "num_stages": 1}
+    if "WIDTH" in constants:
+        options |= {"num_warps": WARPS.get(kernel.fn.__name__, 4), "num_stages": 1}
     return compile(source, target=GPUTarget("cuda", architecture, 32), options=options)
 
 
@@ -118,11 +132,13 @@ def cases():
     from orchid_genomics.ops.triton import (
         block_kernels,
         onchip_kernels,
+        position_kernels,
         reading_kernels,
         spectrum_kernels,
     )
 
-    for module in (spectrum_kernels, onchip_kernels, block_kernels, reading_kernels):
+    modules = (spectrum_kernels, onchip_kernels, block_kernels, position_kernels, reading_kernels)
+    for module in modules:
         for name, kernel in inspect.getmembers(module):
             if name.endswith("_kernel"):
                 for choice in CHOICES.get(name, [{}]):
@@ -135,7 +151,9 @@ def cases():
 
 def compile_all() -> None:
     for name, kernel, constants in cases():
-        for architecture, narrow, ones in ((90, "*bf16", False), (80, "*fp32", True)):
+        ways = ((90, "*bf16", False), (80, "*fp32", True))
+        # Theirs are products of bfloat16, and take a while.
+        for architecture, narrow, ones in ways[:1] if "WIDTH" in constants else ways:
             made = build(kernel, constants, narrow, architecture, ones)
             machine = f"sm_{architecture} {narrow} ones={ones}"
             print(f"{name} {constants} {machine}: {made.metadata.shared} B of shared memory")

@@ -16,6 +16,7 @@ from orchid_genomics.model.folder import ModelRecipe, OrchidModel
 from orchid_genomics.model.heads import LettersRecipe, PooledRecipe
 from orchid_genomics.model.orchid import OrchidRecipe
 from orchid_genomics.sequence import DNA, SOFT, alphabet
+from orchid_genomics.terminal import silence
 from orchid_genomics.train.distributed import Ranks
 from orchid_genomics.train.loop import Fit, Stage, TrainingRecipe
 from orchid_genomics.train.objectives import (
@@ -31,6 +32,13 @@ from orchid_genomics.train.supervised import Supervised, padded_lengths
 
 CPU = torch.device("cpu")
 on_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no cuda here")
+
+
+@pytest.fixture(autouse=True)
+def quiet():
+    """No reporter, which would draw into a folder where TensorBoard is installed."""
+    with silence():
+        yield
 
 
 class Letters:
@@ -234,6 +242,14 @@ def unread(read):
 # --- on a GPU ---
 
 
+def assert_alike(one, other):
+    """As two runs whose sums were taken in another order: AdamW steps by a sign where a gradient is
+    nothing but rounding.
+    """
+    torch.testing.assert_close(one[0], other[0], rtol=1e-4, atol=0)
+    assert (one[1] - other[1]).abs().mean() < 1e-5
+
+
 @on_gpu
 @pytest.mark.parametrize("name", CASES)
 def test_graphs_train_as_the_same_calls_do(name):
@@ -244,7 +260,7 @@ def test_graphs_train_as_the_same_calls_do(name):
         said = called(fit, records)
         answers.append(trained(fit))
         assert not said
-    torch.testing.assert_close(answers[0], answers[1], rtol=1e-4, atol=1e-5)
+    assert_alike(*answers)
 
 
 @on_gpu
@@ -256,7 +272,7 @@ def test_graphs_train_as_steps_that_are_waited_for(backend, checkpointing):
         model = letters_model(backend=backend)
         options = {"capture": capture, "checkpointing": checkpointing}
         answers.append(trained(fit_of(objective, model, stages, torch.device("cuda"), **options)))
-    torch.testing.assert_close(answers[0], answers[1], rtol=1e-4, atol=1e-5)
+    assert_alike(*answers)
 
 
 @on_gpu

@@ -87,11 +87,12 @@ def enter_backward(
         sizes = _sizes(weight, x, halves, 3)
         options = _options(weight, bias, taps, mask_BL, halves, x)
         dgate, dvalue = (torch.empty_like(x, dtype=weight.dtype) for _ in range(2))
-        upstream = dz_BDL.contiguous(), dv_BDL.contiguous(), *given, dgate, dvalue
-        launch(run.gates_backward_kernel, grid, *upstream, *sizes, **options)
-        outs = (dP, dtaps, _or(dbias, rms))
-        upstream = dgate, ds2_BDL.contiguous(), dvalue
-        launch(run.enter_backward_kernel, grid, *upstream, *given, *outs, *sizes, **options)
+        of_product = dz_BDL.contiguous(), dv_BDL.contiguous()
+        outs = (dgate, dvalue)
+        launch(run.gates_backward_kernel, grid, *of_product, *given, *outs, *sizes, **options)
+        of_taps = dgate, ds2_BDL.contiguous(), dvalue
+        sums = (dP, dtaps, _or(dbias, rms))
+        launch(run.enter_backward_kernel, grid, *of_taps, *given, *sums, *sizes, **options)
         dx = _norm_backward(run, _product(weight.transpose(1, 2), dP), x, rms, None)
         dweight = _weight_gradient(dP, narrow, weight)
         return [dx, dweight, _sum_pieces(dbias, weight), _sum_pieces(dtaps, taps)]

@@ -37,7 +37,7 @@ on_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no cuda here"
 @pytest.fixture(autouse=True)
 def quiet():
     """No reporter, which would draw into a folder where TensorBoard is installed."""
-    with silence():
+    with silence(True):
         yield
 
 

@@ -108,8 +108,12 @@ class CNN(nn.Module):
         if mask_BL is None:
             mask_BL = letters_BVL.new_ones(len(letters_BVL), letters_BVL.shape[-1])
         letters_B = mask_BL.sum(1).long()
-        # Stretches are shares of the width: padding that all rows have must not take part.
-        longest = int(letters_B.max()) if len(letters_B) else 0
+        longest = letters_BVL.shape[-1]
+        is_cut = self.recipe.stretches > 1 or self.recipe.bin > 0
+        # Stretches are shares of the width: padding that all rows have must not take part. One
+        # maximum is the same without, and a GPU need not be asked for a number.
+        if is_cut or not letters_BVL.is_cuda:
+            longest = int(letters_B.max()) if len(letters_B) else 0
         x_BCL, real_BL = letters_BVL[:, : DNA.count, :longest], mask_BL[:, :longest]
         if self.recipe.bin:
             out_BNK = self.out(self._along(x_BCL, real_BL, parts).transpose(1, 2))
@@ -153,6 +157,6 @@ def _other_strand(x_BCL: Tensor, letters_B: Tensor) -> Tensor:
     """The other strand of every row, padded at its end as before."""
     B, C, L = x_BCL.shape
     at_BL = letters_B[:, None] - 1 - torch.arange(L, device=x_BCL.device)
-    complement = list(DNA.complement_codes[: DNA.count])
-    turned_BCL = x_BCL[:, complement].gather(2, at_BL.clamp(min=0)[:, None].expand(B, C, L))
+    # A letter's complement stands as far from the end of the alphabet as it from the beginning.
+    turned_BCL = x_BCL.flip(1).gather(2, at_BL.clamp(min=0)[:, None].expand(B, C, L))
     return turned_BCL * (at_BL >= 0)[:, None]

@@ -27,7 +27,7 @@ from orchid_genomics.train import optimizer as adamw
 from orchid_genomics.train.distributed import Ranks
 from orchid_genomics.train.objectives import Objective, Ready
 from orchid_genomics.train.optimizer import OptimizerRecipe
-from orchid_genomics.train.replay import Outcome, Replay
+from orchid_genomics.train.replay import Outcome, Replay, can_replay
 from orchid_genomics.train.reporter import Reporter
 from orchid_genomics.train.run import BEST, NEWEST, Run
 from orchid_genomics.train.step import Step, on_device
@@ -280,12 +280,13 @@ class Fit(Generic[Ready]):
         say
             Where to say that a shape cannot be recorded.
         """
-        if self.ranks.device.type != "cuda" or not self.recipe.capture:
+        if not self.recipe.capture:
             return None
-        if self.ranks.world > 1:
+        if can_replay(self.ranks):
+            return Replay(self.parts, parts, self.rate, say)
+        if self.ranks.device.type == "cuda":
             say("several processes: steps are run call by call, not as graphs")
-            return None
-        return Replay(self.parts, parts, self.rate, say)
+        return None
 
     def _step(self, batch: Batch, parts: Sequence[Sequence[int]]) -> Outcome:
         """A step whose numbers are waited for."""

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from orchid_genomics.data.loader import Batch
 from orchid_genomics.model.recording import RecordingError, record
+from orchid_genomics.train.distributed import Ranks
 from orchid_genomics.train.objectives import Ready
 from orchid_genomics.train.step import Step
 
@@ -68,6 +69,11 @@ class _Ordered(NamedTuple):
             self.event.synchronize()
         nats, norm = self.values.tolist()
         return Outcome(self.batch, nats, norm)
+
+
+def can_replay(ranks: Ranks) -> bool:
+    """Whether steps are recorded here: on a GPU, where gradients go through no other process."""
+    return ranks.device.type == "cuda" and ranks.world == 1
 
 
 class Replay(Generic[Ready]):

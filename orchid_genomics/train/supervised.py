@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from orchid_genomics.data.labelled.epochs import Epochs
 from orchid_genomics.data.labelled.schema import LabelledSet
+from orchid_genomics.data.loader import Batch
 from orchid_genomics.errors import RecipeError
 from orchid_genomics.model.orchid import transform_length
 from orchid_genomics.recipe import Strict
@@ -28,8 +29,9 @@ from orchid_genomics.train.distributed import Ranks, check_batch
 from orchid_genomics.train.loop import Fit, Stage, Trainable, TrainingRecipe, activations
 from orchid_genomics.train.optimizer import OptimizerRecipe
 from orchid_genomics.train.optimizer import build as build_optimizer
+from orchid_genomics.train.replay import Replay, can_replay
 from orchid_genomics.train.run import BEST, Run
-from orchid_genomics.train.step import on_device
+from orchid_genomics.train.step import Step, on_device
 from orchid_genomics.train.tensor_hash import fraction, hash_tensors
 
 
@@ -285,6 +287,13 @@ def seconds_a_step(
     model.encoder.prepare(training.checkpointing, activations(training.precision, device))
     if not isinstance(model, nn.Module):  # which a protocol cannot say
         raise TypeError(f"a {type(model).__name__} is no torch module")
+    if can_replay(ranks):
+        step = Step(model, objective, optimizer, 0, ranks)
+        replay = Replay(step, [share], lambda step: optimizer.rate, lambda line: None)
+        batches = [Batch(n, epochs.batch(0, n, share), share, epochs, 0) for n in range(steps)]
+        seconds = [_seconds_of(replay, batch) for batch in batches]
+        replay.close()
+        return float(np.median(seconds))
     adam = build_optimizer(model, optimizer)
     rows = torch.tensor(share, device=device)
     seconds = []
@@ -302,6 +311,17 @@ def seconds_a_step(
             torch.cuda.synchronize(device)
         seconds.append(time.monotonic() - clock)
     return float(np.median(seconds[1:]))
+
+
+def _seconds_of(replay: Replay[Any], batch: Batch, times: int = 10) -> float:
+    """The mean of a step of one batch, after one that may have been recorded."""
+    replay.issue(batch)
+    replay.read(wait=True)
+    clock = time.monotonic()
+    for _ in range(times):
+        replay.issue(batch)
+    replay.read(wait=True)
+    return (time.monotonic() - clock) / times
 
 
 def fit_supervised(

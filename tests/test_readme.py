@@ -97,6 +97,7 @@ def write_calls(folder: Path, letters: dict[str, str]) -> None:
         f"##contig=<ID={name},length=1500>\n" for name in letters
     )
     header += '##FILTER=<ID=PASS,Description="x">\n'
+    header += '##FORMAT=<ID=GT,Number=1,Type=String,Description="x">\n'
     header += '##INFO=<ID=CLNSIG,Number=.,Type=String,Description="x">\n'
     rows, assay = "", "chrom\tpos\tref\talt\tclass\tfamily\n"
     for name, text in letters.items():
@@ -104,10 +105,11 @@ def write_calls(folder: Path, letters: dict[str, str]) -> None:
             ref, label = text[at], at // 90 % 2
             alt = "ACGT"[("ACGT".index(ref) + 1 + at % 3) % 4]
             clinical = ("Benign", "Pathogenic")[label]
-            rows += f"{name}\t{at + 1}\t.\t{ref}\t{alt}\t.\tPASS\tCLNSIG={clinical}\n"
+            site = f"{name}\t{at + 1}\t.\t{ref}\t{alt}\t.\tPASS\tCLNSIG={clinical}"
+            rows += f"{site}\tGT\t{('0|1', '1|1')[label]}\n"
             assay += f"{name}\t{at + 1}\t{ref}\t{alt}\t{('none', 'loss')[label]}\tf{at % 7}\n"
     (folder / "calls.vcf").write_text(
-        f"{header}#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n{rows}"
+        f"{header}#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\tFORMAT\tSAMPLE\n{rows}"
     )
     pysam.tabix_compress(str(folder / "calls.vcf"), str(folder / "calls.vcf.gz"))
     pysam.tabix_index(str(folder / "calls.vcf.gz"), preset="vcf")

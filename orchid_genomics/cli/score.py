@@ -76,6 +76,12 @@ longer than half the window.
     help="A background from calibrate: adds percentile, z and n to each score of single letters. "
     "Not pathogenicity.",
 )
+@click.option(
+    "--phased",
+    metavar="SAMPLE",
+    help="Score a sample's haplotypes against the reference: each variant that it carries together "
+    "with the others on that haplotype within half the window; columns _HAP1 and _HAP2.",
+)
 @click.option("--prefix", default="ORCHID", show_default=True, help="Prefix of the INFO names.")
 @options.relatives
 @options.job

@@ -703,3 +703,74 @@ def test_structural_variants_are_scored_and_their_lines_kept(folder, monkeypatch
     rows = [line.split("\t") for line in body(run(folder, source="sv.vcf", out="sv.tsv"))]
     kinds = ["deletion", "duplication", "inversion", "deletion", "deletion", ".", "."]
     assert [row[5] for row in rows] == kinds
+
+
+@pytest.fixture
+def family(folder):
+    """phased.vcf: 40 records close together, which ann and bob carry in many ways."""
+    letters = Genome(folder / "genome.fa").letters("c1", 0, 900).decode()
+    genotypes = ("0|1", "1|0", "1|1", "0|0", "0/1", "1|1", ".", "0|1")
+    lines = []
+    for number, place in enumerate(range(20, 380, 9)):
+        ref = letters[place - 1]
+        alt = (step(ref), ref + "GA", step(ref))[number % 3]
+        sample = f"{genotypes[number % 8]}\t{genotypes[(number + 3) % 8]}"
+        lines.append(f"c1\t{place}\t.\t{ref}\t{alt}\t.\t.\t.\tGT\t{sample}\n")
+    (folder / "phased.vcf").write_text(HEADER + "".join(lines))
+    return folder
+
+
+def step(letter):
+    return "ACGT"[("ACGT".index(letter) + 1) % 4]
+
+
+def test_haplotypes_of_a_sample_are_scored_however_the_job_is_run(family, monkeypatch):
+    whole = body(run(family, "--phased", "bob", source="phased.vcf", out="whole.vcf.gz"))
+    lines = (family / "phased.vcf").read_text().splitlines()[8:]
+    assert [without_ours(line) for line in whole] == lines
+    assert any("haplotypes of bob" in line for line in head_of(family))
+    for line in whole:
+        genotype, own = line.split("\t")[-1], info(line)
+        numbers = [
+            any(own[f"ORCHID_{name}_HAP{haplotype}"] != "." for name in ("LLR", "INDEL"))
+            for haplotype in (1, 2)
+        ]
+        carried = [allele == "1" for allele in genotype.split("|")] if "|" in genotype else []
+        assert numbers == (carried or [False, False])
+        why = "unphased" if "/" in genotype else "not_carried"
+        assert own.get("ORCHID_WHY") == (None if any(numbers) else why)
+    monkeypatch.setattr("orchid_genomics.tasks.score_variants.BLOCK", 7)
+    monkeypatch.setattr("orchid_genomics.tasks.score_variants._LETTERS", 64 * 16)
+    for shard in ("2/3", "3/3", "1/3"):
+        run(family, "--phased", "bob", "--shard", shard, source="phased.vcf", out="parts.vcf.gz")
+    main(["merge", str(family / "parts.vcf.gz.parts"), "-o", str(family / "parts.vcf.gz")])
+    assert body(family / "parts.vcf.gz") == whole
+    other = body(run(family, "--phased", "ann", source="phased.vcf", out="ann.vcf"))
+    assert [info(line) for line in other] != [info(line) for line in whole]
+
+
+def head_of(folder):
+    return [line for line in text(folder / "whole.vcf.gz").splitlines() if line.startswith("##")]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--phased", "eve"), "error: --phased: {}/phased.vcf has no sample 'eve'; ann, bob"),
+        (("--phased", "bob", "--window", "64,128"), "error: --phased: windows of several lengths"),
+        (("--phased", "bob", "--calibration", "x"), "error: --calibration: is of single letters"),
+    ],
+)
+def test_haplotypes_that_cannot_be_are_one_line(family, refused, words, message):
+    files = [family / name for name in ("model", "genome.fa", "phased.vcf")]
+    line = refused("score-variants", *files, "-o", family / "x.vcf", *words)
+    assert line.startswith(message.format(family))
+
+
+def test_haplotypes_want_records_in_order(family, refused):
+    lines = (family / "phased.vcf").read_text().splitlines(keepends=True)
+    (family / "odd.vcf").write_text("".join([*lines[:8], *reversed(lines[8:])]))
+    files = [family / name for name in ("model", "genome.fa", "odd.vcf")]
+    line = refused("score-variants", *files, "-o", family / "x.vcf", "--phased", "bob")
+    assert "--phased: " in line
+    assert "odd.vcf is not sorted by place; a sorted file" in line

@@ -39,7 +39,7 @@ def info_names(scoring: Scoring, prefix: str) -> list[str]:
 class VariantIdentity(Identity):
     """What decides a byte of scored variants; `model`, `genome`, `calibration` are checksums."""
 
-    summary_fields = ("model", "genome", "input", "scores", "window", "on REF mismatch")
+    summary_fields = ("model", "genome", "input", "scores", "window", "on REF mismatch", "phased")
 
     input: str
     model: str
@@ -50,6 +50,8 @@ class VariantIdentity(Identity):
     calibration: str | None = None
     relatives: tuple[str, ...] | None = None
     """Checksums of the related genomes that are read beside each window, in order."""
+    phased: str | None = None
+    """The sample whose haplotypes are scored."""
     prefix: str
     columns: tuple[tuple[str, str, int], ...]
     """Name, description and window of each."""
@@ -61,7 +63,14 @@ class VariantIdentity(Identity):
 
     @classmethod
     def of(
-        cls, scoring: Scoring, survey: Survey, kind: str, prefix: str, calibration: str | None
+        cls,
+        scoring: Scoring,
+        survey: Survey,
+        kind: str,
+        prefix: str,
+        *,
+        calibration: str | None,
+        phased: str | None = None,
     ) -> "VariantIdentity":
         """The identity of scoring a surveyed file into one of a `kind`."""
         columns = [(column.name, column.about, column.window) for column in scoring.columns]
@@ -75,6 +84,7 @@ class VariantIdentity(Identity):
             on_mismatch=scoring.on_mismatch,
             calibration=calibration,
             relatives=None if scoring.relatives is None else scoring.relatives.checksums(),
+            phased=phased,
             prefix=prefix,
             columns=tuple(columns),
             head=None,
@@ -100,6 +110,8 @@ class VariantIdentity(Identity):
         }
         if self.calibration:
             about["calibration"] = self.calibration[:12]
+        if self.phased:
+            about["haplotypes of"] = self.phased
         if self.relatives:
             about["relatives"] = ",".join(checksum[:12] for checksum in self.relatives)
         return about

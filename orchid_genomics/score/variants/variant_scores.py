@@ -35,6 +35,9 @@ REASONS = {
     "n": "the genome has N there",
     "too_long": "longer than half the window",
     "no_score": "no chosen score is for this type of variant",
+    "not_carried": "no haplotype of the sample has it",
+    "unphased": "the sample's haplotypes are not told apart there",
+    "ploidy": "the sample has more than two haplotypes there",
 }
 _TOGETHER = 512  # variants whose passes are kept at a time
 OnMismatch = Literal["skip", "error", "use-genome"]
@@ -104,7 +107,14 @@ class Scoring:
 
     @property
     def columns(self) -> tuple[Column, ...]:
-        """All columns, in order: those of each score at each window, then the extras."""
+        """What a row holds, in order."""
+        return self.own_columns
+
+    @property
+    def own_columns(self) -> tuple[Column, ...]:
+        """All columns of one change, in order: those of each score at each window, then the
+        extras.
+        """
         columns = []
         for reader in self.readers:
             suffix = f"_{reader.window}" if len(self.windows) > 1 else ""
@@ -140,7 +150,7 @@ class Scoring:
             values = np.concatenate([values, extra.compute(scored, values)], axis=1)
         # of what is scored where that is not what is written: REF N, or the genome's letters
         kinds = [_kind(given, kept) for given, kept in zip(variants, scored, strict=True)]
-        return Scores(self.columns, values, why, kinds, events)
+        return Scores(self.own_columns, values, why, kinds, events)
 
     def _values(self, events: Sequence[Event | None]) -> np.ndarray:
         """The numbers (N, columns without extras) of events, NaN where there are none."""
@@ -173,7 +183,7 @@ class Scoring:
             if isinstance(variant, str):
                 reason, kept = variant, None
             else:
-                reason, kept = self._resolve(variant)
+                reason, kept = self.resolve(variant)
             reasons.append(reason)
             scored.append(kept)
             # one letter more than fits, so that a longer event is seen to be too long
@@ -186,7 +196,7 @@ class Scoring:
             events.append(event)
         return events, reasons, scored
 
-    def _resolve(self, variant: Variant | Rearrangement) -> tuple[str, Variant | None]:
+    def resolve(self, variant: Variant | Rearrangement) -> tuple[str, Variant | None]:
         """Why a variant cannot be scored, or "" and the variant to score."""
         if isinstance(variant, Rearrangement):
             return self._spell(variant)
@@ -204,7 +214,7 @@ class Scoring:
         """The same for stretches of the genome, which are read where they fit into a window."""
         # Before the first letter of a contig there is no REF.
         if change.place >= 0:
-            reason, _ = self._resolve(change.recorded)
+            reason, _ = self.resolve(change.recorded)
             if reason:
                 return reason, None
         if change.size > self.longest(change.contig):

@@ -29,6 +29,7 @@ from orchid_genomics.evaluate.variants.variant_table import read_names
 from orchid_genomics.files import name_errors, regular_copy, write_json
 from orchid_genomics.genome.contigs import listed
 from orchid_genomics.genome.fasta import Genome
+from orchid_genomics.genome.vcf import no_letters
 from orchid_genomics.model.device import device_of
 from orchid_genomics.model.folder import OrchidModel
 from orchid_genomics.score.variants.context import context_name, contexts, on_strand
@@ -193,7 +194,13 @@ def _strata(
 
 def _groups(rows: LabelledVariants) -> dict[str, np.ndarray]:
     """Rows by type and by consequence, the commonest first, where there are several."""
-    kinds = np.array([variant.kind for variant in rows.table.variants])
+    # An ALT such as <DEL> is no letters, by whose number a kind could be told.
+    kinds = np.array(
+        [
+            "structural" if no_letters(each.alt) in ("symbolic", "breakend") else each.kind
+            for each in rows.table.variants
+        ]
+    )
     groups = {}
     for labels in (kinds, rows.consequence):
         names, counts = np.unique(labels, return_counts=True)

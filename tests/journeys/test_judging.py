@@ -242,6 +242,22 @@ def test_signs_types_and_clusters_of_a_table(tmp_path, capsys):
     assert "bootstrap of 10 clusters (gene)" in capsys.readouterr().out
 
 
+def test_structural_variants_are_a_type_of_their_own(tmp_path):
+    table = labelled(tmp_path, truth=True)
+    head, *rows = [line.split("\t") for line in table.read_text().splitlines()]
+    alt = head.index("alt")
+    structural = [
+        ["<DEL>" if column == alt and number % 2 else word for column, word in enumerate(row)]
+        for number, row in enumerate(rows)
+    ]
+    table.write_text("\n".join("\t".join(row) for row in [head, *structural]) + "\n")
+    words = ["--label", "class", "--positive", "bad", "--negative", "good", "--score", "llr"]
+    run("evaluate-variants", table, *words, "--samples", 20, "-o", tmp_path / "o")
+    groups = json.loads((tmp_path / "o").read_text())["groups"]
+    assert "structural" in [group["name"] for group in groups]
+    assert "delins" not in [group["name"] for group in groups]
+
+
 def test_a_variant_with_two_answers_is_left_out_whichever_comes_first(tmp_path, capsys):
     table = labelled(tmp_path, truth=True)
     rows = [line.split("\t") for line in table.read_text().splitlines()]

@@ -133,6 +133,7 @@ def test_rows_transformed_on_chip_equal_the_sum(B, L, kind, paired, dtype, monke
     """A program takes every row of a channel or, of a batch, a part of them."""
     given = inputs(B=B, L=L, kind=kind, paired=paired, dtype=dtype)
     monkeypatch.setattr(onchip, "ON", True)
+    monkeypatch.setattr(onchip, "DTYPES", (dtype,))
     monkeypatch.setattr(onchip, "PROCESSORS", 1 if B == 1 else 4)
     monkeypatch.setattr(onchip, "BACKWARD", 1)
     assert onchip.fits(given["z_BDL"], given["v_BDL"], None, None)
@@ -142,7 +143,7 @@ def test_rows_transformed_on_chip_equal_the_sum(B, L, kind, paired, dtype, monke
 @possible
 def test_on_chip_a_row_of_nothing_gives_nothing(monkeypatch):
     monkeypatch.setattr(onchip, "ON", True)
-    given = inputs(B=1, L=512, kind="magnitude", paired=True)
+    given = inputs(B=1, L=512, kind="magnitude", paired=True, dtype=torch.bfloat16)
     with torch.no_grad():
         given["z_BDL"].zero_()
         given["v_BDL"].fill_(3.0)  # centred, nothing is left

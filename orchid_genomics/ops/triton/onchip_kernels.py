@@ -111,7 +111,7 @@ def _inverse(
     back = 2.0 / (N1 * N2)
     if NARROW:
         largest = tl.maximum(tl.max(tl.abs(re) + tl.abs(im)), tl.max(tl.abs(mr) + tl.abs(mi)))
-        scale = tl.where(largest > 0, PEAK / largest, 1.0)
+        scale = PEAK / tl.where(largest > 0, largest, PEAK)
         back /= scale
         weight *= scale
         mr, mi = mr * scale, mi * scale

@@ -223,12 +223,16 @@ def model_row(
         for name, model in models.items()
         if name != "transformer" or length <= chosen.attention
     }
-    calls, short = {}, []
+    calls, apart = {}, []
     for name, model in fitting.items():
+        run = partial(model_pass, model, x, backward)
         try:
-            calls[name] = graphed(partial(model_pass, model, x, backward))
+            calls[name] = graphed(run)
         except torch.OutOfMemoryError:
-            short.append(name)
+            apart.append(f"{name} out of memory")
+        except RuntimeError as error:
+            apart.append(f"{name} call by call ({str(error).splitlines()[0][:60]})")
+            calls[name] = run
         torch.cuda.empty_cache()
     times = interleaved(calls, chosen.rounds)
     rates = {
@@ -245,7 +249,7 @@ def model_row(
         "batch": batch,
         **rates,
         **faster,
-        "out of memory": ", ".join(short) or "-",
+        "apart": ", ".join(apart) or "-",
     }
 
 
@@ -307,36 +311,35 @@ def main() -> None:
 
 
 def timed(chosen: argparse.Namespace) -> None:
-    speed, saved = bandwidth(), {}
+    """Every table, each saved as soon as it is there."""
+    speed = bandwidth()
+    heading = f"{torch.cuda.get_device_name()}; {measure.machine()}"
+    saved = {"machine": heading, "options": vars(chosen), "copy bytes/s": speed}
     print(f"\na copy moves {speed / 1e9:,.0f} GB/s, read and write both counted")
+    saved["pretraining"] = list(steps())
+    print("\n**Steps of pretraining** (recipes/yeast/base.toml, d 128, 6 layers)\n")
+    print(measure.table(["a step", "memory"], saved["pretraining"]), flush=True)
+    measure.save(NOW, saved)
     for backward, title in ((False, "forward"), (True, "forward + backward")):
         kinds = ("correlation", "magnitude")
         rows = [
             operator_row(chosen, n, kind, backward, speed) for n in chosen.lengths for kind in kinds
         ]
         saved[f"operator, {title}"] = rows
-        print(
-            f"\n**The operator, {title}**, width {chosen.width}, strand pairs\n\n{table(rows)}",
-            flush=True,
-        )
+        measure.save(NOW, saved)
+        heading = f"**The operator, {title}**, width {chosen.width}, strand pairs"
+        print(f"\n{heading}\n\n{table(rows)}", flush=True)
     models = {
         name: built(name, chosen.width, chosen.depth)
-        for name in ("orchid", "orchid, torch", "hyena")
+        for name in ("orchid", "orchid, torch", "hyena", "transformer")
     }
-    models["transformer"] = built("transformer", chosen.width, chosen.depth)
-    for backward, title in ((False, "forward"), (True, "forward + backward")):
+    for backward, title in ((True, "forward + backward"), (False, "forward")):
         rows = [model_row(models, chosen, n, backward) for n in chosen.lengths]
         saved[f"models, {title}"] = rows
+        measure.save(NOW, saved)
         heading = f"**Models of width {chosen.width} and {chosen.depth} layers, {title}**, knt/s"
         print(f"\n{heading}\n\n{table(rows)}", flush=True)
-    models.clear()
-    torch.cuda.empty_cache()
-    saved["pretraining"] = list(steps())
-    print("\n**Steps of pretraining** (recipes/yeast/base.toml, d 128, 6 layers)\n")
-    print(measure.table(["a step", "memory"], saved["pretraining"]))
-    heading = f"{torch.cuda.get_device_name()}; {measure.machine()}"
-    content = {"machine": heading, "options": vars(chosen), "copy bytes/s": speed, **saved}
-    print(f"\nsaved as {measure.save(NOW, content)}\n\n{comparison()}")
+    print(f"\nsaved as {measure.RESULTS / NOW}.json\n\n{comparison()}")
 
 
 COMPARED = {

@@ -127,6 +127,7 @@ width = 8
 [training]
 device = "cpu"
 epochs = 1
+seeds = [0]
 rates = [0.01]
 [baselines]
 cnn = false

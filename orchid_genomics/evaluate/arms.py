@@ -31,7 +31,7 @@ from orchid_genomics.evaluate.candidates import (
     model_candidates,
     strand_of,
 )
-from orchid_genomics.evaluate.enriched import enriched_motifs
+from orchid_genomics.evaluate.enriched import WORD, motifs_to_begin_with
 from orchid_genomics.evaluate.finetune_recipe import FinetuneRecipe
 from orchid_genomics.model.adapters import adapt, merge
 from orchid_genomics.model.cnn import CNNRecipe, cnn_encoder
@@ -123,7 +123,7 @@ def arms_of(recipe: FinetuneRecipe, data: LabelledSet) -> list[Arm]:
 
     @cache
     def motifs(taps: int) -> Tensor:
-        log_odds = enriched_motifs(data, MOTIFS, taps, strand_of(recipe, data) == "both")
+        log_odds = motifs_to_begin_with(data, MOTIFS, taps, strand_of(recipe, data) == "both")
         return torch.from_numpy(log_odds).float()
 
     def model(candidate: Candidate, seed: int) -> OrchidModel:
@@ -131,7 +131,7 @@ def arms_of(recipe: FinetuneRecipe, data: LabelledSet) -> list[Arm]:
         shaped = of_candidate(candidate).model_copy(update={"model": own})
         made = build_model(shaped, data, seed, candidate.reading)
         if made.encoder.stem is not None and begins_at_motifs(recipe, data):
-            made.encoder.stem.begin_at(motifs(made.encoder.recipe.stem))
+            made.encoder.stem.begin_at(motifs(made.encoder.recipe.stem), WORD)
         return made
 
     def random(candidate: Candidate, seed: int) -> OrchidModel:

@@ -53,10 +53,10 @@ def pace_of(
 
 def check_budget(recipe: FinetuneRecipe, data: LabelledSet, ranks: Ranks) -> None:
     """Raise RecipeError for a time that holds no epoch of some arm, before any work."""
-    budget = recipe.training.budget
+    budget, seeds = recipe.training.budget, len(recipe.training.seeds)
     if isinstance(budget, str):
         for arm in arms_of(recipe, data):
-            fit_in(arm, pace_of(arm, recipe, data, ranks, steps=1), seconds_of(budget))
+            fit_in(arm, pace_of(arm, recipe, data, ranks, steps=1), seconds_of(budget), seeds)
 
 
 def within_budget(
@@ -70,7 +70,8 @@ def within_budget(
 ) -> Arm:
     """The candidates of an arm that fit in the recipe's time; all of them where it names none.
 
-    Where not one fits, the first is trained for fewer epochs.
+    Where not one fits, the first is trained for fewer epochs. The other seeds of the best one take
+    their part of the time.
 
     Raises
     ------
@@ -87,7 +88,8 @@ def within_budget(
         # The first process decides for all: every one has a clock of its own.
         seconds = torch.tensor(pace.seconds if ranks.main else 0.0, device=ranks.device)
         pace = replace(pace, seconds=float(ranks.sum(seconds)))
-        kept[arm.name] = list(fit_in(arm, pace, seconds_of(budget)))
+        seeds = len(recipe.training.seeds)
+        kept[arm.name] = list(fit_in(arm, pace, seconds_of(budget), seeds))
         if ranks.main:
             with writable(path):
                 folder.mkdir(parents=True, exist_ok=True)
@@ -101,16 +103,19 @@ def within_budget(
     return replace(arm, candidates=[_shorten(each, epochs) for each in arm.candidates[:count]])
 
 
-def fit_in(arm: Arm, pace: Pace, seconds: float) -> tuple[int, int]:
-    """Candidates and epochs that fit in so many seconds."""
-    if seconds < pace.seconds:
+def fit_in(arm: Arm, pace: Pace, seconds: float, seeds: int = 1) -> tuple[int, int]:
+    """Candidates and epochs that fit in so many seconds, beside the best one's other seeds."""
+    least = pace.seconds * seeds
+    if seconds < least:
+        several = f", for each of {seeds} seeds" if seeds > 1 else ""
         message = f"{seconds:g} s, and an epoch of the {arm.name} takes about {pace.seconds:.0f} s"
-        possible = f'"{pace.seconds * 1.2 + 1:.0f} s" or more, or fewer rows (data.train_rows)'
-        raise RecipeError("training.budget", message, possible)
-    count = int(seconds // pace.candidate)
-    if count:
-        return min(count, len(arm.candidates)), pace.epochs
-    return 1, int(seconds // pace.seconds)
+        fewer = "one seed (training.seeds = [0]), " if seeds > 1 else ""
+        possible = f'"{least * 1.2 + 1:.0f} s" or more, {fewer}or fewer rows (data.train_rows)'
+        raise RecipeError("training.budget", message + several, possible)
+    fits = int(seconds // pace.candidate)
+    if fits >= seeds:
+        return min(fits - seeds + 1, len(arm.candidates)), pace.epochs
+    return 1, int(seconds // least)
 
 
 def _shorten(candidate: Candidate, epochs: int) -> Candidate:

@@ -18,6 +18,7 @@ from orchid_genomics.model.folder import OrchidModel
 from orchid_genomics.model.heads import HEADS, HeadRecipe, MaximaKind, PooledRecipe, TracksRecipe
 from orchid_genomics.model.orchid import OrchidRecipe
 from orchid_genomics.model.pooling import PoolKind
+from orchid_genomics.model.strands import halves
 from orchid_genomics.recipe import validate
 from orchid_genomics.train.supervised import SupervisedRecipe, padded_lengths
 
@@ -32,7 +33,7 @@ LETTERS = 10_000_000
 """Letters that an arm trains on by default, which decides how many candidates it has."""
 FEWEST, MOST = 2, 4
 STRETCHES = 16
-SHAPES: tuple[dict[str, Any], ...] = ({"stem": 23},)
+SHAPES: tuple[dict[str, Any], ...] = ({"stem": 15},)
 """Shapes of an encoder from random weights to try beside the usual one."""
 FEW_ROWS = 50
 """Training rows of a class below which little can be learned."""
@@ -241,7 +242,10 @@ def shapes_of(recipe: FinetuneRecipe) -> list[FinetuneEncoder]:
 def shape_words(encoder: OrchidRecipe) -> str:
     """For tables."""
     layers = f"{encoder.depth} layer{'s' if encoder.depth > 1 else ''}"
-    stem = f", a stem of {encoder.stem} letters" if encoder.stem else ""
+    stem = ""
+    if encoder.stem:
+        motifs = encoder.motifs // halves(encoder.strands)
+        stem = f", a stem of {motifs} motifs of {encoder.stem} letters"
     return f"width {encoder.width}, {layers}{stem}"
 
 

@@ -281,6 +281,7 @@ def _write(
         model.save_pretrained(folder, origin, model_card(title, model, origin, answer))
     values = {
         "verdict": best.verdict.values(),
+        "tried": {arm.name: arm.tried for arm in best.arms},
         "folds": [each.values() for each in folds],
         "answer": answer,
         **({"shares": [each.values() for each in shares]} if shares else {}),
@@ -318,8 +319,7 @@ def _held_lines(best: Measured, held: TrainedArm) -> list[str]:
     if held is not best.arms[0]:
         lines.append(f"model/ holds the {held.name}, as the recipe says")
     if len(held.fits) > 1:
-        seed = held.best.seed
-        lines.append(f"model/ holds seed {seed}, the best on validation, not the mean of all")
+        lines.append(_held_seed(best.verdict, held))
     better = max(best.arms, key=best.validation)
     if best.validation(better) > best.validation(held):
         scores = f"{number(best.validation(better))} against {number(best.validation(held))}"
@@ -331,14 +331,26 @@ def _held_lines(best: Measured, held: TrainedArm) -> list[str]:
     return lines
 
 
+def _held_seed(verdict: Verdict, held: TrainedArm) -> str:
+    """Which seed model/ holds, and its own score, for the answer is that of the mean."""
+    place = [fit.seed for fit in held.fits].index(held.best.seed)
+    alone = number(verdict.seeds[held.name][place])
+    return (
+        f"model/ holds seed {held.best.seed}, the best on validation, not the mean of all: "
+        f"{verdict.primary} {alone} on the test rows by itself"
+    )
+
+
 def _took(measured: list[Measured]) -> str:
     """What every arm tried and how long it trained, over all folds."""
     words = []
     for arms in zip(*(each.arms for each in measured), strict=True):
-        tried = len(arms[0].tried)
+        tried, seeds = len(arms[0].tried), len(arms[0].fits)
         seconds = clock(sum(arm.seconds for arm in arms))
-        words.append(f"{arms[0].name} {tried} candidate{'s' if tried > 1 else ''} in {seconds}")
-    return ", ".join(words)
+        each = f", the best with {seeds} seeds" if seeds > 1 else ""
+        candidates = f"{tried} candidate{'s' if tried > 1 else ''}"
+        words.append(f"{arms[0].name} {candidates}{each}, in {seconds}")
+    return "; ".join(words)
 
 
 def _over_folds(verdicts: list[Verdict]) -> str:

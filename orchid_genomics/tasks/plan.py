@@ -170,10 +170,10 @@ def arm_times(
     """Time a few real steps of every arm."""
     for arm in arms_of(recipe, data):
         pace = pace_of(arm, recipe, data, ranks, steps)
-        count, epochs = len(arm.candidates), pace.epochs
+        count, epochs, seeds = len(arm.candidates), pace.epochs, len(recipe.training.seeds)
         if isinstance(recipe.training.budget, str):
-            count, epochs = fit_in(arm, pace, seconds_of(recipe.training.budget))
-        fits = count + len(recipe.training.seeds) - 1
+            count, epochs = fit_in(arm, pace, seconds_of(recipe.training.budget), seeds)
+        fits = count + seeds - 1
         seconds = pace.seconds * epochs * fits * max(recipe.training.folds, 1)
         yield ArmTime(arm.name, pace.seconds, epochs, fits, seconds)
 

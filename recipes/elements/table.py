@@ -187,9 +187,23 @@ def run_all(options: argparse.Namespace) -> list[Path]:
                 finish(work)
     finished = [folder for folder in folders if (folder / "evaluation.json").exists()]
     if finished:
-        rows = [{"run": folder.name, **_evaluation(folder)} for folder in finished]
+        rows = [
+            {"run": folder.name, "seconds": seconds_of(folder), **_evaluation(folder)}
+            for folder in finished
+        ]
         (options.out / ROWS).write_text("".join(json.dumps(row) + "\n" for row in rows))
     return finished
+
+
+def seconds_of(folder: Path) -> dict[str, float]:
+    """The seconds that each arm was trained for, over all its fits, by their logs."""
+    seconds: dict[str, float] = {}
+    for log in folder.glob("fits/*/log.jsonl"):
+        arm = log.parent.name.partition("-rate")[0]
+        lines = [json.loads(line) for line in log.read_text().splitlines()]
+        last = max((line.get("seconds", 0.0) for line in lines), default=0.0)
+        seconds[arm] = round(seconds.get(arm, 0.0) + last, 1)
+    return seconds
 
 
 def _evaluation(folder: Path) -> dict:

@@ -81,15 +81,15 @@ def test_no_two_candidates_are_the_same_and_none_reads_a_stem_that_is_not_there(
 
 
 def test_an_encoder_has_the_shape_of_the_recipe_above_its_own_defaults():
-    assert encoder_of(recipe()).stem == 15
-    assert encoder_of(recipe(model={"width": 32})).stem == 15
+    assert encoder_of(recipe()).stem == 23
+    assert encoder_of(recipe(model={"width": 32})).stem == 23
     assert encoder_of(recipe(model={"stem": 0})).stem == 0
 
 
 def test_a_shape_is_tried_where_the_recipe_names_none():
     data = rows_of(200)
     shapes = [candidate.encoder for candidate in model_candidates(recipe(), data)]
-    assert [shape.stem for shape in shapes if shape is not None] == [23]
+    assert [shape.stem for shape in shapes if shape is not None] == [15]
     stated = model_candidates(recipe(model={"width": 32}), data)
     assert not any(candidate.encoder for candidate in stated)
 
@@ -140,6 +140,12 @@ def test_a_time_becomes_candidates_or_fewer_epochs_and_one_without_an_epoch_is_r
     pace = Pace(seconds=10.0, epochs=6)
     assert fit_in(arm, pace, 200.0) == (3, 6)
     assert fit_in(arm, pace, 25.0) == (1, 2)
+    # The best one's other seeds take their part.
+    assert fit_in(arm, pace, 260.0, seeds=3) == (2, 6)
+    assert fit_in(arm, pace, 100.0, seeds=3) == (1, 3)
     message = r'training\.budget: 5 s, and an epoch of the model takes about 10 s; "13 s" or more'
     with pytest.raises(RecipeError, match=message):
         fit_in(arm, pace, 5.0)
+    message = r"training\.budget: 25 s, and an epoch .* for each of 3 seeds; .*seeds = \[0\]"
+    with pytest.raises(RecipeError, match=message):
+        fit_in(arm, pace, 25.0, seeds=3)

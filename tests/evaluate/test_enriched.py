@@ -6,7 +6,7 @@ import torch
 from compared_sets import labelled
 
 from orchid_genomics.evaluate.arms import arms_of
-from orchid_genomics.evaluate.enriched import enriched_motifs
+from orchid_genomics.evaluate.enriched import enriched_motifs, motifs_to_begin_with
 from orchid_genomics.evaluate.finetune_recipe import FinetuneRecipe
 from orchid_genomics.model.stem import Stem
 from orchid_genomics.recipe import validate
@@ -65,6 +65,17 @@ def test_rows_shorter_than_a_word_have_none():
     assert enriched_motifs(planted(60, length=5, motif="ACG"), 2, 15, both=True).shape[0] == 0
 
 
+def test_a_long_stem_begins_at_motifs_of_usual_length_too():
+    data = planted(400)
+    usual, longest = (enriched_motifs(data, 2, taps, both=True) for taps in (15, 23))
+    both = motifs_to_begin_with(data, 3, 23, both=True)
+    assert len(both) == 3
+    assert np.array_equal(both[0, :, 4:19], usual[0])
+    assert not both[0, :, :4].any()
+    assert np.array_equal(both[1], longest[0])
+    assert np.array_equal(motifs_to_begin_with(data, 2, 15, both=True), usual)
+
+
 def test_training_rows_alone_are_read():
     data = planted(400)
     half = np.arange(400) >= 200
@@ -76,13 +87,16 @@ def test_training_rows_alone_are_read():
 
 
 @pytest.mark.parametrize("strands", ["equivariant", "dense"])
-def test_a_stem_begins_at_motifs_and_keeps_half_of_its_filters(strands):
+def test_half_of_a_stem_begins_at_motifs_and_half_at_words(strands):
     torch.manual_seed(0)
     stem = Stem(15, 8, strands, DNA)
     before = stem.weight.detach().clone()
-    stem.begin_at(torch.randn(9, 4, 15))
+    stem.begin_at(torch.randn(9, 4, 15), 7)
     count = len(before) // 2
-    assert torch.equal(stem.weight[count:], before[count:])
+    words = stem.weight[count:]
+    torch.testing.assert_close(words[..., 4:11], before[count:, :, 4:11] * (15 / 7) ** 0.5)
+    assert not words[..., :4].any()
+    assert not words[..., 11:].any()
     torch.testing.assert_close(
         stem.weight[:count].flatten(1).norm(dim=1), torch.full((count,), 2.0)
     )

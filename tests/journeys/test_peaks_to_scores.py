@@ -16,6 +16,7 @@ depth = 1
 [training]
 epochs = 1
 batch = 16
+seeds = [0]
 device = "cpu"
 [baselines]
 simple = false

@@ -13,7 +13,13 @@ import pytest
 from orchid_genomics.train.run import Run
 
 SCRIPT = Path(__file__).parents[2] / "recipes/elements/table.py"
-SMALL = ("training.budget=1", "training.epochs=1", "training.device=cpu", "baselines.simple=false")
+SMALL = (
+    "training.budget=1",
+    "training.epochs=1",
+    "training.seeds=[0]",
+    "training.device=cpu",
+    "baselines.simple=false",
+)
 
 
 @pytest.fixture

@@ -36,6 +36,7 @@ warmup = 5
 [training]
 epochs = 4
 batch = 16
+seeds = [0]
 device = "cpu"
 [baselines]
 cnn = false
@@ -173,12 +174,12 @@ def test_a_recipe_of_its_data_alone_is_planned_and_nothing_is_written(tmp_path):
     before = sorted(tmp_path.iterdir())
     lines = list(plan(recipe, ("training.device=cpu", "training.folds=3"), steps=1))
     text = "\n".join(lines)
-    shape = "width 48, 1 layer, a stem of 15 letters that begins at enriched words"
+    shape = "width 48, 1 layer, a stem of 48 motifs of 23 letters that begins at enriched words"
     assert f"Training: {shape}; up to 30 epochs of" in text
     assert "Tried on validation: rate 0.004, 10% hidden, attention and maxima of stem;" in text
     for arm in ("model", "small CNN"):
         assert re.search(
-            rf"^{arm}: \d+:\d\d an epoch, 4 fits of up to 30 epochs in each", text, re.M
+            rf"^{arm}: \d+:\d\d an epoch, 6 fits of up to 30 epochs in each", text, re.M
         )
     assert sorted(tmp_path.iterdir()) == before
 

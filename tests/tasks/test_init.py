@@ -115,7 +115,12 @@ def test_of_labels_it_is_a_recipe_for_finetune(genome, tmp_path, capsys, header)
     assert ("test_contigs = [" in text) == header.startswith("chrom\t")
     assert ('sequence = "DNA"' in text) == ('label = "class"' in text) == ("DNA" in header)
     assert "at most about" in text
-    less = ("training.epochs=1", "training.rates=[1e-2]", "baselines.cnn=false")
+    less = (
+        "training.epochs=1",
+        "training.rates=[1e-2]",
+        "training.seeds=[0]",
+        "baselines.cnn=false",
+    )
     words = [word for each in less for word in ("--set", each)]
     main(["finetune", "set.toml", "-o", "run", *words])
     assert (tmp_path / "run/model").is_dir()

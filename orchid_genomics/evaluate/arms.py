@@ -31,8 +31,8 @@ from orchid_genomics.evaluate.candidates import (
     model_candidates,
     strand_of,
 )
-from orchid_genomics.evaluate.enriched import WORD, motifs_to_begin_with
-from orchid_genomics.evaluate.finetune_recipe import FinetuneRecipe
+from orchid_genomics.evaluate.enriched import motifs_to_begin_with
+from orchid_genomics.evaluate.finetune_recipe import FinetuneEncoder, FinetuneRecipe
 from orchid_genomics.model.adapters import adapt, merge
 from orchid_genomics.model.cnn import CNNRecipe, cnn_encoder
 from orchid_genomics.model.folder import ModelRecipe, OrchidModel
@@ -131,7 +131,8 @@ def arms_of(recipe: FinetuneRecipe, data: LabelledSet) -> list[Arm]:
         shaped = of_candidate(candidate).model_copy(update={"model": own})
         made = build_model(shaped, data, seed, candidate.reading)
         if made.encoder.stem is not None and begins_at_motifs(recipe, data):
-            made.encoder.stem.begin_at(motifs(made.encoder.recipe.stem), WORD)
+            word = (own or FinetuneEncoder()).stem_word
+            made.encoder.stem.begin_at(motifs(made.encoder.recipe.stem), word)
         return made
 
     def random(candidate: Candidate, seed: int) -> OrchidModel:

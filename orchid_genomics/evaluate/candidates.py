@@ -33,7 +33,7 @@ LETTERS = 10_000_000
 """Letters that an arm trains on by default, which decides how many candidates it has."""
 FEWEST, MOST = 2, 4
 STRETCHES = 16
-SHAPES: tuple[dict[str, Any], ...] = ({"stem": 15},)
+SHAPES: tuple[dict[str, Any], ...] = ({"stem_word": 7},)
 """Shapes of an encoder from random weights to try beside the usual one."""
 FEW_ROWS = 50
 """Training rows of a class below which little can be learned."""
@@ -125,6 +125,8 @@ class Candidate:
             words += f", {self.training.noise:.0%} hidden"
         if self.encoder is not None:
             words += f", {shape_words(self.encoder)}"
+            if self.encoder.stem_word:
+                words += f", random ones within {self.encoder.stem_word}"
         if self.tuned is not None:
             words += f", {self.tuned.words}"
         return words if self.reading is None else f"{words}, {self.reading.words}"
@@ -324,8 +326,7 @@ def encoder_of(recipe: FinetuneRecipe) -> OrchidRecipe:
     if recipe.pretrained is not None:
         given = OrchidModel.from_pretrained(recipe.pretrained)
         return given.only_encoder("pretrained").recipe
-    # As its base class: a model folder knows no other defaults than that one's.
-    encoder = OrchidRecipe(**dict(recipe.model or FinetuneEncoder()))
+    encoder = (recipe.model or FinetuneEncoder()).shape
     if encoder.alphabet != "dna":
         raise RecipeError("model.alphabet", f"{encoder.alphabet!r} cannot read DNA", "dna")
     return encoder

@@ -14,8 +14,7 @@ from orchid_genomics.sequence import CODE, DNA
 from orchid_genomics.sequence.kmers import all_codes, reverse_codes
 
 WORD = 7
-"""Letters of a word: few enough that a thousand rows say which are enriched; odd, so that a stem's
-other filters can begin as long."""
+"""Letters of a word: few enough that a thousand rows say which are enriched."""
 USUAL = 15
 """Letters of a motif that most factors have."""
 LEAST = 4.0

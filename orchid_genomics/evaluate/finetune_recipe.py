@@ -37,6 +37,13 @@ class FinetuneEncoder(OrchidRecipe):
     """Letters of the motif filters beside the embedding, an odd number such as 23; 0: none."""
     stem_width: int = Field(default=96, ge=0, multiple_of=2)
     """Features of the stem, each motif on both strands; 0: `width`."""
+    stem_word: int = Field(default=0, ge=0)
+    """Letters in the middle of a random motif filter that it begins with; 0: all that it reads."""
+
+    @property
+    def shape(self) -> OrchidRecipe:
+        """What a model folder keeps: it knows no other defaults than those of its own recipe."""
+        return OrchidRecipe(**{key: getattr(self, key) for key in OrchidRecipe.model_fields})
 
 
 class HeadChoice(Strict):

@@ -48,25 +48,25 @@ class Stem(nn.Module):
         self.register_buffer("complement", complement, persistent=False)
 
     @torch.no_grad()
-    def begin_at(self, motifs_NVK: Tensor, word: int) -> None:
+    def begin_at(self, motifs_NVK: Tensor, word: int = 0) -> None:
         """Put motifs in place of the first random filters, half of them at most, as long as those.
 
-        The others begin as words, within the letters in the middle alone: a random filter of many
-        letters tells no word from another.
+        The others may begin as words, within the letters in the middle alone: a random filter of
+        many letters tells short words apart badly, and is what finds a long motif.
 
         Parameters
         ----------
         motifs_NVK : Tensor
             Weights (N, V, taps), such as log-odds, of which only the shape counts.
         word : int
-            Letters of the others, odd.
+            Letters of the others, odd; 0: all.
         """
         _, V, K = self.weight.shape
         motifs_NVK = motifs_NVK[: len(self.weight) // 2]
         norm = motifs_NVK.flatten(1).norm(dim=1)[:, None, None].clamp(min=1e-9)
-        beside = max(0, (K - word) // 2)
+        beside = max(0, (K - word) // 2) if word else 0
         # As long as before, so that features still begin at a spread of 1.
-        self.weight *= math.sqrt(K / (K - 2 * beside))
+        self.weight.mul_(math.sqrt(K / (K - 2 * beside)))
         self.weight[..., :beside] = 0
         self.weight[..., K - beside :] = 0
         self.weight[: len(motifs_NVK)] = motifs_NVK * (math.sqrt(V) / norm)

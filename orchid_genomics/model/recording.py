@@ -20,6 +20,7 @@ from orchid_genomics.model.filters import StaticFilter
 WARM = 3  # runs before a recording: kernels are compiled, plans and workspaces made
 OFTEN = 2  # passes of a shape before one is recorded, for that costs as much as some more
 SHAPES = 16  # recorded passes at most
+TOLERANCE = 1e-2  # of the largest number, in bfloat16
 LETTERS = 1 << 18  # of a batch; a GPU waits for no one where there are more
 
 
@@ -112,7 +113,7 @@ class Passes:
         encode: Callable[[Tensor, Tensor | None], Outputs],
         letters_BVL: Tensor,
         mask_BL: Tensor | None,
-    ) -> Outputs:
+    ) -> Sequence[Any]:
         """What `encode` gives, replayed where its shape has come often enough.
 
         Parameters
@@ -140,7 +141,10 @@ class Passes:
             if not self._can or not often:
                 return encode(letters_BVL, mask_BL)
             try:
-                found = self._record(encoder, encode, letters_BVL, mask_BL)
+                # Chance, which every recording registers, would else be left in inference mode, and
+                # no step of training could be recorded after it.
+                with torch.inference_mode(False), torch.no_grad():
+                    found = self._record(encoder, encode, letters_BVL, mask_BL)
             except (RecordingError, torch.OutOfMemoryError) as error:
                 self._can = False
                 self._recorded.clear()
@@ -173,5 +177,16 @@ class Passes:
         def compute() -> None:
             outputs[:] = encode(letters_BVL, mask_BL)
 
+        wanted = encode(letters_BVL, mask_BL)
         replay = record(compute, self._pool)
+        replay()
+        for one, other in zip(outputs, wanted, strict=True):
+            if one is not None and other is not None and not _alike(one, other):
+                raise RecordingError("the replay of a pass differed from the pass")
         return _Pass(letters_BVL, mask_BL, outputs, replay, held)
+
+
+def _alike(one: Tensor, other: Tensor) -> bool:
+    """Whether two tensors are the same but for rounding."""
+    apart = (one.float() - other.float()).abs().amax()
+    return bool(apart <= TOLERANCE * other.float().abs().amax())

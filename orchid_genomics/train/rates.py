@@ -71,7 +71,7 @@ class TrackedLetters:
         seed: int,
         step: int | Tensor,
         rows: Tensor,
-        given: Sequence[Tensor],
+        given: Sequence[Tensor] = (),
     ) -> LettersAndTracks:
         """See `Objective.hide`; `given` is what `look_up` finds."""
         letters = self.letters.hide(tokens_BL, seed, step, rows)

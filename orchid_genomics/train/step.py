@@ -153,7 +153,8 @@ class Step(Generic[Ready]):
             own, pointers = given[part], None
             if own is not None and self.searcher is not None:
                 split = len(own) - len(Pointers._fields)
-                own, pointers = own[:split], Pointers(*own[split:])
+                found: list[Any] = list(own[split:])
+                own, pointers = own[:split], Pointers(*found)
             more = (own,) if isinstance(self.objective, LooksUp) else ()
             # Hidden in the whole window, of which a rank that shares it then takes its stretch.
             example = self.objective.hide(inside, self.seed, step, rows, *more)

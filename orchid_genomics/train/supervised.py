@@ -142,7 +142,7 @@ class Supervised:
         seed: int,
         step: int | Tensor,
         rows: Tensor,
-        given: Sequence[Tensor | None],
+        given: Sequence[Tensor | None] = (),
     ) -> Examples:
         """Tokens (B, L) uint8 of some rows of a step, `noise` of their letters shown as MASK;
         `given` is what `look_up` finds.
@@ -157,7 +157,7 @@ class Supervised:
             codes = torch.where(hidden & (codes < DNA.count), DNA.mask, codes)
         target, weights_B, weights_BL, mask_BL = given
         if target is None or weights_B is None or weights_BL is None:
-            raise ValueError("only a mask may be missing of what is looked up")
+            raise ValueError("only the mask may be missing")
         return Examples(codes.to(torch.uint8), target, weights_B, weights_BL, mask_BL)
 
     def loss(self, outputs: Tensor, batch: Examples) -> Tensor:
@@ -166,11 +166,9 @@ class Supervised:
         """
         # Moved once: a graph of a step may copy nothing from the host.
         if outputs.device not in self._constants:
-            weights = self.class_weights
-            self._constants[outputs.device] = (
-                torch.from_numpy(self.scale).to(outputs.device),
-                None if weights is None else torch.from_numpy(weights).to(outputs.device),
-            )
+            of_classes = on_device(self.class_weights, outputs.device)
+            scale = torch.from_numpy(self.scale).to(outputs.device)
+            self._constants[outputs.device] = scale, of_classes
         each = self.data.task.loss(outputs.float(), batch.target, *self._constants[outputs.device])
         weights = batch.weights_B.reshape(-1, *[1] * (each.ndim - 1))
         return (each * weights).sum()
@@ -288,7 +286,7 @@ def seconds_a_step(
     if not isinstance(model, nn.Module):  # which a protocol cannot say
         raise TypeError(f"a {type(model).__name__} is no torch module")
     if can_replay(ranks):
-        step = Step(model, objective, optimizer, 0, ranks)
+        step: Step[Examples] = Step(model, objective, optimizer, 0, ranks)
         replay = Replay(step, [share], lambda step: optimizer.rate, lambda line: None)
         batches = [Batch(n, epochs.batch(0, n, share), share, epochs, 0) for n in range(steps)]
         seconds = [_seconds_of(replay, batch) for batch in batches]
@@ -297,12 +295,12 @@ def seconds_a_step(
     adam = build_optimizer(model, optimizer)
     rows = torch.tensor(share, device=device)
     seconds = []
-    for step in range(steps + 1):
+    for number in range(steps + 1):
         clock = time.monotonic()
-        tokens_BL = epochs.batch(0, step, share)
-        looked_up = objective.look_up(tokens_BL, 0, step, share)
+        tokens_BL = epochs.batch(0, number, share)
+        looked_up = objective.look_up(tokens_BL, 0, number, share)
         given = [on_device(each, device) for each in looked_up]
-        hidden = objective.hide(torch.from_numpy(tokens_BL).to(device), 0, step, rows, given)
+        hidden = objective.hide(torch.from_numpy(tokens_BL).to(device), 0, number, rows, given)
         objective.loss(model.encode(hidden.shown_BL, hidden.mask_BL), hidden).backward()
         adam.step()
         adam.zero_grad()
@@ -379,7 +377,7 @@ def fit_supervised(
     # Rows differ in length: their mean is for the speed and the log alone.
     length = int(data.lengths.mean())
     stage = Stage(length, loop.steps, loop.batch, loop.accumulate, epochs)
-    fit = Fit(
+    fit: Fit[Examples] = Fit(
         model,
         Supervised(data, epochs, weights, training.noise),
         [stage],

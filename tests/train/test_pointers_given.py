@@ -12,6 +12,7 @@ from orchid_genomics.model.heads import LettersRecipe
 from orchid_genomics.model.orchid import OrchidRecipe
 from orchid_genomics.ops import triton
 from orchid_genomics.sequence import DNA
+from orchid_genomics.terminal import silence
 from orchid_genomics.train.distributed import Ranks
 from orchid_genomics.train.loop import Fit, Stage, TrainingRecipe
 from orchid_genomics.train.objectives import MaskedLetters, MaskedRecipe
@@ -36,6 +37,13 @@ class Copies:
 
     def places(self, seed, step, rows):
         return [f"row {row}" for row in rows]
+
+
+@pytest.fixture(autouse=True)
+def quiet():
+    """No reporter, which would draw into a folder where TensorBoard is installed."""
+    with silence(True):
+        yield
 
 
 def fit_of(steps, accumulate, device=CPU, hash_length=7):

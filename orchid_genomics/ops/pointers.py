@@ -60,14 +60,6 @@ class Pointers(NamedTuple):
     first: Tensor | None = None
     reader: Tensor | None = None
 
-    def to(self, device: torch.device) -> "Pointers":
-        """The same on a device; from pinned memory without waiting."""
-        return Pointers(*(x if x is None else x.to(device, non_blocking=True) for x in self))
-
-    def pin(self) -> "Pointers":
-        """The same in memory that a GPU copies from by itself."""
-        return Pointers(*(x if x is None else x.pin_memory() for x in self))
-
 
 def find_pointers(
     codes_BL: Tensor, length: int, threshold: float = 0.95, both_strands: bool = True
@@ -97,7 +89,8 @@ def read_pointers(z_BDL: Tensor, pointers: Pointers, gain_SD: Tensor, paired: bo
     c + D / 2, where `paired`. Linear in z; no gradient reaches the weights.
     """
     if pointers.first is not None and pointers.reader is not None:
-        return triton.read(z_BDL, *pointers, gain_SD, paired)
+        partner_BJL, weight_BSJL, first, reader = pointers
+        return triton.read(z_BDL, partner_BJL, weight_BSJL, first, reader, gain_SD, paired)
     gain_SD = gain_SD.to(z_BDL.dtype)
     return _read(z_BDL, pointers.partner_BJL, pointers.weight_BSJL, gain_SD, paired)
 

@@ -237,6 +237,10 @@ possible = pytest.mark.skipif(
 )
 
 
+def on_device(found):
+    return found._make(each.to(DEVICE) for each in found)
+
+
 @possible
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("L", [121, 256])
@@ -248,7 +252,7 @@ def test_kernels_read_as_the_definition_does(paired, L, dtype):
     right = [y, *torch.autograd.grad((y * slope).sum(), (z, gain))]
     z2 = z.detach().to(DEVICE, dtype).requires_grad_()
     gain2 = gain.detach().to(DEVICE, torch.float32).requires_grad_()
-    y = read_pointers(z2, index_readers(found).to(torch.device(DEVICE)), gain2, paired)
+    y = read_pointers(z2, on_device(index_readers(found)), gain2, paired)
     ours = [y, *torch.autograd.grad((y * slope.to(DEVICE, dtype)).sum(), (z2, gain2))]
     assert [each.dtype for each in ours] == [dtype, dtype, torch.float32]
     for one, other in zip(ours, right, strict=True):
@@ -260,7 +264,7 @@ def test_kernels_read_as_the_definition_does(paired, L, dtype):
 @possible
 def test_kernels_keep_torchs_rules_and_read_nothing_of_no_rows():
     z, found, gain = reading_inputs(dtype=torch.float32)
-    given = (z.to(DEVICE), *index_readers(found).to(torch.device(DEVICE)), gain.to(DEVICE), True)
+    given = (z.to(DEVICE), *on_device(index_readers(found)), gain.to(DEVICE), True)
     torch.library.opcheck(torch.ops.orchid.read_pointers_triton.default, given)
     none = index_readers(find_pointers(torch.zeros(0, 64, dtype=torch.uint8, device=DEVICE), K))
     gain = torch.zeros(2, 6, device=DEVICE, requires_grad=True)

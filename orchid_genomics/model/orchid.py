@@ -617,7 +617,9 @@ class Orchid(nn.Module):
         def encode(letters_BVL: Tensor, mask_BL: Tensor | None) -> Encoding:
             return self._encoding(letters_BVL, mask_BL, None)
 
-        return Encoding(*self._passes.run(self, encode, letters_BVL, mask_BL))
+        # Graphs are recorded on the current device.
+        with torch.cuda.device_of(letters_BVL):
+            return Encoding(*self._passes.run(self, encode, letters_BVL, mask_BL))
 
     def _encoding(
         self, letters_BVL: Tensor, mask_BL: Tensor | None, pointers: Pointers | None

@@ -45,7 +45,8 @@ def record(compute: Callable[[], Any], pool: Any) -> Callable[[], None]:
     RecordingError
         Where `compute` does what only a CPU in step with the GPU could.
     """
-    stream, before = _recording_stream(), torch.cuda.current_stream()
+    stream = _recording_stream(torch.cuda.current_device())
+    before = torch.cuda.current_stream()
     stream.wait_stream(before)
     try:
         # All on one stream, where the workspaces lie and the leaves of autograd are made.
@@ -67,10 +68,10 @@ def record(compute: Callable[[], Any], pool: Any) -> Callable[[], None]:
     return graph.replay
 
 
-@lru_cache(maxsize=1)
-def _recording_stream() -> torch.cuda.Stream:
+@lru_cache
+def _recording_stream(device: int) -> torch.cuda.Stream:
     # One for all: the workspaces of every stream that a product ever ran on are kept.
-    return torch.cuda.Stream()
+    return torch.cuda.Stream(device)
 
 
 def _first(error: BaseException) -> BaseException:

@@ -285,7 +285,7 @@ class Fit(Generic[Ready]):
         if can_replay(self.ranks):
             return Replay(self.parts, parts, self.rate, say)
         if self.ranks.device.type == "cuda":
-            say("several processes: steps are run call by call, not as graphs")
+            say("steps are run call by call: graphs are for one process on the current GPU")
         return None
 
     def _step(self, batch: Batch, parts: Sequence[Sequence[int]]) -> Outcome:

@@ -73,7 +73,8 @@ class _Ordered(NamedTuple):
 
 def can_replay(ranks: Ranks) -> bool:
     """Whether steps are recorded here: on a GPU, where gradients go through no other process."""
-    return ranks.device.type == "cuda" and ranks.world == 1
+    here = ranks.device.type == "cuda" and ranks.device.index in (None, torch.cuda.current_device())
+    return here and ranks.world == 1
 
 
 class Replay(Generic[Ready]):

@@ -347,9 +347,9 @@ def _took(measured: list[Measured]) -> str:
     for arms in zip(*(each.arms for each in measured), strict=True):
         tried, seeds = len(arms[0].tried), len(arms[0].fits)
         seconds = clock(sum(arm.seconds for arm in arms))
-        each = f", the best with {seeds} seeds" if seeds > 1 else ""
+        each = f", the best with {seeds} seeds," if seeds > 1 else ""
         candidates = f"{tried} candidate{'s' if tried > 1 else ''}"
-        words.append(f"{arms[0].name} {candidates}{each}, in {seconds}")
+        words.append(f"{arms[0].name} {candidates}{each} in {seconds}")
     return "; ".join(words)
 
 

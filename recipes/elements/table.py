@@ -186,13 +186,18 @@ def run_all(options: argparse.Namespace) -> list[Path]:
             for work in todo:
                 finish(work)
     finished = [folder for folder in folders if (folder / "evaluation.json").exists()]
-    if finished:
-        rows = [
-            {"run": folder.name, "seconds": seconds_of(folder), **_evaluation(folder)}
-            for folder in finished
-        ]
-        (options.out / ROWS).write_text("".join(json.dumps(row) + "\n" for row in rows))
+    write_rows(options.out / ROWS, finished)
     return finished
+
+
+def write_rows(path: Path, finished: list[Path]) -> None:
+    """What the runs came to, a line each."""
+    rows = []
+    for folder in finished:
+        found = json.loads((folder / "evaluation.json").read_text())
+        rows.append({"run": folder.name, "seconds": seconds_of(folder), **found})
+    if rows:
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
 def seconds_of(folder: Path) -> dict[str, float]:
@@ -204,10 +209,6 @@ def seconds_of(folder: Path) -> dict[str, float]:
         last = max((line.get("seconds", 0.0) for line in lines), default=0.0)
         seconds[arm] = round(seconds.get(arm, 0.0) + last, 1)
     return seconds
-
-
-def _evaluation(folder: Path) -> dict:
-    return json.loads((folder / "evaluation.json").read_text())
 
 
 @dataclass(frozen=True)
@@ -329,6 +330,7 @@ def train_side_by_side(todo: list[Work], processes: int, deadline: float | None)
     spawned = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(processes, spawned, torch.set_num_threads, (1,))
     running: dict[Future, Job] = {}
+    finished: list[Path] = []
     try:
         while True:
             while len(running) < processes and (job := schedule.next()):
@@ -346,6 +348,9 @@ def train_side_by_side(todo: list[Work], processes: int, deadline: float | None)
                 schedule.done(job, _loss_of(future, work))
                 if job.is_end and (work.folder / "evaluation.json").exists():
                     print(f"{work.path.stem}: finished", file=sys.stderr, flush=True)
+                    finished.append(work.folder)
+                    # Now, for what cuts this short may not wait for the end.
+                    write_rows(work.folder.parent / ROWS, finished)
             if deadline is not None and time.monotonic() >= deadline:
                 print(f"the time is over: {len(running)} jobs are cut short", file=sys.stderr)
                 return

@@ -283,6 +283,9 @@ def main() -> None:
     options.add_argument("--rounds", type=int, default=3)
     options.add_argument("--check", action="store_true", help="whether it is right, and no timing")
     options.add_argument(
+        "--unchecked", action="store_true", help="timing alone, right after --check found it right"
+    )
+    options.add_argument(
         "--compare", action="store_true", help="no timing: the tables of the README, from files"
     )
     chosen = options.parse_args()
@@ -295,6 +298,14 @@ def main() -> None:
         f"{torch.cuda.get_device_name()}; {measure.machine()}; medians of {chosen.rounds} rounds\n",
         flush=True,
     )
+    if not chosen.unchecked:
+        check()
+    if not chosen.check:
+        timed(chosen)
+
+
+def check() -> None:
+    """Ends the program where the backend is not right on this card."""
     apart = []
     for name, found, most in checked(DEVICE):
         apart += [] if found <= most else [name]  # NaN is not within anything
@@ -306,8 +317,6 @@ def main() -> None:
         sys.exit(
             f"gpu.py: {len(apart)} comparisons are off; nothing is timed before they are mended"
         )
-    if not chosen.check:
-        timed(chosen)
 
 
 def timed(chosen: argparse.Namespace) -> None:

@@ -106,6 +106,7 @@ def features(as_json: bool, quiet: bool, **words: Any) -> None:
     help="Keep near-duplicates across splits; they are counted all the same.",
 )
 @options.aliases
+@options.circular
 @options.seed("which negatives are drawn")
 @options.answers
 def dataset(as_json: bool, quiet: bool, **words: Any) -> None:

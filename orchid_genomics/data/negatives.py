@@ -12,9 +12,10 @@ import numpy as np
 
 from orchid_genomics.data.peaks import SPLITS, Elements, SplitPlan
 from orchid_genomics.data.windows import Windows
+from orchid_genomics.genome.circular import landmark
 from orchid_genomics.genome.fasta import Genome
 from orchid_genomics.genome.regions import Regions
-from orchid_genomics.sequence import CODE, DNA, SOFT
+from orchid_genomics.sequence import CODE, DNA, SOFT, Interval
 from orchid_genomics.sequence.hashing import Stream, hash_integers
 from orchid_genomics.sequence.shuffle import dinucleotide_shuffle
 
@@ -42,15 +43,19 @@ def candidates(
     """Disjoint windows inside `contigs` that touch no `taken` place, and the split of each; those
     over a border go.
 
-    They lie on one grid a contig, its first letter drawn from the seed.
+    They lie on one grid a contig, its first letter drawn from the seed; round the origin of a
+    contig without ends, from its landmark on.
     """
     codes, starts = [np.zeros(0, np.int32)], [np.zeros(0, np.int64)]
     for code, name in enumerate(genome.contigs):
         phase = int(hash_integers(seed, Stream.NEGATIVE_GRID, code)[0] % np.uint64(length))
+        size = genome.contigs[name]
         if name in contigs:
-            starts.append(
-                np.arange(phase, genome.contigs[name] - length + 1, length, dtype=np.int64)
-            )
+            if name in genome.circular:
+                grid = np.arange(size // length, dtype=np.int64) * length
+                starts.append((grid + phase + landmark(genome, name)) % size)
+            else:
+                starts.append(np.arange(phase, size - length + 1, length, dtype=np.int64))
             codes.append(np.full(len(starts[-1]), code, np.int32))
     windows = Windows(genome, np.concatenate(codes), np.concatenate(starts), length).without(taken)
     split = plan.of(windows)
@@ -67,7 +72,11 @@ def match_elements(
     """
     own = elements.windows
     contigs = [own.names[code] for code in np.unique(own.contig)]
-    peaks = [own.interval(i) for i in range(len(own))]
+    row, left, right = own.letters_read()
+    peaks = [
+        Interval(own.names[own.contig[i]], start, end)
+        for i, start, end in zip(row.tolist(), left.tolist(), right.tolist(), strict=True)
+    ]
     # Both: a window may reach beyond its peak, and a peak beyond its window.
     occupied = Regions.from_intervals([*taken.intervals(), *peaks])
     pool, split = candidates(own.genome, contigs, own.length, occupied, plan, seed)
@@ -90,7 +99,8 @@ def match_elements(
 
 def _draw(pool: Windows, rows: np.ndarray, most: int, seed: int) -> np.ndarray:
     """At most so many of the rows, drawn by place."""
-    key = hash_integers(seed, Stream.NEGATIVE_POOL, pool.contig[rows], pool.start[rows])
+    places = pool.from_landmarks()[rows]
+    key = hash_integers(seed, Stream.NEGATIVE_POOL, pool.contig[rows], places)
     return rows if len(rows) <= most else np.sort(rows[np.argsort(key, kind="stable")[:most]])
 
 
@@ -125,8 +135,9 @@ def shuffle_elements(elements: Elements, ratio: int, seed: int) -> list[np.ndarr
     """
     shuffled = []
     windows = elements.windows
+    places = windows.from_landmarks()
     for i in range(len(elements)):
-        where = (int(windows.contig[i]), int(windows.start[i]), ord(elements.strand[i]))
+        where = (int(windows.contig[i]), int(places[i]), ord(elements.strand[i]))
         for copy in range(ratio):
             key = int(hash_integers(seed, Stream.NEGATIVE_SHUFFLE, *where, copy)[0])
             shuffled.append(dinucleotide_shuffle(elements.tokens(i), np.random.default_rng(key)))

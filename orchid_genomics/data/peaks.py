@@ -60,7 +60,8 @@ class Elements:
     def overhanging(self) -> int:
         """Windows that reach beyond the end of their contig, and read N there."""
         w = self.windows
-        return int(((w.start < 0) | (w.start + w.length > w.sizes[w.contig])).sum())
+        beyond = (w.start < 0) | (w.start + w.length > w.sizes[w.contig])
+        return int((beyond & ~w.goes_round[w.contig]).sum())
 
 
 def centre_on_peaks(bed: Bed, genome: Genome, length: int) -> Elements:
@@ -76,6 +77,10 @@ def centre_on_peaks(bed: Bed, genome: Genome, length: int) -> Elements:
     pairs = zip(bed, bed.summits(), strict=True)
     starts = (window(interval, length, summit).start for interval, summit in pairs)
     start = np.fromiter(starts, np.int64, len(bed))
+    windows = Windows(genome, contig, start, length)
+    # On a contig without ends a window begins at one of its letters, and has one place.
+    around = windows.goes_round[contig]
+    start[around] %= windows.sizes[contig][around]
     windows = Windows(genome, contig, start, length)
     names = np.array([interval.name for interval in bed], object)
     elements = Elements(windows, strand, np.zeros(len(bed), np.int8), names)
@@ -131,15 +136,17 @@ class SplitPlan:
         ends are none.
         """
         split = np.zeros(len(windows), np.int8)
-        sizes = windows.sizes[windows.contig]
-        # What hangs over the end of a contig reads N, and belongs to no split.
-        start, end = np.maximum(windows.start, 0), np.minimum(windows.start + windows.length, sizes)
+        # What hangs over the end of a contig reads N, and belongs to no split; what runs over the
+        # origin of one without ends is two stretches, and both must be inside.
+        row, start, end = windows.letters_read()
         for code in (1, 2):
             for held in self.held_out[SPLITS[code]]:
-                here = windows.contig == windows.names.index(held.contig)
-                touching = here & (start < held.end) & (end > held.start)
-                inside = touching & (start >= held.start) & (end <= held.end)
-                split[touching] = np.where(inside[touching], code, -1)
+                here = windows.contig[row] == windows.names.index(held.contig)
+                touches = here & (start < held.end) & (end > held.start)
+                beyond = here & ((start < held.start) | (end > held.end))
+                touching, outside = np.zeros((2, len(windows)), bool)
+                touching[row[touches]], outside[row[beyond]] = True, True
+                split[touching] = np.where(outside[touching], -1, code)
         return split
 
     def into(self, elements: Elements) -> Elements:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 
 from orchid_genomics.errors import InputError
+from orchid_genomics.genome.circular import landmark
 from orchid_genomics.genome.fasta import Genome
 from orchid_genomics.genome.regions import Regions
 from orchid_genomics.sequence import DNA, SOFT, Interval
@@ -94,6 +95,17 @@ class Windows:
 
     def __len__(self) -> int:
         return len(self.start)
+
+    def from_landmarks(self) -> np.ndarray:
+        """Starts (W,) as they are, or counted from the landmark of a contig that goes round: what
+        chance may be drawn by, for where such a contig begins in its file is an accident.
+        """
+        origin = np.zeros(len(self.names), np.int64)
+        for code in np.unique(self.contig[self.goes_round[self.contig]]):
+            origin[code] = landmark(self.genome, self.names[code])
+        sizes = np.where(self.goes_round, self.sizes, np.iinfo(np.int64).max)[self.contig]
+        around = self.goes_round[self.contig]
+        return np.where(around, (self.start - origin[self.contig]) % sizes, self.start)
 
     def interval(self, i: int, shift: int = 0) -> Interval:
         """The place of window `i`, moved `shift` letters to the right."""

@@ -158,11 +158,7 @@ class Track:
         of bigWigAverageOverBed), or with `covered` not at all (its `mean`; NaN where nothing is
         said of any letter).
         """
-        values = self.values(contig, start, end).astype(np.float64)
-        known = values[~np.isnan(values)]
-        if covered:
-            return float(known.mean()) if len(known) else float("nan")
-        return float(known.sum()) / (end - start)
+        return mean_of(self.values(contig, start, end), covered)
 
     def _handle(self) -> tuple[Any, threading.Lock]:
         import pyBigWig
@@ -173,6 +169,15 @@ class Track:
                 handle = pyBigWig.open(str(name))
             self._opened = (os.getpid(), handle, threading.Lock())
         return self._opened[1:]
+
+
+def mean_of(values_L: np.ndarray, covered: bool) -> float:
+    """The mean of some letters' values, NaN where nothing is said; see `Track.mean`."""
+    values_L = values_L.astype(np.float64)
+    known = values_L[~np.isnan(values_L)]
+    if covered:
+        return float(known.mean()) if len(known) else float("nan")
+    return float(known.sum()) / len(values_L)
 
 
 @contextmanager

@@ -5,7 +5,7 @@ The trap: whatever else differs between the labels is what a model learns. So GC
 both are printed, and rows that a later split would give away are taken out and counted.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -34,13 +34,15 @@ from orchid_genomics.errors import InputError
 from orchid_genomics.files import atomic_file, writable
 from orchid_genomics.genome.bed import Bed, read_bed
 from orchid_genomics.genome.bgzf import open_bgzip
+from orchid_genomics.genome.circular import mark_circular
 from orchid_genomics.genome.contigs import listed
 from orchid_genomics.genome.fasta import Genome
+from orchid_genomics.genome.feature import around_origin
 from orchid_genomics.genome.regions import Regions
-from orchid_genomics.genome.signal import Track
+from orchid_genomics.genome.signal import Track, mean_of
 from orchid_genomics.jobs.output import kind_of, require_no_input
 from orchid_genomics.jobs.summary import value_sums
-from orchid_genomics.sequence import DNA
+from orchid_genomics.sequence import DNA, Interval
 
 HEADER = ("#chrom", "start", "end", "strand", "label", "split", "sequence", "source", "name")
 Negatives = Literal["matched", "shuffled"]
@@ -68,11 +70,14 @@ class Rows:
         return np.concatenate([each.split for each in self.elements])
 
     def places(self) -> list[tuple[int, int, int, str, str]]:
-        """Contig number, start, end (cut at the contig's ends), strand and name of every row."""
+        """Contig number, start, end (cut at the contig's ends, or beyond the last letter of one
+        without ends), strand and name of every row.
+        """
         places: list[tuple[int, int, int, str, str]] = []
         for each in self.elements:
             w = each.windows
-            end = np.minimum(w.start + w.length, w.sizes[w.contig])
+            end = w.start + w.length
+            end = np.where(w.goes_round[w.contig], end, np.minimum(end, w.sizes[w.contig]))
             start = np.maximum(w.start, 0)
             columns = (w.contig, start, end, each.strand, each.name)
             places += zip(*(column.tolist() for column in columns), strict=True)
@@ -121,6 +126,7 @@ def dataset(
     keep_duplicates: bool = False,
     seed: int = 0,
     aliases: str | Path | None = None,
+    circular: Sequence[str | Path] = (),
 ) -> SetReport:
     """Write a labelled set and give its report.
 
@@ -155,6 +161,8 @@ def dataset(
         Decides which negatives are drawn.
     aliases : str or Path, optional
         Other names of the genome's contigs; see `genome.contigs.read_aliases`.
+    circular : sequence of str or Path
+        Contigs that are read round their origin, or annotations that say which are.
 
     Raises
     ------
@@ -171,14 +179,17 @@ def dataset(
             "negatives", "shuffled letters have no signal", "`negatives` matched, or `ratio` 0"
         )
     fasta = Genome(genome, aliases=aliases)
+    mark_circular(fasta, circular, "circular")
     bed = read_bed(peaks, fasta)
     plan = SplitPlan.parse(fasta, validation, test)
     track = None if signal is None else Track(signal, fasta)
-    excluded = [place for path in exclude for place in read_regions(Path(path), fasta)]
+    excluded = _as_they_lie(
+        fasta, (place for path in exclude for place in read_regions(Path(path), fasta))
+    )
     elements = plan.into(without(centre_on_peaks(bed, fasta, length), excluded))
     _refuse_empty_split(elements, bed, plan)
     # Whole peaks, also those that gave no window: no negative may lie on one.
-    taken = Regions.from_intervals([*bed, *excluded])
+    taken = Regions.from_intervals([*_as_they_lie(fasta, bed), *excluded])
     rows = _with_negatives(elements, negatives, ratio, taken, plan, seed)
     if track is not None:
         rows.label = _signal(rows, track, signal_mean)
@@ -215,6 +226,15 @@ def dataset(
     return SetReport(lines, values)
 
 
+def _as_they_lie(genome: Genome, places: Iterable[Interval]) -> list[Interval]:
+    """Places in the file: those over the origin of a contig without ends are two."""
+    parts = []
+    for place in places:
+        around = place.contig in genome.circular
+        parts += around_origin(place, genome.contigs[place.contig]) if around else [place]
+    return parts
+
+
 def _refuse_empty_split(elements: Elements, bed: Bed, plan: SplitPlan) -> None:
     refuse_no_training(elements, bed.path)
     names = list(dict.fromkeys(interval.contig for interval in bed))
@@ -247,11 +267,13 @@ def _with_negatives(
 
 
 def _signal(rows: Rows, track: Track, signal_mean: SignalMean) -> np.ndarray:
-    names = tuple(rows.elements[0].windows.genome.contigs)
-    covered = signal_mean == "mean"
-    means = np.array(
-        [track.mean(names[contig], start, end, covered) for contig, start, end, *_ in rows.places()]
-    )
+    genome = rows.elements[0].windows.genome
+    names, covered = tuple(genome.contigs), signal_mean == "mean"
+    means = np.zeros(len(rows.tokens))
+    for row, (contig, start, end, *_) in enumerate(rows.places()):
+        parts = _as_they_lie(genome, [Interval(names[contig], start, end)])
+        values = [track.values(part.contig, part.start, part.end) for part in parts]
+        means[row] = mean_of(np.concatenate(values), covered)
     unsaid = int(np.isnan(means).sum())
     if unsaid:
         message = f"says nothing of any letter of {unsaid:,} of {len(means):,} windows"

@@ -5,6 +5,7 @@ N beyond its contig. The trap: training and scoring must read the same letters, 
 `data.peaks` where a window lies.
 """
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -15,6 +16,7 @@ from orchid_genomics.data.peaks import window
 from orchid_genomics.errors import InputError
 from orchid_genomics.files import read_lines
 from orchid_genomics.genome.bed import read_bed
+from orchid_genomics.genome.circular import mark_circular
 from orchid_genomics.genome.fasta import Genome
 from orchid_genomics.recipe import RecipePath, Strict
 from orchid_genomics.sequence import DNA, Interval
@@ -41,6 +43,10 @@ class BedRecipe(LabelledRecipe):
     """A BED for each class."""
     length: int | None = Field(default=None, gt=0)
     """Letters around the summit (narrowPeak) or middle of every record; not given, the record."""
+    circular: tuple[str, ...] = ()
+    """Contigs that are read round their origin."""
+    annotation: RecipePath | None = None
+    """A GFF3 (`Is_circular=true`) or GenBank (topology `circular`) that says which contigs are."""
 
 
 class ClassFasta(Strict):
@@ -65,6 +71,8 @@ def read_beds(recipe: BedRecipe) -> Rows:
     without a label.
     """
     genome = Genome(recipe.fasta, aliases=recipe.aliases)
+    said = () if recipe.annotation is None else (recipe.annotation,)
+    mark_circular(genome, (*recipe.circular, *said), "data.circular")
     where, places, labels, tokens = [], [], [], []
     for part in recipe.classes:
         bed = read_bed(part.bed, genome)
@@ -74,6 +82,7 @@ def read_beds(recipe: BedRecipe) -> Rows:
             # From here on the place is what is read, and no longer the record.
             if recipe.length is not None:
                 place = window(place, recipe.length, summit)
+                place = _on_circle(place, genome)
             where.append(f"{part.bed} record {number}")
             places.append(place)
             labels.append(part.label if part.label is not None else place.name)
@@ -108,6 +117,17 @@ def _records(path: Path) -> list[tuple[int, str]]:
     if not records:
         raise InputError(path, "has no record", "a FASTA")
     return [(number, "".join(parts)) for number, parts in records]
+
+
+def _on_circle(place: Interval, genome: Genome) -> Interval:
+    """A window as the table of a labelled set has it: on a contig without ends from one of its
+    letters on.
+    """
+    size = genome.contigs[place.contig]
+    if place.contig not in genome.circular or len(place) > size:
+        return place
+    start = place.start % size
+    return replace(place, start=start, end=start + len(place))
 
 
 def _bare(place: Interval) -> Interval:

@@ -18,7 +18,7 @@ from orchid_genomics.errors import reason
 from orchid_genomics.model.filters import StaticFilter
 
 WARM = 3  # runs before a recording: kernels are compiled, plans and workspaces made
-OFTEN = 2  # passes of a shape before one is recorded, for that costs as much as some more
+OFTEN = 8  # passes of a shape before one is recorded, which costs as much as six
 SHAPES = 16  # recorded passes at most
 TOLERANCE = 1e-2  # of the largest number, in bfloat16
 LETTERS = 1 << 18  # of a batch; a GPU waits for no one where there are more

@@ -14,7 +14,7 @@ from orchid_genomics.errors import MachineError, TrainingError
 from orchid_genomics.model.cnn import CNNRecipe, cnn_encoder
 from orchid_genomics.model.filters import CorrelationRecipe, MagnitudeRecipe
 from orchid_genomics.model.folder import ModelRecipe, OrchidModel
-from orchid_genomics.model.heads import LettersRecipe, PooledRecipe
+from orchid_genomics.model.heads import LettersRecipe, PooledRecipe, TracksRecipe
 from orchid_genomics.model.orchid import OrchidRecipe
 from orchid_genomics.sequence import DNA, SOFT, alphabet
 from orchid_genomics.terminal import silence
@@ -29,9 +29,11 @@ from orchid_genomics.train.objectives import (
 from orchid_genomics.train.optimizer import OptimizerRecipe
 from orchid_genomics.train.rates import TrackedLetters, WithTracks
 from orchid_genomics.train.replay import Replay
-from orchid_genomics.train.supervised import Supervised, padded_lengths
+from orchid_genomics.train.supervised import Supervised, balanced_weights, padded_lengths
 
 CPU = torch.device("cpu")
+LABELS = ("x", "y")
+TASKS = {"bins": ("regression", 10), "classes": ("binary", 0)}
 on_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no cuda here")
 
 
@@ -92,13 +94,20 @@ def fit_of(objective, model, stages, device=CPU, accumulate=1, **training):
     )
 
 
-def labelled_set(lengths=(40, 48, 60)):
+def labelled_set(task="multilabel", bin=0, lengths=(40, 48, 60)):
     rng = np.random.default_rng(1)
     tokens = [rng.integers(0, 4, lengths[row % 3], dtype=np.uint8) for row in range(24)]
-    target = rng.integers(0, 2, (24, 2)).astype(np.float32)
-    task, names = task_of("multilabel", ("x", "y")), [f"row {row}" for row in range(24)]
+    target = {
+        "multilabel": rng.integers(0, 2, (24, 2)).astype(np.float32),
+        "binary": np.arange(24) % 2,
+        "regression": rng.normal(size=(24, 6, 2) if bin else (24, 2)).astype(np.float32),
+    }[task]
+    if bin:
+        target[:, 4:] = np.nan
+    names = [f"row {row}" for row in range(24)]
     split = np.repeat([0, 1, 2], [16, 4, 4])
-    return LabelledSet("set", task, tokens, target, split, np.arange(24), names)
+    made = task_of(task, LABELS, bin)
+    return LabelledSet("set", made, tokens, target, split, np.arange(24), names)
 
 
 def case(name):
@@ -121,21 +130,28 @@ def case(name):
         letters = MaskedLetters(MaskedRecipe(), DNA)
         model = WithTracks(letters_model(tracks=("rate",)))
         return TrackedLetters(letters, tracks, [0.5]), model, stages[:1]
-    data = labelled_set()
+    return supervised_case(name)
+
+
+def supervised_case(name):
+    encoder, weights = OrchidRecipe(width=16, depth=1, stem=5), None
+    task, bin = TASKS.get(name, ("multilabel", 0))
+    data = labelled_set(task, bin)
+    head = PooledRecipe(task=task, labels=LABELS, pool="attention", maxima=("stem",))
+    if name == "cnn":
+        encoder, head = cnn_encoder(), CNNRecipe(task=task, labels=LABELS, filters=8)
+    if name == "bins":
+        head = TracksRecipe(labels=LABELS, bin=bin)
+    if name == "classes":
+        weights = balanced_weights(data)
+        head = PooledRecipe(task=task, labels=LABELS, stretches=2, maxima=("residual",))
     epochs = Epochs(data.tokens, np.arange(len(data)), padded_lengths(data), 4)
     torch.manual_seed(0)
-    if name == "cnn":
-        head = CNNRecipe(task="multilabel", labels=("x", "y"), filters=8)
-        model = OrchidModel(ModelRecipe(encoder=cnn_encoder(), head=head))
-    else:
-        pooled = {"pool": "attention", "maxima": ("stem",)}
-        head = PooledRecipe(task="multilabel", labels=("x", "y"), **pooled)
-        encoder = OrchidRecipe(width=16, depth=1, stem=5)
-        model = OrchidModel(ModelRecipe(encoder=encoder, head=head))
-    return Supervised(data, epochs, noise=0.1), model, [Stage(50, 6, 4, 1, epochs)]
+    model = OrchidModel(ModelRecipe(encoder=encoder, head=head))
+    return Supervised(data, epochs, weights, noise=0.1), model, [Stage(50, 6, 4, 1, epochs)]
 
 
-CASES = ["masked", "wide", "turned", "recall", "tracks", "supervised", "cnn"]
+CASES = ["masked", "wide", "turned", "recall", "tracks", "labels", "bins", "classes", "cnn"]
 
 
 def called(fit, records=False):

@@ -269,7 +269,8 @@ class Conditioning(nn.Module):
     @classmethod
     def together(cls, layers: Sequence[Any], L: int) -> list[Conditions]:
         """Those of several layers of this kind: each by itself, unless a kind has a better way."""
-        return [Conditions(*layer(L), layer.turned(L)) for layer in layers]
+        each = ((layer(L), layer.turned(L)) for layer in layers)
+        return [Conditions(gain, taps, turned) for (gain, taps), turned in each]
 
     def forward(self, L: int) -> tuple[Tensor | None, Tensor | None]:
         """Gain (C, F), F = L // 2 + 1, and side taps along frequency (C, J), each where it is."""
@@ -309,13 +310,15 @@ class _ByTaps(Conditioning):
         sides = [
             None if layer.side is None else torch.view_as_complex(layer.side) for layer in layers
         ]
-        turns = [layer.turn for layer in layers if layer.turn is not None]
+        turns: list[Tensor] = [layer.turn for layer in layers if layer.turn is not None]
         # Tap spectra of long windows need their float32, whatever the activations.
         with torch.autocast(layers[0].taps.device.type, enabled=False):
             taps = torch.stack([layer.taps for layer in layers], 1)
             strength = torch.stack([layer.strength for layer in layers])
             gains = cls.gain(taps, strength[..., None], L).unbind()
-            turned = tap_spectrum(torch.stack(turns), L).unbind() if turns else [None] * len(layers)
+            turned: Sequence[Tensor | None] = [None] * len(layers)
+            if turns:
+                turned = tap_spectrum(torch.stack(turns), L).unbind()
         return [Conditions(*each) for each in zip(gains, sides, turned, strict=True)]
 
     def turned(self, L: int) -> Tensor | None:

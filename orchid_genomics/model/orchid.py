@@ -714,11 +714,10 @@ class Orchid(nn.Module):
             statics = shards.statics(filters, whole)
         elif torch.is_grad_enabled():
             statics = static_spectra(filters, L).unbind()
+        given: Sequence[Conditions | None] = conditioned or [None] * len(blocks)
         mixers = [
             mixer._replace(static_CF=static, conditions=each)
-            for mixer, static, each in zip(
-                mixers, statics, conditioned or [None] * len(blocks), strict=True
-            )
+            for mixer, static, each in zip(mixers, statics, given, strict=True)
         ]
         mlps = fold_mlps([block.mlp for block in blocks], dtype)
         return [BlockWeights(*each) for each in zip(mixers, mlps, strict=True)]

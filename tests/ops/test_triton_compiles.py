@@ -11,7 +11,7 @@ import sys
 import pytest
 
 from orchid_genomics.ops.triton import machine
-from orchid_genomics.ops.triton.block import WARPS
+from orchid_genomics.ops.triton.block import LAUNCH
 
 NUMBERS = {
     "BOUND": 64.0,
@@ -57,6 +57,8 @@ CHOICES = {  # every value is compiled at least once
     "read_kernel": [{"PAIRED": True}, {"PAIRED": False}],
     "gain_kernel": [{"PAIRED": True}, {"PAIRED": False}],
     "give_back_kernel": [{"PAIRED": True}, {"PAIRED": False}],
+    "enter_product_kernel": [{"HALVES": 2, "NARROW": True, **POSITIONS}],
+    "enter_product_backward_kernel": [{"HALVES": 2, "RESIDUAL": True, **POSITIONS}],
     "mlp_kernel": [{"HALVES": 2, "BIAS": True, "BIAS_OUT": True, **POSITIONS}],
     "mlp_backward_kernel": [{"HALVES": 2, "BIAS": True, **POSITIONS}],
     "leave_product_kernel": [{"HALVES": 2, "BIAS": True, **POSITIONS}],
@@ -124,7 +126,7 @@ def build(kernel, constants: dict, narrow: str, architecture: int, ones: bool):
     if "N1" in constants:
         options |= {"num_warps": constants["N1"] // 32, "num_stages": 1}
     if "WIDTH" in constants:
-        options |= {"num_warps": WARPS.get(kernel.fn.__name__, 4), "num_stages": 1}
+        options |= {**LAUNCH.get(kernel.fn.__name__, {}), "num_stages": 1}
     return compile(source, target=GPUTarget("cuda", architecture, 32), options=options)
 
 

@@ -29,7 +29,12 @@ ON_CHIP = (torch.bfloat16,)
 """Types of weights whose products are part of the kernels around them; others go by cuBLAS."""
 WIDEST = 128  # channels of a half that such a kernel holds
 HIDDEN, POSITIONS = 32, 64  # hidden channels it takes at once, and positions
-WARPS = {"mlp_backward_kernel": 8}  # of such kernels, by registers; 4 of the others
+LAUNCH = {
+    "mlp_backward_kernel": {"num_warps": 8, "maxnreg": 128},
+    "enter_product_backward_kernel": {"num_warps": 8},
+}
+"""How such kernels are launched, so that two programs' registers fit a processor; four warps
+else."""
 
 Maybe = Tensor | None
 
@@ -50,8 +55,7 @@ def enter(
     # No kernel is launched over no numbers: a grid must not be empty.
     if x.numel():
         with on_device_of(x):
-            rms, narrow = _norm(run, x, weight.dtype)
-            P = _product(weight, narrow)
+            P, rms, _ = _enter_product(run, x, weight, halves, keeps=False)
             options = _options(weight, bias, taps, mask_BL, halves, x)
             given = (P, _or(bias, rms), rms, _mask(mask_BL, rms), taps.contiguous())
             sizes = _sizes(weight, x, halves, 3)
@@ -76,8 +80,7 @@ def enter_backward(
     if not x.numel():
         return [torch.zeros_like(x), *_zeros(weight, bias, taps)]
     with on_device_of(x):
-        rms, narrow = _norm(run, x, weight.dtype)
-        P = _product(weight, narrow)
+        P, rms, narrow = _enter_product(run, x, weight, halves, keeps=True)
         grid = _grid(x, halves)
         pieces, C = grid[0] * grid[2], x.shape[1] // halves
         # A sum for every piece, added up later: atomic adds would depend on timing.
@@ -93,7 +96,10 @@ def enter_backward(
         of_taps = dgate, ds2_BDL.contiguous(), dvalue
         sums = (dP, dtaps, _or(dbias, rms))
         launch(run.enter_backward_kernel, grid, *of_taps, *given, *sums, *sizes, **options)
-        dx = _norm_backward(run, _product(weight.transpose(1, 2), dP), x, rms, None)
+        if _fits_on_chip(weight, halves):
+            dx = _enter_product_backward(dP, x, weight, rms, None, halves)
+        else:
+            dx = _norm_backward(run, _product(weight.transpose(1, 2), dP), x, rms, None)
         dweight = _weight_gradient(dP, narrow, weight)
         return [dx, dweight, _sum_pieces(dbias, weight), _sum_pieces(dtaps, taps)]
 
@@ -123,7 +129,7 @@ def leave(
             out = torch.empty_like(x_BDL, memory_format=torch.contiguous_format)
             skip = _wide(skip)
             given = (x_BDL.contiguous(), *given, skip, weight.contiguous(), _or(bias, skip), out)
-            _launch_positions("leave_product_kernel", u, given, weight, options)
+            _launch_positions("leave_product_kernel", u, given, weight.shape[2], options)
             return out
         C, L = u.shape[1] // halves, u.shape[2]
         grid, options = _grid(u, halves), {"HALVES": halves, "BLOCK": _block(L)}
@@ -157,7 +163,9 @@ def leave_backward(
             given = (dout, y, z, s2, _wide(skip), weight.contiguous())
             outs = (dy, dz, ds2, narrow, u, sums)
             options = {"HALVES": halves, **_tile(y, halves)}
-            _launch_positions("leave_product_backward_kernel", y, (*given, *outs), weight, options)
+            _launch_positions(
+                "leave_product_backward_kernel", y, (*given, *outs), weight.shape[2], options
+            )
             last = skip.numel() + (0 if bias is None else bias.numel())
             return [dy, dz, ds2, _weight_gradient(narrow, u, weight), sums[:, :last].sum(0)]
         narrow = dout.to(weight.dtype)
@@ -237,6 +245,35 @@ def _fits_on_chip(weight: Tensor, halves: int) -> bool:
     return weight.dtype in ON_CHIP and len(weight) == halves and weight.shape[2] <= WIDEST
 
 
+def _enter_product(
+    run: ModuleType, x: Tensor, weight: Tensor, halves: int, keeps: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """W x, one over the root mean square of x, and x in the products' type, which the backward pass
+    `keeps`.
+    """
+    if not _fits_on_chip(weight, halves):
+        rms, narrow = _norm(run, x, weight.dtype)
+        return _product(weight, narrow), rms, narrow
+    (B, _, L), O = x.shape, weight.shape[1]
+    P, rms = x.new_empty(B, halves * O, L, dtype=weight.dtype), _room(x).new_empty(B, L)
+    narrow = x if not keeps or x.dtype == weight.dtype else torch.empty_like(x, dtype=weight.dtype)
+    options = {"HALVES": halves, "NARROW": narrow is not x, "EPS": EPS, **_tile(x, halves, O)}
+    given = (x, weight.contiguous(), P, rms, narrow)
+    _launch_positions("enter_product_kernel", x, given, weight.shape[2], options, O)
+    return P, rms, narrow
+
+
+def _enter_product_backward(
+    dP: Tensor, x: Tensor, weight: Tensor, rms: Tensor, residual: Maybe, halves: int
+) -> Tensor:
+    """The gradient of x from that of W x, which is times rms; the residual's on top."""
+    dx, O = torch.empty_like(x), weight.shape[1]
+    options = {"HALVES": halves, "RESIDUAL": residual is not None, **_tile(x, halves, O)}
+    given = (dP, weight.contiguous(), x, rms, _or(residual, x), dx)
+    _launch_positions("enter_product_backward_kernel", x, given, weight.shape[2], options, O)
+    return dx
+
+
 def _mlp_on_chip(
     x: Tensor, w_in: Tensor, b_in: Maybe, w_out: Tensor, b_out: Maybe, halves: int
 ) -> Tensor:
@@ -245,7 +282,7 @@ def _mlp_on_chip(
     options |= {"EPS": EPS, **_tile(x, halves, H)}
     bias = none if b_in is None else _wide(b_in)
     given = (x, w_in.contiguous(), bias, w_out.contiguous(), _or(b_out, none), y)
-    _launch_positions("mlp_kernel", x, given, w_out, options, H)
+    _launch_positions("mlp_kernel", x, given, w_in.shape[2], options, H)
     return y
 
 
@@ -253,28 +290,41 @@ def _mlp_on_chip_backward(
     dy: Tensor, x: Tensor, w_in: Tensor, b_in: Maybe, w_out: Tensor, b_out: Maybe, halves: int
 ) -> list[Tensor]:
     (B, D, L), H, none = x.shape, w_out.shape[2], _room(x)
-    dx, (unit, dout) = torch.empty_like(x), (torch.empty_like(x, dtype=w_in.dtype) for _ in "xy")
-    u, dP = unit.new_empty(B, halves * H, L), unit.new_empty(B, 2 * halves * H, L)
-    sums = none.new_empty(_pieces(x, halves), 2 * H + D // halves)
-    options = {"HALVES": halves, "BIAS": b_in is not None, "EPS": EPS, **_tile(x, halves, H)}
+    narrow, dout = (torch.empty_like(x, dtype=w_in.dtype) for _ in range(2))
+    u, dP = narrow.new_empty(B, halves * H, L), narrow.new_empty(B, 2 * halves * H, L)
+    rms, sums = none.new_empty(B, L), none.new_empty(_pieces(x, halves), 2 * H + D // halves)
+    tile = _tile(x, halves, H)
+    options = {"HALVES": halves, "BIAS": b_in is not None, "EPS": EPS, **tile}
     bias = none if b_in is None else _wide(b_in)
     given = (dy, x, w_in.contiguous(), bias, w_out.contiguous())
-    outs = (dx, unit, dout, u, dP, sums)
-    _launch_positions("mlp_backward_kernel", x, (*given, *outs), w_out, options, H)
-    weights = _weight_gradient(dP, unit, w_in), _weight_gradient(dout, u, w_out)
+    outs = (rms, narrow, dout, u, dP, sums)
+    parts = -(-H // tile["HIDDEN"])
+    _launch_positions(
+        "mlp_backward_kernel", x, (*given, *outs), D // halves, options, H, parts=parts
+    )
+    dx = _enter_product_backward(dP, x, w_in, rms, dy, halves)
+    weights = _weight_gradient(dP, narrow, w_in), _weight_gradient(dout, u, w_out)
     first, last = 0 if b_in is not None else 2 * H, 2 * H + (0 if b_out is None else D // halves)
     return [dx, *weights, sums[:, first:last].sum(0)]
 
 
 def _launch_positions(
-    name: str, x_BDL: Tensor, given: tuple[Any, ...], weight: Tensor, options: dict, *hidden: int
+    name: str,
+    x_BDL: Tensor,
+    given: tuple[Any, ...],
+    width: int,
+    options: dict,
+    *hidden: int,
+    parts: int = 1,
 ) -> None:
-    """Run a kernel that holds all channels of some positions."""
+    """Run a kernel that holds all channels of some positions, `width` a half; `parts` programs for
+    each piece of positions.
+    """
     B, _, L = x_BDL.shape
-    grid, sizes = (-(-L // options["BLOCK"]), B), (weight.shape[1], *hidden, L)
+    grid, sizes = (-(-L // options["BLOCK"]) * parts, B), (width, *hidden, L)
     run = getattr(kernels("position_kernels", x_BDL), name)
     # One stage: weights come from the second cache, and registers are what is short.
-    launch(run, grid, *given, *sizes, **options, num_warps=WARPS.get(name, 4), num_stages=1)
+    launch(run, grid, *given, *sizes, **options, **LAUNCH.get(name, {}), num_stages=1)
 
 
 def _tile(x_BDL: Tensor, halves: int, hidden: int = 0) -> dict[str, int]:

@@ -46,32 +46,22 @@ def _times(matrix, x, like):
 
 
 @triton.jit
-def _unit(x, i, I, t, L, like, EPS: tl.constexpr, HALVES: tl.constexpr):
-    """x over its root mean square at positions t, both halves, and one over that root."""
-    even = _rows(x, i, I, t, L).to(like.dtype.element_ty)
-    total = tl.sum(even * even, 0)
-    odd = even
-    if HALVES == 2:
-        odd = _rows(x + _stride(I, L), i, I, t, L).to(like.dtype.element_ty)
-        total += tl.sum(odd * odd, 0)
-    scale = 1 / tl.sqrt(total / (HALVES * I) + EPS)
-    return even * scale[None, :], odd * scale[None, :], scale
-
-
-@triton.jit
 def _hidden(
-    w_in, b_in, even, odd, h, H, i, I, HALVES: tl.constexpr, BIAS: tl.constexpr
+    w_in, b_in, even, odd, scale, h, H, i, I, HALVES: tl.constexpr, BIAS: tl.constexpr
 ):  # fmt: skip
-    """Value and gate of hidden channels h, and those of their pairs, in the paired basis."""
-    value = _times(_matrix(w_in, h, H, i, I), even, b_in)
-    gate = _times(_matrix(w_in + H * I, h, H, i, I), even, b_in)
+    """Value and gate of hidden channels h, and those of their pairs, in the paired basis, of x
+    before its norm and the norm's scale.
+    """
+    # W (x rms) = (W x) rms: so x is rounded as the gradients of the weights read it.
+    value = _times(_matrix(w_in, h, H, i, I), even, b_in) * scale
+    gate = _times(_matrix(w_in + H * I, h, H, i, I), even, b_in) * scale
     if BIAS:
         value += tl.load(b_in + h, mask=h < H, other=0.0)[:, None]
         gate += tl.load(b_in + H + h, mask=h < H, other=0.0)[:, None]
     value_odd, gate_odd = value, gate
     if HALVES == 2:
-        value_odd = _times(_matrix(w_in + 2 * H * I, h, H, i, I), odd, b_in)
-        gate_odd = _times(_matrix(w_in + 3 * H * I, h, H, i, I), odd, b_in)
+        value_odd = _times(_matrix(w_in + 2 * H * I, h, H, i, I), odd, b_in) * scale
+        gate_odd = _times(_matrix(w_in + 3 * H * I, h, H, i, I), odd, b_in) * scale
     value, value_pair = _fly(value, value_odd, HALVES)
     gate, gate_pair = _fly(gate, gate_odd, HALVES)
     return value, value_pair, gate, gate_pair
@@ -86,14 +76,21 @@ def mlp_kernel(
     """y = x + W_out fly(value GELU(gate)) of x (B, halves I, L); WIDTH is I as a power of two."""
     t, i = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK), tl.arange(0, WIDTH)
     row = tl.program_id(1) * HALVES * _stride(I, L)
-    even, odd, _ = _unit(x + row, i, I, t, L, b_in, EPS, HALVES)
-    even, odd = even.to(w_in.dtype.element_ty), odd.to(w_in.dtype.element_ty)
+    even = _rows(x + row, i, I, t, L).to(b_in.dtype.element_ty)
+    total = tl.sum(even * even, 0)
+    even = even.to(w_in.dtype.element_ty)
+    odd = even
+    if HALVES == 2:
+        odd = _rows(x + row + _stride(I, L), i, I, t, L).to(b_in.dtype.element_ty)
+        total += tl.sum(odd * odd, 0)
+        odd = odd.to(w_in.dtype.element_ty)
+    scale = (1 / tl.sqrt(total / (HALVES * I) + EPS))[None, :]
     out = tl.zeros((WIDTH, BLOCK), b_in.dtype.element_ty)
     out_odd = tl.zeros((WIDTH, BLOCK), b_in.dtype.element_ty)
     for first in range(0, H, HIDDEN):
         h = first + tl.arange(0, HIDDEN)
         value, value_pair, gate, gate_pair = _hidden(
-            w_in, b_in, even, odd, h, H, i, I, HALVES, BIAS
+            w_in, b_in, even, odd, scale, h, H, i, I, HALVES, BIAS
         )
         u, u_odd = _fly(
             value * gate * _normal(gate), value_pair * gate_pair * _normal(gate_pair), HALVES
@@ -113,77 +110,142 @@ def mlp_kernel(
 
 @triton.jit
 def mlp_backward_kernel(
-    dy, x, w_in, b_in, w_out, dx, unit, dout, u, dP, sums, I, H, L,
+    dy, x, w_in, b_in, w_out, rms, narrow, dout, u, dP, sums, I, H, L,
     HALVES: tl.constexpr, BIAS: tl.constexpr, EPS: tl.constexpr,
     WIDTH: tl.constexpr, HIDDEN: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """dx, and what the gradients of the weights are products of: x over its root mean square
-    (`unit`) and dy as activations, u and dP; and every piece's sums for b_in (2 H) and b_out (I).
+    """What the gradients are products of: u, dP times rms, x (`narrow`) and dy (`dout`) as
+    activations, rms; and every piece's sums for b_in (2 H) and b_out (I).
+
+    A program takes one piece of the hidden channels: all of them would leave a processor too few
+    programs to wait for.
+    """
+    parts = tl.cdiv(H, HIDDEN)
+    place, part = tl.program_id(0) // parts, tl.program_id(0) % parts
+    t, i = place * BLOCK + tl.arange(0, BLOCK), tl.arange(0, WIDTH)
+    h, b = part * HIDDEN + tl.arange(0, HIDDEN), tl.program_id(1).to(tl.int64)
+    row, hidden_row, far = b * HALVES * I * L, b * HALVES * H * L, _stride(I, L)
+    x, dy, narrow, dout = x + row, dy + row, narrow + row, dout + row
+    u, dP, next = u + hidden_row, dP + 2 * hidden_row, _stride(H, L)
+    sums += (b * tl.cdiv(L, BLOCK) + place) * (2 * H + I)
+    even = _rows(x, i, I, t, L).to(sums.dtype.element_ty)
+    total = tl.sum(even * even, 0)
+    even = even.to(w_in.dtype.element_ty)
+    d = _rows(dy, i, I, t, L)
+    odd = even
+    if part == 0:
+        tl.store(sums + 2 * H + i, tl.sum(d.to(sums.dtype.element_ty), 1), mask=i < I)
+        _store(narrow, i, I, t, L, even)
+        _store(dout, i, I, t, L, d)
+    d = d.to(w_out.dtype.element_ty)
+    d_odd = d
+    if HALVES == 2:
+        odd = _rows(x + far, i, I, t, L).to(sums.dtype.element_ty)
+        total += tl.sum(odd * odd, 0)
+        odd = odd.to(w_in.dtype.element_ty)
+        d_odd = _rows(dy + far, i, I, t, L).to(w_out.dtype.element_ty)
+        if part == 0:
+            _store(narrow + far, i, I, t, L, odd)
+            _store(dout + far, i, I, t, L, d_odd)
+    scale = 1 / tl.sqrt(total / (HALVES * I) + EPS)
+    if part == 0:
+        tl.store(rms + b * L + t, scale, mask=t < L)
+    scale = scale[None, :]
+    value, value_pair, gate, gate_pair = _hidden(
+        w_in, b_in, even, odd, scale, h, H, i, I, HALVES, BIAS
+    )
+    du = _times(tl.trans(_matrix(w_out, i, I, h, H)), d, sums)
+    du_odd = du
+    if HALVES == 2:
+        du_odd = _times(tl.trans(_matrix(w_out + I * H, i, I, h, H)), d_odd, sums)
+    du, du_pair = _fly(du, du_odd, HALVES)
+    a, dvalue, dgate = _glu_backward(du, value, gate)
+    o, dvalue_pair, dgate_pair = _glu_backward(du_pair, value_pair, gate_pair)
+    a, o = _fly(a, o, HALVES)
+    dvalue, dvalue_odd = _fly(dvalue, dvalue_pair, HALVES)
+    dgate, dgate_odd = _fly(dgate, dgate_pair, HALVES)
+    if BIAS:
+        tl.store(sums + h, tl.sum(dvalue, 1), mask=h < H)
+        tl.store(sums + H + h, tl.sum(dgate, 1), mask=h < H)
+    _store(u, h, H, t, L, a)
+    _store(dP, h, H, t, L, dvalue * scale)
+    _store(dP + next, h, H, t, L, dgate * scale)
+    if HALVES == 2:
+        _store(u + next, h, H, t, L, o)
+        _store(dP + 2 * next, h, H, t, L, dvalue_odd * scale)
+        _store(dP + 3 * next, h, H, t, L, dgate_odd * scale)
+
+
+@triton.jit
+def enter_product_kernel(
+    x, weight, P, rms, narrow, I, O, L,
+    HALVES: tl.constexpr, NARROW: tl.constexpr, EPS: tl.constexpr,
+    WIDTH: tl.constexpr, HIDDEN: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    """P = W x (B, halves O, L) of x before its norm, and rms (B, L), one over its root mean square;
+    x as activations beside them.
     """
     t, i = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK), tl.arange(0, WIDTH)
     b = tl.program_id(1).to(tl.int64)
-    row, hidden_row = b * HALVES * I * L, b * HALVES * H * L
-    x, dy, dx, unit, dout = x + row, dy + row, dx + row, unit + row, dout + row
-    u, dP = u + hidden_row, dP + 2 * hidden_row
-    sums += (b * tl.num_programs(0) + tl.program_id(0)) * (2 * H + I)
-    even, odd, scale = _unit(x, i, I, t, L, sums, EPS, HALVES)
-    even, odd = even.to(w_in.dtype.element_ty), odd.to(w_in.dtype.element_ty)
-    _store(unit, i, I, t, L, even)
-    d = _rows(dy, i, I, t, L)
-    tl.store(sums + 2 * H + i, tl.sum(d.to(sums.dtype.element_ty), 1), mask=i < I)
-    d = d.to(w_out.dtype.element_ty)
-    _store(dout, i, I, t, L, d)
-    d_odd = d
+    x, P, row = x + b * HALVES * I * L, P + b * HALVES * O * L, b * HALVES * I * L
+    even = _rows(x, i, I, t, L).to(rms.dtype.element_ty)
+    total = tl.sum(even * even, 0)
+    even = even.to(weight.dtype.element_ty)
+    odd = even
+    if NARROW:
+        _store(narrow + row, i, I, t, L, even)
     if HALVES == 2:
-        _store(unit + _stride(I, L), i, I, t, L, odd)
-        d_odd = _rows(dy + _stride(I, L), i, I, t, L).to(w_out.dtype.element_ty)
-        _store(dout + _stride(I, L), i, I, t, L, d_odd)
-    dunit = tl.zeros((WIDTH, BLOCK), sums.dtype.element_ty)
-    dunit_odd = tl.zeros((WIDTH, BLOCK), sums.dtype.element_ty)
-    for first in range(0, H, HIDDEN):
-        h = first + tl.arange(0, HIDDEN)
-        value, value_pair, gate, gate_pair = _hidden(
-            w_in, b_in, even, odd, h, H, i, I, HALVES, BIAS
-        )
-        du = _times(tl.trans(_matrix(w_out, i, I, h, H)), d, sums)
-        du_odd = du
+        odd = _rows(x + _stride(I, L), i, I, t, L).to(rms.dtype.element_ty)
+        total += tl.sum(odd * odd, 0)
+        odd = odd.to(weight.dtype.element_ty)
+        if NARROW:
+            _store(narrow + row + _stride(I, L), i, I, t, L, odd)
+    tl.store(rms + b * L + t, 1 / tl.sqrt(total / (HALVES * I) + EPS), mask=t < L)
+    for first in range(0, O, HIDDEN):
+        o = first + tl.arange(0, HIDDEN)
+        _store(P, o, O, t, L, _times(_matrix(weight, o, O, i, I), even, rms))
         if HALVES == 2:
-            du_odd = _times(tl.trans(_matrix(w_out + I * H, i, I, h, H)), d_odd, sums)
-        du, du_pair = _fly(du, du_odd, HALVES)
-        a, dvalue, dgate = _glu_backward(du, value, gate)
-        o, dvalue_pair, dgate_pair = _glu_backward(du_pair, value_pair, gate_pair)
-        a, o = _fly(a, o, HALVES)
-        dvalue, dvalue_odd = _fly(dvalue, dvalue_pair, HALVES)
-        dgate, dgate_odd = _fly(dgate, dgate_pair, HALVES)
-        if BIAS:
-            tl.store(sums + h, tl.sum(dvalue, 1), mask=h < H)
-            tl.store(sums + H + h, tl.sum(dgate, 1), mask=h < H)
-        _store(u, h, H, t, L, a)
-        dvalue, dgate = dvalue.to(w_in.dtype.element_ty), dgate.to(w_in.dtype.element_ty)
-        _store(dP, h, H, t, L, dvalue)
-        _store(dP + _stride(H, L), h, H, t, L, dgate)
-        dunit += _times(tl.trans(_matrix(w_in, h, H, i, I)), dvalue, sums)
-        dunit += _times(tl.trans(_matrix(w_in + H * I, h, H, i, I)), dgate, sums)
+            product = _times(_matrix(weight + O * I, o, O, i, I), odd, rms)
+            _store(P + _stride(O, L), o, O, t, L, product)
+
+
+@triton.jit
+def enter_product_backward_kernel(
+    dP, weight, x, rms, residual, dx, I, O, L,
+    HALVES: tl.constexpr, RESIDUAL: tl.constexpr,
+    WIDTH: tl.constexpr, HIDDEN: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    """dx = e - x rms^2 mean(e x) with e = W^T dP, dP being times rms already; the residual's on
+    top.
+    """
+    t, i = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK), tl.arange(0, WIDTH)
+    b = tl.program_id(1).to(tl.int64)
+    row, far = b * HALVES * I * L, _stride(I, L)
+    x, dx, dP = x + row, dx + row, dP + b * HALVES * O * L
+    even = tl.zeros((WIDTH, BLOCK), rms.dtype.element_ty)
+    odd = tl.zeros((WIDTH, BLOCK), rms.dtype.element_ty)
+    for first in range(0, O, HIDDEN):
+        o = first + tl.arange(0, HIDDEN)
+        even += _times(tl.trans(_matrix(weight, o, O, i, I)), _rows(dP, o, O, t, L), rms)
         if HALVES == 2:
-            _store(u + _stride(H, L), h, H, t, L, o)
-            dvalue_odd = dvalue_odd.to(w_in.dtype.element_ty)
-            dgate_odd = dgate_odd.to(w_in.dtype.element_ty)
-            _store(dP + 2 * _stride(H, L), h, H, t, L, dvalue_odd)
-            _store(dP + 3 * _stride(H, L), h, H, t, L, dgate_odd)
-            dunit_odd += _times(tl.trans(_matrix(w_in + 2 * H * I, h, H, i, I)), dvalue_odd, sums)
-            dunit_odd += _times(tl.trans(_matrix(w_in + 3 * H * I, h, H, i, I)), dgate_odd, sums)
-    # Read again, rather than kept in registers all the while.
-    even, odd, scale = _unit(x, i, I, t, L, sums, EPS, HALVES)
-    share = tl.sum(dunit * even, 0)
+            d = _rows(dP + _stride(O, L), o, O, t, L)
+            odd += _times(tl.trans(_matrix(weight + O * I, o, O, i, I)), d, rms)
+    x_even = _rows(x, i, I, t, L).to(rms.dtype.element_ty)
+    share = tl.sum(even * x_even, 0)
+    x_odd = x_even
     if HALVES == 2:
-        share += tl.sum(dunit_odd * odd, 0)
-    share = (share / (HALVES * I))[None, :]
-    dx_even = (dunit - even * share) * scale[None, :]
-    _store(dx, i, I, t, L, dx_even + _rows(dy, i, I, t, L).to(sums.dtype.element_ty))
+        x_odd = _rows(x + far, i, I, t, L).to(rms.dtype.element_ty)
+        share += tl.sum(odd * x_odd, 0)
+    scale = tl.load(rms + b * L + t, mask=t < L, other=0.0)
+    share = (share * scale * scale / (HALVES * I))[None, :]
+    even, odd = even - x_even * share, odd - x_odd * share
+    if RESIDUAL:
+        even += _rows(residual + row, i, I, t, L).to(rms.dtype.element_ty)
+    _store(dx, i, I, t, L, even)
     if HALVES == 2:
-        dx_odd = (dunit_odd - odd * share) * scale[None, :]
-        dy_odd = _rows(dy + _stride(I, L), i, I, t, L).to(sums.dtype.element_ty)
-        _store(dx + _stride(I, L), i, I, t, L, dx_odd + dy_odd)
+        if RESIDUAL:
+            odd += _rows(residual + row + far, i, I, t, L).to(rms.dtype.element_ty)
+        _store(dx + far, i, I, t, L, odd)
 
 
 @triton.jit

@@ -33,7 +33,7 @@ LETTERS = 10_000_000
 """Letters that an arm trains on by default, which decides how many candidates it has."""
 FEWEST, MOST = 2, 4
 STRETCHES = 16
-SHAPES: tuple[dict[str, Any], ...] = ({"stem_word": 7},)
+SHAPES: tuple[dict[str, Any], ...] = ({"stem_word": 0},)
 """Shapes of an encoder from random weights to try beside the usual one."""
 FEW_ROWS = 50
 """Training rows of a class below which little can be learned."""
@@ -124,9 +124,9 @@ class Candidate:
         if self.training.noise:
             words += f", {self.training.noise:.0%} hidden"
         if self.encoder is not None:
-            words += f", {shape_words(self.encoder)}"
-            if self.encoder.stem_word:
-                words += f", random ones within {self.encoder.stem_word}"
+            word = self.encoder.stem_word
+            within = f"within {word} letters" if word else "of all letters"
+            words += f", {shape_words(self.encoder)}, random ones {within}"
         if self.tuned is not None:
             words += f", {self.tuned.words}"
         return words if self.reading is None else f"{words}, {self.reading.words}"

@@ -37,7 +37,7 @@ class FinetuneEncoder(OrchidRecipe):
     """Letters of the motif filters beside the embedding, an odd number such as 23; 0: none."""
     stem_width: int = Field(default=96, ge=0, multiple_of=2)
     """Features of the stem, each motif on both strands; 0: `width`."""
-    stem_word: int = Field(default=0, ge=0)
+    stem_word: int = Field(default=7, ge=0)
     """Letters in the middle of a random motif filter that it begins with; 0: all that it reads."""
 
     @property

@@ -1,11 +1,13 @@
 """The learning rate of every step, and what weight decay may touch."""
 
 import pytest
+import torch
+from torch import nn
 
 from orchid_genomics.model.folder import ModelRecipe, OrchidModel
 from orchid_genomics.model.heads import LettersRecipe
 from orchid_genomics.model.orchid import OrchidRecipe
-from orchid_genomics.train.optimizer import OptimizerRecipe, build, rate
+from orchid_genomics.train.optimizer import OptimizerRecipe, build, load, rate
 
 RECIPE = OptimizerRecipe(rate=1e-2, warmup=10, final=0.1)
 
@@ -62,3 +64,30 @@ def test_short_taps_may_have_a_rate_of_their_own():
     assert (apart["scale"], apart["weight_decay"]) == (10.0, 0.0)
     assert sum(len(group["params"]) for group in (*others, apart)) == len(list(model.parameters()))
     assert not any("scale" in group for group in others)
+
+
+@pytest.mark.parametrize("fused", [None, True])
+def test_moments_go_from_one_way_of_stepping_to_another(fused):
+    torch.manual_seed(0)
+    layer = nn.Linear(3, 2)
+    before = torch.optim.AdamW(layer.parameters(), fused=not fused)
+    layer(torch.ones(1, 3)).sum().backward()
+    before.step()
+    after = torch.optim.AdamW(layer.parameters(), fused=fused)
+    load(after, before.state_dict())
+    [group] = after.param_groups
+    assert group["fused"] == fused
+    for parameter in layer.parameters():
+        assert torch.equal(after.state[parameter]["exp_avg"], before.state[parameter]["exp_avg"])
+        assert after.state[parameter]["step"] == 1
+    after.step()
+    assert all(after.state[parameter]["step"] == 2 for parameter in layer.parameters())
+
+
+def test_moments_of_another_shape_are_refused():
+    wide, narrow = nn.Linear(3, 2), nn.Linear(2, 3)
+    given = build(wide, RECIPE)
+    wide(torch.ones(1, 3)).sum().backward()
+    given.step()
+    with pytest.raises(ValueError, match=r"exp_avg of \(2, 3\) for weights of \(3, 2\)"):
+        load(build(narrow, RECIPE), given.state_dict())

@@ -1,5 +1,7 @@
 """Steps over buffers that stay where they are: as graphs on a GPU, called one by one on a CPU."""
 
+import copy
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import numpy as np
@@ -239,6 +241,37 @@ def test_a_step_that_is_not_finite_stops_all_that_were_ordered_after_it(monkeypa
     assert torch.equal(after, calls[2])
     assert not torch.equal(calls[0], calls[1])
     assert [line["step"] for line in fit.saved.lines] == [1]
+
+
+@pytest.mark.parametrize("step", [2, 3, 5])
+def test_stopped_over_buffers_and_resumed_call_by_call_a_run_is_the_same(step):
+    whole = trained(fit_of(*case("masked")))
+    kept = {}
+
+    def part(over_buffers, stops):
+        fit = fit_of(*case("masked"))
+        if over_buffers:
+            called(fit)
+        run = fit.saved
+        run.save = lambda name, state: kept.update(copy.deepcopy({name: state}))
+        run.load = lambda name, device: copy.deepcopy(kept.get(name))
+        run.restoring, run.rewind = lambda name: nullcontext(), lambda step: None
+
+        def log(**values):
+            run.lines.append(values)
+            if stops and values["step"] == step:
+                fit.progress.stopped = 15
+
+        run.log = log
+        return fit
+
+    first = part(over_buffers=True, stops=True)
+    with pytest.raises(SystemExit):
+        first.run()
+    assert kept["newest.pt"]["step"] == step
+    losses, weights = trained(part(over_buffers=False, stops=False))
+    assert [line["loss"] for line in first.saved.lines] + losses == whole[0]
+    assert torch.equal(weights, whole[1])
 
 
 def test_a_fault_of_the_device_is_one_line():

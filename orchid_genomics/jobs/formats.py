@@ -28,7 +28,7 @@ from orchid_genomics.files import (
     utf8_name,
     writable,
 )
-from orchid_genomics.genome.bgzf import END_OF_FILE
+from orchid_genomics.genome.bgzf import END_OF_FILE, write_bgzip
 from orchid_genomics.genome.contigs import GenomeNote
 from orchid_genomics.genome.vcf import quiet, with_contigs, with_lines
 from orchid_genomics.jobs.task import Format
@@ -60,10 +60,7 @@ class TextFormat(Format):
     farthest: int = 0
 
     def write(self, answers: Iterable[bytes], part: Path) -> None:
-        # An OSError that says why, where pysam would end the process.
-        part.touch()
-        with pysam.BGZFile(str(part), "wb", None) as file:
-            file.write(b"".join(answers))
+        write_bgzip(b"".join(answers), part)
 
     def join(self, parts: Iterable[Path], out: Path) -> None:
         with ExitStack() as stack:

@@ -334,7 +334,8 @@ def slow(self):
     blocks.append(1)
     if len(blocks) > 3:
         print("busy", flush=True)
-        time.sleep(600)
+        while True:  # a signal that comes just before one long sleep is heard after it
+            time.sleep(0.05)
     forget(self)
 Reader.forget = slow
 main(sys.argv[1:])

@@ -12,7 +12,7 @@ import torch
 
 from orchid_genomics.model.orchid import GatedMLP, Mixer, OrchidRecipe
 from orchid_genomics.ops import long_conv
-from orchid_genomics.ops.triton import available, block, machine, onchip, operator
+from orchid_genomics.ops.triton import available, block, machine, onchip, operator, passes
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 TOLERANCE = {
@@ -130,14 +130,30 @@ ROWS = [  # B, L, kind, strand pairs, type
 @possible
 @pytest.mark.parametrize(("B", "L", "kind", "paired", "dtype"), ROWS)
 def test_rows_transformed_on_chip_equal_the_sum(B, L, kind, paired, dtype, monkeypatch):
-    """A program takes every row of a channel or, of a batch, a part of them."""
+    """A program takes every row of a channel or, of a batch, a part of them; sums stay in
+    registers, or in memory between rows.
+    """
     given = inputs(B=B, L=L, kind=kind, paired=paired, dtype=dtype)
     monkeypatch.setattr(onchip, "ON", True)
     monkeypatch.setattr(onchip, "DTYPES", (dtype,))
     monkeypatch.setattr(onchip, "PROCESSORS", 1 if B == 1 else 4)
     monkeypatch.setattr(onchip, "BACKWARD", 1)
+    monkeypatch.setitem(onchip.CHOICES, 1024, ({}, {"SPILL": True}))
     assert onchip.fits(given["z_BDL"], given["v_BDL"], None, None)
     agree(run("triton", given), run("reference", given), TOLERANCE[dtype])
+
+
+@possible
+@pytest.mark.parametrize("kind", ["correlation", "static"])
+def test_rows_transformed_in_three_passes_equal_the_transforms(kind, monkeypatch):
+    """A short row cut as long ones are; the plain sum would take L^2."""
+    L, cut = 8192, passes.Tiling(32, 16, 16)
+    given = inputs(B=1, L=L, kind=kind, paired=True, dtype=torch.bfloat16)
+    monkeypatch.setattr(onchip, "TILINGS", {})
+    monkeypatch.setattr(passes, "ON", True)
+    monkeypatch.setattr(passes, "TILINGS", {L: cut})
+    assert passes.fits(given["z_BDL"], given["v_BDL"], None, None)
+    agree(run("triton", given), run("fft", given), TOLERANCE[torch.bfloat16])
 
 
 @possible

@@ -8,7 +8,7 @@ the environment before that, and importing torch's compiler imports Triton.
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib import import_module
 from importlib.util import find_spec
 from types import ModuleType
@@ -82,6 +82,13 @@ def on_device_of(x: Tensor) -> Iterator[None]:
 def launch(kernel: Any, grid: tuple[int, ...], *arguments: Any, **options: Any) -> None:
     """Run a kernel; products and sums fuse into one rounding, whatever Triton's default is."""
     kernel[grid](*arguments, enable_fp_fusion=True, **options)
+
+
+@cache
+def shared_memory(device: int) -> int:
+    """Bytes of a GPU's shared memory that one program may ask for."""
+    driver = import_module("triton.runtime").driver
+    return int(driver.active.utils.get_device_properties(device)["max_shared_mem"])
 
 
 def power_of_two(number: int) -> int:

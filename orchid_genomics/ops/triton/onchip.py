@@ -14,10 +14,13 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from orchid_genomics.ops.triton.machine import launch, power_of_two
+from orchid_genomics.ops.triton.machine import launch, power_of_two, shared_memory
 
 ON = os.environ.get("ORCHID_ONCHIP", "1") == "1"
 """Whether rows that fit are transformed on chip; else all of them are left to cuFFT."""
+FURTHER = os.environ.get("ORCHID_PASSES", "0") == "1"
+"""Whether so are rows beyond 8,192 letters, here and in `passes`, which no GPU has shown right."""
+KERNELS = "onchip_kernels"
 BLOCK = 1024  # bins of a packed spectrum that a program takes at once
 PROCESSORS = 132  # of an H100: where channels alone do not fill them, the batch is split
 FORWARD, BACKWARD = 64, 8  # warps' worth of programs for each of them
@@ -49,18 +52,24 @@ TILINGS = {
     2048: Tiling(128, 16),
     4096: Tiling(128, 32),
     8192: Tiling(128, 64),
+    **({16_384: Tiling(256, 64)} if FURTHER else {}),
 }
+SHARED = 96 << 10, 227 << 10
+"""Bytes of shared memory that a program may ask for up to 8,192 letters and beyond."""
+LARGE = {"maxnreg": None, "HOLD": False}
 CHOICES: dict[int, tuple[dict[str, Any], dict[str, Any]]] = {
-    512: ({"HOLD": True}, {"HOLD": True}),
     1024: ({}, {"maxnreg": None}),
     2048: ({}, {"maxnreg": None}),
-    4096: ({"maxnreg": 168}, {"maxnreg": None}),
-    8192: ({"maxnreg": None}, {"maxnreg": None}),
+    4096: ({"maxnreg": 168, "HOLD": False}, {**LARGE, "SPILL": True}),
+    8192: (LARGE, {**LARGE, "SPILL": True}),
+    16_384: (LARGE, {**LARGE, "SPILL": True}),
 }
-"""By length: options of the kernels forward and backward that differ from `OPTIONS`."""
-OPTIONS = {"HOLD": False, "maxnreg": 128, "num_stages": 1}
-"""HOLD keeps the angles of turns over all rows of a program; what a loop would fetch ahead (stages)
-takes the place of other programs.
+"""By length: options of the kernels forward and backward that differ from `OPTIONS`; see
+benchmarks/README.md for what the compiler made of them.
+"""
+OPTIONS = {"maxnreg": 128, "HOLD": True, "SPILL": False, "num_stages": 1}
+"""HOLD keeps the angles of turns over all rows of a program, and SPILL its sums in memory; what a
+loop would fetch ahead (stages) takes the place of other programs.
 """
 DTYPES = (torch.bfloat16,)
 """Types that are faster on chip. Three products of tf32 for one of float32 are right, which shows
@@ -72,7 +81,13 @@ def fits(z: Tensor, v: Tensor, taps: Maybe, mask: Maybe) -> bool:
     """Whether these rows are transformed on chip."""
     if not ON or taps is not None or mask is not None or not z.numel():
         return False
-    return z.shape[-1] in TILINGS and z.dtype == v.dtype and z.dtype in DTYPES
+    L = z.shape[-1]
+    return L in TILINGS and z.dtype == v.dtype and z.dtype in DTYPES and has_room(z, L)
+
+
+def has_room(z: Tensor, L: int) -> bool:
+    """Whether this GPU has the shared memory of a row's program."""
+    return not z.is_cuda or shared_memory(z.device.index) >= SHARED[L > 8192]
 
 
 class Plan(NamedTuple):
@@ -88,7 +103,7 @@ class Plan(NamedTuple):
         return self.sizes[0] * self.splits
 
 
-def plan(z_BSCL: Tensor, kind: int, bound: float, backward: bool) -> Plan:
+def _plan(z_BSCL: Tensor, kind: int, bound: float, backward: bool) -> Plan:
     """A program takes rows of one channel one after another, so that its spectra and the tables
     stay in cache. Backward every split of a channel is one more spectrum to write.
     """
@@ -102,17 +117,28 @@ def plan(z_BSCL: Tensor, kind: int, bound: float, backward: bool) -> Plan:
         "N1": tiling.N1,
         "N2": tiling.N2,
         "NARROW": z_BSCL.dtype == torch.bfloat16,
+        # Tables of products that warps share stay in their memory; others would take registers.
+        "KEEP": tiling.N1 >= 128,
         "num_warps": tiling.warps,
         **OPTIONS,
         **(CHOICES[L][backward] if L in CHOICES else {}),
     }
-    return Plan(tiling, (C, rows, strands, each), -(-rows // each), options)
+    if not backward:
+        del options["SPILL"]
+    return Plan(tiling, (C, rows, strands, each, 0), -(-rows // each), options)
 
 
 def convolve(
-    run: ModuleType, z: Tensor, v: Tensor, filters: list[Maybe], y: Tensor, given: Plan
+    run: ModuleType,
+    z: Tensor,
+    v: Tensor,
+    filters: list[Maybe],
+    y: Tensor,
+    kind: int,
+    bound: float,
 ) -> None:
     """Fill y (B, strands, C, L), laid out densely; filters are static and gain (C, F, 2)."""
+    given = _plan(z, kind, bound, False)
     spectra = _pack(run, filters, given)
     tables = _tables(given.tiling, given.options["NARROW"], z.device)
     z, v = z.contiguous(), v.contiguous()
@@ -125,9 +151,11 @@ def differentiate(
     signals: tuple[Tensor, Tensor, Tensor],
     filters: list[Maybe],
     outs: tuple[Tensor, Tensor, Tensor, Tensor],
-    given: Plan,
+    kind: int,
+    bound: float,
 ) -> None:
     """From dy, z, v and filters as above: fill dz, dv, dstatic and dgain, the last (C, F, 2)."""
+    given = _plan(signals[1], kind, bound, True)
     dz, dv, dstatic, dgain = outs
     tiling, C = given.tiling, given.sizes[0]
     packed = _pack(run, filters, given)
@@ -162,23 +190,31 @@ def _tables(tiling: Tiling, narrow: bool, device: torch.device) -> tuple[Tensor,
     """
     N1, N2 = tiling.N1, tiling.N2
     L = N1 * N2
-    k1, n1, k2, n2 = (torch.arange(size) for size in (N1 // 2, N1, N2, N2))
-    first = _angle(k1[:, None] * n1, N1)
-    second = _angle(k2[:, None] * n2, N2)
-    turn = _angle(k1[:, None] * n2, L)
-    middle = _angle(n2[:, None] * (N1 // 2 + N1 * k2[: N2 // 2]), L)
-    sines = -first.sin()
-    sines[0] = 1 - 2 * (n1 % 2)  # for the sums of the middle bins: sin 0 is of no use
-    products = (first.cos(), sines, second.cos(), second.sin())
+    k1, n2 = torch.arange(N1 // 2), torch.arange(N2)
+    second = angle(n2[:, None] * n2, N2)
+    turn = angle(k1[:, None] * n2, L)
+    middle = angle(n2[:, None] * (N1 // 2 + N1 * n2[: N2 // 2]), L)
+    products = (*first(N1), second.cos(), second.sin())
     angles = (turn.cos(), turn.sin(), middle.cos(), middle.sin())
     dtype = torch.float16 if narrow else torch.float32
-    return _flat(products, dtype, device), _flat(angles, torch.float32, device)
+    return flat(products, dtype, device), flat(angles, torch.float32, device)
 
 
-def _angle(steps: Tensor, period: int) -> Tensor:
+def first(N: int) -> tuple[Tensor, Tensor]:
+    """cos and -sin of 2 pi k n / N for half of the k; sin 0 is of no use, and in its place stands
+    the cosine of k = N / 2.
+    """
+    n = torch.arange(N)
+    turns = angle(n[: N // 2, None] * n, N)
+    sines = -turns.sin()
+    sines[0] = 1 - 2 * (n % 2)
+    return turns.cos(), sines
+
+
+def angle(steps: Tensor, period: int) -> Tensor:
     """2 pi steps / period, reduced in integers so that an angle keeps all its digits."""
     return (2 * math.pi / period) * (steps % period).double()
 
 
-def _flat(parts: tuple[Tensor, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+def flat(parts: tuple[Tensor, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
     return torch.cat([part.reshape(-1) for part in parts]).to(device, dtype)

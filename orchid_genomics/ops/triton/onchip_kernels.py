@@ -83,9 +83,11 @@ def _at_first(N1: tl.constexpr):
 
 
 @triton.jit
-def _transform(x, turn, products, angles, N1: tl.constexpr, N2: tl.constexpr, NARROW: tl.constexpr):
+def _transform(
+    x, first, second, turn, angles, N1: tl.constexpr, N2: tl.constexpr, NARROW: tl.constexpr
+):
     """The tile of a real row's spectrum and its middle bins: (re, im, middle re, middle im)."""
-    cos, sin = _first(products, N1)
+    cos, sin = first
     x = _narrow(x, NARROW)
     ar, ai = _dot(cos, x, NARROW), _dot(sin, x, NARROW)
     cos, sin = turn
@@ -93,7 +95,7 @@ def _transform(x, turn, products, angles, N1: tl.constexpr, N2: tl.constexpr, NA
     # The sines of k1 = 0 are none: in their place is the row k1 = N1 / 2, which is real here.
     alternating = tl.sum(tl.where(_at_first(N1), bi, 0.0), 0)[:, None]
     br, bi = _narrow(br, NARROW), _narrow(tl.where(_at_first(N1), 0.0, bi), NARROW)
-    cos, sin = _second(products, N1, N2)
+    cos, sin = second
     re = _add_dot(bi, sin, _dot(br, cos, NARROW), NARROW)
     im = _add_dot(-br, sin, _dot(bi, cos, NARROW), NARROW)
     cos, sin = _middle(angles, N1, N2)
@@ -102,7 +104,7 @@ def _transform(x, turn, products, angles, N1: tl.constexpr, N2: tl.constexpr, NA
 
 @triton.jit
 def _inverse(
-    re, im, mr, mi, turn, products, angles,
+    re, im, mr, mi, first, second, turn, angles,
     N1: tl.constexpr, N2: tl.constexpr, NARROW: tl.constexpr,
 ):  # fmt: skip
     """The real row (N1, N2) of a spectrum."""
@@ -118,13 +120,13 @@ def _inverse(
     re, im = _narrow(re * weight[:, None], NARROW), _narrow(im * weight[:, None], NARROW)
     cos, sin = _middle(angles, N1, N2)
     alternating = tl.sum(mr[None, :] * cos - mi[None, :] * sin, 1)[None, :]
-    cos, sin = _second(products, N1, N2)
+    cos, sin = second
     tr = _add_dot(-im, sin, _dot(re, cos, NARROW), NARROW)
     ti = _add_dot(re, sin, _dot(im, cos, NARROW), NARROW)
     cos, sin = turn
     ur, ui = tr * cos - ti * sin, ti * cos + tr * sin
     ur, ui = _narrow(ur, NARROW), _narrow(tl.where(_at_first(N1), alternating, ui), NARROW)
-    cos, sin = _first(products, N1)
+    cos, sin = first
     return _add_dot(tl.trans(sin), ui, _dot(tl.trans(cos), ur, NARROW), NARROW) * back
 
 
@@ -140,15 +142,14 @@ def _level(x, NARROW: tl.constexpr):
 
 
 @triton.jit
-def _centre(v, L: tl.constexpr):
-    """v without its mean and of unit mean square, so that |V|^2 / L is power over its mean; and the
-    factor.
+def _moments(v, L: tl.constexpr):
+    """The mean of v, and the factor that brings v without it to a mean square of 1, so that
+    |V|^2 / L is power over its mean.
     """
-    v = v - tl.sum(v) / L
-    # Parseval: the mean power over the whole spectrum.
-    mean = tl.sum(v * v) + TINY
-    factor = tl.rsqrt(mean / L)
-    return v * factor, factor
+    mean = tl.sum(v) / L
+    v = v - mean
+    # Parseval: this is the mean power over the whole spectrum.
+    return mean, tl.rsqrt((tl.sum(v * v) + TINY) / L)
 
 
 @triton.jit
@@ -159,12 +160,14 @@ def _inverse_of(x):
 
 
 @triton.jit
-def _strength(re, im, L: tl.constexpr, BOUND: tl.constexpr, MAGNITUDE: tl.constexpr):
-    power = (re * re + im * im) * (1.0 / L)
+def _power(re, im, L: tl.constexpr):
+    return (re * re + im * im) * (1.0 / L)
+
+
+@triton.jit
+def _strength(power, BOUND: tl.constexpr, MAGNITUDE: tl.constexpr):
     strength = power * _inverse_of(1 + power * (1 / BOUND))
-    if MAGNITUDE:
-        strength = tl.sqrt(strength)
-    return power, strength
+    return tl.sqrt(strength) if MAGNITUDE else strength
 
 
 @triton.jit
@@ -201,17 +204,26 @@ def _store_spectrum(out, plane, re, im, mr, mi, N1: tl.constexpr, N2: tl.constex
 
 
 @triton.jit
+def _add_spectrum(out, plane, re, im, mr, mi, first, N1: tl.constexpr, N2: tl.constexpr):
+    """Add to what earlier rows left; the first row finds nothing there."""
+    if not first:
+        br, bi, bmr, bmi = _load_spectrum(out, plane, N1, N2)
+        re, im, mr, mi = re + br, im + bi, mr + bmr, mi + bmi
+    _store_spectrum(out, plane, re, im, mr, mi, N1, N2)
+
+
+@triton.jit
 def _without_mean(power, N1: tl.constexpr, N2: tl.constexpr):
     """No power at DC: v is centred, and what is left there is rounding."""
     mean = (tl.arange(0, N1 // 2)[:, None] == 0) & (tl.arange(0, N2)[None, :] == 0)
     return tl.where(mean, 0.0, power)
 
 
-@triton.jit(do_not_specialize=["C", "rows", "strands", "each"])
+@triton.jit(do_not_specialize=["C", "rows", "strands", "each", "nothing"])
 def convolve_kernel(
-    z, v, y, spectra, products, angles, C, rows, strands, each,
+    z, v, y, spectra, products, angles, C, rows, strands, each, nothing,
     KIND: tl.constexpr, BOUND: tl.constexpr, N1: tl.constexpr, N2: tl.constexpr,
-    NARROW: tl.constexpr, HOLD: tl.constexpr,
+    NARROW: tl.constexpr, HOLD: tl.constexpr, KEEP: tl.constexpr,
 ):  # fmt: skip
     """y = irfft(H(v) rfft(z)), rows (b, strand) of C channels; a program takes `each` rows of one
     channel.
@@ -219,107 +231,166 @@ def convolve_kernel(
     L: tl.constexpr = N1 * N2
     SPECTRA: tl.constexpr = 1 if KIND == 0 else 2
     bins: tl.constexpr = N1 // 2 * N2 + N2 // 2
+    # Addresses that differ in name alone: what is kept from one use to the next takes registers.
+    near = 0 if HOLD else tl.multiple_of(nothing * C, 16)
     c, split = (tl.program_id(0) % C).to(tl.int64), tl.program_id(0) // C
     spectra += c * SPECTRA * 2 * bins
+    if KEEP:
+        first, second = _first(products, N1), _second(products, N1, N2)
     if HOLD:
         turn = _turn(angles, N1, N2)
     for outer in range(split * each, tl.minimum(split * each + each, rows)):
         at = (outer * C + c) * L
-        if not HOLD:
-            turn = _turn(angles, N1, N2)
-        hr, hi, hmr, hmi = _load_spectrum(spectra, 0, N1, N2)
+        if not KEEP:
+            first, second = _first(products, N1), _second(products, N1, N2)
         if KIND != 0:
-            x, _ = _centre(tl.load(_tile(v + at, N1, N2)).to(tl.float32), L)
-            re, im, mr, mi = _transform(x, turn, products, angles, N1, N2, NARROW)
-            _, strength = _strength(re, im, L, BOUND, KIND == 2)
-            strength = _without_mean(strength, N1, N2)
-            _, middle = _strength(mr, mi, L, BOUND, KIND == 2)
-            gr, gi, gmr, gmi = _load_spectrum(spectra, 1, N1, N2)
-            hr, hi = hr + gr * strength, hi + gi * strength
-            hmr, hmi = hmr + gmr * middle, hmi + gmi * middle
+            x = tl.load(_tile(v + at, N1, N2)).to(tl.float32)
+            mean, factor = _moments(x, L)
+            x = (x - mean) * factor
+            if not HOLD:
+                turn = _turn(angles + near, N1, N2)
+            re, im, mr, mi = _transform(x, first, second, turn, angles + near, N1, N2, NARROW)
+            strength = _strength(_without_mean(_power(re, im, L), N1, N2), BOUND, KIND == 2)
+            middle = _strength(_power(mr, mi, L), BOUND, KIND == 2)
+        x, level = _level(tl.load(_tile(z + at, N1, N2)).to(tl.float32), NARROW)
+        if not HOLD:
+            turn = _turn(angles + 2 * near, N1, N2)
+        re, im, mr, mi = _transform(x, first, second, turn, angles + 2 * near, N1, N2, NARROW)
+        # Filters are read where they are needed: registers are what is scarce.
+        if KIND != 0:
+            hr, hi, hmr, hmi = _load_spectrum(spectra, 1, N1, N2)
+            hr, hi, hmr, hmi = hr * strength, hi * strength, hmr * middle, hmi * middle
+            br, bi, bmr, bmi = _load_spectrum(spectra, 0, N1, N2)
+            hr, hi, hmr, hmi = hr + br, hi + bi, hmr + bmr, hmi + bmi
+        else:
+            hr, hi, hmr, hmi = _load_spectrum(spectra, 0, N1, N2)
         turned = tl.where(outer % strands == 1, -1.0, 1.0)
         hi, hmi = hi * turned, hmi * turned
-        x, level = _level(tl.load(_tile(z + at, N1, N2)).to(tl.float32), NARROW)
-        re, im, mr, mi = _transform(x, turn, products, angles, N1, N2, NARROW)
+        if not HOLD:
+            turn = _turn(angles + 3 * near, N1, N2)
         x = _inverse(
             re * hr - im * hi, re * hi + im * hr, mr * hmr - mi * hmi, mr * hmi + mi * hmr,
-            turn, products, angles, N1, N2, NARROW,
+            first, second, turn, angles + 3 * near, N1, N2, NARROW,
         )  # fmt: skip
         tl.store(_tile(y + at, N1, N2), (x * level).to(y.dtype.element_ty))
 
 
-@triton.jit(do_not_specialize=["C", "rows", "strands", "each"])
+@triton.jit(do_not_specialize=["C", "rows", "strands", "each", "nothing"])
 def differentiate_kernel(
-    dy, z, v, dz, dv, spectra, sums, products, angles, C, rows, strands, each,
+    dy, z, v, dz, dv, spectra, sums, products, angles, C, rows, strands, each, nothing,
     KIND: tl.constexpr, BOUND: tl.constexpr, N1: tl.constexpr, N2: tl.constexpr,
-    NARROW: tl.constexpr, HOLD: tl.constexpr,
+    NARROW: tl.constexpr, HOLD: tl.constexpr, KEEP: tl.constexpr, SPILL: tl.constexpr,
 ):  # fmt: skip
     """dz and dv, and `sums` (splits, C, 1 or 2 packed spectra) of what static and gain move.
 
-    A program takes `each` rows of one channel in order, so sums never depend on timing.
+    A program takes `each` rows of one channel in order, so sums never depend on timing; SPILL
+    leaves them in memory between rows and transforms v twice, where registers are too few.
     """
     L: tl.constexpr = N1 * N2
     SPECTRA: tl.constexpr = 1 if KIND == 0 else 2
     bins: tl.constexpr = N1 // 2 * N2 + N2 // 2
+    # Addresses that differ in name alone: what is kept from one use to the next takes registers.
+    near = 0 if HOLD else tl.multiple_of(nothing * C, 16)
     c, split = (tl.program_id(0) % C).to(tl.int64), tl.program_id(0) // C
     spectra += c * SPECTRA * 2 * bins
     sums += (split * C + c) * SPECTRA * 2 * bins
     twice = tl.where(tl.arange(0, N1 // 2) == 0, 1.0, 2.0)[:, None]
-    sr = tl.zeros((N1 // 2, N2), tl.float32)
-    si, smr = tl.zeros_like(sr), tl.zeros((N2 // 2,), tl.float32)
-    smi = tl.zeros_like(smr)
-    ar, ai, amr, ami = sr, si, smr, smi
+    if not SPILL:
+        sr = tl.zeros((N1 // 2, N2), tl.float32)
+        si, smr = tl.zeros_like(sr), tl.zeros((N2 // 2,), tl.float32)
+        smi = tl.zeros_like(smr)
+        ar, ai, amr, ami = sr, si, smr, smi
+    if KEEP:
+        first, second = _first(products, N1), _second(products, N1, N2)
     if HOLD:
         turn = _turn(angles, N1, N2)
     for outer in range(split * each, tl.minimum(split * each + each, rows)):
         at = (outer * C + c) * L
-        if not HOLD:
-            turn = _turn(angles, N1, N2)
+        if not KEEP:
+            first, second = _first(products, N1), _second(products, N1, N2)
         turned = tl.where(outer % strands == 1, -1.0, 1.0)
-        x, level = _level(tl.load(_tile(z + at, N1, N2)).to(tl.float32), NARROW)
-        zr, zi, zmr, zmi = _transform(x, turn, products, angles, N1, N2, NARROW)
+        if KIND != 0:
+            x = tl.load(_tile(v + at, N1, N2)).to(tl.float32)
+            mean, factor = _moments(x, L)
+            x = (x - mean) * factor
+            if not HOLD:
+                turn = _turn(angles + near, N1, N2)
+            vr, vi, vmr, vmi = _transform(x, first, second, turn, angles + near, N1, N2, NARROW)
+            power, middle = _without_mean(_power(vr, vi, L), N1, N2), _power(vmr, vmi, L)
         x, pulled = _level(tl.load(_tile(dy + at, N1, N2)).to(tl.float32), NARROW)
-        dr, di, dmr, dmi = _transform(x, turn, products, angles, N1, N2, NARROW)
+        if not HOLD:
+            turn = _turn(angles + 2 * near, N1, N2)
+        dr, di, dmr, dmi = _transform(x, first, second, turn, angles + 2 * near, N1, N2, NARROW)
+        if KIND != 0:
+            strength = _strength(power, BOUND, KIND == 2)
+            weak = _strength(middle, BOUND, KIND == 2)
+            hr, hi, hmr, hmi = _load_spectrum(spectra, 1, N1, N2)
+            hr, hi, hmr, hmi = hr * strength, hi * strength, hmr * weak, hmi * weak
+            br, bi, bmr, bmi = _load_spectrum(spectra, 0, N1, N2)
+            hr, hi, hmr, hmi = hr + br, hi + bi, hmr + bmr, hmi + bmi
+        else:
+            hr, hi, hmr, hmi = _load_spectrum(spectra, 0, N1, N2)
+        hi, hmi = hi * turned, hmi * turned
+        if not HOLD:
+            turn = _turn(angles + 3 * near, N1, N2)
+        x = _inverse(
+            dr * hr + di * hi, di * hr - dr * hi, dmr * hmr + dmi * hmi, dmi * hmr - dmr * hmi,
+            first, second, turn, angles + 3 * near, N1, N2, NARROW,
+        )  # fmt: skip
+        tl.store(_tile(dz + at, N1, N2), (x * pulled).to(dz.dtype.element_ty))
+        if not KEEP:
+            first, second = _first(products, N1), _second(products, N1, N2)
+        x, level = _level(tl.load(_tile(z + at, N1, N2)).to(tl.float32), NARROW)
+        if not HOLD:
+            turn = _turn(angles + 4 * near, N1, N2)
+        re, im, mr, mi = _transform(x, first, second, turn, angles + 4 * near, N1, N2, NARROW)
         # Q = conj(Z) dY, conjugated on the second strand.
         both = level * pulled
-        qr, qi = (zr * dr + zi * di) * both, (zr * di - zi * dr) * (both * turned)
-        qmr, qmi = (zmr * dmr + zmi * dmi) * both, (zmr * dmi - zmi * dmr) * (both * turned)
-        sr, si, smr, smi = sr + qr, si + qi, smr + qmr, smi + qmi
-        hr, hi, hmr, hmi = _load_spectrum(spectra, 0, N1, N2)
+        qr, qi = (re * dr + im * di) * both, (re * di - im * dr) * (both * turned)
+        qmr, qmi = (mr * dmr + mi * dmi) * both, (mr * dmi - mi * dmr) * (both * turned)
+        if SPILL:
+            _add_spectrum(sums, 0, qr, qi, qmr, qmi, outer == split * each, N1, N2)
+        else:
+            sr, si, smr, smi = sr + qr, si + qi, smr + qmr, smi + qmi
         if KIND != 0:
-            x, factor = _centre(tl.load(_tile(v + at, N1, N2)).to(tl.float32), L)
-            vr, vi, vmr, vmi = _transform(x, turn, products, angles, N1, N2, NARROW)
-            power, strength = _strength(vr, vi, L, BOUND, KIND == 2)
-            power, strength = _without_mean(power, N1, N2), _without_mean(strength, N1, N2)
-            middle, weak = _strength(vmr, vmi, L, BOUND, KIND == 2)
-            ar, ai = ar + qr * strength, ai + qi * strength
-            amr, ami = amr + qmr * weak, ami + qmi * weak
+            strength = _strength(power, BOUND, KIND == 2)
+            weak = _strength(middle, BOUND, KIND == 2)
+            pr, pi, pmr, pmi = qr * strength, qi * strength, qmr * weak, qmi * weak
+            if SPILL:
+                _add_spectrum(sums, 1, pr, pi, pmr, pmi, outer == split * each, N1, N2)
+            else:
+                ar, ai, amr, ami = ar + pr, ai + pi, amr + pmr, ami + pmi
             gr, gi, gmr, gmi = _load_spectrum(spectra, 1, N1, N2)
-            hr, hi = hr + gr * strength, hi + gi * strength
-            hmr, hmi = hmr + gmr * weak, hmi + gmi * weak
             slope = _slope(power, strength, BOUND, KIND == 2) * (gr * qr + gi * qi)
             sloped = _slope(middle, weak, BOUND, KIND == 2) * (gmr * qmr + gmi * qmi)
             # What every bin moves through the mean.
             shared = tl.sum(twice * slope * power)
             shared = (shared + 2 * tl.sum(sloped * middle, 0)) / L
+            if SPILL:
+                x = (tl.load(_tile(v + at, N1, N2)).to(tl.float32) - mean) * factor
+                if not HOLD:
+                    turn = _turn(angles + 5 * near, N1, N2)
+                vr, vi, vmr, vmi = _transform(
+                    x, first, second, turn, angles + 5 * near, N1, N2, NARROW
+                )
             # V stands here times `factor`, and the mean power is L / factor^2.
             factor *= 2.0 / L
             slope = _without_mean(slope - shared, N1, N2) * factor
             sloped = (sloped - shared) * factor
+            if not HOLD:
+                turn = _turn(angles + 6 * near, N1, N2)
             x = _inverse(
                 vr * slope, vi * slope, vmr * sloped, vmi * sloped,
-                turn, products, angles, N1, N2, NARROW,
+                first, second, turn, angles + 6 * near, N1, N2, NARROW,
             )  # fmt: skip
             tl.store(_tile(dv + at, N1, N2), x.to(dv.dtype.element_ty))
-        hi, hmi = hi * turned, hmi * turned
-        x = _inverse(
-            dr * hr + di * hi, di * hr - dr * hi, dmr * hmr + dmi * hmi, dmi * hmr - dmr * hmi,
-            turn, products, angles, N1, N2, NARROW,
-        )  # fmt: skip
-        tl.store(_tile(dz + at, N1, N2), (x * pulled).to(dz.dtype.element_ty))
-    _store_spectrum(sums, 0, sr, si, smr, smi, N1, N2)
-    if KIND != 0:
-        _store_spectrum(sums, 1, ar, ai, amr, ami, N1, N2)
+        if SPILL:
+            # The next row adds to what this one stored.
+            tl.debug_barrier()
+    if not SPILL:
+        _store_spectrum(sums, 0, sr, si, smr, smi, N1, N2)
+        if KIND != 0:
+            _store_spectrum(sums, 1, ar, ai, amr, ami, N1, N2)
 
 
 @triton.jit

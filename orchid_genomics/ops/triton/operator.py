@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from orchid_genomics.errors import NumericError
-from orchid_genomics.ops.triton import onchip
+from orchid_genomics.ops.triton import onchip, passes
 from orchid_genomics.ops.triton.machine import kernels, launch, on_device_of, power_of_two
 
 KINDS = {"static": 0, "correlation": 1, "magnitude": 2}
@@ -89,11 +89,10 @@ def long_conv(
     y_BDL = torch.empty_like(z_BDL, memory_format=torch.contiguous_format)
     z, v, y = (_by_strand(x, static_CF) for x in (z_BDL, v_BDL, y_BDL))
     spectra = [_pairs(x, z_BDL) for x in (static_CF, gain_CF, taps_CJ)]
-    if onchip.fits(z, v, taps_CJ, mask_BL):
-        run = kernels("onchip_kernels", z_BDL)
+    fused = _fused(z, v, taps_CJ, mask_BL)
+    if fused:
         with on_device_of(z_BDL):
-            plan = onchip.plan(z, KINDS[kind], bound, False)
-            onchip.convolve(run, z, v, spectra, y, plan)
+            fused.convolve(kernels(fused.KERNELS, z), z, v, spectra, y, KINDS[kind], bound)
         return y_BDL
     with on_device_of(z_BDL):
         for group, shape in _groups(z, spectra, kind, bound):
@@ -131,12 +130,13 @@ def backward(
         return [dz_BDL, dv_BDL, *(gradient.zero_() for gradient in gradients)]
     dy, z, v, dz, dv = (_by_strand(x, static_CF) for x in (dy_BDL, z_BDL, v_BDL, dz_BDL, dv_BDL))
     spectra = [_pairs(x, z_BDL) for x in (static_CF, gain_CF, taps_CJ)]
-    if onchip.fits(z, v, taps_CJ, mask_BL) and static_CF.dtype == torch.complex64:
-        run = kernels("onchip_kernels", z_BDL)
+    fused = _fused(z, v, taps_CJ, mask_BL)
+    if fused:
+        outs = (dz, dv, torch.view_as_real(dstatic), torch.view_as_real(dgain))
         with on_device_of(z_BDL):
-            plan = onchip.plan(z, KINDS[kind], bound, True)
-            outs = (dz, dv, torch.view_as_real(dstatic), torch.view_as_real(dgain))
-            onchip.differentiate(run, (dy, z, v), spectra, outs, plan)
+            fused.differentiate(
+                kernels(fused.KERNELS, z), (dy, z, v), spectra, outs, KINDS[kind], bound
+            )
         return [dz_BDL, dv_BDL, *gradients]
     run = kernels("spectrum_kernels", z_BDL)
     with on_device_of(z_BDL):
@@ -151,6 +151,14 @@ def backward(
             for gradient, part in zip(gradients, parts, strict=False):
                 gradient[group] = torch.view_as_complex(part)
     return [dz_BDL, dv_BDL, *gradients]
+
+
+def _fused(z: Tensor, v: Tensor, taps: Maybe, mask: Maybe) -> ModuleType | None:
+    """Who transforms these rows without cuFFT, if anyone."""
+    for way in (onchip, passes):
+        if way.fits(z, v, taps, mask):
+            return way
+    return None
 
 
 def _pull(

@@ -42,11 +42,9 @@ def letters(encoder, seed, batch=3, length=40):
 
 def replayed(passes, encoder, letters_BVL, mask_BL=None):
     with torch.inference_mode():
-        return Encoding(
-            *passes.run(
-                encoder, lambda *given: encoder._encoding(*given, None), letters_BVL, mask_BL
-            )
-        )
+        # Made in that mode, as they are where tokens come in.
+        given = letters_BVL.clone(), None if mask_BL is None else mask_BL.clone()
+        return Encoding(*passes.run(encoder, lambda *each: encoder._encoding(*each, None), *given))
 
 
 def assert_equal(found, wanted):

@@ -44,7 +44,6 @@ from orchid_genomics.model.strands import (
 )
 from orchid_genomics.model.tokens import Sequences, as_tokens
 from orchid_genomics.ops import BACKENDS, long_conv, triton
-from orchid_genomics.ops.norm import norm
 from orchid_genomics.ops.pointers import Pointers, find_pointers, index_readers, read_pointers
 from orchid_genomics.ops.products import EPS, read_table
 from orchid_genomics.recipe import Strict, one_of
@@ -646,7 +645,8 @@ class Orchid(nn.Module):
                 x_BDL = channel_groups.run_block(block, x_BDL, dtype)
             else:
                 x_BDL = block(x_BDL, *given)
-        normed_BDL = norm(x_BDL, self.norm.channel_scale().to(x_BDL.dtype))
+        scale_D = self.norm.channel_scale().to(x_BDL.dtype)
+        normed_BDL = BACKENDS[self.recipe.backend].norm(x_BDL, scale_D)
         return Encoding(normed_BDL.transpose(1, 2), x_BDL, motifs_BDL)
 
     def pointers(self, letters_BVL: Tensor) -> Pointers | None:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from orchid_genomics.errors import MachineError, NumericError
-from orchid_genomics.ops import fft, gates, mlp, reference, standing, triton
+from orchid_genomics.ops import fft, gates, mlp, norm, reference, standing, triton
 from orchid_genomics.registry import Registry
 
 Kind = Literal["correlation", "magnitude", "static"]
@@ -22,8 +22,8 @@ class Backend(NamedTuple):
 
     `long_conv` takes what `ops.long_conv` has checked, by position: z, v, static, gain, taps, mask,
     kind and bound. `standing` takes threshold and turned as well; without it a backend refuses
-    them. The other parts (`ops.gates`, `ops.mlp`) are written in torch and serve any backend; one
-    for another device may bring its own.
+    them. The other parts (`ops.gates`, `ops.mlp`, `ops.norm`) are written in torch and serve any
+    backend; one for another device may bring its own.
     """
 
     long_conv: Callable[..., Tensor]
@@ -31,12 +31,15 @@ class Backend(NamedTuple):
     leave: Callable[..., Tensor] = gates.leave
     gated_mlp: Callable[..., Tensor] = mlp.gated_mlp
     standing: Callable[..., Tensor] | None = None
+    norm: Callable[..., Tensor] = norm.norm
 
 
 BACKENDS: Registry[Backend] = Registry("backend")
 BACKENDS["fft"] = Backend(fft.long_conv, standing=standing.long_conv)
 BACKENDS["reference"] = Backend(reference.long_conv, standing=standing.plain)
-BACKENDS["triton"] = Backend(triton.long_conv, triton.enter, triton.leave, triton.gated_mlp)
+BACKENDS["triton"] = Backend(
+    triton.long_conv, triton.enter, triton.leave, triton.gated_mlp, norm=triton.norm
+)
 
 
 def _by_device(part: str) -> Callable[..., Any]:
@@ -55,6 +58,7 @@ BACKENDS["auto"] = Backend(
     _by_device("leave"),
     _by_device("gated_mlp"),
     standing.long_conv,
+    _by_device("norm"),
 )
 
 

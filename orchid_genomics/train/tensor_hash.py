@@ -7,6 +7,8 @@ right must clear the bits that the sign would bring in.
 import torch
 from torch import Tensor
 
+from orchid_genomics.sequence.hashing import hash_integers
+
 
 def hash_tensors(*parts: int | Tensor) -> Tensor:
     """An int64 hash of integers, broadcast together: splitmix64 folded over the parts.
@@ -24,8 +26,11 @@ def hash_tensors(*parts: int | Tensor) -> Tensor:
         int64, at least one-dimensional; the bits are those of the uint64 hash.
     """
     device = next((part.device for part in parts if isinstance(part, Tensor)), None)
-    state = torch.zeros(1, dtype=torch.int64, device=device)
-    for part in parts:
+    # What comes before the first tensor is folded here: a GPU would be asked ten times a part.
+    count = next((i for i, part in enumerate(parts) if isinstance(part, Tensor)), len(parts))
+    start = int(hash_integers(*parts[:count])[0]) if count else 0
+    state = torch.full((1,), _signed(start), dtype=torch.int64, device=device)
+    for part in parts[count:]:
         state = (state ^ part) + _signed(0x9E3779B97F4A7C15)
         state = (state ^ _shift_right(state, 30)) * _signed(0xBF58476D1CE4E5B9)
         state = (state ^ _shift_right(state, 27)) * _signed(0x94D049BB133111EB)

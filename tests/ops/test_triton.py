@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from orchid_genomics.model.orchid import GatedMLP, Mixer, OrchidRecipe
+from orchid_genomics.model.orchid import GatedMLP, Mixer, OrchidRecipe, over_rms
 from orchid_genomics.ops import long_conv
 from orchid_genomics.ops.triton import available, block, machine, onchip, operator, passes
 
@@ -290,6 +290,23 @@ def test_gated_mlp_is_the_plain_one(strands, blocks):
     layer = built(GatedMLP, width=8, strands=strands, mlp=1.5, mlp_blocks=blocks).double()
     x, _ = stream(2, 8, 5, torch.float64, masked=False)
     agree(outcome(layer, x), outcome(layer, x, plain=True), 1e-9)
+
+
+@possible
+@pytest.mark.parametrize("L", [1, 19])
+def test_the_last_norm_is_the_plain_one(L, monkeypatch):
+    monkeypatch.setattr(block, "BLOCK", 16)
+    monkeypatch.setattr(block, "CHANNELS", 4)
+    x, _ = stream(2, 6, L, torch.float64, masked=False)
+    scale = torch.arange(1.0, 7, dtype=torch.float64, device=DEVICE, requires_grad=True)
+    found, plain = block.norm(x, scale), over_rms(x) * scale[:, None]
+    weight = torch.randn_like(found)
+    for ours, theirs in zip(
+        (found, *torch.autograd.grad((found * weight).sum(), (x, scale))),
+        (plain, *torch.autograd.grad((plain * weight).sum(), (x, scale))),
+        strict=True,
+    ):
+        assert torch.allclose(ours, theirs, atol=1e-10)
 
 
 @possible

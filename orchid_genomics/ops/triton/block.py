@@ -240,6 +240,39 @@ def gated_mlp_backward(
         return [dx, *weights, torch.cat([each.to(rms) for each in biases])]
 
 
+@torch.library.custom_op("orchid::norm_triton", mutates_args=())
+def norm(x_BDL: Tensor, scale_D: Tensor) -> Tensor:
+    """x over its root mean square over channels, times a scale a channel; see `ops.norm`."""
+    run, x = kernels("block_kernels", x_BDL), x_BDL.contiguous()
+    y, (_, D, L) = torch.empty_like(x), x.shape
+    if x.numel():
+        with on_device_of(x):
+            grid, options = _norm_grid(x)
+            launch(run.norm_kernel, grid, x, _wide(scale_D), y, D, L, **options)
+    return y
+
+
+@torch.library.custom_op("orchid::norm_triton_backward", mutates_args=())
+def norm_backward(dy_BDL: Tensor, x_BDL: Tensor, scale_D: Tensor) -> list[Tensor]:
+    """Gradients of x and scale."""
+    run, x = kernels("block_kernels", x_BDL), x_BDL.contiguous()
+    if not x.numel():
+        return _zeros(x, scale_D)
+    with on_device_of(x):
+        (grid, options), dx, (_, D, L) = _norm_grid(x), torch.empty_like(x), x.shape
+        wide = _wide(scale_D)
+        sums = wide.new_empty(grid[0] * grid[1], D)
+        given = (dy_BDL.contiguous(), x, wide, dx, sums)
+        launch(run.scaled_norm_backward_kernel, grid, *given, D, L, **options)
+        return [dx, sums.sum(0).to(scale_D.dtype)]
+
+
+def _norm_grid(x_BDL: Tensor) -> tuple[tuple[int, int], dict]:
+    B, _, L = x_BDL.shape
+    block = min(128, _block(L))
+    return (-(-L // block), B), {"EPS": EPS, "CHANNELS": CHANNELS, "BLOCK": block}
+
+
 def _fits_on_chip(weight: Tensor, halves: int) -> bool:
     """Whether a program can hold all channels of some positions beside the matrices' pieces."""
     return weight.dtype in ON_CHIP and len(weight) == halves and weight.shape[2] <= WIDEST
@@ -485,6 +518,12 @@ def _mlp_gradients(ctx: Any, dy: Tensor) -> tuple[Maybe, ...]:
     return dx, dw_in, gradient_if(db_in, b_in), dw_out, gradient_if(db_out, b_out), None
 
 
+norm.register_autograd(
+    lambda ctx, dy: tuple(norm_backward(dy, *ctx.saved_tensors)),
+    setup_context=lambda ctx, inputs, output: ctx.save_for_backward(*inputs),
+)
+norm.register_fake(lambda x, scale: fake(x))
+norm_backward.register_fake(lambda dy, x, scale: fakes(x, scale))
 enter.register_autograd(_enter_gradients, setup_context=save_inputs)
 leave.register_autograd(_leave_gradients, setup_context=_save_leave)
 gated_mlp.register_autograd(_mlp_gradients, setup_context=save_inputs)

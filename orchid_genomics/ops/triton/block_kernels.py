@@ -133,6 +133,56 @@ def rms_kernel(
 
 
 @triton.jit
+def norm_kernel(
+    x, scale, y, D, L, EPS: tl.constexpr, CHANNELS: tl.constexpr, BLOCK: tl.constexpr
+):  # fmt: skip
+    """y = x over its root mean square, times a scale a channel, which is as wide as the sums."""
+    b = tl.program_id(1).to(tl.int64)
+    t = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    total = tl.zeros((BLOCK,), scale.dtype.element_ty)
+    for first in range(0, D, CHANNELS):
+        d = first + tl.arange(0, CHANNELS)
+        inside, at = (d[:, None] < D) & (t[None, :] < L), (b * D + d[:, None]) * L + t[None, :]
+        value = _read(x, at, inside, scale)
+        total += tl.sum(value * value, 0)
+    rms = (1 / tl.sqrt(total / D + EPS))[None, :]
+    for first in range(0, D, CHANNELS):
+        d = first + tl.arange(0, CHANNELS)
+        inside, at = (d[:, None] < D) & (t[None, :] < L), (b * D + d[:, None]) * L + t[None, :]
+        factor = tl.load(scale + d, mask=d < D, other=0.0)[:, None]
+        tl.store(y + at, _read(x, at, inside, scale) * rms * factor, mask=inside)
+
+
+@triton.jit
+def scaled_norm_backward_kernel(
+    dy, x, scale, dx, dscale, D, L,
+    EPS: tl.constexpr, CHANNELS: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    """dx of `norm_kernel`, and every piece's sums for the scale (pieces, D)."""
+    b = tl.program_id(1).to(tl.int64)
+    t = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    total = tl.zeros((BLOCK,), scale.dtype.element_ty)
+    share = tl.zeros((BLOCK,), scale.dtype.element_ty)
+    for first in range(0, D, CHANNELS):
+        d = first + tl.arange(0, CHANNELS)
+        inside, at = (d[:, None] < D) & (t[None, :] < L), (b * D + d[:, None]) * L + t[None, :]
+        value = _read(x, at, inside, scale)
+        factor = tl.load(scale + d, mask=d < D, other=0.0)[:, None]
+        total += tl.sum(value * value, 0)
+        share += tl.sum(_read(dy, at, inside, scale) * factor * value, 0)
+    rms = 1 / tl.sqrt(total / D + EPS)
+    share = (share * rms * rms / D)[None, :]
+    dscale += (b * tl.num_programs(0) + tl.program_id(0)) * D
+    for first in range(0, D, CHANNELS):
+        d = first + tl.arange(0, CHANNELS)
+        inside, at = (d[:, None] < D) & (t[None, :] < L), (b * D + d[:, None]) * L + t[None, :]
+        value, upstream = _read(x, at, inside, scale), _read(dy, at, inside, scale)
+        factor = tl.load(scale + d, mask=d < D, other=0.0)[:, None]
+        tl.store(dx + at, (upstream * factor - value * share) * rms[None, :], mask=inside)
+        tl.store(dscale + d, tl.sum(upstream * value * rms[None, :], 1), mask=d < D)
+
+
+@triton.jit
 def norm_backward_kernel(
     e,
     x,

@@ -46,14 +46,30 @@ def quiet():
         yield
 
 
-def fit_of(steps, accumulate, device=CPU, hash_length=7):
+@pytest.fixture
+def fit_of(tmp_path):
+    """Runs that log to a list: made of their steps, the parts of a step, and a device."""
+
+    def make(steps, accumulate, device=CPU):
+        losses = []
+        fit = _fit(tmp_path, steps, accumulate, device, losses)
+        fit.losses = losses
+        return fit
+
+    return make
+
+
+def _fit(folder, steps, accumulate, device, losses):
     torch.manual_seed(0)
-    filter = CorrelationRecipe(hash_length=hash_length, agreement=0.5)
+    filter = CorrelationRecipe(hash_length=7, agreement=0.5)
     shape = ModelRecipe(
         encoder=OrchidRecipe(width=16, depth=2, filter=filter), head=LettersRecipe()
     )
-    run = SimpleNamespace(folder=None, log=lambda **_: None, load=lambda *_: None)
-    run.save = lambda *_: None
+
+    def log(**values):
+        losses.append(values["loss"])
+
+    run = SimpleNamespace(folder=folder, log=log, load=lambda *_: None, save=lambda *_: None)
     return Fit(
         OrchidModel(shape),
         MaskedLetters(MaskedRecipe(), DNA),
@@ -71,7 +87,7 @@ def weights(fit):
 
 
 @pytest.mark.parametrize("accumulate", [1, 2])
-def test_pointers_found_ahead_train_as_those_found_inside_bit_for_bit(accumulate):
+def test_pointers_found_ahead_train_as_those_found_inside_bit_for_bit(fit_of, accumulate):
     ahead, inside = fit_of(4, accumulate), fit_of(4, accumulate)
     ahead.run()
     # As before there was a search ahead: the model finds its pointers by itself.
@@ -82,7 +98,7 @@ def test_pointers_found_ahead_train_as_those_found_inside_bit_for_bit(accumulate
         assert torch.equal(one, other)
 
 
-def test_a_batch_that_nobody_prepared_is_searched_when_it_comes():
+def test_a_batch_that_nobody_prepared_is_searched_when_it_comes(fit_of):
     ahead, here = fit_of(3, 1), fit_of(3, 1)
     ahead.run()
     stage = here.stages[0]
@@ -95,7 +111,7 @@ def test_a_batch_that_nobody_prepared_is_searched_when_it_comes():
 
 
 @pytest.mark.parametrize("device", [CPU, pytest.param(torch.device("cuda"), marks=on_gpu)])
-def test_a_step_over_buffers_reads_the_pointers_of_each_batch(device):
+def test_a_step_over_buffers_reads_the_pointers_of_each_batch(fit_of, device):
     """The shapes of a GPU's pointers on any device, in buffers that stay where they are."""
     if not triton.available(device.type):
         pytest.skip("triton is not interpreted here")
@@ -110,8 +126,7 @@ def test_a_step_over_buffers_reads_the_pointers_of_each_batch(device):
     for batch in stage.batches(buffered.seed, 0, 3, parts, buffered.parts.ahead(parts), 2):
         assert [each.dtype for each in batch.prepared[0]] == [np.int32, np.float32, *2 * [np.int32]]
         replay.issue(batch)
-    assert len(replay.read(wait=True)) == 3
+    losses = [outcome.nats for outcome in replay.read(wait=True)]
     assert not said
     assert len(replay.orders) == 1
-    for one, other in zip(weights(buffered), weights(plain), strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+    assert losses == pytest.approx(plain.losses, rel=1e-4)

@@ -80,8 +80,8 @@ def motifs_to_begin_with(data: LabelledSet, count: int, taps: int, both: bool) -
     many, of fewer letters too.
 
     A long motif that is fitted around a short one takes in what happens to stand beside it, such as
-    repeats of one family: K562 CEBPB, AUROC of the best motif by itself held out .852 with 15 letters and
-    .842 with 23; CTCF, which is long, the other way.
+    repeats of one family: K562 CEBPB, AUROC of the best motif by itself on held-out rows .852 with
+    15 letters and .842 with 23; CTCF, which is long, the other way.
     """
     longest = enriched_motifs(data, count, taps, both)
     if taps <= USUAL:

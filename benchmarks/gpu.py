@@ -280,6 +280,7 @@ def main() -> None:
     options.add_argument(
         "--attention", type=int, default=262_144, help="the longest window of the quadratic peers"
     )
+    options.add_argument("--kinds", nargs="+", default=["correlation"], help="or magnitude too")
     options.add_argument("--rounds", type=int, default=3)
     options.add_argument("--check", action="store_true", help="whether it is right, and no timing")
     options.add_argument(
@@ -330,9 +331,10 @@ def timed(chosen: argparse.Namespace) -> None:
     print(measure.table(["a step", "memory"], saved["pretraining"]), flush=True)
     measure.save(NOW, saved)
     for backward, title in ((False, "forward"), (True, "forward + backward")):
-        kinds = ("correlation", "magnitude")
         rows = [
-            operator_row(chosen, n, kind, backward, speed) for n in chosen.lengths for kind in kinds
+            operator_row(chosen, n, kind, backward, speed)
+            for n in chosen.lengths
+            for kind in chosen.kinds
         ]
         saved[f"operator, {title}"] = rows
         measure.save(NOW, saved)

@@ -155,15 +155,18 @@ def product_backward(
     return _times(weight.transpose(1, 2), dout_RGOn).view(x_RDn.shape)
 
 
-def sum_products(a_RGIn: Tensor, b_RGJn: Tensor) -> Tensor:
-    """The sum over rows and positions of a b^T, (G, I, J), float32 at least: gradients of weights
-    that every position shares. Positions are taken in pieces where a GPU would idle otherwise.
+def sum_products(a_RGIn: Tensor, b_RGJn: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+    """The sum over rows and positions of a b^T, (G, I, J), of `dtype`, or float32 at least:
+    gradients of weights that every position shares. Positions are taken in pieces where a GPU would
+    idle otherwise.
     """
     R, G, _, n = a_RGIn.shape
     wide = _wide(a_RGIn.dtype)
     if a_RGIn.is_cuda and R * G <= MANY and n >= PIECES * PIECE:
-        return sum_in_pieces(a_RGIn, b_RGJn)
-    return torch.matmul(a_RGIn, b_RGJn.mT).sum(0, dtype=wide)
+        return sum_in_pieces(a_RGIn, b_RGJn).to(dtype or wide)
+    each = torch.matmul(a_RGIn, b_RGJn.mT)
+    # A sum of bfloat16 is float32 until its last number: narrowing it costs no call.
+    return each.sum(0) if dtype == each.dtype else each.sum(0, dtype=wide).to(dtype or wide)
 
 
 def sum_in_pieces(a_RGIn: Tensor, b_RGJn: Tensor) -> Tensor:

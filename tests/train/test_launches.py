@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
+from torch._C._autograd import DeviceType
 from torch._library.custom_ops import OPDEFS
 from torch.profiler import ProfilerActivity, profile
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -31,7 +32,7 @@ FREE = {
 }  # fmt: skip
 
 
-CALLS, LAUNCHES = 2000, 740
+CALLS, LAUNCHES = 2000, 700
 """The most for the gradients of one step, clipped; the optimizer is one more kernel on a GPU."""
 
 
@@ -114,5 +115,6 @@ def test_launches_on_a_gpu():
     with profile(activities=[ProfilerActivity.CUDA]) as profiled:
         run()
         torch.cuda.synchronize()
-    kernels = Counter(each.name for each in profiled.events())
-    assert kernels.total() <= 1.2 * LAUNCHES, kernels
+    on_device = (each for each in profiled.events() if each.device_type == DeviceType.CUDA)
+    kernels = Counter(each.name for each in on_device)
+    assert kernels.total() <= LAUNCHES, kernels

@@ -101,7 +101,9 @@ def enter_backward(
         else:
             dx = _norm_backward(run, _product(weight.transpose(1, 2), dP), x, rms, None)
         dweight = _weight_gradient(dP, narrow, weight)
-        return [dx, dweight, _sum_pieces(dbias, weight), _sum_pieces(dtaps, taps)]
+        # Small parameters come in a wide type of their own.
+        dbias = torch.zeros(0) if bias is None else _sum_pieces(dbias, bias)
+        return [dx, dweight, dbias, _sum_pieces(dtaps, taps)]
 
 
 @torch.library.custom_op("orchid::leave_triton", mutates_args=())
@@ -470,8 +472,7 @@ def _residual(x_BDL: Tensor, weight: Tensor, bias: Maybe, u: Tensor) -> Tensor:
 
 def _weight_gradient(dout: Tensor, x_BDL: Tensor, weight: Tensor) -> Tensor:
     (B, _, L), (G, O, I) = x_BDL.shape, weight.shape
-    gradient = sum_products(dout.view(B, G, O, L), x_BDL.view(B, G, I, L))
-    return gradient.to(weight.dtype)
+    return sum_products(dout.view(B, G, O, L), x_BDL.view(B, G, I, L), weight.dtype)
 
 
 def _bias_gradient(dout: Tensor, bias: Maybe) -> Tensor:

@@ -232,7 +232,7 @@ def convolve_kernel(
     SPECTRA: tl.constexpr = 1 if KIND == 0 else 2
     bins: tl.constexpr = N1 // 2 * N2 + N2 // 2
     # Addresses that differ in name alone: what is kept from one use to the next takes registers.
-    near = 0 if HOLD else tl.multiple_of(nothing * C, 16)
+    near = 0 if HOLD else tl.multiple_of(nothing * tl.num_programs(0), 16)
     c, split = (tl.program_id(0) % C).to(tl.int64), tl.program_id(0) // C
     spectra += c * SPECTRA * 2 * bins
     if KEEP:
@@ -290,7 +290,7 @@ def differentiate_kernel(
     SPECTRA: tl.constexpr = 1 if KIND == 0 else 2
     bins: tl.constexpr = N1 // 2 * N2 + N2 // 2
     # Addresses that differ in name alone: what is kept from one use to the next takes registers.
-    near = 0 if HOLD else tl.multiple_of(nothing * C, 16)
+    near = 0 if HOLD else tl.multiple_of(nothing * tl.num_programs(0), 16)
     c, split = (tl.program_id(0) % C).to(tl.int64), tl.program_id(0) // C
     spectra += c * SPECTRA * 2 * bins
     sums += (split * C + c) * SPECTRA * 2 * bins

@@ -49,7 +49,7 @@ CHOICES = {  # every value is compiled at least once
     ],
     "differentiate_kernel": [
         {"KIND": 0, "NARROW": True, "SPILL": True},
-        {"KIND": 2, "NARROW": False, "SPILL": False},
+        {"KIND": 2, "NARROW": True, "SPILL": False},
     ],
     "split_kernel": [{"KIND": 0}, {"KIND": 1}],
     "between_kernel": [{"KIND": 0}, {"KIND": 2}],
@@ -118,9 +118,10 @@ def build(kernel, constants: dict, narrow: str, architecture: int, ones: bool):
     if "products" in kernel.arg_names:
         narrow = "*bf16" if constants.get("NARROW", True) else "*fp32"
     spectral = kernel.fn.__module__.endswith("spectrum_kernels")
+    sizes = (INTEGERS & set(kernel.arg_names)) - set(kernel.do_not_specialize or ())
     constants = {
         **constants,
-        **(dict.fromkeys(INTEGERS & set(kernel.arg_names), 1) if ones else {}),
+        **(dict.fromkeys(sizes, 1) if ones else {}),
     }
     kinds, aligned = {}, {}
     for place, name in enumerate(kernel.arg_names):

@@ -664,8 +664,7 @@ class Orchid(nn.Module):
         hidden_BL = letters_BVL[:, self.alphabet.mask] == 1
         code_BL = torch.where(hidden_BL, self.alphabet.n, code_BL)
         # On the host: every list that the search makes is one more wait for a GPU.
-        found = self.find_pointers(code_BL.cpu(), code_BL.device)
-        return found._make(each if each is None else each.to(code_BL.device) for each in found)
+        return self.find_pointers(code_BL.cpu(), code_BL.device).to(code_BL.device)
 
     @property
     def looks_up(self) -> bool:

@@ -60,6 +60,12 @@ class Pointers(NamedTuple):
     first: Tensor | None = None
     reader: Tensor | None = None
 
+    def to(self, device: torch.device) -> "Pointers":
+        """The same on a device."""
+        first = None if self.first is None else self.first.to(device)
+        reader = None if self.reader is None else self.reader.to(device)
+        return Pointers(self.partner_BJL.to(device), self.weight_BSJL.to(device), first, reader)
+
 
 def find_pointers(
     codes_BL: Tensor, length: int, threshold: float = 0.95, both_strands: bool = True

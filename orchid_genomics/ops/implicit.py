@@ -76,13 +76,15 @@ def spectrum(
         *_, m, taper = _network(_middle(L, rate), *parameters)
         middle = taps_NCL[..., L // 2]
         middle.add_((m * taper)[..., 0]).mul_(0.5)
+    taps, parts = taps_NCL.view(N * C, L), groups(N * C, L, rate.device)
+    if len(parts) == 1:  # no copy to its place
+        return torch.fft.rfft(taps).view(N, C, -1)
     spectrum = torch.empty(N * C, L // 2 + 1, dtype=_complex(rate), device=rate.device)
-    taps = taps_NCL.view(N * C, L)
 
     def transform(rows: slice) -> None:
         spectrum[rows] = torch.fft.rfft(taps[rows])
 
-    for rows in groups(N * C, L, rate.device):
+    for rows in parts:
         transform(rows)
     return spectrum.view(N, C, -1)
 
@@ -102,18 +104,22 @@ def spectrum_backward(
     """Gradients of the six parameters, in their order."""
     parameters = (w_first, b_first, w_second, b_second, w_last, rate)
     N, C = rate.shape
-    dtaps_NCL = torch.empty(N, C, L, dtype=rate.dtype, device=rate.device)
-    dspectrum, dtaps = dspectrum_NCF.reshape(N * C, -1), dtaps_NCL.view(N * C, L)
+    dspectrum, parts = dspectrum_NCF.reshape(N * C, -1), groups(N * C, L, rate.device)
 
-    def transform(rows: slice) -> None:
+    def transform(rows: slice) -> Tensor:
         half = dspectrum[rows] * (L / 2)  # the inverse counts inner bins twice
         half[:, 0] *= 2
         if L % 2 == 0:
             half[:, -1] *= 2
-        dtaps[rows] = torch.fft.irfft(half, n=L)
+        return torch.fft.irfft(half, n=L)
 
-    for rows in groups(N * C, L, rate.device):
-        transform(rows)
+    if len(parts) == 1:  # no copy to its place
+        dtaps = transform(parts[0])
+    else:
+        dtaps = torch.empty(N * C, L, dtype=rate.dtype, device=rate.device)
+        for rows in parts:
+            dtaps[rows] = transform(rows)
+    dtaps_NCL = dtaps.view(N, C, L)
     # The tap is the mean of two lags, so each gets half.
     if L % 2 == 0:
         dtaps_NCL[..., L // 2] *= 0.5
@@ -145,7 +151,10 @@ def _network(
     sine_one = one.sin()
     two = torch.baddbmm(b_second[..., None], w_second, sine_one)
     sine_two = two.sin()
-    taper = torch.mul(rate[..., None], -lag.abs()).clamp_(min=FARTHEST).exp_()
+    taper = torch.mul(rate[..., None], -lag.abs())
+    if not taper.is_cuda:  # where it is slow: on a GPU it would be one more pass
+        taper.clamp_(min=FARTHEST)
+    taper.exp_()
     return given, one, sine_one, two, sine_two, torch.bmm(w_last, sine_two), taper
 
 

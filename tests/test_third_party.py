@@ -233,7 +233,9 @@ def test_what_nobody_registered_is_one_line_with_all_choices(run, folder):
         "except SystemExit as stop: print(stop.code)"
     )
     said = run(program, "pretrain", "run.toml", "-o", "run", "--set", "model.backend=cufft")
-    assert "model.backend: 'cufft'; possible: 'fft', 'reference', 'triton' or 'plain'" in said
+    assert (
+        "model.backend: 'cufft'; possible: 'fft', 'reference', 'triton', 'auto' or 'plain'" in said
+    )
     said = run(program, "pretrain", "run.toml", "-o", "run", "--set", "objective.kind=next")
     assert "objective: unknown kind 'next'; possible: 'masked', 'recall', 'rare'" in said
     parts = ("train", "dev", "test")

@@ -4,6 +4,8 @@ The trap: torch has no unsigned 64-bit arithmetic, so words are signed and wrap;
 right must clear the bits that the sign would bring in.
 """
 
+from itertools import takewhile
+
 import torch
 from torch import Tensor
 
@@ -27,10 +29,10 @@ def hash_tensors(*parts: int | Tensor) -> Tensor:
     """
     device = next((part.device for part in parts if isinstance(part, Tensor)), None)
     # What comes before the first tensor is folded here: a GPU would be asked ten times a part.
-    count = next((i for i, part in enumerate(parts) if isinstance(part, Tensor)), len(parts))
-    start = int(hash_integers(*parts[:count])[0]) if count else 0
+    before = list(takewhile(lambda part: not isinstance(part, Tensor), parts))
+    start = int(hash_integers(*(int(part) for part in before))[0]) if before else 0
     state = torch.full((1,), _signed(start), dtype=torch.int64, device=device)
-    for part in parts[count:]:
+    for part in parts[len(before) :]:
         state = (state ^ part) + _signed(0x9E3779B97F4A7C15)
         state = (state ^ _shift_right(state, 30)) * _signed(0xBF58476D1CE4E5B9)
         state = (state ^ _shift_right(state, 27)) * _signed(0x94D049BB133111EB)

@@ -27,7 +27,9 @@ BLOCK = 256  # positions a program takes at once
 CHANNELS = 16  # channels that a program of the norm takes at once
 ON_CHIP = (torch.bfloat16,)
 """Types of weights whose products are part of the kernels around them; others go by cuBLAS."""
-WIDEST = 128  # channels of a half that such a kernel holds
+# Channels of a half that such a kernel holds: of 96 registers spill, and a step took 16.9 ms on an
+# H200 where cuBLAS between the kernels takes 7.3.
+WIDEST = 64
 HIDDEN, POSITIONS = 32, 64  # hidden channels it takes at once, and positions
 LAUNCH = {
     "mlp_backward_kernel": {"num_warps": 8, "maxnreg": 128},
@@ -125,13 +127,14 @@ def leave(
     if not u.numel():
         return torch.empty_like(x_BDL, memory_format=torch.contiguous_format)
     with on_device_of(u):
-        given = [t.contiguous() for t in (y_BDL, z_BDL, s2_BDL)]
+        given = tuple(t.contiguous() for t in (y_BDL, z_BDL, s2_BDL))
         if _fits_on_chip(weight, halves):
             options = {"HALVES": halves, "BIAS": bias is not None, **_tile(u, halves)}
             out = torch.empty_like(x_BDL, memory_format=torch.contiguous_format)
             skip = _wide(skip)
-            given = (x_BDL.contiguous(), *given, skip, weight.contiguous(), _or(bias, skip), out)
-            _launch_positions("leave_product_kernel", u, given, weight.shape[2], options)
+            parameters = (skip, weight.contiguous(), _or(bias, skip))
+            arguments = (x_BDL.contiguous(), *given, *parameters, out)
+            _launch_positions("leave_product_kernel", u, arguments, weight.shape[2], options)
             return out
         C, L = u.shape[1] // halves, u.shape[2]
         grid, options = _grid(u, halves), {"HALVES": halves, "BLOCK": _block(L)}
@@ -178,11 +181,11 @@ def leave_backward(
         dskip = wide.new_empty(grid[0] * grid[2], skip.numel())
         C, L = y.shape[1] // halves, y.shape[2]
         options = {"HALVES": halves, "BLOCK": _block(L)}
-        given = (du, y, z, s2, wide, u, dy, dz, ds2, dskip)
-        launch(run.leave_backward_kernel, grid, *given, C, L, **options)
-        sums = [_sum_pieces(dskip, wide), _bias_gradient(dout, bias)]
-        both = torch.cat([each.to(wide) for each in sums])
-        return [dy, dz, ds2, _weight_gradient(narrow, u, weight), both]
+        arguments = (du, y, z, s2, wide, u, dy, dz, ds2, dskip)
+        launch(run.leave_backward_kernel, grid, *arguments, C, L, **options)
+        both = (_sum_pieces(dskip, wide), _bias_gradient(dout, bias))
+        small = torch.cat([each.to(wide) for each in both])
+        return [dy, dz, ds2, _weight_gradient(narrow, u, weight), small]
 
 
 @torch.library.custom_op("orchid::gated_mlp_triton", mutates_args=())
@@ -313,8 +316,8 @@ def _mlp_on_chip(
     x: Tensor, w_in: Tensor, b_in: Maybe, w_out: Tensor, b_out: Maybe, halves: int
 ) -> Tensor:
     y, none, H = torch.empty_like(x), _room(x), w_out.shape[2]
-    options = {"HALVES": halves, "BIAS": b_in is not None, "BIAS_OUT": b_out is not None}
-    options |= {"EPS": EPS, **_tile(x, halves, H)}
+    biases = {"BIAS": b_in is not None, "BIAS_OUT": b_out is not None}
+    options = {"HALVES": halves, "EPS": EPS, **biases, **_tile(x, halves, H)}
     bias = none if b_in is None else _wide(b_in)
     given = (x, w_in.contiguous(), bias, w_out.contiguous(), _or(b_out, none), y)
     _launch_positions("mlp_kernel", x, given, w_in.shape[2], options, H)
@@ -366,8 +369,7 @@ def _tile(x_BDL: Tensor, halves: int, hidden: int = 0) -> dict[str, int]:
     """Channels of a half as a power of two, hidden channels taken at once, and positions."""
     _, D, L = x_BDL.shape
     width = max(16, power_of_two(D // halves))
-    block = POSITIONS if width < WIDEST else POSITIONS // 2
-    tile = {"WIDTH": width, "BLOCK": min(block, max(16, power_of_two(L)))}
+    tile = {"WIDTH": width, "BLOCK": min(POSITIONS, max(16, power_of_two(L)))}
     return tile | ({"HIDDEN": max(16, power_of_two(min(hidden, HIDDEN)))} if hidden else {})
 
 

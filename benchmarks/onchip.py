@@ -2,8 +2,7 @@
 both, forward and backward alone; other ways to launch it beside.
 
 ``python benchmarks/onchip.py --other '{"maxnreg": 168}'`` takes under a minute: every choice is
-compiled in a process of its own, and reported as soon as it is. ORCHID_PASSES=1 adds rows beyond
-8,192 letters.
+compiled in a process of its own, and reported as soon as it is.
 """
 
 import argparse
@@ -18,32 +17,26 @@ from typing import Any
 import torch
 from gpu_check import call, farthest, inputs
 
-from orchid_genomics.ops.triton import onchip, passes
+from orchid_genomics.ops.triton import onchip
 
 LENGTHS = (8192, 4096, 2048, 1024, 512)
-FURTHER = (1 << 14, 1 << 17, 1 << 20)
 CHANNELS, POSITIONS = 256, 131_072
 Choice = dict[str, Any]
 
 
 def arguments(length: int, dtype: torch.dtype, kind: str = "correlation") -> dict[str, Any]:
-    batch = max(1, POSITIONS // length)
+    batch = POSITIONS // length
     return inputs(batch, CHANNELS, length, kind, 0, True, dtype, "cuda")
 
 
-DEFAULTS, PASSES = dict(onchip.CHOICES), passes.ON
+DEFAULTS = dict(onchip.CHOICES)
 
 
 def use(length: int, choice: Choice | None) -> None:
     """Launch rows of a length so; None: leave them to cuFFT."""
-    onchip.ON, passes.ON = choice is not None, PASSES and choice is not None
+    onchip.ON = choice is not None
     forward, backward = DEFAULTS.get(length, ({}, {}))
     onchip.CHOICES[length] = {**forward, **(choice or {})}, {**backward, **(choice or {})}
-
-
-def small(length: int) -> tuple[int, int]:
-    """Rows and channels of a comparison."""
-    return (3, 32) if length < 1 << 15 else (1, 8)
 
 
 Job = tuple[int, Choice, str, torch.dtype]
@@ -53,7 +46,7 @@ def compiled(job: Job) -> str:
     """The fault of a choice, if it has one; the compiled kernels are on disk for all."""
     length, choice, kind, dtype = job
     use(length, choice)
-    given = inputs(*small(length), length, kind, 0, True, dtype, "cuda")
+    given = inputs(3, 32, length, kind, 0, True, dtype, "cuda")
     try:
         call(given, torch.ones_like(given["z_BDL"]), "triton")
         torch.cuda.synchronize()
@@ -98,7 +91,7 @@ def _tensors(given: dict[str, Any]) -> list[torch.Tensor | None]:
 def right(job: Job) -> str:
     """The largest differences from cuFFT's path, in units of each tensor's largest number."""
     length, choice, kind, dtype = job
-    given = inputs(*small(length), length, kind, 0, True, dtype, "cuda")
+    given = inputs(3, 32, length, kind, 0, True, dtype, "cuda")
     dy = torch.randn_like(given["z_BDL"])
     found = []
     for way in (choice, None):
@@ -135,15 +128,13 @@ def report(job: Job, fault: str) -> None:
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     options.add_argument("--seconds", type=float, default=45, help="of all")
-    options.add_argument(
-        "--lengths", type=int, nargs="+", default=[*LENGTHS, *(FURTHER if PASSES else ())]
-    )
+    options.add_argument("--lengths", type=int, nargs="+", default=LENGTHS)
     options.add_argument("--other", type=json.loads, default={}, help="options of a launch, JSON")
     chosen = options.parse_args()
     if not torch.cuda.is_available():
         sys.exit("onchip.py: this machine has no CUDA GPU")
     begun = time.time()
-    jobs = listed(chosen.lengths, chosen.other)
+    jobs = listed(list(chosen.lengths), chosen.other)
     pool = ProcessPoolExecutor(len(jobs), mp_context=multiprocessing.get_context("spawn"))
     futures = {pool.submit(compiled, job): job for job in jobs}
     for length in chosen.lengths:

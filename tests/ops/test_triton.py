@@ -12,7 +12,7 @@ import torch
 
 from orchid_genomics.model.orchid import GatedMLP, Mixer, OrchidRecipe, over_rms
 from orchid_genomics.ops import long_conv
-from orchid_genomics.ops.triton import available, block, machine, onchip, operator, passes
+from orchid_genomics.ops.triton import available, block, machine, onchip, operator
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 TOLERANCE = {
@@ -141,19 +141,6 @@ def test_rows_transformed_on_chip_equal_the_sum(B, L, kind, paired, dtype, monke
     monkeypatch.setitem(onchip.CHOICES, 1024, ({}, {"SPILL": True}))
     assert onchip.fits(given["z_BDL"], given["v_BDL"], None, None)
     agree(run("triton", given), run("reference", given), TOLERANCE[dtype])
-
-
-@possible
-@pytest.mark.parametrize(("kind", "D"), [("correlation", 1), ("static", 2)])
-def test_rows_transformed_in_three_passes_equal_the_transforms(kind, D, monkeypatch):
-    """A short row cut as long ones are; the plain sum would take L^2."""
-    L, cut = 8192, passes.Tiling(32, 16, 16)
-    given = inputs(B=3 - D, D=D, L=L, kind=kind, paired=D == 2, dtype=torch.bfloat16)
-    monkeypatch.setattr(onchip, "TILINGS", {})
-    monkeypatch.setattr(passes, "ON", True)
-    monkeypatch.setattr(passes, "TILINGS", {L: cut})
-    assert passes.fits(given["z_BDL"], given["v_BDL"], None, None)
-    agree(run("triton", given), run("fft", given), TOLERANCE[torch.bfloat16])
 
 
 @possible

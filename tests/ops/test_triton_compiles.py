@@ -26,9 +26,6 @@ NUMBERS = {
     "N2": 16,
     "HOLD": False,
     "KEEP": True,
-    "N": 32,
-    "M1": 16,
-    "M2": 16,
     "WIDTH": 64,
     "HIDDEN": 32,
 }
@@ -51,12 +48,6 @@ CHOICES = {  # every value is compiled at least once
         {"KIND": 0, "NARROW": True, "SPILL": True},
         {"KIND": 2, "NARROW": True, "SPILL": False},
     ],
-    "split_kernel": [{"KIND": 0}, {"KIND": 1}],
-    "between_kernel": [{"KIND": 0}, {"KIND": 2}],
-    "between_backward_kernel": [{"KIND": 0}, {"KIND": 1}],
-    "merge_kernel": [{"BACKWARD": False}, {"BACKWARD": True}],
-    "arrange_kernel": [{"KIND": 1}],
-    "restore_kernel": [{"KIND": 1}],
     "pack_kernel": [{"KIND": 0}, {"KIND": 1}],
     "unpack_kernel": [{"KIND": 0}, {"KIND": 1}],
     "taps_kernel": [{"MAGNITUDE": False, "J": 1}, {"MAGNITUDE": True, "J": 2}],
@@ -114,9 +105,8 @@ def build(kernel, constants: dict, narrow: str, architecture: int, ones: bool):
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
 
-    half = {"products", "x", "dx", "out"} if "M1" in constants else {"products"}
     if "products" in kernel.arg_names:
-        narrow = "*bf16" if constants.get("NARROW", True) else "*fp32"
+        narrow = "*bf16" if constants["NARROW"] else "*fp32"
     spectral = kernel.fn.__module__.endswith("spectrum_kernels")
     sizes = (INTEGERS & set(kernel.arg_names)) - set(kernel.do_not_specialize or ())
     constants = {
@@ -133,15 +123,13 @@ def build(kernel, constants: dict, narrow: str, architecture: int, ones: bool):
             kinds[name], aligned[(place,)] = "*i32", [["tt.divisibility", 16]]
         else:
             kinds[name] = "*fp32" if spectral or name not in NARROW else narrow
-            if name in half and constants.get("NARROW", "products" in kernel.arg_names):
+            if name == "products" and constants["NARROW"]:
                 kinds[name] = "*fp16"
             aligned[(place,)] = [["tt.divisibility", 16]]
     source = ASTSource(fn=kernel, signature=kinds, constexprs=constants, attrs=aligned)
     options = {"enable_fp_fusion": True}
     if "N1" in constants:
         options |= {"num_warps": constants["N1"] // 32, "num_stages": 1}
-    if "M1" in constants:
-        options |= {"num_warps": 1, "num_stages": 1}
     if "WIDTH" in constants:
         options |= {**LAUNCH.get(kernel.fn.__name__, {}), "num_stages": 1}
     return compile(source, target=GPUTarget("cuda", architecture, 32), options=options)
@@ -151,7 +139,6 @@ def cases():
     from orchid_genomics.ops.triton import (
         block_kernels,
         onchip_kernels,
-        passes_kernels,
         position_kernels,
         reading_kernels,
         spectrum_kernels,
@@ -160,7 +147,6 @@ def cases():
     modules = (
         spectrum_kernels,
         onchip_kernels,
-        passes_kernels,
         block_kernels,
         position_kernels,
         reading_kernels,

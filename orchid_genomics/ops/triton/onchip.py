@@ -18,9 +18,6 @@ from orchid_genomics.ops.triton.machine import launch, power_of_two, shared_memo
 
 ON = os.environ.get("ORCHID_ONCHIP", "1") == "1"
 """Whether rows that fit are transformed on chip; else all of them are left to cuFFT."""
-FURTHER = os.environ.get("ORCHID_PASSES", "0") == "1"
-"""Whether so are rows beyond 8,192 letters, here and in `passes`, which no GPU has shown right."""
-KERNELS = "onchip_kernels"
 BLOCK = 1024  # bins of a packed spectrum that a program takes at once
 PROCESSORS = 132  # of an H100: where channels alone do not fill them, the batch is split
 FORWARD, BACKWARD = 64, 8  # warps' worth of programs for each of them
@@ -52,17 +49,14 @@ TILINGS = {
     2048: Tiling(128, 16),
     4096: Tiling(128, 32),
     8192: Tiling(128, 64),
-    **({16_384: Tiling(256, 64)} if FURTHER else {}),
 }
-SHARED = 96 << 10, 227 << 10
-"""Bytes of shared memory that a program may ask for up to 8,192 letters and beyond."""
+SHARED = 96 << 10  # bytes of shared memory that a program may ask for
 LARGE = {"maxnreg": None, "HOLD": False}
 CHOICES: dict[int, tuple[dict[str, Any], dict[str, Any]]] = {
     1024: ({}, {"maxnreg": None}),
     2048: ({}, {"maxnreg": None}),
     4096: ({"maxnreg": 168, "HOLD": False}, {**LARGE, "SPILL": True}),
     8192: (LARGE, {**LARGE, "SPILL": True}),
-    16_384: (LARGE, {**LARGE, "SPILL": True}),
 }
 """By length: options of the kernels forward and backward that differ from `OPTIONS`; see
 benchmarks/README.md for what the compiler made of them.
@@ -82,12 +76,12 @@ def fits(z: Tensor, v: Tensor, taps: Maybe, mask: Maybe) -> bool:
     if not ON or taps is not None or mask is not None or not z.numel():
         return False
     L = z.shape[-1]
-    return L in TILINGS and z.dtype == v.dtype and z.dtype in DTYPES and has_room(z, L)
+    return L in TILINGS and z.dtype == v.dtype and z.dtype in DTYPES and _has_room(z)
 
 
-def has_room(z: Tensor, L: int) -> bool:
-    """Whether this GPU has the shared memory of a row's program."""
-    return not z.is_cuda or shared_memory(z.device.index) >= SHARED[L > 8192]
+def _has_room(z: Tensor) -> bool:
+    """Whether this GPU has the shared memory of every program."""
+    return not z.is_cuda or shared_memory(z.device.index) >= SHARED
 
 
 class Plan(NamedTuple):
@@ -191,30 +185,30 @@ def _tables(tiling: Tiling, narrow: bool, device: torch.device) -> tuple[Tensor,
     N1, N2 = tiling.N1, tiling.N2
     L = N1 * N2
     k1, n2 = torch.arange(N1 // 2), torch.arange(N2)
-    second = angle(n2[:, None] * n2, N2)
-    turn = angle(k1[:, None] * n2, L)
-    middle = angle(n2[:, None] * (N1 // 2 + N1 * n2[: N2 // 2]), L)
-    products = (*first(N1), second.cos(), second.sin())
+    second = _angle(n2[:, None] * n2, N2)
+    turn = _angle(k1[:, None] * n2, L)
+    middle = _angle(n2[:, None] * (N1 // 2 + N1 * n2[: N2 // 2]), L)
+    products = (*_first(N1), second.cos(), second.sin())
     angles = (turn.cos(), turn.sin(), middle.cos(), middle.sin())
     dtype = torch.float16 if narrow else torch.float32
-    return flat(products, dtype, device), flat(angles, torch.float32, device)
+    return _flat(products, dtype, device), _flat(angles, torch.float32, device)
 
 
-def first(N: int) -> tuple[Tensor, Tensor]:
+def _first(N: int) -> tuple[Tensor, Tensor]:
     """cos and -sin of 2 pi k n / N for half of the k; sin 0 is of no use, and in its place stands
     the cosine of k = N / 2.
     """
     n = torch.arange(N)
-    turns = angle(n[: N // 2, None] * n, N)
+    turns = _angle(n[: N // 2, None] * n, N)
     sines = -turns.sin()
     sines[0] = 1 - 2 * (n % 2)
     return turns.cos(), sines
 
 
-def angle(steps: Tensor, period: int) -> Tensor:
+def _angle(steps: Tensor, period: int) -> Tensor:
     """2 pi steps / period, reduced in integers so that an angle keeps all its digits."""
     return (2 * math.pi / period) * (steps % period).double()
 
 
-def flat(parts: tuple[Tensor, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+def _flat(parts: tuple[Tensor, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
     return torch.cat([part.reshape(-1) for part in parts]).to(device, dtype)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from orchid_genomics.errors import NumericError
-from orchid_genomics.ops.triton import onchip, passes
+from orchid_genomics.ops.triton import onchip
 from orchid_genomics.ops.triton.machine import kernels, launch, on_device_of, power_of_two
 
 KINDS = {"static": 0, "correlation": 1, "magnitude": 2}
@@ -89,10 +89,9 @@ def long_conv(
     y_BDL = torch.empty_like(z_BDL, memory_format=torch.contiguous_format)
     z, v, y = (_by_strand(x, static_CF) for x in (z_BDL, v_BDL, y_BDL))
     spectra = [_pairs(x, z_BDL) for x in (static_CF, gain_CF, taps_CJ)]
-    fused = _fused(z, v, taps_CJ, mask_BL)
-    if fused:
+    if onchip.fits(z, v, taps_CJ, mask_BL):
         with on_device_of(z_BDL):
-            fused.convolve(kernels(fused.KERNELS, z), z, v, spectra, y, KINDS[kind], bound)
+            onchip.convolve(kernels("onchip_kernels", z_BDL), z, v, spectra, y, KINDS[kind], bound)
         return y_BDL
     with on_device_of(z_BDL):
         for group, shape in _groups(z, spectra, kind, bound):
@@ -130,12 +129,11 @@ def backward(
         return [dz_BDL, dv_BDL, *(gradient.zero_() for gradient in gradients)]
     dy, z, v, dz, dv = (_by_strand(x, static_CF) for x in (dy_BDL, z_BDL, v_BDL, dz_BDL, dv_BDL))
     spectra = [_pairs(x, z_BDL) for x in (static_CF, gain_CF, taps_CJ)]
-    fused = _fused(z, v, taps_CJ, mask_BL)
-    if fused:
+    if onchip.fits(z, v, taps_CJ, mask_BL):
         outs = (dz, dv, torch.view_as_real(dstatic), torch.view_as_real(dgain))
         with on_device_of(z_BDL):
-            fused.differentiate(
-                kernels(fused.KERNELS, z), (dy, z, v), spectra, outs, KINDS[kind], bound
+            onchip.differentiate(
+                kernels("onchip_kernels", z_BDL), (dy, z, v), spectra, outs, KINDS[kind], bound
             )
         return [dz_BDL, dv_BDL, *gradients]
     run = kernels("spectrum_kernels", z_BDL)
@@ -151,14 +149,6 @@ def backward(
             for gradient, part in zip(gradients, parts, strict=False):
                 gradient[group] = torch.view_as_complex(part)
     return [dz_BDL, dv_BDL, *gradients]
-
-
-def _fused(z: Tensor, v: Tensor, taps: Maybe, mask: Maybe) -> ModuleType | None:
-    """Who transforms these rows without cuFFT, if anyone."""
-    for way in (onchip, passes):
-        if way.fits(z, v, taps, mask):
-            return way
-    return None
 
 
 def _pull(

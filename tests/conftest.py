@@ -28,6 +28,17 @@ TINY = {
 }
 
 
+THREADS = torch.get_num_threads()
+
+
+@pytest.fixture(autouse=True)
+def same_threads() -> None:
+    """As many as the session began with: whatever ran before may have left others behind, and sums
+    round differently with them.
+    """
+    torch.set_num_threads(THREADS)
+
+
 @pytest.fixture(autouse=True)
 def index_cache(tmp_path_factory, monkeypatch) -> Path:
     folder = tmp_path_factory.mktemp("cache")

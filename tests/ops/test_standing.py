@@ -189,7 +189,7 @@ def test_a_backend_without_them_is_refused_with_those_that_have_them():
     leaves, rest = inputs("both", dtype=torch.float32)
     with pytest.raises(MachineError) as caught:
         long_conv(**leaves, **rest, backend="triton")
-    message = "backend triton: has no threshold and no turned term; fft, reference"
+    message = "backend triton: has no threshold and no turned term; fft, reference, auto"
     assert str(caught.value) == message
 
 

@@ -172,6 +172,7 @@ def compile_all() -> None:
             print(f"{name} {constants} {machine}: {made.metadata.shared} B of shared memory")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not machine.installed(), reason="triton is not installed")
 def test_every_kernel_compiles_for_gpus_that_need_not_be_here(tmp_path):
     clean = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}

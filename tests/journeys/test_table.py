@@ -51,6 +51,7 @@ def table(tmp_path):
 
 
 @pytest.mark.filterwarnings("default::orchid_genomics.errors.GenomeNote")
+@pytest.mark.slow
 def test_it_says_the_time_trains_and_goes_on(table, tmp_path, capsys, monkeypatch):
     only = ("--only", "K1")
     table("--plan", *only)

@@ -105,6 +105,7 @@ def test_equals_the_sum_with_side_taps_pairs_and_masks(kind, side, L):
 
 @possible
 @pytest.mark.parametrize("side", [0, 1])
+@pytest.mark.slow
 def test_pieces_parts_splits_and_groups_do_not_show(side, monkeypatch):
     """Three blocks of a spectrum in three parts, two rows of spectra a group, the batch in one
     program and in more.
@@ -182,6 +183,7 @@ def poisoned(monkeypatch):
 @possible
 @pytest.mark.usefixtures("poisoned")
 @pytest.mark.parametrize("kind", ["correlation", "static"])
+@pytest.mark.slow
 def test_no_memory_is_read_before_it_is_written(kind):
     given = inputs(L=9, kind=kind, side=0 if kind == "static" else 1, paired=True, masked=True)
     assert all(torch.isfinite(tensor).all() for tensor in run("triton", given).values())
@@ -298,6 +300,7 @@ def test_the_last_norm_is_the_plain_one(L, monkeypatch):
 
 @possible
 @pytest.mark.parametrize("layer", [Mixer, GatedMLP])
+@pytest.mark.slow
 def test_pieces_of_positions_do_not_show(layer, monkeypatch):
     layer = built(layer, width=4).double()
     given = stream(2, 4, 35, torch.float64, masked=True)[: 2 if isinstance(layer, Mixer) else 1]

@@ -125,6 +125,7 @@ def run(recipe, out, *overrides):
 QUICK = ("training.epochs=1", "baselines.simple=false")
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_ends_with_the_same_weights(
     recipe, tmp_path, capsys, monkeypatch, refused
 ):
@@ -213,6 +214,7 @@ def from_pretrained(recipe, pretrained):
 
 
 @pytest.mark.parametrize("layers", [None, 0, 1])
+@pytest.mark.slow
 def test_what_is_frozen_stays_as_pretraining_left_it(recipe, tmp_path, capsys, pretrained, layers):
     from_pretrained(recipe, pretrained)
     run(
@@ -240,6 +242,7 @@ def test_what_is_frozen_stays_as_pretraining_left_it(recipe, tmp_path, capsys, p
         assert "letters.free" in changed
 
 
+@pytest.mark.slow
 def test_adapters_leave_a_folder_as_any_and_go_on_after_a_kill(
     recipe, tmp_path, capsys, pretrained, monkeypatch, refused
 ):
@@ -306,6 +309,7 @@ def test_random_weights_beside_given_ones_begin_as_a_model_from_scratch_would(
     assert not torch.equal(given.encoder.letters.free, fresh.encoder.letters.free)
 
 
+@pytest.mark.slow
 def test_the_report_says_how_many_test_loci_pretraining_saw(recipe, tmp_path, capsys, pretrained):
     write_set(
         tmp_path / "set.tsv.gz",
@@ -323,6 +327,7 @@ def test_the_report_says_how_many_test_loci_pretraining_saw(recipe, tmp_path, ca
     )
 
 
+@pytest.mark.slow
 def test_stranded_rows_get_a_forward_head_and_the_report_says_so(recipe, tmp_path, capsys):
     write_set(
         tmp_path / "set.tsv.gz", planted(400, 0), lambda row: ("c", row * 500, "+-"[row // 2 % 2])
@@ -341,6 +346,7 @@ def test_stranded_rows_get_a_forward_head_and_the_report_says_so(recipe, tmp_pat
     )
 
 
+@pytest.mark.slow
 def test_shares_of_the_training_rows_are_measured_and_drawn(
     recipe, tmp_path, capsys, refused, pretrained
 ):
@@ -366,6 +372,7 @@ def test_shares_of_the_training_rows_are_measured_and_drawn(
     assert "either shares, or folds" in refused("finetune", recipe, "-o", tmp_path / "few", *both)
 
 
+@pytest.mark.slow
 def test_folds_give_a_mean_and_its_interval(recipe, tmp_path, capsys):
     run(recipe, tmp_path / "run", *QUICK, "training.folds=3", "data.train_rows=100")
     out = capsys.readouterr().out

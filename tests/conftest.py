@@ -33,7 +33,7 @@ THREADS = torch.get_num_threads()
 
 @pytest.fixture(autouse=True)
 def same_threads() -> None:
-    """As many as the session began with: whatever ran before may have left others behind, and sums
+    """As many as the run began with: whatever ran before may have left others behind, and sums
     round differently with them.
     """
     torch.set_num_threads(THREADS)

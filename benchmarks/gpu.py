@@ -33,6 +33,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from orchid_genomics.model.folder import ModelRecipe, OrchidModel
 from orchid_genomics.model.heads import LettersRecipe
 from orchid_genomics.model.orchid import OrchidRecipe
+from orchid_genomics.model.recording import RecordingError, record
 from orchid_genomics.tasks.plan import plan
 
 DEVICE = "cuda"
@@ -197,17 +198,8 @@ def model_pass(model: nn.Module, tokens_BL: Tensor, backward: bool) -> Any:
 
 
 def graphed(run: Callable[[], Any]) -> Callable[[], None]:
-    """The same work captured as one CUDA graph; raises where it cannot be."""
-    side = torch.cuda.Stream()
-    side.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(side):
-        for _ in range(2):
-            run()
-    torch.cuda.current_stream().wait_stream(side)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        run()
-    return graph.replay
+    """The same work as one CUDA graph; raises RecordingError where it cannot be."""
+    return record(run, torch.cuda.graph_pool_handle())
 
 
 def model_row(
@@ -230,7 +222,7 @@ def model_row(
             calls[name] = graphed(run)
         except torch.OutOfMemoryError:
             apart.append(f"{name} out of memory")
-        except RuntimeError as error:
+        except RecordingError as error:
             apart.append(f"{name} call by call ({str(error).splitlines()[0][:60]})")
             calls[name] = run
         torch.cuda.empty_cache()

@@ -219,12 +219,12 @@ class MixerParts(nn.Module):
     ) -> Tensor:
         """h(v) * z, as `ops.long_conv`."""
         D, L = z_BDL.shape[1:]
-        Z, H = torch.fft.rfft(z_BDL), both_strands(mixer.static(L), D)
-        gain, taps = mixer.conditioning(L)
+        static, gain, taps, turned = mixer.spectra(L)
+        Z, H = torch.fft.rfft(z_BDL), both_strands(static, D)
         if gain is None:
             return torch.fft.irfft(H * Z, n=L)
         taps = None if taps is None else both_strands(taps, D)
-        threshold, turned = mixer.conditioning.threshold, mixer.conditioning.turned(L)
+        threshold = mixer.conditioning.threshold
         S = self._strength(mixer, v_BDL, mask_BL)
         if threshold:
             lags = torch.fft.irfft(S.to(H.dtype), n=L)

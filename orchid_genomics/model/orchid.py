@@ -10,6 +10,7 @@ zeros into every convolution.
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
@@ -613,9 +614,7 @@ class Orchid(nn.Module):
         if not by_graph or self.training or self.looks_up or pointers is not None:
             return self._encoding(letters_BVL, mask_BL, pointers)
 
-        def encode(letters_BVL: Tensor, mask_BL: Tensor | None) -> Encoding:
-            return self._encoding(letters_BVL, mask_BL, None)
-
+        encode = partial(self._encoding, pointers=None)
         # Graphs are recorded on the current device.
         with torch.cuda.device_of(letters_BVL):
             return Encoding(*self._passes.run(self, encode, letters_BVL, mask_BL))

@@ -16,11 +16,9 @@ from typing import Any, Generic, Literal, NoReturn, Protocol
 
 import torch
 from pydantic import Field
-from torch import Tensor
 
 from orchid_genomics.data.loader import Batch, Sampler, batches
 from orchid_genomics.errors import MachineError, NumericError, TrainingError, reason
-from orchid_genomics.model.orchid import Pointers
 from orchid_genomics.model.sequence_parallel import Shards
 from orchid_genomics.recipe import Strict
 from orchid_genomics.train import optimizer as adamw
@@ -30,7 +28,7 @@ from orchid_genomics.train.optimizer import OptimizerRecipe
 from orchid_genomics.train.replay import Outcome, Replay, can_replay
 from orchid_genomics.train.reporter import Reporter
 from orchid_genomics.train.run import BEST, NEWEST, Run
-from orchid_genomics.train.step import Step, on_device
+from orchid_genomics.train.step import Encodes, Step, on_device
 
 # What torch calls a fault of a GPU, after which the process can do nothing more with it.
 _DEVICE_FAULTS = tuple(
@@ -98,21 +96,11 @@ class Encoder(Protocol):
         """
 
 
-class Trainable(Protocol):
+class Trainable(Encodes, Protocol):
     """What the loop asks of a model, which is an `nn.Module` with an encoder."""
 
     @property
     def encoder(self) -> Encoder: ...
-
-    def encode(
-        self,
-        tokens_BL: Tensor,
-        mask_BL: Tensor | None = None,
-        pointers: Pointers | None = None,
-    ) -> Tensor:
-        """Outputs for codes (B, L) uint8; `mask_BL` is 1 at letters and 0 at padding. Pointers are
-        given to an encoder that reads through them.
-        """
 
     def to(self, device: torch.device) -> Any: ...
 

@@ -253,7 +253,7 @@ def norm(x_BDL: Tensor, scale_D: Tensor) -> Tensor:
     if x.numel():
         with on_device_of(x):
             grid, options = _norm_grid(x)
-            launch(run.norm_kernel, grid, x, _wide(scale_D), y, D, L, **options)
+            launch(run.norm_kernel, grid, x, _wide(scale_D), y, D, L, EPS=EPS, **options)
     return y
 
 
@@ -268,14 +268,15 @@ def norm_backward(dy_BDL: Tensor, x_BDL: Tensor, scale_D: Tensor) -> list[Tensor
         wide = _wide(scale_D)
         sums = wide.new_empty(grid[0] * grid[1], D)
         given = (dy_BDL.contiguous(), x, wide, dx, sums)
-        launch(run.scaled_norm_backward_kernel, grid, *given, D, L, **options)
+        launch(run.scaled_norm_backward_kernel, grid, *given, D, L, EPS=EPS, **options)
         return [dx, sums.sum(0).to(scale_D.dtype)]
 
 
 def _norm_grid(x_BDL: Tensor) -> tuple[tuple[int, int], dict]:
+    """The grid of every norm's kernel, and the options that all of them have."""
     B, _, L = x_BDL.shape
     block = min(128, _block(L))
-    return (-(-L // block), B), {"EPS": EPS, "CHANNELS": CHANNELS, "BLOCK": block}
+    return (-(-L // block), B), {"CHANNELS": CHANNELS, "BLOCK": block}
 
 
 def _fits_on_chip(weight: Tensor, halves: int) -> bool:
@@ -431,11 +432,11 @@ def _norm(run: ModuleType, x_BDL: Tensor, dtype: torch.dtype) -> tuple[Tensor, T
     products' type.
     """
     B, D, L = x_BDL.shape
-    rms = x_BDL.new_empty(B, L, dtype=torch.promote_types(x_BDL.dtype, torch.float32))
+    rms = _room(x_BDL).new_empty(B, L)
     narrow = x_BDL if x_BDL.dtype == dtype else torch.empty_like(x_BDL, dtype=dtype)
-    block = min(128, _block(L))
-    options = {"EPS": EPS, "NARROW": narrow is not x_BDL, "CHANNELS": CHANNELS, "BLOCK": block}
-    launch(run.rms_kernel, (-(-L // block), B), x_BDL, rms, narrow, D, L, **options)
+    grid, options = _norm_grid(x_BDL)
+    options |= {"EPS": EPS, "NARROW": narrow is not x_BDL}
+    launch(run.rms_kernel, grid, x_BDL, rms, narrow, D, L, **options)
     return rms, narrow
 
 
@@ -443,12 +444,11 @@ def _norm_backward(
     run: ModuleType, e: Tensor, x_BDL: Tensor, rms: Tensor, residual: Maybe
 ) -> Tensor:
     """The gradient of x; written over e where the types allow."""
-    B, D, L = x_BDL.shape
+    _, D, L = x_BDL.shape
     dx = e if e.dtype == x_BDL.dtype else torch.empty_like(x_BDL)
-    block = min(128, _block(L))
-    options = {"RESIDUAL": residual is not None, "CHANNELS": CHANNELS, "BLOCK": block}
+    grid, options = _norm_grid(x_BDL)
     given = (e, x_BDL, rms, _or(residual, e), dx)
-    launch(run.norm_backward_kernel, (-(-L // block), B), *given, D, L, **options)
+    launch(run.norm_backward_kernel, grid, *given, D, L, RESIDUAL=residual is not None, **options)
     return dx.view(x_BDL.shape)
 
 

@@ -44,36 +44,34 @@ def _tile(start, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
 
 
 @triton.jit
+def _two_tiles(start, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
+    """Two tables, one behind the other."""
+    one = tl.load(_tile(start, ROWS, COLUMNS))
+    return one, tl.load(_tile(start + ROWS * COLUMNS, ROWS, COLUMNS))
+
+
+@triton.jit
 def _first(products, N1: tl.constexpr):
     """cos and -sin of 2 pi k1 n1 / N1, (N1 / 2, N1); cos of k1 = N1 / 2 in place of sin of 0."""
-    size: tl.constexpr = N1 // 2 * N1
-    cos = tl.load(_tile(products, N1 // 2, N1))
-    return cos, tl.load(_tile(products + size, N1 // 2, N1))
+    return _two_tiles(products, N1 // 2, N1)
 
 
 @triton.jit
 def _second(products, N1: tl.constexpr, N2: tl.constexpr):
     """cos and sin of 2 pi k2 n2 / N2, (N2, N2)."""
-    skip: tl.constexpr = N1 * N1
-    cos = tl.load(_tile(products + skip, N2, N2))
-    return cos, tl.load(_tile(products + skip + N2 * N2, N2, N2))
+    return _two_tiles(products + N1 * N1, N2, N2)
 
 
 @triton.jit
 def _turn(angles, N1: tl.constexpr, N2: tl.constexpr):
     """cos and sin of 2 pi k1 n2 / L, (N1 / 2, N2)."""
-    size: tl.constexpr = N1 // 2 * N2
-    cos = tl.load(_tile(angles, N1 // 2, N2))
-    return cos, tl.load(_tile(angles + size, N1 // 2, N2))
+    return _two_tiles(angles, N1 // 2, N2)
 
 
 @triton.jit
 def _middle(angles, N1: tl.constexpr, N2: tl.constexpr):
     """cos and sin of 2 pi (N1 / 2 + N1 k2) n2 / L, (N2, N2 / 2)."""
-    skip: tl.constexpr = N1 * N2
-    size: tl.constexpr = N2 * N2 // 2
-    cos = tl.load(_tile(angles + skip, N2, N2 // 2))
-    return cos, tl.load(_tile(angles + skip + size, N2, N2 // 2))
+    return _two_tiles(angles + N1 * N2, N2, N2 // 2)
 
 
 @triton.jit

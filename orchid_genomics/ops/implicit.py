@@ -63,16 +63,19 @@ def spectrum(
     """
     parameters = (w_first, b_first, w_second, b_second, w_last, rate)
     N, C = rate.shape
+    reach = _reach(rate, L)
     taps_NCL = torch.empty(N, C, L, dtype=rate.dtype, device=rate.device)
+    # Nothing that float64 could hold beside the rest.
+    taps_NCL[..., reach : L - reach] = 0
 
     def work(first: int, last: int) -> None:
         *_, m, taper = _network(signed_lags(first, last, L, rate), *parameters)
         torch.mul(m, taper, out=taps_NCL[..., first:last])
 
-    for piece in _pieces(L, rate):
+    for piece in _pieces(L, rate, reach):
         work(*piece)
     # Lags L / 2 and -L / 2 are one tap: their mean is the same read from either strand.
-    if L % 2 == 0:
+    if L % 2 == 0 and reach == L // 2:
         *_, m, taper = _network(_middle(L, rate), *parameters)
         middle = taps_NCL[..., L // 2]
         middle.add_((m * taper)[..., 0]).mul_(0.5)
@@ -186,11 +189,30 @@ def _add_product(total: Tensor, a_NIT: Tensor, b_NJT: Tensor) -> None:
         total.baddbmm_(a_NIT, b_NJT.mT)
 
 
-def _pieces(L: int, rate_NC: Tensor) -> list[tuple[int, int]]:
+def _reach(rate_NC: Tensor, L: int) -> int:
+    """Lags on either side beyond which all tapers stand at their least; L // 2 at most.
+
+    On a GPU all lags: it would be made to wait for the answer.
+    """
+    if rate_NC.device.type != "cpu":
+        return L // 2
+    slowest = float(rate_NC.min()) if rate_NC.numel() else math.inf
+    return min(L // 2, math.ceil(-FARTHEST / slowest)) if slowest > 0 else L // 2
+
+
+def _pieces(L: int, rate_NC: Tensor, reach: int | None = None) -> list[tuple[int, int]]:
+    """Taps from first to last of a length that are computed together; of lags within `reach`."""
     size = L
     if rate_NC.device.type == "cpu":  # a lag is narrower than a position of a block
         size = max(1, 4 * CHUNK["cpu"] // max(len(rate_NC), 1))
-    return [(first, min(first + size, L)) for first in range(0, L, size)]
+    near = [(0, L)]
+    if reach is not None and reach < L // 2:
+        near = [(0, reach), (L - reach, L)]
+    return [
+        (first, min(first + size, end))
+        for begin, end in near
+        for first in range(begin, end, size)
+    ]
 
 
 def _middle(L: int, like: Tensor) -> Tensor:

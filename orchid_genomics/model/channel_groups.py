@@ -14,12 +14,13 @@ import torch
 from torch import Tensor
 
 from orchid_genomics.model.filters import static_spectra
+from orchid_genomics.model.strands import halves
 from orchid_genomics.ops import BACKENDS
 from orchid_genomics.ops.chunks import pieces
 from orchid_genomics.ops.products import as_activations, fly, product, split_halves
 
 if TYPE_CHECKING:
-    from orchid_genomics.model.orchid import Block, GatedMLP, Mixer
+    from orchid_genomics.model.orchid import Block, GatedMLP, Mixer, Orchid
     from orchid_genomics.model.strands import Folded
 
 LONG = 1 << 27
@@ -33,6 +34,20 @@ def fits_alone(x_BDL: Tensor, mask_BL: Tensor | None) -> bool:
     """Whether a window is short enough for a block to hold all of its activations."""
     is_plain = mask_BL is None and x_BDL.device.type == "cpu" and not torch.is_grad_enabled()
     return not is_plain or torch.compiler.is_compiling() or x_BDL.numel() < LONG
+
+
+def bytes_held(encoder: Orchid, letters: int) -> int:
+    """Bytes that a block holds at once of one window without padding, at least, in inference: the
+    streams, activations and gains; static filters and workspaces come on top.
+    """
+    recipe, first = encoder.recipe, encoder.letters.free
+    stream = recipe.width * letters * first.element_size()
+    # Half a spectrum of complex numbers is as long as a row.
+    gains = 0 if recipe.filter.kind == "static" else stream // halves(recipe.strands)
+    whole = recipe.filter.threshold or recipe.filter.hash_length or first.device.type != "cpu"
+    if whole or recipe.width * letters < LONG:
+        return 6 * stream + gains  # x, z, v, s2, y and what becomes of x
+    return 2 * stream + 4 * stream // GROUPS + gains
 
 
 def run_block(block: Block, x_BDL: Tensor, dtype: torch.dtype) -> Tensor:

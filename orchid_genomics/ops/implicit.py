@@ -209,9 +209,7 @@ def _pieces(L: int, rate_NC: Tensor, reach: int | None = None) -> list[tuple[int
     if reach is not None and reach < L // 2:
         near = [(0, reach), (L - reach, L)]
     return [
-        (first, min(first + size, end))
-        for begin, end in near
-        for first in range(begin, end, size)
+        (first, min(first + size, end)) for begin, end in near for first in range(begin, end, size)
     ]
 
 

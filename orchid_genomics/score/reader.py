@@ -16,15 +16,17 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from orchid_genomics.data.relatives import Relatives
 from orchid_genomics.errors import InputError, MachineError, RecipeError
 from orchid_genomics.genome.fasta import Genome
+from orchid_genomics.model.channel_groups import bytes_held
 from orchid_genomics.model.device import memory_of
 from orchid_genomics.model.folder import OrchidModel
 from orchid_genomics.model.masking import Masking
+from orchid_genomics.model.orchid import Orchid
 from orchid_genomics.score.events import (
     Event,
     Haplotype,
@@ -443,7 +445,7 @@ def check_relatives(model: OrchidModel, relatives: Relatives, window: int) -> No
 
 def check_window(
     window: int,
-    model: nn.Module,
+    model: OrchidModel | Orchid,
     where: str,
     possible: str = _WINDOWS,
     genome: Genome | None = None,
@@ -458,7 +460,9 @@ def check_window(
     check_memory(window, model, where, genome)
 
 
-def check_memory(window: int, model: nn.Module, where: str, genome: Genome | None = None) -> None:
+def check_memory(
+    window: int, model: OrchidModel | Orchid, where: str, genome: Genome | None = None
+) -> None:
     """Raise InputError, at `where`, for a window that the model's device cannot hold.
 
     Where all contigs of a `genome` are circular and shorter, the longest of them is the window.
@@ -473,11 +477,8 @@ def check_memory(window: int, model: nn.Module, where: str, genome: Genome | Non
         letters = lengths[contig]
         if reads_whole(genome, contig, window):
             what = f"{letters:,} nt of {contig} round its origin"
-    parameter = next(model.parameters())
-    width = max(each.shape[0] for each in model.parameters() if each.ndim > 1)
-    # what a block holds at once is more than this; less is never enough
-    needed = 4 * letters * width * parameter.element_size()
-    present = memory_of(parameter.device)
+    encoder = model if isinstance(model, Orchid) else model.encoder
+    needed, present = bytes_held(encoder, letters), memory_of(encoder.letters.free.device)
     if needed > present:
         message = f"{what} need over {needed / 1e9:,.0f} GB of {present / 1e9:,.0f} GB"
         raise InputError(where, message, "a shorter window")

@@ -18,6 +18,7 @@ from orchid_genomics.errors import InputError
 from orchid_genomics.explain.explainer import Explainer
 from orchid_genomics.explain.methods import Options as ExplainOptions
 from orchid_genomics.genome.circular import mark_circular
+from orchid_genomics.model import channel_groups
 from orchid_genomics.score import reader as reader_module
 from orchid_genomics.score.elements.background import draw_windows
 from orchid_genomics.score.elements.element_scores import ElementScoring, Options
@@ -79,6 +80,19 @@ def test_scores_of_variants_rotate(genomes, window):
     assert here.why == there.why
     assert np.isfinite(here.values).any(1).all()
     assert np.array_equal(here.values, there.values, equal_nan=True)
+
+
+@pytest.mark.parametrize("scores", [("llr",), ("llr_unmasked",), ("indel", "embedding")])
+def test_a_whole_contig_in_groups_of_channels_has_its_scores(genomes, monkeypatch, scores):
+    """Where a window is too long for all of its activations: rotated, and as in one piece."""
+    model, (one, other) = letters_model(), genomes
+    at_once = Scoring(model, one, scores, (WINDOWS["whole"],))(variants(one))
+    monkeypatch.setattr(channel_groups, "LONG", 0)
+    here = Scoring(model, one, scores, (WINDOWS["whole"],))(variants(one))
+    there = Scoring(model, other, scores, (WINDOWS["whole"],))(variants(other, moved))
+    assert np.isfinite(here.values).any(0).all()
+    assert np.array_equal(here.values, there.values, equal_nan=True)
+    np.testing.assert_allclose(here.values, at_once.values, rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize("window", WINDOWS.values(), ids=WINDOWS)

@@ -63,6 +63,13 @@ def test_the_spectrum_is_that_of_every_lag_below_half_the_window(L):
     torch.testing.assert_close(filter(L), torch.fft.rfft(taps), rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("L", [239, 240, 241, 242, 1_000, 1_001])
+def test_lags_whose_tapers_stand_at_their_least_are_not_missed(L):
+    """Beyond 120 nt a decay length of 2 leaves e^-60, and the fused spectrum leaves that out."""
+    filter = static_filter(shortest=1, longest=2)
+    torch.testing.assert_close(filter(L), torch.fft.rfft(filter.taps(L)), rtol=0, atol=1e-13)
+
+
 @pytest.mark.parametrize("L", [1, 2, 3, 8, 31, 1_025, 2_050])
 def test_the_fused_spectrum_has_the_gradients_of_the_filter_written_out(L):
     filter = static_filter(longest=500)

@@ -248,10 +248,10 @@ class Reader:
             site, unmasking = _Site.of(event), 0.0
             row, at = self._masked_row(site), self._offsets(site)[0]
             plain = self.masked([event])[0][0]
+        swapped = plain
         # A whole circular contig has no ends to swap.
         if not reads_whole(self.genome, event.contig, self.window):
-            row = swap_ends(row)
-        swapped = self.letters([row], unmasking)[0][at]
+            swapped = self.letters([swap_ends(row)], unmasking)[0][at]
         odds = [np.delete(logs - logs[ref], ref) for logs in (plain, swapped)]
         return float(np.abs(odds[1] - odds[0]).mean()), float(np.abs(odds[0]).mean())
 

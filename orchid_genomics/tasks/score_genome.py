@@ -43,6 +43,7 @@ from orchid_genomics.terminal import clock
 
 BLOCK = 1 << 18  # letters that are answered, saved and lost together
 _STRETCH = 1 << 22  # letters that are counted at once
+_FEW = 8  # tiles; of so few a measurement would be much of the work
 
 
 class ScoreGenome(Task[SubstitutionIdentity]):
@@ -134,7 +135,7 @@ def score_genome(
         if not quiet:
             print("\n".join(estimate.lines()))
         return asdict(estimate) | {"out": str(estimate.out)}
-    if len(work) > job.block and not where.piped:
+    if len(work) > max(job.block, _FEW) and not where.piped:
         _note_room(measure(job, work, letters))
     return run_job(job, work, quiet)
 
@@ -170,7 +171,9 @@ def _hash(stretches: Sequence[Interval]) -> str:
 class Tiles:
     """Stretches of a genome, cut where the tiles of the reader's grid meet.
 
-    A tile that several stretches share is read once for those of them in one block.
+    A tile that several stretches share is read once for those of them in one block, or in blocks
+    that follow each other: a whole circular contig is one tile, of a piece on either side of its
+    landmark.
     """
 
     def __init__(
@@ -182,6 +185,7 @@ class Tiles:
     ) -> None:
         self.reader, self.stretches = reader, stretches
         self.identity, self.unchanged = identity, unchanged
+        self._last: dict[tuple[str, int], np.ndarray] = {}
 
     def __len__(self) -> int:
         return sum(self.reader.tiles.count(each) for each in self.stretches)
@@ -196,7 +200,10 @@ class Tiles:
         wanted = {
             (piece.interval.contig, piece.tile) for piece in pieces if self.has_letters(piece)
         }
-        logs = dict(self.reader.central(sorted(wanted)))
+        logs = {tile: values for tile, values in self._last.items() if tile in wanted}
+        logs |= self.reader.central(sorted(wanted - logs.keys()))
+        last = pieces[-1].interval.contig, pieces[-1].tile
+        self._last = {last: logs[last]} if last in logs else {}
         scores = []
         for piece in pieces:
             each = piece.interval
@@ -207,6 +214,10 @@ class Tiles:
             scores.append(Substitutions.of(each.contig, each.start, codes_L, logs_LV))
         # One by one as they are written, which is on a second thread: text is made there too.
         return (each.render(self.identity) for each in scores), _stats(scores)
+
+    def forget(self) -> None:
+        """Let go of the tile that was read last."""
+        self._last = {}
 
     def check_inputs(self) -> None:
         self.unchanged.check()
@@ -295,7 +306,9 @@ def measure(job: Job, work: Tiles, letters: int) -> Estimate:
     form = job.task.format(job.identity)
     form.require()
     pieces = work.sample(work.reader.batch)
-    work.answer(pieces[:1])  # warms up what is slow once
+    if job.block > 1:
+        work.answer(pieces[:1])  # warms up what is slow once, which of a long tile is little
+    work.forget()
     before, begun = work.reader.seconds, time.perf_counter()
     answers, stats = work.answer(pieces)
     with scratch_folder() as folder:

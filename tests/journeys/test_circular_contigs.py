@@ -23,10 +23,12 @@ from orchid_genomics.score import reader as reader_module
 from orchid_genomics.score.elements.background import draw_windows
 from orchid_genomics.score.elements.element_scores import ElementScoring, Options
 from orchid_genomics.score.elements.vectors import ElementVectors
+from orchid_genomics.score.events import find_event
 from orchid_genomics.score.reader import Reader
 from orchid_genomics.score.variants.variant_scores import Scoring
 from orchid_genomics.sequence import CODE, DNA, Interval, Variant
 from orchid_genomics.tasks.score_elements import Tiles
+from orchid_genomics.tasks.score_genome import Tiles as GenomeTiles
 
 SIZE = 501
 LETTERS = random_letters(200) + REPEATS + random_letters(SIZE - 200 - len(REPEATS), 1)
@@ -179,6 +181,32 @@ def test_a_whole_contig_is_one_window_without_ends(genomes):
     assert sorted(row) == sorted(DNA.encode(LETTERS) & CODE)
     # What has ends is read as before: with N beside it.
     assert len(reader._tile("q", 0)) == 1024
+
+
+def test_a_whole_contig_is_read_once(genomes):
+    """A pass may take minutes: none is spent on ends that are not there, and both pieces of
+    score-genome, on either side of the landmark, are of one.
+    """
+    reader = Reader(letters_model(), genomes[0], 1024)
+    ref = LETTERS[40]
+    event = find_event(Variant("p", 40, ref, "A" if ref != "A" else "C"), genomes[0])
+    reader.shown([event])
+    spent = reader.seconds
+    assert spent > 0
+    moved, stand = reader.edge(event, tiled=True)
+    assert moved == 0
+    assert stand > 0
+    assert reader.seconds == spent
+    work = GenomeTiles(reader, [Interval("p", 0, SIZE)], None, None)
+    pieces = list(work)
+    assert len(pieces) == 2
+    work.answer(pieces[:1])
+    spent = reader.seconds
+    work.answer(pieces[1:])
+    assert reader.seconds == spent
+    work.forget()
+    work.answer(pieces[1:])
+    assert reader.seconds > spent
 
 
 def test_whole_contigs_give_what_their_rotation_gives(genomes):

@@ -10,15 +10,19 @@ import argparse
 import resource
 import time
 
-import torch
+from orchid_genomics.cli.process import settle
 
-from orchid_genomics.errors import OrchidError
-from orchid_genomics.genome.circular import mark_circular
-from orchid_genomics.genome.fasta import Genome
-from orchid_genomics.model.folder import ModelRecipe, OrchidModel
-from orchid_genomics.model.heads import LettersRecipe
-from orchid_genomics.model.orchid import OrchidRecipe
-from orchid_genomics.score.reader import Reader
+settle()
+
+import torch  # noqa: E402
+
+from orchid_genomics.errors import OrchidError  # noqa: E402
+from orchid_genomics.genome.circular import mark_circular  # noqa: E402
+from orchid_genomics.genome.fasta import Genome  # noqa: E402
+from orchid_genomics.model.folder import ModelRecipe, OrchidModel  # noqa: E402
+from orchid_genomics.model.heads import LettersRecipe  # noqa: E402
+from orchid_genomics.model.orchid import OrchidRecipe  # noqa: E402
+from orchid_genomics.score.reader import Reader  # noqa: E402
 
 
 def main() -> None:
@@ -47,7 +51,8 @@ def main() -> None:
     shape, threads = model.recipe.encoder, torch.get_num_threads()
     print(f"{contig}: {letters:,} letters round their origin")
     print(f"width {shape.width}, {shape.depth} layers; log-probabilities {logs_LV.shape}")
-    print(f"wall time {wall:,.0f} s, processor time {processor:,.0f} s, {threads} threads")
+    print(f"wall time {wall:,.1f} s, processor time {processor:,.1f} s, {threads} threads")
+    print(f"{letters / processor / 1e3:.1f} knt a second of processor time")
     print(f"peak memory {_peak_gb():.2f} GB, of which {before:.2f} GB before the pass")
 
 

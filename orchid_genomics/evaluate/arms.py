@@ -218,8 +218,8 @@ def _keep_units(model: OrchidModel, data: LabelledSet) -> None:
 
 
 def _freeze(model: OrchidModel, layers: int | None) -> None:
-    """Keep all but the last `layers` blocks, and the letters, as they are; the last norm goes with
-    the last block.
+    """Keep all but the last `layers` blocks, and what is below them, as they are; the last norm
+    goes with the last block.
     """
     if layers is None:
         return
@@ -227,7 +227,8 @@ def _freeze(model: OrchidModel, layers: int | None) -> None:
     if layers > len(blocks):
         message = f"{layers} of {len(blocks)} layers"
         raise RecipeError("training.layers", message, f"0 to {len(blocks)}")
-    frozen = [model.encoder.letters, *blocks[: len(blocks) - layers]]
+    below = blocks[: len(blocks) - layers]
+    frozen = [model.encoder.letters, *model.encoder.convolutions, *below]
     frozen += [part for part in (model.encoder.stem, model.encoder.narrow) if part is not None]
     if layers == 0:
         frozen.append(model.encoder.norm)

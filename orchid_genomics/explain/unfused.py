@@ -115,6 +115,7 @@ class Unfused(nn.Module):
     def __init__(self, encoder: Orchid) -> None:
         super().__init__()
         width = encoder.recipe.width
+        self.convolutions = nn.ModuleList(ConvolutionParts(width) for _ in encoder.convolutions)
         self.mixers = nn.ModuleList(MixerParts(width) for _ in encoder.blocks)
         self.mlps = nn.ModuleList(MLPParts(width) for _ in encoder.blocks)
         self.unit, self.log_softmax, self.share = Unit(width), LogSoftmax(), Product()
@@ -127,6 +128,9 @@ class Unfused(nn.Module):
         """What `encoder.encoding` gives."""
         x_BDL, motifs_BDL = encoder.embed(letters_BVL, self.motif_gelu)
         pointers = encoder.pointers(letters_BVL)
+        layers: Iterable[Any] = zip(encoder.convolutions, self.convolutions, strict=True)
+        for convolution, own in layers:
+            x_BDL = convolution.plain(x_BDL, mask_BL, own.unit, own.gelu)
         modules: Iterable[Any] = zip(encoder.blocks, self.mixers, self.mlps, strict=True)
         for block, mixer, mlp in modules:
             x_BDL = block.plain(x_BDL, mask_BL, (mixer.parts(block.mixer), mlp.parts()), pointers)
@@ -162,6 +166,14 @@ class Unit(nn.Module):
 
     def forward(self, x_BDL: Tensor) -> Tensor:
         return self.norm(x_BDL.transpose(1, 2)).transpose(1, 2)
+
+
+class ConvolutionParts(nn.Module):
+    """What is not linear in a full convolution."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.unit, self.gelu = Unit(width), nn.GELU()
 
 
 class MLPParts(nn.Module):

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import torch
 from pydantic import Field, field_validator, model_validator
@@ -22,6 +22,7 @@ from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 from orchid_genomics.model import channel_groups, recording, sequence_parallel
+from orchid_genomics.model.convolution import Convolution
 from orchid_genomics.model.filters import (
     FILTERS,
     Conditions,
@@ -38,15 +39,17 @@ from orchid_genomics.model.strands import (
     Folded,
     LetterTable,
     Mix,
+    Norm,
     Strands,
     butterfly,
     fold_together,
     halves,
+    over_rms,
 )
 from orchid_genomics.model.tokens import Sequences, as_tokens
 from orchid_genomics.ops import BACKENDS, long_conv, triton
 from orchid_genomics.ops.pointers import Pointers, find_pointers, index_readers, read_pointers
-from orchid_genomics.ops.products import EPS, read_table
+from orchid_genomics.ops.products import read_table
 from orchid_genomics.recipe import Strict, one_of
 from orchid_genomics.sequence import CODE, DNA, alphabet
 
@@ -87,11 +90,20 @@ class OrchidRecipe(Strict):
     """Letters of the motif filters beside the embedding, an odd number such as 15; 0: none."""
     stem_width: int = Field(default=0, ge=0, le=1 << 16, multiple_of=2)
     """Features of the stem, mixed down to the stream where they are not `width`; 0: `width`."""
+    convolutions: tuple[Annotated[int, Field(gt=0, le=1 << 16)], ...] = Field((), max_length=1024)
+    """Full convolutions below the blocks, one for each dilation given, such as [1, 2, 4, 8]."""
+    convolution_taps: int = Field(default=9, gt=0, le=1024)
+    """Letters that each of them reads, an odd number."""
 
     @property
     def motifs(self) -> int:
         """Features of the stem, 0 without one."""
         return (self.stem_width or self.width) if self.stem else 0
+
+    @property
+    def branches(self) -> int:
+        """What adds to the stream: so scaled at the start, its spread does not grow with depth."""
+        return 2 * self.depth + len(self.convolutions)
 
     @model_validator(mode="after")
     def _divides(self) -> "OrchidRecipe":
@@ -110,7 +122,7 @@ class OrchidRecipe(Strict):
             raise PydanticCustomError("hash_length", message, {"alphabet": self.alphabet})
         return self
 
-    @field_validator("stem")
+    @field_validator("stem", "convolution_taps")
     @classmethod
     def _odd(cls, taps: int) -> int:
         # An even window has no middle: the two strands would see it half a letter apart.
@@ -137,8 +149,7 @@ class Mixer(nn.Module):
         channels = D // self.halves
         self.norm = Norm(D, recipe.strands)
         self.inside = Mix(D, 3 * D, recipe.strands)
-        # 2 `depth` branches add to the stream: so scaled, its spread does not grow with depth.
-        self.outside = Mix(D, D, recipe.strands, scale=1 / math.sqrt(2 * recipe.depth))
+        self.outside = Mix(D, D, recipe.strands, scale=1 / math.sqrt(recipe.branches))
         taps = torch.zeros(3, channels, recipe.short_taps)
         # No draw without a spread: the other weights of a seed stay what they were.
         if recipe.short_spread:
@@ -319,7 +330,7 @@ class GatedMLP(nn.Module):
         self.norm = Norm(recipe.width, recipe.strands)
         self.inside = Mix(recipe.width, 2 * hidden, recipe.strands, blocks)
         self.outside = Mix(
-            hidden, recipe.width, recipe.strands, blocks, scale=1 / math.sqrt(2 * recipe.depth)
+            hidden, recipe.width, recipe.strands, blocks, scale=1 / math.sqrt(recipe.branches)
         )
 
     def forward(
@@ -358,35 +369,6 @@ def fold_mlps(mlps: Sequence[GatedMLP], dtype: torch.dtype) -> list[MLPWeights]:
     insides = fold_together([mlp.inside for mlp in mlps], dtype, [mlp.norm.scale for mlp in mlps])
     outsides = fold_together([mlp.outside for mlp in mlps], dtype)
     return [MLPWeights(*each) for each in zip(insides, outsides, strict=True)]
-
-
-class Norm(nn.Module):
-    """Root mean square over channels, (B, D, L) -> (B, D, L); the scale is tied within a pair.
-
-    Parameters
-    ----------
-    width : int
-        Channels D.
-    strands : str
-        Of the encoder, see `model.strands`.
-    """
-
-    def __init__(self, width: int, strands: Strands) -> None:
-        super().__init__()
-        self.scale = nn.Parameter(torch.ones(width // halves(strands)))
-        self.repeats = halves(strands)
-
-    def forward(self, x_BDL: Tensor, unit: Callable[[Tensor], Tensor] | None = None) -> Tensor:
-        return (unit or over_rms)(x_BDL) * self.channel_scale()[:, None]
-
-    def channel_scale(self) -> Tensor:
-        """(D,), the same for both of a pair."""
-        return self.scale.repeat(self.repeats)
-
-
-def over_rms(x_BDL: Tensor) -> Tensor:
-    """x over its root mean square over channels."""
-    return x_BDL * torch.rsqrt(x_BDL.square().mean(1, keepdim=True) + EPS)
 
 
 class Parts(NamedTuple):
@@ -496,6 +478,9 @@ class Orchid(nn.Module):
             Mix(recipe.motifs, recipe.width, recipe.strands, bias=False)
             if recipe.motifs not in (0, recipe.width)
             else None
+        )
+        self.convolutions = nn.ModuleList(
+            Convolution(recipe, dilation) for dilation in recipe.convolutions
         )
         self.blocks = nn.ModuleList(Block(recipe) for _ in range(recipe.depth))
         self.norm = Norm(recipe.width, recipe.strands)
@@ -629,24 +614,28 @@ class Orchid(nn.Module):
             pointers = self.pointers(letters_BVL)
         # Only float32 is narrowed: a model in float64 stays in it.
         dtype = self.activations if x_BDL.dtype == torch.float32 else x_BDL.dtype
+        for convolution in self.convolutions:
+            x_BDL = self._run(convolution, x_BDL, mask_BL, dtype, shards)
         # Pointers reach the whole of z, which groups of channels never hold.
         is_long = pointers is None and not channel_groups.fits_alone(x_BDL, mask_BL)
         # Outside of what is checkpointed, which then does not fold them again.
         weights = self._weights(x_BDL.shape[-1], dtype, shards, each_alone=is_long)
         for block, own in zip(self.blocks, weights, strict=True):
             given = (mask_BL, dtype, own, pointers, shards)
-            if self.checkpointing and torch.is_grad_enabled():
-                # A block draws nothing, and the state of chance would be asked of the device.
-                x_BDL = checkpoint(
-                    block, x_BDL, *given, use_reentrant=False, preserve_rng_state=False
-                )
-            elif is_long and shards is None and isinstance(block, Block):
+            if is_long and shards is None and isinstance(block, Block):
                 x_BDL = channel_groups.run_block(block, x_BDL, dtype)
             else:
-                x_BDL = block(x_BDL, *given)
+                x_BDL = self._run(block, x_BDL, *given)
         scale_D = self.norm.channel_scale().to(x_BDL.dtype)
         normed_BDL = BACKENDS[self.recipe.backend].norm(x_BDL, scale_D)
         return Encoding(normed_BDL.transpose(1, 2), x_BDL, motifs_BDL)
+
+    def _run(self, layer: nn.Module, x_BDL: Tensor, *given: Any) -> Tensor:
+        """A layer, which is computed again in the backward pass where that was asked for."""
+        if not (self.checkpointing and torch.is_grad_enabled()):
+            return layer(x_BDL, *given)
+        # A layer draws nothing, and the state of chance would be asked of the device.
+        return checkpoint(layer, x_BDL, *given, use_reentrant=False, preserve_rng_state=False)
 
     def pointers(self, letters_BVL: Tensor) -> Pointers | None:
         """Where each letter stands again, once for all blocks; None where the recipe asks for none.

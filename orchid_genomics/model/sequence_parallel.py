@@ -3,8 +3,9 @@ some of its channels instead.
 
 The operator is depthwise, so that a mixer needs two all-to-alls and nothing else that is long:
 (positions / n, channels) -> (positions, channels / n), the whole transform of each channel, and
-back. Norms, products, gates and MLP stay where they are. The trap: short taps and a motif stem read
-beyond a border, around the circle too, and gradients come back the way that letters went.
+back. Norms, products, gates and MLP stay where they are. The trap: short taps, full convolutions
+and a motif stem read beyond a border, around the circle too, and gradients come back the way that
+letters went.
 """
 
 from __future__ import annotations
@@ -113,13 +114,14 @@ def check_shards(encoder: OrchidRecipe, lengths: Sequence[int], size: int) -> No
         what = "strand pairs" if pairs == 2 else "channels"
         message = f"{size} ranks do not divide {channels} {what} of model.width {encoder.width}"
         raise RecipeError(WHERE, message, _divisors(channels))
-    reach = max(encoder.short_taps // 2, encoder.stem // 2, 1)
+    far = encoder.convolution_taps // 2 * max(encoder.convolutions, default=0)
+    reach = max(encoder.short_taps // 2, encoder.stem // 2, far, 1)
     for length in lengths:
         if length % size:
             message = f"{size} ranks do not divide windows of {length:,} nt"
             raise RecipeError(WHERE, message, _divisors(length))
         if length // size < reach:
-            message = f"{length // size} nt a rank are fewer than short taps reach ({reach})"
+            message = f"{length // size} nt a rank are fewer than taps reach ({reach})"
             raise RecipeError(WHERE, message, "fewer ranks, or longer windows")
     if encoder.filter.threshold:
         message = "filter.threshold asks for a mean over all channels"

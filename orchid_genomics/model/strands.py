@@ -8,11 +8,13 @@ negates the odd half; only even channels may have a bias.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+
+from orchid_genomics.ops.products import EPS
 
 Strands = Literal["equivariant", "dense"]
 
@@ -206,3 +208,32 @@ class LetterTable(nn.Module):
             return self.free
         other = self.free[self.complement]
         return torch.cat((self.free + other, self.free - other), 1) * math.sqrt(0.5)
+
+
+class Norm(nn.Module):
+    """Root mean square over channels, (B, D, L) -> (B, D, L); the scale is tied within a pair.
+
+    Parameters
+    ----------
+    width : int
+        Channels D.
+    strands : str
+        Of the encoder, see `model.strands`.
+    """
+
+    def __init__(self, width: int, strands: Strands) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(width // halves(strands)))
+        self.repeats = halves(strands)
+
+    def forward(self, x_BDL: Tensor, unit: Callable[[Tensor], Tensor] | None = None) -> Tensor:
+        return (unit or over_rms)(x_BDL) * self.channel_scale()[:, None]
+
+    def channel_scale(self) -> Tensor:
+        """(D,), the same for both of a pair."""
+        return self.scale.repeat(self.repeats)
+
+
+def over_rms(x_BDL: Tensor) -> Tensor:
+    """x over its root mean square over channels."""
+    return x_BDL * torch.rsqrt(x_BDL.square().mean(1, keepdim=True) + EPS)

@@ -33,12 +33,14 @@ Piece = tuple[slice, int, int]
 Answer = TypeVar("Answer")
 
 
-def pieces(x_BDL: Tensor) -> list[Piece]:
-    """Every piece: a part of one row, or several short rows whole. On a GPU no row is cut."""
+def pieces(x_BDL: Tensor, times: int = 1) -> list[Piece]:
+    """Every piece: a part of one row, or several short rows whole, fewer where the work on them
+    holds `times` as many numbers. On a GPU no row is cut.
+    """
     B, D, L = x_BDL.shape
     cpu = x_BDL.device.type == "cpu"
     size = CHUNK["cpu" if cpu else "cuda"]
-    together = min(size, NUMBERS // max(D, 1)) if cpu else size
+    together = min(size, NUMBERS // max(D * times, 1)) if cpu else size
     # A GPU waits for launches rather than for memory: there a row stays whole.
     rows = _edges(B, -(-B // max(1, together // max(L, 1))))
     places = _edges(L, -(-L // size) if cpu else min(L, 1))

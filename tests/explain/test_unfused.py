@@ -76,6 +76,13 @@ def test_it_is_the_same_under_every_head(made, letters, head):
     torch.testing.assert_close(OneHot(model)(x), hooked(OneHot(model))(x), rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.parametrize("strands", ["equivariant", "dense"])
+def test_it_is_the_same_above_full_convolutions(made, letters, strands):
+    model = made(dtype=torch.float64, strands=strands, convolutions=(1, 3), convolution_taps=5)
+    x = one_hot(letters(2, 41)).double()
+    torch.testing.assert_close(OneHot(model)(x), hooked(OneHot(model))(x), rtol=1e-9, atol=1e-9)
+
+
 def test_it_has_no_parameters_and_runs_only_where_it_is_hooked(made):
     model = OneHot(made())
     assert not list(model.unfused.parameters())
@@ -149,6 +156,13 @@ def test_deeplift_completes_under_every_head(made, letters, head):
     with torch.no_grad():
         difference = model(x.double()) - model(references[:, 0].double())
     torch.testing.assert_close(found.sum((1, 2)), difference[:, 0], rtol=1e-8, atol=1e-8)
+
+
+def test_deeplift_completes_above_full_convolutions(made, letters):
+    model = OneHot(made(dtype=torch.float64, convolutions=(1, 3), convolution_taps=5))
+    x = one_hot(letters(2, 41))
+    found = deeplift(model, x, shuffles(x, 2))
+    assert found.error.max() < 1e-6 * found.difference.abs().max()
 
 
 def test_deeplift_completes_where_copies_are_read_through_the_pointers_of_the_sequence(

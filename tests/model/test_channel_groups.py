@@ -21,6 +21,7 @@ SHAPES = {
     "pairs": {"width": 24, "stem": 5},
     "blocks": {"width": 16, "mlp_blocks": 2, "short_taps": 5},
     "dense": {"width": 20, "strands": "dense"},
+    "convolutions": {"width": 16, "convolutions": (1, 2)},
 }
 
 

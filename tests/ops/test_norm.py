@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from orchid_genomics.model.orchid import Norm
+from orchid_genomics.model.strands import Norm
 from orchid_genomics.ops.norm import norm
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from orchid_genomics.model.orchid import GatedMLP, Mixer, OrchidRecipe, over_rms
+from orchid_genomics.model.orchid import GatedMLP, Mixer, OrchidRecipe
+from orchid_genomics.model.strands import over_rms
 from orchid_genomics.ops import long_conv
 from orchid_genomics.ops.triton import available, block, machine, onchip, operator
 

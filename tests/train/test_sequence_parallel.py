@@ -29,6 +29,7 @@ SHAPES = {
         width=16, depth=1, strands="dense", filter=MagnitudeRecipe(frequency_taps=3)
     ),
     "static": OrchidRecipe(width=16, depth=1, filter=StaticRecipe()),
+    "convolutions": OrchidRecipe(width=16, depth=1, convolutions=(1, 3), convolution_taps=5),
     "turned": OrchidRecipe(width=16, depth=1, filter=CorrelationRecipe(turned=0.3)),
 }
 CPU = torch.device("cpu")
@@ -161,7 +162,8 @@ def test_ranks_that_share_windows_read_the_same_rows(answers):
         ({"width": 24}, (96,), 8, "8 ranks do not divide 12 strand pairs of model.width 24"),
         ({"width": 12, "strands": "dense"}, (96,), 8, "8 ranks do not divide 12 channels"),
         ({"width": 16}, (96, 100), 8, "8 ranks do not divide windows of 100 nt"),
-        ({"width": 64, "stem": 15}, (128,), 32, "4 nt a rank are fewer than short taps reach"),
+        ({"width": 64, "stem": 15}, (128,), 32, "4 nt a rank are fewer than taps reach"),
+        ({"width": 16, "convolutions": (1, 8)}, (96,), 4, "24 nt a rank are fewer than taps reach"),
         ({"filter": CorrelationRecipe(threshold=0.7)}, (96,), 2, "asks for a mean over all"),
         ({"filter": CorrelationRecipe(hash_length=9)}, (96,), 2, "asks for the k-mers"),
     ],

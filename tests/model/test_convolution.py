@@ -116,6 +116,7 @@ def fresh_compiler():
     torch.compiler.reset()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("fresh_compiler")
 def test_encode_compiles_to_one_graph_forward_and_backward():
     model = encoder(torch.float32)

@@ -69,9 +69,7 @@ class Convolution(nn.Module):
         # The norm's scale and the butterfly's 1 / sqrt 2 are part of the weight.
         half = math.sqrt(0.5) if self.halves == 2 else 1.0
         inside = (self.weight * (self.norm.scale * half)).to(dtype)
-        outside, b_out = self.outside.fold(dtype)
-        assert b_out is not None  # as it was made above
-        weights = inside, self.bias * half, outside, b_out
+        weights = inside, self.bias * half, *self.outside.fold(dtype)
         if shards is None:
             return full_conv(x_BDL, *weights, mask_BL, self.dilation)
         wide_BDL = shards.widen(x_BDL, self.reach)

@@ -24,11 +24,13 @@ from orchid_genomics.ops.chunks import (
     wrap_ends,
 )
 from orchid_genomics.ops.products import (
+    as_activations,
     defined,
     fake,
     fakes,
     finish_sums,
     fly,
+    gradient_if,
     normalise,
     normalise_backward,
     product,
@@ -43,7 +45,7 @@ def full_conv(
     w_in: Tensor,
     b_in: Tensor,
     w_out: Tensor,
-    b_out: Tensor,
+    b_out: Tensor | None,
     mask_BL: Tensor | None,
     dilation: int,
 ) -> Tensor:
@@ -54,7 +56,8 @@ def full_conv(
     x_BDL : (B, D, L), in the even/odd basis where there are strand pairs.
     w_in : (halves, C out, slots, C in) with D = halves C, see `read_slots`.
     w_out : (halves, C out, C in).
-    b_in, b_out : (C,), of the even half (all of a dense layer). May be wider than the weights.
+    b_in, b_out : (C,), of the even half (all of a dense layer); b_out may be None. They may be
+        wider than the weights.
     mask_BL : 1 at letters, 0 at padding, which is read as 0; None: all are letters.
     dilation : letters from one tap to the next.
 
@@ -62,7 +65,7 @@ def full_conv(
     -------
     (B, D, L), of the type of x.
     """
-    b_in, b_out = b_in.to(w_in.dtype), b_out.to(w_in.dtype)
+    b_in, b_out = b_in.to(w_in.dtype), as_activations(b_out, w_in)
     given = x_BDL, w_in, b_in, w_out, b_out, mask_BL, dilation
     return full_conv_keeping(*given, is_kept(x_BDL))[0]
 
@@ -74,7 +77,7 @@ def full_conv_keeping(
     w_in: Tensor,
     b_in: Tensor,
     w_out: Tensor,
-    b_out: Tensor,
+    b_out: Tensor | None,
     mask_BL: Tensor | None,
     dilation: int,
     keep: bool,
@@ -219,7 +222,7 @@ def full_conv_backward(
     w_in: Tensor,
     b_in: Tensor,
     w_out: Tensor,
-    b_out: Tensor,
+    b_out: Tensor | None,
     mask_BL: Tensor | None,
     dilation: int,
     kept: list[Tensor],
@@ -262,10 +265,11 @@ def full_conv_backward(
     return [dx_BDL, *finish_sums(w_in.dtype, dw_in, db_in, dw_out, db_out)]
 
 
-def _count(dweight: Tensor, dbias: Tensor, dout_RHCn: Tensor, read: Tensor) -> None:
+def _count(dweight: Tensor, dbias: Tensor | None, dout_RHCn: Tensor, read: Tensor) -> None:
     """Add what a product's outputs ask of its weight and bias, where `read` is what it read."""
     R, halves, _, n = dout_RHCn.shape
-    dbias += dout_RHCn[:, 0].sum((0, -1))
+    if dbias is not None:
+        dbias += dout_RHCn[:, 0].sum((0, -1))
     dweight += sum_products(dout_RHCn, read.view(R, halves, -1, n)).view(dweight.shape)
 
 
@@ -283,7 +287,8 @@ def _save(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> None:
 def _gradients(ctx: Any, gradients: list[Tensor]) -> tuple[Tensor | None, ...]:
     x, w_in, b_in, w_out, b_out, mask, *kept = ctx.saved_tensors
     given = x, w_in, b_in, w_out, b_out, mask, ctx.dilation, kept
-    return *full_conv_backward(defined(gradients[0], x), *given), None, None, None
+    *others, db_out = full_conv_backward(defined(gradients[0], x), *given)
+    return *others, gradient_if(db_out, b_out), None, None, None
 
 
 def _fake(x: Tensor, w_in: Tensor, *others: Any) -> list[Tensor]:

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
@@ -44,6 +44,7 @@ class Line:
     def __init__(self, name: str, total: int, done: int, quiet: bool) -> None:
         console = Console(stderr=True)
         self.quiet, self.shown = quiet or is_silent(), time.monotonic()
+        self.name, self.at = name, done
         self.bar: Progress | None = None
         if console.is_terminal and not self.quiet:
             columns = (
@@ -62,11 +63,20 @@ class Line:
         """
         if self.quiet:
             return
+        self.name, self.at = text, at
         if self.bar:
             self.bar.update(self.task, completed=at, description=text)
         elif always or time.monotonic() - self.shown >= PLAIN_SECONDS:
             self.shown = time.monotonic()
             self.say(plain)
+
+    def detail(self, text: str, left: str) -> None:
+        """How far the next one is, beside what was shown last; `left` where there is no bar."""
+        if self.bar:
+            self.bar.update(self.task, description=f"{self.name}  {text}")
+        elif not self.quiet and time.monotonic() - self.shown >= PLAIN_SECONDS:
+            self.shown = time.monotonic()
+            self.say(f"{text}  {left}")
 
     def say(self, text: str) -> None:
         """A line of its own, above the bar where there is one; also when quiet."""
@@ -79,6 +89,38 @@ class Line:
     def close(self) -> None:
         if self.bar:
             self.bar.stop()
+
+
+# The line of the job that is running: what happens deep within one of its records shows there.
+_OF_JOB: ContextVar[Line | None] = ContextVar("of_job", default=None)
+
+
+@contextmanager
+def job_line(line: Line) -> Iterator[None]:
+    """Within, what `within_job` counts is shown on this line."""
+    token = _OF_JOB.set(line)
+    try:
+        yield
+    finally:
+        _OF_JOB.reset(token)
+
+
+def within_job(name: str, total: int) -> Callable[[int], None]:
+    """What counts the pieces of one long record, with the time left, on the line of its job.
+
+    The trap: code that attributes or scores is also called from Python, where a library that talks
+    is a nuisance; so nothing is shown outside a job.
+    """
+    line, at, begun = _OF_JOB.get(), 0, time.monotonic()
+
+    def add(count: int) -> None:
+        nonlocal at
+        at += count
+        if line is not None:
+            left = (time.monotonic() - begun) / max(at, 1) * (total - at)
+            line.detail(f"{name}: {at:,}/{total:,}", f"{clock(left)} left")
+
+    return add
 
 
 class Count:

@@ -3,7 +3,8 @@
 import pytest
 
 from orchid_genomics import terminal
-from orchid_genomics.terminal import Count, is_silent, remark, silence
+from orchid_genomics.jobs.progress import Progress
+from orchid_genomics.terminal import Count, is_silent, remark, silence, within_job
 
 
 @pytest.fixture(autouse=True)
@@ -29,3 +30,18 @@ def test_within_silence_nothing_is_said_and_after_it_again(capsys):
     assert capsys.readouterr().err == ""
     remark("measuring")
     assert capsys.readouterr().err == "measuring\n"
+
+
+@pytest.mark.parametrize("quiet", [False, True])
+def test_a_long_record_is_counted_within_its_job_alone(capsys, quiet):
+    within_job("letters", 2)(1)
+    with Progress(3, 3, 0, "regions", quiet):
+        done = within_job("letters", 4)
+        done(1)
+        done(3)
+    within_job("letters", 2)(1)
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split("  ")[0] for line in lines] == (
+        [] if quiet else ["letters: 1/4", "letters: 4/4"]
+    )
+    assert all(line.endswith(" left") for line in lines)

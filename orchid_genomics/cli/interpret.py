@@ -35,9 +35,9 @@ def _references() -> str:
 _HELP = f"""Say which letters of ELEMENTS, regions of a BED (0-based half-open), a prediction of
 MODEL stands on.
 
-MODEL is a folder that pretrain or finetune wrote, GENOME the FASTA. Every region is answered;
-those that cannot be explained are counted with the reason (unknown_contig, off_contig, all_n,
-too_long, no_contrast, all_zero).
+MODEL is a folder that pretrain or finetune wrote, or a name (see models); GENOME the FASTA. Every
+region is answered; those that cannot be explained are counted with the reason (unknown_contig,
+off_contig, all_n, too_long, no_contrast, all_zero).
 
 \b
 --method

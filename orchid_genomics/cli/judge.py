@@ -86,14 +86,14 @@ def calibrate(as_json: bool, **words: Any) -> None:
     """Learn what the scores of MODEL are on GENOME at large: what score-variants --calibration
     compares with.
 
-    MODEL is a folder that pretrain or finetune wrote, GENOME the FASTA. Letters are sampled from
-    the whole genome ("genome background", which is not neutral: some of it is under selection), or
-    from --neutral; all three changes of each are scored and kept by trinucleotide and alternate
-    letter, both strands as one. score-variants then adds to each score of a single-letter change a
-    percentile within that context, kept 1/n away from both ends (n is given), and a z, the distance
-    from the context's mean in standard deviations; `.` for everything else. How unusual a change
-    looks to the model is not pathogenicity. A calibration holds only for its own model, genome,
-    window and score; it is refused for any other.
+    MODEL is a folder that pretrain or finetune wrote, or a name (see models); GENOME the FASTA.
+    Letters are sampled from the whole genome ("genome background", which is not neutral: some of it
+    is under selection), or from --neutral; all three changes of each are scored and kept by
+    trinucleotide and alternate letter, both strands as one. score-variants then adds to each score
+    of a single-letter change a percentile within that context, kept 1/n away from both ends (n is
+    given), and a z, the distance from the context's mean in standard deviations; `.` for everything
+    else. How unusual a change looks to the model is not pathogenicity. A calibration holds only for
+    its own model, genome, window and score; it is refused for any other.
     """
     from orchid_genomics.tasks.calibrate import calibrate as task
     from orchid_genomics.tasks.calibrate import lines

@@ -119,10 +119,10 @@ printed at the end is also in OUT.summary.json.
 """
 
 
-def out(metavar: str, help: str, **more: Any) -> Decorator:
-    """The one thing that a command must write."""
+def out(metavar: str, help: str, *, required: bool = True, **more: Any) -> Decorator:
+    """The one thing that a command writes."""
     return click.option(
-        "-o", "--out", required=True, type=click.Path(), metavar=metavar, help=help, **more
+        "-o", "--out", required=required, type=click.Path(), metavar=metavar, help=help, **more
     )
 
 

@@ -16,8 +16,8 @@ command = partial(click.command, cls=Command)
 _SCORE_VARIANTS = f"""Score every ALT of a VCF: VARIANTS in (.vcf, .vcf.gz, .bcf, or - for
 standard input), annotated file out.
 
-MODEL is a folder that pretrain or finetune wrote, GENOME the FASTA that the variants were called
-on.
+MODEL is a folder that pretrain or finetune wrote, or a name (see models); GENOME the FASTA that
+the variants were called on.
 
 \b
 OUT by its name:
@@ -98,7 +98,11 @@ def score_variants(as_json: bool, **words: Any) -> None:
 )
 @options.model
 @options.genome
-@options.out("OUT", "The file to write; its ending is its format.")
+@options.out(
+    "OUT",
+    "The file to write; its ending is its format. A plan without it is of a .vcf.gz.",
+    required=False,
+)
 @click.option(
     "--regions",
     metavar="BED",
@@ -122,8 +126,9 @@ def score_variants(as_json: bool, **words: Any) -> None:
 def score_genome(as_json: bool, **words: Any) -> None:
     """Score all three substitutions of every letter of a genome, in one pass of overlapping tiles.
 
-    MODEL is a folder that pretrain wrote, GENOME the FASTA. The scores are those of score-variants
-    with --scores llr_unmasked, whatever --regions leaves out: the tiles lie on the same grid.
+    MODEL is a folder that pretrain wrote, or a name (see models); GENOME the FASTA. The scores are
+    those of score-variants with --scores llr_unmasked, whatever --regions leaves out: the tiles lie
+    on the same grid.
 
     \b
     OUT by its name:
@@ -207,7 +212,7 @@ def score_elements(
     """Score every element of a BED: ELEMENTS in (0-based half-open; plain or gzipped), scored file
     out.
 
-    MODEL is a folder that pretrain or finetune wrote, GENOME the FASTA.
+    MODEL is a folder that pretrain or finetune wrote, or a name (see models); GENOME the FASTA.
 
     \b
     A fine-tuned MODEL: probabilities (p_LABEL), or numbers in the labels' units, of
@@ -282,10 +287,10 @@ def score_elements(
 def embed(as_json: bool, **words: Any) -> None:
     """Embed every element of a BED: ELEMENTS in (0-based half-open), an HDF5 of vectors out.
 
-    MODEL is a folder that pretrain or finetune wrote, GENOME the FASTA. The file holds the vectors,
-    chunked and compressed, the elements in their order, and the hashes of model and genome. Every
-    element has its row: NaN, with a reason in `why`, if it cannot be read (unknown_contig,
-    off_contig, all_n, too_long: over 131,072 letters). The layout is described in
+    MODEL is a folder that pretrain or finetune wrote, or a name (see models); GENOME the FASTA. The
+    file holds the vectors, chunked and compressed, the elements in their order, and the hashes of
+    model and genome. Every element has its row: NaN, with a reason in `why`, if it cannot be read
+    (unknown_contig, off_contig, all_n, too_long: over 131,072 letters). The layout is described in
     orchid_genomics.data.embeddings, whose Embeddings reads it; so does any HDF5 library.
 
     An element's vectors depend on genome, element, model and options alone.

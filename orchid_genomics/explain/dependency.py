@@ -15,6 +15,7 @@ from torch import Tensor
 from orchid_genomics.errors import InputError
 from orchid_genomics.explain.mutagenesis import region_of, substitute
 from orchid_genomics.explain.onehot import OneHot
+from orchid_genomics.terminal import within_job
 
 
 def dependency_map(
@@ -59,11 +60,13 @@ def _map(model: OneHot, x_4L: Tensor, start: int, end: int, batch: int) -> Tenso
     before = log_odds(model.predictions(x_4L[None])[0, start:end])
     letters, positions = ((x_4L[:, start:end] == 0) & known).nonzero(as_tuple=True)
     map_RR = torch.zeros(end - start, end - start)
+    done = within_job("substitutions of a region", len(letters))
     for some, where in zip(letters.split(batch), positions.split(batch), strict=True):
         after = log_odds(model.predictions(substitute(x_4L, some, where + start))[:, start:end])
         change_MR = ((after - before).abs().amax(-1) / math.log(2)).float().cpu()
         rows = where.cpu()[:, None].expand_as(change_MR)
         map_RR.scatter_reduce_(0, rows, change_MR, "amax")
+        done(len(some))
     map_RR[:, ~known.cpu()] = 0
     return map_RR.fill_diagonal_(0)
 

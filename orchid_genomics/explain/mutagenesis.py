@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from orchid_genomics.errors import InputError
+from orchid_genomics.terminal import within_job
 
 
 def mutate(
@@ -53,9 +54,11 @@ def mutate(
             before = model(x_4L[None])[0, output]
             effects_4R = torch.zeros(4, end - start, dtype=before.dtype)
             letters, positions = (x_4L[:, start:end] != 1).nonzero(as_tuple=True)
+            done = within_job("substitutions of a region", len(letters))
             for some, where in zip(letters.split(batch), positions.split(batch), strict=True):
                 after = model(substitute(x_4L, some, where + start))[:, output]
                 effects_4R[some.cpu(), where.cpu()] = (after - before).cpu()
+                done(len(some))
             effects.append(effects_4R)
     return torch.stack(effects)
 

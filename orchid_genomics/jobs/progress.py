@@ -4,7 +4,7 @@ import time
 from types import TracebackType
 
 from orchid_genomics.jobs.summary import Stats
-from orchid_genomics.terminal import Line, clock
+from orchid_genomics.terminal import Line, clock, job_line
 
 
 class Progress:
@@ -23,17 +23,20 @@ class Progress:
         self.begun = time.monotonic()
         self.line = Line(unit, mine, done, quiet)
         self.say = self.line.say
+        self._within = job_line(self.line)
         if done and not quiet:
             self.say(f"{done:,} of {mine:,} {unit} are done already")
         if mine < total and not quiet:
             self.say(f"this shard: {mine:,} of {total:,} {unit}")
 
     def __enter__(self) -> "Progress":
+        self._within.__enter__()
         return self
 
     def __exit__(
         self, kind: type | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._within.__exit__(kind, error, trace)
         self.line.close()
         if kind is None and self.counted and not self.line.quiet:
             seconds = self.seconds

@@ -17,10 +17,11 @@ from json import dumps
 from pathlib import Path
 
 from orchid_genomics.data.labelled.sets import open_set, read_rows
-from orchid_genomics.data.labelled.tables import TableRecipe, read_header
+from orchid_genomics.data.labelled.tables import PLACE, TableRecipe, read_header
 from orchid_genomics.errors import GenomeNote, InputError
 from orchid_genomics.evaluate.finetune_recipe import FinetuneRecipe
 from orchid_genomics.files import atomic_file, writable
+from orchid_genomics.genome.annotation import read_annotation
 from orchid_genomics.genome.bed import write_bed
 from orchid_genomics.genome.contigs import is_mitochondrion, listed
 from orchid_genomics.genome.fasta import Genome
@@ -42,6 +43,8 @@ _EPOCHS = 50  # times that a letter is read at most: more is learned by heart
 _FEWEST = 100  # steps below which nothing is learned
 _ORGANELLES = {"chloroplast", "plastid", "pt", "chrpt", "chrc", "mito"}
 _LABELS = ("label", "labels", "class", "target", "y")
+_KNOWN = (*PLACE, "strand", "split", "group", "name", "source", "id")
+"""Columns that a table may have beside sequences and labels."""
 _DNA = re.compile("[ACGTUN]{8,}", re.IGNORECASE)
 _SUFFIXES = (".gz", ".bgz", ".fa", ".fasta", ".fna", ".tsv", ".csv", ".txt")
 
@@ -217,14 +220,22 @@ class _Draft:
         """A path as the recipe names it: relative to itself."""
         return dumps(os.path.relpath(path, self.path.parent), ensure_ascii=False)
 
+    def title_line(self) -> str:
+        """A comment: what the genome is."""
+        contigs = self.genome.contigs
+        plural = "s" if len(contigs) != 1 else ""
+        letters = f"{sum(contigs.values()):,} letters"
+        return f"# {self.genome.path.name}: {len(contigs):,} contig{plural}, {letters}"
+
     def contig_lines(self) -> Iterator[str]:
-        """Comments: the contigs and where each goes."""
+        """Comments: the genome, its contigs and where each goes."""
         contigs, split = self.genome.contigs, self.split
         use = dict.fromkeys(split.validation, "validation")
         use |= dict.fromkeys(split.test, "test")
         use |= dict.fromkeys(split.ignore, "ignored")
-        total = sum(contigs.values())
-        yield f"# {self.genome.path.name}: {len(contigs):,} contigs, {total:,} letters"
+        held = {each.contig for each in split.stretches.values()}
+        use |= dict.fromkeys(held, "training but for its last fifth")
+        yield self.title_line()
         widest = max(len(name) for name in islice(contigs, _NAMED))
         for name, size in islice(contigs.items(), _NAMED):
             yield f"#   {name:<{widest}} {size:>13,}  {use.get(name, 'training')}"
@@ -251,7 +262,7 @@ def _pretraining(draft: _Draft, annotation: str | Path | None, minutes: float) -
         return _PRETRAIN.format(
             contigs="\n".join(draft.contig_lines()),
             fasta=draft.quote(draft.genome.path),
-            held_out=_held_out(draft),
+            held_out="\n".join([_held_out(draft), *_circular(draft, annotation)]),
             length=length,
             width=size.width,
             depth=size.depth,
@@ -314,7 +325,8 @@ def _labelled(draft: _Draft, labels: Path) -> str:
 
     def text(pace: str) -> str:
         return _FINETUNE.format(
-            contigs="\n".join(draft.contig_lines()),
+            # Its contigs train where the table says, which the pretraining split is not.
+            genome=draft.title_line(),
             path=draft.quote(labels),
             columns="\n".join(lines),
             pretrained=f"{model}  # {note}; see orchid-genomics models",
@@ -383,6 +395,22 @@ def _annotate(draft: _Draft, annotation: str | Path | None) -> str:
     return "\n".join(["regions = [  # reported apart", *lines, "]"])
 
 
+def _circular(draft: _Draft, annotation: str | Path | None) -> list[str]:
+    """The line of contigs without ends: those that the annotation says; a comment where a genome
+    has few contigs, as a bacterium does.
+    """
+    # A pipe has given its bytes already.
+    if annotation is not None and Path(annotation).is_file():
+        names = read_annotation(annotation, draft.genome).circular
+        found = tuple(name for name in draft.genome.contigs if name in names)
+        if found:
+            return [f"circular = {_list(found)}  # read round their origin, as the annotation says"]
+    if not draft.split.stretches:
+        return []
+    largest = draft.split.stretches["test"].contig
+    return [f"# circular = {_list((largest,))}  # if it has no ends: it is read round its origin"]
+
+
 def _write_stretches(draft: _Draft) -> None:
     for name, interval in draft.split.stretches.items():
         path = draft.beside / f"{name}.bed"
@@ -434,7 +462,10 @@ def _columns(path: Path) -> dict[str, str]:
             raise InputError(path, message, possible)
         columns["sequence"] = letters[0]
     if not any(name == "label" or name.startswith("label:") for name in names):
+        known = {*_KNOWN, columns.get("sequence", "sequence")}
         named = [name for name in names if name.lower() in _LABELS]
+        # A table of measurements calls its one column by what was measured.
+        named = named or [name for name in names if name not in known]
         if len(named) != 1:
             message = f"has no column of labels, of {listed(names, 12)}"
             raise InputError(path, message, f"one called {listed(_LABELS)}")
@@ -479,7 +510,7 @@ site_length = {site_length}
 _FINETUNE = """\
 # Fine-tuning on labelled sequences, written by orchid-genomics init. Paths are relative to here.
 #
-{contigs}
+{genome}
 {pretrained}
 
 [data]

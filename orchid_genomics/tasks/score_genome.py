@@ -71,7 +71,7 @@ register(TASK)
 def score_genome(
     model: str | Path,
     genome: str | Path,
-    out: str | Path,
+    out: str | Path | None = None,
     regions: str | Path | None = None,
     window: int | None = None,
     track: str | None = None,
@@ -88,6 +88,7 @@ def score_genome(
 
     Parameters
     ----------
+    out : the file to write, its ending its format; None is for a `plan`, of a .vcf.gz.
     window : letters of a tile; default as in training.
     track : what a bigWig or bedGraph holds of each letter, one of `TRACK_VALUES`; default mean.
     plan : write nothing, and print (unless `quiet`) what it would take, measured on a few tiles.
@@ -105,6 +106,10 @@ def score_genome(
     InputError
         For inputs or options that cannot be, before any work.
     """
+    if out is None:
+        if not plan:
+            raise InputError("out", "is missing", "a name in .vcf.gz, .bw, ..., or `plan`")
+        out = "genome.vcf.gz"
     where = destination(out, (genome, regions), shard, resume)
     kind = kind_of(where.out, KINDS, piped="vcf")
     if track and kind not in TRACKS:

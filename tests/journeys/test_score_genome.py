@@ -223,6 +223,16 @@ def test_a_plan_says_how_many_how_long_and_how_large_and_writes_nothing(folder, 
     assert sorted(folder.iterdir()) == before
 
 
+def test_a_plan_needs_no_name_and_a_job_does(folder, capsys):
+    words = ["score-genome", "model", "genome.fa"]
+    main([*words, "--plan"])
+    assert " in genome.vcf.gz, " in capsys.readouterr().out
+    with pytest.raises(SystemExit) as stopped:
+        main(words)
+    assert stopped.value.code == 1
+    assert capsys.readouterr().err.startswith("error: --out: is missing; ")
+
+
 def test_a_disk_that_is_too_small_is_said_before(folder, monkeypatch, capsys):
     usage = task.shutil.disk_usage(folder)
     monkeypatch.setattr(task.shutil, "disk_usage", lambda _: usage._replace(free=1000))

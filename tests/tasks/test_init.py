@@ -99,21 +99,32 @@ def test_a_genome_of_one_contig_gets_stretches_and_its_recipe_runs(tmp_path, mon
     assert printed.out == ""
     assert "note: coli.fa: too few contigs to hold whole ones out" in printed.err
     assert (tmp_path / "coli.beds/test.bed").read_text().split()[:3] == ["NC_1", "5400", "6000"]
+    text = (tmp_path / "coli.toml").read_text()
+    assert "# coli.fa: 1 contig, 6,000 letters\n" in text
+    assert "training but for its last fifth\n" in text
+    assert '# circular = ["NC_1"]' in text
     main(["plan", "coli.toml"])
     assert "training windows that touch held-out letters: 0" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
     "header",
-    ["chrom\tstart\tend\tsequence\tlabel", "chr\tfrom\tto\tDNA\tclass"],
-    ids=["usual names", "other names"],
+    [
+        "chrom\tstart\tend\tsequence\tlabel",
+        "chr\tfrom\tto\tDNA\tclass",
+        "chrom\tstart\tend\tsequence\tbound",
+    ],
+    ids=["usual names", "other names", "what was measured"],
 )
 def test_of_labels_it_is_a_recipe_for_finetune(genome, tmp_path, capsys, header):
     write_table(tmp_path / "set.tsv", genome, header)
     main(["init", "mine.fa", "--labels", "set.tsv"])
     text = (tmp_path / "set.toml").read_text()
     assert ("test_contigs = [" in text) == header.startswith("chrom\t")
-    assert ('sequence = "DNA"' in text) == ('label = "class"' in text) == ("DNA" in header)
+    assert ('sequence = "DNA"' in text) == ("DNA" in header)
+    label = header.split("\t")[-1]
+    assert (f'label = "{label}"' in text) == (label != "label")
+    assert "1,500  training" not in text  # the table splits its rows, in its own way
     assert "at most about" in text
     less = (
         "training.epochs=1",
@@ -160,8 +171,8 @@ def test_what_is_wrong_is_one_line_and_nothing_is_written(genome, tmp_path, refu
     (tmp_path / "t.tsv").write_text("place\tclass\nchr1:1-9\t1\n")
     line = refused("init", "mine.fa", "--labels", "t.tsv")
     assert "t.tsv: has 0 columns of sequences, of place, class; a column `sequence`" in line
-    (tmp_path / "t.tsv").write_text("seq\tscore\nACGTACGTACGT\t1\n")
-    assert "t.tsv: has no column of labels, of seq, score;" in refused(
+    (tmp_path / "t.tsv").write_text("seq\tscore\tdepth\nACGTACGTACGT\t1\t2\n")
+    assert "t.tsv: has no column of labels, of seq, score, depth;" in refused(
         "init", "mine.fa", "--labels", "t.tsv"
     )
     write_genome(tmp_path / "short.fa", {f"c{number}": "ACGT" * 9 for number in range(9)})

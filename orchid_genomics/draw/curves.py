@@ -12,6 +12,9 @@ import numpy as np
 
 from orchid_genomics.draw.canvas import INK, MUTED, OURS, axes
 
+NAME_HEIGHT = 0.04
+"""Share of the height of the axes that the name of a line takes."""
+
 
 def training_curve(
     log: Sequence[dict[str, Any]], evaluation: Sequence[dict[str, Any]], ax: Any = None
@@ -36,15 +39,10 @@ def training_curve(
         steps = [min(line["step"], len(letters)) - 1 for line in checks]
         bits = [line["validation_bits"] for line in checks]
         ax.plot(letters[steps], bits, "o-", color=OURS, ms=4, lw=1.5, label="validation")
+    ax.set(xlabel="letters read, millions", ylabel="bits per hidden letter")
+    ax.set_xlim(0, letters[-1] * 1.03)
     if evaluation:
         _draw_test(ax, evaluation[0], letters[-1])
-    ax.set(
-        xlabel="letters read, millions",
-        ylabel="bits per hidden letter",
-        # A letter that nothing is known of costs 2 bits.
-        ylim=(None, 2.0),
-        xlim=(0, letters[-1] * 1.03),
-    )
     ax.spines[["top", "right"]].set_visible(False)
     if checks or evaluation:
         ax.legend(frameon=False, loc="upper right", fontsize=9)
@@ -52,13 +50,23 @@ def training_curve(
 
 
 def _draw_test(ax: Any, table: dict[str, Any], end: float) -> None:
-    """The model's bits on the test split as a star, those of its baselines as lines."""
-    for name, scores in table["scores"].items():
-        mean = scores[0]["mean"]
-        if name == "model":
-            ax.plot([end], [mean], "*", color=OURS, ms=14, label=f"test, {mean:.3f}", zorder=5)
-            continue
+    """The model's bits on the test split as a star, those of its baselines as lines that are named
+    beside the picture, where no curve runs.
+    """
+    means = {name: scores[0]["mean"] for name, scores in table["scores"].items()}
+    own = means.pop("model")
+    ax.plot([end], [own], "*", color=OURS, ms=14, label=f"test, {own:.3f}", zorder=5)
+    for mean in means.values():
         ax.axhline(mean, color=MUTED, lw=0.9, ls="--")
-        style = {"xytext": (4, 2), "textcoords": "offset points", "color": INK, "fontsize": 8}
-        ax.annotate(f"{name}, {mean:.3f}", (0, mean), **style)
+    low, high = ax.get_ylim()
+    # A letter that nothing is known of costs 2 bits.
+    high = max(high, 2.0)
+    ax.set_ylim(low, high)
+    beside = -np.inf
+    for name, mean in sorted(means.items(), key=lambda each: each[1]):
+        # Names of lines that nearly meet stand above each other.
+        beside = max(mean, beside + NAME_HEIGHT * (high - low))
+        at, where = (1.01, beside), ax.get_yaxis_transform()
+        style = {"va": "center", "color": INK, "fontsize": 8, "annotation_clip": False}
+        ax.annotate(f"{name}, {mean:.3f}", at, xycoords=where, **style)
     ax.set_title(table["title"], fontsize=10, loc="left")

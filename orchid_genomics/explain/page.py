@@ -295,11 +295,14 @@ def _shade(region: Explained, window: int) -> tuple[list[Interval], str]:
 
 
 def _seqlet_lanes(interval: Interval, seqlets: Mapping[Seqlet, list[Match]]) -> list[draw.Lane]:
-    """The seqlets of a region, numbered as in their table, named by what they look most like."""
+    """The seqlets of a region, numbered as in their table, named by what they look most like and
+    how surely.
+    """
     places = []
     for number, (seqlet, matches) in enumerate(seqlets.items(), 1):
         where = on_genome(seqlet, interval)
-        name = f"{number} {matches[0].motif.name}"
+        # A name without its q would be read as an identification.
+        name = f"{number} {matches[0].motif.name} q {matches[0].q:.2g}"
         places.append(Interval(where.contig, where.start, where.end, interval.strand, name))
     return [draw.Lane("seqlets", tuple(places))] if places else []
 

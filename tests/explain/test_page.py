@@ -2,6 +2,7 @@
 in a browser.
 """
 
+import base64
 import re
 import shutil
 import subprocess
@@ -192,6 +193,8 @@ def test_seqlets_are_numbered_along_the_region_with_the_three_nearest_motifs(tmp
     )
     text = (tmp_path / "page.html").read_text()
     assert "name 0 (q 0), name 1 (q 0.2), name 2 (q 0.4)" in text
+    (logo,) = re.findall('data:image/svg[^,]+base64,([^"]+)', text)
+    assert "<!-- 1 name 0 q 0 -->" in base64.b64decode(logo).decode()
     assert text.index("chr1:103-106(+)") < text.index("chr1:107-110(+)")
 
 

@@ -7,7 +7,7 @@ other seeds. The trap is the test split: it is read once an arm, after everythin
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -30,9 +30,11 @@ from orchid_genomics.evaluate.candidates import (
     is_anchored,
     model_candidates,
     strand_of,
+    takes_words,
 )
 from orchid_genomics.evaluate.enriched import motifs_to_begin_with
 from orchid_genomics.evaluate.finetune_recipe import FinetuneEncoder, FinetuneRecipe
+from orchid_genomics.evaluate.words import WordSearch
 from orchid_genomics.model.adapters import adapt, merge
 from orchid_genomics.model.cnn import CNNRecipe, cnn_encoder
 from orchid_genomics.model.folder import ModelRecipe, OrchidModel
@@ -46,12 +48,15 @@ from orchid_genomics.train.supervised import (
     fit_supervised,
     padded_lengths,
     units,
+    validation_loss,
 )
 
 Say = Callable[[str], None]
 MODEL = "model"
 RANDOM = "random weights"
 CNN = "small CNN"
+ALONE = "model without words"
+"""The model's own answer before words were added to it, which is no alternative to it."""
 MOTIFS = 24
 """The most enriched motifs that a stem of random weights begins with."""
 ARMS = {"encoder": MODEL, "cnn": CNN}
@@ -69,6 +74,8 @@ class SeedFit:
     validation: np.ndarray
     test: np.ndarray
     log: list[dict[str, Any]]
+    alone: "SeedFit | None" = None
+    """The same without the words that were added to its answer; None where none were."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +88,8 @@ class TrainedArm:
     tried: dict[str, float]
     """The monitored score on validation of every candidate."""
     seconds: float
+    words: str = ""
+    """What words were tried beside it, and what came of that, for notes."""
 
     @property
     def best(self) -> SeedFit:
@@ -90,9 +99,7 @@ class TrainedArm:
     @property
     def parameters(self) -> int:
         """Numbers in the model, trained or not; of a head that reads letters, its own alone."""
-        model = self.best.model
-        skipped = model.encoder.parameters() if isinstance(model.head, LetterReader) else ()
-        return sum(p.numel() for p in model.parameters()) - sum(p.numel() for p in skipped)
+        return _parameters(self.best.model)
 
     @property
     def answered(self) -> Answered:
@@ -102,9 +109,25 @@ class TrainedArm:
             chosen += f", best of {len(self.tried)}"
         if len(self.fits) > 1:
             chosen += f", mean of {len(self.fits)} seeds"
-        validation = np.mean([fit.validation for fit in self.fits], 0)
-        test = np.mean([fit.test for fit in self.fits], 0)
+        return self._mean_of(self.fits, chosen)
+
+    @property
+    def alone(self) -> Answered | None:
+        """What all seeds answer without words; None where no words were added."""
+        if all(fit.alone is None for fit in self.fits):
+            return None
+        fits = [fit.alone or fit for fit in self.fits]
+        return replace(self._mean_of(fits), name=ALONE, parameters=_parameters(fits[0].model))
+
+    def _mean_of(self, fits: Sequence[SeedFit], chosen: str = "") -> Answered:
+        validation = np.mean([fit.validation for fit in fits], 0)
+        test = np.mean([fit.test for fit in fits], 0)
         return Answered(self.name, validation, test, chosen, self.parameters)
+
+
+def _parameters(model: OrchidModel) -> int:
+    skipped = model.encoder.parameters() if isinstance(model.head, LetterReader) else ()
+    return sum(p.numel() for p in model.parameters()) - sum(p.numel() for p in skipped)
 
 
 @dataclass(frozen=True)
@@ -115,6 +138,8 @@ class Arm:
     make: Callable[[Candidate, int], OrchidModel]
     """The untrained model of a candidate and a seed."""
     candidates: Sequence[Candidate]
+    takes_words: bool = False
+    """Whether weights of words may be added to what it answers."""
 
 
 def arms_of(recipe: FinetuneRecipe, data: LabelledSet) -> list[Arm]:
@@ -145,9 +170,10 @@ def arms_of(recipe: FinetuneRecipe, data: LabelledSet) -> list[Arm]:
         training = recipe.training.model_copy(update=parts)
         return recipe.model_copy(update={"training": training})
 
-    arms = [Arm(MODEL, model, candidates)]
+    words = takes_words(recipe, data)
+    arms = [Arm(MODEL, model, candidates, words)]
     if recipe.pretrained and chosen.random:
-        arms.append(Arm(RANDOM, random, candidates))
+        arms.append(Arm(RANDOM, random, candidates, words))
     if chosen.cnn:
         cnn = cnn_candidates(recipe, data)
         arms.append(Arm(CNN, lambda _, seed: build_cnn(recipe, data, seed), cnn))
@@ -260,8 +286,10 @@ def train_arm(
     folder: Path,
     ranks: Ranks,
     say: Say,
+    words: WordSearch,
 ) -> TrainedArm:
-    """Train every candidate with the first seed, then the best one with the other seeds.
+    """Train every candidate with the first seed, then the best one with the other seeds; then add
+    words to each, where validation is better for it.
 
     What stands in `folder` is resumed.
     """
@@ -279,12 +307,16 @@ def train_arm(
     others = [fit(best, seed) for seed in seeds[1:]]
     chosen = [searched[best], *others]
     fits = [_answer(done, data, seed, ranks) for done, seed in zip(chosen, seeds, strict=True)]
+    if arm.takes_words:
+        say(f"{arm.name}: fitting words beside it")
+        fits = [_with_words(fit, data, ranks, words) for fit in fits]
     return TrainedArm(
         name=arm.name,
         fits=tuple(fits),
         candidate=best,
         tried={each.words: round(1 - done.loss, 4) for each, done in searched.items()},
         seconds=sum(done.seconds for done in [*searched.values(), *others]),
+        words=_words_note(fits, words) if arm.takes_words else "",
     )
 
 
@@ -338,3 +370,28 @@ def _answer(
         test=answer(done.model, data, data.rows("test"), ranks.device),
         log=done.log,
     )
+
+
+def _with_words(fit: SeedFit, data: LabelledSet, ranks: Ranks, words: WordSearch) -> SeedFit:
+    """The fit with words added to its answer, or as it was where validation is no better."""
+    model = words.added_to(fit.model, ranks.device)
+    if model is None:
+        return fit
+    validation = answer(model, data, data.rows("validation"), ranks.device)
+    return replace(
+        fit,
+        model=model,
+        loss=validation_loss(data, validation, data.rows("validation")),
+        validation=validation,
+        test=answer(model, data, data.rows("test"), ranks.device),
+        alone=fit,
+    )
+
+
+def _words_note(fits: Sequence[SeedFit], words: WordSearch) -> str:
+    """What was added, in a sentence."""
+    wider = sum(fit.alone is not None for fit in fits)
+    if words.fitted is None or not wider:
+        return "Words: none are added, validation was no better for them."
+    of = "" if wider == len(fits) else f" of {wider} of {len(fits)} seeds"
+    return f"Words: the answer{of} holds weights of {words.fitted.words}, fitted on training rows."

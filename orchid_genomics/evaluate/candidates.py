@@ -288,6 +288,11 @@ def readings_of(recipe: FinetuneRecipe, data: LabelledSet) -> list[Reading | Non
     return list(readings)
 
 
+def takes_words(recipe: FinetuneRecipe, data: LabelledSet) -> bool:
+    """Whether a head of the encoder may add weights of words: one that pools, and is ours."""
+    return recipe.head.words and not data.task.bin and recipe.head.kind is None
+
+
 def is_anchored(recipe: FinetuneRecipe, data: LabelledSet) -> bool:
     """Whether a place means the same in all rows: they have one strand and one length."""
     lengths = data.lengths

@@ -17,7 +17,7 @@ from orchid_genomics.answers.supervised_tasks import SupervisedTask
 from orchid_genomics.data.labelled.schema import LabelledSet
 from orchid_genomics.data.labelled.splitting import join_groups
 from orchid_genomics.evaluate.answered import Answered
-from orchid_genomics.evaluate.arms import RANDOM, TrainedArm
+from orchid_genomics.evaluate.arms import ALONE, RANDOM, TrainedArm
 from orchid_genomics.evaluate.bootstrap import Estimate, resampled_weights
 from orchid_genomics.evaluate.estimate_text import interval, signed
 from orchid_genomics.evaluate.repeats import recurs
@@ -83,7 +83,7 @@ class Verdict:
     @property
     def has_alternatives(self) -> bool:
         """Whether anything stands beside the model that reads the letters at all."""
-        return any(line.name != self.task.constant_name for line in self.lines[1:])
+        return any(line.name not in (self.task.constant_name, ALONE) for line in self.lines[1:])
 
     def shown_name(self, line: Line) -> str:
         """The name of a line in a table, with a star where it is the best alternative; the constant
@@ -176,7 +176,7 @@ def compare(
     sharing = shared_letters(data, test)
     is_apart = sharing == 0
     loci = families(data)
-    arms = (model, *others)
+    arms = (model, *([model.alone] if model.alone else []), *others)
     measured: list[tuple[Answered, np.ndarray, float, Sampled, Sampled]] = []
     for arm in arms:
         answered = arm.answered if isinstance(arm, TrainedArm) else arm
@@ -211,8 +211,10 @@ def compare(
         if isinstance(arm, TrainedArm) and len(arm.fits) > 1:
             seeds[arm.name] = _score_seeds(data, arm)
     # The best on validation, for the best on test may have been lucky there.
-    comparator = max(lines[1:], key=lambda line: line.validation).name
-    return Verdict(data.task, lines, comparator, seeds, rows, list(notes))
+    alternatives = [line for line in lines[1:] if line.name != ALONE]
+    comparator = max(alternatives, key=lambda line: line.validation).name
+    notes = [*notes, *([model.words] if model.words else [])]
+    return Verdict(data.task, lines, comparator, seeds, rows, notes)
 
 
 def tune(data: LabelledSet, rows: np.ndarray, answers: np.ndarray) -> tuple[np.ndarray, float]:

@@ -59,6 +59,8 @@ class HeadChoice(Strict):
     """auto: forward where the strand column holds both + and -, else both."""
     queries: int = Field(default=4, gt=0)
     """Of attention pooling: how many positions are asked for."""
+    words: bool = True
+    """Add weights of words of 5 or 6 letters, a k-mer regression, where validation is better."""
     other: tuple[int, ...] = ()
     """Tracks: what each becomes on the other strand."""
     kind: Annotated[str, one_of(HEADS)] | None = None

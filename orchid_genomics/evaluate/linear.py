@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import partial, singledispatch
 
 import numpy as np
+import torch
 from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, Ridge
@@ -34,8 +35,8 @@ GAPS = (1, 3, 5)
 LONGEST_POSITIONAL = 2000  # letters of a sequence whose every position is a feature
 
 Features = sparse.csr_matrix | np.ndarray
-Predict = Callable[[Features], np.ndarray]
-"""Features of rows -> answers (n, K)."""
+SURE = 30.0
+"""The logit of what is always so in training."""
 
 
 @dataclass(frozen=True)
@@ -125,49 +126,76 @@ def _best(
     return best
 
 
+@dataclass(frozen=True)
+class Linear:
+    """A linear model of a task: features of rows (n, F) -> answers (n, K)."""
+
+    task: SupervisedTask
+    weight: np.ndarray
+    """(K, F)."""
+    bias: np.ndarray
+    """(K,)."""
+
+    def outputs(self, x: Features) -> np.ndarray:
+        """What the answers are made of (n, K): logits, or numbers."""
+        return np.asarray(x @ self.weight.T) + self.bias
+
+    def __call__(self, x: Features) -> np.ndarray:
+        return self.task.link(torch.from_numpy(self.outputs(x))).numpy()
+
+
 @singledispatch
-def fit_linear(task: SupervisedTask, x: Features, target: np.ndarray, strength: float) -> Predict:
+def fit_linear(task: SupervisedTask, x: Features, target: np.ndarray, strength: float) -> Linear:
     """The linear model of a task on these rows; `strength` is the inverse of its penalty."""
     raise NotImplementedError(f"no linear model of {task.name}")
 
 
 @fit_linear.register
-def _(task: Regression, x: Features, target: np.ndarray, strength: float) -> Predict:
+def _(task: Regression, x: Features, target: np.ndarray, strength: float) -> Linear:
     model = Ridge(alpha=1 / strength).fit(x, target)
-    return lambda rows: np.asarray(model.predict(rows)).reshape(rows.shape[0], -1)
+    weight = np.asarray(model.coef_).reshape(task.outputs, -1)
+    return Linear(task, weight, np.broadcast_to(model.intercept_, task.outputs))
 
 
 @fit_linear.register
-def _(task: MultiLabel, x: Features, target: np.ndarray, strength: float) -> Predict:
+def _(task: MultiLabel, x: Features, target: np.ndarray, strength: float) -> Linear:
     each = [_logistic(x, target[:, k], strength) for k in range(target.shape[1])]
-    return lambda rows: np.stack([model(rows)[:, -1] for model in each], 1)
+    weights, biases = zip(*each, strict=True)
+    return Linear(task, np.concatenate(weights), np.concatenate(biases))
 
 
 @fit_linear.register
-def _(task: MultiClass, x: Features, target: np.ndarray, strength: float) -> Predict:
-    return _logistic(x, target, strength)
+def _(task: MultiClass, x: Features, target: np.ndarray, strength: float) -> Linear:
+    known = np.unique(target)
+    weight, bias = _logistic(x, target, strength)
+    if len(known) == 2:
+        # One logit, of the second of the two.
+        weight, bias = np.stack([0 * weight[0], weight[0]]), np.array([0.0, bias[0]])
+    # A class that training does not know is never answered.
+    every = np.zeros((task.outputs, x.shape[1])), np.full(task.outputs, -SURE)
+    every[0][known], every[1][known] = weight, bias
+    return Linear(task, *every)
 
 
 @fit_linear.register
-def _(task: Binary, x: Features, target: np.ndarray, strength: float) -> Predict:
-    model = _logistic(x, target, strength)
-    return lambda rows: model(rows)[:, 1:]
+def _(task: Binary, x: Features, target: np.ndarray, strength: float) -> Linear:
+    return Linear(task, *_logistic(x, target, strength))
 
 
-def _logistic(x: Features, target: np.ndarray, strength: float) -> Predict:
-    """A logistic regression: features -> probabilities (n, classes); constant where training knows
-    one class.
+def _logistic(x: Features, target: np.ndarray, strength: float) -> tuple[np.ndarray, np.ndarray]:
+    """Weights and biases of a logistic regression: of the second of two classes (1, F), of each of
+    several; constant where training knows one class.
     """
-    classes = len(np.unique(target))
-    if classes == 1:
-        return lambda rows: np.full((rows.shape[0], 1), float(target[0]))
-    solver = "liblinear" if classes == 2 else "lbfgs"
+    classes = np.unique(target)
+    if len(classes) == 1:
+        return np.zeros((1, x.shape[1])), np.array([SURE if classes[0] > 0 else -SURE])
+    solver = "liblinear" if len(classes) == 2 else "lbfgs"
     model = LogisticRegression(C=strength, solver=solver, max_iter=200)
     with warnings.catch_warnings():
         # A baseline stopped early is still chosen on validation.
         warnings.simplefilter("ignore", ConvergenceWarning)
         model.fit(x, target)
-    return model.predict_proba
+    return model.coef_, model.intercept_
 
 
 def gc_shares(data: LabelledSet) -> np.ndarray:
@@ -187,6 +215,14 @@ def kmer_counts(data: LabelledSet, k: int, gap: int, strand: str) -> sparse.csr_
     With a gap, k // 2 letters, `gap` of any kind, then the rest. Where the strand does not matter a
     k-mer and its reverse complement are one. k-mers with an N are not counted.
     """
+    table = word_table(data, k, gap, strand)
+    table.data = np.sqrt(table.data)
+    norm = np.sqrt(np.asarray(table.multiply(table).sum(1)).ravel())
+    return sparse.csr_matrix(sparse.diags(10 / np.maximum(norm, 1e-9)) @ table)
+
+
+def word_table(data: LabelledSet, k: int, gap: int, strand: str) -> sparse.csr_matrix:
+    """How often each k-mer stands in each row (N, 4**k); see `kmer_counts`."""
     row_of_letter = np.repeat(np.arange(len(data)), data.lengths)
     codes, valid = gapped_codes(np.concatenate(data.tokens), k, gap)
     first = row_of_letter[: len(codes)]
@@ -199,9 +235,7 @@ def kmer_counts(data: LabelledSet, k: int, gap: int, strand: str) -> sparse.csr_
     ones = np.ones(len(codes), np.float64)
     table = sparse.csr_matrix((ones, (first[valid], codes)), (len(data), 4**k))
     table.sum_duplicates()
-    table.data = np.sqrt(table.data)
-    norm = np.sqrt(np.asarray(table.multiply(table).sum(1)).ravel())
-    return sparse.csr_matrix(sparse.diags(10 / np.maximum(norm, 1e-9)) @ table)
+    return table
 
 
 def one_hot(data: LabelledSet) -> sparse.csr_matrix:

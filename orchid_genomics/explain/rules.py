@@ -9,8 +9,11 @@ quotients of differences, which lose their digits where the two are close.
 
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
+
+from orchid_genomics.model import words
 
 
 class Step(Protocol):
@@ -18,6 +21,13 @@ class Step(Protocol):
 
     @property
     def input(self) -> Tensor: ...
+
+
+class Words(Step, Protocol):
+    """One that counts words."""
+
+    letters: int
+    gap: int
 
 
 def product(module: Step, _: Any, grad_output: tuple[Tensor]) -> tuple[Tensor]:
@@ -93,6 +103,24 @@ def maximum(module: Step, _: Any, grad_output: tuple[Tensor]) -> tuple[Tensor]:
     share = torch.where(same, 1.0, (most - most_) / torch.where(same, 1.0, run))
     multiplier = torch.zeros_like(x).scatter_(-1, place, share)
     return (grad_output[0][..., None] * torch.cat((multiplier, multiplier)),)
+
+
+def word_counts(module: "Words", _: Any, grad_output: tuple[Tensor]) -> tuple[Tensor]:
+    """The mean slope on the way from the reference to the sequence, exact: the counts are a
+    polynomial of degree `letters` along it, which Gauss and Legendre's nodes integrate (the
+    multipliers are Aumann and Shapley's).
+    """
+    x, x_ = module.input.chunk(2)
+    nodes, shares = np.polynomial.legendre.leggauss((module.letters + 1) // 2)
+    multiplier = torch.zeros_like(module.input)
+    for node, share in zip((1 + nodes) / 2, shares / 2, strict=True):
+        between = x_ + float(node) * (x - x_)
+        point = torch.cat((between, between)).detach().requires_grad_()
+        with torch.enable_grad():
+            counts = words.word_counts(point, module.letters, module.gap)
+        slope = torch.autograd.grad(counts, point, grad_output[0])[0]
+        multiplier += float(share) * slope
+    return (multiplier,)
 
 
 def _middle(module: Step) -> Tensor:

@@ -23,6 +23,7 @@ from torch.nn import functional
 from orchid_genomics.explain import rules
 from orchid_genomics.model.orchid import Encoding, Mixer, Orchid, Parts
 from orchid_genomics.model.pooling import PoolParts
+from orchid_genomics.model.words import word_counts
 from orchid_genomics.ops import standing
 from orchid_genomics.ops.products import EPS
 from orchid_genomics.ops.reference import TINY, both_strands, frequency_conv, half_weights
@@ -88,6 +89,20 @@ class Maximum(nn.Module):
         return x.amax(-1)
 
 
+class Counts(nn.Module):
+    """How often words stand in (B, 4, L); the length of a word and its gap are said before."""
+
+    letters, gap = 6, 0
+
+    def of_words(self, x_B4L: Tensor, letters: int, gap: int) -> Tensor:
+        """What `model.words.word_counts` gives."""
+        self.letters, self.gap = letters, gap
+        return self(x_B4L)
+
+    def forward(self, x_B4L: Tensor) -> Tensor:
+        return word_counts(x_B4L, self.letters, self.gap)
+
+
 def attribution_ops() -> dict[type[nn.Module], Rule]:
     """The rules of the modules above: `deep_lift_shap(...,
     additional_nonlinear_ops=attribution_ops())`.
@@ -104,6 +119,7 @@ def attribution_ops() -> dict[type[nn.Module], Rule]:
         Magnitude: rules.magnitude,
         LogSoftmax: rules.log_softmax,
         Maximum: rules.maximum,
+        Counts: rules.word_counts,
     }
 
 
@@ -121,6 +137,7 @@ class Unfused(nn.Module):
         self.unit, self.log_softmax, self.share = Unit(width), LogSoftmax(), Product()
         self.softmax, self.average = nn.Softmax(2), Product()
         self.motif_gelu, self.maximum, self.relu = nn.GELU(), Maximum(), nn.ReLU()
+        self.counts = Counts()
 
     def encoding(
         self, encoder: Orchid, letters_BVL: Tensor, mask_BL: Tensor | None = None
@@ -134,12 +151,15 @@ class Unfused(nn.Module):
         modules: Iterable[Any] = zip(encoder.blocks, self.mixers, self.mlps, strict=True)
         for block, mixer, mlp in modules:
             x_BDL = block.plain(x_BDL, mask_BL, (mixer.parts(block.mixer), mlp.parts()), pointers)
-        return Encoding(encoder.norm(x_BDL, self.unit).transpose(1, 2), x_BDL, motifs_BDL)
+        vectors_BLD = encoder.norm(x_BDL, self.unit).transpose(1, 2)
+        return Encoding(vectors_BLD, x_BDL, motifs_BDL, letters_BVL)
 
     @property
     def pooling(self) -> PoolParts:
         """What a pooled head, or a CNN, takes in place of its functions."""
-        return PoolParts(self.averaged, self.maximum, self.largest_of, self.relu)
+        return PoolParts(
+            self.averaged, self.maximum, self.largest_of, self.relu, self.counts.of_words
+        )
 
     def largest_of(self, x_BCL: Tensor, count: int) -> Tensor:
         """What max pooling gives, (B, C, L // count)."""

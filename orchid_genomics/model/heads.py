@@ -22,10 +22,11 @@ from orchid_genomics.errors import InputError, RecipeError
 from orchid_genomics.model.orchid import Encoding, OrchidRecipe
 from orchid_genomics.model.pooling import Maxima, Pool, PoolKind, PoolParts
 from orchid_genomics.model.strands import LetterTable, butterfly, halves
+from orchid_genomics.model.words import Words
 from orchid_genomics.ops.products import read_table
 from orchid_genomics.recipe import Choice
 from orchid_genomics.registry import Registry
-from orchid_genomics.sequence import alphabet
+from orchid_genomics.sequence import DNA, alphabet
 
 Strand = Literal["both", "forward"]
 MaximaKind = Literal["residual", "stem"]
@@ -115,6 +116,10 @@ class PooledRecipe(HeadRecipe):
     """Read beside the pool: maxima over positions, residual: before the last norm; stem: motifs."""
     stretches: int = Field(default=1, gt=0, le=1024)
     """Equal parts of a sequence whose maxima stand side by side; 1: the whole sequence."""
+    words: int = Field(default=0, ge=0, le=8)
+    """Letters of the words whose weights are added to the answer, of DNA alone; 0: none."""
+    words_gap: int = Field(default=0, ge=0, le=64)
+    """Letters of any kind after the first half of a word."""
 
     _counted = model_validator(mode="after")(check_labels)
 
@@ -292,6 +297,12 @@ class Pooled(nn.Module):
         inside = self.pool.width + peaks
         self.weight = nn.Parameter(torch.randn(recipe.outputs, inside) / math.sqrt(inside))
         self.bias = nn.Parameter(torch.zeros(recipe.outputs))
+        if recipe.words and encoder.alphabet != DNA.name:
+            raise RecipeError("head.words", f"are of DNA, not {encoder.alphabet}", "0")
+        blind = recipe.strand == "both"
+        self.words = (
+            Words(recipe.words, recipe.words_gap, recipe.outputs, blind) if recipe.words else None
+        )
         add_units(self, recipe.task, recipe.outputs)
 
     def forward(
@@ -310,7 +321,7 @@ class Pooled(nn.Module):
         mask_BL : Tensor, optional
             1 at letters and 0 at the padding that may end a row.
         encoding : Encoding, optional
-            Where the vectors come from; a head of maxima reads it.
+            Where the vectors come from; a head of maxima or words reads it.
         parts : PoolParts, optional
             Modules in place of what is not linear.
         """
@@ -322,18 +333,26 @@ class Pooled(nn.Module):
         pooled_BC = torch.cat(pooled, 1)
         # A product of all rows may round a row by its batch (see `pooling`): a sum does not.
         out_BK = (pooled_BC[:, None] * self.weight).sum(-1) + self.bias
+        if self.words is not None:
+            letters_BVL = self._read("words", encoding).letters_BVL
+            counts = None if parts is None else parts.word_counts
+            out_BK = out_BK + self.words(letters_BVL, mask_BL, counts).to(out_BK.dtype)
         return in_units(self, out_BK)
 
     def _peaks(self, kind: MaximaKind, encoding: Encoding | None) -> Tensor:
         """Channels (B, D, L) in the paired basis."""
-        peaks = None
-        if encoding is not None and kind == "residual":
-            peaks = butterfly(encoding.residual_BDL, self.halves)
-        elif encoding is not None:
-            peaks = encoding.motifs_BDL
-        if peaks is None:
-            raise InputError("head.maxima", f"{kind}, of vectors alone", "the encoding they are of")
-        return peaks
+        read = self._read("maxima", encoding)
+        if kind == "residual":
+            return butterfly(read.residual_BDL, self.halves)
+        # A head that reads a stem is made for an encoder that has one.
+        assert read.motifs_BDL is not None
+        return read.motifs_BDL
+
+    def _read(self, what: str, encoding: Encoding | None) -> Encoding:
+        """The encoding; raises InputError where vectors alone are given."""
+        if encoding is None:
+            raise InputError(f"head.{what}", "of vectors alone", "the encoding they are of")
+        return encoding
 
 
 @HEADS.register("tracks")

@@ -443,6 +443,8 @@ class Encoding(NamedTuple):
     """The residual stream before it, which still has the height of a peak."""
     motifs_BDL: Tensor | None
     """The stem's features in the paired basis; None without a stem."""
+    letters_BVL: Tensor
+    """One-hot, as they were given."""
 
 
 class Orchid(nn.Module):
@@ -628,7 +630,7 @@ class Orchid(nn.Module):
                 x_BDL = self._run(block, x_BDL, *given)
         scale_D = self.norm.channel_scale().to(x_BDL.dtype)
         normed_BDL = BACKENDS[self.recipe.backend].norm(x_BDL, scale_D)
-        return Encoding(normed_BDL.transpose(1, 2), x_BDL, motifs_BDL)
+        return Encoding(normed_BDL.transpose(1, 2), x_BDL, motifs_BDL, letters_BVL)
 
     def _run(self, layer: nn.Module, x_BDL: Tensor, *given: Any) -> Tensor:
         """A layer, which is computed again in the backward pass where that was asked for."""

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from orchid_genomics.model.words import word_counts
+
 PoolKind = Literal["mean", "center", "attention"]
 
 
@@ -169,6 +171,8 @@ class PoolParts(NamedTuple):
     largest_of: Callable[[Tensor, int], Tensor] = functional.max_pool1d
     """Maxima (B, C, L // count) of so many neighbours of (B, C, L); a rest is cut."""
     relu: Callable[[Tensor], Tensor] = torch.relu
+    word_counts: Callable[[Tensor, int, int], Tensor] = word_counts
+    """Counts of words, of letters, their length and gap."""
 
 
 POOLING = PoolParts()

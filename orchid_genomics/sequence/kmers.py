@@ -78,6 +78,11 @@ def reverse_codes(codes: np.ndarray, k: int) -> np.ndarray:
     return reverse
 
 
+def every_reverse_code(k: int) -> np.ndarray:
+    """`reverse_codes` of all 4**k codes in order."""
+    return reverse_codes(np.arange(4**k), k)
+
+
 def code_pieces(tokens: np.ndarray, k: int) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
     """Codes int64 of the k-mers (k <= 31) of tokens (L,), in pieces: start, codes, and which hold
     no unknown letter.

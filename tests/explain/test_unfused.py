@@ -18,6 +18,7 @@ HEADS = {
     "tracks": TracksRecipe(labels=("plus",), bin=3),
     "maxima": PooledRecipe(maxima=("residual", "stem")),
     "wide stem": PooledRecipe(maxima=("residual", "stem")),
+    "words": PooledRecipe(words=5, words_gap=2),
     "stretches": PooledRecipe(pool="center", maxima=("residual", "stem"), stretches=5),
 }
 MODULES = {  # each with the shape of its input, a sequence's
@@ -29,6 +30,7 @@ MODULES = {  # each with the shape of its input, a sequence's
     unfused.Magnitude: (3, 5),
     unfused.LogSoftmax: (3, 4),
     unfused.Maximum: (3, 7),
+    unfused.Counts: (4, 9),
 }
 
 

@@ -1,0 +1,103 @@
+"""Words beside a trained model: fitted on training rows, weighed on validation, and one model."""
+
+import numpy as np
+import pytest
+import torch
+from labelled_rows import made, random_texts
+from random_models import random_model
+
+from orchid_genomics.evaluate.linear import word_table
+from orchid_genomics.evaluate.words import SCALE, WordSearch
+from orchid_genomics.model.heads import PooledRecipe
+from orchid_genomics.sequence import DNA
+from orchid_genomics.train.supervised import answer, predict, units, validation_loss
+
+CPU = torch.device("cpu")
+PLANTED = "TGACTC"
+TASKS = {
+    "binary": ("no", "yes"),
+    "multiclass": ("none", "one", "two"),
+    "multilabel": ("one", "two"),
+    "regression": ("height",),
+}
+
+
+def planted(task: str, rows: int = 120, length: int = 40):
+    """Rows that hold a word once, twice or not at all, and an answer that goes with it."""
+    texts, rng = random_texts(rows, length), np.random.default_rng(5)
+    count = rng.integers(0, 3, rows)
+    held = [PLANTED * n + text[6 * n :] for text, n in zip(texts, count, strict=True)]
+    target = {
+        "binary": (count > 0).astype(int),
+        "multiclass": count,
+        "multilabel": np.stack([count > 0, count > 1], 1).astype(np.float32),
+        "regression": (200 + 30.0 * count[:, None]).astype(np.float32),
+    }
+    return made(held, target[task], task, TASKS[task])
+
+
+def model_of(data, strand: str = "both", words: int = 0):
+    task = data.task
+    recipe = PooledRecipe(task=task.name, labels=task.labels, strand=strand, words=words)
+    model = random_model(recipe)
+    if task.has_numbers:
+        for name, value in zip(("shift", "scale"), units(data), strict=True):
+            getattr(model.head, name).copy_(torch.from_numpy(value))
+    return model
+
+
+def outputs_of(model, data, split: str = "test") -> np.ndarray:
+    return predict(model, [data.tokens[row] for row in data.rows(split)], CPU)
+
+
+@pytest.mark.parametrize("strand", ["both", "forward"])
+@pytest.mark.parametrize("task", TASKS)
+def test_words_are_added_where_they_say_more_and_answer_as_they_were_fitted(task, strand):
+    data = planted(task)
+    search, alone = WordSearch(data, strand, [(6, 0), (6, 1)]), model_of(data, strand)
+    both = search.added_to(alone, CPU)
+    assert both is not None
+    words = search.fitted
+    assert words is not None
+    assert (words.letters, words.gap) == (6, 0)
+    table = word_table(data, 6, 0, strand)[data.rows("test")] * (SCALE / np.sqrt(35))
+    of_words, before = words.linear.outputs(table), outputs_of(alone, data)
+    after = outputs_of(both, data)
+    if data.task.has_numbers:
+        shift, scale = units(data)
+        before, after = (before - shift) / scale, (after - shift) / scale
+    # A sum of the two, with one share of each.
+    shares, *_ = np.linalg.lstsq(
+        np.stack([before.ravel(), of_words.ravel()], 1), after.ravel(), rcond=None
+    )
+    found = shares[0] * before + shares[1] * of_words
+    np.testing.assert_allclose(found, after, atol=2e-4)
+    assert shares[1] > 0.1
+
+
+def test_where_validation_is_no_better_or_no_row_holds_a_word_none_are_added():
+    data = planted("binary")
+    search, model = WordSearch(data, "both", [(6, 0)]), model_of(data, words=6)
+    # One that answers every row right has nothing to gain.
+    code = int("".join(str("ACGT".index(letter)) for letter in PLANTED), 4)
+    with torch.no_grad():
+        model.head.weight.zero_()
+        model.head.words.weight.zero_()
+        model.head.words.weight[:, code] = 5
+    rows = data.rows("validation")
+    assert validation_loss(data, answer(model, data, rows, CPU), rows) == 0
+    assert search.added_to(model, CPU) is None
+    short = made(["ACG"] * 9, [0, 1] * 4 + [0])
+    assert WordSearch(short, "both").added_to(model_of(short), CPU) is None
+
+
+def test_a_model_with_words_is_a_folder_like_any_other(tmp_path):
+    data = planted("binary")
+    both = WordSearch(data, "both", [(6, 0)]).added_to(model_of(data), CPU)
+    assert both is not None
+    both.save_pretrained(tmp_path / "model")
+    again = type(both).from_pretrained(tmp_path / "model")
+    np.testing.assert_array_equal(outputs_of(again, data), outputs_of(both, data))
+    text = DNA.decode(data.tokens[0])
+    turned = text[::-1].translate(str.maketrans("ACGT", "TGCA"))
+    torch.testing.assert_close(again(text), again(turned), rtol=1e-4, atol=1e-5)

@@ -18,7 +18,7 @@ from scipy.optimize import OptimizeResult, minimize
 from orchid_genomics.data.labelled.schema import LabelledSet
 from orchid_genomics.evaluate.linear import STRENGTHS, Linear, fit_linear, word_table
 from orchid_genomics.model.folder import OrchidModel
-from orchid_genomics.model.heads import Pooled, PooledRecipe
+from orchid_genomics.model.heads import PooledRecipe
 from orchid_genomics.model.words import SCALE
 from orchid_genomics.sequence.kmers import every_reverse_code
 from orchid_genomics.train.supervised import predict, units, validation_loss
@@ -145,9 +145,9 @@ def with_words(model: OrchidModel, fitted: FittedWords, own: float, of_words: fl
     """A model whose outputs are `own` times those of the given one and `of_words` times those of
     the words.
     """
-    head, recipe = model.head, model.recipe.head
-    assert isinstance(head, Pooled)
-    assert isinstance(recipe, PooledRecipe)
+    recipe = model.recipe.head
+    if not isinstance(recipe, PooledRecipe):
+        raise TypeError("words are added to a pooled head")
     update = {"words": fitted.letters, "words_gap": fitted.gap}
     wider = model.recipe.model_copy(update={"head": recipe.model_copy(update=update)})
     made = OrchidModel(wider).to(next(model.parameters()).dtype)
@@ -157,10 +157,9 @@ def with_words(model: OrchidModel, fitted: FittedWords, own: float, of_words: fl
         # Fitted on the smaller of a word and its reverse complement, read on both.
         every = every_reverse_code(fitted.letters)
         weight = weight[:, np.minimum(np.arange(len(every)), every)]
+    bias = torch.from_numpy(np.array(fitted.linear.bias))
     with torch.no_grad():
-        assert isinstance(made.head, Pooled)
-        assert made.head.words is not None
-        made.head.weight.mul_(own)
-        made.head.bias.mul_(own).add_(of_words * torch.from_numpy(np.array(fitted.linear.bias)))
-        made.head.words.weight.copy_(of_words * weight)
+        made.get_parameter("head.weight").mul_(own)
+        made.get_parameter("head.bias").mul_(own).add_(of_words * bias)
+        made.get_parameter("head.words.weight").copy_(of_words * weight)
     return made.eval()

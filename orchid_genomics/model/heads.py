@@ -344,8 +344,8 @@ class Pooled(nn.Module):
         read = self._read("maxima", encoding)
         if kind == "residual":
             return butterfly(read.residual_BDL, self.halves)
-        # A head that reads a stem is made for an encoder that has one.
-        assert read.motifs_BDL is not None
+        if read.motifs_BDL is None:
+            raise InputError("head.maxima", "of an encoding without motifs", "one with a stem")
         return read.motifs_BDL
 
     def _read(self, what: str, encoding: Encoding | None) -> Encoding:

@@ -94,8 +94,8 @@ def attention(width: int, heads: int, taps: int) -> nn.Module:
     return mixer
 
 
-def orchid(**shape: Any) -> nn.Module:
-    encoder = OrchidRecipe(width=64, depth=4, **shape)
+def orchid(depth: int = 4, **shape: Any) -> nn.Module:
+    encoder = OrchidRecipe(width=64, depth=depth, **shape)
     return OrchidModel(ModelRecipe(encoder=encoder, head=LettersRecipe()))
 
 
@@ -117,6 +117,9 @@ THEIRS = 1.5e-3, 3e-3, 6e-3
 ARMS: Mapping[str, Arm] = {
     "orchid": Arm(orchid, OURS, dense=False),
     "orchid, stem of 15": Arm(partial(orchid, stem=15), OURS, dense=False),
+    "orchid, full convolutions": Arm(
+        partial(orchid, depth=1, convolutions=(1, 2, 4)), OURS, dense=False
+    ),
     "orchid, static filters": Arm(partial(orchid, filter=StaticRecipe()), OURS, dense=False),
     "depthwise dilated": Arm(partial(dilated, Dilated, 40), THEIRS),
     "full dilated": Arm(partial(dilated, FullDilated, 32), THEIRS),

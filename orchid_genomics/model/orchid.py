@@ -92,7 +92,7 @@ class OrchidRecipe(Strict):
     """Features of the stem, mixed down to the stream where they are not `width`; 0: `width`."""
     convolutions: tuple[Annotated[int, Field(gt=0, le=1 << 16)], ...] = Field((), max_length=1024)
     """Full convolutions below the blocks, one for each dilation given, such as [1, 2, 4, 8]."""
-    convolution_taps: int = Field(default=9, gt=0, le=1024)
+    convolution_taps: int = Field(default=5, gt=0, le=1024)
     """Letters that each of them reads, an odd number."""
 
     @property

@@ -17,7 +17,7 @@ WHERE = "training.adapter"
 
 def largest_rank(recipe: OrchidRecipe) -> int:
     """The smaller side of the smallest matrix of an encoder's products; 0 without any."""
-    if not recipe.depth and recipe.motifs in (0, recipe.width):
+    if not recipe.branches and recipe.motifs in (0, recipe.width):
         return 0
     pairs, hidden = halves(recipe.strands), round(recipe.width * recipe.mlp)
     sides = [recipe.motifs // pairs] if recipe.motifs else []
@@ -25,7 +25,8 @@ def largest_rank(recipe: OrchidRecipe) -> int:
 
 
 def adapt(encoder: Orchid, rank: int) -> None:
-    """Keep all weights of an encoder as they are, and give every product a low-rank update.
+    """Keep all weights of an encoder as they are, and give every product over channels at one
+    letter a low-rank update.
 
     Parameters
     ----------

@@ -16,6 +16,7 @@ SHAPES = {
     "dense": OrchidRecipe(width=16, depth=2, strands="dense"),
     "blocks": OrchidRecipe(width=16, depth=1, mlp_blocks=2),
     "stem": OrchidRecipe(width=16, depth=1, stem=5, stem_width=24),
+    "convolutions": OrchidRecipe(width=16, depth=1, convolutions=(1, 3)),
 }
 
 

@@ -18,6 +18,7 @@ import torch
 from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 from torch import Tensor, nn
+from torch.compiler import is_compiling
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
@@ -48,6 +49,7 @@ from orchid_genomics.model.strands import (
 )
 from orchid_genomics.model.tokens import Sequences, as_tokens
 from orchid_genomics.ops import BACKENDS, long_conv, triton
+from orchid_genomics.ops.motifs import read_motifs
 from orchid_genomics.ops.pointers import Pointers, find_pointers, index_readers, read_pointers
 from orchid_genomics.ops.products import read_table
 from orchid_genomics.recipe import Strict, one_of
@@ -721,9 +723,24 @@ class Orchid(nn.Module):
         shards: Shards | None = None,
     ) -> tuple[Tensor, Tensor | None]:
         """The residual stream (B, D, L) before the first block, and the stem's features if any."""
-        x_BDL = read_table(self.letters.vectors().T, letters_BVL)
+        table_DV = self.letters.vectors().T
         if self.stem is None:
-            return x_BDL, None
+            return read_table(table_DV, letters_BVL), None
+        # Fused where the letters are given and GELU is GELU; as written out below in all else.
+        is_plain = gelu is functional.gelu and shards is None
+        if is_plain and not (letters_BVL.is_cuda or letters_BVL.requires_grad or is_compiling()):
+            windows_BWL, weight_MW, bias_M = self.stem.products(letters_BVL)
+            narrow = None if self.narrow is None else self.narrow.fold(table_DV.dtype)[0]
+            return read_motifs(
+                letters_BVL,
+                windows_BWL,
+                table_DV,
+                weight_MW,
+                bias_M,
+                narrow,
+                halves(self.recipe.strands),
+            )
+        x_BDL = read_table(table_DV, letters_BVL)
         if shards is None:
             motifs_BDL = self.stem(letters_BVL, gelu)
         else:

@@ -76,21 +76,26 @@ class Stem(nn.Module):
         self, letters_BVL: Tensor, gelu: Callable[[Tensor], Tensor] = functional.gelu
     ) -> Tensor:
         """Features (B, D, L), circular over exactly L; `gelu` may be a module (`explain`)."""
-        filters: list[Tensor] = [self.weight]
-        bias: Tensor = self.bias
-        if self.complement is not None:
-            filters.append(self.weight.flip(-1)[:, self.complement])
-            bias = self.bias.repeat(2)
-        windows_BWL = self._windows(letters_BVL)
-        B, W, _ = windows_BWL.shape
-        weight_DW = torch.cat(filters).reshape(-1, W)
+        windows_BWL, weight_DW, bias_D = self.products(letters_BVL)
         if windows_BWL.is_cuda:
             # Its gradient is a float32 sum over all letters, which a GPU must take in pieces.
-            return gelu(read_table(weight_DW, windows_BWL) + bias[:, None])
-        # One product over the windows written out takes half the time of a convolution (fifteen
-        # taps, 16 to 32 rows of 240 letters, forward and backward on one core).
-        weight_BDW = weight_DW[None].expand(B, -1, -1)
-        return gelu(torch.baddbmm(bias[:, None], weight_BDW, windows_BWL))
+            return gelu(read_table(weight_DW, windows_BWL) + bias_D[:, None])
+        weight_BDW = weight_DW.expand(len(windows_BWL), -1, -1)
+        return gelu(torch.baddbmm(bias_D[:, None], weight_BDW, windows_BWL))
+
+    def products(self, letters_BVL: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Windows (B, W, L), and the filters (D, W) and biases (D,) of both strands.
+
+        One product over the windows written out takes half the time of a convolution (fifteen taps,
+        16 to 32 rows of 240 letters, forward and backward on one core).
+        """
+        windows_BWL = self._windows(letters_BVL)
+        filters: list[Tensor] = [self.weight]
+        bias_D: Tensor = self.bias
+        if self.complement is not None:
+            filters.append(self.weight.flip(-1)[:, self.complement])
+            bias_D = self.bias.repeat(2)
+        return windows_BWL, torch.cat(filters).reshape(-1, windows_BWL.shape[1]), bias_D
 
     def _windows(self, letters_BVL: Tensor) -> Tensor:
         """The letters around each letter, (B, V * taps, L)."""

@@ -45,27 +45,29 @@ def long_conv_keeping(
     # Laid out densely, or `_by_strand` would be a copy that nothing reads.
     y_BDL = torch.empty_like(z_BDL, memory_format=torch.contiguous_format)
     z, v, y = (_by_strand(x, static_CF) for x in (z_BDL, v_BDL, y_BDL))
-    kept = _empty_spectra(z_BDL, static_CF, gain_CF) if keep else []
     if not z_BDL.numel():  # there is no transform of no rows
-        return [y_BDL, *kept]
+        return [y_BDL, *(_empty_spectra(z_BDL, static_CF, gain_CF) if keep else ())]
     # Groups of channels, not of positions: channels are independent, and few of them stay in cache.
-    parts = _groups(z)
+    # What is kept is of few numbers, and as it was transformed: it costs no copy.
+    parts = [slice(0, len(static_CF))] if keep else _groups(z)
     workspace = _workspace(z, parts, taps_CJ)
+    kept: list[Tensor] = []
 
     def work(rows: slice) -> None:
         given = _conditions(rows, static_CF, gain_CF, taps_CJ, kind, bound)
         Z, power = workspace.transform(z[:, :, rows]), None
         if keep:
-            kept[0][:, :, rows] = Z
+            kept.append(Z)
         if gain_CF is not None:
             V = workspace.transform(_centre(v[:, :, rows], mask_BL))
             # DC is L times the mean: dropping it centres v without another pass.
             V[..., 0] = 0
             if keep:
-                kept[1][:, :, rows] = V
+                kept.append(V)
             power = workspace.measure(V)
-        workspace.multiply(Z, power, given)
-        y[:, :, rows] = torch.fft.irfft(Z, n=L)
+        Y = torch.empty_like(Z) if keep else Z
+        workspace.multiply(Z, Y, power, given)
+        y[:, :, rows] = torch.fft.irfft(Y, n=L)
 
     for rows in parts:
         work(rows)

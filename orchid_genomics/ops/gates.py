@@ -67,20 +67,21 @@ def enter_keeping(
     halves: int,
     keep: bool,
 ) -> list[Tensor]:
-    """z, v and s2; and what is to be kept for the backward pass, `Products` of all rows."""
+    """z, v and s2; and what is to be kept for the backward pass: `Products` of all rows, and s1."""
     B, _, L = x_BDL.shape
     _, _, C, K = taps.shape
     k = K // 2
     # Not zeroed: every position is written by one piece.
     outs = [torch.empty(B, halves, C, L, dtype=weight.dtype, device=x_BDL.device) for _ in range(3)]
     kept = Products.empty(x_BDL, weight, halves, k) if keep else None
+    gate = torch.empty_like(outs[0]) if keep else None
 
     def work(rows: slice, first: int, last: int) -> None:
         # Short taps reach k letters beyond the piece on both sides, around the circle.
         piece, into = (rows, first, last), None if kept is None else kept.rows(rows)
         h = _multiply(x_BDL, weight, bias, mask_BL, halves, piece, k, into).paired
         z, v, s2 = (out[rows, :, :, first:last] for out in outs)
-        s1 = _convolve(h[0], taps[0])
+        s1 = _convolve(h[0], taps[0], out=None if gate is None else gate[rows])
         _convolve(h[1], taps[1], out=s2)
         _convolve(h[2], taps[2], out=v)
         # Short taps carry letters into the padding beside them; v must be zero there.
@@ -90,7 +91,8 @@ def enter_keeping(
 
     for piece in pieces(x_BDL):
         work(*piece)
-    return [*(out.view(B, halves * C, L) for out in outs), *(kept or ())]
+    outs = [out.view(B, halves * C, L) for out in outs]
+    return outs if kept is None or gate is None else [*outs, *kept, gate]
 
 
 class Products(NamedTuple):
@@ -194,12 +196,14 @@ def enter_backward(
         # Gradients at neighbours reach into a piece; those of a whole row are its own ends.
         beyond = 0 if n == L else k
         if kept:
-            given = Products(*kept).rows(rows)
+            *products, gate = kept
+            given, s1 = Products(*products).rows(rows), gate[rows]
+            h = given.paired
         else:
             piece = rows, first, last
             given = _multiply(x_BDL, weight, bias, mask_BL, halves, piece, k + beyond)
-        h = given.paired
-        s1 = _convolve(h[0], taps[0])
+            h = given.paired
+            s1 = _convolve(h[0], taps[0])
         dz, dv, ds2, v = (
             split_halves(cut_circle(each[rows], first - beyond, last + beyond), halves)
             for each in (dz_BDL, dv_BDL, ds2_BDL, v_BDL)
@@ -223,7 +227,7 @@ def enter_backward(
         din = fly_back(_convolve(dc, reverse), weight.shape[0])
         mask_R1n = None if mask_BL is None else mask_BL[rows, None, first:last]
         dnormed = product_backward(din, weight, given.normed, dweight, dbias, mask_R1n)
-        dx_BDL[rows, :, first:last] = normalise_backward(dnormed, given.normed, given.scale)
+        normalise_backward(dnormed, given.normed, given.scale, dx_BDL[rows, :, first:last])
 
     for piece in pieces(x_BDL):
         work(*piece)
@@ -344,10 +348,12 @@ def _leave_gradients(ctx: Any, dout: Tensor) -> tuple[Tensor | None, ...]:
 def _fake_enter(
     x: Tensor, weight: Tensor, bias: Tensor | None, taps: Tensor, mask: Any, halves: int, keep: bool
 ) -> list[Tensor]:
-    B, _, L = x.shape
-    shape = B, taps.shape[1] * taps.shape[2], L
-    outs = [torch.empty(shape, dtype=weight.dtype, device=x.device) for _ in range(3)]
-    return outs + (list(Products.empty(x, weight, halves, taps.shape[-1] // 2)) if keep else [])
+    (B, _, L), (_, _, C, K) = x.shape, taps.shape
+    z, v, s2, s1 = (
+        torch.empty(B, halves, C, L, dtype=weight.dtype, device=x.device) for _ in range(4)
+    )
+    outs = [each.view(B, halves * C, L) for each in (z, v, s2)]
+    return [*outs, *Products.empty(x, weight, halves, K // 2), s1] if keep else outs
 
 
 enter_keeping.register_autograd(_enter_gradients, setup_context=_save_enter)

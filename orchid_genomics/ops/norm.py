@@ -43,7 +43,7 @@ def norm_backward(dy_BDL: Tensor, x_BDL: Tensor, scale_D: Tensor) -> list[Tensor
         dy = dy_BDL[rows, :, first:last]
         normed, rms = normalise(x_BDL[rows, :, first:last], x_BDL.dtype)
         dscale.add_((dy * normed).sum((0, -1)))
-        dx_BDL[rows, :, first:last] = normalise_backward(dy * scale_D[:, None], normed, rms)
+        normalise_backward(dy * scale_D[:, None], normed, rms, dx_BDL[rows, :, first:last])
 
     for piece in pieces(x_BDL):
         work(*piece)

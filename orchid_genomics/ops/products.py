@@ -90,11 +90,18 @@ def normalise(
     return torch.mul(x_RDn, rms, out=out), rms
 
 
-def normalise_backward(dn_RDn: Tensor, n_RDn: Tensor, rms: Tensor) -> Tensor:
+def normalise_backward(
+    dn_RDn: Tensor, n_RDn: Tensor, rms: Tensor, out: Tensor, beside: Tensor | None = None
+) -> None:
+    """Write the gradient of x to `out`, with what else comes to x from `beside` if given."""
     # The stream is float32 whatever the activations, so that sums over channels stay wide.
     dn_RDn = dn_RDn.to(rms.dtype)
     share = (dn_RDn * n_RDn).sum(1, keepdim=True).div_(n_RDn.shape[1])
-    return dn_RDn.addcmul_(n_RDn, share, value=-1).mul_(rms)
+    dn_RDn.addcmul_(n_RDn, share, value=-1)
+    if beside is None:
+        torch.mul(dn_RDn, rms, out=out)
+    else:
+        torch.addcmul(beside, dn_RDn, rms, out=out)
 
 
 def product(

@@ -16,7 +16,7 @@ from torch import Tensor
 from orchid_genomics.ops import frequency
 from orchid_genomics.ops.reference import TINY
 
-RUN = 1 << 17  # complex numbers passed over together on a CPU
+RUN = 1 << 18  # complex numbers passed over together on a CPU
 VECTOR = 64  # a multiple of every processor's vectors, unrolled
 STAGED = 1 << 13  # from this length on a transform reads faster from a copy in cache
 
@@ -110,10 +110,12 @@ class Workspace:
             torch.add(square.real, square.imag, out=p)
         return Power(bins, whole_sum(bins, self.L).div_(self.L).add_(TINY))
 
-    def multiply(self, Z: Tensor, power: Power | None, given: Conditions) -> None:
-        """Multiply Z by the whole filter's spectrum, in place; the power's buffer is used up."""
+    def multiply(self, Z: Tensor, Y: Tensor, power: Power | None, given: Conditions) -> None:
+        """Y (Z itself, or space like it) becomes Z times the whole filter's spectrum; the power's
+        buffer is used up.
+        """
         R, bins = Z.shape[2], None if power is None else power.bins
-        for z, p, static, gain in self.runs(Z, bins, given.static, given.gain):
+        for z, y, p, static, gain in self.runs(Z, Y, bins, given.static, given.gain):
             one, bounded = (t[:, :, :R, : z.shape[-1]] for t in (self.one, self.bounded))
             if power is None:
                 h = one.copy_(static)
@@ -123,7 +125,7 @@ class Workspace:
                 p.div_(bounded)
                 one.copy_(p if given.kind == "correlation" else p.sqrt_())
                 h = self._filter(static, gain, one, given.taps)
-            z.mul_(_conjugate_second(h))
+            torch.mul(z, _conjugate_second(h), out=y)
 
     def _filter(
         self, static: Tensor, gain: Tensor, strength: Tensor, taps: Maybe, out: Maybe = None
@@ -165,9 +167,10 @@ class Workspace:
                 one.copy_(strength if given.kind == "correlation" else strength.sqrt_())
                 h = self._filter(static, gain, one, given.taps, out=two)
             # conj(Z) dY is the filter's gradient; those of static, gain and power follow from it.
-            torch.conj_physical(z, out=q).mul_(dy)
-            dy.mul_(_conjugate_second(h.conj_physical_()))
-            _conjugate_second(q)
+            _conjugate_second(torch.conj_physical(z, out=q).mul_(dy))
+            # The conjugate of what `multiply` multiplies by: h itself for a second strand.
+            h[:, :1].conj_physical_()
+            dy.mul_(h)
             torch.sum(q, (0, 1), out=to_static)
             if power is None:
                 continue

@@ -59,7 +59,7 @@ def build(model: nn.Module, recipe: OptimizerRecipe) -> torch.optim.AdamW:
     ]
     if taps:
         groups.append({"params": taps, "weight_decay": 0.0, "scale": recipe.taps})
-    # One kernel for all updates on a GPU. Not on a CPU, where it rounds otherwise.
+    # One kernel for all updates on a GPU. Not on a CPU, where a resumed run would round otherwise.
     fused = True if next(model.parameters()).is_cuda else None
     betas = recipe.beta1, recipe.beta2
     return torch.optim.AdamW(groups, lr=recipe.rate, betas=betas, fused=fused)

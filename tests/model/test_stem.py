@@ -165,6 +165,28 @@ def test_more_features_than_the_stream_has_are_mixed_down_to_it():
     torch.testing.assert_close(x_BDL, table_BDL + model.narrow(butterfly(motifs_BDL, 2)))
 
 
+@pytest.mark.parametrize("strands", STRANDS)
+@pytest.mark.parametrize("features", [0, 20], ids=["as many", "more"])
+@pytest.mark.parametrize("L", [33, 2100], ids=["one piece", "several"])
+def test_the_fused_stem_equals_the_written_one_in_outputs_and_gradients(strands, features, L):
+    model = encoder(strands=strands, stem_width=features, depth=0)
+    letters_BVL = model.one_hot(tokens(3, L))
+    parts = [model.letters, model.stem] + ([model.narrow] if features else [])
+    parameters = [parameter for part in parts for parameter in part.parameters()]
+    results = []
+    # Any GELU but the function itself is written out.
+    for gelu in (functional.gelu, torch.nn.GELU()):
+        x_BDL, motifs_BDL = model.embed(letters_BVL, gelu)
+        of_both = (x_BDL.sin() + 1).sum() + motifs_BDL.cos().sum()
+        gradients = [
+            torch.autograd.grad(loss, parameters, retain_graph=True, materialize_grads=True)
+            for loss in (of_both, motifs_BDL.sin().sum())
+        ]
+        results.append([x_BDL, motifs_BDL, *gradients[0], *gradients[1]])
+    for fused, written in zip(*results, strict=True):
+        torch.testing.assert_close(fused, written, rtol=1e-10, atol=1e-10)
+
+
 def test_symbols_have_stems_where_strands_are_dense():
     model = encoder(torch.float32, alphabet="symbols:20", strands="dense")
     assert model.stem.weight.shape == (12, alphabet("symbols:20").count, 15)

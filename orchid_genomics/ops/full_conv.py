@@ -257,8 +257,9 @@ def full_conv_backward(
         if not beyond:
             dhidden = _wrapped(dhidden, reach)
         dnormed = _convolve(dhidden, back, None, dilation).view(len(dy), -1, n)
-        dx = normalise_backward(dnormed, wide[..., reach : reach + n], hidden.scale[..., own])
-        torch.add(dy_BDL[rows, :, first:last], dx, out=dx_BDL[rows, :, first:last])
+        normed, scale = wide[..., reach : reach + n], hidden.scale[..., own]
+        beside, dx = (each[rows, :, first:last] for each in (dy_BDL, dx_BDL))
+        normalise_backward(dnormed, normed, scale, out=dx, beside=beside)
 
     for piece in pieces(x_BDL, slots):
         work(*piece)

@@ -9,11 +9,13 @@ those cannot tell how to weigh them; validation rows can.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from scipy import sparse
-from scipy.optimize import OptimizeResult, minimize
+from scipy.optimize import minimize
+from torch import Tensor
 
 from orchid_genomics.data.labelled.schema import LabelledSet
 from orchid_genomics.evaluate.linear import STRENGTHS, Linear, fit_linear, word_table
@@ -26,7 +28,9 @@ from orchid_genomics.train.supervised import predict, units, validation_loss
 KINDS = ((5, 0), (6, 0), (6, 1), (6, 3), (6, 5))
 """Letters and gap of the words that are tried."""
 CLEAR = 2.0
-"""Nats that words must win on validation: what chance gives one weight in twenty trials."""
+"""Nats that a share of words must win on validation: chance gives it one time in twenty."""
+MOST = 3.0
+"""Of a share: a few validation rows that are all told apart would ask for any."""
 _WORSE = 2  # strengths in a row that are no better, and end the search
 
 
@@ -49,6 +53,15 @@ class FittedWords:
         if self.gap:
             return f"words of {half}, any {self.gap} and {self.letters - half} letters"
         return f"words of {self.letters} letters"
+
+
+class Weighed(NamedTuple):
+    """What parts of an answer are multiplied by."""
+
+    shares: np.ndarray
+    """Of each part (P, K), or (P, 1) for all outputs alike."""
+    loss: float
+    """Of their sum, the mean over validation rows."""
 
 
 class WordSearch:
@@ -95,10 +108,9 @@ class WordSearch:
         outputs = (outputs - shift) / scale if self.data.task.has_numbers else outputs
         alone = self._weigh([outputs])
         both = self._weigh([outputs, fitted.validation])
-        if self._gain(alone.fun, both.fun) < CLEAR:
+        if self._nats(alone.loss, both.loss) < CLEAR * both.shares.shape[1]:
             return None
-        own, of_words = both.x
-        return with_words(model, fitted, own, of_words).to(device)
+        return with_words(model, fitted, *both.shares).to(device)
 
     def _features(self, letters: int, gap: int) -> sparse.csr_matrix:
         """What `model.words.Words` sums weights over."""
@@ -109,41 +121,50 @@ class WordSearch:
     def _loss(self, outputs: np.ndarray) -> float:
         """One minus the monitored score on validation."""
         rows = self.data.rows("validation")
-        answers = self.data.task.link(torch.from_numpy(self._in_units(outputs))).numpy()
+        answers = self.data.task.link(self._in_units(torch.from_numpy(outputs))).numpy()
         return validation_loss(self.data, answers, rows)
 
-    def _in_units(self, outputs: np.ndarray) -> np.ndarray:
+    def _in_units(self, outputs: Tensor) -> Tensor:
         if not self.data.task.has_numbers:
             return outputs
-        shift, scale = units(self.data)
+        shift, scale = (torch.from_numpy(each) for each in units(self.data))
         return outputs * scale + shift
 
-    def _weigh(self, parts: Sequence[np.ndarray]) -> OptimizeResult:
-        """What each part (n, K) is multiplied by, none below 0, for the least mean loss (`fun`) of
-        their sum on validation.
-        """
-        _, scale = units(self.data)
-        target = torch.from_numpy(self.data.target[self.data.rows("validation")])
+    def _weigh(self, parts: Sequence[np.ndarray]) -> Weighed:
+        """What to multiply each part (n, K) by, 0 to `MOST`, for the least loss of their sum."""
+        task, rows = self.data.task, self.data.rows("validation")
+        target, scale = torch.from_numpy(self.data.target[rows]), units(self.data)[1]
+        parts_PNK = torch.from_numpy(np.stack(parts).astype(np.float64))
+        # Classes have one probability among them; labels and numbers each have a loss of their own.
+        columns = 1 if task.has_classes else task.outputs
 
-        def loss(shares: np.ndarray) -> float:
-            outputs = self._in_units(np.tensordot(shares, np.stack(parts), 1))
-            losses = self.data.task.loss(torch.from_numpy(outputs).double(), target, scale)
-            return float(losses.mean())
+        def loss(flat: np.ndarray) -> tuple[float, np.ndarray]:
+            shares_PS = torch.tensor(flat.reshape(len(parts), columns), requires_grad=True)
+            outputs_NK = (shares_PS[:, None] * parts_PNK).sum(0)
+            mean = task.loss(self._in_units(outputs_NK), target, scale).double().mean()
+            # Losses are float32, too coarse for a slope by differences.
+            (slope_PS,) = torch.autograd.grad(mean, shares_PS)
+            return mean.item(), slope_PS.numpy().ravel()
 
-        begin = np.full(len(parts), 1 / len(parts))
-        return minimize(loss, begin, method="L-BFGS-B", bounds=[(0, None)] * len(parts))
+        begin = np.full(len(parts) * columns, 1 / len(parts))
+        bounds = [(0.0, MOST)] * len(begin)
+        found = minimize(loss, begin, jac=True, method="L-BFGS-B", bounds=bounds)
+        return Weighed(found.x.reshape(len(parts), columns), found.fun)
 
-    def _gain(self, before: float, after: float) -> float:
-        """Nats of likelihood over all validation rows."""
-        rows = len(self.data.rows("validation"))
-        if self.data.task.has_numbers:
-            return rows / 2 * float(np.log(before / after))
-        return rows * (before - after)
+    def _nats(self, before: float, after: float) -> float:
+        """The likelihood that a lower loss stands for, over all validation rows and labels."""
+        task = self.data.task
+        each = len(self.data.rows("validation")) * (1 if task.has_classes else task.outputs)
+        if task.has_numbers:
+            return each / 2 * float(np.log(before / max(after, 1e-9)))
+        return each * (before - after)
 
 
-def with_words(model: OrchidModel, fitted: FittedWords, own: float, of_words: float) -> OrchidModel:
+def with_words(
+    model: OrchidModel, fitted: FittedWords, own: np.ndarray, of_words: np.ndarray
+) -> OrchidModel:
     """A model whose outputs are `own` times those of the given one and `of_words` times those of
-    the words.
+    the words; a share for each output (K,), or one for all (1,).
     """
     recipe = model.recipe.head
     if not isinstance(recipe, PooledRecipe):
@@ -152,14 +173,15 @@ def with_words(model: OrchidModel, fitted: FittedWords, own: float, of_words: fl
     wider = model.recipe.model_copy(update={"head": recipe.model_copy(update=update)})
     made = OrchidModel(wider).to(next(model.parameters()).dtype)
     made.load_state_dict(model.state_dict(), strict=False)
-    weight = torch.from_numpy(np.array(fitted.linear.weight))
+    weight = torch.from_numpy(of_words[:, None] * fitted.linear.weight)
+    bias = torch.from_numpy(of_words * fitted.linear.bias)
+    own_K = torch.from_numpy(own).to(next(made.parameters()).dtype)
     if recipe.strand == "both":
         # Fitted on the smaller of a word and its reverse complement, read on both.
         every = every_reverse_code(fitted.letters)
         weight = weight[:, np.minimum(np.arange(len(every)), every)]
-    bias = torch.from_numpy(np.array(fitted.linear.bias))
     with torch.no_grad():
-        made.get_parameter("head.weight").mul_(own)
-        made.get_parameter("head.bias").mul_(own).add_(of_words * bias)
-        made.get_parameter("head.words.weight").copy_(of_words * weight)
+        made.get_parameter("head.weight").mul_(own_K[:, None])
+        made.get_parameter("head.bias").mul_(own_K).add_(bias)
+        made.get_parameter("head.words.weight").copy_(weight)
     return made.eval()

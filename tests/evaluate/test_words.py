@@ -7,7 +7,7 @@ from labelled_rows import made, random_texts
 from random_models import random_model
 
 from orchid_genomics.evaluate.linear import word_table
-from orchid_genomics.evaluate.words import SCALE, WordSearch
+from orchid_genomics.evaluate.words import MOST, SCALE, WordSearch
 from orchid_genomics.model.heads import PooledRecipe
 from orchid_genomics.sequence import DNA
 from orchid_genomics.train.supervised import answer, predict, units, validation_loss
@@ -66,13 +66,37 @@ def test_words_are_added_where_they_say_more_and_answer_as_they_were_fitted(task
     if data.task.has_numbers:
         shift, scale = units(data)
         before, after = (before - shift) / scale, (after - shift) / scale
-    # A sum of the two, with one share of each.
-    shares, *_ = np.linalg.lstsq(
-        np.stack([before.ravel(), of_words.ravel()], 1), after.ravel(), rcond=None
-    )
-    found = shares[0] * before + shares[1] * of_words
-    np.testing.assert_allclose(found, after, atol=2e-4)
-    assert shares[1] > 0.1
+    # A sum of the two: one share of each for all classes, or for every label.
+    pairs = [(before, of_words, after)]
+    if data.task.name == "multilabel":
+        pairs = [(before[:, k], of_words[:, k], after[:, k]) for k in range(2)]
+    for one, other, whole in pairs:
+        parts = np.stack([one.ravel(), other.ravel()], 1)
+        shares, *_ = np.linalg.lstsq(parts, whole.ravel(), rcond=None)
+        np.testing.assert_allclose(parts @ shares, whole.ravel(), atol=5e-4)
+        assert shares[1] > 0.1
+
+
+def test_the_shares_are_those_of_the_least_loss():
+    data = planted("binary", rows=300)
+    search = WordSearch(data, "both", [(6, 0)])
+    given = search.fitted
+    assert given is not None
+    rng = np.random.default_rng(1)
+    rows = data.rows("validation")
+    other = (data.target[rows, None] - 0.5) * 2 + rng.normal(0, 3, (len(rows), 1))
+    target = torch.from_numpy(data.target[rows])
+
+    def loss(one: float, two: float) -> float:
+        outputs = torch.from_numpy(one * other + two * given.validation)
+        return float(data.task.loss(outputs, target, np.ones(1)).double().mean())
+
+    found = search._weigh([other, given.validation])
+    one, two = found.shares.ravel()
+    assert found.loss == pytest.approx(loss(one, two), rel=1e-5)
+    for step in (-0.1, 0.1):
+        assert loss(one + step, two) > found.loss
+        assert loss(one, min(two + step, MOST - 0.1)) > found.loss
 
 
 def test_where_validation_is_no_better_or_no_row_holds_a_word_none_are_added():

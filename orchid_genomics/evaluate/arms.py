@@ -114,9 +114,9 @@ class TrainedArm:
     @property
     def alone(self) -> Answered | None:
         """What all seeds answer without words; None where no words were added."""
-        if all(fit.alone is None for fit in self.fits):
+        fits = [fit.alone for fit in self.fits if fit.alone is not None]
+        if not fits:
             return None
-        fits = [fit.alone or fit for fit in self.fits]
         return replace(self._mean_of(fits), name=ALONE, parameters=_parameters(fits[0].model))
 
     def _mean_of(self, fits: Sequence[SeedFit], chosen: str = "") -> Answered:
@@ -309,7 +309,7 @@ def train_arm(
     fits = [_answer(done, data, seed, ranks) for done, seed in zip(chosen, seeds, strict=True)]
     if arm.takes_words:
         say(f"{arm.name}: fitting words beside it")
-        fits = [_with_words(fit, data, ranks, words) for fit in fits]
+        fits = _with_words(fits, data, ranks, words)
     return TrainedArm(
         name=arm.name,
         fits=tuple(fits),
@@ -372,26 +372,24 @@ def _answer(
     )
 
 
-def _with_words(fit: SeedFit, data: LabelledSet, ranks: Ranks, words: WordSearch) -> SeedFit:
-    """The fit with words added to its answer, or as it was where validation is no better."""
-    model = words.added_to(fit.model, ranks.device)
-    if model is None:
-        return fit
-    validation = answer(model, data, data.rows("validation"), ranks.device)
-    return replace(
-        fit,
-        model=model,
-        loss=validation_loss(data, validation, data.rows("validation")),
-        validation=validation,
-        test=answer(model, data, data.rows("test"), ranks.device),
-        alone=fit,
-    )
+def _with_words(
+    fits: list[SeedFit], data: LabelledSet, ranks: Ranks, words: WordSearch
+) -> list[SeedFit]:
+    """All seeds with words added to their answers, or as they were."""
+    models = words.added_to([fit.model for fit in fits], ranks.device)
+    if models is None:
+        return fits
+    rows, made = data.rows("validation"), []
+    for fit, model in zip(fits, models, strict=True):
+        validation = answer(model, data, rows, ranks.device)
+        test = answer(model, data, data.rows("test"), ranks.device)
+        loss = validation_loss(data, validation, rows)
+        made.append(SeedFit(fit.seed, model, loss, validation, test, fit.log, alone=fit))
+    return made
 
 
 def _words_note(fits: Sequence[SeedFit], words: WordSearch) -> str:
     """What was added, in a sentence."""
-    wider = sum(fit.alone is not None for fit in fits)
-    if words.fitted is None or not wider:
-        return "Words: none are added, validation was no better for them."
-    of = "" if wider == len(fits) else f" of {wider} of {len(fits)} seeds"
-    return f"Words: the answer{of} holds weights of {words.fitted.words}, fitted on training rows."
+    if words.fitted is None or fits[0].alone is None:
+        return "Words: none are added, validation was not clearly better for them."
+    return f"Words: the answer holds weights of {words.fitted.words}, fitted on training rows."

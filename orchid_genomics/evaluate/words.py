@@ -28,7 +28,8 @@ from orchid_genomics.train.supervised import predict, units, validation_loss
 KINDS = ((5, 0), (6, 0), (6, 1), (6, 3), (6, 5))
 """Letters and gap of the words that are tried."""
 CLEAR = 2.0
-"""Nats that a share of words must win on validation: chance gives it one time in twenty."""
+"""Nats that a share of words must win on validation, in the mean over seeds: chance gives it one
+time in twenty."""
 MOST = 3.0
 """Of a share: a few validation rows that are all told apart would ask for any."""
 _WORSE = 2  # strengths in a row that are no better, and end the search
@@ -97,20 +98,30 @@ class WordSearch:
                     break
         return best
 
-    def added_to(self, model: OrchidModel, device: torch.device) -> OrchidModel | None:
-        """The model with the words beside it; None where validation is no better for them."""
-        fitted, rows = self.fitted, self.data.rows("validation")
+    def added_to(
+        self, models: Sequence[OrchidModel], device: torch.device
+    ) -> list[OrchidModel] | None:
+        """The seeds of a model, each with words beside it; None where validation is not clearly
+        better for them, over all seeds: a mean of answers of several makes would suit none.
+        """
+        fitted, gain = self.fitted, 0.0
         if fitted is None:
             return None
-        model.eval()
+        made = []
+        for model in models:
+            outputs = self._outputs(model.eval(), device)
+            alone = self._weigh([outputs])
+            both = self._weigh([outputs, fitted.validation])
+            gain += self._nats(alone.loss, both.loss) - CLEAR * both.shares.shape[1]
+            made.append(with_words(model, fitted, *both.shares).to(device))
+        return made if gain > 0 else None
+
+    def _outputs(self, model: OrchidModel, device: torch.device) -> np.ndarray:
+        """What a model makes of validation rows (n, K), numbers in units of the training rows."""
+        rows = [self.data.tokens[row] for row in self.data.rows("validation")]
+        outputs = predict(model, rows, device)
         shift, scale = units(self.data)
-        outputs = predict(model, [self.data.tokens[row] for row in rows], device)
-        outputs = (outputs - shift) / scale if self.data.task.has_numbers else outputs
-        alone = self._weigh([outputs])
-        both = self._weigh([outputs, fitted.validation])
-        if self._nats(alone.loss, both.loss) < CLEAR * both.shares.shape[1]:
-            return None
-        return with_words(model, fitted, *both.shares).to(device)
+        return (outputs - shift) / scale if self.data.task.has_numbers else outputs
 
     def _features(self, letters: int, gap: int) -> sparse.csr_matrix:
         """What `model.words.Words` sums weights over."""

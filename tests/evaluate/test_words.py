@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from labelled_rows import made, random_texts
+from labelled_rows import made as made_set
+from labelled_rows import random_texts
 from random_models import random_model
 
 from orchid_genomics.evaluate.linear import word_table
@@ -33,7 +34,7 @@ def planted(task: str, rows: int = 120, length: int = 40):
         "multilabel": np.stack([count > 0, count > 1], 1).astype(np.float32),
         "regression": (200 + 30.0 * count[:, None]).astype(np.float32),
     }
-    return made(held, target[task], task, TASKS[task])
+    return made_set(held, target[task], task, TASKS[task])
 
 
 def model_of(data, strand: str = "both", words: int = 0):
@@ -55,8 +56,9 @@ def outputs_of(model, data, split: str = "test") -> np.ndarray:
 def test_words_are_added_where_they_say_more_and_answer_as_they_were_fitted(task, strand):
     data = planted(task)
     search, alone = WordSearch(data, strand, [(6, 0), (6, 1)]), model_of(data, strand)
-    both = search.added_to(alone, CPU)
-    assert both is not None
+    made = search.added_to([alone], CPU)
+    assert made is not None
+    (both,) = made
     words = search.fitted
     assert words is not None
     assert (words.letters, words.gap) == (6, 0)
@@ -110,15 +112,16 @@ def test_where_validation_is_no_better_or_no_row_holds_a_word_none_are_added():
         model.head.words.weight[:, code] = 5
     rows = data.rows("validation")
     assert validation_loss(data, answer(model, data, rows, CPU), rows) == 0
-    assert search.added_to(model, CPU) is None
-    short = made(["ACG"] * 9, [0, 1] * 4 + [0])
-    assert WordSearch(short, "both").added_to(model_of(short), CPU) is None
+    assert search.added_to([model], CPU) is None
+    short = made_set(["ACG"] * 9, [0, 1] * 4 + [0])
+    assert WordSearch(short, "both").added_to([model_of(short)], CPU) is None
 
 
 def test_a_model_with_words_is_a_folder_like_any_other(tmp_path):
     data = planted("binary")
-    both = WordSearch(data, "both", [(6, 0)]).added_to(model_of(data), CPU)
-    assert both is not None
+    made = WordSearch(data, "both", [(6, 0)]).added_to([model_of(data)], CPU)
+    assert made is not None
+    (both,) = made
     both.save_pretrained(tmp_path / "model")
     again = type(both).from_pretrained(tmp_path / "model")
     np.testing.assert_array_equal(outputs_of(again, data), outputs_of(both, data))

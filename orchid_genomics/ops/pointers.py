@@ -29,9 +29,13 @@ CLOSE = 16
 # How far from a seed a letter may use its diagonal. With 15 % hidden and 10 % changed, 9-mers that
 # survive in both copies lie 140 letters apart.
 SPREAD = 256
-# A pair of equal letters counts 1 nat, a pair of others -1.5: log odds of copies that differ by a
-# tenth or so, in halves so that sums are exact.
-EQUAL, OTHER = 2, -3
+# What a pair of unknown, of equal and of other letters counts, in eighths of a nat so that sums are
+# exact: log odds of copies that differ by a tenth or so, and of copies that hardly differ; the
+# kind of copy that says more counts. By the first alone a copy with one letter changed stood
+# above an exact one wherever three letters beyond its end agreed by chance.
+EIGHTHS = 8
+ODDS = ((-1, 8, -12), (-1, 9, -40))
+UNKNOWN, EQUAL, OTHER = range(3)
 # Nearer than this the static filter reads, and microsatellites would point at themselves.
 NEAR = 16
 # A seed that is no better than this with what is close to it is chance (nats).
@@ -166,7 +170,7 @@ class _Seeds(NamedTuple):
 
 
 class _Pairs(NamedTuple):
-    """Letters with a partner (N,): row, letter, partner (+ L if turned) and agreement in halves."""
+    """Letters with a partner (N,): row, letter, partner (+ L if turned), agreement in eighths."""
 
     row: Tensor
     letter: Tensor
@@ -180,6 +184,7 @@ class _Search:
     def __init__(self, codes_BL: Tensor, length: int, cut: float) -> None:
         self.B, self.L = codes_BL.shape
         self.length, self.cut = length, cut
+        self.odds = torch.tensor(ODDS, dtype=torch.int32, device=codes_BL.device)
         # What is no letter is equal to nothing and differs from nothing.
         self.codes = torch.where((codes_BL >= 0) & (codes_BL < LETTERS), codes_BL, -1)
 
@@ -241,15 +246,15 @@ class _Search:
         )
         return _Seeds(*(torch.cat(both) for both in zip(seeds, back, strict=True)))
 
-    def agree(self, row: Tensor, letter: Tensor, diagonal: Tensor, turned: Tensor) -> Tensor:
-        """What a letter and its partner say for the pair, in halves; 0 where one is unknown."""
+    def odds_of(self, row: Tensor, letter: Tensor, diagonal: Tensor, turned: Tensor) -> Tensor:
+        """What letters and their partners say for the pair by each of `ODDS`, (2, ...)."""
         flat = self.codes.flatten()
         here = flat[row * self.L + letter % self.L]
         partner = torch.where(turned, diagonal - letter, diagonal + letter) % self.L
         there = flat[row * self.L + partner]
         there = torch.where(turned & (there >= 0), LETTERS - 1 - there, there)
-        value = torch.where(here == there, EQUAL, OTHER)
-        return torch.where((here >= 0) & (there >= 0), value, 0)
+        known = (here >= 0) & (there >= 0)
+        return self.odds[:, torch.where(known, torch.where(here == there, EQUAL, OTHER), UNKNOWN)]
 
     def check(self, seeds: _Seeds) -> _Seeds:
         """The seeds whose neighbourhood agrees enough."""
@@ -261,12 +266,12 @@ class _Search:
         keep = []
         for first in range(0, len(seeds.place), PART):
             some = _Seeds(*(values[first : first + PART, None] for values in seeds))
-            values = self.agree(some.row, some.place + width, some.diagonal, some.turned)
-            before, inside, after = values.tensor_split((reach, reach + self.length), 1)
-            best = inside.sum(1)
-            for side in (before.flip(1), after):
-                best = best + side.cumsum(1).amax(1).clamp(min=0)
-            keep.append(best > 2 * least)
+            values = self.odds_of(some.row, some.place + width, some.diagonal, some.turned)
+            before, inside, after = values.tensor_split((reach, reach + self.length), -1)
+            best = inside.sum(-1)
+            for side in (before.flip(-1), after):
+                best = best + side.cumsum(-1, dtype=torch.int32).amax(-1).clamp(min=0)
+            keep.append(best.amax(0) > EIGHTHS * least)
         return seeds.pick(torch.cat(keep)) if keep else seeds
 
     def pairs(self, seeds: _Seeds) -> _Pairs:
@@ -290,8 +295,7 @@ class _Search:
         letter = starts[of] + at
         diagonal, side = stretch[begins] % L, stretch[begins] // L
         row, turned = side // 2, side % 2 == 1
-        values = self.agree(row[of], letter, diagonal[of], turned[of])
-        score = self._score(values)
+        score = _agreement(self.odds_of(row[of], letter, diagonal[of], turned[of]))
         # Within reach of a seed: one step up where that begins, one down behind its end.
         steps = torch.zeros(len(of) + 1, dtype=torch.long, device=of.device)
         base = offset[number] - starts[number]
@@ -304,27 +308,13 @@ class _Search:
         lag = (partner - letter) % L
         far = torch.minimum(lag, L - lag) >= min(NEAR, (L + 1) // 2)
         known = self.codes.flatten()[row[of] * L + partner] >= 0
-        good = reached & far & known & (score > 2 * self.cut)
+        good = reached & far & known & (score > EIGHTHS * self.cut)
         of, letter, score = of[good], letter[good], score[good]
         partner = partner[good] + L * turned[of]
         key = (row[of] * L + letter) * 2 * L + partner
         key, inverse = torch.unique(key, return_inverse=True)
         best = torch.zeros_like(key).scatter_reduce_(0, inverse, score, "amax", include_self=False)
         return _Pairs(key // (2 * L * L), key // (2 * L) % L, key % (2 * L), best)
-
-    def _score(self, values: Tensor) -> Tensor:
-        """The agreement of each place with the best stretches that end before and begin behind it.
-
-        Wrong within REACH of the ends of `values`, which are no places of a pair.
-        """
-        total = torch.cat((values.new_zeros(1), values.cumsum(0)))
-        score = values
-        for sums, turned in ((total, False), (-total.flip(0), True)):
-            here = sums[1:]
-            dips = -_highest(-sums, CLOSE) - here < -2 * DIP
-            best = (_highest(sums, REACH) - here).clamp(min=0) * ~dips
-            score = score + (best.flip(0) if turned else best)
-        return score
 
     def fill(self, pairs: _Pairs, partner_BJL: Tensor, weight_BSJL: Tensor) -> None:
         """Write the best partners of each letter, and their weights."""
@@ -345,7 +335,7 @@ class _Search:
         rank, score = rank[keep], score[keep]
         row, place = letter // L, letter % L
         partner_BJL[row, rank, place] = partner
-        nats = score.double() / 2
+        nats = score.double() / EIGHTHS
         for number, temperature in enumerate(TEMPERATURES):
             # Against no partner at all, which counts as one that agrees just enough.
             odds = ((nats - self.cut) / temperature).clamp(max=500).exp()
@@ -354,14 +344,31 @@ class _Search:
             weight_BSJL[row, number, rank, place] = odds / whole[letter]
 
 
-def _highest(total: Tensor, side: int) -> Tensor:
-    """The highest sum up to 1 to `side` letters behind each of N letters, from N + 1 sums.
+def _agreement(values_RN: Tensor) -> Tensor:
+    """The agreement (N,) of each place with the best stretches that end before and begin behind it,
+    by the odds that say most.
+
+    Wrong within REACH of the ends, which are no places of a pair.
+    """
+    total = torch.cat((values_RN.new_zeros(len(values_RN), 1), values_RN.cumsum(1)), 1)
+    score = values_RN
+    for sums, turned in ((total, False), (-total.flip(1), True)):
+        here = sums[:, 1:]
+        dips = -_highest(-sums, CLOSE) - here < -EIGHTHS * DIP
+        best = (_highest(sums, REACH) - here).clamp(min=0) * ~dips
+        score = score + (best.flip(1) if turned else best)
+    return score.amax(0)
+
+
+def _highest(total_RN: Tensor, side: int) -> Tensor:
+    """The highest sums (R, N) up to 1 to `side` letters behind each of N letters, from N + 1 sums.
 
     In float64, in which these whole numbers are exact; at the end of all fewer letters count.
     """
-    behind = torch.cat((total[2:], total[-1:].expand(side)))
-    high = functional.max_pool1d(behind.double()[None], side, 1)[0]
-    return high.to(total.dtype)[: len(total) - 1]
+    last = total_RN[:, -1:].expand(-1, side)
+    behind = torch.cat((total_RN[:, 2:], last), 1)
+    high = functional.max_pool1d(behind.double(), side, 1)
+    return high.to(total_RN.dtype)[:, : total_RN.shape[1] - 1]
 
 
 def _entries(partner_BJL: Tensor, weight_BSJL: Tensor, row: int, paired: bool) -> list[Any]:

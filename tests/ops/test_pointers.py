@@ -52,20 +52,26 @@ def slow(row, cut):
     L = len(row)
     row = [int(code) for code in row]
 
-    def meet(letter, diagonal, turned):
+    def meet(letter, diagonal, turned, odds):
         partner = (diagonal - letter if turned else diagonal + letter) % L
         here, there = row[letter % L], row[partner]
+        unknown, equal, other = odds
         if here > 3 or there > 3:
-            return 0
-        return 2 if here == (3 - there if turned else there) else -3
+            return unknown / 8
+        return (equal if here == (3 - there if turned else there) else other) / 8
 
     def around(first, last, diagonal, turned, reach, may_dip=True):
-        best = sum(meet(t, diagonal, turned) for t in range(first, last))
-        for letters in (range(first - 1, first - reach - 1, -1), range(last, last + reach)):
-            sums = list(itertools.accumulate(meet(t, diagonal, turned) for t in letters))
-            if may_dip or min(sums[: pointers.CLOSE]) >= -2 * pointers.DIP:
-                best += max(*sums, 0)
-        return best
+        values = []
+        for odds in pointers.ODDS:
+            meets = [meet(t, diagonal, turned, odds) for t in range(first, last)]
+            value = sum(meets)
+            for letters in (range(first - 1, first - reach - 1, -1), range(last, last + reach)):
+                meets = (meet(t, diagonal, turned, odds) for t in letters)
+                sums = list(itertools.accumulate(meets))
+                if may_dip or min(sums[: pointers.CLOSE]) >= -pointers.DIP:
+                    value += max(*sums, 0)
+            values.append(value)
+        return max(values)
 
     def circle(a, b):
         return min((a - b) % L, (b - a) % L)
@@ -84,15 +90,15 @@ def slow(row, cut):
         if not turned and circle(i, p) < pointers.NEAR:
             continue
         diagonal = (i + p + K - 1) % L if turned else (p - i) % L
-        first_look = 2 * min(pointers.FIRST_LOOK, cut)
+        first_look = min(pointers.FIRST_LOOK, cut)
         if around(i, i + K, diagonal, turned, pointers.CLOSE) <= first_look:
             continue
-        if around(i, i + K, diagonal, turned, pointers.REACH) <= 2 * cut:
+        if around(i, i + K, diagonal, turned, pointers.REACH) <= cut:
             continue
         for t in range(i - pointers.SPREAD, i + K + pointers.SPREAD):
             partner = (diagonal - t if turned else diagonal + t) % L
             score = around(t, t + 1, diagonal, turned, pointers.REACH, may_dip=False)
-            if circle(t, partner) >= pointers.NEAR and row[partner] < 4 and score > 2 * cut:
+            if circle(t, partner) >= pointers.NEAR and row[partner] < 4 and score > cut:
                 scores[t % L, partner + L * turned] = score
     weight = torch.zeros(len(pointers.TEMPERATURES), L, 2 * L, dtype=torch.float64)
     for letter in range(L):
@@ -100,7 +106,7 @@ def slow(row, cut):
         least = own[PARTNERS][0] if len(own) > PARTNERS else -1
         own = [(score, p) for score, p in own[:PARTNERS] if score > least]
         for s, temperature in enumerate(pointers.TEMPERATURES):
-            odds = [math.exp((score / 2 - cut) / temperature) for score, _ in own]
+            odds = [math.exp((score - cut) / temperature) for score, _ in own]
             for (_, partner), odd in zip(own, odds, strict=True):
                 weight[s, letter, partner] = odd / (1 + sum(odds))
     return weight
@@ -175,6 +181,42 @@ def test_a_hidden_letter_points_to_what_stands_there_in_the_other_copy(monkeypat
     # Beyond the end of a copy letters agree by chance, and not for long.
     assert sharp[:60].max() == 0
     assert sharp[640:960].max() == 0
+
+
+def needle(changed=(), beyond=0, behind=0, seed=0):
+    """A key of 24 letters at 100, 2000 and 3000, the 24 letters behind the last one hidden; that at
+    2000 has `changed` letters changed, and there some more agree before the key and behind it.
+    """
+    row = np.random.default_rng(seed).integers(0, 4, 4096).astype(np.uint8)
+    row[3000:3024] = row[100:124]
+    row[2000 - beyond : 2024] = row[3000 - beyond : 3024]
+    row[2048 : 2048 + behind] = row[3048 : 3048 + behind]
+    row[[2000 + letter for letter in changed]] ^= 1
+    for at, other in ((99, 2999), (1999 - beyond, 2999 - beyond), (2048 + behind, 3048 + behind)):
+        row[at] = row[other] ^ 1
+    row[148] = row[3048] ^ 1
+    row[3024:3048] = DNA.mask
+    return torch.from_numpy(row)[None]
+
+
+def answers(found, first):
+    """The sharp weight that the 24 hidden letters of `needle` give to what stands from `first`."""
+    right = found.partner_BJL[0, :, 3024:3048] == first + torch.arange(24)
+    return (found.weight_BSJL[0, 0, :, 3024:3048] * right).sum(0)
+
+
+@pytest.mark.parametrize("changed", [[0], [5], [12], [18], [23], [3, 15]])
+@pytest.mark.parametrize("seed", range(3))
+def test_an_exact_copy_is_read_before_a_longer_one_that_differs(changed, seed, monkeypatch):
+    monkeypatch.undo()
+    found = find_pointers(needle(changed, beyond=3, seed=seed), 9)
+    assert answers(found, 124).min() > 0.9
+
+
+def test_two_letters_that_agree_behind_a_run_of_hidden_ones_say_nothing(monkeypatch):
+    monkeypatch.undo()
+    found = find_pointers(needle(behind=2), 9)
+    assert answers(found, 124)[0] == answers(found, 2024)[0] > 0.4
 
 
 def test_a_k_mer_beyond_the_window_points_nowhere():

@@ -100,7 +100,7 @@ def evaluate(
         count, right = right_answers(model, recipe, each, measured, ranks=ranks)
         scores["chance"].append(Score(f"L {each:,}", chance, chance, chance, count))
         for name, number in right.items():
-            scores[name].append(_share(each, number, count))
+            scores[name].append(answer_share(each, number, count))
     symbols = f"{recipe.vocabulary // 2} keys and values"
     title = f"share of right answers, {symbols}, trained at {length:,}"
     return [ScoreTable(title, scores, {})] if ranks.main else []
@@ -140,7 +140,7 @@ def _logits(
     return model.encode(shown_BL), codes_BL.long()
 
 
-def _share(length: int, right: int, count: int) -> Score:
+def answer_share(length: int, right: int, count: int) -> Score:
     """A share with its 95 % interval (Wilson 1927), which holds at 0 and 1 too."""
     share, z = right / count, _NORMAL_95
     middle = share + z * z / (2 * count)

@@ -193,7 +193,10 @@ def test_a_missing_and_an_empty_bed(refused, small):
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("model.dept=3", "model.dept: unknown key; possible: alphabet, backend, depth, "),
+        (
+            "model.dept=3",
+            "model.dept: unknown key; possible: alphabet, backend, convolution_taps, ",
+        ),
         (
             "sed=3",
             (

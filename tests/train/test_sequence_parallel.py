@@ -163,7 +163,12 @@ def test_ranks_that_share_windows_read_the_same_rows(answers):
         ({"width": 12, "strands": "dense"}, (96,), 8, "8 ranks do not divide 12 channels"),
         ({"width": 16}, (96, 100), 8, "8 ranks do not divide windows of 100 nt"),
         ({"width": 64, "stem": 15}, (128,), 32, "4 nt a rank are fewer than taps reach"),
-        ({"width": 16, "convolutions": (1, 8)}, (96,), 4, "24 nt a rank are fewer than taps reach"),
+        (
+            {"width": 16, "convolutions": (1, 8), "convolution_taps": 9},
+            (96,),
+            4,
+            "24 nt a rank are fewer than taps reach",
+        ),
         ({"filter": CorrelationRecipe(threshold=0.7)}, (96,), 2, "asks for a mean over all"),
         ({"filter": CorrelationRecipe(hash_length=9)}, (96,), 2, "asks for the k-mers"),
     ],

@@ -57,9 +57,20 @@ class Size:
     depth: int
     rate: float
     batch: int
+    convolutions: tuple[int, ...] = ()
+
+    @property
+    def layers(self) -> str:
+        """Its lines of a recipe."""
+        lines = [f"depth = {self.depth}"]
+        if self.convolutions:
+            dilations = ", ".join(map(str, self.convolutions))
+            lines.append(f"convolutions = [{dilations}]  # full ones below the blocks, dilated so")
+        return "\n".join(lines)
 
 
-SMALL = Size(width=64, depth=4, rate=6e-3, batch=4)  # recipes/yeast/quick.toml
+# recipes/yeast/quick.toml
+SMALL = Size(width=64, depth=1, rate=6e-3, batch=4, convolutions=(1, 2, 4))
 LARGE = Size(width=128, depth=6, rate=4e-3, batch=8)  # recipes/yeast/base.toml
 LARGE_MINUTES = 30
 
@@ -265,7 +276,7 @@ def _pretraining(draft: _Draft, annotation: str | Path | None, minutes: float) -
             held_out="\n".join([_held_out(draft), *_circular(draft, annotation)]),
             length=length,
             width=size.width,
-            depth=size.depth,
+            layers=size.layers,
             rate=size.rate,
             batch=size.batch,
             steps=steps,
@@ -491,7 +502,7 @@ length = {length}  # letters of a window; longer ones cost time and rarely help 
 
 [model]
 width = {width}
-depth = {depth}
+{layers}
 
 [optimizer]
 rate = {rate}

@@ -34,7 +34,7 @@ from orchid_genomics.evaluate.candidates import (
 )
 from orchid_genomics.evaluate.enriched import motifs_to_begin_with
 from orchid_genomics.evaluate.finetune_recipe import FinetuneEncoder, FinetuneRecipe
-from orchid_genomics.evaluate.words import WordSearch
+from orchid_genomics.evaluate.word_search import WordSearch
 from orchid_genomics.model.adapters import adapt, merge
 from orchid_genomics.model.cnn import CNNRecipe, cnn_encoder
 from orchid_genomics.model.folder import ModelRecipe, OrchidModel

@@ -102,25 +102,19 @@ def _best(
     best: Answered | None = None
     for choice in choices:
         x = choice.make()
-        highest, worse = -np.inf, 0
-        for strength in strengths:
-            predict = fit_linear(data.task, x[train], data.target[train], strength)
-            answers = predict(x[validation])
-            score = primary_score(data, answers, validation)
+        judge = partial(_judge, data, x[validation], validation)
+        fits = search_strengths(data.task, (x[train], data.target[train]), judge, strengths)
+        for strength, fitted, score in fits:
             if best is None or score > best_score:
                 best_score = score
                 best = Answered(
                     name,
-                    validation=answers,
+                    validation=fitted(x[validation]),
                     # Answered while the model is there; no choice looks at it.
-                    test=predict(x[test]),
+                    test=fitted(x[test]),
                     chosen=", ".join(filter(None, (choice.words, f"C = {strength:g}"))),
                     parameters=data.task.outputs * (x.shape[1] + 1),
                 )
-            worse = 0 if score > highest else worse + 1
-            highest = max(highest, score)
-            if worse == _WORSE:
-                break
     if best is None:
         raise ValueError(f"{name}: no features to choose from")
     return best
@@ -142,6 +136,37 @@ class Linear:
 
     def __call__(self, x: Features) -> np.ndarray:
         return self.task.link(torch.from_numpy(self.outputs(x))).numpy()
+
+
+def _judge(data: LabelledSet, x: Features, rows: np.ndarray, fitted: "Linear") -> float:
+    return primary_score(data, fitted(x), rows)
+
+
+def search_strengths(
+    task: SupervisedTask,
+    rows: tuple[Features, np.ndarray],
+    judge: Callable[[Linear], float],
+    strengths: Sequence[float] = STRENGTHS,
+) -> Iterator[tuple[float, Linear, float]]:
+    """Strength, model and what it is judged to be worth (more is better), from the strongest
+    penalty on, up to two in a row that are no better.
+
+    Parameters
+    ----------
+    rows
+        Features (n, F) and targets to fit.
+    judge
+        What a model is worth on other rows.
+    """
+    highest, worse = -np.inf, 0
+    for strength in strengths:
+        fitted = fit_linear(task, *rows, strength)
+        score = judge(fitted)
+        yield strength, fitted, score
+        worse = 0 if score > highest else worse + 1
+        highest = max(highest, score)
+        if worse == _WORSE:
+            return
 
 
 @singledispatch

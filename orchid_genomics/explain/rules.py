@@ -13,8 +13,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from orchid_genomics.model import words
-
 
 class Step(Protocol):
     """A module whose input tangermeme has kept."""
@@ -23,11 +21,12 @@ class Step(Protocol):
     def input(self) -> Tensor: ...
 
 
-class Words(Step, Protocol):
-    """One that counts words."""
+class Polynomial(Step, Protocol):
+    """One that counts words, which is a polynomial of degree `letters`."""
 
     letters: int
-    gap: int
+
+    def forward(self, x: Tensor) -> Tensor: ...
 
 
 def product(module: Step, _: Any, grad_output: tuple[Tensor]) -> tuple[Tensor]:
@@ -105,7 +104,7 @@ def maximum(module: Step, _: Any, grad_output: tuple[Tensor]) -> tuple[Tensor]:
     return (grad_output[0][..., None] * torch.cat((multiplier, multiplier)),)
 
 
-def word_counts(module: "Words", _: Any, grad_output: tuple[Tensor]) -> tuple[Tensor]:
+def word_counts(module: Polynomial, _: Any, grad_output: tuple[Tensor]) -> tuple[Tensor]:
     """The mean slope on the way from the reference to the sequence, exact: the counts are a
     polynomial of degree `letters` along it, which Gauss and Legendre's nodes integrate (the
     multipliers are Aumann and Shapley's).
@@ -117,7 +116,7 @@ def word_counts(module: "Words", _: Any, grad_output: tuple[Tensor]) -> tuple[Te
         between = x_ + float(node) * (x - x_)
         point = torch.cat((between, between)).detach().requires_grad_()
         with torch.enable_grad():
-            counts = words.word_counts(point, module.letters, module.gap)
+            counts = module.forward(point)
         slope = torch.autograd.grad(counts, point, grad_output[0])[0]
         multiplier += float(share) * slope
     return (multiplier,)

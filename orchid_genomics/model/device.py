@@ -32,8 +32,9 @@ def memory_limits(groups: Path = _GROUPS, own: Path = Path("/proc/self/cgroup"))
         if controllers not in _LIMITS:
             continue
         mounted = groups / controllers
+        innermost = mounted / inside.lstrip("/")
         # A container may see its group as the root, whatever the process is told of the path.
-        for folder in (mounted / inside.lstrip("/"), *(mounted / inside.lstrip("/")).parents):
+        for folder in (innermost, *innermost.parents):
             if folder.is_relative_to(mounted):
                 limit = _read(folder / _LIMITS[controllers]).strip()
                 if limit.isdigit():

@@ -20,7 +20,7 @@ from torch.nn import functional
 from orchid_genomics.answers.supervised_tasks import TASKS, SupervisedTask, TaskName, task_of
 from orchid_genomics.errors import InputError, RecipeError
 from orchid_genomics.model.orchid import Encoding, OrchidRecipe
-from orchid_genomics.model.pooling import Maxima, Pool, PoolKind, PoolParts
+from orchid_genomics.model.pooling import POOLING, Maxima, Pool, PoolKind, PoolParts
 from orchid_genomics.model.strands import LetterTable, butterfly, halves
 from orchid_genomics.model.words import Words
 from orchid_genomics.ops.products import read_table
@@ -334,24 +334,24 @@ class Pooled(nn.Module):
         # A product of all rows may round a row by its batch (see `pooling`): a sum does not.
         out_BK = (pooled_BC[:, None] * self.weight).sum(-1) + self.bias
         if self.words is not None:
-            letters_BVL = self._read("words", encoding).letters_BVL
-            counts = None if parts is None else parts.word_counts
+            letters_BVL = self._read("words", "words", encoding).letters_BVL
+            counts = (parts or POOLING).word_counts
             out_BK = out_BK + self.words(letters_BVL, mask_BL, counts).to(out_BK.dtype)
         return in_units(self, out_BK)
 
     def _peaks(self, kind: MaximaKind, encoding: Encoding | None) -> Tensor:
         """Channels (B, D, L) in the paired basis."""
-        read = self._read("maxima", encoding)
+        read = self._read("maxima", kind, encoding)
         if kind == "residual":
             return butterfly(read.residual_BDL, self.halves)
         if read.motifs_BDL is None:
-            raise InputError("head.maxima", "of an encoding without motifs", "one with a stem")
+            raise InputError("head.maxima", f"{kind}, of vectors alone", "one with a stem")
         return read.motifs_BDL
 
-    def _read(self, what: str, encoding: Encoding | None) -> Encoding:
+    def _read(self, key: str, what: str, encoding: Encoding | None) -> Encoding:
         """The encoding; raises InputError where vectors alone are given."""
         if encoding is None:
-            raise InputError(f"head.{what}", "of vectors alone", "the encoding they are of")
+            raise InputError(f"head.{key}", f"{what}, of vectors alone", "the encoding they are of")
         return encoding
 
 

@@ -49,9 +49,9 @@ from orchid_genomics.model.strands import (
 )
 from orchid_genomics.model.tokens import Sequences, as_tokens
 from orchid_genomics.ops import BACKENDS, long_conv, triton
-from orchid_genomics.ops.motifs import read_motifs
 from orchid_genomics.ops.pointers import Pointers, find_pointers, index_readers, read_pointers
 from orchid_genomics.ops.products import read_table
+from orchid_genomics.ops.stem_products import read_motifs
 from orchid_genomics.recipe import Strict, one_of
 from orchid_genomics.sequence import CODE, DNA, alphabet
 

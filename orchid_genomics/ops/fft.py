@@ -16,7 +16,7 @@ from torch import Tensor
 from orchid_genomics.errors import NumericError
 from orchid_genomics.ops.chunks import groups, is_kept, without_autocast
 from orchid_genomics.ops.frequency import half_weigh
-from orchid_genomics.ops.products import defined
+from orchid_genomics.ops.products import defined, keep_for_backward
 from orchid_genomics.ops.spectra import Conditions, Maybe, Sums, Workspace
 
 
@@ -186,9 +186,7 @@ def _(
 def _keep(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> None:
     *tensors, ctx.kind, ctx.bound, _ = inputs
     _, *kept = output
-    ctx.mark_non_differentiable(*kept)
-    ctx.set_materialize_grads(False)
-    ctx.save_for_backward(*tensors, *kept)
+    keep_for_backward(ctx, tensors, kept)
 
 
 def _differentiate(ctx: Any, gradients_of: list[Tensor]) -> tuple[Maybe, ...]:

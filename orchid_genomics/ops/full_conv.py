@@ -31,6 +31,7 @@ from orchid_genomics.ops.products import (
     finish_sums,
     fly,
     gradient_if,
+    keep_for_backward,
     normalise,
     normalise_backward,
     product,
@@ -280,9 +281,7 @@ def _count(dweight: Tensor, dbias: Tensor | None, dout_RHCn: Tensor, read: Tenso
 def _save(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> None:
     *tensors, ctx.dilation, _ = inputs
     _, *kept = output
-    ctx.mark_non_differentiable(*kept)
-    ctx.set_materialize_grads(False)
-    ctx.save_for_backward(*tensors, *kept)
+    keep_for_backward(ctx, tensors, kept)
 
 
 def _gradients(ctx: Any, gradients: list[Tensor]) -> tuple[Tensor | None, ...]:

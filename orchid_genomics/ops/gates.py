@@ -31,6 +31,7 @@ from orchid_genomics.ops.products import (
     fly_back,
     fly_parts,
     gradient_if,
+    keep_for_backward,
     normalise,
     normalise_backward,
     product,
@@ -318,9 +319,7 @@ def leave_backward(
 def _save_enter(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> None:
     *tensors, ctx.halves, _ = inputs
     _, v, _, *kept = output
-    ctx.mark_non_differentiable(*kept)
-    ctx.set_materialize_grads(False)
-    ctx.save_for_backward(*tensors, v, *kept)
+    keep_for_backward(ctx, [*tensors, v], kept)
 
 
 def _enter_gradients(ctx: Any, gradients: list[Tensor]) -> tuple[Tensor | None, ...]:

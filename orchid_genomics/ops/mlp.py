@@ -23,6 +23,7 @@ from orchid_genomics.ops.products import (
     fly_back,
     fly_parts,
     gradient_if,
+    keep_for_backward,
     normalise,
     normalise_backward,
     product,
@@ -158,9 +159,7 @@ def gated_mlp_backward(
 def _save(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> None:
     *tensors, ctx.halves, _ = inputs
     _, *kept = output
-    ctx.mark_non_differentiable(*kept)
-    ctx.set_materialize_grads(False)
-    ctx.save_for_backward(*tensors, *kept)
+    keep_for_backward(ctx, tensors, kept)
 
 
 def _gradients(ctx: Any, gradients: list[Tensor]) -> tuple[Tensor | None, ...]:

@@ -8,6 +8,7 @@ and never one of R n: so it gives the same bits in every batch. The type of the 
 the activations (bfloat16 on a GPU); the residual stream x keeps its own.
 """
 
+from collections.abc import Sequence
 from typing import Any, overload
 
 import torch
@@ -88,6 +89,15 @@ def normalise(
     if out is None:
         out = torch.empty(x_RDn.shape, dtype=dtype, device=x_RDn.device)
     return torch.mul(x_RDn, rms, out=out), rms
+
+
+def keep_for_backward(ctx: Any, inputs: Sequence[Any], kept: Sequence[Tensor]) -> None:
+    """Save a fused layer's inputs and what it keeps for its backward pass, which nobody else
+    reads; gradients that are not asked for are None.
+    """
+    ctx.mark_non_differentiable(*kept)
+    ctx.set_materialize_grads(False)
+    ctx.save_for_backward(*inputs, *kept)
 
 
 def normalise_backward(

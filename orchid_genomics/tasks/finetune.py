@@ -47,7 +47,7 @@ from orchid_genomics.evaluate.finetune_recipe import FinetuneRecipe
 from orchid_genomics.evaluate.label_efficiency import ShareResult, share_lines
 from orchid_genomics.evaluate.linear import baselines
 from orchid_genomics.evaluate.report import Curves, page
-from orchid_genomics.evaluate.words import WordSearch
+from orchid_genomics.evaluate.word_search import WordSearch
 from orchid_genomics.files import atomic_file, finite, writable
 from orchid_genomics.model.folder import OrchidModel
 from orchid_genomics.model.heads import LetterReader

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from compiling import check_encode_compiles
 from pydantic import ValidationError
 from torch.nn import functional
 
@@ -108,27 +109,12 @@ def test_computed_again_in_the_backward_pass_gradients_are_the_same():
         torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-12)
 
 
-@pytest.fixture
-def fresh_compiler():
-    """Nothing compiled before: encoders of other tests count towards the limit of shapes."""
-    torch.compiler.reset()
-    yield
-    torch.compiler.reset()
-
-
 @pytest.mark.slow
-@pytest.mark.usefixtures("fresh_compiler")
 def test_encode_compiles_to_one_graph_forward_and_backward():
     model = encoder(torch.float32)
     mask = torch.ones(2, 32)
     mask[1, 20:] = 0
-    traced = torch.compile(model.encode, fullgraph=True, backend="aot_eager", dynamic=False)
-    results = []
-    for call in (model.encode, traced):
-        y = call(tokens(2, 32), mask)
-        results.append([y, *torch.autograd.grad(y.square().mean(), list(model.parameters()))])
-    for eager, compiled in zip(*results, strict=True):
-        torch.testing.assert_close(compiled, eager, rtol=1e-4, atol=1e-5)
+    check_encode_compiles(model, tokens(2, 32), mask)
 
 
 def test_symbols_have_them_where_strands_are_dense():

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from compiling import check_encode_compiles
 from pydantic import ValidationError
 
 from orchid_genomics.model.filters import CorrelationRecipe, StaticRecipe
@@ -123,15 +124,7 @@ def test_backends_read_the_same():
 
 def test_encode_compiles_to_one_graph_forward_and_backward():
     model, rows = encoder(torch.float32, depth=1), copies(2, 96)
-    torch.compiler.reset()  # a function compiled too often is an error, over tests too
-    traced = torch.compile(model.encode, fullgraph=True, backend="aot_eager", dynamic=False)
-    results = []
-    for call in (model.encode, traced):
-        y = call(rows)
-        results.append([y, *torch.autograd.grad(y.square().mean(), list(model.parameters()))])
-    torch.compiler.reset()
-    for eager, compiled in zip(*results, strict=True):
-        torch.testing.assert_close(compiled, eager, rtol=1e-4, atol=1e-5)
+    check_encode_compiles(model, rows)
 
 
 def test_blocks_computed_again_have_the_same_gradients():

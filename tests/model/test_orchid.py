@@ -4,6 +4,7 @@ run.
 
 import pytest
 import torch
+from compiling import check_encode_compiles
 
 from orchid_genomics.errors import RecipeError
 from orchid_genomics.model.filters import CorrelationRecipe, MagnitudeRecipe, StaticRecipe
@@ -246,14 +247,7 @@ def test_encode_compiles_to_one_graph_forward_and_backward(filter, backend):
     model = encoder(torch.float32, depth=1, filter=FILTERS[filter], backend=backend)
     mask = torch.ones(2, 32)
     mask[1, 20:] = 0
-    torch.compiler.reset()  # a function compiled too often is an error, over tests too
-    traced = torch.compile(model.encode, fullgraph=True, backend="aot_eager", dynamic=False)
-    results = []
-    for call in (model.encode, traced):
-        y = call(tokens(2, 32), mask)
-        results.append([y, *torch.autograd.grad(y.square().mean(), list(model.parameters()))])
-    for eager, compiled in zip(*results, strict=True):
-        torch.testing.assert_close(compiled, eager, rtol=1e-4, atol=1e-5)
+    check_encode_compiles(model, tokens(2, 32), mask)
 
 
 def test_lower_case_does_not_reach_the_encoder():

@@ -8,7 +8,7 @@ from labelled_rows import random_texts
 from random_models import random_model
 
 from orchid_genomics.evaluate.linear import word_table
-from orchid_genomics.evaluate.words import MOST, SCALE, WordSearch
+from orchid_genomics.evaluate.word_search import MOST, SCALE, WordSearch
 from orchid_genomics.model.heads import PooledRecipe
 from orchid_genomics.sequence import DNA
 from orchid_genomics.train.supervised import answer, predict, units, validation_loss

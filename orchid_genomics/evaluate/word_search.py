@@ -8,7 +8,7 @@ those cannot tell how to weigh them; validation rows can.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import NamedTuple
 
 import numpy as np
@@ -18,7 +18,7 @@ from scipy.optimize import minimize
 from torch import Tensor
 
 from orchid_genomics.data.labelled.schema import LabelledSet
-from orchid_genomics.evaluate.linear import STRENGTHS, Linear, fit_linear, word_table
+from orchid_genomics.evaluate.linear import Linear, search_strengths, word_table
 from orchid_genomics.model.folder import OrchidModel
 from orchid_genomics.model.heads import PooledRecipe
 from orchid_genomics.model.words import SCALE
@@ -32,7 +32,6 @@ CLEAR = 2.0
 time in twenty."""
 MOST = 3.0
 """Of a share: a few validation rows that are all told apart would ask for any."""
-_WORSE = 2  # strengths in a row that are no better, and end the search
 
 
 @dataclass(frozen=True)
@@ -70,32 +69,27 @@ class WordSearch:
 
     def __init__(self, data: LabelledSet, strand: str, kinds: Sequence[tuple[int, int]] = KINDS):
         self.data, self.strand, self.kinds = data, strand, kinds
+        # 0 and 1 where answers are no numbers.
+        self.shift, self.scale = units(data)
 
     @cached_property
     def fitted(self) -> FittedWords | None:
         """None where no row holds a word."""
-        data, best, lowest = self.data, None, np.inf
+        data, best, highest = self.data, None, -np.inf
         train, validation = data.rows("train"), data.rows("validation")
-        shift, scale = units(data)
         target = data.target[train]
         if data.task.has_numbers:
-            target = (target - shift) / scale
+            target = (target - self.shift) / self.scale
         for letters, gap in self.kinds:
             x = self._features(letters, gap)
             if not x.nnz:
                 continue
-            least, worse = np.inf, 0
-            for strength in STRENGTHS:
-                linear = fit_linear(data.task, x[train], target, strength)
-                outputs = linear.outputs(x[validation])
-                loss = self._loss(outputs)
-                if loss < lowest:
-                    lowest = loss
+            judge = partial(self._judge, x[validation])
+            for strength, linear, score in search_strengths(data.task, (x[train], target), judge):
+                if score > highest:
+                    highest = score
+                    outputs = linear.outputs(x[validation])
                     best = FittedWords(letters, gap, strength, linear, outputs)
-                worse = 0 if loss < least else worse + 1
-                least = min(least, loss)
-                if worse == _WORSE:
-                    break
         return best
 
     def added_to(
@@ -119,9 +113,7 @@ class WordSearch:
     def _outputs(self, model: OrchidModel, device: torch.device) -> np.ndarray:
         """What a model makes of validation rows (n, K), numbers in units of the training rows."""
         rows = [self.data.tokens[row] for row in self.data.rows("validation")]
-        outputs = predict(model, rows, device)
-        shift, scale = units(self.data)
-        return (outputs - shift) / scale if self.data.task.has_numbers else outputs
+        return (predict(model, rows, device) - self.shift) / self.scale
 
     def _features(self, letters: int, gap: int) -> sparse.csr_matrix:
         """What `model.words.Words` sums weights over."""
@@ -129,22 +121,19 @@ class WordSearch:
         table = word_table(self.data, letters, gap, self.strand)
         return sparse.csr_matrix(sparse.diags(SCALE / np.sqrt(places)) @ table)
 
-    def _loss(self, outputs: np.ndarray) -> float:
-        """One minus the monitored score on validation."""
-        rows = self.data.rows("validation")
-        answers = self.data.task.link(self._in_units(torch.from_numpy(outputs))).numpy()
-        return validation_loss(self.data, answers, rows)
+    def _judge(self, x: sparse.csr_matrix, linear: Linear) -> float:
+        """The monitored score on validation less 1, of whose words `x` are the counts."""
+        outputs = self._in_units(torch.from_numpy(linear.outputs(x)))
+        answers = self.data.task.link(outputs).numpy()
+        return -validation_loss(self.data, answers, self.data.rows("validation"))
 
     def _in_units(self, outputs: Tensor) -> Tensor:
-        if not self.data.task.has_numbers:
-            return outputs
-        shift, scale = (torch.from_numpy(each) for each in units(self.data))
-        return outputs * scale + shift
+        return outputs * torch.from_numpy(self.scale) + torch.from_numpy(self.shift)
 
     def _weigh(self, parts: Sequence[np.ndarray]) -> Weighed:
         """What to multiply each part (n, K) by, 0 to `MOST`, for the least loss of their sum."""
         task, rows = self.data.task, self.data.rows("validation")
-        target, scale = torch.from_numpy(self.data.target[rows]), units(self.data)[1]
+        target = torch.from_numpy(self.data.target[rows])
         parts_PNK = torch.from_numpy(np.stack(parts).astype(np.float64))
         # Classes have one probability among them; labels and numbers each have a loss of their own.
         columns = 1 if task.has_classes else task.outputs
@@ -152,7 +141,7 @@ class WordSearch:
         def loss(flat: np.ndarray) -> tuple[float, np.ndarray]:
             shares_PS = torch.tensor(flat.reshape(len(parts), columns), requires_grad=True)
             outputs_NK = (shares_PS[:, None] * parts_PNK).sum(0)
-            mean = task.loss(self._in_units(outputs_NK), target, scale).double().mean()
+            mean = task.loss(self._in_units(outputs_NK), target, self.scale).double().mean()
             # Losses are float32, too coarse for a slope by differences.
             (slope_PS,) = torch.autograd.grad(mean, shares_PS)
             return mean.item(), slope_PS.numpy().ravel()

@@ -193,7 +193,9 @@ def _(task: MultiLabel, x: Features, target: np.ndarray, strength: float) -> Lin
 def _(task: MultiClass, x: Features, target: np.ndarray, strength: float) -> Linear:
     known = np.unique(target)
     weight, bias = _logistic(x, target, strength)
-    if len(known) == 2:
+    if len(known) == 1:
+        bias = np.array([SURE])
+    elif len(known) == 2:
         # One logit, of the second of the two.
         weight, bias = np.stack([0 * weight[0], weight[0]]), np.array([0.0, bias[0]])
     # A class that training does not know is never answered.

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from labelled_rows import made, random_texts
 
+from orchid_genomics.answers.supervised_tasks import task_of
 from orchid_genomics.data.labelled.schema import LabelledSet
 from orchid_genomics.evaluate.answered import primary_score
-from orchid_genomics.evaluate.linear import baselines, kmer_counts
+from orchid_genomics.evaluate.linear import baselines, fit_linear, kmer_counts
 from orchid_genomics.sequence.kmers import reverse_codes
 
 
@@ -85,3 +86,13 @@ def test_answers_have_the_shape_of_the_task(task):
             assert each.parameters == 3 * len(labels)
         if task == "multiclass":
             np.testing.assert_allclose(each.test.sum(1), 1, rtol=1e-6)
+
+
+@pytest.mark.parametrize("known", [[0], [2], [0, 2], [0, 1, 2]])
+def test_classes_that_training_knows_are_those_that_are_answered(known):
+    target = np.resize(known, 30)
+    x = np.eye(3)[target] + np.random.default_rng(0).normal(0, 0.1, (30, 3))
+    answers = fit_linear(task_of("multiclass", ("a", "b", "c")), x, target, 10.0)(x)
+    np.testing.assert_allclose(answers.sum(1), 1)
+    assert answers[:, known].sum() == pytest.approx(30, abs=1e-3)
+    np.testing.assert_array_equal(answers.argmax(1), target)

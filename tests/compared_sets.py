@@ -5,7 +5,7 @@ import numpy as np
 from orchid_genomics.answers.supervised_tasks import task_of
 from orchid_genomics.data.labelled.schema import LabelledSet
 from orchid_genomics.evaluate.answered import Answered
-from orchid_genomics.evaluate.arms import SeedFit, TrainedArm
+from orchid_genomics.evaluate.arms import Network, TrainedArm
 from orchid_genomics.evaluate.candidates import Candidate
 from orchid_genomics.model.folder import ModelRecipe, OrchidModel
 from orchid_genomics.model.heads import PooledRecipe
@@ -49,11 +49,27 @@ def answers(data: LabelledSet, noise: float, seed: int) -> tuple[np.ndarray, np.
 def model(data: LabelledSet, noise: float, seeds=(0,)) -> TrainedArm:
     log = [{"step": step, "loss": 1 / (step + 1)} for step in range(40)]
     log += [{"step": step, "validation_1-AUROC": 0.5 / step} for step in (10, 20)]
-    fits = []
+    networks = []
     for seed in seeds:
         validation, test = answers(data, noise, 10 + seed)
-        fits.append(SeedFit(seed, small_model(), 0.5, validation, test, log))
-    return TrainedArm("model", tuple(fits), Candidate(1e-3, SupervisedRecipe()), {}, 1.0)
+        networks.append(Network(f"seed {seed}", small_model(), 0.5, validation, test, log))
+    together = networks[0]
+    if len(networks) > 1:
+        validation, test = (
+            np.mean([getattr(each, split) for each in networks], 0)
+            for split in ("validation", "test")
+        )
+        whole = OrchidModel.together([network.model for network in networks])
+        together = Network("model", whole, 0.5, validation, test, [])
+    return TrainedArm(
+        "model",
+        tuple(networks),
+        together,
+        Candidate(1e-3, SupervisedRecipe()),
+        tried={},
+        trained=len(networks),
+        seconds=1.0,
+    )
 
 
 def other(data: LabelledSet, name: str, noise: float, seed: int = 1) -> Answered:

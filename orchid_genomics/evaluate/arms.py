@@ -2,12 +2,13 @@
 and a CNN.
 
 Every arm is searched alike: each candidate with the first seed, the best on validation with the
-other seeds. The trap is the test split: it is read once an arm, after everything is chosen.
+other seeds; the best of all these networks answer together. The trap is the test split: it is read
+once an arm, after everything is chosen.
 """
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,7 @@ from orchid_genomics.train.supervised import (
     answer,
     fit_supervised,
     padded_lengths,
+    predict,
     units,
     validation_loss,
 )
@@ -64,69 +66,68 @@ ARMS = {"encoder": MODEL, "cnn": CNN}
 
 
 @dataclass(frozen=True)
-class SeedFit:
-    """One seed of an arm: its model, its answers, and how it was trained."""
+class Network:
+    """A trained network of an arm: its answers, and how it was trained."""
 
-    seed: int
+    words: str
+    """Its candidate and its seed."""
     model: OrchidModel
     loss: float
-    """The lowest one minus the monitored score on validation."""
+    """One minus the monitored score on validation, the lowest of its training."""
     validation: np.ndarray
     test: np.ndarray
     log: list[dict[str, Any]]
-    alone: "SeedFit | None" = None
-    """The same without the words that were added to its answer; None where none were."""
 
 
 @dataclass(frozen=True)
 class TrainedArm:
-    """A trained arm: every seed of the candidate that was best on validation."""
+    """A trained arm: the networks that answer together, the best on validation first."""
 
     name: str
-    fits: tuple[SeedFit, ...]
+    networks: tuple[Network, ...]
+    together: Network
+    """Their ensemble: what is scored, and what a model folder holds."""
     candidate: Candidate
+    """The best on validation."""
     tried: dict[str, float]
     """The monitored score on validation of every candidate."""
+    trained: int
+    """Networks that were trained, in the mean or not."""
     seconds: float
     words: str = ""
     """What words were tried beside it, and what came of that, for notes."""
+    alone: Answered | None = None
+    """What the same networks answer without words; None where none were added."""
 
     @property
-    def best(self) -> SeedFit:
-        """The seed that is best on validation."""
-        return min(self.fits, key=lambda fit: fit.loss)
+    def model(self) -> OrchidModel:
+        """What a model folder holds."""
+        return self.together.model
 
     @property
     def parameters(self) -> int:
         """Numbers in the model, trained or not; of a head that reads letters, its own alone."""
-        return _parameters(self.best.model)
+        return _parameters(self.model)
 
     @property
     def answered(self) -> Answered:
-        """The mean of what all seeds answer."""
+        """What the networks answer together."""
         chosen = self.candidate.words
         if len(self.tried) > 1:
             chosen += f", best of {len(self.tried)}"
-        if len(self.fits) > 1:
-            chosen += f", mean of {len(self.fits)} seeds"
-        return self._mean_of(self.fits, chosen)
-
-    @property
-    def alone(self) -> Answered | None:
-        """What all seeds answer without words; None where no words were added."""
-        fits = [fit.alone for fit in self.fits if fit.alone is not None]
-        if not fits:
-            return None
-        return replace(self._mean_of(fits), name=ALONE, parameters=_parameters(fits[0].model))
-
-    def _mean_of(self, fits: Sequence[SeedFit], chosen: str = "") -> Answered:
-        validation = np.mean([fit.validation for fit in fits], 0)
-        test = np.mean([fit.test for fit in fits], 0)
-        return Answered(self.name, validation, test, chosen, self.parameters)
+        if len(self.networks) > 1:
+            chosen += f", mean of {len(self.networks)} networks of {self.trained}"
+        own = self.together
+        return Answered(self.name, own.validation, own.test, chosen, self.parameters)
 
 
 def _parameters(model: OrchidModel) -> int:
-    skipped = model.encoder.parameters() if isinstance(model.head, LetterReader) else ()
+    skipped = [
+        parameter
+        for member in model.members
+        if isinstance(member.head, LetterReader)
+        for parameter in member.encoder.parameters()
+    ]
     return sum(p.numel() for p in model.parameters()) - sum(p.numel() for p in skipped)
 
 
@@ -289,7 +290,7 @@ def train_arm(
     words: WordSearch,
 ) -> TrainedArm:
     """Train every candidate with the first seed, then the best one with the other seeds; then add
-    words to each, where validation is better for it.
+    words to the networks that answer together, where validation is better for it.
 
     What stands in `folder` is resumed.
     """
@@ -304,20 +305,88 @@ def train_arm(
     searched = {candidate: fit(candidate, first) for candidate in arm.candidates}
     # By validation and one seed alone: test rows choose nothing.
     best = min(searched, key=lambda candidate: searched[candidate].loss)
-    others = [fit(best, seed) for seed in seeds[1:]]
-    chosen = [searched[best], *others]
-    fits = [_answer(done, data, seed, ranks) for done, seed in zip(chosen, seeds, strict=True)]
+    names = [f"{candidate.words}, seed {first}" for candidate in searched]
+    names += [f"{best.words}, seed {seed}" for seed in seeds[1:]]
+    trained = [*searched.values(), *(fit(best, seed) for seed in seeds[1:])]
+    # What outputs of a head of another package mean is not known, so they are not averaged.
+    most = recipe.training.networks if recipe.head.kind is None else 1
+    chosen = choose_networks([done.model for done in trained], data, most, ranks.device)
+    models = [trained[at].model for at in chosen]
+    # Without words, which may be added below.
+    bare, wordy = models, None
     if arm.takes_words:
         say(f"{arm.name}: fitting words beside it")
-        fits = _with_words(fits, data, ranks, words)
+        wordy = words.added_to(models, ranks.device)
+        models = wordy or models
+
+    def network(name: str, model: OrchidModel, log: list[dict[str, Any]]) -> Network:
+        validation, test = (
+            answer(model, data, data.rows(split), ranks.device) for split in ("validation", "test")
+        )
+        loss = validation_loss(data, validation, data.rows("validation"))
+        return Network(name, model, loss, validation, test, log)
+
+    networks = [
+        network(names[at], model, trained[at].log) for at, model in zip(chosen, models, strict=True)
+    ]
+    together, alone = networks[0], None
+    if len(networks) > 1:
+        together = network(arm.name, OrchidModel.together(models), [])
+    if wordy:
+        without = network(ALONE, OrchidModel.together(bare), [])
+        count = _parameters(without.model)
+        alone = Answered(ALONE, without.validation, without.test, "", count)
     return TrainedArm(
         name=arm.name,
-        fits=tuple(fits),
+        networks=tuple(networks),
+        together=together,
         candidate=best,
         tried={each.words: round(1 - done.loss, 4) for each, done in searched.items()},
-        seconds=sum(done.seconds for done in [*searched.values(), *others]),
-        words=_words_note(fits, words) if arm.takes_words else "",
+        trained=len(trained),
+        seconds=sum(done.seconds for done in trained),
+        words=_words_note(words, bool(wordy)) if arm.takes_words else "",
+        alone=alone,
     )
+
+
+def choose_networks(
+    models: Sequence[OrchidModel], data: LabelledSet, most: int, device: torch.device
+) -> list[int]:
+    """Which of an arm's networks answer together: the best on validation, and as many of the next
+    ones as their mean there is best with.
+
+    A mean of networks that err differently is better than the best of them, and one that failed
+    must not spoil it. Ensemble selection from libraries of models (Caruana et al. 2004), along the
+    order of their scores alone, for validation rows are few.
+
+    Parameters
+    ----------
+    models
+        Trained networks that answer the same labels.
+    data
+        Its validation rows choose.
+    most
+        Networks, at most.
+    device
+        Where they are run.
+
+    Returns
+    -------
+    list of int
+        Places in `models`, the best first.
+    """
+    rows = data.rows("validation")
+    tokens = [data.tokens[row] for row in rows]
+    outputs = [predict(model.eval(), tokens, device) for model in models]
+
+    def loss(some: Sequence[int]) -> float:
+        mean = torch.from_numpy(np.mean([outputs[at] for at in some], 0))
+        return validation_loss(data, data.task.link(mean).numpy(), rows)
+
+    order = sorted(range(len(models)), key=lambda at: loss([at]))[:most]
+    # Of prefixes that are level the longest: means are better by more than these rows can show.
+    sizes = range(len(order), 0, -1)
+    return order[: min(sizes, key=lambda size: loss(order[:size]))]
 
 
 def fit_candidate(
@@ -358,38 +427,8 @@ def fit_candidate(
     return done
 
 
-def _answer(
-    done: SupervisedFit[OrchidModel], data: LabelledSet, seed: int, ranks: Ranks
-) -> SeedFit:
-    """A trained model with its answers on validation and test."""
-    return SeedFit(
-        seed=seed,
-        model=done.model,
-        loss=done.loss,
-        validation=answer(done.model, data, data.rows("validation"), ranks.device),
-        test=answer(done.model, data, data.rows("test"), ranks.device),
-        log=done.log,
-    )
-
-
-def _with_words(
-    fits: list[SeedFit], data: LabelledSet, ranks: Ranks, words: WordSearch
-) -> list[SeedFit]:
-    """All seeds with words added to their answers, or as they were."""
-    models = words.added_to([fit.model for fit in fits], ranks.device)
-    if models is None:
-        return fits
-    rows, made = data.rows("validation"), []
-    for fit, model in zip(fits, models, strict=True):
-        validation = answer(model, data, rows, ranks.device)
-        test = answer(model, data, data.rows("test"), ranks.device)
-        loss = validation_loss(data, validation, rows)
-        made.append(SeedFit(fit.seed, model, loss, validation, test, fit.log, alone=fit))
-    return made
-
-
-def _words_note(fits: Sequence[SeedFit], words: WordSearch) -> str:
+def _words_note(words: WordSearch, are_added: bool) -> str:
     """What was added, in a sentence."""
-    if words.fitted is None or fits[0].alone is None:
+    if words.fitted is None or not are_added:
         return "Words: none are added, validation was not clearly better for them."
     return f"Words: the answer holds weights of {words.fitted.words}, fitted on training rows."

@@ -58,8 +58,8 @@ class Verdict:
     task: SupervisedTask
     lines: list[Line]
     comparator: str
-    seeds: dict[str, list[float]]
-    """The primary score of every seed of an arm that has several, then that of their mean."""
+    networks: dict[str, list[float]]
+    """The primary score of every network of an arm that has several, then that of their mean."""
     rows: dict[str, int]
     notes: list[str]
 
@@ -136,7 +136,7 @@ class Verdict:
             "first": self.primary,
             "lines": [asdict(line) for line in self.lines],
             "comparator": self.comparator,
-            "seeds": self.seeds,
+            "networks": self.networks,
             "rows": self.rows,
             "notes": self.notes,
             "better": self.better,
@@ -206,15 +206,15 @@ def compare(
         "near-duplicates of training": int((sharing >= COPIED).sum()),
         "families": len(np.unique(loci[test])),
     }
-    seeds = {}
+    networks = {}
     for arm in arms:
-        if isinstance(arm, TrainedArm) and len(arm.fits) > 1:
-            seeds[arm.name] = _score_seeds(data, arm)
+        if isinstance(arm, TrainedArm) and len(arm.networks) > 1:
+            networks[arm.name] = _score_networks(data, arm)
     # The best on validation, for the best on test may have been lucky there.
     alternatives = [line for line in lines[1:] if line.name != ALONE]
     comparator = max(alternatives, key=lambda line: line.validation).name
     notes = [*notes, *([model.words] if model.words else [])]
-    return Verdict(data.task, lines, comparator, seeds, rows, notes)
+    return Verdict(data.task, lines, comparator, networks, rows, notes)
 
 
 def tune(data: LabelledSet, rows: np.ndarray, answers: np.ndarray) -> tuple[np.ndarray, float]:
@@ -231,18 +231,15 @@ def _primary(
     return float(scores[task.primary][0])
 
 
-def _score_seeds(data: LabelledSet, arm: TrainedArm) -> list[float]:
-    """The primary score on test of every seed, thresholds from its own validation; then that of
-    their mean answers.
+def _score_networks(data: LabelledSet, arm: TrainedArm) -> list[float]:
+    """The primary score on test of every network, thresholds from its own validation; then that of
+    their mean.
     """
     task, validation, test = data.task, data.rows("validation"), data.rows("test")
-    pairs = [(fit.validation, fit.test) for fit in arm.fits]
-    on_validation = np.mean([fit.validation for fit in arm.fits], 0)
-    on_test = np.mean([fit.test for fit in arm.fits], 0)
     scores = []
-    for tuned_on, answers in [*pairs, (on_validation, on_test)]:
-        thresholds, _ = tune(data, validation, tuned_on)
-        flat, target, _ = task.flatten(answers, data.target[test], data.group[test])
+    for network in (*arm.networks, arm.together):
+        thresholds, _ = tune(data, validation, network.validation)
+        flat, target, _ = task.flatten(network.test, data.target[test], data.group[test])
         scores.append(_primary(task, flat, target, thresholds))
     return scores
 

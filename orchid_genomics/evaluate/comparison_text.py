@@ -37,13 +37,13 @@ def verdict_text(verdict: Verdict) -> str:
         gap = verdict.line(verdict.comparator).apart_minus[primary]
         difference = f"{primary} minus that of {verdict.comparator} is {signed(gap)}"
         lines += [f"on these the encoder's {difference}"] if verdict.has_alternatives else []
-    for name, values in verdict.seeds.items():
-        lines.append(f"{name}, {len(values) - 1} seeds: {seeds_line(primary, values)}")
+    for name, values in verdict.networks.items():
+        lines.append(f"{name}, {len(values) - 1} networks: {networks_line(primary, values)}")
     return "\n".join(lines)
 
 
-def seeds_line(primary: str, values: Sequence[float]) -> str:
-    """The score of every seed, their mean with its interval, and that of their mean answers."""
+def networks_line(primary: str, values: Sequence[float]) -> str:
+    """The score of every network, their mean with its interval, and that of their mean answers."""
     *each, of_mean = values
     listed = ", ".join(number(value) for value in each)
     mean = span(mean_interval(each))

@@ -18,14 +18,14 @@ from orchid_genomics.draw.pages import picture, render
 from orchid_genomics.evaluate.answered import Answered
 from orchid_genomics.evaluate.bootstrap import Estimate
 from orchid_genomics.evaluate.comparison import Line, Verdict
-from orchid_genomics.evaluate.comparison_text import seeds_line
+from orchid_genomics.evaluate.comparison_text import networks_line
 from orchid_genomics.evaluate.estimate_text import interval, number, signed_interval
 from orchid_genomics.evaluate.label_efficiency import ShareResult, learning_curves, score_cells
 
 
 @dataclass(frozen=True)
 class Curves:
-    """The logs of an arm, one a seed."""
+    """The logs of an arm, one a network."""
 
     name: str
     logs: Sequence[Sequence[dict[str, Any]]]
@@ -90,7 +90,9 @@ def page(
             lambda line: line.apart_minus,
             f"The {rows - verdict.sharing:,} test rows that share no 30 letters with training",
         )
-    seeds = [f"{arm}: {seeds_line(verdict.primary, each)}" for arm, each in verdict.seeds.items()]
+    networks = [
+        f"{arm}: {networks_line(verdict.primary, each)}" for arm, each in verdict.networks.items()
+    ]
     return render(
         "evaluate/report.html",
         title=f"{data.name}: fine-tuning report",
@@ -103,7 +105,7 @@ def page(
         whole=whole,
         apart=apart,
         counts=_count_lines(verdict),
-        seeds=seeds,
+        networks=networks,
         pictures=[*training_pictures(curves, data.task), *score_pictures(data.task, shown)],
         by_label=_by_label(data.task, shown),
         efficiency=_efficiency(shares),

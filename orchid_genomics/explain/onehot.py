@@ -6,7 +6,8 @@ columns are padded here exactly as `Orchid.forward` pads tokens; a one-hot of re
 what its tokens give.
 """
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from functools import partial
 
 import torch
@@ -16,7 +17,7 @@ from torch.nn import functional
 from orchid_genomics.errors import InputError
 from orchid_genomics.explain.targets import Target, read_target
 from orchid_genomics.explain.unfused import Unfused
-from orchid_genomics.model.folder import OrchidModel
+from orchid_genomics.model.folder import OrchidModel, mean_of
 from orchid_genomics.model.heads import LetterReader, Pooled, apply_head
 from orchid_genomics.model.orchid import transform_length
 from orchid_genomics.sequence import DNA
@@ -83,15 +84,21 @@ class OneHot(nn.Module):
         self.target: Target = read_target(target, model)
         self.span = span
         self.unfused = Unfused(model.encoder)
+        self.others = nn.ModuleList(Unfused(other.encoder) for other in model.members[1:])
+        """The same for the other networks of an ensemble."""
 
     def forward(self, x_N4L: Tensor) -> Tensor:
         """The target (N, T) of one-hot or mixed letters."""
         return self.target.of(self, x_N4L)
 
-    def hold(self, x_14L: Tensor) -> AbstractContextManager[None]:
+    @contextmanager
+    def hold(self, x_14L: Tensor) -> Iterator[None]:
         """Inside, what is read of copies is read through the pointers of this one sequence."""
-        encoder = self.model.encoder
-        return encoder.hold_pointers(_pad(_codes(x_14L.to(encoder.letters.free.dtype), None)))
+        letters_17L = _pad(_codes(x_14L.to(self.model.encoder.letters.free.dtype), None))
+        with ExitStack() as stack:
+            for member in self.model.members:
+                stack.enter_context(member.encoder.hold_pointers(letters_17L))
+            yield
 
     def columns(self, x_N4L: Tensor) -> slice:
         """The columns that the target speaks of."""
@@ -103,21 +110,23 @@ class OneHot(nn.Module):
 
         `hidden_L`, bool: the columns shown as MASK, whatever they hold.
         """
-        encoder = self.model.encoder
         L = x_N4L.shape[-1]
-        letters_N7L = _pad(_codes(x_N4L.to(encoder.letters.free.dtype), hidden_L))
+        letters_N7L = _pad(_codes(x_N4L.to(self.model.encoder.letters.free.dtype), hidden_L))
         N = letters_N7L.shape[-1]
         mask_NL = None
         if N > L:
             mask_NL = letters_N7L.new_ones(len(letters_N7L), N)
             mask_NL[:, L:] = 0
-        unfused = self.unfused if self.unfused.hooked else None
-        encode = partial(unfused.encoding, encoder) if unfused else encoder.encoding
-        parts = unfused.pooling if unfused else None
-        head = self.model.head
-        if isinstance(head, LetterReader | Pooled):
-            return apply_head(head, encode, letters_N7L, mask_NL, parts)
-        return head(encode(letters_N7L, mask_NL).vectors_BLD[:, :L])
+        outputs = []
+        for member, unfused in zip(self.model.members, (self.unfused, *self.others), strict=True):
+            encode, parts = member.encoder.encoding, None
+            if isinstance(unfused, Unfused) and unfused.hooked:
+                encode, parts = partial(unfused.encoding, member.encoder), unfused.pooling
+            if isinstance(member.head, LetterReader | Pooled):
+                outputs.append(apply_head(member.head, encode, letters_N7L, mask_NL, parts))
+            else:
+                outputs.append(member.head(encode(letters_N7L, mask_NL).vectors_BLD[:, :L]))
+        return mean_of(outputs)
 
 
 def _pad(letters_N7L: Tensor) -> Tensor:

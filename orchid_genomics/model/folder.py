@@ -10,12 +10,14 @@ import json
 import re
 import reprlib
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -60,10 +62,32 @@ class ModelRecipe(Strict):
 
     encoder: OrchidRecipe
     head: HeadRecipe | None = None
+    others: tuple["ModelRecipe", ...] = Field(default=(), max_length=31)
+    """Other networks with the same labels, whose outputs are averaged with this one's."""
+
+    @model_validator(mode="after")
+    def _answer_alike(self) -> "ModelRecipe":
+        for other in self.others:
+            if other.others or _answered(other) is None or _answered(other) != _answered(self):
+                message = "an ensemble is of networks that answer the same labels"
+                raise PydanticCustomError("others", message)
+        return self
+
+
+def _answered(recipe: ModelRecipe) -> tuple[Any, ...] | None:
+    """What a network of labels answers; None for one of letters or vectors."""
+    task = getattr(recipe.head, "supervised", None)
+    if task is None:
+        return None
+    strand = getattr(recipe.head, "strand", None)
+    return task.name, task.labels, task.bin, strand, recipe.encoder.alphabet
 
 
 class OrchidModel(nn.Module):
     """An encoder with its head: tokens (B, L) -> predictions. What a model folder holds.
+
+    An ensemble (`together`) has others beside it, and its predictions are means of all their
+    outputs; `encoder` and `head` are those of the first.
 
     Parameters
     ----------
@@ -85,9 +109,31 @@ class OrchidModel(nn.Module):
             if recipe.head is None
             else HEADS[recipe.head.kind](recipe.head, recipe.encoder)
         )
+        self.others = nn.ModuleList(OrchidModel(other) for other in recipe.others)
         self.provenance = Provenance()
         self.card = "# An Orchid model\n\nLoad it with `OrchidModel.from_pretrained(folder)`.\n"
         """What README.md says, in Markdown; on the hub with what programs read above it."""
+
+    @classmethod
+    def together(cls, models: Sequence["OrchidModel"]) -> "OrchidModel":
+        """The ensemble of single models that answer the same labels; of one, a copy of it."""
+        first, *others = models
+        recipe, recipes = first.recipe, tuple(other.recipe for other in others)
+        made = cls(ModelRecipe(encoder=recipe.encoder, head=recipe.head, others=recipes))
+        states = {"": first} | {f"others.{at}.": other for at, other in enumerate(others)}
+        made.load_state_dict(
+            {
+                f"{prefix}{name}": tensor
+                for prefix, model in states.items()
+                for name, tensor in model.state_dict().items()
+            }
+        )
+        return made.to(first.encoder.letters.free.device).eval()
+
+    @property
+    def members(self) -> list["OrchidModel"]:
+        """The networks whose outputs are averaged, itself first."""
+        return [self, *(other for other in self.others if isinstance(other, OrchidModel))]
 
     def forward(self, sequences: Sequences) -> Tensor:
         """Predictions of one text, several, or tokens (B, L) whose rows may end in PAD.
@@ -96,14 +142,19 @@ class OrchidModel(nn.Module):
         """
         encoder = self.encoder
         codes_BL = as_tokens(sequences, encoder.alphabet, encoder.letters.free.device) & CODE
+        return mean_of([member._read(codes_BL) for member in self.members])
+
+    def _read(self, codes_BL: Tensor) -> Tensor:
+        """The predictions of this network alone."""
+        encoder = self.encoder
         if not self.head.pools:
             mask_BL = (codes_BL != encoder.alphabet.pad).to(encoder.letters.free.dtype)
             if isinstance(self.head, LetterReader):
-                return self.encode(codes_BL, mask_BL)
+                return self._encode(codes_BL, mask_BL)
             return self.head(encoder(codes_BL), mask_BL)
         # By transform length, as heads that pool demand: an answer is the row's own in any batch.
         parts = [
-            (rows, self.encode(padded, mask))
+            (rows, self._encode(padded, mask))
             for rows, padded, mask in self.encoder.groups(codes_BL)
         ]
         empty = len(codes_BL) - sum(len(rows) for rows, _ in parts)
@@ -119,6 +170,14 @@ class OrchidModel(nn.Module):
         pointers: Pointers | None = None,
     ) -> Tensor:
         """Predictions of rows of one length; see `Orchid.encode`."""
+        return mean_of([member._encode(tokens_BL, mask_BL, pointers) for member in self.members])
+
+    def _encode(
+        self,
+        tokens_BL: Tensor,
+        mask_BL: Tensor | None = None,
+        pointers: Pointers | None = None,
+    ) -> Tensor:
         encode = partial(self.encoder.encoding, pointers=pointers)
         return apply_head(self.head, encode, self.encoder.one_hot(tokens_BL), mask_BL)
 
@@ -274,6 +333,11 @@ class OrchidModel(nn.Module):
             digest.update(name.encode())
             digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
         return digest.hexdigest()[:12]
+
+
+def mean_of(outputs: Sequence[Tensor]) -> Tensor:
+    """Of several; one as it is."""
+    return outputs[0] if len(outputs) == 1 else torch.stack(list(outputs)).mean(0)
 
 
 def with_front_matter(card: str, licence: str) -> str:

@@ -268,16 +268,15 @@ def _write(
         answer = "\n".join([answer, "", *share_lines(shares)])
     held = best.arms[place]
     for arm in best.arms:
-        # Those of the saved seed: the first line may be a mean over several.
         rows = best.data.rows("validation")
-        thresholds, _ = tune(best.data, rows, arm.best.validation)
+        thresholds, _ = tune(best.data, rows, arm.together.validation)
         provenance = provenance_of(
             recipe, best.data, best.verdict, thresholds=thresholds, seconds=seconds, device=device
         )
         files = {Path(path).name: digest for path, digest in inputs.items()}
         provenance["labelled"]["files"] = files
         folder = run.model if arm is held else arm_folder(run.folder, arm.name)
-        origin, model = Provenance.of(provenance, folder), arm.best.model
+        origin, model = Provenance.of(provenance, folder), arm.model
         kind = "A small CNN" if isinstance(model.head, LetterReader) else "Orchid"
         title = f"{kind} fine-tuned on {best.data.name}"
         model.save_pretrained(folder, origin, model_card(title, model, origin, answer))
@@ -289,7 +288,7 @@ def _write(
         **({"shares": [each.values() for each in shares]} if shares else {}),
     }
     run.write(run.folder / "evaluation.json", values)
-    curves = [Curves(arm.name, [fit.log for fit in arm.fits]) for arm in best.arms]
+    curves = [Curves(arm.name, [network.log for network in arm.networks]) for arm in best.arms]
     answered = [*(arm.answered for arm in best.arms), *best.others]
     html = page(
         best.data,
@@ -320,8 +319,11 @@ def _held_lines(best: Measured, held: TrainedArm) -> list[str]:
     lines = []
     if held is not best.arms[0]:
         lines.append(f"model/ holds the {held.name}, as the recipe says")
-    if len(held.fits) > 1:
-        lines.append(_held_seed(best.verdict, held))
+    if len(held.networks) > 1:
+        lines.append(
+            f"model/ holds all {len(held.networks)} networks whose mean is scored; "
+            "training.networks = 1 keeps the best alone"
+        )
     better = max(best.arms, key=best.validation)
     if best.validation(better) > best.validation(held):
         scores = f"{number(best.validation(better))} against {number(best.validation(held))}"
@@ -333,21 +335,12 @@ def _held_lines(best: Measured, held: TrainedArm) -> list[str]:
     return lines
 
 
-def _held_seed(verdict: Verdict, held: TrainedArm) -> str:
-    """Which seed model/ holds, and its own score, for the answer is that of the mean."""
-    place = [fit.seed for fit in held.fits].index(held.best.seed)
-    alone = number(verdict.seeds[held.name][place])
-    return (
-        f"model/ holds seed {held.best.seed}, the best on validation, not the mean of all: "
-        f"{verdict.primary} {alone} on the test rows by itself"
-    )
-
-
 def _took(measured: list[Measured]) -> str:
     """What every arm tried and how long it trained, over all folds."""
     words = []
     for arms in zip(*(each.arms for each in measured), strict=True):
-        tried, seeds = len(arms[0].tried), len(arms[0].fits)
+        tried = len(arms[0].tried)
+        seeds = arms[0].trained - tried + 1
         seconds = clock(sum(arm.seconds for arm in arms))
         each = f", the best with {seeds} seeds," if seeds > 1 else ""
         candidates = f"{tried} candidate{'s' if tried > 1 else ''}"

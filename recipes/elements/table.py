@@ -72,10 +72,10 @@ def row(folder: Path) -> str:
     if found["better"]:
         verdict = "**beats**"
     between = f"{number(gap['low'], '+')} to {number(gap['high'], '+')}"
-    seeds = ", ".join(number(value) for value in found["seeds"].get(model["name"], [])[:-1])
+    networks = ", ".join(number(value) for value in found["networks"].get(model["name"], [])[:-1])
     return (
         f"| `{folder.name}` | {first} | {model['parameters']:,} | "
-        f"**{cell(model['scores'][first])}** | {seeds or '-'} | {rest} | "
+        f"**{cell(model['scores'][first])}** | {networks or '-'} | {rest} | "
         f"{best['name']} {cell(best['scores'][first])} | {number(gap['value'], '+')} ({between}), "
         f"{verdict} | {'; '.join(others)} |"
     )
@@ -85,7 +85,7 @@ def print_rows(runs: list[Path]) -> None:
     """The table of finished runs; nothing where there are none."""
     if not runs:
         return
-    columns = "run|score|parameters|encoder|its seeds|apart from shared 30-mers|best alternative"
+    columns = "run|score|parameters|encoder|its networks|apart from shared 30-mers|best alternative"
     names = [*columns.split("|"), "difference", "others"]
     print(f"| {' | '.join(names)} |")
     print(f"| {' | '.join('---' for _ in names)} |")

@@ -74,7 +74,7 @@ def test_without_an_alternative_there_is_no_verdict():
 def test_paired_differences_are_surer_than_the_intervals_apart():
     data = labelled()
     ours = model(data, 0.5)
-    twin = Answered("twin", ours.best.validation * 0.999, ours.best.test * 0.999, "", 1)
+    twin = Answered("twin", ours.together.validation * 0.999, ours.together.test * 0.999, "", 1)
     line = compare(data, ours, [twin], []).line("twin")
     assert (line.minus["AUROC"].low, line.minus["AUROC"].high) == (0, 0)
     assert line.scores["AUROC"].high - line.scores["AUROC"].low > 0.02
@@ -102,7 +102,7 @@ def test_a_test_row_that_shares_thirty_letters_with_training_is_counted_and_scor
     kept = np.ones(len(test), bool)
     kept[:2] = False
     line = found.lines[0]
-    answer = model(data, 0.5).best.test[kept, 0] >= line.thresholds[0]
+    answer = model(data, 0.5).together.test[kept, 0] >= line.thresholds[0]
     assert line.apart["accuracy"].value == pytest.approx((answer == data.target[test][kept]).mean())
     theirs = found.lines[1]
     gap = theirs.apart_minus["MCC"]
@@ -150,7 +150,7 @@ def test_an_interval_without_width_is_not_printed():
     ours = model(data, 0.5)
     sure = data.target[data.rows("test")][:, None] * 1.0
     perfect = Answered("look-up", data.target[data.rows("validation")][:, None] * 1.0, sure)
-    twin = Answered("twin", ours.best.validation, ours.best.test)
+    twin = Answered("twin", ours.together.validation, ours.together.test)
     text = verdict_text(compare(data, ours, [constant_answer(data), perfect, twin], []))
     rows = {line.split("  ")[0].strip(" *"): line.split() for line in text.splitlines()}
     assert "-" in rows["look-up"]
@@ -190,10 +190,10 @@ def test_what_pretraining_saw_is_counted_by_place():
 def test_seeds_are_listed_with_their_mean_and_that_of_their_mean_answers():
     data = labelled()
     found = compare(data, model(data, 1.0, (0, 1, 2)), [other(data, "k-mers", 1.0)], [])
-    each = found.seeds["model"]
+    each = found.networks["model"]
     assert len(each) == 4
     assert each[3] > max(each[:3]), "noise averages out"
     mean = mean_interval(each[:3])
     assert mean.low < mean.value < mean.high
     assert mean.value == pytest.approx(np.mean(each[:3]))
-    assert "3 seeds: MCC " in verdict_text(found)
+    assert "3 networks: MCC " in verdict_text(found)

@@ -43,7 +43,7 @@ def report(task="binary", labels=("<no>", "yes & more")) -> str:
         data,
         found,
         [ours.answered, theirs],
-        [Curves("model", [fit.log for fit in ours.fits])],
+        [Curves("model", [network.log for network in ours.networks])],
         verdict_text(found),
         {"genomes": [], "version": "<1>"},
     )

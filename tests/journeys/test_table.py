@@ -91,7 +91,9 @@ def test_side_by_side_the_answers_are_those_of_one_after_another(table, tmp_path
     assert capfd.readouterr().out.splitlines()[-1] == row
     line = json.loads((tmp_path / "out" / "table.jsonl").read_text())
     assert line["run"] == "K1"
-    assert len(line["verdict"]["seeds"]["model"]) == 3
+    # Two seeds of the only candidate of each arm.
+    fits = sorted(path.name for path in (tmp_path / "out" / "K1" / "fits").iterdir())
+    assert [name[-5:] for name in fits] == ["seed0", "seed1"] * (len(fits) // 2)
 
 
 @pytest.mark.filterwarnings("default::orchid_genomics.errors.GenomeNote")

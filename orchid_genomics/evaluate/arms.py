@@ -61,6 +61,9 @@ ALONE = "model without words"
 """The model's own answer before words were added to it, which is no alternative to it."""
 MOTIFS = 24
 """The most enriched motifs that a stem of random weights begins with."""
+LEVEL = 1.1
+"""Times the least loss on validation that a mean of more networks may have: the rows that stopped
+each network flatter it, and a mean of fewer."""
 ARMS = {"encoder": MODEL, "cnn": CNN}
 """What a recipe calls the arm that `model/` is to hold."""
 
@@ -353,7 +356,7 @@ def choose_networks(
     models: Sequence[OrchidModel], data: LabelledSet, most: int, device: torch.device
 ) -> list[int]:
     """Which of an arm's networks answer together: the best on validation, and as many of the next
-    ones as their mean there is best with.
+    ones as leave their mean level with the best mean there.
 
     A mean of networks that err differently is better than the best of them, and one that failed
     must not spoil it. Ensemble selection from libraries of models (Caruana et al. 2004), along the
@@ -384,9 +387,9 @@ def choose_networks(
         return validation_loss(data, data.task.link(mean).numpy(), rows)
 
     order = sorted(range(len(models)), key=lambda at: loss([at]))[:most]
-    # Of prefixes that are level the longest: means are better by more than these rows can show.
-    sizes = range(len(order), 0, -1)
-    return order[: min(sizes, key=lambda size: loss(order[:size]))]
+    losses = [loss(order[: size + 1]) for size in range(len(order))]
+    level = max(at for at, value in enumerate(losses) if value <= LEVEL * min(losses))
+    return order[: level + 1]
 
 
 def fit_candidate(

@@ -105,8 +105,8 @@ class FinetuneTraining(Strict):
     seeds: tuple[int, ...] = Field(default=(0, 1, 2), min_length=1)
     """The first one searches, the best candidate is trained with the others too."""
     networks: int = Field(default=4, gt=0, le=32)
-    """Of all that are trained, how many answer together at most: the best on validation, as far as
-    their mean gains there; 1: the best alone, as with a head of another package."""
+    """Of all that are trained, how many answer together at most: the best on validation, but for
+    those that spoil their mean there; 1: the best alone, as with a head of another package."""
     folds: int = Field(default=0, ge=0, le=20)
     """Cross-validation over families or whole contigs in place of the split; 0: the split."""
     shares: tuple[Annotated[float, Field(gt=0, le=1)], ...] = Field(default=(), max_length=8)

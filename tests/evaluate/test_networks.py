@@ -59,7 +59,7 @@ def test_networks_that_err_differently_answer_together_and_one_that_failed_does_
     assert choose_networks(models, data, 1, CPU) == chosen[:1]
 
 
-def test_where_the_rest_adds_nothing_the_best_is_alone_and_of_level_means_the_longest_is_taken():
+def test_one_that_failed_leaves_the_best_alone_and_of_level_means_the_longest_is_taken():
     weights = torch.randn(16, generator=torch.Generator().manual_seed(9)).double()
     data = set_of(weights)
     exact, failed = network(weights, 0.0, 0), network(-weights, 0.0, 1)

@@ -19,7 +19,9 @@ settle()
 
 from orchid_genomics.data.labelled.sets import open_set  # noqa: E402
 from orchid_genomics.evaluate.arms import arms_of, train_arm  # noqa: E402
+from orchid_genomics.evaluate.candidates import strand_of  # noqa: E402
 from orchid_genomics.evaluate.finetune_recipe import FinetuneRecipe  # noqa: E402
+from orchid_genomics.evaluate.word_search import WordSearch  # noqa: E402
 from orchid_genomics.recipe import validate  # noqa: E402
 from orchid_genomics.train import distributed as ranks  # noqa: E402
 
@@ -60,7 +62,7 @@ def measured(path: Path, encoder: dict, folder: Path) -> list[float]:
             "mlp": 2.0,
             **encoder,
         },
-        "head": {"pool": "attention"},
+        "head": {"pool": "attention", "words": False},
         "optimizer": {"rate": 6e-3, "warmup": 20},
         "training": {"epochs": 8, "batch": 16, "patience": 0},
     }
@@ -69,10 +71,16 @@ def measured(path: Path, encoder: dict, folder: Path) -> list[float]:
     with contextlib.redirect_stderr(io.StringIO()):
         alone = ranks.start("cpu")
         trained = train_arm(
-            arms_of(recipe, data)[0], recipe, data, folder, ranks=alone, say=lambda _: None
+            arms_of(recipe, data)[0],
+            recipe,
+            data,
+            folder,
+            ranks=alone,
+            say=lambda _: None,
+            words=WordSearch(data, strand_of(recipe, data)),
         )
     key = "validation_1-AUROC"
-    return [round(1 - line[key], 3) for line in trained.best.log if key in line]
+    return [round(1 - line[key], 3) for line in trained.networks[0].log if key in line]
 
 
 def main() -> None:

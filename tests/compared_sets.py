@@ -5,7 +5,7 @@ import numpy as np
 from orchid_genomics.answers.supervised_tasks import task_of
 from orchid_genomics.data.labelled.schema import LabelledSet
 from orchid_genomics.evaluate.answered import Answered
-from orchid_genomics.evaluate.arms import Network, TrainedArm
+from orchid_genomics.evaluate.arms import TrainedArm, TrainedNetwork
 from orchid_genomics.evaluate.candidates import Candidate
 from orchid_genomics.model.folder import ModelRecipe, OrchidModel
 from orchid_genomics.model.heads import PooledRecipe
@@ -52,7 +52,7 @@ def model(data: LabelledSet, noise: float, seeds=(0,)) -> TrainedArm:
     networks = []
     for seed in seeds:
         validation, test = answers(data, noise, 10 + seed)
-        networks.append(Network(f"seed {seed}", small_model(), 0.5, validation, test, log))
+        networks.append(TrainedNetwork(f"seed {seed}", small_model(), validation, test, log))
     together = networks[0]
     if len(networks) > 1:
         validation, test = (
@@ -60,7 +60,7 @@ def model(data: LabelledSet, noise: float, seeds=(0,)) -> TrainedArm:
             for split in ("validation", "test")
         )
         whole = OrchidModel.together([network.model for network in networks])
-        together = Network("model", whole, 0.5, validation, test, [])
+        together = TrainedNetwork("model", whole, validation, test, [])
     return TrainedArm(
         "model",
         tuple(networks),

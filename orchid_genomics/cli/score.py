@@ -293,7 +293,8 @@ def embed(as_json: bool, **words: Any) -> None:
     (unknown_contig, off_contig, all_n, too_long: over 131,072 letters). The layout is described in
     orchid_genomics.data.embeddings, whose Embeddings reads it; so does any HDF5 library.
 
-    An element's vectors depend on genome, element, model and options alone.
+    An element's vectors depend on genome, element, model and options alone. Where finetune keeps
+    several networks (`info` says how many), they are those of the best one on validation.
     """
     from orchid_genomics.tasks.embed import embed as task
 

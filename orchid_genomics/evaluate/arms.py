@@ -62,21 +62,19 @@ ALONE = "model without words"
 MOTIFS = 24
 """The most enriched motifs that a stem of random weights begins with."""
 LEVEL = 1.1
-"""Times the least loss on validation that a mean of more networks may have: the rows that stopped
-each network flatter it, and a mean of fewer."""
+"""How many times the least loss on validation a mean of more networks may have: the rows that
+stopped each network flatter it, and a mean of few."""
 ARMS = {"encoder": MODEL, "cnn": CNN}
 """What a recipe calls the arm that `model/` is to hold."""
 
 
 @dataclass(frozen=True)
-class Network:
+class TrainedNetwork:
     """A trained network of an arm: its answers, and how it was trained."""
 
     words: str
     """Its candidate and its seed."""
     model: OrchidModel
-    loss: float
-    """One minus the monitored score on validation, the lowest of its training."""
     validation: np.ndarray
     test: np.ndarray
     log: list[dict[str, Any]]
@@ -87,8 +85,8 @@ class TrainedArm:
     """A trained arm: the networks that answer together, the best on validation first."""
 
     name: str
-    networks: tuple[Network, ...]
-    together: Network
+    networks: tuple[TrainedNetwork, ...]
+    together: TrainedNetwork
     """Their ensemble: what is scored, and what a model folder holds."""
     candidate: Candidate
     """The best on validation."""
@@ -119,7 +117,7 @@ class TrainedArm:
         if len(self.tried) > 1:
             chosen += f", best of {len(self.tried)}"
         if len(self.networks) > 1:
-            chosen += f", mean of {len(self.networks)} networks of {self.trained}"
+            chosen += f", mean of the best {len(self.networks)} of {self.trained} networks"
         own = self.together
         return Answered(self.name, own.validation, own.test, chosen, self.parameters)
 
@@ -308,29 +306,28 @@ def train_arm(
     searched = {candidate: fit(candidate, first) for candidate in arm.candidates}
     # By validation and one seed alone: test rows choose nothing.
     best = min(searched, key=lambda candidate: searched[candidate].loss)
-    names = [f"{candidate.words}, seed {first}" for candidate in searched]
-    names += [f"{best.words}, seed {seed}" for seed in seeds[1:]]
-    trained = [*searched.values(), *(fit(best, seed) for seed in seeds[1:])]
+    trained = {f"{each.words}, seed {first}": done for each, done in searched.items()}
+    for seed in seeds[1:]:
+        trained[f"{best.words}, seed {seed}"] = fit(best, seed)
     # What outputs of a head of another package mean is not known, so they are not averaged.
     most = recipe.training.networks if recipe.head.kind is None else 1
-    chosen = choose_networks([done.model for done in trained], data, most, ranks.device)
-    models = [trained[at].model for at in chosen]
-    # Without words, which may be added below.
-    bare, wordy = models, None
+    names, every = list(trained), [done.model for done in trained.values()]
+    chosen = [names[place] for place in choose_networks(every, data, most, ranks.device)]
+    bare = [trained[name].model for name in chosen]
+    wordy = None
     if arm.takes_words:
         say(f"{arm.name}: fitting words beside it")
-        wordy = words.added_to(models, ranks.device)
-        models = wordy or models
+        wordy = words.added_to(bare, ranks.device)
+    models = wordy or bare
 
-    def network(name: str, model: OrchidModel, log: list[dict[str, Any]]) -> Network:
+    def network(name: str, model: OrchidModel, log: list[dict[str, Any]]) -> TrainedNetwork:
         validation, test = (
             answer(model, data, data.rows(split), ranks.device) for split in ("validation", "test")
         )
-        loss = validation_loss(data, validation, data.rows("validation"))
-        return Network(name, model, loss, validation, test, log)
+        return TrainedNetwork(name, model, validation, test, log)
 
     networks = [
-        network(names[at], model, trained[at].log) for at, model in zip(chosen, models, strict=True)
+        network(name, model, trained[name].log) for name, model in zip(chosen, models, strict=True)
     ]
     together, alone = networks[0], None
     if len(networks) > 1:
@@ -346,7 +343,7 @@ def train_arm(
         candidate=best,
         tried={each.words: round(1 - done.loss, 4) for each, done in searched.items()},
         trained=len(trained),
-        seconds=sum(done.seconds for done in trained),
+        seconds=sum(done.seconds for done in trained.values()),
         words=_words_note(words, bool(wordy)) if arm.takes_words else "",
         alone=alone,
     )

@@ -252,7 +252,7 @@ def difference_word(gap: Estimate) -> str:
 
 
 def mean_interval(values: Sequence[float]) -> Estimate:
-    """The mean and its 95 % interval by Student's t: what seeds or folds say."""
+    """The mean and its 95 % interval by Student's t: what networks or folds say."""
     mean, count = float(np.mean(values)), len(values)
     half = np.nan
     if count > 1:

@@ -43,11 +43,11 @@ def verdict_text(verdict: Verdict) -> str:
 
 
 def networks_line(primary: str, values: Sequence[float]) -> str:
-    """The score of every network, their mean with its interval, and that of their mean answers."""
-    *each, of_mean = values
+    """The score of every network, the mean of these with its interval, and that of all together."""
+    *each, together = values
     listed = ", ".join(number(value) for value in each)
     mean = span(mean_interval(each))
-    return f"{primary} {listed}; mean {mean}; of their mean answers {number(of_mean)}"
+    return f"{primary} {listed}; mean {mean}; together {number(together)}"
 
 
 def _table(

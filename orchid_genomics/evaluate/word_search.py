@@ -28,7 +28,7 @@ from orchid_genomics.train.supervised import predict, units, validation_loss
 KINDS = ((5, 0), (6, 0), (6, 1), (6, 3), (6, 5))
 """Letters and gap of the words that are tried."""
 CLEAR = 2.0
-"""Nats that a share of words must win on validation, in the mean over seeds: chance gives it one
+"""Nats that a share of words must win on validation, in the mean over networks: chance gives it one
 time in twenty."""
 MOST = 3.0
 """Of a share: a few validation rows that are all told apart would ask for any."""
@@ -95,8 +95,8 @@ class WordSearch:
     def added_to(
         self, models: Sequence[OrchidModel], device: torch.device
     ) -> list[OrchidModel] | None:
-        """The seeds of a model, each with words beside it; None where validation is not clearly
-        better for them, over all seeds: a mean of answers of several makes would suit none.
+        """The networks of an arm, each with words beside it; None where validation is not clearly
+        better for them, over all networks: a mean of answers of several makes would suit none.
         """
         fitted, gain = self.fitted, 0.0
         if fitted is None:

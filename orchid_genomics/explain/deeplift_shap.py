@@ -62,7 +62,7 @@ def deeplift(
     """
     if references_NR4L is None:
         references_NR4L = shuffles(x_N4L, REFERENCES)
-    if not model.model.encoder.recipe.filter.hash_length:
+    if not any(member.encoder.looks_up for member in model.model.members):
         return _deeplift(model, x_N4L, references_NR4L, output, batch)
     # What is read of copies is read through one sequence's pointers at a time.
     parts = []

@@ -260,7 +260,8 @@ class Explainer:
         """The arrays of windows of one length, whose letters `start` to `end` are explained."""
         self.onehot.span = (start, end)
         x_N4W = one_hot(tokens_NW).to(self.device)
-        rows = max(1, LETTERS // x_N4W.shape[-1])
+        # A gradient keeps the activations of all networks of an ensemble at once.
+        rows = max(1, LETTERS // (x_N4W.shape[-1] * len(self.onehot.model.members)))
         batch = WindowBatch(self.onehot, x_N4W, start, end, rows, self.options)
         tensors = self.function(batch)
         regions = []

@@ -29,7 +29,8 @@ class OneHot(nn.Module):
 
     The forward pass is the fused one, until a library hangs a hook on a module of `unfused` (as
     tangermeme's DeepLIFT does): then it is the same function written out, product by product, for
-    `attribution_ops`. captum's own DeepLift has no rule for products and is wrong here.
+    `attribution_ops`. captum's own DeepLift has no rule for products and is wrong here. Of an
+    ensemble the mean of all networks is explained.
 
     Parameters
     ----------
@@ -85,7 +86,7 @@ class OneHot(nn.Module):
         self.span = span
         self.unfused = Unfused(model.encoder)
         self.others = nn.ModuleList(Unfused(other.encoder) for other in model.members[1:])
-        """The same for the other networks of an ensemble."""
+        """What `unfused` is, for the other networks of an ensemble."""
 
     def forward(self, x_N4L: Tensor) -> Tensor:
         """The target (N, T) of one-hot or mixed letters."""

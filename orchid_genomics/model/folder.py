@@ -116,19 +116,32 @@ class OrchidModel(nn.Module):
 
     @classmethod
     def together(cls, models: Sequence["OrchidModel"]) -> "OrchidModel":
-        """The ensemble of single models that answer the same labels; of one, a copy of it."""
-        first, *others = models
-        recipe, recipes = first.recipe, tuple(other.recipe for other in others)
-        made = cls(ModelRecipe(encoder=recipe.encoder, head=recipe.head, others=recipes))
-        states = {"": first} | {f"others.{at}.": other for at, other in enumerate(others)}
-        made.load_state_dict(
-            {
-                f"{prefix}{name}": tensor
-                for prefix, model in states.items()
-                for name, tensor in model.state_dict().items()
-            }
+        """The ensemble of models that answer the same labels; of one, a copy of it.
+
+        Parameters
+        ----------
+        models : one or more. Of an ensemble among them every network counts.
+
+        Returns
+        -------
+        OrchidModel
+            In eval mode, of the first one's device and type of numbers; without provenance.
+
+        Raises
+        ------
+        RecipeError : for models that do not answer the same labels, and for over 32 networks.
+        """
+        networks = [network for model in models for network in model.members]
+        first, *others = (
+            network.recipe.model_copy(update={"others": ()}).model_dump(mode="json")
+            for network in networks
         )
-        return made.to(first.encoder.letters.free.device).eval()
+        made = cls(validate(ModelRecipe, first | {"others": others}, "models"))
+        made = made.to(networks[0].encoder.letters.free)
+        for own, network in zip(made.members, networks, strict=True):
+            for part in ("encoder", "head"):
+                own.get_submodule(part).load_state_dict(merged_state(network.get_submodule(part)))
+        return made.eval()
 
     @property
     def members(self) -> list["OrchidModel"]:
@@ -182,7 +195,10 @@ class OrchidModel(nn.Module):
         return apply_head(self.head, encode, self.encoder.one_hot(tokens_BL), mask_BL)
 
     def only_encoder(self, where: object) -> Orchid:
-        """The encoder. Raises InputError where the head reads the letters themselves."""
+        """The encoder, of an ensemble that of the first network.
+
+        Raises InputError where the head reads the letters themselves.
+        """
         if isinstance(self.head, LetterReader):
             kind = self.recipe.head.kind if self.recipe.head else ""
             message = f"is a {kind}, which has no encoder"
@@ -336,7 +352,7 @@ class OrchidModel(nn.Module):
 
 
 def mean_of(outputs: Sequence[Tensor]) -> Tensor:
-    """Of several; one as it is."""
+    """The mean of tensors of one shape; a single one as it is."""
     return outputs[0] if len(outputs) == 1 else torch.stack(list(outputs)).mean(0)
 
 

@@ -504,7 +504,10 @@ class Orchid(nn.Module):
 
     @classmethod
     def from_pretrained(cls, name: str | Path) -> "Orchid":
-        """The encoder of a model, whatever its head, in eval mode; see `folder.OrchidModel`."""
+        """The encoder of a model, whatever its head, in eval mode; see `folder.OrchidModel`.
+
+        Of an ensemble that of the first network.
+        """
         # Here, because `model.folder` imports this module.
         from orchid_genomics.model.folder import OrchidModel
 

@@ -28,7 +28,7 @@ class OrchidFeatures(TransformerMixin, BaseEstimator):
     Parameters
     ----------
     model : str, Path or OrchidModel
-        A model folder, or a model.
+        A model folder, or a model; of an ensemble the first network's encoder is read.
     pool : str
         "mean" over all letters, or "center", the middle one.
     strand : str

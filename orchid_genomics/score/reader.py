@@ -349,7 +349,10 @@ class Reader:
         return self._time(self._vectors, self._to_device(rows))[:, :L]
 
     def _vectors(self, tokens_BL: Tensor) -> Tensor:
-        """Vectors (B, L, D), float32; of dense models both strands side by side, (B, L, 2 D)."""
+        """Vectors (B, L, D), float32; of dense models both strands side by side, (B, L, 2 D).
+
+        Of an ensemble those of the first network: vectors of several have no common axes.
+        """
         vectors = self.model.encoder.encode(tokens_BL).float()
         if not self.dense:
             return vectors
@@ -477,8 +480,10 @@ def check_memory(
         letters = lengths[contig]
         if reads_whole(genome, contig, window):
             what = f"{letters:,} nt of {contig} round its origin"
-    encoder = model if isinstance(model, Orchid) else model.encoder
-    needed, present = bytes_held(encoder, letters), memory_of(encoder.letters.free.device)
+    encoders = [model] if isinstance(model, Orchid) else [each.encoder for each in model.members]
+    # The largest alone: networks of an ensemble run one after another.
+    needed = max(bytes_held(encoder, letters) for encoder in encoders)
+    present = memory_of(encoders[0].letters.free.device)
     if needed > present:
         message = f"{what} need over {needed / 1e9:,.0f} GB of {present / 1e9:,.0f} GB"
         raise InputError(where, message, "a shorter window")

@@ -283,6 +283,7 @@ def _write(
     values = {
         "verdict": best.verdict.values(),
         "tried": {arm.name: arm.tried for arm in best.arms},
+        "networks": {arm.name: [each.words for each in arm.networks] for arm in best.arms},
         "folds": [each.values() for each in folds],
         "answer": answer,
         **({"shares": [each.values() for each in shares]} if shares else {}),

@@ -34,7 +34,7 @@ def info(folder: str | Path, as_json: bool = False) -> Iterator[str]:
     parameters = sum(parameter.numel() for parameter in model.parameters())
     if as_json:
         source = provenance.model_dump(mode="json", exclude_unset=True)
-        about = {"hash": model.hash(), "parameters": parameters}
+        about = {"hash": model.hash(), "networks": len(model.members), "parameters": parameters}
         about |= {"recipe": model.recipe.model_dump(mode="json"), "provenance": source}
         yield json.dumps(finite(about), indent=2)
         return
@@ -47,6 +47,8 @@ def info(folder: str | Path, as_json: bool = False) -> Iterator[str]:
         shortest = encoder.filter.shortest
         yield f"filter       {encoder.filter.kind}, decay lengths from {shortest:g} nt"
     yield f"head         {model.recipe.head.kind if model.recipe.head else 'none: vectors'}"
+    if len(model.members) > 1:
+        yield f"networks     {len(model.members)}, whose outputs are averaged"
     yield f"parameters   {parameters:,}"
     yield from origin
 

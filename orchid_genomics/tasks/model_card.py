@@ -56,10 +56,15 @@ def _facts(model: OrchidModel, origin: Provenance) -> Iterator[tuple[str, str]]:
     encoder, head = model.recipe.encoder, model.recipe.head
     parameters = sum(parameter.numel() for parameter in model.parameters())
     shape = f"width {encoder.width}, depth {encoder.depth}, {encoder.strands} strands"
+    count, networks = f"{parameters:,} parameters", len(model.members)
+    if networks > 1:
+        count += " in all"
     if isinstance(model.head, LetterReader):
-        yield "encoder", f"none: the head reads the letters; {parameters:,} parameters"
+        yield "encoder", f"none: the head reads the letters; {count}"
     else:
-        yield "encoder", f"Orchid, {shape}; {parameters:,} parameters"
+        yield "encoder", f"Orchid, {shape}; {count}"
+    if networks > 1:
+        yield "networks", f"{networks}, whose outputs are averaged"
     if origin.labelled:
         # A head of another package need not know strands.
         strand = getattr(head, "strand", None)

@@ -187,7 +187,7 @@ def test_what_pretraining_saw_is_counted_by_place():
     assert "does not say what it read" in seen_in_pretraining(data, Provenance())
 
 
-def test_seeds_are_listed_with_their_mean_and_that_of_their_mean_answers():
+def test_networks_are_listed_with_their_mean_and_what_they_score_together():
     data = labelled()
     found = compare(data, model(data, 1.0, (0, 1, 2)), [other(data, "k-mers", 1.0)], [])
     each = found.networks["model"]

@@ -6,10 +6,13 @@ from labelled_rows import made as made_set
 from labelled_rows import random_texts
 from random_models import random_model
 
-from orchid_genomics.evaluate.arms import choose_networks
+from orchid_genomics.evaluate.arms import build_model, choose_networks
+from orchid_genomics.evaluate.candidates import readings_of
+from orchid_genomics.evaluate.finetune_recipe import FinetuneRecipe
 from orchid_genomics.model.folder import OrchidModel
 from orchid_genomics.model.heads import PooledRecipe
 from orchid_genomics.model.words import word_counts
+from orchid_genomics.recipe import validate
 from orchid_genomics.train.supervised import answer, validation_loss
 
 CPU = torch.device("cpu")
@@ -65,3 +68,17 @@ def test_one_that_failed_leaves_the_best_alone_and_of_level_means_the_longest_is
     exact, failed = network(weights, 0.0, 0), network(-weights, 0.0, 1)
     assert choose_networks([failed, exact], data, 4, CPU) == [1]
     assert choose_networks([exact, exact, exact], data, 4, CPU) == [0, 1, 2]
+
+
+def test_a_run_that_begins_from_an_ensemble_takes_the_encoder_of_its_first_network(tmp_path):
+    whole = OrchidModel.together([random_model(PooledRecipe(), seed=seed) for seed in (0, 1)])
+    whole.save_pretrained(tmp_path / "model")
+    values = {"data": {"kind": "table", "path": "set.tsv"}, "pretrained": str(tmp_path / "model")}
+    recipe = validate(FinetuneRecipe, values, "recipe")
+    data = set_of(torch.randn(16).double())
+    made = build_model(recipe, data, 0, readings_of(recipe, data)[0])
+    assert not made.recipe.others
+    given = whole.encoder.state_dict()
+    assert all(
+        torch.equal(tensor, given[name]) for name, tensor in made.encoder.state_dict().items()
+    )

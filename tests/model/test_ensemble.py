@@ -4,7 +4,6 @@ import json
 
 import pytest
 import torch
-from pydantic import ValidationError
 
 from orchid_genomics.errors import RecipeError
 from orchid_genomics.explain import OneHot, one_hot, shuffles
@@ -82,10 +81,19 @@ def test_one_network_is_the_model_that_it_was():
     assert '"others":[]' in one.recipe.model_dump_json()
 
 
+def test_an_ensemble_joins_another_model_with_every_network():
+    first, second, third = (part.double() for part in models("pooled"))
+    whole = OrchidModel.together([OrchidModel.together([first, second]), third])
+    assert whole.hash() == OrchidModel.together([first, second, third]).hash()
+    # In the numbers of its networks, not rounded to those of a new model.
+    mean = (first(TEXTS[0]) + second(TEXTS[0]) + third(TEXTS[0])) / 3
+    torch.testing.assert_close(whole(TEXTS[0]), mean, rtol=0, atol=1e-15)
+
+
 def test_networks_that_answer_other_labels_are_refused(tmp_path):
     others = (PooledRecipe(labels=("no", "yes")), PooledRecipe(strand="forward"), None)
     for head in others:
-        with pytest.raises(ValidationError, match="networks that answer the same labels"):
+        with pytest.raises(RecipeError, match="networks that answer the same labels"):
             OrchidModel.together([random_model(PooledRecipe()), random_model(head)])
     folder = tmp_path / "model"
     OrchidModel.together(models("pooled")).save_pretrained(folder)
@@ -112,11 +120,12 @@ def test_attributions_are_means_and_their_sums_exact(kind):
     torch.testing.assert_close(found.projected, mean, rtol=0, atol=1e-8)
 
 
-def test_pointers_are_held_for_every_network():
-    filter = {"kind": "correlation", "hash_length": 5, "agreement": 0.3}
+@pytest.mark.parametrize("lengths", [(5, 5), (0, 5)])
+def test_pointers_are_held_for_every_network(lengths):
     parts = []
-    for seed in (0, 1):
+    for seed, length in enumerate(lengths):
         torch.manual_seed(seed)
+        filter = {"kind": "correlation", "hash_length": length, "agreement": 0.3}
         encoder = OrchidRecipe(width=8, depth=1, filter=filter)
         parts.append(OrchidModel(ModelRecipe(encoder=encoder, head=PooledRecipe())).double().eval())
     whole = OneHot(OrchidModel.together(parts).double())

@@ -355,7 +355,8 @@ def test_models_by_name(capsys):
     for command in commands("models"):
         run(command)
     printed = capsys.readouterr().out
-    assert "yeast  SGD R64-1-1 (sacCer3)" in printed
+    for name in ("yeast", "yeast-long"):
+        assert re.search(rf"^{name} +SGD R64-1-1 \(sacCer3\)", printed, re.M)
     assert "licence      CC-BY-4.0" in printed
 
 

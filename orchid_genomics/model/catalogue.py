@@ -24,7 +24,9 @@ FILES = (CONFIG, WEIGHTS, PROVENANCE, CARD)
 MODELS: Registry[str | Path] = Registry("model")
 """The folders of models that packages bring along, ours first; others by an entry point of the
 group `orchid_genomics.models` that names a path."""
-MODELS["yeast"] = Path(__file__).parent.parent / "pretrained" / "yeast"
+_PRETRAINED = Path(__file__).parent.parent / "pretrained"
+MODELS["yeast"] = _PRETRAINED / "yeast"
+MODELS["yeast-long"] = _PRETRAINED / "yeast-long"
 
 # As the hub has them: an owner, a name, and perhaps a revision.
 _HUB = re.compile(r"(?P<id>[\w-][\w.-]*/[\w-][\w.-]*)(?:@(?P<revision>[\w./-]+))?")

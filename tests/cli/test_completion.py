@@ -19,7 +19,12 @@ def offers(words, incomplete):
 )
 def test_models_are_offered_by_name_beside_folders(words, monkeypatch):
     monkeypatch.setitem(MODELS, "yellow", "somewhere")
-    assert offers(words, "ye") == [("dir", "ye"), ("plain", "yeast"), ("plain", "yellow")]
+    assert offers(words, "ye") == [
+        ("dir", "ye"),
+        ("plain", "yeast"),
+        ("plain", "yeast-long"),
+        ("plain", "yellow"),
+    ]
     assert offers(words, "yel")[1:] == [("plain", "yellow")]
     assert offers(words, "runs/") == [("dir", "runs/")]
     assert ("plain", "yeast") in offers(words, "")

@@ -70,8 +70,9 @@ def test_the_error_is_that_of_blocks():
 
 
 @pytest.mark.slow
-def test_longer_windows_never_hurt_the_model_that_comes_along(yeast_pieces):
-    model = OrchidModel.from_pretrained("yeast")
+@pytest.mark.parametrize("name", ["yeast", "yeast-long"])
+def test_longer_windows_never_hurt_the_models_that_come_along(name, yeast_pieces):
+    model = OrchidModel.from_pretrained(name)
     stretches = cut_stretches(yeast_pieces, LONGEST, 2)
     for each in bits_by_length(model, stretches, powers(), ranks=ALONE):
         assert each.minus <= ALLOWED or each.length < REFERENCE, text([each])

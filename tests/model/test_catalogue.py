@@ -247,15 +247,17 @@ def test_models_lists_what_comes_along(capsys, monkeypatch, here):
     monkeypatch.setitem(MODELS, "mine", str(here / "m"))
     write(here / "m")
     main(["models"])
-    header, yeast, mine, *_ = capsys.readouterr().out.splitlines()
+    header, yeast, long, mine, *_ = capsys.readouterr().out.splitlines()
     assert header.split()[:3] == ["name", "genome", "bits"]
     assert "SGD R64-1-1 (sacCer3)  1.8531  1.8948" in yeast
+    assert "SGD R64-1-1 (sacCer3)  1.7998  1.8948" in long
     assert "not stated" in mine
     main(["models", "--json"])
-    first, second = json.loads(capsys.readouterr().out)
+    first, second, third = json.loads(capsys.readouterr().out)
     assert (first["name"], first["window"], first["licence"]) == ("yeast", 1024, "CC-BY-4.0")
     assert first["bits"] == pytest.approx(1.8531, abs=1e-4)
-    assert second["bits"] is None
+    assert (second["name"], second["window"]) == ("yeast-long", 131_072)
+    assert third["bits"] is None
 
 
 def test_listing_needs_no_torch():

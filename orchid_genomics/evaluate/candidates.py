@@ -26,6 +26,8 @@ STEPS = 1000
 """Steps that small sets were enough with; more rows than these steps read are read twice."""
 BEGUN_STEPS = 500
 """Steps of an encoder that begins at enriched motifs: they are there, and need not be found."""
+PLACED_STEPS = 2000
+"""Steps where a place means the same in all rows: which motif stands where has to be found."""
 CHECKS = 8
 """Validations of a whole training, at least."""
 SMALL_BATCH, LARGE_BATCH, MANY_ROWS = 16, 32, 10_000
@@ -135,8 +137,12 @@ class Candidate:
 def training_of(
     recipe: FinetuneRecipe, data: LabelledSet, noise: float = 0.0, wanted: int = STEPS
 ) -> SupervisedRecipe:
-    """How long and how often: as the recipe says, else about `wanted` steps."""
+    """How long and how often: as the recipe says, else about `wanted` steps, more where a place
+    means the same in all rows.
+    """
     stated, rows = recipe.training, data.rows("train")
+    if is_anchored(recipe, data):
+        wanted = max(wanted, PLACED_STEPS)
     batch = stated.batch or (SMALL_BATCH if len(rows) < MANY_ROWS else LARGE_BATCH)
     steps = steps_of(data, batch)
     epochs = stated.epochs or int(np.clip(round(wanted / max(steps, 1)), 2, 30))

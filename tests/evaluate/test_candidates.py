@@ -45,6 +45,14 @@ def test_training_is_long_enough_whatever_the_rows(rows):
     assert training.patience >= training.epochs * training.checks // 2
 
 
+def test_where_a_place_means_the_same_in_all_rows_every_arm_takes_longer():
+    data = rows_of(5_000)
+    anywhere, placed = (recipe(head={"strand": strand}) for strand in ("both", "forward"))
+    for candidates in (model_candidates, cnn_candidates):
+        short, long = (candidates(each, data)[0].training.epochs for each in (anywhere, placed))
+        assert long >= 2 * short
+
+
 def test_small_sets_try_more_and_every_arm_as_much():
     for rows, length, count in ((200, 80, MOST), (20_000, 500, FEWEST)):
         data = rows_of(rows, length)

@@ -38,7 +38,7 @@ from orchid_genomics.evaluate.finetune_recipe import FinetuneEncoder, FinetuneRe
 from orchid_genomics.evaluate.word_search import WordSearch
 from orchid_genomics.model.adapters import adapt, merge
 from orchid_genomics.model.cnn import CNNRecipe, cnn_encoder
-from orchid_genomics.model.folder import ModelRecipe, OrchidModel
+from orchid_genomics.model.folder import ModelRecipe, OrchidModel, mean_of
 from orchid_genomics.model.heads import LetterReader
 from orchid_genomics.model.orchid import OrchidRecipe
 from orchid_genomics.train.distributed import Ranks
@@ -377,10 +377,10 @@ def choose_networks(
     """
     rows = data.rows("validation")
     tokens = [data.tokens[row] for row in rows]
-    outputs = [predict(model.eval(), tokens, device) for model in models]
+    outputs = [torch.from_numpy(predict(model.eval(), tokens, device)) for model in models]
 
     def loss(some: Sequence[int]) -> float:
-        mean = torch.from_numpy(np.mean([outputs[at] for at in some], 0))
+        mean = mean_of([outputs[at] for at in some])
         return validation_loss(data, data.task.link(mean).numpy(), rows)
 
     order = sorted(range(len(models)), key=lambda at: loss([at]))[:most]

@@ -161,6 +161,8 @@ def test_a_run_that_was_killed_ends_with_the_same_weights(
         for name in ("whole", "killed")
     ]
     assert found[0] == found[1]
+    # Two rates, and another seed of the better one.
+    assert len(list((tmp_path / "killed" / "fits").glob("model-*"))) == 3
     capsys.readouterr()
     write_set(tmp_path / "set.tsv.gz", planted(400, 1))
     line = refused("finetune", recipe, "-o", tmp_path / "killed", "--resume", *overrides)

@@ -29,12 +29,19 @@ from gpu_check import call, checked, inputs
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.profiler import ProfilerActivity, profile
 
+from orchid_genomics.files import scratch_folder
 from orchid_genomics.model.folder import ModelRecipe, OrchidModel
 from orchid_genomics.model.heads import LettersRecipe
 from orchid_genomics.model.orchid import OrchidRecipe
 from orchid_genomics.model.recording import RecordingError, record
+from orchid_genomics.recipe import load
 from orchid_genomics.tasks.plan import plan
+from orchid_genomics.tasks.pretrain import build, fit_of, stages_of
+from orchid_genomics.tasks.pretraining import PretrainRecipe, open_source
+from orchid_genomics.train import distributed as processes
+from orchid_genomics.train.run import Run
 
 DEVICE = "cuda"
 LENGTHS = (1024, 4096, 16_384, 131_072, 524_288)
@@ -256,6 +263,49 @@ def steps() -> Iterator[list[str]]:
         yield [line for line in lines if "nt/s" in line or "peak memory" in line]
 
 
+def by_kernel(batch: int, length: int, most: int = 25, steps: int = 4) -> str:
+    """Where a step of the base recipe spends its time: kernels, the longest first (calls of torch
+    on a CPU, where steps are not replayed).
+    """
+    values = {"data.length": length, "training.batch": batch, "training.device": DEVICE}
+    recipe = load(BASE, PretrainRecipe, tuple(f"{key}={value}" for key, value in values.items()))
+    ranks, source, model = processes.start(DEVICE), open_source(recipe), build(recipe)
+    (stage,) = stages_of(recipe, source, ranks)
+    with scratch_folder() as scratch:
+        run = Run(scratch / "run", recipe, resume=False).begin()
+        fit = fit_of(recipe, source, model, [stage], run=run, ranks=ranks)
+        parts = stage.parts(ranks)
+        replay = fit.replay(parts, print)
+
+        def some(count: int) -> None:
+            for given in fit.batches(stage, 0, count, parts):
+                fit.order(replay, given) if replay else fit.step(given, parts)
+            if replay:
+                replay.read(wait=True)
+
+        some(3)  # compiles and records
+        each = seconds(partial(some, steps), 1) / steps
+        on_gpu = DEVICE == "cuda"
+        kind = ProfilerActivity.CUDA if on_gpu else ProfilerActivity.CPU
+        with profile(activities=[kind]) as profiler:
+            some(steps)
+    found = [
+        (event.self_device_time_total if on_gpu else event.self_cpu_time_total, event)
+        for event in profiler.key_averages()
+    ]
+    found.sort(key=lambda pair: -pair[0])
+    rows = [
+        [f"`{event.key[:90]}`", event.count / steps, time / 1000 / steps]
+        for time, event in found[:most]
+    ]
+    whole = sum(time for time, _ in found) / 1000 / steps
+    calls = sum(event.count for _, event in found) / steps
+    heading = (
+        f"{batch} x {length:,}: {1000 * each:.2f} ms a step, {whole:.2f} of {calls:,.0f} calls"
+    )
+    return f"{heading}\n\n{measure.table(['kernel', 'calls a step', 'ms a step'], rows)}\n"
+
+
 def table(rows: list[dict[str, Any]]) -> str:
     named = [{**row, "length": f"{row['length']:,}"} for row in rows]
     return measure.table(list(named[0]), [list(row.values()) for row in named])
@@ -281,6 +331,9 @@ def main() -> None:
     options.add_argument(
         "--compare", action="store_true", help="no timing: the tables of the README, from files"
     )
+    options.add_argument(
+        "--kernels", action="store_true", help="where steps of pretraining spend their time"
+    )
     chosen = options.parse_args()
     if chosen.compare:
         print(comparison())
@@ -291,6 +344,10 @@ def main() -> None:
         f"{torch.cuda.get_device_name()}; {measure.machine()}; medians of {chosen.rounds} rounds\n",
         flush=True,
     )
+    if chosen.kernels:
+        for batch, length in PRETRAINING:
+            print(by_kernel(batch, length), flush=True)
+        return
     if not chosen.unchecked:
         check()
     if not chosen.check:

@@ -20,6 +20,7 @@ from orchid_genomics.tasks.pretrain import fit_of, stages_of
 from orchid_genomics.tasks.pretraining import RunRecipe, open_source
 from orchid_genomics.terminal import clock
 from orchid_genomics.train import distributed as processes
+from orchid_genomics.train.loop import Progress
 from orchid_genomics.train.run import BEST, Run
 
 PEERS = {"transformer": Transformer, "hyena": Hyena}
@@ -82,17 +83,19 @@ def split(words: Sequence[str]) -> tuple[dict[str, int], list[str]]:
     ]
 
 
-def measured(
-    recipe: RunRecipe, kind: str, **options: int
-) -> tuple[nn.Module, list[ScoreTable], str]:
-    """Train a peer by a recipe, keep what was best on validation, and measure it; writes
-    nothing.
+def peer(recipe: RunRecipe, kind: str, **options: int) -> Peer:
+    """An untrained peer of a recipe's width, depth, alphabet and seed."""
+    alphabet = open_source(recipe).alphabet
+    torch.manual_seed(recipe.seed)
+    return Peer(Encoder(kind, recipe, alphabet.count, alphabet.size, **options))
+
+
+def train(recipe: RunRecipe, model: nn.Module) -> Progress:
+    """Train a model, ours or a peer, by a recipe; it is left as it was best on validation, and
+    nothing is written.
     """
     ranks = processes.start(recipe.training.device)
-    source = open_source(recipe)
-    torch.manual_seed(recipe.seed)
-    model = Peer(Encoder(kind, recipe, source.alphabet.count, source.alphabet.size, **options))
-    length = recipe.stages()[-1].length
+    source, length = open_source(recipe), recipe.stages()[-1].length
     with tempfile.TemporaryDirectory() as scratch:
         run = Run(Path(scratch) / "run", recipe, resume=False).begin()
         check = source.validation(model, length, ranks)
@@ -100,9 +103,21 @@ def measured(
         fit = fit_of(recipe, source, model, stages, run=run, ranks=ranks, validate=check)
         progress = fit.run()
         model.load_state_dict(run.load(BEST, ranks.device)["model"])
+    return progress
+
+
+def measured(
+    recipe: RunRecipe, kind: str, **options: int
+) -> tuple[nn.Module, list[ScoreTable], str]:
+    """Train a peer by a recipe, keep what was best on validation, and measure it; writes
+    nothing.
+    """
+    model = peer(recipe, kind, **options)
+    progress = train(recipe, model)
     parameters = sum(p.numel() for p in model.parameters())
     said = (
         f"{kind}, {parameters:,} parameters, {progress.step:,} steps, {clock(progress.seconds)} of"
         " training"
     )
-    return model, source.evaluate(model, length, ranks, print), said
+    ranks, length = processes.start(recipe.training.device), recipe.stages()[-1].length
+    return model, open_source(recipe).evaluate(model, length, ranks, print), said

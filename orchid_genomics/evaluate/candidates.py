@@ -135,14 +135,15 @@ class Candidate:
 
 
 def training_of(
-    recipe: FinetuneRecipe, data: LabelledSet, noise: float = 0.0, wanted: int = STEPS
+    recipe: FinetuneRecipe, data: LabelledSet, noise: float = 0.0, begun: bool = False
 ) -> SupervisedRecipe:
-    """How long and how often: as the recipe says, else about `wanted` steps, more where a place
-    means the same in all rows.
+    """How long and how often: as the recipe says, else about as many steps as arms of the kind need
+    (`begun`: from enriched motifs).
     """
     stated, rows = recipe.training, data.rows("train")
+    wanted = BEGUN_STEPS if begun else STEPS
     if is_anchored(recipe, data):
-        wanted = max(wanted, PLACED_STEPS)
+        wanted = PLACED_STEPS
     batch = stated.batch or (SMALL_BATCH if len(rows) < MANY_ROWS else LARGE_BATCH)
     steps = steps_of(data, batch)
     epochs = stated.epochs or int(np.clip(round(wanted / max(steps, 1)), 2, 30))
@@ -173,7 +174,7 @@ def count_of(recipe: FinetuneRecipe, data: LabelledSet) -> int:
         return recipe.training.budget
     if isinstance(recipe.training.budget, str):
         return len(ANYWHERE) + len(SCRATCH) + len(parts_of(recipe))
-    epochs = training_of(recipe, data, wanted=model_steps(recipe, data)).epochs
+    epochs = model_training(recipe, data).epochs
     letters = int(data.lengths[data.rows("train")].sum()) * epochs
     return int(np.clip(LETTERS // max(letters, 1), FEWEST, MOST))
 
@@ -188,12 +189,11 @@ def stated_rates(recipe: FinetuneRecipe) -> tuple[float, ...]:
 def model_candidates(recipe: FinetuneRecipe, data: LabelledSet) -> list[Candidate]:
     """What the encoder tries, the most promising first; all that are stated, or `count_of`."""
     readings = readings_of(recipe, data)
-    wanted = model_steps(recipe, data)
 
     def candidate(
         pair: tuple[float, float], reading: Reading | None, shape: FinetuneEncoder | None = None
     ) -> Candidate:
-        training = training_of(recipe, data, _noise(recipe, pair), wanted)
+        training = model_training(recipe, data, _noise(recipe, pair))
         return Candidate(pair[0], training, reading, shape)
 
     stated = stated_rates(recipe)
@@ -231,9 +231,11 @@ def parts_of(recipe: FinetuneRecipe) -> list[Tuned]:
     return [*parts, Tuned(layers=0)]
 
 
-def model_steps(recipe: FinetuneRecipe, data: LabelledSet) -> int:
-    """About how many steps the encoder takes where the recipe names no epochs."""
-    return BEGUN_STEPS if begins_at_motifs(recipe, data) else STEPS
+def model_training(
+    recipe: FinetuneRecipe, data: LabelledSet, noise: float = 0.0
+) -> SupervisedRecipe:
+    """`training_of` the encoder."""
+    return training_of(recipe, data, noise, begins_at_motifs(recipe, data))
 
 
 def begins_at_motifs(recipe: FinetuneRecipe, data: LabelledSet) -> bool:
@@ -345,7 +347,7 @@ def encoder_of(recipe: FinetuneRecipe) -> OrchidRecipe:
 
 def settings_notes(recipe: FinetuneRecipe, data: LabelledSet) -> list[str]:
     """What the recipe left out, in words for the report: the length of training, what is tried."""
-    training = training_of(recipe, data, wanted=model_steps(recipe, data))
+    training = model_training(recipe, data)
     steps = steps_of(data, training.batch)
     encoder = encoder_of(recipe)
     shape = shape_words(encoder)

@@ -23,11 +23,14 @@ from orchid_genomics.recipe import validate
 from orchid_genomics.train.supervised import SupervisedRecipe, padded_lengths
 
 STEPS = 1000
-"""Steps that small sets were enough with; more rows than these steps read are read twice."""
+"""Steps that small sets were enough with."""
 BEGUN_STEPS = 500
 """Steps of an encoder that begins at enriched motifs: they are there, and need not be found."""
 PLACED_STEPS = 2000
 """Steps where a place means the same in all rows: which motif stands where has to be found."""
+EPOCHS = 6, 30
+"""How often rows are read, at least and at most. Twice was too few: on validation six epochs were
+ahead of two by .051 of AUROC with twelve factors, .041 with open chromatin, .005 with GUE tf/0."""
 CHECKS = 8
 """Validations of a whole training, at least."""
 SMALL_BATCH, LARGE_BATCH, MANY_ROWS = 16, 32, 10_000
@@ -146,7 +149,7 @@ def training_of(
         wanted = PLACED_STEPS
     batch = stated.batch or (SMALL_BATCH if len(rows) < MANY_ROWS else LARGE_BATCH)
     steps = steps_of(data, batch)
-    epochs = stated.epochs or int(np.clip(round(wanted / max(steps, 1)), 2, 30))
+    epochs = stated.epochs or int(np.clip(round(wanted / max(steps, 1)), *EPOCHS))
     checks = stated.checks or max(1, round(CHECKS / epochs))
     patience = max(4, epochs * checks // 2) if stated.patience is None else stated.patience
     return SupervisedRecipe(

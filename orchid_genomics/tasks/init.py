@@ -57,21 +57,25 @@ class Size:
     depth: int
     rate: float
     batch: int
-    convolutions: tuple[int, ...] = ()
+    stem: int = 0
+    hash_length: int = 0
 
     @property
     def layers(self) -> str:
         """Its lines of a recipe."""
         lines = [f"depth = {self.depth}"]
-        if self.convolutions:
-            dilations = ", ".join(map(str, self.convolutions))
-            lines.append(f"convolutions = [{dilations}]  # full ones below the blocks, dilated so")
+        if self.stem:
+            lines.append(f"stem = {self.stem}  # motif filters of so many letters")
+        lines.append("convolutions = [1, 2, 4]  # full ones below the blocks, dilated so")
+        if self.hash_length:
+            pointers = f'kind = "correlation", hash_length = {self.hash_length}'
+            lines.append(f"filter = {{ {pointers} }}  # pointers read what stands twice")
         return "\n".join(lines)
 
 
-# recipes/yeast/quick.toml
-SMALL = Size(width=64, depth=1, rate=6e-3, batch=4, convolutions=(1, 2, 4))
-LARGE = Size(width=128, depth=6, rate=4e-3, batch=8)  # recipes/yeast/base.toml
+# recipes/yeast/quick.toml, and the first stage of recipes/yeast/long.toml
+SMALL = Size(width=64, depth=1, rate=6e-3, batch=4)
+LARGE = Size(width=128, depth=2, rate=4e-3, batch=8, stem=15, hash_length=11)
 LARGE_MINUTES = 30
 
 

@@ -128,10 +128,10 @@ def make_sets(peaks: list[Path], options: argparse.Namespace) -> list[Path]:
 
 
 def is_there(recipe: FinetuneRecipe) -> bool:
-    """Whether the files of a recipe are where it says."""
+    """Whether the labelled files of a recipe are where it says."""
     data = recipe.data
     files = [data.path] if data.path else [data.train, data.validation, data.test]
-    return all(Path(file).exists() for file in [*files, *filter(None, [recipe.pretrained])])
+    return all(Path(file).exists() for file in files)
 
 
 def chosen_recipes(options: argparse.Namespace) -> list[Path]:

@@ -15,7 +15,10 @@ import io
 import json
 import math
 import multiprocessing
+import os
+import signal
 import sys
+import threading
 import time
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -38,6 +41,8 @@ from orchid_genomics.tasks.plan import arm_times
 from orchid_genomics.terminal import clock, silence
 from orchid_genomics.train import distributed
 
+SAVING = 20
+"""Seconds that a fit has to save its weights when the table is gone."""
 ROWS = "table.jsonl"
 """A line for every finished set: its name, and its evaluation.json."""
 
@@ -323,12 +328,30 @@ class Schedule:
             heapq.heappush(self.ready, Job(job.number, 0, 0, 0, True))
 
 
+def begin_worker() -> None:
+    """A process of one thread, told to end when the one that began it is gone, however that went:
+    a fit that nobody waits for would be found, half done, by the next run.
+    """
+    torch.set_num_threads(1)
+    began = multiprocessing.parent_process()
+
+    def follow() -> None:
+        if began is not None:
+            began.join()
+        os.kill(os.getpid(), signal.SIGTERM)
+        # The fit saves, and its process would wait for another for ever.
+        time.sleep(SAVING)
+        os._exit(1)
+
+    threading.Thread(target=follow, daemon=True).start()
+
+
 def train_side_by_side(todo: list[Work], processes: int, deadline: float | None) -> None:
     """Train sets in several processes of one thread each, up to a time (`time.monotonic`)."""
     schedule = Schedule(todo)
     # Not forked: the threads of torch do not survive that.
     spawned = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(processes, spawned, torch.set_num_threads, (1,))
+    pool = ProcessPoolExecutor(processes, spawned, begin_worker)
     running: dict[Future, Job] = {}
     finished: list[Path] = []
     try:

@@ -5,6 +5,7 @@ import json
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +48,7 @@ def table(tmp_path):
         else:
             script.main([*words, *more])
 
+    run.words = words
     return run
 
 
@@ -103,6 +105,21 @@ def test_when_the_time_is_over_nothing_is_said_of_what_is_not_finished(table, tm
     assert out == ""
     assert "the time is over" in err
     assert not (tmp_path / "out" / "table.jsonl").exists()
+
+
+@pytest.mark.slow
+def test_fits_end_with_the_process_that_began_them(table, tmp_path):
+    endless = ("training.epochs=100000", "training.patience=0", "training.checks=1")
+    words = [*table.words, "--run", "--only", "K1", "--processes", "2"]
+    words += [word for each in endless for word in ("--set", each)]
+    # Its workers hold the other end of its pipe: that closes when the last of them is gone.
+    words = [sys.executable, SCRIPT, *words, "--minutes", "60"]
+    with subprocess.Popen(words, stderr=subprocess.PIPE) as process:
+        while not list(tmp_path.glob("out/K1/fits/*/log.jsonl")):
+            assert process.poll() is None
+            time.sleep(0.2)
+        process.kill()
+        process.communicate(timeout=120)
 
 
 def test_a_set_that_is_not_there_is_one_line(table):

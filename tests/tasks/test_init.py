@@ -90,6 +90,14 @@ def test_its_recipe_pretrains_unchanged(genome, tmp_path, capsys):
 
 
 @pytest.mark.filterwarnings("default::orchid_genomics.errors.GenomeNote")
+def test_who_has_half_an_hour_gets_the_larger_shape(genome):
+    main(["init", "mine.fa", "--minutes", "30", "--quiet"])
+    model = load("mine.toml", run_recipe).model
+    assert (model.width, model.depth, model.stem, model.convolutions) == (128, 2, 15, (1, 2, 4))
+    assert model.filter.hash_length == 11
+
+
+@pytest.mark.filterwarnings("default::orchid_genomics.errors.GenomeNote")
 def test_a_genome_of_one_contig_gets_stretches_and_its_recipe_runs(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("os.getloadavg", lambda: (0.0, 0.0, 0.0))

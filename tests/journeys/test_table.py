@@ -43,7 +43,7 @@ def table(tmp_path):
 
     def run(*more):
         # In a process of its own: those that it starts import what they run by the script's name.
-        if "--processes" in more:
+        if {"--processes", "--minutes"} & set(more):
             subprocess.run([sys.executable, SCRIPT, *words, *more], check=True)
         else:
             script.main([*words, *more])
@@ -99,9 +99,9 @@ def test_side_by_side_the_answers_are_those_of_one_after_another(table, tmp_path
 
 
 @pytest.mark.filterwarnings("default::orchid_genomics.errors.GenomeNote")
-def test_when_the_time_is_over_nothing_is_said_of_what_is_not_finished(table, tmp_path, capsys):
+def test_when_the_time_is_over_nothing_is_said_of_what_is_not_finished(table, tmp_path, capfd):
     table("--run", "--only", "K1", "--minutes", "0")
-    out, err = capsys.readouterr()
+    out, err = capfd.readouterr()
     assert out == ""
     assert "the time is over" in err
     assert not (tmp_path / "out" / "table.jsonl").exists()

@@ -31,17 +31,15 @@ from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.profiler import ProfilerActivity, profile
 
-from orchid_genomics.files import scratch_folder
 from orchid_genomics.model.folder import ModelRecipe, OrchidModel
 from orchid_genomics.model.heads import LettersRecipe
 from orchid_genomics.model.orchid import OrchidRecipe
 from orchid_genomics.model.recording import RecordingError, record
 from orchid_genomics.recipe import load
-from orchid_genomics.tasks.plan import plan
-from orchid_genomics.tasks.pretrain import build, fit_of, stages_of
+from orchid_genomics.tasks.plan import plan, trial
+from orchid_genomics.tasks.pretrain import build, stages_of
 from orchid_genomics.tasks.pretraining import PretrainRecipe, open_source
 from orchid_genomics.train import distributed as processes
-from orchid_genomics.train.run import Run
 
 DEVICE = "cuda"
 LENGTHS = (1024, 4096, 16_384, 131_072, 524_288)
@@ -271,9 +269,7 @@ def by_kernel(batch: int, length: int, most: int = 25, steps: int = 4) -> str:
     recipe = load(BASE, PretrainRecipe, tuple(f"{key}={value}" for key, value in values.items()))
     ranks, source, model = processes.start(DEVICE), open_source(recipe), build(recipe)
     (stage,) = stages_of(recipe, source, ranks)
-    with scratch_folder() as scratch:
-        run = Run(scratch / "run", recipe, resume=False).begin()
-        fit = fit_of(recipe, source, model, [stage], run=run, ranks=ranks)
+    with trial(recipe, source, model, [stage], ranks) as fit:
         parts = stage.parts(ranks)
         replay = fit.replay(parts, print)
 

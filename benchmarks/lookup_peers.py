@@ -13,15 +13,13 @@ beyond it by its nature.
 """
 
 import json
-import math
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import measure
-import torch
 from torch import nn
 from trained import peer, train
 
@@ -55,7 +53,6 @@ class Arm(NamedTuple):
         return load(path, CopiesRunRecipe, (*words, *self.words))
 
     def build(self, recipe: Any) -> nn.Module:
-        torch.manual_seed(recipe.seed)
         return peer(recipe, self.kind, **dict(self.options)) if self.kind else build(recipe)
 
 
@@ -86,8 +83,8 @@ def steps_in(seconds: float, arm: Arm, path: str, words: Sequence[str]) -> int:
 
 def gains(model: nn.Module, recipe: Any, longest: int) -> list[dict[str, Any]]:
     """What the first copy is worth to a model, on either strand, in every cell."""
-    measured, ranks = recipe.evaluation, processes.start("cpu")
-    pieces, cells = hide_letters(open_source(recipe).corpus, "test", measured.seed, 0.15), []
+    measured, ranks, cells = recipe.evaluation, processes.start("cpu"), []
+    pieces = hide_letters(open_source(recipe).corpus, "test", measured.seed, measured.share)
     for window, size in CELLS:
         for turned in (False, True):
             cell = {"window": window, "copy": size, "turned": turned, "gain": None}
@@ -130,14 +127,12 @@ def run(path: str, out: str, seconds: str, *words: str) -> None:
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
     """The best rate of every model, by validation."""
-    best: dict[str, dict[str, Any]] = {}
-    for row in rows:
-        bits = row["validation"] if math.isfinite(row["validation"]) else math.inf
-        if row["model"] not in best or bits < best[row["model"]]["validation"]:
-            best[row["model"]] = row
-    cells = rows[0]["cells"]
+    best = {
+        name: min((r for r in rows if r["model"] == name), key=lambda r: r["validation"])
+        for name in dict.fromkeys(row["model"] for row in rows)
+    }
     head = ["model", "parameters", "best rate", "steps", "validation"]
-    head += [_cell_name(cell) for cell in cells]
+    head += [_cell_name(cell) for cell in rows[0]["cells"]]
     lines = [
         [
             name,
@@ -148,7 +143,7 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
             *(_gain(cell) for cell in row["cells"]),
         ]
         for name, row in best.items()
-    ]  # fmt: skip
+    ]
     return measure.table(head, lines)
 
 
@@ -163,14 +158,10 @@ def _cell_name(cell: dict[str, Any]) -> str:
     return f"{cell['copy']} nt in {cell['window']:,}{strand}"
 
 
-TASKS: dict[bool, Callable[..., None]] = {
-    True: lambda file: print(table(json.loads(Path(file).read_text()))),
-    False: run,
-}
-
 if __name__ == "__main__":
-    words = sys.argv[1:]
-    if len(words) < 2:
+    if len(sys.argv) < 3:
         raise SystemExit(__doc__)
-    is_table = words[0] == "--table"
-    TASKS[is_table](*words[is_table:])
+    if sys.argv[1] == "--table":
+        print(table(json.loads(Path(sys.argv[2]).read_text())))
+    else:
+        run(*sys.argv[1:])

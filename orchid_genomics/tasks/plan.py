@@ -4,6 +4,7 @@ import json
 import resource
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -110,13 +111,22 @@ def _stage_times(
     steps: int,
 ) -> Iterator[tuple[Stage, float]]:
     """Each stage with the seconds of one of its steps."""
+    with trial(recipe, source, model, stages, ranks) as fit:
+        for stage in stages:
+            yield stage, _seconds_a_step(fit, stage, steps)
+
+
+@contextmanager
+def trial(
+    recipe: RunRecipe, source: Source, model: OrchidModel, stages: list[Stage], ranks: Ranks
+) -> Iterator[Fit[Any]]:
+    """The fit of a recipe, ready for a few of its steps; what it writes goes with it."""
     # Training wants a run folder; this one goes again, for nothing is to be left.
     with scratch_folder() as scratch:
         run = Run(scratch / "run", recipe, resume=False).begin()
         fit = fit_of(recipe, source, model, stages, run=run, ranks=ranks)
         model.train()
-        for stage in stages:
-            yield stage, _seconds_a_step(fit, stage, steps)
+        yield fit
 
 
 def _schema(values: Any, where: str) -> type[FinetuneRecipe] | type[RunRecipe]:

@@ -34,6 +34,7 @@ from orchid_genomics.data.labelled.sets import open_set
 from orchid_genomics.evaluate.arms import Arm, arms_of, fit_candidate
 from orchid_genomics.evaluate.finetune_recipe import FinetuneRecipe
 from orchid_genomics.files import read_lines
+from orchid_genomics.model.catalogue import find_model
 from orchid_genomics.recipe import load
 from orchid_genomics.tasks.dataset import dataset
 from orchid_genomics.tasks.finetune import finetune
@@ -133,9 +134,11 @@ def make_sets(peaks: list[Path], options: argparse.Namespace) -> list[Path]:
 
 
 def is_there(recipe: FinetuneRecipe) -> bool:
-    """Whether the labelled files of a recipe are where it says."""
+    """Whether the files of a recipe are where it says."""
     data = recipe.data
     files = [data.path] if data.path else [data.train, data.validation, data.test]
+    # By name or by folder.
+    files += [find_model(recipe.pretrained)] if recipe.pretrained else []
     return all(Path(file).exists() for file in files)
 
 

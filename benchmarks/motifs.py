@@ -19,9 +19,7 @@ settle()
 
 from orchid_genomics.data.labelled.sets import open_set  # noqa: E402
 from orchid_genomics.evaluate.arms import arms_of, train_arm  # noqa: E402
-from orchid_genomics.evaluate.candidates import strand_of  # noqa: E402
 from orchid_genomics.evaluate.finetune_recipe import FinetuneRecipe  # noqa: E402
-from orchid_genomics.evaluate.word_search import WordSearch  # noqa: E402
 from orchid_genomics.recipe import validate  # noqa: E402
 from orchid_genomics.train import distributed as ranks  # noqa: E402
 
@@ -77,7 +75,7 @@ def measured(path: Path, encoder: dict, folder: Path) -> list[float]:
             folder,
             ranks=alone,
             say=lambda _: None,
-            words=WordSearch(data, strand_of(recipe, data)),
+            search=None,
         )
     key = "validation_1-AUROC"
     return [round(1 - line[key], 3) for line in trained.networks[0].log if key in line]

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from orchid_genomics.data.labelled.schema import LabelledSet
 from orchid_genomics.errors import RecipeError
+from orchid_genomics.evaluate.additions import Added, AdditionSearch
 from orchid_genomics.evaluate.answered import Answered
 from orchid_genomics.evaluate.candidates import (
     STRETCHES,
@@ -31,11 +32,9 @@ from orchid_genomics.evaluate.candidates import (
     is_anchored,
     model_candidates,
     strand_of,
-    takes_words,
 )
 from orchid_genomics.evaluate.enriched import motifs_to_begin_with
 from orchid_genomics.evaluate.finetune_recipe import FinetuneEncoder, FinetuneRecipe
-from orchid_genomics.evaluate.word_search import WordSearch
 from orchid_genomics.model.adapters import adapt, merge
 from orchid_genomics.model.cnn import CNNRecipe, cnn_encoder
 from orchid_genomics.model.folder import ModelRecipe, OrchidModel, mean_of
@@ -57,8 +56,8 @@ Say = Callable[[str], None]
 MODEL = "model"
 RANDOM = "random weights"
 CNN = "small CNN"
-ALONE = "model without words"
-"""The model's own answer before words were added to it, which is no alternative to it."""
+ALONE = "network alone"
+"""The model's own answer before anything was added to it, which is no alternative to it."""
 MOTIFS = 24
 """The most enriched motifs that a stem of random weights begins with."""
 LEVEL = 1.1
@@ -95,10 +94,10 @@ class TrainedArm:
     trained: int
     """Networks that were trained, in the mean or not."""
     seconds: float
-    words: str = ""
-    """What words were tried beside it, and what came of that, for notes."""
+    additions: str = ""
+    """What was tried beside it, and what came of that, for notes."""
     alone: Answered | None = None
-    """What the same networks answer without words; None where none were added."""
+    """What the same networks answer alone; None where nothing was added."""
 
     @property
     def model(self) -> OrchidModel:
@@ -140,8 +139,8 @@ class Arm:
     make: Callable[[Candidate, int], OrchidModel]
     """The untrained model of a candidate and a seed."""
     candidates: Sequence[Candidate]
-    takes_words: bool = False
-    """Whether weights of words may be added to what it answers."""
+    takes_additions: bool = False
+    """Whether something may be added to what it answers."""
 
 
 def arms_of(recipe: FinetuneRecipe, data: LabelledSet) -> list[Arm]:
@@ -172,10 +171,9 @@ def arms_of(recipe: FinetuneRecipe, data: LabelledSet) -> list[Arm]:
         training = recipe.training.model_copy(update=parts)
         return recipe.model_copy(update={"training": training})
 
-    words = takes_words(recipe, data)
-    arms = [Arm(MODEL, model, candidates, words)]
+    arms = [Arm(MODEL, model, candidates, takes_additions=True)]
     if recipe.pretrained and chosen.random:
-        arms.append(Arm(RANDOM, random, candidates, words))
+        arms.append(Arm(RANDOM, random, candidates, takes_additions=True))
     if chosen.cnn:
         cnn = cnn_candidates(recipe, data)
         arms.append(Arm(CNN, lambda _, seed: build_cnn(recipe, data, seed), cnn))
@@ -288,10 +286,10 @@ def train_arm(
     folder: Path,
     ranks: Ranks,
     say: Say,
-    words: WordSearch,
+    search: AdditionSearch | None,
 ) -> TrainedArm:
     """Train every candidate with the first seed, then the best one with the other seeds; then add
-    words to the networks that answer together, where validation is better for it.
+    what `search` finds to the networks that answer together, where validation is better for it.
 
     What stands in `folder` is resumed.
     """
@@ -314,11 +312,12 @@ def train_arm(
     names, every = list(trained), [done.model for done in trained.values()]
     chosen = [names[place] for place in choose_networks(every, data, most, ranks.device)]
     bare = [trained[name].model for name in chosen]
-    wordy = None
-    if arm.takes_words:
-        say(f"{arm.name}: fitting words beside it")
-        wordy = words.added_to(bare, ranks.device)
-    models = wordy or bare
+    added, note = None, ""
+    if arm.takes_additions and search is not None:
+        say(f"{arm.name}: fitting what may be added to it")
+        added = search.added_to(bare, ranks.device)
+        note = _additions_note(added)
+    models = added.models if added else bare
 
     def network(name: str, model: OrchidModel, log: list[dict[str, Any]]) -> TrainedNetwork:
         validation, test = (
@@ -332,7 +331,7 @@ def train_arm(
     together, alone = networks[0], None
     if len(networks) > 1:
         together = network(arm.name, OrchidModel.together(models), [])
-    if wordy:
+    if added:
         without = network(ALONE, OrchidModel.together(bare), [])
         count = _parameters(without.model)
         alone = Answered(ALONE, without.validation, without.test, "", count)
@@ -344,7 +343,7 @@ def train_arm(
         tried={each.words: round(1 - done.loss, 4) for each, done in searched.items()},
         trained=len(trained),
         seconds=sum(done.seconds for done in trained.values()),
-        words=_words_note(words, bool(wordy)) if arm.takes_words else "",
+        additions=note,
         alone=alone,
     )
 
@@ -427,8 +426,9 @@ def fit_candidate(
     return done
 
 
-def _words_note(words: WordSearch, are_added: bool) -> str:
+def _additions_note(added: Added | None) -> str:
     """What was added, in a sentence."""
-    if words.fitted is None or not are_added:
-        return "Words: none are added, validation was not clearly better for them."
-    return f"Words: the answer holds weights of {words.fitted.words}, fitted on training rows."
+    if added is None:
+        return "Additions: none, validation was not clearly better for any."
+    names = " and ".join(str(each.choice) for each in added.additions)
+    return f"Additions: the answer holds weights of {names}, fitted on training rows."

@@ -12,7 +12,9 @@ import numpy as np
 
 from orchid_genomics.data.labelled.schema import LabelledSet
 from orchid_genomics.errors import RecipeError
+from orchid_genomics.evaluate.additions import KINDS, AdditionSearch
 from orchid_genomics.evaluate.finetune_recipe import FinetuneEncoder, FinetuneRecipe
+from orchid_genomics.evaluate.linear import LONGEST_POSITIONAL
 from orchid_genomics.model.adapters import largest_rank
 from orchid_genomics.model.folder import OrchidModel
 from orchid_genomics.model.heads import HEADS, HeadRecipe, MaximaKind, PooledRecipe, TracksRecipe
@@ -299,9 +301,19 @@ def readings_of(recipe: FinetuneRecipe, data: LabelledSet) -> list[Reading | Non
     return list(readings)
 
 
-def takes_words(recipe: FinetuneRecipe, data: LabelledSet) -> bool:
-    """Whether a head of the encoder may add weights of words: one that pools, and is ours."""
-    return recipe.head.words and not data.task.bin and recipe.head.kind is None
+def additions_of(recipe: FinetuneRecipe, data: LabelledSet) -> AdditionSearch | None:
+    """What a head of the encoder may add to its answer; None for one that does not pool, is not
+    ours, or is to add nothing.
+    """
+    head = recipe.head
+    if data.task.bin or head.kind is not None:
+        return None
+    is_short = data.lengths.max() <= LONGEST_POSITIONAL
+    places = bool(head.places and is_anchored(recipe, data) and is_short)
+    if not head.words and not places:
+        return None
+    kinds = KINDS if head.words else ()
+    return AdditionSearch(data, strand_of(recipe, data), kinds, places=places)
 
 
 def is_anchored(recipe: FinetuneRecipe, data: LabelledSet) -> bool:

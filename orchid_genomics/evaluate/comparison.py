@@ -213,7 +213,7 @@ def compare(
     # The best on validation, for the best on test may have been lucky there.
     alternatives = [line for line in lines[1:] if line.name != ALONE]
     comparator = max(alternatives, key=lambda line: line.validation).name
-    notes = [*notes, *([model.words] if model.words else [])]
+    notes = [*notes, *([model.additions] if model.additions else [])]
     return Verdict(data.task, lines, comparator, networks, rows, notes)
 
 

@@ -61,6 +61,9 @@ class HeadChoice(Strict):
     """Of attention pooling: how many positions are asked for."""
     words: bool = True
     """Add weights of words of 5 or 6 letters, a k-mer regression, where validation is better."""
+    places: bool = True
+    """Add weights of letters by position where validation is better, and a place means the same in
+    all rows: they are read on one strand and have one length."""
     other: tuple[int, ...] = ()
     """Tracks: what each becomes on the other strand."""
     kind: Annotated[str, one_of(HEADS)] | None = None

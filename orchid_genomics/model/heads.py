@@ -20,6 +20,7 @@ from torch.nn import functional
 from orchid_genomics.answers.supervised_tasks import TASKS, SupervisedTask, TaskName, task_of
 from orchid_genomics.errors import InputError, RecipeError
 from orchid_genomics.model.orchid import Encoding, OrchidRecipe
+from orchid_genomics.model.places import Places
 from orchid_genomics.model.pooling import POOLING, Maxima, Pool, PoolKind, PoolParts
 from orchid_genomics.model.strands import LetterTable, butterfly, halves
 from orchid_genomics.model.words import Words
@@ -120,8 +121,18 @@ class PooledRecipe(HeadRecipe):
     """Letters of the words whose weights are added to the answer, of DNA alone; 0: none."""
     words_gap: int = Field(default=0, ge=0, le=64)
     """Letters of any kind after the first half of a word."""
+    places: int = Field(default=0, ge=0, le=1 << 17)
+    """Letters of rows whose every place has weights that are added to the answer, of DNA and of
+    strand forward alone; 0: none."""
 
     _counted = model_validator(mode="after")(check_labels)
+
+    @model_validator(mode="after")
+    def _placed(self) -> "PooledRecipe":
+        if self.places and self.strand == "both":
+            message = "weights by place are of one strand, and strand is both"
+            raise PydanticCustomError("places", message)
+        return self
 
     @property
     def supervised(self) -> SupervisedTask:
@@ -297,12 +308,14 @@ class Pooled(nn.Module):
         inside = self.pool.width + peaks
         self.weight = nn.Parameter(torch.randn(recipe.outputs, inside) / math.sqrt(inside))
         self.bias = nn.Parameter(torch.zeros(recipe.outputs))
-        if recipe.words and encoder.alphabet != DNA.name:
-            raise RecipeError("head.words", f"are of DNA, not {encoder.alphabet}", "0")
+        for key in ("words", "places"):
+            if getattr(recipe, key) and encoder.alphabet != DNA.name:
+                raise RecipeError(f"head.{key}", f"are of DNA, not {encoder.alphabet}", "0")
         blind = recipe.strand == "both"
         self.words = (
             Words(recipe.words, recipe.words_gap, recipe.outputs, blind) if recipe.words else None
         )
+        self.places = Places(recipe.places, recipe.outputs) if recipe.places else None
         add_units(self, recipe.task, recipe.outputs)
 
     def forward(
@@ -321,7 +334,7 @@ class Pooled(nn.Module):
         mask_BL : Tensor, optional
             1 at letters and 0 at the padding that may end a row.
         encoding : Encoding, optional
-            Where the vectors come from; a head of maxima or words reads it.
+            Where the vectors come from; a head of maxima, words or places reads it.
         parts : PoolParts, optional
             Modules in place of what is not linear.
         """
@@ -337,6 +350,9 @@ class Pooled(nn.Module):
             letters_BVL = self._read("words", "words", encoding).letters_BVL
             counts = (parts or POOLING).word_counts
             out_BK = out_BK + self.words(letters_BVL, mask_BL, counts).to(out_BK.dtype)
+        if self.places is not None:
+            letters_BVL = self._read("places", "letters", encoding).letters_BVL
+            out_BK = out_BK + self.places(letters_BVL, mask_BL).to(out_BK.dtype)
         return in_units(self, out_BK)
 
     def _peaks(self, kind: MaximaKind, encoding: Encoding | None) -> Tensor:

@@ -28,6 +28,7 @@ from orchid_genomics.evaluate.arms import (
 from orchid_genomics.evaluate.budget import check_budget, within_budget
 from orchid_genomics.evaluate.candidates import (
     Tuned,
+    additions_of,
     readings_of,
     settings_notes,
     strand_of,
@@ -47,7 +48,6 @@ from orchid_genomics.evaluate.finetune_recipe import FinetuneRecipe
 from orchid_genomics.evaluate.label_efficiency import ShareResult, share_lines
 from orchid_genomics.evaluate.linear import baselines
 from orchid_genomics.evaluate.report import Curves, page
-from orchid_genomics.evaluate.word_search import WordSearch
 from orchid_genomics.files import atomic_file, finite, writable
 from orchid_genomics.model.folder import OrchidModel
 from orchid_genomics.model.heads import LetterReader
@@ -193,10 +193,10 @@ def _measure(
 ) -> Measured:
     """Train the arms and the simple alternatives on one split, and read its test rows."""
     arms = []
-    words = WordSearch(data, strand_of(recipe, data))
+    search = additions_of(recipe, data)
     for arm in arms_of(recipe, data):
         within = within_budget(arm, recipe, data, fits, ranks=ranks, say=say)
-        arms.append(train_arm(within, recipe, data, fits, ranks=ranks, say=say, words=words))
+        arms.append(train_arm(within, recipe, data, fits, ranks=ranks, say=say, search=search))
     sizes = recipe.baselines.sizes if recipe.baselines.simple else None
     others = list(baselines(data, strand_of(recipe, data), say, sizes))
     say("measuring the test split")

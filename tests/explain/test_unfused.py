@@ -19,6 +19,7 @@ HEADS = {
     "maxima": PooledRecipe(maxima=("residual", "stem")),
     "wide stem": PooledRecipe(maxima=("residual", "stem")),
     "words": PooledRecipe(words=5, words_gap=2),
+    "places": PooledRecipe(strand="forward", places=30),
     "stretches": PooledRecipe(pool="center", maxima=("residual", "stem"), stretches=5),
 }
 MODULES = {  # each with the shape of its input, a sequence's

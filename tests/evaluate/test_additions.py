@@ -1,4 +1,4 @@
-"""Words beside a trained model: fitted on training rows, weighed on validation, and one model."""
+"""Words and places beside a model: fitted on training rows, weighed on validation, one model."""
 
 import numpy as np
 import pytest
@@ -7,8 +7,8 @@ from labelled_rows import made as made_set
 from labelled_rows import random_texts
 from random_models import random_model
 
-from orchid_genomics.evaluate.linear import word_table
-from orchid_genomics.evaluate.word_search import MOST, SCALE, WordSearch
+from orchid_genomics.evaluate.additions import MOST, SCALE, AdditionSearch, WordChoice
+from orchid_genomics.evaluate.linear import one_hot, word_table
 from orchid_genomics.model.heads import PooledRecipe
 from orchid_genomics.sequence import DNA
 from orchid_genomics.train.supervised import answer, predict, units, validation_loss
@@ -55,23 +55,27 @@ def outputs_of(model, data, split: str = "test") -> np.ndarray:
 @pytest.mark.parametrize("task", TASKS)
 def test_words_are_added_where_they_say_more_and_answer_as_they_were_fitted(task, strand):
     data = planted(task)
-    search, alone = WordSearch(data, strand, [(6, 0), (6, 1)]), model_of(data, strand)
+    search, alone = AdditionSearch(data, strand, [(6, 0), (6, 1)]), model_of(data, strand)
     made = search.added_to([alone], CPU)
     assert made is not None
-    (both,) = made
-    words = search.fitted
-    assert words is not None
-    assert (words.letters, words.gap) == (6, 0)
+    (both,) = made.models
+    (words,) = search.fitted
+    assert made.additions == (words,)
+    assert words.choice == WordChoice(6, 0, strand)
     table = word_table(data, 6, 0, strand)[data.rows("test")] * (SCALE / np.sqrt(35))
     of_words, before = words.linear.outputs(table), outputs_of(alone, data)
-    after = outputs_of(both, data)
+    is_sum_of(data, before, of_words, outputs_of(both, data))
+
+
+def is_sum_of(data, before: np.ndarray, of_addition: np.ndarray, after: np.ndarray) -> None:
+    """Outputs after are a share of those before and a share of the addition's, that one clear."""
     if data.task.has_numbers:
         shift, scale = units(data)
         before, after = (before - shift) / scale, (after - shift) / scale
     # A sum of the two: one share of each for all classes, or for every label.
-    pairs = [(before, of_words, after)]
+    pairs = [(before, of_addition, after)]
     if data.task.name == "multilabel":
-        pairs = [(before[:, k], of_words[:, k], after[:, k]) for k in range(2)]
+        pairs = [(before[:, k], of_addition[:, k], after[:, k]) for k in range(2)]
     for one, other, whole in pairs:
         parts = np.stack([one.ravel(), other.ravel()], 1)
         shares, *_ = np.linalg.lstsq(parts, whole.ravel(), rcond=None)
@@ -79,11 +83,65 @@ def test_words_are_added_where_they_say_more_and_answer_as_they_were_fitted(task
         assert shares[1] > 0.1
 
 
+def placed(task: str, rows: int = 200, length: int = 41):
+    """Rows whose answer goes with which letters stand at two places."""
+    texts = random_texts(rows, length)
+    first, second = ([text[at] in "AC" for text in texts] for at in (3, 30))
+    count = np.array(first).astype(int) + np.array(second)
+    target = {
+        "binary": (count > 0).astype(int),
+        "multiclass": count,
+        "multilabel": np.stack([first, second], 1).astype(np.float32),
+        "regression": (200 + 30.0 * count[:, None]).astype(np.float32),
+    }
+    return made_set(texts, target[task], task, TASKS[task])
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_letters_by_position_are_added_where_they_say_more(task):
+    data, alone = placed(task), model_of(placed(task), "forward")
+    search = AdditionSearch(data, "forward", (), places=True)
+    made = search.added_to([alone], CPU)
+    assert made is not None
+    (places,) = made.additions
+    of_places = places.linear.outputs(one_hot(data)[data.rows("test")])
+    (both,) = made.models
+    is_sum_of(data, outputs_of(alone, data), of_places, outputs_of(both, data))
+
+
+def test_of_words_and_places_those_are_added_that_say_more_and_both_where_both_do():
+    of_words, of_places = planted("binary", rows=300), placed("binary", rows=300)
+    found = []
+    for data in (of_words, of_places):
+        search = AdditionSearch(data, "forward", [(6, 0)], places=True)
+        assert [each.choice.part for each in search.fitted] == ["words", "places"]
+        made = search.added_to([model_of(data, "forward")], CPU)
+        assert made is not None
+        found.append({each.choice.part for each in made.additions})
+    # The planted word stands at the start of its rows, so that places see some of it.
+    assert "words" in found[0]
+    assert found[1] == {"places"}
+    texts = [DNA.decode(row) for row in of_words.tokens]
+    # The word at any place, or a letter at one place, and neither alone is enough.
+    rng = np.random.default_rng(3)
+    has_word, has_letter = rng.random((2, len(texts))) < 0.5
+    held = []
+    for text, word, letter in zip(random_texts(len(texts), 60), has_word, has_letter, strict=True):
+        at = int(rng.integers(8, 50))
+        text = text[:at] + PLANTED + text[at + 6 :] if word else text
+        held.append(("A" if letter else "T") + text[1:])
+    count = has_word.astype(int) + has_letter
+    data = made_set(held, (200 + 30.0 * count[:, None]).astype(np.float32), "regression", ("h",))
+    search = AdditionSearch(data, "forward", [(6, 0)], places=True)
+    made = search.added_to([model_of(data, "forward")], CPU)
+    assert made is not None
+    assert [each.choice.part for each in made.additions] == ["words", "places"]
+
+
 def test_the_shares_are_those_of_the_least_loss():
     data = planted("binary", rows=300)
-    search = WordSearch(data, "both", [(6, 0)])
-    given = search.fitted
-    assert given is not None
+    search = AdditionSearch(data, "both", [(6, 0)])
+    (given,) = search.fitted
     rng = np.random.default_rng(1)
     rows = data.rows("validation")
     other = (data.target[rows, None] - 0.5) * 2 + rng.normal(0, 3, (len(rows), 1))
@@ -103,7 +161,7 @@ def test_the_shares_are_those_of_the_least_loss():
 
 def test_where_validation_is_no_better_or_no_row_holds_a_word_none_are_added():
     data = planted("binary")
-    search, model = WordSearch(data, "both", [(6, 0)]), model_of(data, words=6)
+    search, model = AdditionSearch(data, "both", [(6, 0)]), model_of(data, words=6)
     # One that answers every row right has nothing to gain.
     code = int("".join(str("ACGT".index(letter)) for letter in PLANTED), 4)
     with torch.no_grad():
@@ -114,14 +172,14 @@ def test_where_validation_is_no_better_or_no_row_holds_a_word_none_are_added():
     assert validation_loss(data, answer(model, data, rows, CPU), rows) == 0
     assert search.added_to([model], CPU) is None
     short = made_set(["ACG"] * 9, [0, 1] * 4 + [0])
-    assert WordSearch(short, "both").added_to([model_of(short)], CPU) is None
+    assert AdditionSearch(short, "both").added_to([model_of(short)], CPU) is None
 
 
 def test_a_model_with_words_is_a_folder_like_any_other(tmp_path):
     data = planted("binary")
-    made = WordSearch(data, "both", [(6, 0)]).added_to([model_of(data)], CPU)
+    made = AdditionSearch(data, "both", [(6, 0)]).added_to([model_of(data)], CPU)
     assert made is not None
-    (both,) = made
+    (both,) = made.models
     both.save_pretrained(tmp_path / "model")
     again = type(both).from_pretrained(tmp_path / "model")
     np.testing.assert_array_equal(outputs_of(again, data), outputs_of(both, data))

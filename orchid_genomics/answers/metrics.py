@@ -9,6 +9,12 @@ Weights are (S, N): S samples of N rows; every score is (S,).
 
 import numpy as np
 
+SAMPLES = 100
+"""Bootstrap samples whose thresholds are averaged."""
+CELLS = 2_000_000
+"""Rows of all samples together: of many rows, one sample says it."""
+EQUAL = 1e-12
+
 
 def areas(
     score: np.ndarray, truth: np.ndarray, weights: np.ndarray
@@ -145,25 +151,43 @@ def _ratio(top: np.ndarray, bottom: np.ndarray) -> np.ndarray:
     return np.divide(top, bottom, out=np.full(np.shape(top), np.nan), where=bottom > 0)
 
 
-def best_threshold(score: np.ndarray, truth: np.ndarray) -> float:
-    """The threshold of the highest MCC, of equals that of the highest accuracy; at or above it is
-    called positive.
+def steady_threshold(score: np.ndarray, truth: np.ndarray) -> float:
+    """The threshold of highest MCC, as the middle of those of bootstrap samples (bagging, Breiman
+    1996); at or above it is called positive.
 
-    Halfway between two scores, or at or just above all of them: a constant answer is the commoner
-    class.
+    The highest MCC of a few hundred rows stands wherever chance put it. Thresholds are averaged as
+    places in the order of the scores, so that no scale of them counts. It is halfway between two
+    scores, or at or just above all of them: a constant answer is the commoner class.
     """
-    one = np.ones((1, len(score)))
-    values, (positive,), (negative,) = _weight_at_scores(score, truth.astype(bool), one)
-    above_positive = np.append(positive[::-1].cumsum()[::-1], 0.0)
-    above_negative = np.append(negative[::-1].cumsum()[::-1], 0.0)
-    called_not = np.stack([above_negative[0] - above_negative, above_negative], 1)
-    called = np.stack([above_positive[0] - above_positive, above_positive], 1)
-    table = np.stack([called_not, called], 1)
-    # `lexsort` goes by its last key first.
-    best = int(np.lexsort((accuracy(table), mcc(table)))[-1])
+    truth = truth.astype(bool)
+    weights: np.ndarray = np.ones((1, len(score)))
+    samples = min(SAMPLES, CELLS // max(len(score), 1))
+    if samples > 1:
+        rng = np.random.default_rng(0)
+        weights = rng.multinomial(len(score), np.full(len(score), 1 / len(score)), samples)
+        # A sample of one class has no threshold.
+        both = (weights @ truth > 0) & (weights @ ~truth > 0)
+        weights = weights[both] if both.any() else weights[:1]
+    values, positive, negative = _weight_at_scores(score, truth, weights)
+    places = [_best_place(*each) for each in zip(positive, negative, strict=True)]
+    best = round(float(np.mean(places)))
     if best == len(values):
         # A step of its size, or it would round away beside a large score.
         return float(values[-1] + 1e-6 * max(1.0, abs(values[-1])))
     if best == 0:
         return float(values[0])
     return float((values[best - 1] + values[best]) / 2)
+
+
+def _best_place(positive: np.ndarray, negative: np.ndarray) -> float:
+    """How many of T ranks to call negative for the highest MCC, of equals for the highest accuracy,
+    of equals of both the mean; `positive` and `negative` (T,) are the weights at each.
+    """
+    above_positive = np.append(positive[::-1].cumsum()[::-1], 0.0)
+    above_negative = np.append(negative[::-1].cumsum()[::-1], 0.0)
+    called_not = np.stack([above_negative[0] - above_negative, above_negative], 1)
+    called = np.stack([above_positive[0] - above_positive, above_positive], 1)
+    table = np.stack([called_not, called], 1)
+    value, right = mcc(table), accuracy(table)
+    equal = np.flatnonzero(value >= value.max() - EQUAL)
+    return float(equal[right[equal] >= right[equal].max() - EQUAL].mean())

@@ -106,7 +106,7 @@ class SupervisedTask(ABC):
         """Every score (S,) of flat answers (N, K) under row weights (S, N)."""
 
     def thresholds(self, answers: np.ndarray, target: np.ndarray) -> np.ndarray:
-        """A threshold a column (K,), of highest MCC on these rows; NaN where there is none."""
+        """A threshold a column (K,) of high MCC on these rows; NaN where there is none."""
         return np.full(answers.shape[1], np.nan)
 
     def constant(self, target: np.ndarray) -> np.ndarray:
@@ -193,7 +193,7 @@ class Binary(SupervisedTask):
         return _mean_over_columns(self.scores, answers, target[:, None], thresholds, weights)
 
     def thresholds(self, answers: np.ndarray, target: np.ndarray) -> np.ndarray:
-        return np.array([metrics.best_threshold(answers[:, 0], target > 0)])
+        return np.array([metrics.steady_threshold(answers[:, 0], target > 0)])
 
     def balance(self, target: np.ndarray) -> np.ndarray:
         return _same_say(np.bincount(target, minlength=2), len(target))
@@ -308,7 +308,9 @@ class MultiLabel(SupervisedTask):
 
     def thresholds(self, answers: np.ndarray, target: np.ndarray) -> np.ndarray:
         columns = range(target.shape[1])
-        return np.array([metrics.best_threshold(answers[:, k], target[:, k] > 0) for k in columns])
+        return np.array(
+            [metrics.steady_threshold(answers[:, k], target[:, k] > 0) for k in columns]
+        )
 
     def balance(self, target: np.ndarray) -> np.ndarray:
         counts = np.stack([(target == 0).sum(0), (target > 0).sum(0)])

@@ -27,7 +27,10 @@ def primary_score(data: LabelledSet, answers: np.ndarray, rows: np.ndarray) -> f
     """
     task = data.task
     flat, target, _ = task.flatten(answers, data.target[rows], data.group[rows])
-    thresholds = task.thresholds(flat, target)
+    thresholds = np.full(flat.shape[1], np.nan)
+    # What early stopping is by needs none.
+    if task.primary != task.monitor:
+        thresholds = task.thresholds(flat, target)
     scores = task.score(flat, target, thresholds, np.ones((1, len(flat))))
     value = float(scores[task.primary][0])
     return value if np.isfinite(value) else -np.inf

@@ -8,7 +8,7 @@ from scipy import stats
 from sklearn import metrics
 
 from orchid_genomics.answers import metrics as scores
-from orchid_genomics.answers.metrics import areas, best_threshold, confusion
+from orchid_genomics.answers.metrics import areas, confusion, steady_threshold
 from orchid_genomics.answers.supervised_tasks import task_of
 from orchid_genomics.evaluate.bootstrap import Estimate
 
@@ -87,23 +87,73 @@ def test_scores_of_numbers_are_those_of_scipy_and_scikit_learn(seed):
     assert scores.pearson(found, truth, weights)[0] == pytest.approx(stats.pearsonr(*twice)[0])
 
 
+def called_by_hand(score, truth):
+    """The mean, over bootstrap samples, of how many distinct scores the best cut calls negative."""
+    values, places = np.unique(score), []
+    draws = np.random.default_rng(0).multinomial(
+        len(score), np.full(len(score), 1 / len(score)), 100
+    )
+    for weights in draws:
+        if not weights[truth].sum() or not weights[~truth].sum():
+            continue
+        found = []
+        for cut in [*values, np.inf]:
+            scores = (metrics.matthews_corrcoef, metrics.accuracy_score)
+            found.append(
+                [score_of(truth, score >= cut, sample_weight=weights) for score_of in scores]
+            )
+        mcc, accuracy = np.array(found).T
+        equal = np.flatnonzero(mcc > mcc.max() - 1e-9)
+        places.append(equal[accuracy[equal] > accuracy[equal].max() - 1e-9].mean())
+    return round(np.mean(places))
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_the_threshold_is_the_middle_of_those_of_bootstrap_samples(seed):
+    rng = np.random.default_rng(seed)
+    truth = rng.random(25) < 0.4
+    score = np.round(truth + rng.normal(0, 1, 25), 1)
+    below = (np.unique(score) < steady_threshold(score, truth)).sum()
+    assert below == called_by_hand(score, truth)
+
+
 @settings(max_examples=30, deadline=None)
 @given(SEEDS)
-def test_the_threshold_has_the_highest_mcc_of_all(seed):
+def test_no_scale_of_the_scores_counts(seed):
     score, truth, _ = ranked(seed)
-    best = max(
-        metrics.matthews_corrcoef(truth, score >= cut) for cut in np.r_[np.unique(score), np.inf]
+    called, stretched = (
+        each >= steady_threshold(each, truth) for each in (score, np.exp(score / 3))
     )
-    assert metrics.matthews_corrcoef(truth, score >= best_threshold(score, truth)) == pytest.approx(
-        best
-    )
+    np.testing.assert_array_equal(called, stretched)
+
+
+def test_what_is_told_apart_is_called_right():
+    truth = np.arange(60) % 3 == 0
+    score = np.where(truth, 0.6, 0.2) + np.linspace(0, 0.1, 60)
+    assert metrics.matthews_corrcoef(truth, score >= steady_threshold(score, truth)) == 1
+
+
+def test_on_new_rows_it_is_better_than_the_threshold_that_happened_to_be_best():
+    rng, gain = np.random.default_rng(0), []
+    truth = rng.random(20_000) < 0.3
+    score = truth + rng.normal(0, 1, len(truth))
+    for few in np.array_split(np.arange(6000), 40):
+        cuts = np.unique(score[few])
+        found = [metrics.matthews_corrcoef(truth[few], score[few] >= cut) for cut in cuts]
+        luck, steady = cuts[np.argmax(found)], steady_threshold(score[few], truth[few])
+        new = slice(6000, None)
+        of_luck, of_steady = (
+            metrics.matthews_corrcoef(truth[new], score[new] >= cut) for cut in (luck, steady)
+        )
+        gain.append(of_steady - of_luck)
+    assert np.mean(gain) > 3 * np.std(gain) / np.sqrt(len(gain)) > 0
 
 
 @pytest.mark.parametrize("positive", [0.2, 0.8])
 def test_a_constant_answer_is_the_commoner_class(positive):
     truth = np.arange(100) < 100 * positive
     constant = np.full((100, 1), positive, np.float32)
-    cut = np.array([best_threshold(constant[:, 0], truth)])
+    cut = np.array([steady_threshold(constant[:, 0], truth)])
     scored = BINARY.score(constant, truth.astype(int), cut, np.ones((1, 100)))
     assert scored["accuracy"] == 0.8
 

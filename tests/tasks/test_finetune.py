@@ -462,7 +462,7 @@ def test_a_wrong_recipe_is_one_line_and_writes_nothing(recipe, tmp_path, refused
         "set.tsv.gz: has no column 'seq'; its columns: chrom, start, end, strand, label, split,"
         " sequence" in wrong("data.sequence=seq")
     )
-    assert "head.kinds: unknown key; possible: keys, kind, maxima, other, pool, queries" in wrong(
+    assert "head.kinds: unknown key; possible: keys, kind, maxima, other, places" in wrong(
         "head.kinds=pooled"
     )
     assert "head: pooled is chosen by the data" in wrong("head.kind=pooled")

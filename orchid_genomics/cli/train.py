@@ -153,6 +153,12 @@ def _beside(model: str) -> str:
 @command(short_help="Train on labelled data, print the answer beside others.")
 @options.recipe
 @options.run_folder
+@click.option(
+    "--processes",
+    type=click.IntRange(min=1),
+    help="Fits side by side on a CPU, each in a process of one thread.  [default: as many as there "
+    "are cores, or OMP_NUM_THREADS; 1 where rows are long]",
+)
 @options.answers
 @click.option(
     "--arm",
@@ -164,6 +170,7 @@ def finetune(
     overrides: tuple[str, ...],
     out: str | None,
     resume: bool,
+    processes: int | None,
     as_json: bool,
     quiet: bool,
     arm: str | None,
@@ -179,7 +186,7 @@ def finetune(
 
     if arm is not None:
         overrides += (f"arm={arm}",)
-    task(recipe, out, overrides, resume, quiet=quiet, as_json=as_json)
+    task(recipe, out, overrides, resume, processes=processes, quiet=quiet, as_json=as_json)
 
 
 @command(short_help="What a model is and how it scored.")

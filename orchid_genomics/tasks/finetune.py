@@ -3,7 +3,7 @@
 import json
 import platform
 import time
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,6 @@ from orchid_genomics.evaluate.answered import Answered
 from orchid_genomics.evaluate.arms import (
     ARMS,
     MODEL,
-    Say,
     TrainedArm,
     arms_of,
     build_model,
@@ -48,6 +47,12 @@ from orchid_genomics.evaluate.finetune_recipe import FinetuneRecipe
 from orchid_genomics.evaluate.label_efficiency import ShareResult, share_lines
 from orchid_genomics.evaluate.linear import baselines
 from orchid_genomics.evaluate.report import Curves, page
+from orchid_genomics.evaluate.side_by_side import (
+    FitsOf,
+    one_thread,
+    processes_for,
+    train_side_by_side,
+)
 from orchid_genomics.files import atomic_file, finite, writable
 from orchid_genomics.model.folder import OrchidModel
 from orchid_genomics.model.heads import LetterReader
@@ -82,6 +87,7 @@ def finetune(
     overrides: tuple[str, ...] = (),
     resume: bool = False,
     *,
+    processes: int | None = 1,
     quiet: bool = False,
     as_json: bool = False,
 ) -> Path:
@@ -98,6 +104,10 @@ def finetune(
         ``KEY=VALUE`` of keys of the recipe.
     resume
         Go on with the run that stands in `out`.
+    processes
+        Processes of one thread each that train fits side by side on a CPU; 1: this one, with all
+        its threads; None: as many as torch has threads, where rows are short. A script that asks
+        for several needs `if __name__ == "__main__"`.
     quiet
         Show no progress.
     as_json
@@ -126,12 +136,14 @@ def finetune(
             silence(quiet or not ranks.main),
             closing(Run(folder, recipe, resume, writes=ranks.main)) as run,
         ):
-            return _finetune(recipe, run, ranks, as_json)
+            return _finetune(recipe, run, ranks, as_json, processes)
     finally:
         ranks.close()
 
 
-def _finetune(recipe: FinetuneRecipe, run: Run, ranks: Ranks, as_json: bool) -> Path:
+def _finetune(
+    recipe: FinetuneRecipe, run: Run, ranks: Ranks, as_json: bool, processes: int | None
+) -> Path:
     began = time.monotonic()
     folds = recipe.training.folds
     splits = open_folds(recipe.data, folds) if folds else [open_set(recipe.data)]
@@ -159,13 +171,15 @@ def _finetune(recipe: FinetuneRecipe, run: Run, ranks: Ranks, as_json: bool) -> 
         notes = notes_of(recipe, data, model)
         for line in (*data.describe(), *notes):
             remark(line)
-        measured.append(_measure(recipe, data, fits, ranks=ranks, say=remark, notes=notes))
+        work = FitsOf(recipe.model_dump_json(), fits, fold if folds else None)
+        measured.append(_measure(recipe, data, work, ranks, processes, notes))
     shares = []
     for share, part in parts.items():
         rows = len(part.rows("train"))
         remark(f"share {share:g} of the training rows: {rows:,}")
         fits = run.folder / "fits" / f"share{share:g}"
-        smaller = _measure(recipe, part, fits, ranks=ranks, say=remark, notes=[])
+        work = FitsOf(recipe.model_dump_json(), fits, share=share)
+        smaller = _measure(recipe, part, work, ranks, processes, [])
         shares.append(ShareResult(share, rows, smaller.verdict))
     if recipe.training.shares:
         whole = measured[0]
@@ -185,21 +199,27 @@ def _finetune(recipe: FinetuneRecipe, run: Run, ranks: Ranks, as_json: bool) -> 
 def _measure(
     recipe: FinetuneRecipe,
     data: LabelledSet,
-    fits: Path,
-    *,
+    work: FitsOf,
     ranks: Ranks,
-    say: Say,
+    processes: int | None,
     notes: list[str],
 ) -> Measured:
     """Train the arms and the simple alternatives on one split, and read its test rows."""
-    arms = []
-    search = additions_of(recipe, data)
-    for arm in arms_of(recipe, data):
-        within = within_budget(arm, recipe, data, fits, ranks=ranks, say=say)
-        arms.append(train_arm(within, recipe, data, fits, ranks=ranks, say=say, search=search))
+    every, fits = arms_of(recipe, data), work.folder
+    count = processes_for(every, recipe, data, ranks, processes)
+    with one_thread() if count > 1 else nullcontext():
+        within = [within_budget(arm, recipe, data, fits, ranks=ranks, say=remark) for arm in every]
+    if count > 1:
+        remark(f"training in {count} processes of one thread each")
+        train_side_by_side([work], count, lambda _: within, say=remark)
+    search, arms = additions_of(recipe, data), []
+    for arm in within:
+        # Fits that stand in their folders have been told of.
+        with silence(count > 1):
+            arms.append(train_arm(arm, recipe, data, fits, ranks=ranks, say=remark, search=search))
     sizes = recipe.baselines.sizes if recipe.baselines.simple else None
-    others = list(baselines(data, strand_of(recipe, data), say, sizes))
-    say("measuring the test split")
+    others = list(baselines(data, strand_of(recipe, data), remark, sizes))
+    remark("measuring the test split")
     verdict = compare(data, arms[0], [*arms[1:], *others], notes)
     return Measured(data, verdict, arms, others)
 

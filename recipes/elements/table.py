@@ -10,29 +10,19 @@ With several processes the fits of all sets are trained side by side, a thread e
 
 import argparse
 import contextlib
-import heapq
 import io
 import json
 import math
-import multiprocessing
-import os
-import signal
 import sys
-import threading
 import time
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
-import torch
-
-from orchid_genomics.data.labelled.schema import LabelledSet
 from orchid_genomics.data.labelled.sets import open_set
-from orchid_genomics.evaluate.arms import Arm, arms_of, fit_candidate
+from orchid_genomics.evaluate.arms import Arm, arms_of
 from orchid_genomics.evaluate.finetune_recipe import FinetuneRecipe
+from orchid_genomics.evaluate.side_by_side import FitsOf, train_side_by_side
 from orchid_genomics.files import read_lines
 from orchid_genomics.model.catalogue import find_model
 from orchid_genomics.recipe import load
@@ -42,8 +32,6 @@ from orchid_genomics.tasks.plan import arm_times
 from orchid_genomics.terminal import clock, silence
 from orchid_genomics.train import distributed
 
-SAVING = 20
-"""Seconds that a fit has to save its weights when the table is gone."""
 ROWS = "table.jsonl"
 """A line for every finished set: its name, and its evaluation.json."""
 
@@ -189,7 +177,7 @@ def run_all(options: argparse.Namespace) -> list[Path]:
     if not options.plan:
         deadline = None if options.minutes is None else options.began + 60 * options.minutes
         if options.processes > 1 or deadline is not None:
-            train_side_by_side(todo, options.processes, deadline)
+            train_sets(todo, options.processes, deadline)
         else:
             for work in todo:
                 finish(work)
@@ -227,39 +215,18 @@ class Work:
     overrides: tuple[str, ...]
     folder: Path
 
-
-@lru_cache(maxsize=2)
-def opened(work: Work) -> tuple[FinetuneRecipe, LabelledSet, list[Arm]]:
-    """The recipe, the rows and the arms of a set; kept, as fits of a set follow one another."""
-    recipe = load(work.path, FinetuneRecipe, work.overrides)
-    data = open_set(recipe.data)
-    return recipe, data, arms_of(recipe, data)
+    @property
+    def recipe(self) -> FinetuneRecipe:
+        return load(self.path, FinetuneRecipe, self.overrides)
 
 
-def counts(work: Work) -> list[tuple[int, int]]:
-    """Candidates and seeds of every arm; none where the fits of a set hang together."""
-    recipe, _, arms = opened(work)
+def arms_alone(work: Work) -> list[Arm]:
+    """The arms of a set; none where its fits hang together."""
+    recipe = work.recipe
     training = recipe.training
     if isinstance(training.budget, str) or training.folds or training.shares:
         return []
-    return [(len(arm.candidates), len(training.seeds)) for arm in arms]
-
-
-def train_one(work: Work, arm: int, candidate: int, seed: int) -> float:
-    """One fit of a set, left where `finetune` finds it; its loss on validation."""
-    recipe, data, arms = opened(work)
-    ranks = distributed.start(recipe.training.device)
-    with silence(True):
-        fit = fit_candidate(
-            arms[arm],
-            recipe,
-            data,
-            candidate=arms[arm].candidates[candidate],
-            seed=recipe.training.seeds[seed],
-            folder=work.folder / "fits",
-            ranks=ranks,
-        )
-    return fit.loss
+    return arms_of(recipe, open_set(recipe.data))
 
 
 def finish(work: Work) -> None:
@@ -268,134 +235,41 @@ def finish(work: Work) -> None:
     finetune(work.path, work.folder, work.overrides, resume)
 
 
-def finish_quietly(work: Work) -> float:
+def finish_quietly(todo: list[Work], number: int) -> None:
     """The same in a process of its own."""
     with contextlib.redirect_stdout(io.StringIO()), silence(True):
-        finish(work)
-    return 0.0
+        finish(todo[number])
 
 
-class Job(NamedTuple):
-    """A fit of a set, or its end; in the order of the work."""
-
-    number: int
-    """Of the set."""
-    arm: int
-    candidate: int
-    seed: int
-    is_end: bool = False
-
-
-class Schedule:
-    """Which fit of which set is next: all candidates, the best one's other seeds, the verdict.
-
-    Earlier sets go first, so that few are half done where the time ends.
-    """
-
-    def __init__(self, todo: list[Work]) -> None:
-        self.todo = todo
-        self.ready: list[Job] = []
-        self.losses: dict[tuple[int, int], dict[int, float]] = {}
-        self.arms: list[list[tuple[int, int]]] = []
-        self.left: list[int] = []
-
-    def next(self) -> Job | None:
-        """A job that can be done now; sets are opened when there is nothing else to do."""
-        while not self.ready and len(self.arms) < len(self.todo):
-            number = len(self.arms)
-            arms = counts(self.todo[number])
-            self.arms.append(arms)
-            self.left.append(sum(many + seeds - 1 for many, seeds in arms))
-            for arm, (many, _) in enumerate(arms):
-                for candidate in range(many):
-                    heapq.heappush(self.ready, Job(number, arm, candidate, 0))
-            if not arms:
-                heapq.heappush(self.ready, Job(number, 0, 0, 0, True))
-        return heapq.heappop(self.ready) if self.ready else None
-
-    def done(self, job: Job, loss: float) -> None:
-        """Take what a fit came to: others may follow from it."""
-        if job.is_end:
-            return
-        self.left[job.number] -= 1
-        many, seeds = self.arms[job.number][job.arm]
-        if job.seed == 0:
-            losses = self.losses.setdefault((job.number, job.arm), {})
-            losses[job.candidate] = loss
-            if len(losses) == many:
-                # As `train_arm` chooses: the first of equal ones.
-                best = min(range(many), key=losses.__getitem__)
-                for seed in range(1, seeds):
-                    heapq.heappush(self.ready, Job(job.number, job.arm, best, seed))
-        if not self.left[job.number]:
-            heapq.heappush(self.ready, Job(job.number, 0, 0, 0, True))
-
-
-def begin_worker() -> None:
-    """A process of one thread, told to end when the one that began it is gone, however that went:
-    a fit that nobody waits for would be found, half done, by the next run.
-    """
-    torch.set_num_threads(1)
-    began = multiprocessing.parent_process()
-
-    def follow() -> None:
-        if began is not None:
-            began.join()
-        os.kill(os.getpid(), signal.SIGTERM)
-        # The fit saves, and its process would wait for another for ever.
-        time.sleep(SAVING)
-        os._exit(1)
-
-    threading.Thread(target=follow, daemon=True).start()
-
-
-def train_side_by_side(todo: list[Work], processes: int, deadline: float | None) -> None:
+def train_sets(todo: list[Work], processes: int, deadline: float | None) -> None:
     """Train sets in several processes of one thread each, up to a time (`time.monotonic`)."""
-    schedule = Schedule(todo)
-    # Not forked: the threads of torch do not survive that.
-    spawned = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(processes, spawned, begin_worker)
-    running: dict[Future, Job] = {}
     finished: list[Path] = []
-    try:
-        while True:
-            while len(running) < processes and (job := schedule.next()):
-                work = todo[job.number]
-                if job.is_end:
-                    running[pool.submit(finish_quietly, work)] = job
-                else:
-                    running[pool.submit(train_one, work, *job[1:4])] = job
-            if not running:
-                return
-            left = None if deadline is None else max(0.0, deadline - time.monotonic())
-            for future in wait(running, left, FIRST_COMPLETED).done:
-                job = running.pop(future)
-                work = todo[job.number]
-                schedule.done(job, _loss_of(future, work))
-                if job.is_end and (work.folder / "evaluation.json").exists():
-                    print(f"{work.path.stem}: finished", file=sys.stderr, flush=True)
-                    finished.append(work.folder)
-                    # Now, for what cuts this short may not wait for the end.
-                    write_rows(work.folder.parent / ROWS, finished)
-            if deadline is not None and time.monotonic() >= deadline:
-                print(f"the time is over: {len(running)} jobs are cut short", file=sys.stderr)
-                return
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
-        # A fit that is told to end saves its weights first; --run goes on from there.
-        for child in multiprocessing.active_children():
-            child.terminate()
 
+    def ended(number: int) -> None:
+        work = todo[number]
+        if (work.folder / "evaluation.json").exists():
+            print(f"{work.path.stem}: finished", file=sys.stderr, flush=True)
+            finished.append(work.folder)
+            # Now, for what cuts this short may not wait for the end.
+            write_rows(work.folder.parent / ROWS, finished)
 
-def _loss_of(future: Future, work: Work) -> float:
-    """What a fit came to; a line for a set that failed, as the others go on."""
-    try:
-        return future.result()
-    except BrokenProcessPool:
-        sys.exit("a process was killed (is there memory for so many?); --run goes on from here")
-    except Exception as error:
-        print(f"{work.path.stem}: {error}", file=sys.stderr)
+    def failed(number: int, error: Exception) -> float:
+        # The other sets go on.
+        print(f"{todo[number].path.stem}: {error}", file=sys.stderr)
         return math.inf
+
+    every = [FitsOf(work.recipe.model_dump_json(), work.folder / "fits") for work in todo]
+    all_done = train_side_by_side(
+        every,
+        processes,
+        lambda number: arms_alone(todo[number]),
+        end=partial(finish_quietly, todo),
+        ended=ended,
+        failed=failed,
+        deadline=deadline,
+    )
+    if not all_done:
+        print("the time is over: what is not finished is kept", file=sys.stderr)
 
 
 def main(words: list[str]) -> None:

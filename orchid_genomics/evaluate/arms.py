@@ -388,6 +388,12 @@ def choose_networks(
     return order[: level + 1]
 
 
+def fit_folder(arm: Arm, candidate: Candidate, seed: int, folder: Path) -> Path:
+    """The folder of a fit within that of all of them."""
+    words = re.sub(r"[^\w.]+", "-", f"{arm.name}-{candidate.words}")
+    return folder / f"{words}-seed{seed}"
+
+
 def fit_candidate(
     arm: Arm,
     recipe: FinetuneRecipe,
@@ -403,7 +409,6 @@ def fit_candidate(
     # An equivariant encoder with a strand-blind head answers both strands alike; a dense one has to
     # see both.
     is_dense = model.recipe.encoder.strands == "dense"
-    words = re.sub(r"[^\w.]+", "-", f"{arm.name}-{candidate.words}")
     done = fit_supervised(
         model,
         data,
@@ -418,7 +423,7 @@ def fit_candidate(
             recipe=recipe.model_dump(mode="json"),
         ),
         flip=is_dense and strand_of(recipe, data) == "both",
-        folder=folder / f"{words}-seed{seed}",
+        folder=fit_folder(arm, candidate, seed, folder),
         ranks=ranks,
     )
     # Before it answers: what is measured is what its folder will hold.

@@ -9,10 +9,11 @@ what stands in the folder, alone.
 import heapq
 import multiprocessing
 import os
+import re
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -28,10 +29,11 @@ from orchid_genomics.data.labelled.schema import LabelledSet
 from orchid_genomics.data.labelled.sets import open_folds, open_set
 from orchid_genomics.data.labelled.splitting import keep_share
 from orchid_genomics.errors import MachineError
-from orchid_genomics.evaluate.arms import Arm, arms_of, fit_candidate
+from orchid_genomics.evaluate.arms import Arm, arms_of, fit_candidate, fit_folder
 from orchid_genomics.evaluate.budget import within_budget
+from orchid_genomics.evaluate.candidates import steps_of
 from orchid_genomics.evaluate.finetune_recipe import FinetuneRecipe
-from orchid_genomics.terminal import silence
+from orchid_genomics.terminal import Count, silence
 from orchid_genomics.train import distributed
 from orchid_genomics.train.distributed import Ranks
 from orchid_genomics.train.supervised import padded_lengths
@@ -40,6 +42,8 @@ SAVING = 20
 """Seconds that a fit has to save its weights when it is told to end."""
 STEP_LETTERS = 1 << 16
 """Letters of a step from which threads share its calls well, and its memory is not small."""
+LOOK = 2.0
+"""Seconds between two looks at how far fits are."""
 SET_LETTERS = 2_000_000_000
 """Letters of the set that all processes hold, at most."""
 
@@ -197,6 +201,53 @@ class Schedule:
         return f"{arm.name}: {arm.candidates[job.candidate].words}, seed {seed}"
 
 
+class Watch:
+    """A count of the steps of all fits of a set, read from the logs of those that run.
+
+    Parameters
+    ----------
+    work, arms, data
+        The fits, their arms and their rows.
+    """
+
+    def __init__(self, work: FitsOf, arms: Sequence[Arm], data: LabelledSet) -> None:
+        self.work, self.arms, self.done = work, arms, 0
+        trainings = [arm.candidates[0].training for arm in arms]
+        self.steps = [each.epochs * steps_of(data, each.batch) for each in trainings]
+        fits = [len(arm.candidates) + len(work.seeds) - 1 for arm in arms]
+        total = sum(count * steps for count, steps in zip(fits, self.steps, strict=True))
+        self.count = Count("steps of all fits", total)
+
+    def look(self, running: Iterable[Job]) -> None:
+        """Count what the fits that run have done."""
+        at = self.done + sum(self._step(job) for job in running)
+        if at > self.count.at:
+            self.count.add(at - self.count.at)
+
+    def end(self, job: Job, line: str) -> None:
+        """A fit is done, however many of its steps it took; `line` says what it came to."""
+        self.done += self.steps[job.arm]
+        if not self.count.line.quiet:
+            self.count.line.say(line)
+
+    def _step(self, job: Job) -> int:
+        arm = self.arms[job.arm]
+        candidate, seed = arm.candidates[job.candidate], self.work.seeds[job.seed]
+        log = fit_folder(arm, candidate, seed, self.work.folder) / "log.jsonl"
+        found = re.findall(rb'"step": (\d+)', _tail(log))
+        return min(int(found[-1]), self.steps[job.arm]) if found else 0
+
+
+def _tail(path: Path, size: int = 1000) -> bytes:
+    """The end of a file; nothing where there is none yet."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - size))
+            return file.read()
+    except FileNotFoundError:
+        return b""
+
+
 def _begin_worker() -> None:
     """A process of one thread, told to end when the one that began it is gone, however that went:
     a fit that nobody waits for would be found, half done, by the next run.
@@ -223,7 +274,7 @@ def train_side_by_side(
     end: Callable[[int], Any] | None = None,
     ended: Callable[[int], None] = lambda _: None,
     failed: Callable[[int, Exception], float] | None = None,
-    say: Callable[[str], None] = lambda _: None,
+    watch: Watch | None = None,
     deadline: float | None = None,
 ) -> bool:
     """Train the fits of sets in several processes of one thread each.
@@ -245,8 +296,8 @@ def train_side_by_side(
         Told the number of a set that is at its end.
     failed
         What a fit that met a fault came to, told the number of its set; raised if None.
-    say
-        Where a line for every fit goes.
+    watch
+        Shown how far the fits of the only set are, and a line for every one that is done.
     deadline
         When to stop (`time.monotonic`); what is being trained is saved.
 
@@ -279,14 +330,17 @@ def train_side_by_side(
                 if not running:
                     return True
                 left = None if deadline is None else max(0.0, deadline - time.monotonic())
+                if watch is not None:
+                    left = LOOK if left is None else min(left, LOOK)
+                    watch.look(running.values())
                 for future in wait(running, left, FIRST_COMPLETED).done:
                     job = running.pop(future)
                     loss = _loss_of(future, job.number, failed)
                     schedule.done(job, loss)
                     if job.is_end:
                         ended(job.number)
-                    else:
-                        say(f"{schedule.name_of(job)}: {1 - loss:.4f} on validation")
+                    elif watch is not None:
+                        watch.end(job, f"{schedule.name_of(job)}: {1 - loss:.4f} on validation")
                 if deadline is not None and time.monotonic() >= deadline:
                     return False
     finally:

@@ -49,6 +49,7 @@ from orchid_genomics.evaluate.linear import baselines
 from orchid_genomics.evaluate.report import Curves, page
 from orchid_genomics.evaluate.side_by_side import (
     FitsOf,
+    Watch,
     one_thread,
     processes_for,
     train_side_by_side,
@@ -211,7 +212,9 @@ def _measure(
         within = [within_budget(arm, recipe, data, fits, ranks=ranks, say=remark) for arm in every]
     if count > 1:
         remark(f"training in {count} processes of one thread each")
-        train_side_by_side([work], count, lambda _: within, say=remark)
+        watch = Watch(work, within, data)
+        with watch.count:
+            train_side_by_side([work], count, lambda _: within, watch=watch)
     search, arms = additions_of(recipe, data), []
     for arm in within:
         # Fits that stand in their folders have been told of.

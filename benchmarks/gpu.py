@@ -47,7 +47,7 @@ HEAD = 64
 """Channels of one head of the operator's attention peer."""
 BEFORE, NOW = "gpu_before", "gpu"
 """Names of files in benchmarks/results: of version e7d0d92, and of what this script last ran."""
-BASE = Path(__file__).parent.parent / "recipes" / "yeast" / "base.toml"
+SIX_LAYERS = Path(__file__).parent.parent / "recipes" / "yeast" / "six_layers.toml"
 PRETRAINING = ((8, 1024), (64, 1024), (8, 16_384), (1, 131_072))
 """Windows a step, and letters of a window."""
 
@@ -257,7 +257,7 @@ def steps() -> Iterator[list[str]]:
         values |= {"data.length": length, "training.batch": batch}
         torch.cuda.reset_peak_memory_stats()
         settings = tuple(f"{key}={value}" for key, value in values.items())
-        lines = list(plan(BASE, settings, steps=30))
+        lines = list(plan(SIX_LAYERS, settings, steps=30))
         yield [line for line in lines if "nt/s" in line or "peak memory" in line]
 
 
@@ -266,7 +266,9 @@ def by_kernel(batch: int, length: int, most: int = 25, steps: int = 4) -> str:
     on a CPU, where steps are not replayed).
     """
     values = {"data.length": length, "training.batch": batch, "training.device": DEVICE}
-    recipe = load(BASE, PretrainRecipe, tuple(f"{key}={value}" for key, value in values.items()))
+    recipe = load(
+        SIX_LAYERS, PretrainRecipe, tuple(f"{key}={value}" for key, value in values.items())
+    )
     ranks, source, model = processes.start(DEVICE), open_source(recipe), build(recipe)
     (stage,) = stages_of(recipe, source, ranks)
     with trial(recipe, source, model, [stage], ranks) as fit:
@@ -372,7 +374,7 @@ def timed(chosen: argparse.Namespace) -> None:
     saved = {"machine": heading, "options": vars(chosen), "copy bytes/s": speed}
     print(f"\na copy moves {speed / 1e9:,.0f} GB/s, read and write both counted")
     saved["pretraining"] = list(steps())
-    print("\n**Steps of pretraining** (recipes/yeast/base.toml, d 128, 6 layers)\n")
+    print("\n**Steps of pretraining** (recipes/yeast/six_layers.toml, d 128, 6 layers)\n")
     print(measure.table(["a step", "memory"], saved["pretraining"]), flush=True)
     measure.save(NOW, saved)
     for backward, title in ((False, "forward"), (True, "forward + backward")):

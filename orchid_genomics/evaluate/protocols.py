@@ -40,10 +40,12 @@ class EvaluationRecipe(Strict):
 
     share: float = Field(default=0.15, gt=0, lt=1)
     """Share of letters masked at once in the first protocol."""
+    length: int | None = Field(default=None, ge=32)
+    """Window of the first protocol, nt; the longest of training when not given."""
     sites: int = Field(default=20_000, ge=0)
     """Sites of the second protocol, one masked letter a window."""
     site_length: int | None = Field(default=None, ge=32)
-    """Window of the second protocol, nt; the training window when not given."""
+    """Window of the second protocol, nt; that of the first when not given."""
     batch: int = Field(default=16, gt=0)
     """Windows at once."""
     validation_windows: int = Field(default=256, gt=0)
@@ -78,7 +80,7 @@ def evaluate(
     corpus
         The genomes and their splits.
     length
-        The window of the first protocol, nt.
+        The window of the first protocol, nt, where the recipe names none.
     recipe
         What is measured.
     ranks
@@ -97,6 +99,7 @@ def evaluate(
     if not test:
         return []
     sites = choose_sites(test, recipe.sites, recipe.seed)
+    length = recipe.length or length
     site_length = recipe.site_length or length
     # About as many letters at once as in the first protocol.
     single_batch = max(1, recipe.batch * length // site_length)

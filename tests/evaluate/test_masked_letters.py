@@ -203,6 +203,9 @@ def test_the_report_stands_beside_baselines_in_both_protocols(corpus, tmp_path):
         assert set(protocol.differences) == set(names[1:])
         assert all(f"model - {name}: " in protocol.text() for name in names[1:])
         assert "too few blocks" not in protocol.text()
+    longer = recipe.model_copy(update={"length": 512, "site_length": None, "baselines": False})
+    titles = [table.title for table in evaluate(uniform(), corpus, 128, longer, ranks=ALONE)]
+    assert [title.split(", ")[-1] for title in titles] == ["512 nt", "512 nt"]
     assert (
         evaluate(
             uniform(),

@@ -4,7 +4,7 @@ import json
 import resource
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from orchid_genomics.evaluate.arms import arms_of
 from orchid_genomics.evaluate.budget import fit_in, pace_of
 from orchid_genomics.evaluate.candidates import settings_notes
 from orchid_genomics.evaluate.finetune_recipe import FinetuneRecipe, seconds_of
+from orchid_genomics.evaluate.side_by_side import one_thread, processes_for
 from orchid_genomics.files import finite, scratch_folder
 from orchid_genomics.model.folder import OrchidModel
 from orchid_genomics.recipe import load
@@ -143,14 +144,19 @@ def _plan_finetuning(recipe: Any, steps: int, values: dict[str, Any]) -> Iterato
     data = (open_folds(recipe.data, folds) if folds else [open_set(recipe.data)])[0]
     yield from data.describe()
     yield from settings_notes(recipe, data)
-    total = 0.0
-    for time_of_arm in arm_times(recipe, data, ranks, steps):
-        total += time_of_arm.seconds
+    count = processes_for(arms_of(recipe, data), recipe, data, ranks, None)
+    with one_thread() if count > 1 else nullcontext():
+        times = list(arm_times(recipe, data, ranks, steps))
+    for time_of_arm in times:
         values.setdefault("arms", []).append(asdict(time_of_arm))
         yield time_of_arm.line(folds)
-    values |= {"seconds": total, "gigabytes": _peak_gb(ranks.device)}
-    yield f"peak memory so far: {_peak_gb(ranks.device):.1f} GB on {ranks.device.type}"
-    yield f"training time: at most about {clock(total)}, and the simple alternatives after it"
+    total = sum(each.seconds for each in times) / count
+    values |= {"processes": count, "seconds": total, "gigabytes": _peak_gb(ranks.device)}
+    each = " in each process" if count > 1 else ""
+    yield f"peak memory so far: {_peak_gb(ranks.device):.1f} GB on {ranks.device.type}{each}"
+    beside = f" in {count} processes of one thread" if count > 1 else ""
+    after = "and the simple alternatives after it"
+    yield f"training time: at most about {clock(total)}{beside}, {after}"
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ from orchid_genomics.evaluate.arms import Arm, arms_of, fit_candidate, fit_folde
 from orchid_genomics.evaluate.budget import within_budget
 from orchid_genomics.evaluate.candidates import steps_of
 from orchid_genomics.evaluate.finetune_recipe import FinetuneRecipe
-from orchid_genomics.terminal import Count, silence
+from orchid_genomics.terminal import Count, remark, silence
 from orchid_genomics.train import distributed
 from orchid_genomics.train.distributed import Ranks
 from orchid_genomics.train.supervised import padded_lengths
@@ -312,6 +312,7 @@ def train_side_by_side(
         Where a process was killed.
     """
     schedule = Schedule(todo, arms)
+    others = multiprocessing.active_children()
     # Not forked: the threads of torch do not survive that.
     spawned = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(processes, spawned, _begin_worker)
@@ -345,10 +346,11 @@ def train_side_by_side(
                     return False
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
-        # A fit that is told to end saves its weights first.
-        for child in multiprocessing.active_children():
+        # A fit that is told to end saves its weights first. Processes of the caller's own stay.
+        begun = [each for each in multiprocessing.active_children() if each not in others]
+        for child in begun:
             child.terminate()
-        for child in multiprocessing.active_children():
+        for child in begun:
             child.join(SAVING)
 
 
@@ -372,6 +374,7 @@ def _stopping_on_signals() -> Iterator[None]:
     """SIGTERM and SIGINT raise SystemExit; what they did before comes back."""
 
     def stop(number: int, _: FrameType | None) -> None:
+        remark("stopped: what is trained is saved; --resume goes on from there")
         raise SystemExit(128 + number)
 
     numbers: Sequence[signal.Signals] = ()

@@ -100,6 +100,7 @@ def test_a_stop_saves_the_fits_and_the_next_run_goes_on(recipe, tmp_path):
         process.send_signal(signal.SIGTERM)
         _, err = process.communicate(timeout=120)
     assert process.returncode == 128 + signal.SIGTERM
+    assert err.splitlines()[-1].startswith("stopped: what is trained is saved; --resume")
     assert "Traceback" not in err
     assert list(tmp_path.glob("run/fits/*/checkpoints/newest.pt"))
     subprocess.run([*words, "--resume", "--quiet"], check=True, timeout=300)

@@ -91,7 +91,7 @@ def test_a_fault_in_a_process_is_one_line(recipe, tmp_path, capsys):
 def test_a_stop_saves_the_fits_and_the_next_run_goes_on(recipe, tmp_path):
     words = [sys.executable, "-m", "orchid_genomics"]
     words += words_of(recipe, tmp_path / "run", "--processes", "2")
-    words += ["--set", "training.epochs=300", "--set", "training.patience=0"]
+    words += ["--set", "training.epochs=60", "--set", "training.patience=0"]
     with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as process:
         while not list(tmp_path.glob("run/fits/*/log.jsonl")):
             assert process.poll() is None

@@ -2,10 +2,12 @@
 
 import numpy as np
 import torch
+from torch.nn import functional
 
 from orchid_genomics.genome.fasta import Genome
 from orchid_genomics.model.folder import ModelRecipe, OrchidModel
 from orchid_genomics.model.orchid import OrchidRecipe
+from orchid_genomics.sequence import CODE, DNA
 
 REPEATS = "AAAAAAAAAA" + "CACACACACACA" + "GATTGATTGATTGATT"
 
@@ -35,3 +37,9 @@ def random_letters(size, seed=0, alphabet="ACGT"):
     return bytes(
         np.random.default_rng(seed).choice(list(alphabet.encode()), size).tolist()
     ).decode()
+
+
+def one_hot(text):
+    """The letters of a text as a model is given them, (1, V, L) float64."""
+    codes = torch.from_numpy(DNA.encode(text) & CODE).long()
+    return functional.one_hot(codes, DNA.size).T[None].double()

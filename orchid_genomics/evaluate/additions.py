@@ -21,6 +21,7 @@ from torch import Tensor
 
 from orchid_genomics.data.labelled.schema import LabelledSet
 from orchid_genomics.evaluate.linear import (
+    POSITIONAL_STRENGTHS,
     STRENGTHS,
     Linear,
     one_hot,
@@ -88,8 +89,7 @@ class PlaceChoice:
     length: int
 
     part = "places"
-    # The weakest penalty takes longest with so many features, and is never chosen.
-    strengths = STRENGTHS[:-1]
+    strengths = POSITIONAL_STRENGTHS
 
     def __str__(self) -> str:
         return "letters by position"

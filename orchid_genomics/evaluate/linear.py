@@ -30,6 +30,8 @@ from orchid_genomics.sequence import CODE, DNA
 from orchid_genomics.sequence.kmers import gapped_codes, reverse_codes
 
 STRENGTHS = (0.001, 0.01, 0.1, 1.0, 10.0)  # ascending, as they grow slower to fit
+# The weakest penalty takes longest with so many features, and is never chosen.
+POSITIONAL_STRENGTHS = STRENGTHS[:-1]
 _WORSE = 2  # strengths in a row that are no better, and end the search
 GAPS = (1, 3, 5)
 LONGEST_POSITIONAL = 2000  # letters of a sequence whose every position is a feature
@@ -86,8 +88,7 @@ def baselines(
     if lengths.min() == lengths.max() <= LONGEST_POSITIONAL:
         say("fitting letters by position")
         letters = [FeatureChoice("", partial(one_hot, data))]
-        # The weakest penalty takes longest with so many features, and is never chosen.
-        yield _best("positional regression", data, letters, STRENGTHS[:-1])
+        yield _best("positional regression", data, letters, POSITIONAL_STRENGTHS)
 
 
 def _best(

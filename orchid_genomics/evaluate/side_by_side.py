@@ -18,7 +18,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from types import FrameType
 from typing import Any, NamedTuple
@@ -61,7 +61,7 @@ class FitsOf:
     share: float | None = None
     """Of the training rows; None for all."""
 
-    @property
+    @cached_property
     def seeds(self) -> tuple[int, ...]:
         """Of the recipe."""
         return FinetuneRecipe.model_validate_json(self.recipe).training.seeds

@@ -20,6 +20,7 @@ from functools import partial
 from pathlib import Path
 
 from orchid_genomics.data.labelled.sets import open_set
+from orchid_genomics.errors import MachineError
 from orchid_genomics.evaluate.arms import Arm, arms_of
 from orchid_genomics.evaluate.finetune_recipe import FinetuneRecipe
 from orchid_genomics.evaluate.side_by_side import FitsOf, train_side_by_side
@@ -259,15 +260,18 @@ def train_sets(todo: list[Work], processes: int, deadline: float | None) -> None
         return math.inf
 
     every = [FitsOf(work.recipe.model_dump_json(), work.folder / "fits") for work in todo]
-    all_done = train_side_by_side(
-        every,
-        processes,
-        lambda number: arms_alone(todo[number]),
-        end=partial(finish_quietly, todo),
-        ended=ended,
-        failed=failed,
-        deadline=deadline,
-    )
+    try:
+        all_done = train_side_by_side(
+            every,
+            processes,
+            lambda number: arms_alone(todo[number]),
+            end=partial(finish_quietly, todo),
+            ended=ended,
+            failed=failed,
+            deadline=deadline,
+        )
+    except MachineError as error:
+        sys.exit(f"{error.found}; --run goes on from here")
     if not all_done:
         print("the time is over: what is not finished is kept", file=sys.stderr)
 

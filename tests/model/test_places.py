@@ -4,21 +4,13 @@ import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
-from random_models import random_model
+from random_models import one_hot
 
-from orchid_genomics.errors import InputError, RecipeError
-from orchid_genomics.model.folder import ModelRecipe, OrchidModel
-from orchid_genomics.model.heads import Pooled, PooledRecipe
-from orchid_genomics.model.orchid import OrchidRecipe
+from orchid_genomics.model.heads import PooledRecipe
 from orchid_genomics.model.places import Places
 from orchid_genomics.sequence import DNA
 
 LONG = "ACGTNACGTACGAACCGTTTGACTCAGGATTACA"
-
-
-def one_hot(text: str) -> torch.Tensor:
-    codes = torch.from_numpy(DNA.encode(text)).long() & 0x7F
-    return torch.nn.functional.one_hot(codes, DNA.size).T[None].double()
 
 
 def shaken(places: int) -> Places:
@@ -26,11 +18,6 @@ def shaken(places: int) -> Places:
     made = Places(places, 2).double()
     torch.nn.init.normal_(made.weight)
     return made
-
-
-def model_of(places: int = 33) -> OrchidModel:
-    labels = {"task": "multilabel", "labels": ("a", "b")}
-    return random_model(PooledRecipe(strand="forward", places=places, **labels))
 
 
 def by_hand(made: Places, text: str) -> np.ndarray:
@@ -59,33 +46,6 @@ def test_slopes_are_those_of_differences():
     assert torch.autograd.gradcheck(shaken(9), (x, mask))
 
 
-def test_a_row_is_its_own_in_any_batch_and_padding_stands_nowhere():
-    model = model_of()
-    texts = [LONG.replace("N", ""), LONG, LONG[:22], "ACGTA"]
-    for text, row in zip(texts, model(texts), strict=True):
-        assert torch.equal(model(text)[0], row)
-
-
-def test_an_answer_is_that_of_the_head_and_that_of_the_places():
-    model = model_of()
-    assert isinstance(model.head, Pooled)
-    assert model.head.places is not None
-    whole = model(LONG)
-    places = model.head.places(one_hot(LONG).float())
-    with torch.no_grad():
-        model.head.places.weight.zero_()
-    torch.testing.assert_close(whole - model(LONG), places)
-    assert places.abs().min() > 1e-3
-
-
-def test_what_cannot_be_is_refused():
+def test_places_are_of_one_strand():
     with pytest.raises(ValidationError, match="one strand"):
         PooledRecipe(strand="both", places=30)
-    recipe = PooledRecipe(strand="forward", places=30)
-    with pytest.raises(RecipeError, match=r"head\.places.*DNA"):
-        OrchidModel(
-            ModelRecipe(encoder=OrchidRecipe(alphabet="symbols:20", strands="dense"), head=recipe)
-        )
-    model = model_of()
-    with pytest.raises(InputError, match="of vectors alone"):
-        model.head(model.encoder(LONG))

@@ -3,11 +3,8 @@
 import numpy as np
 import pytest
 import torch
+from random_models import one_hot
 
-from orchid_genomics.errors import InputError, RecipeError
-from orchid_genomics.model.folder import ModelRecipe, OrchidModel
-from orchid_genomics.model.heads import Pooled, PooledRecipe
-from orchid_genomics.model.orchid import OrchidRecipe
 from orchid_genomics.model.words import SCALE, Words, word_counts
 from orchid_genomics.sequence import DNA
 from orchid_genomics.sequence.kmers import gapped_codes
@@ -17,27 +14,11 @@ LONG = "ACGTNACGTACGAACCGTTTGACTCAGGATTACA"
 TEXTS = [LONG, "acgtACGTTTgacctaggtACG", "ACGT"]
 
 
-def one_hot(text: str) -> torch.Tensor:
-    codes = torch.from_numpy(DNA.encode(text)).long() & 0x7F
-    return torch.nn.functional.one_hot(codes, DNA.size).T[None].double()
-
-
 def shaken(letters: int, gap: int, both: bool) -> Words:
     torch.manual_seed(0)
     words = Words(letters, gap, 2, both).double()
     torch.nn.init.normal_(words.weight)
     return words
-
-
-def model_of(**head) -> OrchidModel:
-    """Every parameter moved off its start."""
-    torch.manual_seed(3)
-    recipe = PooledRecipe(task="multilabel", labels=("a", "b"), words=6, words_gap=1, **head)
-    made = OrchidModel(ModelRecipe(encoder=OrchidRecipe(width=8, depth=1), head=recipe))
-    with torch.no_grad():
-        for parameter in made.parameters():
-            parameter += 0.1 * torch.randn_like(parameter)
-    return made.eval()
 
 
 @pytest.mark.parametrize(("letters", "gap"), KINDS)
@@ -67,34 +48,3 @@ def test_slopes_are_those_of_differences():
     words = shaken(5, 1, True)
     x = torch.rand(1, DNA.size, 12, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(words, (x,))
-
-
-@pytest.mark.parametrize("strand", ["both", "forward"])
-def test_a_row_is_its_own_in_any_batch_and_padding_holds_no_word(strand):
-    model = model_of(strand=strand)
-    texts = [LONG.replace("N", ""), LONG, LONG[:22], "ACGTA"]
-    for text, row in zip(texts, model(texts), strict=True):
-        assert torch.equal(model(text)[0], row)
-
-
-def test_an_answer_is_that_of_the_head_and_that_of_the_words():
-    model = model_of()
-    assert isinstance(model.head, Pooled)
-    assert model.head.words is not None
-    whole = model(LONG)
-    words = model.head.words(one_hot(LONG).float())
-    with torch.no_grad():
-        model.head.words.weight.zero_()
-    torch.testing.assert_close(whole - model(LONG), words)
-    assert words.abs().min() > 1e-3
-
-
-def test_what_cannot_be_is_refused():
-    recipe = PooledRecipe(words=6)
-    with pytest.raises(RecipeError, match=r"head\.words.*DNA"):
-        OrchidModel(
-            ModelRecipe(encoder=OrchidRecipe(alphabet="symbols:20", strands="dense"), head=recipe)
-        )
-    model = model_of()
-    with pytest.raises(InputError, match="of vectors alone"):
-        model.head(model.encoder(LONG))

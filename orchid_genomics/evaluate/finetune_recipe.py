@@ -96,7 +96,7 @@ class FinetuneTraining(Strict):
     """What each arm may try: a number of candidates, or a time such as "5 min"; by size if not
     given."""
     epochs: int | None = Field(default=None, gt=0)
-    """About a thousand steps if not given: 6 to 30 epochs."""
+    """About fifteen hundred steps if not given: 6 to 30 epochs."""
     batch: int | None = Field(default=None, gt=0)
     """16 if not given, 32 from 10,000 training rows."""
     accumulate: int = Field(default=1, gt=0)

@@ -117,14 +117,6 @@ def test_parts_of_a_given_encoder_are_tried_last_where_the_recipe_names_none():
     assert not any(each.tuned for each in model_candidates(recipe(training={"budget": 20}), data))
 
 
-def test_what_begins_at_motifs_takes_fewer_steps():
-    data = rows_of(1_000)
-    begun, stemless = (
-        model_candidates(recipe(**shape), data)[0] for shape in ({}, {"model": {"stem": 0}})
-    )
-    assert begun.training.epochs * 2 == stemless.training.epochs
-
-
 def test_few_rows_of_a_class_are_told_with_what_works():
     notes = "\n".join(settings_notes(recipe(), rows_of(40)))
     assert "training rows of" in notes

@@ -41,7 +41,7 @@ def test_training_is_long_enough_whatever_the_rows(rows):
     training = training_of(recipe(), data)
     steps = -(-rows // training.batch) * training.epochs
     assert 6 <= training.epochs <= 30
-    assert steps >= 80 if rows < 100 else steps >= 900
+    assert steps >= 80 if rows < 100 else steps >= 1_400
     assert training.patience >= training.epochs * training.checks // 2
 
 
@@ -50,7 +50,7 @@ def test_where_a_place_means_the_same_in_all_rows_every_arm_takes_longer():
     anywhere, placed = (recipe(head={"strand": strand}) for strand in ("both", "forward"))
     for candidates in (model_candidates, cnn_candidates):
         short, long = (candidates(each, data)[0].training.epochs for each in (anywhere, placed))
-        assert long >= 2 * short
+        assert long > short
 
 
 def test_small_sets_try_more_and_every_arm_as_much():

@@ -40,6 +40,9 @@ LETTERS = 20_000_000
 """Letters that an arm trains on by default, which decides how many candidates it has."""
 FEWEST, MOST = 2, 4
 STRETCHES = 16
+MIDDLE = 25
+"""Letters of the smallest part about the middle of a row, at least: where what was measured mostly
+is, in rows about a summit."""
 SHAPES: tuple[dict[str, Any], ...] = ({"stem_word": 0},)
 """Shapes of an encoder from random weights to try beside the usual one."""
 FEW_ROWS = 50
@@ -58,6 +61,7 @@ class Reading:
     pool: PoolKind
     maxima: tuple[MaximaKind, ...] = ()
     stretches: int = 1
+    middles: int = 0
 
     @property
     def words(self) -> str:
@@ -67,14 +71,20 @@ class Reading:
             words += f" and maxima of {' and '.join(self.maxima)}"
         if self.stretches > 1:
             words += f" in {self.stretches} stretches"
+        if self.middles:
+            words += f" in {self.middles + 1} parts about the middle"
         return words
 
 
-# The head that reads the height of motifs first; then, as not every set is of motifs, the maxima
-# of all that the encoder makes of them, and a plain mean.
+# The head that reads the height of motifs first, near the middle and anywhere; then anywhere alone,
+# for rows with nothing in their middle; then, as not every set is of motifs, the maxima of all that
+# the encoder makes of them, and a plain mean.
+SMALLEST = 16
+"""Of `Reading.middles` above: as many as the length of rows allows."""
 ANYWHERE = (
+    Reading("attention", ("stem",), middles=SMALLEST),
     Reading("attention", ("stem",)),
-    Reading("attention", ("residual", "stem")),
+    Reading("attention", ("residual", "stem"), middles=SMALLEST),
     Reading("mean"),
 )
 ANCHORED = (
@@ -279,14 +289,19 @@ def readings_of(recipe: FinetuneRecipe, data: LabelledSet) -> list[Reading | Non
         return [None]
     choice, encoder = recipe.head, encoder_of(recipe)
     if choice.pool is not None:
-        return [Reading(choice.pool, choice.maxima or (), choice.stretches or 1)]
+        parts = choice.stretches or 1, choice.middles or 0
+        return [Reading(choice.pool, choice.maxima or (), *parts)]
+    halved = max(0, int(np.log2(np.median(data.lengths) / MIDDLE)))
     readings: dict[Reading, None] = {}
     for reading in ANCHORED if is_anchored(recipe, data) else ANYWHERE:
         maxima = reading.maxima if choice.maxima is None else choice.maxima
         if not encoder.stem and choice.maxima is None:
             maxima = ("residual",) if maxima else ()
-        stretches = choice.stretches or reading.stretches
-        readings[Reading(reading.pool, maxima, stretches)] = None
+        stretches = choice.stretches or (1 if choice.middles else reading.stretches)
+        middles = min(reading.middles, halved) if choice.middles is None else choice.middles
+        if not maxima or stretches > 1:
+            middles = 0
+        readings[Reading(reading.pool, maxima, stretches, middles)] = None
     return list(readings)
 
 
@@ -333,6 +348,7 @@ def head_of(recipe: FinetuneRecipe, data: LabelledSet, reading: Reading | None) 
         pool=reading.pool,
         maxima=reading.maxima,
         stretches=reading.stretches,
+        middles=reading.middles,
         queries=choice.queries,
         **values,
     )

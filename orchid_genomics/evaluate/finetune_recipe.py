@@ -55,6 +55,9 @@ class HeadChoice(Strict):
     """Maxima read beside the pool: residual, before the last norm; stem, its motifs."""
     stretches: int | None = Field(default=None, gt=0)
     """Equal parts of a sequence whose maxima stand side by side."""
+    middles: int | None = Field(default=None, ge=0, le=16)
+    """How often a part about the middle is halved, whose maxima stand beside those of the whole;
+    if not given, to 25 letters, and validation may prefer the whole alone."""
     strand: Literal["auto", "both", "forward"] = "auto"
     """auto: forward where the strand column holds both + and -, else both."""
     queries: int = Field(default=4, gt=0)
@@ -70,6 +73,12 @@ class HeadChoice(Strict):
     """A head that another package registers, in place of ours; the keys above are not its own."""
     keys: dict[str, Any] = Field(default_factory=dict)
     """The keys of that head; `task` and `labels` are those of the data."""
+
+    @model_validator(mode="after")
+    def _parted(self) -> "HeadChoice":
+        if self.middles and (self.stretches or 1) > 1:
+            raise PydanticCustomError("middles", "either middles, or stretches")
+        return self
 
     @model_validator(mode="after")
     def _outside(self) -> "HeadChoice":

@@ -117,6 +117,8 @@ class PooledRecipe(HeadRecipe):
     """Read beside the pool: maxima over positions, residual: before the last norm; stem: motifs."""
     stretches: int = Field(default=1, gt=0, le=1024)
     """Equal parts of a sequence whose maxima stand side by side; 1: the whole sequence."""
+    middles: int = Field(default=0, ge=0, le=16)
+    """How often a part about the middle is halved, whose maxima stand beside those of the whole."""
     words: int = Field(default=0, ge=0, le=8)
     """Letters of the words whose weights are added to the answer, of DNA alone; 0: none."""
     words_gap: int = Field(default=0, ge=0, le=64)
@@ -126,6 +128,12 @@ class PooledRecipe(HeadRecipe):
     strand forward alone; 0: none."""
 
     _counted = model_validator(mode="after")(check_labels)
+
+    @model_validator(mode="after")
+    def _parted(self) -> "PooledRecipe":
+        if self.middles and self.stretches > 1:
+            raise PydanticCustomError("middles", "either middles, or stretches")
+        return self
 
     @model_validator(mode="after")
     def _placed(self) -> "PooledRecipe":
@@ -302,7 +310,7 @@ class Pooled(nn.Module):
             raise RecipeError("head.maxima", "reads a stem, and the encoder has none", "residual")
         self.halves = halves(encoder.strands)
         both = recipe.strand == "both" and self.halves == 2
-        self.largest = Maxima(self.halves, both, recipe.stretches)
+        self.largest = Maxima(self.halves, both, recipe.stretches, recipe.middles)
         read = {"residual": encoder.width, "stem": encoder.motifs}
         peaks = sum(self.largest.width(read[kind]) for kind in recipe.maxima)
         inside = self.pool.width + peaks

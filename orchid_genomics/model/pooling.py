@@ -74,7 +74,9 @@ class Maxima(nn.Module):
 
     `both` takes the higher of a pair of channels, read from either end: the answer is the same on
     the other strand. Otherwise c and c' stand side by side. Stretches are `count` equal parts of a
-    row's letters, neighbours sharing a letter where it does not divide; 1 is the whole row.
+    row's letters, neighbours sharing a letter where it does not divide; 1 is the whole row. With
+    `middles` they are parts about the middle, one within the other, the smallest first: of 2, a
+    quarter of the row, half of it, all of it.
 
     Parameters
     ----------
@@ -83,17 +85,21 @@ class Maxima(nn.Module):
     both : bool
         Whether the answer is to be the same on the other strand.
     count : int
-        Stretches of a row.
+        Stretches of a row; 1 with `middles`.
+    middles : int
+        How often a part about the middle is halved.
     """
 
-    def __init__(self, halves: int, both: bool, count: int = 1) -> None:
+    def __init__(self, halves: int, both: bool, count: int = 1, middles: int = 0) -> None:
         super().__init__()
         self.pairs = halves if both else 1
-        self.count = count
+        self.middles = middles
+        # The smallest part about the middle is two stretches, and the next one twice as many.
+        self.count = 2 << middles if middles else count
 
     def width(self, channels: int) -> int:
         """Numbers of so many channels."""
-        return channels // self.pairs * self.count
+        return channels // self.pairs * (self.middles + 1 if self.middles else self.count)
 
     def forward(
         self, x_BDL: Tensor, mask_BL: Tensor | None = None, parts: "PoolParts | None" = None
@@ -110,11 +116,16 @@ class Maxima(nn.Module):
                 floor_BL = torch.zeros_like(mask_BL).masked_fill(mask_BL == 0, -math.inf)
                 x_BPCL = x_BPCL + floor_BL[:, None, None].to(x_BPCL.dtype)
             peaks_BPCS = largest(x_BPCL)[..., None]
-        if self.pairs == 1:
-            return peaks_BPCS.flatten(1)
-        # From the other end the first stretch is the last.
-        peaks_BPCS = torch.stack((peaks_BPCS[:, 0], peaks_BPCS[:, 1].flip(2)), -1)
-        return largest(peaks_BPCS).flatten(1)
+        if self.pairs > 1:
+            # From the other end the first stretch is the last.
+            peaks_BPCS = torch.stack((peaks_BPCS[:, 0], peaks_BPCS[:, 1].flip(2)), -1)
+            peaks_BPCS = largest(peaks_BPCS)[:, None]
+        if self.middles:
+            middle = self.count // 2
+            sizes = [1 << at for at in range(self.middles + 1)]
+            inside = [peaks_BPCS[..., middle - size : middle + size] for size in sizes]
+            peaks_BPCS = torch.stack([largest(part) for part in inside], -1)
+        return peaks_BPCS.flatten(1)
 
     def _stretches(self, x_BPCL: Tensor, mask_BL: Tensor | None) -> Tensor:
         """(B, P, C, S, W): the letters of every stretch, the last one again where it is shorter."""

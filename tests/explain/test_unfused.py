@@ -21,6 +21,7 @@ HEADS = {
     "words": PooledRecipe(words=5, words_gap=2),
     "places": PooledRecipe(strand="forward", places=30),
     "stretches": PooledRecipe(pool="center", maxima=("residual", "stem"), stretches=5),
+    "middles": PooledRecipe(maxima=("residual", "stem"), middles=2),
 }
 MODULES = {  # each with the shape of its input, a sequence's
     unfused.Product: (2, 3, 5),

@@ -20,6 +20,7 @@ READS = {  # beside the pool
     "attention": {},
     "maxima": {"pool": "attention", "maxima": ("residual", "stem")},
     "stretches": {"pool": "center", "maxima": ("residual", "stem"), "stretches": 7},
+    "middles": {"pool": "attention", "maxima": ("residual", "stem"), "middles": 2},
 }
 CLASSES = {
     "binary": ("no", "yes"),
@@ -136,9 +137,24 @@ def test_stretches_that_do_not_divide_share_letters_and_rows_may_be_shorter_than
     assert maxima(x, mask).tolist() == [[5.0, 2.0, 3.0, 9.0], [5.0, 5.0, 1.0, 1.0]]
 
 
+@pytest.mark.parametrize("strand", ["both", "forward"])
+@pytest.mark.parametrize("letters", [16, 11, 5])
+def test_middles_are_parts_about_the_middle_one_within_the_other(strand, letters):
+    ours = pooled_model("maxima", strand).head
+    maxima = Maxima(ours.halves, strand == "both", middles=2)
+    x = torch.randn(1, 12, 16, dtype=torch.float64)
+    mask = (torch.arange(16) < letters).double()[None]
+    both = torch.maximum(x[0, :6], x[0, 6:]) if strand == "both" else x[0]
+    cuts = [letters * share // 8 for share in (3, 2, 0)]
+    parts = torch.stack([both[:, cut : letters - cut].amax(1) for cut in cuts], 1)
+    assert torch.equal(maxima(x, mask)[0], parts.flatten())
+    assert maxima.width(12) == parts.numel()
+
+
+@pytest.mark.parametrize("reads", ["stretches", "middles"])
 @pytest.mark.parametrize("strands", ["equivariant", "dense"])
-def test_gradients_through_maxima_are_those_of_differences(strands):
-    ours = pooled_model("stretches", strands=strands, width=4, depth=1)
+def test_gradients_through_maxima_are_those_of_differences(strands, reads):
+    ours = pooled_model(reads, strands=strands, width=4, depth=1)
     row = ours.encoder.one_hot(letters(12)[None]).requires_grad_()
 
     def answer(letters_BVL):

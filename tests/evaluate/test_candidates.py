@@ -11,6 +11,7 @@ from orchid_genomics.evaluate.budget import Pace, fit_in
 from orchid_genomics.evaluate.candidates import (
     FEWEST,
     MOST,
+    Reading,
     Tuned,
     cnn_candidates,
     encoder_of,
@@ -115,6 +116,21 @@ def test_parts_of_a_given_encoder_are_tried_last_where_the_recipe_names_none():
         tried = model_candidates(recipe(**given, training={"budget": 20, **stated}), data)
         assert not any(each.tuned for each in tried)
     assert not any(each.tuned for each in model_candidates(recipe(training={"budget": 20}), data))
+
+
+@pytest.mark.parametrize(("length", "middles"), [(30, 0), (101, 2), (200, 3), (500, 4)])
+def test_parts_about_the_middle_follow_from_the_length_of_rows(length, middles):
+    data = rows_of(200, length)
+    readings = readings_of(recipe(), data)
+    assert readings[0].middles == middles
+    assert Reading("attention", ("stem",)) in readings
+    # Nothing but maxima has parts.
+    assert readings[-1] == Reading("mean")
+    stated = {reading.middles for reading in readings_of(recipe(head={"middles": 1}), data)}
+    assert stated == {0, 1}
+    assert not any(each.middles for each in readings_of(recipe(head={"middles": 0}), data))
+    forward = readings_of(recipe(head={"strand": "forward"}), data)
+    assert [each.middles for each in forward] == [0] * len(forward)
 
 
 def test_few_rows_of_a_class_are_told_with_what_works():

@@ -367,7 +367,9 @@ def test_a_folder_from_before_stems_and_maxima_is_read_and_hashes_unchanged(tmp_
     model = OrchidModel(ModelRecipe(encoder=OrchidRecipe(width=8, depth=1), head=head))
     model.save_pretrained(tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())
-    del config["encoder"]["stem"], config["head"]["maxima"], config["head"]["stretches"]
+    del config["encoder"]["stem"]
+    for key in ("maxima", "stretches", "middles"):
+        del config["head"][key]
     (tmp_path / "config.json").write_text(json.dumps(config))
     assert OrchidModel.from_pretrained(tmp_path).hash() == model.hash()
     assert "stem" not in model.recipe.model_dump_json(exclude_defaults=True)

@@ -211,8 +211,11 @@ def model_candidates(recipe: FinetuneRecipe, data: LabelledSet) -> list[Candidat
     if stated:
         return [candidate((rate, 0.0), readings[0]) for rate in stated]
     first, second, *others = GIVEN if recipe.pretrained else SCRATCH
-    # One step away from the best guess at a time: the shape, rate and noise, what is read.
+    # One step away from the best guess at a time: whether the middle is read for itself, which
+    # decides most where it is wrong, then the shape, rate and noise, what is read.
     every = [candidate(first, readings[0])]
+    if readings[0] is not None:
+        every.append(candidate(first, replace(readings[0], middles=0)))
     every += [candidate(first, readings[0], shape) for shape in shapes_of(recipe)]
     every.append(candidate(second, readings[0]))
     every += [candidate(first, reading) for reading in readings[1:]]

@@ -1,5 +1,7 @@
 """What a fine-tuning recipe leaves out follows from its data; what it states is not searched."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from compared_sets import labelled
@@ -129,6 +131,8 @@ def test_parts_about_the_middle_follow_from_the_length_of_rows(length, middles):
     stated = {reading.middles for reading in readings_of(recipe(head={"middles": 1}), data)}
     assert stated == {0, 1}
     assert not any(each.middles for each in readings_of(recipe(head={"middles": 0}), data))
+    tried = model_candidates(recipe(), data)
+    assert tried[1] == replace(tried[0], reading=Reading("attention", ("stem",))) or not middles
     forward = readings_of(recipe(head={"strand": "forward"}), data)
     assert [each.middles for each in forward] == [0] * len(forward)
 

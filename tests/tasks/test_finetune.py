@@ -178,7 +178,9 @@ def test_a_recipe_of_its_data_alone_is_planned_and_nothing_is_written(tmp_path):
     text = "\n".join(lines)
     shape = "width 48, 1 layer, a stem of 48 motifs of 23 letters that begins at enriched words"
     assert f"Training: {shape}; up to 30 epochs of" in text
-    assert "Tried on validation: rate 0.004, 10% hidden, attention and maxima of stem;" in text
+    first = "rate 0.004, 10% hidden, attention and maxima of stem"
+    # Of 80 letters the half about the middle, and all.
+    assert f"Tried on validation: {first} in 2 parts about the middle; {first};" in text
     for arm in ("model", "small CNN"):
         assert re.search(
             rf"^{arm}: \d+:\d\d an epoch, 6 fits of up to 30 epochs in each", text, re.M
@@ -457,12 +459,13 @@ def test_a_wrong_recipe_is_one_line_and_writes_nothing(recipe, tmp_path, refused
         "pretrained=x"
     )
     assert "training.layers: 3 of 1 layers; 0 to 1" in wrong("training.layers=3")
+    assert "head: either middles, or stretches" in wrong("head={middles = 2, stretches = 4}")
     assert "training.folds: 2 folds leave none to train on" in wrong("training.folds=2")
     assert (
         "set.tsv.gz: has no column 'seq'; its columns: chrom, start, end, strand, label, split,"
         " sequence" in wrong("data.sequence=seq")
     )
-    assert "head.kinds: unknown key; possible: keys, kind, maxima, other, places" in wrong(
+    assert "head.kinds: unknown key; possible: keys, kind, maxima, middles, other" in wrong(
         "head.kinds=pooled"
     )
     assert "head: pooled is chosen by the data" in wrong("head.kind=pooled")

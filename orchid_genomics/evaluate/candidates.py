@@ -76,15 +76,16 @@ class Reading:
         return words
 
 
+FINEST = 16
+"""`Reading.middles` before the length of rows says how many there is room for."""
+
 # The head that reads the height of motifs first, near the middle and anywhere; then anywhere alone,
 # for rows with nothing in their middle; then, as not every set is of motifs, the maxima of all that
 # the encoder makes of them, and a plain mean.
-SMALLEST = 16
-"""Of `Reading.middles` above: as many as the length of rows allows."""
 ANYWHERE = (
-    Reading("attention", ("stem",), middles=SMALLEST),
+    Reading("attention", ("stem",), middles=FINEST),
     Reading("attention", ("stem",)),
-    Reading("attention", ("residual", "stem"), middles=SMALLEST),
+    Reading("attention", ("residual", "stem"), middles=FINEST),
     Reading("mean"),
 )
 ANCHORED = (
@@ -214,8 +215,8 @@ def model_candidates(recipe: FinetuneRecipe, data: LabelledSet) -> list[Candidat
     # One step away from the best guess at a time: whether the middle is read for itself, which
     # decides most where it is wrong, then the shape, rate and noise, what is read.
     every = [candidate(first, readings[0])]
-    if readings[0] is not None:
-        every.append(candidate(first, replace(readings[0], middles=0)))
+    anywhere = readings[0] and replace(readings[0], middles=0)
+    every += [candidate(first, reading) for reading in readings if reading == anywhere]
     every += [candidate(first, readings[0], shape) for shape in shapes_of(recipe)]
     every.append(candidate(second, readings[0]))
     every += [candidate(first, reading) for reading in readings[1:]]

@@ -8,7 +8,7 @@ from pydantic_core import PydanticCustomError
 
 from orchid_genomics.data.labelled.sets import SetRecipe
 from orchid_genomics.model.catalogue import ModelName
-from orchid_genomics.model.heads import HEADS, MaximaKind
+from orchid_genomics.model.heads import HEADS, MaximaKind, check_parts
 from orchid_genomics.model.orchid import OrchidRecipe
 from orchid_genomics.model.pooling import PoolKind
 from orchid_genomics.recipe import Strict, one_of
@@ -74,11 +74,7 @@ class HeadChoice(Strict):
     keys: dict[str, Any] = Field(default_factory=dict)
     """The keys of that head; `task` and `labels` are those of the data."""
 
-    @model_validator(mode="after")
-    def _parted(self) -> "HeadChoice":
-        if self.middles and (self.stretches or 1) > 1:
-            raise PydanticCustomError("middles", "either middles, or stretches")
-        return self
+    _parted = model_validator(mode="after")(check_parts)
 
     @model_validator(mode="after")
     def _outside(self) -> "HeadChoice":

@@ -101,6 +101,24 @@ def check_labels(recipe: Labelled) -> Labelled:
     return recipe
 
 
+class _Parted(Protocol):
+    @property
+    def stretches(self) -> int | None: ...
+
+    @property
+    def middles(self) -> int | None: ...
+
+
+Parted = TypeVar("Parted", bound=_Parted)
+
+
+def check_parts(recipe: Parted) -> Parted:
+    """Raise pydantic's error for parts of a row that are of two kinds."""
+    if recipe.middles and (recipe.stretches or 1) > 1:
+        raise PydanticCustomError("middles", "either middles, or stretches")
+    return recipe
+
+
 class PooledRecipe(HeadRecipe):
     """One answer a sequence: pooled over its real letters, then linear."""
 
@@ -129,11 +147,7 @@ class PooledRecipe(HeadRecipe):
 
     _counted = model_validator(mode="after")(check_labels)
 
-    @model_validator(mode="after")
-    def _parted(self) -> "PooledRecipe":
-        if self.middles and self.stretches > 1:
-            raise PydanticCustomError("middles", "either middles, or stretches")
-        return self
+    _parted = model_validator(mode="after")(check_parts)
 
     @model_validator(mode="after")
     def _placed(self) -> "PooledRecipe":

@@ -22,14 +22,12 @@ from orchid_genomics.errors import RecipeError
 from orchid_genomics.evaluate.additions import Added, AdditionSearch
 from orchid_genomics.evaluate.answered import Answered
 from orchid_genomics.evaluate.candidates import (
-    STRETCHES,
     Candidate,
     Reading,
     begins_at_motifs,
     cnn_candidates,
     encoder_of,
     head_of,
-    is_anchored,
     model_candidates,
     strand_of,
 )
@@ -176,7 +174,7 @@ def arms_of(recipe: FinetuneRecipe, data: LabelledSet) -> list[Arm]:
         arms.append(Arm(RANDOM, random, candidates, takes_additions=True))
     if chosen.cnn:
         cnn = cnn_candidates(recipe, data)
-        arms.append(Arm(CNN, lambda _, seed: build_cnn(recipe, data, seed), cnn))
+        arms.append(Arm(CNN, lambda each, seed: build_cnn(recipe, data, seed, each.reading), cnn))
     return arms
 
 
@@ -262,14 +260,18 @@ def _freeze(model: OrchidModel, layers: int | None) -> None:
         module.requires_grad_(False)
 
 
-def build_cnn(recipe: FinetuneRecipe, data: LabelledSet, seed: int) -> OrchidModel:
+def build_cnn(
+    recipe: FinetuneRecipe, data: LabelledSet, seed: int, reading: Reading | None
+) -> OrchidModel:
     """The small convolutional network of one seed; all of it is trained."""
     torch.manual_seed(seed)
+    reading = reading or Reading()
     head = CNNRecipe(
         task=data.task.name,
         labels=data.task.labels,
         strand=strand_of(recipe, data),
-        stretches=STRETCHES if is_anchored(recipe, data) and not data.task.bin else 1,
+        stretches=reading.stretches,
+        middles=reading.middles,
         bin=data.task.bin,
     )
     model = OrchidModel(ModelRecipe(encoder=cnn_encoder(), head=head))

@@ -56,9 +56,9 @@ CNN = ((3e-3, 0.0), (1e-3, 0.0), (3e-3, 0.1), (1e-2, 0.0))
 
 @dataclass(frozen=True)
 class Reading:
-    """What a pooled head reads."""
+    """What a pooled head reads, or the small CNN, which has maxima of its own alone."""
 
-    pool: PoolKind
+    pool: PoolKind | None = None
     maxima: tuple[MaximaKind, ...] = ()
     stretches: int = 1
     middles: int = 0
@@ -66,14 +66,16 @@ class Reading:
     @property
     def words(self) -> str:
         """For tables."""
-        words: str = self.pool
+        words: list[str] = []
+        if self.pool:
+            words.append(self.pool)
         if self.maxima:
-            words += f" and maxima of {' and '.join(self.maxima)}"
+            words.append(f"and maxima of {' and '.join(self.maxima)}")
         if self.stretches > 1:
-            words += f" in {self.stretches} stretches"
+            words.append(f"in {self.stretches} stretches")
         if self.middles:
-            words += f" in {self.middles + 1} parts about the middle"
-        return words
+            words.append(f"in {self.middles + 1} parts about the middle")
+        return " ".join(words)
 
 
 FINEST = 16
@@ -129,7 +131,7 @@ class Candidate:
     rate: float
     training: SupervisedRecipe
     reading: Reading | None = None
-    """What a pooled head of an encoder reads; None for tracks and for other arms."""
+    """What is read of a row; None for tracks, which have an answer along it."""
     encoder: FinetuneEncoder | None = None
     """A shape other than the recipe's."""
     tuned: Tuned | None = None
@@ -147,7 +149,8 @@ class Candidate:
             words += f", {shape_words(self.encoder)}, random ones {within}"
         if self.tuned is not None:
             words += f", {self.tuned.words}"
-        return words if self.reading is None else f"{words}, {self.reading.words}"
+        read = self.reading.words if self.reading else ""
+        return f"{words}, {read}" if read else words
 
 
 def training_of(recipe: FinetuneRecipe, data: LabelledSet, noise: float = 0.0) -> SupervisedRecipe:
@@ -274,15 +277,27 @@ def _noise(recipe: FinetuneRecipe, pair: tuple[float, float]) -> float:
 
 def cnn_candidates(recipe: FinetuneRecipe, data: LabelledSet) -> list[Candidate]:
     """What the small CNN tries: as many as the model does, or the rates that the recipe names."""
+    readings = cnn_readings(recipe, data)
+
+    def candidate(pair: tuple[float, float], reading: Reading | None) -> Candidate:
+        return Candidate(pair[0], training_of(recipe, data, _noise(recipe, pair)), reading)
+
     if recipe.baselines.cnn_rates:
-        pairs = [(rate, recipe.training.noise or 0.0) for rate in recipe.baselines.cnn_rates]
-    else:
-        pairs = list(CNN)[: len(model_candidates(recipe, data))]
-    every = [
-        Candidate(rate, training_of(recipe, data, _noise(recipe, (rate, noise))))
-        for rate, noise in pairs
-    ]
-    return list(dict.fromkeys(every))
+        rates = dict.fromkeys(recipe.baselines.cnn_rates)
+        return [candidate((rate, 0.0), readings[0]) for rate in rates]
+    first, *others = CNN
+    every = [candidate(first, reading) for reading in readings]
+    every += [candidate(pair, readings[0]) for pair in others]
+    return list(dict.fromkeys(every))[: len(model_candidates(recipe, data))]
+
+
+def cnn_readings(recipe: FinetuneRecipe, data: LabelledSet) -> list[Reading | None]:
+    """What the small CNN may read: the parts of a row that an encoder's head would by default."""
+    if data.task.bin:
+        return [None]
+    if is_anchored(recipe, data):
+        return [Reading(stretches=STRETCHES)]
+    return list(dict.fromkeys([Reading(middles=halvings(data)), Reading()]))
 
 
 def readings_of(recipe: FinetuneRecipe, data: LabelledSet) -> list[Reading | None]:
@@ -295,7 +310,7 @@ def readings_of(recipe: FinetuneRecipe, data: LabelledSet) -> list[Reading | Non
     if choice.pool is not None:
         parts = choice.stretches or 1, choice.middles or 0
         return [Reading(choice.pool, choice.maxima or (), *parts)]
-    halved = max(0, int(np.log2(np.median(data.lengths) / MIDDLE)))
+    halved = halvings(data)
     readings: dict[Reading, None] = {}
     for reading in ANCHORED if is_anchored(recipe, data) else ANYWHERE:
         maxima = reading.maxima if choice.maxima is None else choice.maxima
@@ -307,6 +322,11 @@ def readings_of(recipe: FinetuneRecipe, data: LabelledSet) -> list[Reading | Non
             middles = 0
         readings[Reading(reading.pool, maxima, stretches, middles)] = None
     return list(readings)
+
+
+def halvings(data: LabelledSet) -> int:
+    """How often the middle of a usual row can be halved, so that `MIDDLE` letters are left."""
+    return max(0, int(np.log2(np.median(data.lengths) / MIDDLE)))
 
 
 def additions_of(recipe: FinetuneRecipe, data: LabelledSet) -> AdditionSearch | None:
@@ -349,7 +369,7 @@ def head_of(recipe: FinetuneRecipe, data: LabelledSet, reading: Reading | None) 
     if reading is None:
         return TracksRecipe(bin=task.bin, other=choice.other, **values)
     return PooledRecipe(
-        pool=reading.pool,
+        pool=reading.pool or "mean",
         maxima=reading.maxima,
         stretches=reading.stretches,
         middles=reading.middles,

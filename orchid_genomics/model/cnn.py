@@ -1,10 +1,10 @@
 """A small convolutional network as a head over letters: the alternative that most papers compare
 with.
 
-Two convolutions with pooling, then the maximum over places; where sequences are read on their own
-strand and are of one length, stretches side by side in place of one maximum. Strand-blind sets: the
-better of both strands' maxima. The trap: rows are padded in training and not in prediction, so
-padding is cut or masked, and a row answers the same.
+Two convolutions with pooling, then the maximum over places, or those of parts of a row side by
+side, as an encoder's head has them. Strand-blind sets: the better of both strands' maxima. The
+trap: rows are padded in training and not in prediction, so padding is cut or masked, and a row
+answers the same.
 """
 
 from typing import ClassVar, Literal
@@ -15,9 +15,17 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from orchid_genomics.answers.supervised_tasks import SupervisedTask, TaskName, task_of
-from orchid_genomics.model.heads import HEADS, HeadRecipe, Strand, add_units, check_labels, in_units
+from orchid_genomics.model.heads import (
+    HEADS,
+    HeadRecipe,
+    Strand,
+    add_units,
+    check_labels,
+    check_parts,
+    in_units,
+)
 from orchid_genomics.model.orchid import OrchidRecipe
-from orchid_genomics.model.pooling import POOLING, PoolParts
+from orchid_genomics.model.pooling import POOLING, Maxima, PoolParts
 from orchid_genomics.sequence import DNA
 
 POOLED = 4
@@ -38,10 +46,14 @@ class CNNRecipe(HeadRecipe):
     """Letters that a filter of the first layer reads."""
     stretches: int = Field(default=1, gt=0, le=1024)
     """Equal parts of a sequence whose maxima stand side by side; 1: the whole sequence."""
+    middles: int = Field(default=0, ge=0, le=16)
+    """How often a part about the middle is halved, whose maxima stand beside those of the whole."""
     bin: int = Field(default=0, ge=0, le=1 << 24)
     """Letters of one number of a track, on the strand as read; 0: one answer a sequence."""
 
     _counted = model_validator(mode="after")(check_labels)
+
+    _parted = model_validator(mode="after")(check_parts)
 
     @property
     def supervised(self) -> SupervisedTask:
@@ -87,7 +99,9 @@ class CNN(nn.Module):
         width, taps = recipe.filters, recipe.taps
         self.first = nn.Conv1d(DNA.count, width, taps, padding=taps // 2)
         self.second = nn.Conv1d(width, width, 7, padding=3)
-        self.out = nn.Linear(width * recipe.stretches, recipe.outputs)
+        # Of one strand at a time: its features are no strand pairs.
+        self.largest = Maxima(1, False, recipe.stretches, recipe.middles)
+        self.out = nn.Linear(self.largest.width(width), recipe.outputs)
         add_units(self, recipe.task, recipe.outputs)
 
     def forward(
@@ -109,10 +123,9 @@ class CNN(nn.Module):
             mask_BL = letters_BVL.new_ones(len(letters_BVL), letters_BVL.shape[-1])
         letters_B = mask_BL.sum(1).long()
         longest = letters_BVL.shape[-1]
-        is_cut = self.recipe.stretches > 1 or self.recipe.bin > 0
-        # Stretches are shares of the width: padding that all rows have must not take part. One
-        # maximum is the same without, and a GPU need not be asked for a number.
-        if is_cut or not letters_BVL.is_cuda:
+        # Bins are of the width: padding that all rows have must not take part. Maxima are the same
+        # without, and a GPU need not be asked for a number.
+        if self.recipe.bin or not letters_BVL.is_cuda:
             longest = int(letters_B.max()) if len(letters_B) else 0
         x_BCL, real_BL = letters_BVL[:, : DNA.count, :longest], mask_BL[:, :longest]
         if self.recipe.bin:
@@ -135,22 +148,14 @@ class CNN(nn.Module):
         return parts.relu(self.second(h)) * full_B1N
 
     def _features(self, x_BCL: Tensor, real_BL: Tensor, parts: PoolParts) -> Tensor:
-        """(B, filters * stretches) of one strand."""
-        beyond, count = -x_BCL.shape[-1] % POOLED, self.recipe.stretches
+        """(B, C) of one strand: filters, and parts of the row."""
+        beyond = -x_BCL.shape[-1] % POOLED
         # Zeros are as good as nothing to the maximum of what is never below them.
         real_B1L = functional.pad(real_BL[:, None], (0, beyond))
         h = functional.pad(parts.relu(self.first(x_BCL)), (0, beyond)) * real_B1L
         h = parts.relu(self.second(parts.largest_of(h, POOLED)))
-        h = h * functional.max_pool1d(real_B1L, POOLED)
-        if count == 1:
-            return parts.largest(h)
-        return torch.stack([parts.largest(part) for part in _stretches(h, count)], -1).flatten(1)
-
-
-def _stretches(h_BCM: Tensor, count: int) -> list[Tensor]:
-    """Equal parts of the places, neighbours sharing one where it does not divide."""
-    M = h_BCM.shape[-1]
-    return [h_BCM[..., M * n // count : -(-M * (n + 1) // count)] for n in range(count)]
+        real_B1M = functional.max_pool1d(real_B1L, POOLED)
+        return self.largest(h * real_B1M, real_B1M[:, 0], parts)
 
 
 def _other_strand(x_BCL: Tensor, letters_B: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from orchid_genomics.evaluate.candidates import (
     Reading,
     Tuned,
     cnn_candidates,
+    cnn_readings,
     encoder_of,
     model_candidates,
     readings_of,
@@ -138,6 +139,22 @@ def test_parts_about_the_middle_follow_from_the_length_of_rows(length, middles):
         assert second == replace(first, encoder=second.encoder)
     forward = readings_of(recipe(head={"strand": "forward"}), data)
     assert [each.middles for each in forward] == [0] * len(forward)
+
+
+def test_the_small_cnn_may_read_the_parts_that_an_encoder_does_by_default():
+    data, stated = rows_of(200, 200), recipe(head={"middles": 0})
+    for each in (recipe(), stated):
+        first, second, third, _ = cnn_candidates(each, data)
+        assert first.words == "rate 0.003, in 4 parts about the middle"
+        assert second == replace(first, reading=Reading())
+        assert second.words == "rate 0.003"
+        assert third.words == "rate 0.001, in 4 parts about the middle"
+    assert cnn_readings(recipe(), rows_of(200, 30)) == [Reading()]
+    forward = cnn_candidates(recipe(head={"strand": "forward"}), data)
+    assert {each.reading for each in forward} == {Reading(stretches=16)}
+    arm = arms_of(recipe(), data)[1]
+    heads = [arm.make(each, 0).recipe.head for each in arm.candidates[:2]]
+    assert [head.middles for head in heads] == [3, 0]
 
 
 @pytest.mark.parametrize(

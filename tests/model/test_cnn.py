@@ -23,6 +23,7 @@ def cnn_of(**head) -> OrchidModel:
 
 
 FORWARD = {"strand": "forward", "stretches": 16}
+MIDDLES = {"middles": 2}
 TRACKS = {"task": "regression", "labels": ("plus", "minus")}
 
 
@@ -34,20 +35,19 @@ def random_texts(rows: int, length: int, seed: int = 0, letters: str = "ACGT") -
 def test_the_small_cnn_answers_the_same_for_both_strands_when_it_should():
     tokens = torch.from_numpy(np.stack([DNA.encode(text) for text in random_texts(3, 61)]))
     other = torch.from_numpy(np.stack([DNA.reverse_complement(row) for row in tokens.numpy()]))
-    both, forward = cnn_of(), cnn_of(**FORWARD)
+    both, middles, forward = cnn_of(), cnn_of(**MIDDLES), cnn_of(**FORWARD)
     torch.testing.assert_close(both(other), both(tokens))
+    torch.testing.assert_close(middles(other), middles(tokens))
     assert (forward(other) - forward(tokens)).abs().min() > 1e-4
 
 
-@pytest.mark.parametrize("strand", ["both", "forward"])
-def test_the_small_cnn_answers_the_same_however_far_a_row_is_padded(strand):
-    forward = strand == "forward"
-    lengths = (61, 61) if forward else (61, 38)
+@pytest.mark.parametrize("head", [{}, MIDDLES, FORWARD], ids=["both", "middles", "forward"])
+def test_the_small_cnn_answers_the_same_however_far_a_row_is_padded(head):
     rows = [
         torch.from_numpy(DNA.encode(random_texts(1, length, seed)[0]))
-        for seed, length in enumerate(lengths)
+        for seed, length in enumerate((61, 38))
     ]
-    cnn = cnn_of(**FORWARD) if forward else cnn_of()
+    cnn = cnn_of(**head)
     padded = torch.full((2, 96), DNA.pad, dtype=torch.uint8)
     for row, tokens in enumerate(rows):
         padded[row, : len(tokens)] = tokens
@@ -71,7 +71,37 @@ def test_the_small_cnn_of_tracks_answers_every_bin_however_far_a_row_is_padded(b
         torch.testing.assert_close(together[row : row + 1, : alone.shape[1]], alone)
 
 
-@pytest.mark.parametrize("head", [{}, FORWARD, TRACKS | {"bin": 4}], ids=["both", "forward", "bin"])
+def features_of(cnn: OrchidModel, tokens: torch.Tensor) -> torch.Tensor:
+    """What the last layer reads, (B, filters, parts)."""
+    read = []
+    seen = cnn.head.out.register_forward_pre_hook(lambda _, inputs: read.append(inputs[0]))
+    cnn(tokens)
+    seen.remove()
+    return read[0].unflatten(1, (cnn.recipe.head.filters, -1))
+
+
+def test_parts_about_the_middle_read_what_stands_there():
+    whole, nested = cnn_of(), cnn_of(**MIDDLES)
+    nested.head.first.load_state_dict(whole.head.first.state_dict())
+    nested.head.second.load_state_dict(whole.head.second.state_dict())
+    tokens = torch.from_numpy(np.stack([DNA.encode(text) for text in random_texts(2, 64)]))
+    before = features_of(nested, tokens)
+    # A quarter of sixteen places, half of them, all.
+    assert before.shape == (2, 64, 3)
+    assert torch.equal(before[..., 2:], features_of(whole, tokens))
+    assert (before.diff(dim=2) >= 0).all()
+    # Letters that neither convolution of the inner places reads.
+    tokens[:, :5] = 3 - tokens[:, :5]
+    after = features_of(nested, tokens)
+    assert torch.equal(after[..., 0], before[..., 0])
+    assert not torch.equal(after[..., 2], before[..., 2])
+
+
+@pytest.mark.parametrize(
+    "head",
+    [{}, MIDDLES, FORWARD, TRACKS | {"bin": 4}],
+    ids=["both", "middles", "forward", "bin"],
+)
 def test_its_folder_is_read_and_its_letters_are_explained_exactly(tmp_path, head):
     cnn = cnn_of(**head)
     cnn.save_pretrained(tmp_path / "cnn")

@@ -77,6 +77,14 @@ class HeadChoice(Strict):
     _parted = model_validator(mode="after")(check_parts)
 
     @model_validator(mode="after")
+    def _parts_of_nothing(self) -> "HeadChoice":
+        has_no_maxima = self.maxima == () or (self.pool is not None and self.maxima is None)
+        if has_no_maxima and (self.middles or (self.stretches or 1) > 1):
+            message = "middles and stretches are parts of maxima; and maxima is not given"
+            raise PydanticCustomError("maxima", message)
+        return self
+
+    @model_validator(mode="after")
     def _outside(self) -> "HeadChoice":
         if self.kind is not None and HEADS[self.kind].__module__.startswith("orchid_genomics."):
             words = {"kind": self.kind}

@@ -352,6 +352,8 @@ def train_side_by_side(
             child.terminate()
         for child in begun:
             child.join(SAVING)
+            # Whatever keeps it, this process would wait for it at its own end, for ever.
+            child.kill()
 
 
 def _loss_of(

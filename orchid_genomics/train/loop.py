@@ -449,12 +449,19 @@ class Fit(Generic[Ready]):
         """SIGTERM and SIGINT end the run after its step; what they did before comes back."""
         numbers = signal.SIGTERM, signal.SIGINT
         before = [(number, signal.signal(number, self._stop)) for number in numbers]
+        ends = False
         try:
             yield
+        except (SystemExit, KeyboardInterrupt):
+            ends = True
+            raise
         finally:
             for number, handler in before:
                 signal.signal(number, handler)
             self.reporter.close()
+            # One that no step was left to hear, for a fault or the end came first.
+            if self.progress.stopped and not ends:
+                signal.raise_signal(self.progress.stopped)
 
     def _stop(self, number: int, _: FrameType | None) -> None:
         # Ctrl-C twice does not wait for the step to end. SIGTERM comes twice from a scheduler that

@@ -460,6 +460,9 @@ def test_a_wrong_recipe_is_one_line_and_writes_nothing(recipe, tmp_path, refused
     )
     assert "training.layers: 3 of 1 layers; 0 to 1" in wrong("training.layers=3")
     assert "head: either middles, or stretches" in wrong("head={middles = 2, stretches = 4}")
+    for parts in ('pool = "mean", middles = 2', "maxima = [], stretches = 4"):
+        line = wrong(f"head={{{parts}}}")
+        assert "head: middles and stretches are parts of maxima; and maxima is not given" in line
     assert "training.folds: 2 folds leave none to train on" in wrong("training.folds=2")
     assert (
         "set.tsv.gz: has no column 'seq'; its columns: chrom, start, end, strand, label, split,"

@@ -1,6 +1,7 @@
 """Fits side by side: the answers of one after another, and a stop that loses nothing."""
 
 import json
+import multiprocessing
 import signal
 import subprocess
 import sys
@@ -12,9 +13,10 @@ import torch
 from labelled_rows import made, random_texts
 
 from orchid_genomics.cli import main
+from orchid_genomics.evaluate import side_by_side
 from orchid_genomics.evaluate.arms import arms_of
 from orchid_genomics.evaluate.finetune_recipe import FinetuneRecipe
-from orchid_genomics.evaluate.side_by_side import processes_for
+from orchid_genomics.evaluate.side_by_side import FitsOf, processes_for, train_side_by_side
 from orchid_genomics.model.folder import OrchidModel
 from orchid_genomics.train import distributed
 
@@ -85,6 +87,29 @@ def test_a_fault_in_a_process_is_one_line(recipe, tmp_path, capsys):
         "error: long_conv: z: holds NaN or infinity; finite numbers\n"
     )
     assert not (tmp_path / "run" / "model").exists()
+
+
+def stay_or_fail(number: int) -> None:
+    """A set's end: of one it never comes, whatever the process is told; of the other a fault."""
+    if number:
+        raise ValueError("a fault")
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    time.sleep(600)
+
+
+def test_a_process_that_does_not_end_is_not_waited_for(tmp_path, monkeypatch):
+    monkeypatch.setattr(side_by_side, "SAVING", 1)
+    sets = [FitsOf('{"data": {"kind": "table", "path": "set.tsv"}}', tmp_path)] * 2
+    others = multiprocessing.active_children()
+    with pytest.raises(ValueError, match="a fault"):
+        train_side_by_side(sets, 2, lambda _: [], end=stay_or_fail)
+    # The pool's own thread may be the one that hears of its end, a moment later.
+    for _ in range(100):
+        left = set(multiprocessing.active_children()) - set(others)
+        if not left:
+            break
+        time.sleep(0.1)
+    assert not left
 
 
 @pytest.mark.slow

@@ -16,6 +16,7 @@ import pytest
 import torch
 
 from orchid_genomics.cli import main
+from orchid_genomics.train.loop import Fit
 
 CURRICULUM = (
     "training.curriculum=[{length=64, steps=50, batch=8}, {length=128, steps=40, batch=4,"
@@ -214,6 +215,19 @@ def test_a_loss_that_is_not_finite_stops_with_the_step_and_the_windows(small, tm
     assert len(re.findall(r"[ab]:[\d,]+-[\d,]+\(\+\)", last)) == 4
     assert re.search(r"\(1-based\): .*(NaN|nan|inf).*; a lower optimizer\.rate", last)
     assert not (tmp_path / "run/model").exists()
+
+
+def test_a_stop_that_comes_with_a_fault_is_not_lost(small, tmp_path, monkeypatch):
+    fail = Fit._fail
+
+    def stop_and_fail(trainer, batch, fault):
+        signal.raise_signal(signal.SIGINT)
+        fail(trainer, batch, fault)
+
+    monkeypatch.setattr(Fit, "_fail", stop_and_fail)
+    with pytest.raises(SystemExit) as stop:
+        main(words(small, tmp_path / "run", "optimizer.rate=1e30", "optimizer.warmup=0"))
+    assert stop.value.code == 128 + signal.SIGINT
 
 
 def test_what_recurs_is_learned(small, tmp_path):

@@ -285,9 +285,11 @@ def cnn_candidates(recipe: FinetuneRecipe, data: LabelledSet) -> list[Candidate]
     if recipe.baselines.cnn_rates:
         rates = dict.fromkeys(recipe.baselines.cnn_rates)
         return [candidate((rate, 0.0), readings[0]) for rate in rates]
-    first, *others = CNN
-    every = [candidate(first, reading) for reading in readings]
-    every += [candidate(pair, readings[0]) for pair in others]
+    first, second, noisy, *others = CNN
+    # Both differ at first, so that two candidates are enough for sets that learn slower.
+    every = [candidate(first, readings[0]), candidate(second, readings[-1])]
+    every += [candidate(noisy, readings[0]), candidate(first, readings[-1])]
+    every += [candidate(pair, readings[0]) for pair in (second, *others)]
     return list(dict.fromkeys(every))[: len(model_candidates(recipe, data))]
 
 

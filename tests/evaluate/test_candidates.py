@@ -144,11 +144,12 @@ def test_parts_about_the_middle_follow_from_the_length_of_rows(length, middles):
 def test_the_small_cnn_may_read_the_parts_that_an_encoder_does_by_default():
     data, stated = rows_of(200, 200), recipe(head={"middles": 0})
     for each in (recipe(), stated):
-        first, second, third, _ = cnn_candidates(each, data)
-        assert first.words == "rate 0.003, in 4 parts about the middle"
-        assert second == replace(first, reading=Reading())
-        assert second.words == "rate 0.003"
-        assert third.words == "rate 0.001, in 4 parts about the middle"
+        assert [candidate.words for candidate in cnn_candidates(each, data)] == [
+            "rate 0.003, in 4 parts about the middle",
+            "rate 0.001",
+            "rate 0.003, 10% hidden, in 4 parts about the middle",
+            "rate 0.003",
+        ]
     assert cnn_readings(recipe(), rows_of(200, 30)) == [Reading()]
     forward = cnn_candidates(recipe(head={"strand": "forward"}), data)
     assert {each.reading for each in forward} == {Reading(stretches=16)}

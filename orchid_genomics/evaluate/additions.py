@@ -38,8 +38,7 @@ from orchid_genomics.train.supervised import predict, units, validation_loss
 KINDS = ((5, 0), (6, 0), (6, 1), (6, 3), (6, 5))
 """Letters and gap of the words that are tried."""
 CLEAR = 2.0
-"""Nats that a share of an addition must win on validation, in the mean over networks: chance gives
-it one time in twenty."""
+"""Nats that a share of an addition must win on validation: chance gives it one time in twenty."""
 MOST = 3.0
 """Of a share: a few validation rows that are all told apart would ask for any."""
 
@@ -179,27 +178,22 @@ class AdditionSearch:
         return tuple(addition for addition in each if addition is not None)
 
     def added_to(self, models: Sequence[OrchidModel], device: torch.device) -> Added | None:
-        """The networks of an arm, each with the same additions beside it; None where validation is
-        not clearly better for any, over all networks: a mean of answers of several makes would suit
-        none.
+        """The networks of an arm, each with the same additions beside it, in the shares that suit
+        the mean of their answers: it knows some of what they add to one of them. None where
+        validation is not clearly better for any.
         """
-        outputs = [self._outputs(model.eval(), device) for model in models]
-        alone = [self._weigh([each]).loss for each in outputs]
+        own = np.mean([self._outputs(model.eval(), device) for model in models], axis=0)
+        alone = self._weigh([own]).loss
         best, most = None, 0.0
         for additions in _subsets(self.fitted):
-            said = [addition.validation for addition in additions]
-            weighed = [self._weigh([each, *said]) for each in outputs]
-            gain = sum(
-                self._nats(before, after.loss) - CLEAR * after.shares[1:].size
-                for before, after in zip(alone, weighed, strict=True)
-            )
+            weighed = self._weigh([own, *(addition.validation for addition in additions)])
+            gain = self._nats(alone, weighed.loss) - CLEAR * weighed.shares[1:].size
             if gain > most:
-                best, most = (additions, weighed), gain
+                best, most = (additions, weighed.shares), gain
         if best is None:
             return None
-        additions, weighed = best
-        pairs = zip(models, weighed, strict=True)
-        made = [with_additions(model, additions, each.shares).to(device) for model, each in pairs]
+        additions, shares = best
+        made = [with_additions(model, additions, shares).to(device) for model in models]
         return Added(made, additions)
 
     def _best(self, choices: Sequence[Choice]) -> Addition | None:

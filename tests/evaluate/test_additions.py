@@ -159,6 +159,22 @@ def test_the_shares_are_those_of_the_least_loss():
         assert loss(one, min(two + step, MOST - 0.1)) > found.loss
 
 
+def test_networks_share_what_is_added_in_shares_that_suit_their_mean():
+    data = planted("binary", rows=300)
+    models = [model_of(data), model_of(data)]
+    with torch.no_grad():
+        models[1].head.weight.mul_(-3)
+    search = AdditionSearch(data, "both", [(6, 0)])
+    made = search.added_to(models, CPU)
+    assert made is not None
+    mean = np.mean([outputs_of(model, data, "validation") for model in models], axis=0)
+    one, two = search._weigh([mean, made.additions[0].validation]).shares.ravel()
+    of_words = two * made.additions[0].validation
+    for model, both in zip(models, made.models, strict=True):
+        expected = one * outputs_of(model, data, "validation") + of_words
+        np.testing.assert_allclose(outputs_of(both, data, "validation"), expected, atol=1e-4)
+
+
 def test_where_validation_is_no_better_or_no_row_holds_a_word_none_are_added():
     data = planted("binary")
     search, model = AdditionSearch(data, "both", [(6, 0)]), model_of(data, words=6)

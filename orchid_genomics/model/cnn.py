@@ -155,7 +155,7 @@ class CNN(nn.Module):
         h = functional.pad(parts.relu(self.first(x_BCL)), (0, beyond)) * real_B1L
         h = parts.relu(self.second(parts.largest_of(h, POOLED)))
         real_B1M = functional.max_pool1d(real_B1L, POOLED)
-        return self.largest(h * real_B1M, real_B1M[:, 0], parts)
+        return self.largest(h, real_B1M[:, 0], parts)
 
 
 def _other_strand(x_BCL: Tensor, letters_B: Tensor) -> Tensor:

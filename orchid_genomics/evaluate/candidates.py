@@ -353,10 +353,10 @@ def is_anchored(recipe: FinetuneRecipe, data: LabelledSet) -> bool:
 
 
 def strand_of(recipe: FinetuneRecipe, data: LabelledSet) -> Literal["both", "forward"]:
-    """The strand of the head: as the recipe says, else as the data's strand column does."""
+    """The strand of the head: as the recipe says, else as the data's strand column or rows do."""
     if recipe.head.strand != "auto":
         return recipe.head.strand
-    return "forward" if data.stranded else "both"
+    return "forward" if data.stranded or data.oriented else "both"
 
 
 def head_of(recipe: FinetuneRecipe, data: LabelledSet, reading: Reading | None) -> HeadRecipe:

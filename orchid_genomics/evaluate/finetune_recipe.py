@@ -59,7 +59,8 @@ class HeadChoice(Strict):
     """How often a part about the middle is halved, whose maxima stand beside those of the whole;
     if not given, to 25 letters, and validation may prefer the whole alone."""
     strand: Literal["auto", "both", "forward"] = "auto"
-    """auto: forward where the strand column holds both + and -, else both."""
+    """auto: forward where the strand column holds both + and -, or where the rows themselves say so
+    (`evaluate.orientation`), else both."""
     queries: int = Field(default=4, gt=0)
     """Of attention pooling: how many positions are asked for."""
     words: bool = True

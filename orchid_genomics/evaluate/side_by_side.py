@@ -26,13 +26,13 @@ from typing import Any, NamedTuple
 import torch
 
 from orchid_genomics.data.labelled.schema import LabelledSet
-from orchid_genomics.data.labelled.sets import open_folds, open_set
 from orchid_genomics.data.labelled.splitting import keep_share
 from orchid_genomics.errors import MachineError
 from orchid_genomics.evaluate.arms import Arm, arms_of, fit_candidate, fit_folder
 from orchid_genomics.evaluate.budget import within_budget
 from orchid_genomics.evaluate.candidates import steps_of
 from orchid_genomics.evaluate.finetune_recipe import FinetuneRecipe
+from orchid_genomics.evaluate.orientation import sets_of
 from orchid_genomics.terminal import Count, remark, silence
 from orchid_genomics.train import distributed
 from orchid_genomics.train.distributed import Ranks
@@ -119,10 +119,7 @@ def one_thread() -> Iterator[None]:
 def _opened(work: FitsOf) -> tuple[FinetuneRecipe, LabelledSet, list[Arm]]:
     """The recipe, the rows and the arms; kept, as fits of a set follow one another."""
     recipe = FinetuneRecipe.model_validate_json(work.recipe)
-    if work.fold is not None:
-        data = open_folds(recipe.data, recipe.training.folds)[work.fold]
-    else:
-        data = open_set(recipe.data)
+    data = sets_of(recipe)[work.fold or 0]
     if work.share is not None:
         data = keep_share(data, work.share)
     ranks = distributed.start(recipe.training.device)

@@ -13,7 +13,7 @@ import torch
 
 from orchid_genomics import __version__
 from orchid_genomics.data.labelled.schema import SPLITS, LabelledSet
-from orchid_genomics.data.labelled.sets import checksums, open_folds, open_set
+from orchid_genomics.data.labelled.sets import checksums
 from orchid_genomics.data.labelled.splitting import keep_share
 from orchid_genomics.evaluate.answered import Answered
 from orchid_genomics.evaluate.arms import (
@@ -46,6 +46,7 @@ from orchid_genomics.evaluate.estimate_text import number, signed, span
 from orchid_genomics.evaluate.finetune_recipe import FinetuneRecipe
 from orchid_genomics.evaluate.label_efficiency import ShareResult, share_lines
 from orchid_genomics.evaluate.linear import baselines
+from orchid_genomics.evaluate.orientation import sets_of
 from orchid_genomics.evaluate.report import Curves, page
 from orchid_genomics.evaluate.side_by_side import (
     FitsOf,
@@ -147,7 +148,7 @@ def _finetune(
 ) -> Path:
     began = time.monotonic()
     folds = recipe.training.folds
-    splits = open_folds(recipe.data, folds) if folds else [open_set(recipe.data)]
+    splits = sets_of(recipe)
     reading = readings_of(recipe, splits[0])[0]
     model = build_model(recipe, splits[0], recipe.training.seeds[0], reading)
     if recipe.training.class_weights == "balanced":
@@ -264,8 +265,10 @@ def _strand_note(recipe: FinetuneRecipe, data: LabelledSet, model: OrchidModel) 
         why = "as the recipe says"
     elif data.stranded:
         why = "following the strand column of the data"
+    elif data.oriented:
+        why = "as the rows say, for no column does"
     else:
-        why = "the data name no strand, or only one"
+        why = "neither a strand column nor the rows say one"
     return f"Strand: {strand} ({reads}; {why})."
 
 

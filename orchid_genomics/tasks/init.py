@@ -16,10 +16,11 @@ from itertools import islice
 from json import dumps
 from pathlib import Path
 
-from orchid_genomics.data.labelled.sets import open_set, read_rows
+from orchid_genomics.data.labelled.sets import read_rows
 from orchid_genomics.data.labelled.tables import PLACE, TableRecipe, read_header
 from orchid_genomics.errors import GenomeNote, InputError
 from orchid_genomics.evaluate.finetune_recipe import FinetuneRecipe
+from orchid_genomics.evaluate.orientation import sets_of
 from orchid_genomics.files import atomic_file, writable
 from orchid_genomics.genome.annotation import read_annotation
 from orchid_genomics.genome.bed import write_bed
@@ -350,7 +351,7 @@ def _labelled(draft: _Draft, labels: Path) -> str:
 
     with _trial(draft, text("")) as trial:
         recipe = load(trial, FinetuneRecipe)
-        data = open_set(recipe.data)
+        data = sets_of(recipe)[0]
         ranks = distributed.start(recipe.training.device)
         seconds = sum(arm.seconds for arm in arm_times(recipe, data, ranks, steps=1))
     return text(f"at most about {clock(seconds)} here for all that is trained (h:mm:ss or m:ss)")

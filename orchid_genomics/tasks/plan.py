@@ -12,11 +12,11 @@ from typing import Any
 import torch
 
 from orchid_genomics.data.labelled.schema import LabelledSet
-from orchid_genomics.data.labelled.sets import open_folds, open_set
 from orchid_genomics.evaluate.arms import arms_of
 from orchid_genomics.evaluate.budget import fit_in, pace_of
 from orchid_genomics.evaluate.candidates import settings_notes
 from orchid_genomics.evaluate.finetune_recipe import FinetuneRecipe, seconds_of
+from orchid_genomics.evaluate.orientation import sets_of
 from orchid_genomics.evaluate.side_by_side import one_thread, processes_for
 from orchid_genomics.files import finite, scratch_folder
 from orchid_genomics.model.folder import OrchidModel
@@ -140,8 +140,7 @@ def _schema(values: Any, where: str) -> type[FinetuneRecipe] | type[RunRecipe]:
 def _plan_finetuning(recipe: Any, steps: int, values: dict[str, Any]) -> Iterator[str]:
     """Lines: the data, what the recipe leaves out, and what every arm would take."""
     ranks = distributed.start(recipe.training.device)
-    folds = recipe.training.folds
-    data = (open_folds(recipe.data, folds) if folds else [open_set(recipe.data)])[0]
+    data = sets_of(recipe)[0]
     yield from data.describe()
     yield from settings_notes(recipe, data)
     count = processes_for(arms_of(recipe, data), recipe, data, ranks, None)
@@ -149,7 +148,7 @@ def _plan_finetuning(recipe: Any, steps: int, values: dict[str, Any]) -> Iterato
         times = list(arm_times(recipe, data, ranks, steps))
     for time_of_arm in times:
         values.setdefault("arms", []).append(asdict(time_of_arm))
-        yield time_of_arm.line(folds)
+        yield time_of_arm.line(recipe.training.folds)
     total = sum(each.seconds for each in times) / count
     values |= {"processes": count, "seconds": total, "gigabytes": _peak_gb(ranks.device)}
     each = " in each process" if count > 1 else ""

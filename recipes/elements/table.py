@@ -19,10 +19,10 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from orchid_genomics.data.labelled.sets import open_set
 from orchid_genomics.errors import MachineError
 from orchid_genomics.evaluate.arms import Arm, arms_of
 from orchid_genomics.evaluate.finetune_recipe import FinetuneRecipe
+from orchid_genomics.evaluate.orientation import sets_of
 from orchid_genomics.evaluate.side_by_side import FitsOf, train_side_by_side
 from orchid_genomics.files import read_lines
 from orchid_genomics.model.catalogue import find_model
@@ -164,7 +164,7 @@ def run_all(options: argparse.Namespace) -> list[Path]:
             todo.append(Work(path, overrides, folder))
             # Where a time is given it is not spent on measuring.
             if options.minutes is None:
-                times = arm_times(recipe, open_set(recipe.data), ranks, steps=2)
+                times = arm_times(recipe, sets_of(recipe)[0], ranks, steps=2)
                 seconds = sum(each.seconds for each in times)
                 total += seconds
                 print(f"{path.stem}: at most {clock(seconds)}", file=sys.stderr)
@@ -227,7 +227,7 @@ def arms_alone(work: Work) -> list[Arm]:
     training = recipe.training
     if isinstance(training.budget, str) or training.folds or training.shares:
         return []
-    return arms_of(recipe, open_set(recipe.data))
+    return arms_of(recipe, sets_of(recipe)[0])
 
 
 def finish(work: Work) -> None:

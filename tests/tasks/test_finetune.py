@@ -325,8 +325,8 @@ def test_the_report_says_how_many_test_loci_pretraining_saw(recipe, tmp_path, ca
     seen = int(re.search(r"Pretraining on genome.fa saw (\d+) of 80 test loci", out)[1])
     assert 0 < seen <= 40, "half of the rows lie on the contig that pretraining tested"
     assert (
-        "Strand: both (the same answer on both strands; the data name no strand, or only one)."
-        in out
+        "Strand: both (the same answer on both strands; neither a strand column nor the rows say"
+        " one)." in out
     )
 
 

@@ -86,7 +86,8 @@ class LabelledSet:
 
     `target` is (N,) int64 classes, (N, K) float32 bits or numbers, or (N, P, K) tracks with NaN
     where there is none; `split` 0 train, 1 validation, 2 test; `group` rows of one family;
-    `stranded`: rows are read on either strand.
+    `stranded`: rows are read on either strand; `oriented`: no column says so, and they stand on
+    their own strand all the same.
     """
 
     name: str
@@ -98,6 +99,7 @@ class LabelledSet:
     where: Sequence[str]
     places: Sequence[Interval] | None = None
     stranded: bool = False
+    oriented: bool = False
     notes: tuple[str, ...] = field(default=())
     """What was dropped, drawn or found, a sentence each."""
 

@@ -7,10 +7,12 @@ import pytest
 from compared_sets import labelled
 from pydantic import ValidationError
 
+from orchid_genomics.answers.supervised_tasks import task_of
 from orchid_genomics.errors import RecipeError
 from orchid_genomics.evaluate.arms import arms_of
 from orchid_genomics.evaluate.budget import Pace, fit_in
 from orchid_genomics.evaluate.candidates import (
+    COARSEST,
     FEWEST,
     MOST,
     Reading,
@@ -152,10 +154,28 @@ def test_the_small_cnn_may_read_the_parts_that_an_encoder_does_by_default():
         ]
     assert cnn_readings(recipe(), rows_of(200, 30)) == [Reading()]
     forward = cnn_candidates(recipe(head={"strand": "forward"}), data)
-    assert {each.reading for each in forward} == {Reading(stretches=16)}
+    fine, coarse = Reading(stretches=50), Reading(stretches=COARSEST)
+    assert [each.reading for each in forward] == [fine, coarse, fine, coarse]
     arm = arms_of(recipe(), data)[1]
     heads = [arm.make(each, 0).recipe.head for each in arm.candidates[:2]]
     assert [head.middles for head in heads] == [3, 0]
+
+
+@pytest.mark.parametrize(
+    ("length", "labels", "stretches"),
+    [(20, 1, 16), (70, 1, 17), (300, 1, 75), (2_000, 1, 128), (300, 40, 51), (300, 900, 16)],
+)
+def test_rows_of_one_orientation_are_read_in_stretches_of_four_letters(length, labels, stretches):
+    task = task_of("multilabel", tuple(f"track {label}" for label in range(labels)))
+    data = replace(rows_of(200, length), task=task, target=np.zeros((200, labels), np.float32))
+    forward = recipe(head={"strand": "forward"})
+    fine, *others = readings_of(forward, data)
+    assert (fine.pool, fine.stretches) == ("center", stretches)
+    assert others[0].stretches == (COARSEST if stretches > COARSEST else 1)
+    tried = [candidate.reading.stretches for candidate in model_candidates(forward, data)]
+    assert tried[:2] == [stretches, COARSEST]
+    stated = recipe(head={"strand": "forward", "stretches": 8})
+    assert {each.stretches for each in readings_of(stated, data)} == {8}
 
 
 @pytest.mark.parametrize(

@@ -210,7 +210,8 @@ def _check_answers_differ(data: LabelledSet) -> None:
                 same = f"label {data.labels[int(flat[0, 0])]!r}"
             message = f"all {len(rows):,} rows of {split} have the {same}"
             differ = "answers that differ in train, validation and test"
-            raise InputError(data.name, message, f"{differ}: another split, or larger shares")
+            ways = "another split, larger shares, or training.folds"
+            raise InputError(data.name, message, f"{differ}: {ways}")
 
 
 def _check_classes_are_trained(data: LabelledSet) -> None:

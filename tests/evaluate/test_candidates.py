@@ -108,6 +108,16 @@ def test_a_shape_is_tried_where_the_recipe_names_none():
     assert not any(candidate.encoder for candidate in stated)
 
 
+def test_rows_of_one_orientation_are_read_through_convolutions_and_without():
+    data = rows_of(200)
+    forward = {"head": {"strand": "forward"}, "training": {"budget": 2}}
+    for more, wanted in (({}, [(1, 2), ()]), ({"model": {"width": 32}}, [(), ()])):
+        arm = arms_of(recipe(**forward, **more), data)[0]
+        encoders = [arm.make(candidate, 0).recipe.encoder for candidate in arm.candidates]
+        assert [encoder.convolutions for encoder in encoders] == wanted
+    assert "2 full convolutions" in settings_notes(recipe(**forward), data)[0]
+
+
 def test_parts_of_a_given_encoder_are_tried_last_where_the_recipe_names_none():
     data = rows_of(200)
     given = {"pretrained": "yeast"}
@@ -172,8 +182,9 @@ def test_rows_of_one_orientation_are_read_in_stretches_of_four_letters(length, l
     fine, *others = readings_of(forward, data)
     assert (fine.pool, fine.stretches) == ("center", stretches)
     assert others[0].stretches == (COARSEST if stretches > COARSEST else 1)
-    tried = [candidate.reading.stretches for candidate in model_candidates(forward, data)]
-    assert tried[:2] == [stretches, COARSEST]
+    several = recipe(head={"strand": "forward"}, training={"budget": 3})
+    tried = [candidate.reading.stretches for candidate in model_candidates(several, data)]
+    assert tried[:3] == [stretches, stretches, COARSEST]
     stated = recipe(head={"strand": "forward", "stretches": 8})
     assert {each.stretches for each in readings_of(stated, data)} == {8}
 

@@ -225,8 +225,13 @@ def test_a_stop_that_comes_with_a_fault_is_not_lost(small, tmp_path, monkeypatch
         fail(trainer, batch, fault)
 
     monkeypatch.setattr(Fit, "_fail", stop_and_fail)
-    with pytest.raises(SystemExit) as stop:
-        main(words(small, tmp_path / "run", "optimizer.rate=1e30", "optimizer.warmup=0"))
+    # A shell has what it runs in the background ignore Ctrl-C, and this test with it.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(SystemExit) as stop:
+            main(words(small, tmp_path / "run", "optimizer.rate=1e30", "optimizer.warmup=0"))
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert stop.value.code == 128 + signal.SIGINT
 
 

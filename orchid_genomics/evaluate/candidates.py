@@ -14,7 +14,7 @@ from orchid_genomics.data.labelled.schema import LabelledSet
 from orchid_genomics.errors import RecipeError
 from orchid_genomics.evaluate.additions import KINDS, AdditionSearch
 from orchid_genomics.evaluate.finetune_recipe import FinetuneEncoder, FinetuneRecipe
-from orchid_genomics.evaluate.linear import LONGEST_POSITIONAL
+from orchid_genomics.evaluate.linear import has_places
 from orchid_genomics.model.adapters import largest_rank
 from orchid_genomics.model.folder import OrchidModel
 from orchid_genomics.model.heads import HEADS, HeadRecipe, MaximaKind, PooledRecipe, TracksRecipe
@@ -44,7 +44,9 @@ STRETCH = 4
 was .942 with 16 stretches, .958 with 32, .965 with 64 and with 100; in transcription starts of 300
 .880, .880 and .919."""
 COARSEST, MOST_STRETCHES = 16, 128
-"""Stretches, at least and at most; at least so many are tried too."""
+"""Stretches of a row, at least and at most; the fewest are tried beside what is usual."""
+STRETCH_ANSWERS = 2048
+"""Stretches of a row times answers, at most: each answer has weights of its own for each."""
 MIDDLE = 25
 """Letters of the smallest part about the middle of a row, at least: where what was measured mostly
 is, in rows about a summit."""
@@ -53,8 +55,6 @@ ANCHORED_SHAPES: tuple[dict[str, Any], ...] = ({"convolutions": (1, 2)}, {})
 """Shapes of an encoder from random weights, the usual one first. With full convolutions one
 network's validation AUROC was .933 for .920 in transcription starts (the small CNN .933), .960 for
 .965 in promoters: both are tried."""
-STRETCH_ANSWERS = 2048
-"""Stretches of all answers together, at most."""
 FEW_ROWS = 50
 """Training rows of a class below which little can be learned."""
 
@@ -333,15 +333,13 @@ def readings_of(recipe: FinetuneRecipe, data: LabelledSet) -> list[Reading | Non
     if choice.pool is not None:
         parts = choice.stretches or 1, choice.middles or 0
         return [Reading(choice.pool, choice.maxima or (), *parts)]
-    halved = halvings(data)
+    halved, finest = halvings(data), stretches_of(data)
     readings: dict[Reading, None] = {}
     for reading in ANCHORED if is_anchored(recipe, data) else ANYWHERE:
         maxima = reading.maxima if choice.maxima is None else choice.maxima
         if not encoder.stem and choice.maxima is None:
             maxima = ("residual",) if maxima else ()
-        stretches = choice.stretches or (1 if choice.middles else reading.stretches)
-        if choice.stretches is None:
-            stretches = min(stretches, stretches_of(data))
+        stretches = choice.stretches or (1 if choice.middles else min(reading.stretches, finest))
         middles = min(reading.middles, halved) if choice.middles is None else choice.middles
         if not maxima or stretches > 1:
             middles = 0
@@ -355,9 +353,7 @@ def halvings(data: LabelledSet) -> int:
 
 
 def stretches_of(data: LabelledSet) -> int:
-    """Into how many stretches anchored rows are divided: fewer for hundreds of answers, which have
-    weights of their own for each.
-    """
+    """Into how many stretches anchored rows are divided; fewer for hundreds of answers."""
     most = min(MOST_STRETCHES, max(COARSEST, STRETCH_ANSWERS // data.task.outputs))
     return int(np.clip(data.lengths.max() // STRETCH, COARSEST, most))
 
@@ -369,8 +365,7 @@ def additions_of(recipe: FinetuneRecipe, data: LabelledSet) -> AdditionSearch | 
     head = recipe.head
     if data.task.bin or head.kind is not None:
         return None
-    is_short = data.lengths.max() <= LONGEST_POSITIONAL
-    places = bool(head.places and is_anchored(recipe, data) and is_short)
+    places = head.places and is_anchored(recipe, data) and has_places(data)
     if not head.words and not places:
         return None
     kinds = KINDS if head.words else ()
@@ -426,10 +421,10 @@ def settings_notes(recipe: FinetuneRecipe, data: LabelledSet) -> list[str]:
     """What the recipe left out, in words for the report: the length of training, what is tried."""
     training = training_of(recipe, data)
     steps = steps_of(data, training.batch)
-    shape = shape_words(shapes_of(recipe, data)[0] or encoder_of(recipe))
+    candidates = model_candidates(recipe, data)
+    shape = shape_words(candidates[0].encoder or encoder_of(recipe))
     if begins_at_motifs(recipe, data):
         shape += " that begins at enriched words"
-    candidates = model_candidates(recipe, data)
     tried = "Tried on validation"
     if isinstance(recipe.training.budget, str):
         tried += f", as far as {recipe.training.budget} goes"

@@ -105,11 +105,9 @@ def _rows(data: LabelledSet) -> tuple[np.ndarray, np.ndarray]:
     for row, number in enumerate(rows):
         letters = data.tokens[number] & CODE
         tokens_NL[row, : len(letters)] = letters
-    target = np.asarray(data.target[rows])
-    if data.task.has_classes:
-        target = np.eye(len(data.labels))[target]
+    target = data.numbers(rows)
     # Of tracks their mean: a word has no place in a row.
-    target_NK = target.reshape(len(rows), -1, target.shape[-1]).astype(float)
+    target_NK = target.reshape(len(rows), -1, target.shape[-1])
     target_NK = np.nan_to_num(np.nanmean(target_NK, 1))
     spread_K = target_NK.std(0)
     return tokens_NL, (target_NK - target_NK.mean(0)) / np.where(spread_K > 0, spread_K, np.inf)

@@ -83,9 +83,7 @@ def baselines(
         words = f"3 letters, gap of {gap}, 3 letters"
         gapped_kmers.append(FeatureChoice(words, partial(kmer_counts, data, 6, gap, strand)))
     yield _best("gapped k-mer regression", data, gapped_kmers)
-    lengths = data.lengths
-    # In rows of several lengths a position is no one place.
-    if lengths.min() == lengths.max() <= LONGEST_POSITIONAL:
+    if has_places(data):
         say("fitting letters by position")
         letters = [FeatureChoice("", partial(one_hot, data))]
         yield _best("positional regression", data, letters, POSITIONAL_STRENGTHS)
@@ -264,6 +262,12 @@ def word_table(data: LabelledSet, k: int, gap: int, strand: str) -> sparse.csr_m
     table = sparse.csr_matrix((ones, (first[valid], codes)), (len(data), 4**k))
     table.sum_duplicates()
     return table
+
+
+def has_places(data: LabelledSet) -> bool:
+    """Whether `one_hot` describes rows: in rows of several lengths a position is no one place."""
+    lengths = data.lengths
+    return bool(lengths.min() == lengths.max() <= LONGEST_POSITIONAL)
 
 
 def one_hot(data: LabelledSet) -> sparse.csr_matrix:

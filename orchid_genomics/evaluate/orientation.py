@@ -17,7 +17,7 @@ from sklearn.preprocessing import StandardScaler
 from orchid_genomics.data.labelled.schema import LabelledSet
 from orchid_genomics.data.labelled.sets import open_folds, open_set
 from orchid_genomics.evaluate.finetune_recipe import FinetuneRecipe
-from orchid_genomics.evaluate.linear import LONGEST_POSITIONAL, kmer_counts, one_hot
+from orchid_genomics.evaluate.linear import has_places, kmer_counts, one_hot
 from orchid_genomics.sequence import DNA
 
 CLEAR = 4.0
@@ -93,19 +93,23 @@ def orientation_of(data: LabelledSet) -> Orientation | None:
     families, family = np.unique(data.group[validation], return_inverse=True)
     if len(families) < FEWEST:
         return None
+    taught, truth = data.numbers(train), data.numbers(validation)
+    mean, spread = taught.mean(0), taught.std(0)
+    spread[spread == 0] = 1
+    taught, truth = (taught - mean) / spread, (truth - mean) / spread
+    placed = has_places(data)
     fitted = make_pipeline(StandardScaler(), RidgeCV(PENALTIES))
-    target = _standard(data, train)
-    placed = data.lengths.min() == data.lengths.max() <= LONGEST_POSITIONAL
-    fitted.fit(_features(data.take(train), placed), target[train])
+    fitted.fit(_features(data.take(train), placed), taught)
     held_out = data.take(validation)
     turned = replace(held_out, tokens=[DNA.reverse_complement(row) for row in held_out.tokens])
 
-    def errors_of(rows: LabelledSet) -> np.ndarray:
+    def squares(rows: LabelledSet) -> np.ndarray:
+        """Of every family, for its rows are alike."""
         # One number a row comes without a column of its own.
-        said = fitted.predict(_features(rows, placed)).reshape(target[validation].shape)
-        return _means(((said - target[validation]) ** 2).mean(1), family)
+        said = fitted.predict(_features(rows, placed)).reshape(truth.shape)
+        return np.bincount(family, ((said - truth) ** 2).mean(1)) / np.bincount(family)
 
-    own, other = errors_of(held_out), errors_of(turned)
+    own, other = squares(held_out), squares(turned)
     worse = other - own
     error = worse.std(ddof=1) / np.sqrt(len(worse))
     # Rows that are their own reverse complements differ by nothing.
@@ -117,17 +121,3 @@ def _features(data: LabelledSet, placed: bool) -> np.ndarray:
     """Words of one strand, and letters by position where `placed` (N, F)."""
     words = kmer_counts(data, K, 0, "forward").toarray()
     return np.hstack([words, one_hot(data).toarray()]) if placed else words
-
-
-def _standard(data: LabelledSet, train: np.ndarray) -> np.ndarray:
-    """Labels as numbers (N, K), of mean 0 and variance 1 over the rows `train`."""
-    target = data.target.astype(np.float64)
-    if data.task.has_classes:
-        target = np.eye(len(data.labels))[data.target]
-    spread = target[train].std(0)
-    return (target - target[train].mean(0)) / np.where(spread > 0, spread, 1.0)
-
-
-def _means(values: np.ndarray, family: np.ndarray) -> np.ndarray:
-    """The mean of each family, for its rows are alike."""
-    return np.bincount(family, values) / np.bincount(family)

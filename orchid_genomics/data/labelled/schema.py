@@ -120,6 +120,13 @@ class LabelledSet:
         """The rows of a split, in file order."""
         return np.flatnonzero(self.split == SPLITS.index(split))
 
+    def numbers(self, rows: np.ndarray) -> np.ndarray:
+        """Answers of rows as float64 numbers: 1 or 0 for each class, else as they stand."""
+        target = self.target[rows]
+        if self.task.has_classes:
+            target = np.eye(len(self.labels))[target]
+        return target.astype(np.float64)
+
     def take(self, rows: np.ndarray, note: str = "") -> "LabelledSet":
         """These rows alone."""
         return replace(
